@@ -1,0 +1,445 @@
+"""The autoencoder that every variant extends: the one train step, the verbs, saving and export."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo import checks, exporting, losses
+from aezoo.batch import Batch
+from aezoo.layers import networks
+from aezoo.schedules import Scheduled
+
+_FIT = inspect.signature(keras.Model.fit)
+_EVALUATE = inspect.signature(keras.Model.evaluate)
+
+
+class _EpochClock(keras.callbacks.Callback):
+    """Moves the schedules of a model on, and counts its epochs."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.model.move_schedules()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.model.epoch.assign_add(1)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class Autoencoder(keras.Model):
+    """z = σ(Wx + b), x' = σ'(W'z + b'), trained so that x' is close to x; deep, tied or convolutional where asked for.
+
+    Without an encoder and a decoder of your own it builds them on the first batch: an MLP with `hidden_dims`, mirrored
+    in the decoder, after convolutions where `filters` are given. A training step minimises named terms; here it is one,
+    `reconstruction`. Variants add theirs.
+
+    Args:
+        latent_dim: Number of code units.
+        hidden_dims: Units of the hidden layers, from the input to the code; the decoder mirrors them.
+        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them.
+        activation: σ of hidden layers, and of the code unless `code_activation` is given.
+        code_activation: σ of the code.
+        output_activation: σ' of the reconstruction.
+        tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
+        encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
+        decoder: A Keras model from z to x'.
+        seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
+        **kwargs: `name` and `dtype` of `keras.Model`.
+
+    Raises:
+        ValueError: If neither `latent_dim` nor an encoder is given, or the arguments contradict each other.
+
+    Example:
+        >>> import numpy as np
+        >>> model = Autoencoder(latent_dim=2)
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(np.random.rand(32, 8, 8, 1).astype("float32"), verbose=0)
+        >>> sorted(history.history)
+        ['loss', 'reconstruction']
+        >>> model.encode(np.zeros((5, 8, 8, 1), "float32")).shape
+        TensorShape([5, 2])
+    """
+
+    #: The names of the terms that a training step minimises. A variant adds its own.
+    term_names: tuple[str, ...] = ("reconstruction",)
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        hidden_dims: Sequence[int] = (),
+        filters: Sequence[int] = (),
+        activation: Any = "relu",
+        code_activation: Any = None,
+        output_activation: Any = "sigmoid",
+        tied: bool = False,
+        encoder: keras.Model | None = None,
+        decoder: keras.Model | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        self.latent_dim = latent_dim
+        self.hidden_dims = tuple(hidden_dims)
+        self.filters = tuple(filters)
+        self.activation = activation
+        self.code_activation = code_activation
+        self.output_activation = output_activation
+        self.tied = tied
+        self.seed = seed
+        self.encoder = self._given_encoder = encoder
+        self.decoder = self._given_decoder = decoder
+        self.epoch = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            name="epoch",
+            aggregation="only_first_replica",
+        )
+
+    # === Networks ===
+
+    def build(self, input_shape: Any) -> None:
+        """Makes encoder and decoder for inputs of shape `input_shape`, (batch, ...)."""
+        x_shape = tuple(input_shape[1:])
+        if self.encoder is None:
+            checks.known_shape(x_shape)
+            self.encoder = self.build_encoder(x_shape)
+        if layers := self.code_layers():
+            self.encoder = keras.Sequential(
+                [keras.Input(x_shape), self.encoder, *layers], name="sparse_encoder"
+            )
+        code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
+        if self.decoder is None:
+            self.decoder = self.build_decoder(x_shape)
+        reconstruction = checks.call_network("decoder", self.decoder, code)
+        checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
+        self.code_shape = tuple(code.shape[1:])
+        self.x_shape = x_shape
+        self._term_means = [keras.metrics.Mean(name=name) for name in self.term_names]
+
+    def code_layers(self) -> list[keras.layers.Layer]:
+        """Layers that a variant puts behind the encoder; they become its end."""
+        return []
+
+    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        """Makes the encoder where none was given."""
+        return networks.encoder(
+            x_shape,
+            self.latent_dim,
+            hidden_dims=self.hidden_dims,
+            filters=self.filters,
+            activation=self.activation,
+            code_activation=self.activation if self.code_activation is None else self.code_activation,
+            seed=self.seed,
+            dtype=self.dtype_policy,
+        )
+
+    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        """Makes the decoder where none was given."""
+        if self.tied:
+            return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        return networks.decoder(
+            x_shape,
+            self.latent_dim,
+            hidden_dims=self.hidden_dims,
+            filters=self.filters,
+            activation=self.activation,
+            output_activation=self.output_activation,
+            seed=self.seed,
+            dtype=self.dtype_policy,
+        )
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Makes the weights of a model that is being loaded.
+
+        Keras' own method passes over an error here and then loads no weights.
+        """
+        if config:
+            self.build(config["input_shape"])
+
+    def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
+        if not self.built:
+            with self.distribute_strategy.scope():
+                self.build((None, *x_shape[1:]))
+
+    # === The objective ===
+
+    @property
+    def paper_loss(self) -> losses.SquaredError | losses.CrossEntropy:
+        """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
+        return losses.SquaredError()
+
+    @property
+    def reconstruction_loss(self) -> Any:
+        """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
+        # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
+        given = self._compile_config.config["loss"] if self.compiled else None
+        return self.paper_loss if given is None else given
+
+    def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
+        """This replica's share of the reconstruction error of a batch, single features weighted where weights are given."""
+        values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
+        return batch.sum(values) if reduction == "sum" else batch.mean(values)
+
+    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+        """The terms that a variant adds to the reconstruction error, by name; each is this replica's share.
+
+        Args:
+            batch: The batch, with the means that a term is to be taken with.
+            code: Its code, (batch, latent_dim).
+            training: Whether this is a training step.
+        """
+        return {}
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        """The terms that a step minimises, and the reconstruction that goes with them.
+
+        Args:
+            batch: The batch.
+            training: Whether this is a training step.
+
+        Returns:
+            The terms by name, each a float32 scalar and this replica's share, and x', (batch, *input_shape).
+        """
+        code = self.encoder(batch.x, training=training)
+        y_pred = self.decoder(code, training=training)
+        terms = {
+            "reconstruction": self.reconstruction(batch, y_pred),
+            **self.penalties(batch, code, training),
+        }
+        return terms, y_pred
+
+    def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
+        terms, y_pred = self.objective(batch, training)
+        loss = sum(terms.values())
+        for penalty in self.losses:  # regularisers of the layers of a user's own network
+            loss += batch.share(ops.sum(losses.in_float32(penalty)))
+        return terms, loss, y_pred
+
+    # === Steps ===
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step down the gradient of the sum of the terms of `objective`."""
+        batch = self._batch(data)
+        with tf.GradientTape() as tape:
+            terms, loss, y_pred = self._evaluate_objective(batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        return self._report(batch, terms, loss, y_pred)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluates the terms without noise."""
+        batch = self._batch(data)
+        return self._report(batch, *self._evaluate_objective(batch, training=False))
+
+    def _batch(self, data: Any) -> Batch:
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        self._ensure_built(x.shape)
+        return Batch.of(x, y, weight)
+
+    def _report(self, batch: Batch, terms: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
+        # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
+        # how many of a short last batch.
+        for mean, share in zip(
+            [self._loss_tracker, *self._term_means],
+            [loss, *(terms[name] for name in self.term_names)],
+            strict=True,
+        ):
+            mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
+            mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
+        return self.compute_metrics(batch.x, batch.y, y_pred, batch.weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Updates the metrics given to `compile`; without a target the target is the input."""
+        return super().compute_metrics(x, x if y is None else y, y_pred, sample_weight)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
+        return self._evaluate_objective(Batch.of(x, y, sample_weight), training)[1]
+
+    # === Keras' verbs ===
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns the reconstruction x' of x, with the shape of x."""
+        return self.decoder(self.encoder(x, training=training), training=training)
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains x → x, or x → y where a (clean) target y is given; see `keras.Model.fit` for all arguments.
+
+        The data are checked before the first step. Schedules are moved at each epoch and go on where the last `fit`,
+        also that of a loaded model, stopped; `initial_epoch` sets them to another epoch.
+
+        Raises:
+            ValueError: If the data cannot be trained on; the message says why and what to do.
+        """
+        call = _FIT.bind(self, x, y, *args, **kwargs).arguments
+        call.pop("self")
+        x, first = checks.guard(self, call.get("x"), call.get("y"))
+        call["x"] = x
+        if isinstance(x, tf.data.Dataset):
+            call.setdefault(
+                "shuffle", False
+            )  # Keras' default, True, makes it warn that data sets shuffle themselves
+        elif call.get("sample_weight") is not None and call.get("y") is None:
+            call["y"] = x  # Keras drops the weights of samples that have no target
+        self._ensure_built(first)
+        validation = call.get("validation_data")
+        if validation is not None:
+            if isinstance(validation, (tuple, list)):
+                val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(tuple(validation))
+                checks.guard(self, val_x, val_y)
+                if val_weight is not None and val_y is None:
+                    call["validation_data"] = (val_x, val_x, val_weight)
+            else:
+                call["validation_data"], _ = checks.guard(self, validation, None)
+        if call.get("initial_epoch"):
+            self.epoch.assign(call["initial_epoch"])
+        call["callbacks"] = _with_clock(call.get("callbacks"))
+        with checks.readable_errors():
+            return super().fit(**call)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Returns the terms and metrics of data; see `keras.Model.evaluate` for all arguments.
+
+        Raises:
+            ValueError: If the data cannot be evaluated; the message says why and what to do.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):  # validation data of `fit`, which has checked them
+            x, first = checks.guard(self, x, y)
+            self._ensure_built(first)
+            weighted = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments.get("sample_weight") is not None
+            y = x if weighted and y is None else y
+        with checks.readable_errors():
+            return super().evaluate(x, y, *args, **kwargs)
+
+    def move_schedules(self) -> None:
+        """Sets every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
+        epoch = int(self.epoch.value.numpy())
+        for layer in self._flatten_layers():
+            if isinstance(layer, Scheduled):
+                layer.move_to(epoch)
+
+    # === Verbs of an autoencoder ===
+
+    def encode(self, x: Any) -> Any:
+        """Returns the code z of x, (batch, latent_dim). For a large array: `model.encoder.predict(x)`."""
+        return self.encoder(self._input(x), training=False)
+
+    def decode(self, z: Any) -> Any:
+        """Returns the reconstruction x' of a code z (batch, latent_dim), (batch, *input_shape)."""
+        checks.built(self)
+        return self.decoder(ops.convert_to_tensor(z), training=False)
+
+    def reconstruct(self, x: Any) -> Any:
+        """Returns x', with the shape of x. For a large array: `model.predict(x)`."""
+        return self.decode(self.encode(x))
+
+    def score_samples(self, x: Any) -> Any:
+        """Returns the reconstruction error of each sample, (batch,) float32: higher is more anomalous.
+
+        The error is that which the model was trained with.
+        """
+        x = self._input(x)
+        return losses.per_sample(self.reconstruction_loss, x, self.reconstruct(x))[0]
+
+    def interpolate(self, x_a: Any, x_b: Any, steps: int = 10) -> Any:
+        """Decodes the straight line between the codes of two samples.
+
+        Args:
+            x_a: (batch, *input_shape), where the paths start.
+            x_b: (batch, *input_shape), where they end.
+            steps: Number of points on each path, both ends included, at least 2.
+
+        Returns:
+            (batch, steps, *input_shape).
+        """
+        if steps < 2:
+            raise ValueError(f"A path needs at least 2 steps, but steps={steps!r}.")
+        a, b = self.encode(x_a), self.encode(x_b)
+        return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
+
+    def _input(self, x: Any) -> Any:
+        checks.kind(x)
+        x = ops.convert_to_tensor(x, dtype=self.variable_dtype)
+        self._ensure_built(x.shape)
+        checks.sample_shape(self, x.shape)
+        return x
+
+    # === Saving ===
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Writes the model for inference elsewhere.
+
+        Args:
+            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name.
+            format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
+                `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+            **kwargs: Passed to `keras.Model.export` for other formats.
+
+        Raises:
+            ValueError: If the model has not been built: fit it, or call it on a batch.
+        """
+        checks.built(self)
+        if format == "tf_saved_model":
+            exporting.saved_model(self, filepath, **kwargs)
+        else:
+            self(
+                ops.zeros((1, *self.x_shape), dtype=self.variable_dtype)
+            )  # Keras wants it called once since loading
+            super().export(filepath, format=format, **kwargs)
+
+    def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
+        """What a SavedModel of this model offers: by name, a function, its named inputs and the name of its output."""
+        x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
+        z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
+        return {
+            "serving_default": (self.reconstruct, x, "reconstruction"),
+            "encode": (self.encode, x, "code"),
+            "decode": (self.decode, z, "reconstruction"),
+            "score": (self.score_samples, x, "score"),
+        }
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns every constructor argument."""
+        config = super().get_config()
+        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed"):
+            config[name] = getattr(self, name)
+        for name in ("activation", "code_activation", "output_activation"):
+            value = getattr(self, name)
+            config[name] = keras.activations.serialize(value) if callable(value) else value
+        for name, network in (("encoder", self._given_encoder), ("decoder", self._given_decoder)):
+            config[name] = None if network is None else keras.saving.serialize_keras_object(network)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Autoencoder:
+        """Makes a model from what `get_config` returned."""
+        config = dict(config)
+        for name in ("encoder", "decoder"):
+            if isinstance(config.get(name), dict):
+                config[name] = keras.saving.deserialize_keras_object(config[name])
+        return cls(**config)
+
+
+def _with_clock(callbacks: Any) -> Any:
+    """Puts the clock before all other callbacks: a checkpoint at an epoch's end must count that epoch."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks.callbacks.insert(0, _EpochClock())
+        callbacks.set_model(callbacks.model)
+        return callbacks
+    return [_EpochClock(), *keras.tree.flatten(callbacks)] if callbacks else [_EpochClock()]

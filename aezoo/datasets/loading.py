@@ -1,0 +1,150 @@
+"""The two ways to get at a data set."""
+
+import math
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from aezoo.datasets import bundled
+from aezoo.datasets.source import Source
+
+Arrays = tuple[np.ndarray, np.ndarray | None]
+
+# The shuffle buffer: as many images as mix well, but not more memory than this many bytes of raw pixels.
+_SHUFFLE_IMAGES = 10_000
+_SHUFFLE_BYTES = 2**26
+
+
+def _source(name: str, data_dir: str | os.PathLike | None, manual_dir: str | os.PathLike | None) -> Source:
+    if name in bundled.NAMES:
+        source = bundled.digits()
+    else:
+        from aezoo.datasets import tfds
+
+        source = tfds.tensorflow_datasets(name, data_dir, manual_dir)
+    if None in source.shape:
+        raise ValueError(
+            f"The images of {name!r} are of several sizes, {source.shape}: they do not fit one array or "
+            f"batch. Use tensorflow_datasets itself and resize them."
+        )
+    return source
+
+
+def _batches(
+    source: Source, split: str, batch_size: int, shuffle: bool, seed: int | None, labels: bool
+) -> tf.data.Dataset:
+    dataset = source.read(split, shuffle, seed)
+    if shuffle:
+        # Raw pixels wait in the buffer, not floats: a quarter of the memory.
+        images = max(batch_size, min(_SHUFFLE_IMAGES, _SHUFFLE_BYTES // math.prod(source.shape)))
+        dataset = dataset.shuffle(images, seed=seed)
+
+    def scale(images: tf.Tensor, classes: tf.Tensor | None = None) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+        images = tf.cast(images, tf.float32) / source.limit
+        return (images, tf.cast(classes, tf.int64)) if labels else images
+
+    # A fixed prefetch: with AUTOTUNE, the buffer and so the memory would depend on how fast the model is.
+    return dataset.batch(batch_size).map(scale).prefetch(2)
+
+
+def _collect(source: Source, split: str) -> Arrays:
+    size = source.splits[split]
+    images = np.empty((size, *source.shape), "float32")
+    labels = np.empty(size, "int64") if source.has_labels else None
+    start = 0
+    for batch in _batches(source, split, 1024, False, None, source.has_labels).as_numpy_iterator():
+        x, y = batch if source.has_labels else (batch, None)
+        images[start : start + len(x)] = x
+        if labels is not None:
+            labels[start : start + len(x)] = y
+        start += len(x)
+    return images, labels
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+) -> tuple[Arrays, Arrays]:
+    """Loads a data set of images into memory.
+
+    Args:
+        name: `"digits"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
+            `"emnist/letters"`, `"cifar10"`, ...). `"digits"` are the 1797 handwritten digits that come with
+            scikit-learn; every fifth image of each class, in the order of the file, is for testing.
+        data_dir: folder with data that TensorFlow Datasets prepared, and where it prepares them. By default
+            the environment variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
+        manual_dir: folder with the original files of the data set, under the names they have on the web, to
+            prepare it without a network. Not needed once the data are prepared.
+
+    Returns:
+        `((x_train, y_train), (x_test, y_test))`. The images are float32 in [0, 1] of shape (n, h, w, c), the
+        labels int64 of shape (n,), or None for a set without labels. A set without a split "test" gives its
+        split "validation" as the second pair.
+
+    Raises:
+        ValueError: if `name` is unknown, or the data set has no images, images of several sizes, or not the
+            splits.
+        FileNotFoundError: if the data are not prepared, and cannot be downloaded either.
+
+    Example:
+        >>> from aezoo import datasets
+        >>> (x_train, y_train), (x_test, y_test) = datasets.load("digits")
+        >>> x_train.shape, y_train.shape, x_test.shape
+        ((1442, 8, 8, 1), (1442,), (355, 8, 8, 1))
+    """
+    source = _source(name, data_dir, manual_dir)
+    test = "test" if "test" in source.splits else "validation"
+    if not {"train", test} <= set(source.splits):
+        raise ValueError(
+            f"load needs a split 'train' and a split 'test' or 'validation'; the data set {name!r} has only: "
+            f"{', '.join(source.splits)}. Use stream(..., split=...)."
+        )
+    return _collect(source, "train"), _collect(source, test)
+
+
+def stream(
+    name: str,
+    split: str = "train",
+    batch_size: int = 128,
+    *,
+    shuffle: bool = True,
+    seed: int | None = None,
+    labels: bool = False,
+    data_dir: str | os.PathLike | None = None,
+    manual_dir: str | os.PathLike | None = None,
+) -> tf.data.Dataset:
+    """Reads a data set of images batch by batch, in memory that does not depend on its size.
+
+    Args:
+        name: as in `load`.
+        split: `"train"`, `"test"`, ..., or, but for `"digits"`, a part of one: `"train[:90%]"`.
+        batch_size: images in a batch; the last batch may be smaller.
+        shuffle: whether each pass has an order of its own. The files are shuffled, and the images within a
+            buffer of at most 10,000 images or 64 MiB.
+        seed: makes the orders of all passes reproducible. None follows `keras.utils.set_random_seed`.
+        labels: whether to give the labels too.
+        data_dir: as in `load`.
+        manual_dir: as in `load`.
+
+    Returns:
+        A dataset of images, float32 in [0, 1] of shape (batch, h, w, c); with `labels`, of pairs with the
+        labels, int64 of shape (batch,). Its cardinality, the number of batches, is known.
+
+    Raises:
+        ValueError: if `name` or `split` is unknown, the data set has no images or images of several sizes, or
+            `labels` are asked of a set without.
+        FileNotFoundError: if the data are not prepared, and cannot be downloaded either.
+
+    Example:
+        >>> from aezoo import datasets
+        >>> batches = datasets.stream("digits", batch_size=100, seed=0)
+        >>> len(batches), next(iter(batches)).shape
+        (15, TensorShape([100, 8, 8, 1]))
+    """
+    source = _source(name, data_dir, manual_dir)
+    if labels and not source.has_labels:
+        raise ValueError(f"The data set {name!r} has no labels: use labels=False.")
+    return _batches(source, split, batch_size, shuffle, seed, labels)

@@ -1,0 +1,173 @@
+"""Image data sets of TensorFlow Datasets (TFDS)."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tensorflow as tf
+
+from aezoo.datasets import bundled
+from aezoo.datasets.source import Source
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+# TFDS itself retries ten times, with waits that double: minutes before a machine without network hears of it.
+_DOWNLOAD_RETRIES = 3
+
+# Sets that keep a pixel of 1.0 as something else than the largest value of their type.
+_LIMITS = {"binarized_mnist": 1}
+
+
+@contextlib.contextmanager
+def _fail_fast() -> Iterator[None]:
+    """Keeps TFDS from waiting for a network that is not there."""
+    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.utils import gcs_utils
+
+    # TFDS up to 4.9.7 looks into a bucket whenever it opens a data set that is not prepared; later versions
+    # have this off.
+    before = getattr(gcs_utils, "_is_gcs_disabled", True), downloader.MAX_RETRIES
+    gcs_utils._is_gcs_disabled, downloader.MAX_RETRIES = True, _DOWNLOAD_RETRIES
+    try:
+        yield
+    finally:
+        gcs_utils._is_gcs_disabled, downloader.MAX_RETRIES = before
+
+
+def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError:
+        known = [*bundled.NAMES, *tfds.list_builders(with_community_datasets=False)]
+        close = difflib.get_close_matches(name.partition("/")[0].partition(":")[0], known)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"Unknown data set {name!r}: neither {' nor '.join(map(repr, bundled.NAMES))} nor one of "
+            f"TensorFlow Datasets.{hint}"
+        ) from None
+    except AssertionError as error:  # how TFDS says that it does not have this version
+        raise ValueError(f"Cannot open the data set {name!r}: {error}") from error
+
+
+def _prepare(builder: tfds.core.DatasetBuilder, name: str, data_dir: str, manual_dir: str | None) -> None:
+    import tensorflow_datasets as tfds
+
+    config = tfds.download.DownloadConfig(manual_dir=manual_dir, try_download_gcs=False)
+    try:
+        builder.download_and_prepare(download_config=config)
+    except ImportError:  # a package is missing, not the data
+        raise
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        if len(reason) > 300:
+            reason = reason[:300] + "..."
+        originals = (
+            f"the original files in manual_dir={manual_dir!r} did not suffice"
+            if manual_dir
+            else "no manual_dir was given"
+        )
+        raise FileNotFoundError(
+            f"The data set {name!r} is not prepared in {data_dir!r}, {originals}, and downloading and "
+            f"preparing it failed ({reason}). Set the environment variable TFDS_DATA_DIR (or pass data_dir) "
+            f"to a folder with the prepared data, or pass manual_dir, a folder with the original files under "
+            f"the names they have on the web."
+        ) from error
+
+
+def _image_key(builder: tfds.core.DatasetBuilder, name: str) -> str:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    names = list(features) if isinstance(features, tfds.features.FeaturesDict) else []
+    # A set may also have masks and depth maps, which are images too: first what it names as its input.
+    for key in [*(builder.info.supervised_keys or ())[:1], "image", *names]:
+        if key in names and isinstance(features[key], tfds.features.Image):
+            return key
+    raise ValueError(f"The data set {name!r} has no image feature; it has {', '.join(names) or features}.")
+
+
+def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    for key in [*(builder.info.supervised_keys or ())[1:2], "label"]:
+        if key in features and isinstance(features[key], tfds.features.ClassLabel):
+            return key
+    return None
+
+
+def tensorflow_datasets(
+    name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
+) -> Source:
+    """Opens an image data set of TFDS, and prepares it first where that was not done yet.
+
+    Args:
+        name: name in TFDS, with a configuration and a version if wanted: `"emnist/letters:3.1.0"`.
+        data_dir: folder of prepared data; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
+        manual_dir: folder with original files, which are then not downloaded.
+
+    Returns:
+        The source of its images.
+
+    Raises:
+        ValueError: if there is no such data set, or it has no images that can be scaled to [0, 1].
+        FileNotFoundError: if it is not prepared and cannot be.
+    """
+    import tensorflow_datasets as tfds
+
+    # TFDS reads the variable once, when it is imported.
+    data_dir = os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
+    with _fail_fast():
+        builder = _builder(name, data_dir)
+        image_key, label_key = _image_key(builder, name), _label_key(builder)
+        feature = builder.info.features[image_key]
+        if not np.issubdtype(feature.np_dtype, np.integer):
+            raise ValueError(
+                f"The images of {name!r} are {feature.np_dtype.__name__}: their range is not known."
+            )
+        if not builder.data_path.exists():
+            _prepare(builder, name, data_dir, manual_dir)
+
+    keys = [image_key, label_key] if label_key else [image_key]
+    others = set(builder.info.features) - set(keys)
+
+    def read(split: str, shuffle_files: bool, seed: int | None) -> tf.data.Dataset:
+        options = tf.data.Options()
+        options.deterministic = True
+        config = tfds.ReadConfig(
+            options=options,
+            shuffle_seed=seed,
+            try_autocache=False,
+            skip_prefetch=True,
+            # One file at a time: each open file holds a buffer, and memory would grow with the number of
+            # files. Records were shuffled across files when they were written, so that order loses nothing.
+            interleave_cycle_length=1,
+            num_parallel_calls_for_interleave_files=1,
+            override_buffer_size=2**20,
+            enable_ordering_guard=False,
+        )
+        dataset = builder.as_dataset(
+            split=split,
+            shuffle_files=shuffle_files,
+            read_config=config,
+            decoders=tfds.decode.PartialDecoding(dict.fromkeys(keys, True)) if others else None,
+        )
+        return dataset.map(lambda example: tuple(example[key] for key in keys))
+
+    return Source(
+        name=name,
+        shape=tuple(feature.shape),
+        limit=_LIMITS.get(builder.name, np.iinfo(feature.np_dtype).max),
+        has_labels=label_key is not None,
+        splits={split: info.num_examples for split, info in builder.info.splits.items()},
+        read=read,
+    )

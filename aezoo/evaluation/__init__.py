@@ -1,0 +1,6 @@
+"""Measures of a trained model: of its codes, on NumPy arrays."""
+
+from aezoo.evaluation.probes import linear_probe
+from aezoo.evaluation.sparsity import active_units, dead_units, lifetime_sparsity, population_sparsity
+
+__all__ = ["active_units", "dead_units", "lifetime_sparsity", "linear_probe", "population_sparsity"]

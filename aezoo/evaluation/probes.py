@@ -1,0 +1,120 @@
+"""What a simple classifier can read from a code."""
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+__all__ = ["linear_probe"]
+
+
+def linear_probe(
+    z_train: ArrayLike,
+    y_train: ArrayLike,
+    z_test: ArrayLike,
+    y_test: ArrayLike,
+    *,
+    seed: int = 0,
+    l2: float = 1e-3,
+    max_iter: int = 500,
+) -> float:
+    """The test error of a linear classifier trained on fixed codes.
+
+    Multinomial logistic regression on features of zero mean and unit variance (those of the training set; a
+    constant one, such as a dead unit, becomes 0 and has no influence). It minimises
+
+        mean over samples of -log p(y given z)  +  l2/2 · ‖W‖²
+
+    which is scikit-learn's `LogisticRegression` with `C = 1 / (l2 * samples)`: a penalty on the mean, so that
+    numbers from sets of different sizes can be compared. Report the pixels' own error (`linear_probe(x_train,
+    ...)`) beside it.
+
+    Args:
+        z_train: codes, (samples, ...): all axes after the first are flattened.
+        y_train: labels, (samples,) or (samples, 1), of at least two classes.
+        z_test: codes, of the same shape after the first axis.
+        y_test: labels. A class that is not in `y_train` counts as errors.
+        seed: the random state given to scikit-learn. L-BFGS, the solver used, draws no random numbers, so the
+            result is the same for every seed.
+        l2: weight of the penalty.
+        max_iter: the largest number of iterations. A `ConvergenceWarning` says when it was not enough.
+
+    Returns:
+        The share of test samples that are classified wrongly, in [0, 1].
+
+    Raises:
+        ValueError: numbers of samples or features do not match, labels are not one a sample, there is only
+            one class, or a code has values that are not finite.
+
+    Example:
+        ```python
+        error = linear_probe(model.encode(x_train), y_train, model.encode(x_test), y_test)
+        ```
+
+    Reference:
+        Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes",
+        arXiv:1610.01644.
+    """
+    z_train, y_train = _features("train", z_train), _labels("train", y_train)
+    z_test, y_test = _features("test", z_test), _labels("test", y_test)
+    for name, z, y in (("train", z_train, y_train), ("test", z_test, y_test)):
+        if len(z) != len(y):
+            raise ValueError(f"z_{name} has {len(z)} samples, y_{name} has {len(y)} labels.")
+    if z_train.shape[1] != z_test.shape[1]:
+        raise ValueError(
+            f"z_train has {z_train.shape[1]} features a sample, z_test has {z_test.shape[1]}: they must "
+            "be codes of the same model."
+        )
+    if len(np.unique(y_train)) < 2:
+        raise ValueError("y_train has one class only: there is nothing to classify.")
+    if not l2 > 0:
+        raise ValueError(f"l2={l2}: expected a number > 0.")
+    # Not looser than the default tol=1e-4: on 60,000 x 1,000 codes of MNIST 1e-3 is three times as fast (5 to
+    # 10 s on two cores), but stops where the error is still 0.2 percentage points too high.
+    classifier = LogisticRegression(C=1 / (l2 * len(z_train)), max_iter=max_iter, random_state=seed)
+    probe = make_pipeline(StandardScaler(), classifier)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        probe.fit(z_train, y_train)
+    for warning in caught:
+        if issubclass(warning.category, ConvergenceWarning) and classifier.n_iter_.max() >= max_iter:
+            # scikit-learn's own text names settings that a caller of this function does not have.
+            warnings.warn(
+                f"The probe did not converge in max_iter={max_iter} iterations: its error may be too high. "
+                f"Raise max_iter or l2 (now {l2}).",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return float(np.mean(probe.predict(z_test) != y_test))
+
+
+def _features(name: str, z: ArrayLike) -> np.ndarray:
+    z = np.asarray(z)
+    if z.ndim < 2 or z.size == 0:
+        raise ValueError(
+            f"z_{name} has shape {z.shape}: expected codes of shape (samples, ...), at least one."
+        )
+    z = z.reshape(len(z), -1)
+    if z.dtype not in (np.float32, np.float64):
+        z = z.astype("float32")
+    if not np.isfinite(z).all():
+        raise ValueError(f"z_{name} has values that are not finite (NaN or inf).")
+    return z
+
+
+def _labels(name: str, y: ArrayLike) -> np.ndarray:
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(
+            f"y_{name} has shape {y.shape}: expected one label a sample, (samples,). Of one-hot labels pass "
+            "`y.argmax(axis=1)`."
+        )
+    return y

@@ -1,0 +1,176 @@
+"""How sparse a code is.
+
+Two families of measures. `active_units` and `dead_units` count units that are not 0, and so fit codes with
+exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare the mean of a code with its
+spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
+and many small values (linear).
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["active_units", "dead_units", "lifetime_sparsity", "population_sparsity"]
+
+
+def active_units(z: ArrayLike, tol: float = 0.0) -> float:
+    """The mean number of units that are active in a sample, the "L0" of a code.
+
+    A unit is active when |z| > tol. With `tol=0`, the definition for ReLU and top-k codes, all units of a
+    sigmoid or linear code count: give a `tol` in units of the code (0.1 of a sigmoid, say), and report it
+    with the number. This is not the count of active units of a VAE (Burda et al. 2016), which is about the
+    variance of a unit over the data.
+
+    Args:
+        z: codes, (batch, units).
+        tol: the largest absolute value of a unit that is not active.
+
+    Returns:
+        The mean count, between 0 and `units`.
+
+    Raises:
+        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+
+    Example:
+        ```python
+        active_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])  # 1.5
+        ```
+
+    Reference:
+        Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093 (L0).
+    """
+    return float(np.count_nonzero(_active(z, tol), axis=1).mean())
+
+
+def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
+    """The number of units that are active in no sample.
+
+    The count is about the samples given: a rare feature looks dead in a small batch, so pass as many samples
+    as the published number that it is compared with. About `tol` the same holds as for `active_units`. A
+    sigmoid unit stuck at 1, or a linear unit stuck at a constant, carries no information either but is not
+    dead in this sense: `lifetime_sparsity` shows such a unit as 0.
+
+    Args:
+        z: codes, (batch, units).
+        tol: a unit is dead when |z| <= tol in every sample.
+
+    Returns:
+        The count, between 0 and `units`.
+
+    Raises:
+        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+
+    Example:
+        ```python
+        dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])  # 1
+        ```
+
+    Reference:
+        Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093: latents that "stop
+        activating entirely", there over 10 million tokens.
+    """
+    return int(np.count_nonzero(~_active(z, tol).any(axis=0)))
+
+
+def population_sparsity(z: ArrayLike) -> float:
+    """How few units share the activity in one sample, averaged over the samples.
+
+    For the activities r = |z| of the m units in a sample
+
+        S = (1 - mean(r)² / mean(r²)) / (1 - 1/m)
+
+    is 0 when all units are equally active and 1 when exactly one is. Its first part, mean(r)² / mean(r²), is
+    the sparseness of Treves and Rolls. A sample in which no unit is active has no S and is left out.
+
+    Args:
+        z: codes, (batch, units), units >= 2. Firing rates have no sign: of a signed code |z| is taken.
+
+    Returns:
+        The mean of S over the samples with an active unit, in [0, 1]; NaN when there is none.
+
+    Raises:
+        ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
+
+    Example:
+        ```python
+        population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])  # (1 + 0) / 2 = 0.5
+        ```
+
+    Reference:
+        Treves & Rolls 1991, "What determines the capacity of autoassociative memories in the brain?", Network
+        2:371; Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex during natural
+        vision", Science 287:1273, doi:10.1126/science.287.5456.1273; Willmore & Tolhurst 2001,
+        "Characterizing the sparseness of neural codes", Network 12:255 (population and lifetime).
+    """
+    z = _codes(z)
+    if z.shape[1] < 2:
+        raise ValueError(f"z has shape {z.shape}: the sparsity over a population needs at least 2 units.")
+    sparsity = _vinje_gallant(z, axis=1)
+    defined = sparsity[~np.isnan(sparsity)]
+    return float(defined.mean()) if defined.size else math.nan
+
+
+def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
+    """How few samples a unit answers to, for each unit.
+
+    The formula of `population_sparsity` along the other axis: for the activities r = |z| of a unit in n
+    samples
+
+        S = (1 - mean(r)² / mean(r²)) / (1 - 1/n)
+
+    is 0 for a unit that answers equally to every sample and 1 for one that answers to a single sample.
+
+    Args:
+        z: codes, (batch, units), batch >= 2. Firing rates have no sign: of a signed code |z| is taken.
+
+    Returns:
+        S, (units,), in [0, 1]; NaN for a unit that is 0 in every sample (a dead one): `np.nanmean` leaves it
+        out.
+
+    Raises:
+        ValueError: `z` is not (batch, units), is empty, has less than 2 samples or values that are not
+            finite.
+
+    Example:
+        ```python
+        lifetime_sparsity([[1.0, 0.0], [1.0, 4.0]])  # [0., 1.]
+        ```
+
+    Reference:
+        Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex during natural
+        vision", Science 287:1273, doi:10.1126/science.287.5456.1273.
+    """
+    z = _codes(z)
+    if z.shape[0] < 2:
+        raise ValueError(f"z has shape {z.shape}: the sparsity over a lifetime needs at least 2 samples.")
+    return _vinje_gallant(z, axis=0)
+
+
+def _vinje_gallant(z: np.ndarray, axis: int) -> np.ndarray:
+    n = z.shape[axis]
+    mean = np.abs(z).mean(axis=axis, dtype="float64")
+    mean_square = np.einsum("ij,ij->j" if axis == 0 else "ij,ij->i", z, z, dtype="float64") / n
+    ratio = np.full_like(mean, np.nan)
+    np.divide(mean**2, mean_square, out=ratio, where=mean_square > 0)
+    # Rounding takes an even code a last bit below 0, a one-hot code one above 1.
+    return np.clip((1 - ratio) / (1 - 1 / n), 0, 1)
+
+
+def _active(z: ArrayLike, tol: float) -> np.ndarray:
+    if not tol >= 0:
+        raise ValueError(f"tol={tol}: expected a number >= 0.")
+    return np.abs(_codes(z)) > tol
+
+
+def _codes(z: ArrayLike) -> np.ndarray:
+    z = np.asarray(z)
+    if z.ndim != 2 or z.size == 0:
+        raise ValueError(
+            f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each."
+        )
+    if z.dtype.kind not in "f":
+        z = z.astype("float64")  # the absolute value of the smallest integer overflows
+    if not np.isfinite(z).all():
+        raise ValueError("z has values that are not finite (NaN or inf).")
+    return z

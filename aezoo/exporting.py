@@ -1,0 +1,51 @@
+"""Writing a model as a SavedModel with named signatures."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+
+
+@contextmanager
+def complete_or_absent(path: Any) -> Iterator[Path]:
+    """Gives a path to write to; it takes the final name only once all of it is written.
+
+    Args:
+        path: The final name of a file or folder; what is there already is replaced in the end.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
+        unfinished = Path(folder) / path.name
+        yield unfinished
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(unfinished, path)
+
+
+def saved_model(model: Any, path: Any, verbose: bool | None = None) -> None:
+    """Writes the signatures of a model as a SavedModel.
+
+    Args:
+        model: A built model with a method `signatures`.
+        path: The folder to write.
+        verbose: Whether Keras prints the endpoints.
+    """
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, (function, inputs, output) in model.signatures().items():
+        archive.add_endpoint(name, _endpoint(function, output), list(inputs.values()))
+    with complete_or_absent(path) as unfinished:
+        archive.write_out(str(unfinished), verbose=bool(verbose))
+
+
+def _endpoint(function: Any, output: str) -> Any:
+    """A function that returns a dict: its keys become the names of a signature's outputs."""
+    return lambda *inputs: {output: function(*inputs)}

@@ -1,0 +1,96 @@
+"""The corruption process C(x̃ given x) of a denoising autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo import schedules
+from aezoo.layers.random_state import RandomState
+
+NOISES = ("masking", "gaussian", "salt_and_pepper")
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class Corruption(keras.layers.Layer):
+    """Corrupts its input while training, and passes it on otherwise.
+
+    - `"masking"`: each feature is set to 0 with probability `level` (ν).
+    - `"gaussian"`: normal noise of standard deviation `level` (σ, in units of the input) is added.
+    - `"salt_and_pepper"`: each feature is set, with probability `level` (ν), to 0 or 1 by a fair coin.
+
+    Args:
+        level: ν in [0, 1] or σ >= 0; a number or an `aezoo.schedules.Schedule`.
+        noise: One of the three.
+        seed: Seed of the noise; its state is saved with the model.
+
+    Raises:
+        ValueError: If the noise is unknown or the level is out of range.
+
+    Example:
+        >>> noisy = Corruption(0.25, "masking", seed=1)(keras.ops.ones((4, 1000)), training=True)
+        >>> bool(700 < keras.ops.sum(noisy[0]) < 800)
+        True
+
+    Reference:
+        Vincent et al., "Stacked Denoising Autoencoders", JMLR 11 (2010), section 3.3.
+    """
+
+    def __init__(
+        self,
+        level: float | schedules.Schedule,
+        noise: str = "masking",
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if noise not in NOISES:
+            raise ValueError(f"noise={noise!r} is unknown: choose one of {', '.join(NOISES)}.")
+        self.level = schedules.Scheduled(level)
+        self.noise = noise
+        self.seed = seed
+        schedule = self.level.schedule
+        ends = {schedule(0), schedule.maximum} - {float("inf")}
+        if min(ends) < 0 or (noise != "gaussian" and max(ends) > 1):
+            allowed = "at least 0" if noise == "gaussian" else "in [0, 1]"
+            raise ValueError(f"The level of {noise} corruption must be {allowed}, but it is {level!r}.")
+        self.random = RandomState(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing to make: the noise has the shape of each input."""
+
+    def corrupt(self, x: Any) -> tuple[Any, Any]:
+        """Returns the corrupted input and where it was corrupted.
+
+        Args:
+            x: (batch, ...) float.
+
+        Returns:
+            x̃ and a boolean mask, both with the shape of x. A feature that masking leaves at 0 because it was 0 counts
+            as corrupted, as in the paper; with gaussian noise every feature does.
+        """
+        x = ops.convert_to_tensor(x)
+        shape, level = tf.shape(x), self.level.value
+        if self.noise == "gaussian":
+            noise = ops.cast(level, "float32") * self.random.normal(shape)
+            return x + ops.cast(noise, x.dtype), ops.ones_like(x, dtype="bool")
+        u = self.random.uniform(shape)
+        mask = u < level
+        if self.noise == "masking":
+            return ops.where(mask, ops.zeros_like(x), x), mask
+        # Given u < level, u is uniform below it: its lower half is the fair coin.
+        return ops.where(mask, ops.cast(u < 0.5 * ops.cast(level, "float32"), x.dtype), x), mask
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return self.corrupt(x)[0] if training else x
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "level": schedules.serialize(self.level.schedule),
+            "noise": self.noise,
+            "seed": self.seed,
+        }

@@ -1,0 +1,224 @@
+"""Builders of encoders and decoders: multilayer perceptrons, convolutional nets, and the transpose of an encoder."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from aezoo.layers.dense_transpose import DenseTranspose
+from aezoo.layers.top_k import TopK
+
+Shape = tuple[int, ...]
+
+
+class _Initializers:
+    """Glorot initialisers with a seed of their own for each layer, reproducible from one seed."""
+
+    def __init__(self, seed: int | None):
+        self.seed = seed
+
+    def __call__(self) -> keras.initializers.Initializer:
+        if self.seed is not None:
+            self.seed += 1
+        return keras.initializers.GlorotUniform(self.seed)
+
+
+def _convolution(rank: int, transpose: bool = False) -> type[keras.layers.Layer]:
+    if rank not in (1, 2, 3):
+        raise ValueError(
+            f"A convolutional network needs inputs with 1 to 3 spatial axes and channels last, but there are {rank}: "
+            "leave `filters` empty, or give an encoder and a decoder of your own."
+        )
+    return getattr(keras.layers, f"Conv{rank}D{'Transpose' if transpose else ''}")
+
+
+def encoder(
+    input_shape: Shape,
+    latent_dim: int,
+    *,
+    hidden_dims: Sequence[int] = (),
+    filters: Sequence[int] = (),
+    activation: Any = "relu",
+    code_activation: Any = None,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> keras.Sequential:
+    """Builds z = σ(Wx + b), with convolutions of stride 2 and hidden layers before it where asked for.
+
+    Args:
+        input_shape: Shape of one sample; with `filters`, (..., channels) with one to three spatial axes.
+        latent_dim: Number of code units.
+        hidden_dims: Units of the dense hidden layers, from the input on.
+        filters: Channels of the convolutions (kernel 3, stride 2, "same"), from the input on.
+        activation: Of convolutions and hidden layers.
+        code_activation: Of the code.
+        seed: Seed of the initial weights.
+        dtype: Keras dtype policy.
+
+    Returns:
+        A built Keras model, (batch, *input_shape) → (batch, latent_dim).
+    """
+    initializer = _Initializers(seed)
+    stack: list[keras.layers.Layer] = [keras.Input(input_shape)]
+    for n in filters:
+        convolution = _convolution(len(input_shape) - 1)
+        stack.append(
+            convolution(
+                n,
+                3,
+                strides=2,
+                padding="same",
+                activation=activation,
+                kernel_initializer=initializer(),
+                dtype=dtype,
+            )
+        )
+    stack.append(keras.layers.Flatten(dtype=dtype))
+    for units in hidden_dims:
+        stack.append(
+            keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
+        )
+    stack.append(
+        keras.layers.Dense(
+            latent_dim, activation=code_activation, kernel_initializer=initializer(), name="code", dtype=dtype
+        )
+    )
+    return keras.Sequential(stack, name="encoder")
+
+
+def decoder(
+    output_shape: Shape,
+    latent_dim: int,
+    *,
+    hidden_dims: Sequence[int] = (),
+    filters: Sequence[int] = (),
+    activation: Any = "relu",
+    output_activation: Any = "sigmoid",
+    seed: int | None = None,
+    dtype: Any = None,
+) -> keras.Sequential:
+    """Builds the mirror image of `encoder`: give it the same `hidden_dims` and `filters`.
+
+    The output activation is computed in float32 whatever the policy: half precision saturates a sigmoid.
+
+    Args:
+        output_shape: Shape of one reconstruction.
+        latent_dim: Number of code units.
+        hidden_dims: As given to `encoder`; used from the last to the first.
+        filters: As given to `encoder`; used from the last to the first.
+        activation: Of convolutions and hidden layers.
+        output_activation: Of the reconstruction.
+        seed: Seed of the initial weights.
+        dtype: Keras dtype policy.
+
+    Returns:
+        A built Keras model, (batch, latent_dim) → (batch, *output_shape).
+    """
+    initializer = _Initializers(None if seed is None else seed + 1_000)
+    stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
+
+    def dense(units: int, activation: Any) -> keras.layers.Layer:
+        return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
+
+    stack += [dense(units, activation) for units in reversed(hidden_dims)]
+    if not filters:
+        stack += [dense(math.prod(output_shape), None), keras.layers.Reshape(output_shape, dtype=dtype)]
+    else:
+        *sizes, channels = output_shape
+        rank = len(sizes)
+        small = [math.ceil(size / 2 ** len(filters)) for size in sizes]
+        stack += [
+            dense(math.prod(small) * filters[-1], activation),
+            keras.layers.Reshape((*small, filters[-1]), dtype=dtype),
+        ]
+        for n, function in zip(
+            [*reversed(filters[:-1]), channels], [*[activation] * (len(filters) - 1), None], strict=True
+        ):
+            stack.append(
+                _convolution(rank, transpose=True)(
+                    n,
+                    3,
+                    strides=2,
+                    padding="same",
+                    activation=function,
+                    kernel_initializer=initializer(),
+                    dtype=dtype,
+                )
+            )
+        excess = [s * 2 ** len(filters) - size for s, size in zip(small, sizes, strict=True)]
+        if any(excess):
+            cropping = getattr(keras.layers, f"Cropping{rank}D")
+            crop = [(0, e) for e in excess]
+            stack.append(cropping(crop if rank > 1 else crop[0], dtype=dtype))
+    stack.append(keras.layers.Activation(output_activation, dtype="float32", name="output"))
+    return keras.Sequential(stack, name="decoder")
+
+
+def transpose(
+    encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None
+) -> keras.Sequential:
+    """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
+
+    Args:
+        encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout` and `InputLayer`.
+        output_activation: Of the reconstruction; a hidden layer takes the activation of the layer it mirrors.
+        dtype: Keras dtype policy.
+
+    Returns:
+        A built Keras model, from a code to the encoder's input shape.
+
+    Raises:
+        ValueError: If the encoder has a layer that cannot be transposed.
+    """
+    layers = chain(encoder)
+    if layers is None:
+        raise ValueError(
+            f"tied=True shares transposed kernels, but the encoder {encoder.name!r} has layers that cannot be "
+            "transposed (only a Sequential of Dense, Flatten, Reshape and Dropout can): set tied=False, or give a "
+            "decoder of your own."
+        )
+    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+    stack: list[keras.layers.Layer] = [keras.Input((dense[-1].units,))]
+    for below, layer in zip([None, *dense[:-1]], dense, strict=True):
+        activation = None if below is None else below.activation
+        mirrored = DenseTranspose(layer.kernel.shape[0], activation, tied_to=layer, dtype=dtype)
+        stack.insert(1, mirrored)
+    stack += [
+        keras.layers.Reshape(encoder.input_shape[1:], dtype=dtype),
+        keras.layers.Activation(output_activation, dtype="float32", name="output"),
+    ]
+    return keras.Sequential(stack, name="decoder")
+
+
+def chain(encoder: keras.layers.Layer) -> list[keras.layers.Layer] | None:
+    """Returns the layers of an encoder that is a chain of dense layers, or None if it is something else.
+
+    Args:
+        encoder: A Keras model.
+
+    Returns:
+        Its layers in order, those of nested models in their place, at least one of them `Dense`; `Flatten`, `Reshape`,
+        `Dropout` and `TopK` may stand between.
+    """
+    layers = _flat(encoder)
+    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, TopK)
+    dense = [isinstance(layer, keras.layers.Dense) for layer in layers]
+    known = all(d or isinstance(layer, harmless) for d, layer in zip(dense, layers, strict=True))
+    return layers if known and any(dense) else None
+
+
+def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:
+    if not isinstance(network, keras.Sequential):
+        return [network]
+    return [layer for part in network.layers for layer in _flat(part)]
+
+
+def output_activation(decoder: keras.layers.Layer) -> Any:
+    """Returns the activation function of a network's last layer, or None where it has none."""
+    last = decoder
+    while getattr(last, "layers", None):
+        last = last.layers[-1]
+    return getattr(last, "activation", None)

@@ -1,0 +1,104 @@
+"""Keeping the k largest units of a code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo import schedules
+
+
+def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
+    """Marks the k largest entries of each row, exactly k also where values tie (the first of them by index).
+
+    k may be a tensor: a new k needs no new graph, since only `k_max` fixes shapes.
+
+    Args:
+        z: (batch, units).
+        k: The number of entries to keep, an int or an int32 scalar, from 0 to `k_max`.
+        k_max: The largest k that will be asked for, at most `units`.
+
+    Returns:
+        A mask of z's dtype and shape: 1 at the k largest, 0 elsewhere.
+
+    Example:
+        >>> keras.ops.convert_to_numpy(top_k_mask(keras.ops.array([[1.0, 3.0, 3.0, 3.0]]), k=2, k_max=4))
+        array([[0., 1., 1., 0.]], dtype=float32)
+    """
+    k = ops.cast(k, "int32")
+    largest = tf.math.top_k(z, k=k_max).values
+    threshold = tf.gather(largest, tf.maximum(k - 1, 0), axis=1)[:, None]
+    above, tied = z > threshold, tf.equal(z, threshold)
+    room = k - tf.reduce_sum(tf.cast(above, "int32"), axis=1, keepdims=True)
+    first = tf.cumsum(tf.cast(tied, "int32"), axis=1) <= room
+    return tf.cast(tf.logical_and(above | (tied & first), k > 0), z.dtype)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class TopK(keras.layers.Layer):
+    """Sets all but the k largest entries of each code to 0; the gradient flows through those that stay.
+
+    Args:
+        k: How many entries stay at inference is round(alpha · k); in training k stay, unless a schedule is given.
+        schedule: k in training, by the epoch: a number or a `Schedule`. Values are rounded.
+        alpha: α >= 1 of Makhzani & Frey: more units are kept at inference than in training.
+
+    Raises:
+        ValueError: If k < 1 or alpha < 1, or, once the number of units is known, if more are to be kept than there are.
+
+    Reference:
+        Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663.
+    """
+
+    def __init__(
+        self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        if k < 1:
+            raise ValueError(f"k must be at least 1, but k={k!r}.")
+        if alpha < 1:
+            raise ValueError(f"alpha must be at least 1, but alpha={alpha!r}.")
+        self.k = k
+        self.alpha = alpha
+        self.k_in_training = schedules.Scheduled(k if schedule is None else schedule)
+
+    @property
+    def k_at_inference(self) -> int:
+        """round(alpha · k)."""
+        return round(self.alpha * self.k)
+
+    def build(self, input_shape: Any) -> None:
+        """Checks that there are as many units as are to be kept."""
+        self.check(input_shape[-1])
+
+    def check(self, units: int) -> None:
+        """Raises a ValueError if more units are to be kept than there are."""
+        most = max(self.k_at_inference, self.k_in_training.schedule(0))
+        if most > units:
+            raise ValueError(
+                f"k={self.k} (alpha={self.alpha}, first value of the schedule "
+                f"{self.k_in_training.schedule(0):g}) would keep {most:g} units of a code that has {units}: "
+                "choose a smaller k or a larger latent_dim."
+            )
+
+    def call(self, z: Any, training: bool = False) -> Any:
+        if training:
+            k = ops.cast(ops.round(self.k_in_training.value), "int32")
+            k_max = int(min(self.k_in_training.schedule.maximum, z.shape[-1]))
+        else:
+            k = k_max = self.k_at_inference
+        return z * tf.stop_gradient(top_k_mask(z, k, k_max))
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "k": self.k,
+            "schedule": schedules.serialize(self.k_in_training.schedule),
+            "alpha": self.alpha,
+        }

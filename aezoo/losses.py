@@ -1,0 +1,130 @@
+"""Reconstruction errors as the papers write them: summed over features, averaged over samples.
+
+Keras' own losses average over features too, so that a penalty copied from a paper is worth hundreds of times more
+beside them. All of these compute in float32 (or float64), whatever the dtype of the prediction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+def in_float32(x: Any) -> Any:
+    """Returns `x` as a tensor of at least single precision: half-precision sums and logarithms lose too much."""
+    x = ops.convert_to_tensor(x)
+    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+
+
+class _SummedLoss(keras.losses.Loss):
+    def __init__(self, name: str, **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the error of each feature, with the shape of `y_true`."""
+        raise NotImplementedError
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the error of each sample, (batch,): the sum over its features."""
+        error = self.elementwise(in_float32(y_true), in_float32(y_pred))
+        return ops.sum(error, axis=tuple(range(1, len(error.shape))))
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SquaredError(_SummedLoss):
+    """Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
+
+    Example:
+        >>> float(SquaredError()([[0.0, 1.0], [1.0, 1.0]], [[1.0, 0.0], [1.0, 1.0]]))
+        1.0
+    """
+
+    def __init__(self, name: str = "squared_error", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.square(y_true - y_pred)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class CrossEntropy(_SummedLoss):
+    """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
+
+    The prediction is a probability: the output of a sigmoid, kept 1e-7 away from 0 and 1 as Keras does.
+
+    Example:
+        >>> round(float(CrossEntropy()([[0.0, 1.0]], [[0.5, 0.5]])), 4)  # 2 log 2
+        1.3863
+    """
+
+    def __init__(self, name: str = "cross_entropy", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+        p = ops.clip(y_pred, keras.config.epsilon(), 1.0 - keras.config.epsilon())
+        return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log1p(-p))
+
+
+def bernoulli_kl(target: float, rate: Any) -> Any:
+    """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
+
+    Args:
+        target: ρ, inside (0, 1).
+        rate: ρ̂, a tensor of any shape with values in [0, 1]; kept 1e-7 away from both ends.
+
+    Returns:
+        A tensor with the shape of `rate`.
+    """
+    rate = ops.clip(in_float32(rate), keras.config.epsilon(), 1.0 - keras.config.epsilon())
+    return target * (ops.log(target) - ops.log(rate)) + (1.0 - target) * (
+        ops.log(1.0 - target) - ops.log(1.0 - rate)
+    )
+
+
+def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) -> tuple[Any, str]:
+    """Evaluates any Keras loss sample by sample.
+
+    Args:
+        loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
+        y_true: Targets, (batch, ...).
+        y_pred: Predictions, (batch, ...).
+        feature_weight: Weights of the errors of single features, (batch, ...), or None.
+
+    Returns:
+        The loss of each sample, (batch,), and how Keras reduces it over the batch: "mean" or "sum".
+
+    Raises:
+        ValueError: If `loss` is a list or a dict, or reduces in another way.
+    """
+    if isinstance(loss, (list, tuple, dict)):
+        raise ValueError(f"An autoencoder has one output: give compile one loss, not {loss!r}.")
+    loss = keras.losses.get(loss)
+    reduction = "mean"
+    function = loss
+    if isinstance(loss, keras.losses.Loss):
+        function = loss.call
+        if loss.reduction == "sum":
+            reduction = "sum"
+        elif loss.reduction not in ("sum_over_batch_size", "mean"):
+            raise ValueError(
+                f"reduction={loss.reduction!r} of {type(loss).__name__} is not supported: "
+                "use 'sum_over_batch_size' or 'sum'."
+            )
+    y_true, y_pred = in_float32(y_true), in_float32(y_pred)
+    if isinstance(loss, _SummedLoss):
+        reduction_of_features = ops.sum
+        values = loss.elementwise(y_true, y_pred)
+    else:
+        reduction_of_features = ops.sum if reduction == "sum" else ops.mean
+        # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
+        values = in_float32(
+            function(y_true[..., None], y_pred[..., None])
+            if feature_weight is not None
+            else function(y_true, y_pred)
+        )
+    if feature_weight is not None:
+        values = values * feature_weight
+    rest = tuple(range(1, len(values.shape)))
+    return (reduction_of_features(values, axis=rest) if rest else values), reduction

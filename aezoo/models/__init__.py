@@ -1,0 +1,1 @@
+"""The variants, one a file."""

@@ -1,0 +1,140 @@
+"""The contractive autoencoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from aezoo import checks, losses
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch
+from aezoo.layers import RandomState, jacobian, networks
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class ContractiveAE(Autoencoder):
+    """Adds w · ‖J(x)‖²_F, J = ∂z/∂x the Jacobian of the encoder: the code changes little where x changes a little.
+
+    For one dense layer ‖J‖² = Σⱼ φ'(aⱼ)² ‖Wⱼ‖², as in the paper; for deeper dense encoders it is the exact norm of the
+    product of the layers' Jacobians. Other encoders get Hutchinson's estimate E‖vᵀJ‖², v random signs, or the exact
+    norm by automatic differentiation. CAE+H adds w_H · E_ε ‖J(x) - J(x + ε)‖²_F, ε ~ N(0, σ²).
+
+    The reconstruction error is the cross-entropy where the output is a sigmoid, the squared error otherwise.
+
+    Args:
+        latent_dim: Number of code units.
+        weight: w >= 0, beside an error that is summed over features.
+        method: "exact", "hutchinson", or "auto": exact for chains of dense layers, Hutchinson's estimate otherwise.
+        probes: Number of random vectors v of the estimate.
+        hessian_weight: w_H >= 0; 0 leaves the second-order term out.
+        hessian_sigma: σ > 0, in units of x.
+        hessian_samples: Number of ε a sample and step.
+        activation: σ of hidden layers and code.
+        **kwargs: Those of `Autoencoder`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> model = ContractiveAE(latent_dim=1000, weight=0.1)
+
+    Reference:
+        Rifai et al., "Contractive auto-encoders", ICML 2011;
+        Rifai et al., "Higher order contractive auto-encoder", ECML 2011, for CAE+H.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        weight: float = 0.1,
+        method: str = "auto",
+        probes: int = 1,
+        hessian_weight: float = 0.0,
+        hessian_sigma: float = 0.1,
+        hessian_samples: int = 1,
+        activation: Any = "sigmoid",
+        **kwargs: Any,
+    ):
+        super().__init__(latent_dim, activation=activation, **kwargs)
+        checks.one_of("method", method, ("auto", "exact", "hutchinson"))
+        checks.at_least("weight", weight, 0)
+        checks.at_least("probes", probes, 1)
+        checks.at_least("hessian_weight", hessian_weight, 0)
+        checks.inside("hessian_sigma", hessian_sigma, 0, float("inf"))
+        checks.at_least("hessian_samples", hessian_samples, 1)
+        self.weight = weight
+        self.method = method
+        self.probes = probes
+        self.hessian_weight = hessian_weight
+        self.hessian_sigma = hessian_sigma
+        self.hessian_samples = hessian_samples
+        self.random = RandomState(self.seed)
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("reconstruction", "contraction") + (("hessian",) if self.hessian_weight else ())
+
+    @property
+    def paper_loss(self) -> losses.SquaredError | losses.CrossEntropy:
+        sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
+        return losses.CrossEntropy() if sigmoid else losses.SquaredError()
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        noises = [
+            self.hessian_sigma * ops.cast(self.random.normal(ops.shape(batch.x)), batch.x.dtype)
+            for _ in range(self.hessian_samples if self.hessian_weight else 0)
+        ]
+        code, contraction, hessians = self.jacobian_norms(batch.x, noises, training)
+        y_pred = self.decoder(code, training=training)
+        terms = {
+            "reconstruction": self.reconstruction(batch, y_pred),
+            "contraction": self.weight * batch.mean(contraction),
+        }
+        if self.hessian_weight:
+            terms["hessian"] = self.hessian_weight * batch.mean(sum(hessians) / len(hessians))
+        return terms, y_pred
+
+    def jacobian_norms(self, x: Any, noises: Any = (), training: bool = False) -> tuple[Any, Any, list[Any]]:
+        """Encodes x, and measures how much the code depends on it.
+
+        Args:
+            x: (batch, *input_shape).
+            noises: Tensors ε with the shape of x.
+            training: Passed to an encoder that is not a chain of dense layers.
+
+        Returns:
+            The code (batch, latent_dim); ‖J(x)‖²_F (batch,); and for each ε, ‖J(x) - J(x + ε)‖²_F (batch,). The norms
+            are exact or estimates, as `method` says.
+        """
+        layers = networks.chain(self.encoder)
+        if self.method != "hutchinson" and jacobian.has_closed_form(layers):
+            kernel = next(layer.kernel for layer in layers if isinstance(layer, keras.layers.Dense))
+            code, a = jacobian.factor(layers, x)
+            at_noise = [jacobian.factor(layers, x + noise)[1] for noise in noises]
+            differences = [jacobian.squared_norm(a - b, kernel) for b in at_noise]
+            return code, jacobian.squared_norm(a, kernel), differences
+        if self.method == "exact":
+            code, j = jacobian.exact(self.encoder, x, training)
+            at_noise = [jacobian.exact(self.encoder, x + noise, training)[1] for noise in noises]
+            return code, _squared(j), [_squared(j - b) for b in at_noise]
+        norms, differences = [], [[] for _ in noises]
+        for _ in range(self.probes):
+            shape = ops.shape(self.encoder(x, training=training))
+            v = ops.where(self.random.uniform(shape) < 0.5, -1.0, 1.0)
+            code, j = jacobian.product(self.encoder, x, v, training)
+            norms.append(_squared(j))
+            for noise, difference in zip(noises, differences, strict=True):
+                difference.append(_squared(j - jacobian.product(self.encoder, x + noise, v, training)[1]))
+        return code, sum(norms) / self.probes, [sum(d) / self.probes for d in differences]
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("weight", "method", "probes", "hessian_weight", "hessian_sigma", "hessian_samples")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _squared(j: Any) -> Any:
+    j = losses.in_float32(j)
+    return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))

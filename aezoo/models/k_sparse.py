@@ -1,0 +1,142 @@
+"""The k-sparse autoencoder."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from aezoo import checks, losses, schedules
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch, sum_over_replicas
+from aezoo.layers import TopK, top_k_mask
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class KSparseAE(Autoencoder):
+    """z = Wx + b, of which only the k largest units stay; x' = Wᵀz + b'.
+
+    The error flows back through the units that stay. k may fall in training, so that every unit learns before few
+    are used; round(αk) units stay at inference.
+
+    Against dead units, AuxK adds w_aux ‖e - ê‖²: the error e = x - x' is modelled by the k_aux largest of those units
+    that no sample has used for a while. ê is what their code adds to the decoder's output, so that for the linear
+    decoder of the paper it is W'z_aux.
+
+    Args:
+        latent_dim: Number of code units.
+        k: Number of units that stay, at most `latent_dim`.
+        k_schedule: k in training by the epoch, an `aezoo.schedules.Schedule`; None keeps it at k.
+        alpha: α >= 1.
+        aux_weight: w_aux >= 0; 0 leaves AuxK out, Gao et al. use 1/32.
+        aux_k: k_aux; None takes half the number of features, as Gao et al. do, or all units if they are fewer.
+        dead_after: A unit is dead once this many samples have not used it.
+        code_activation: σ of the code before the k largest are chosen.
+        output_activation: σ' of the reconstruction.
+        tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
+        **kwargs: Those of `Autoencoder`.
+
+    Raises:
+        ValueError: If k, here or in the schedule, exceeds the number of units, or an argument is out of range.
+
+    Example:
+        >>> from aezoo.schedules import Linear
+        >>> model = KSparseAE(latent_dim=1000, k=25, k_schedule=Linear(start=100, end=25, epochs=20))
+
+    Reference:
+        Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663;
+        Gao et al., "Scaling and evaluating sparse autoencoders", 2024, arXiv:2406.04093, for AuxK.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        k: int = 25,
+        k_schedule: float | schedules.Schedule | None = None,
+        alpha: float = 1.0,
+        aux_weight: float = 0.0,
+        aux_k: int | None = None,
+        dead_after: int = 10_000,
+        code_activation: Any = "linear",
+        output_activation: Any = "linear",
+        tied: bool | None = None,
+        **kwargs: Any,
+    ):
+        if tied is None:
+            tied = kwargs.get("decoder") is None and not kwargs.get("filters")
+        super().__init__(
+            latent_dim,
+            code_activation=code_activation,
+            output_activation=output_activation,
+            tied=tied,
+            **kwargs,
+        )
+        checks.at_least("aux_weight", aux_weight, 0)
+        checks.at_least("dead_after", dead_after, 1)
+        self.top_k = TopK(k, k_schedule, alpha, dtype=self.dtype_policy)
+        if latent_dim is not None:
+            self.top_k.check(latent_dim)
+        self.aux_weight = aux_weight
+        self.aux_k = aux_k
+        self.dead_after = dead_after
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("reconstruction", "auxiliary") if self.aux_weight else ("reconstruction",)
+
+    def code_layers(self) -> list[keras.layers.Layer]:
+        return [self.top_k]
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        if self.aux_weight:
+            self.samples_since_active = self.add_weight(
+                shape=self.code_shape,
+                initializer="zeros",
+                trainable=False,
+                name="samples_since_active",
+                aggregation="only_first_replica",
+            )
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        if not self.aux_weight:
+            return super().objective(batch, training)
+        dense_encoder, top_k = self.encoder.layers
+        z = dense_encoder(batch.x, training=training)
+        code = top_k(z, training=training)
+        y_pred = self.decoder(code, training=training)
+        dead = self.samples_since_active >= self.dead_after
+        terms = {
+            "reconstruction": self.reconstruction(batch, y_pred),
+            "auxiliary": self.aux_weight * batch.mean(self._auxiliary_error(batch.y - y_pred, z, dead)),
+        }
+        if training:
+            uses = sum_over_replicas(ops.sum(ops.cast(code != 0, "float32"), axis=0))
+            idle = self.samples_since_active + batch.size
+            self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
+        return terms, y_pred
+
+    def _auxiliary_error(self, error: Any, z: Any, dead: Any) -> Any:
+        """‖e - ê‖² of each sample, (batch,); 0 while no unit is dead."""
+        units = z.shape[-1]
+        aux_k = min(units, math.prod(self.x_shape) // 2 if self.aux_k is None else self.aux_k)
+        candidates = ops.where(dead, z, ops.full_like(z, z.dtype.min))
+        mask = top_k_mask(candidates, aux_k, aux_k) * ops.cast(dead, z.dtype)
+        z_aux = z * ops.stop_gradient(mask)
+        estimate = self.decoder(z_aux) - self.decoder(ops.zeros_like(z_aux))
+        squared = losses.SquaredError().call(ops.stop_gradient(error), estimate)
+        return squared * ops.cast(ops.any(dead), squared.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "k": self.top_k.k,
+            "k_schedule": schedules.serialize(self.top_k.k_in_training.schedule),
+            "alpha": self.top_k.alpha,
+            "aux_weight": self.aux_weight,
+            "aux_k": self.aux_k,
+            "dead_after": self.dead_after,
+        }

@@ -1,0 +1,102 @@
+"""The linear autoencoder, and the principal components in it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from aezoo import checks
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch
+
+
+class PrincipalComponents(NamedTuple):
+    """What `LinearAE.principal_components` reads out, with scikit-learn's names, shapes and signs.
+
+    Attributes:
+        components_: (latent_dim, features), unit vectors in rows, by falling variance; the entry of each row that is
+            largest in magnitude is positive.
+        explained_variance_: (latent_dim,), the variance of the data along each of them, in squared units of x.
+        mean_: (features,), the mean of the data.
+    """
+
+    components_: np.ndarray
+    explained_variance_: np.ndarray
+    mean_: np.ndarray
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class LinearAE(Autoencoder):
+    """z = W₁x + b₁, x' = W₂z + b₂, with λ(‖W₁‖²_F + ‖W₂‖²_F) added to the squared error.
+
+    Without the L2 term it finds the subspace of the principal components, but not the components. With it the left
+    singular vectors of W₂ are the components, and its singular values s give their variances σ² = λ / (1 - s²).
+    Components whose variance is below λ are switched off (s = 0): choose λ well below the smallest variance of
+    interest.
+
+    Args:
+        latent_dim: Number of components.
+        weight: λ > 0, in squared units of x.
+        **kwargs: `tied`, `seed`, `name` and `dtype` of `Autoencoder`.
+
+    Raises:
+        ValueError: If λ is not positive.
+
+    Example:
+        >>> model = LinearAE(latent_dim=10, weight=0.01)
+
+    Reference:
+        Plaut, "From principal subspaces to principal components with linear autoencoders", 2018, arXiv:1804.10253;
+        Kunin et al., "Loss landscapes of regularized linear autoencoders", 2019, arXiv:1901.08168, for the L2 term.
+    """
+
+    term_names = ("reconstruction", "l2")
+
+    def __init__(self, latent_dim: int | None = None, *, weight: float = 0.01, **kwargs: Any):
+        for name in ("activation", "code_activation", "output_activation"):
+            kwargs[name] = "linear"
+        super().__init__(latent_dim, **kwargs)
+        checks.inside("weight", weight, 0.0, float("inf"))
+        self.weight = weight
+
+    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+        squares = [ops.sum(ops.square(kernel)) for kernel in self._kernels()]
+        return {"l2": self.weight * batch.share(sum(squares))}
+
+    def _kernels(self) -> tuple[Any, Any]:
+        """W₁ as (features, latent_dim), and W₂ as (latent_dim, features)."""
+        encode = next(layer for layer in self.encoder.layers if hasattr(layer, "kernel"))
+        decode = next(layer for layer in self.decoder.layers if hasattr(layer, "kernel"))
+        return encode.kernel, ops.transpose(decode.kernel) if self.tied else decode.kernel
+
+    def principal_components(self) -> PrincipalComponents:
+        """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
+
+        The mean is the fixed point of the autoencoder, x' = x, which at the optimum is the mean of the data.
+
+        Returns:
+            The components, their variances and the mean. A variance is infinite where training is so far from its
+            optimum that s >= 1.
+
+        Raises:
+            ValueError: If the model has not been built.
+        """
+        checks.built(self)
+        w1, w2 = (np.asarray(ops.convert_to_numpy(kernel), "float64") for kernel in self._kernels())
+        _, s, components = np.linalg.svd(w2, full_matrices=False)
+        largest = np.argmax(np.abs(components), axis=1)
+        components *= np.sign(components[np.arange(len(components)), largest])[:, None]
+        with np.errstate(divide="ignore"):
+            variance = self.weight / np.maximum(1.0 - s**2, 0.0)
+        origin = ops.convert_to_numpy(self.reconstruct(np.zeros((1, *self.x_shape), "float32"))).ravel()
+        mean = np.linalg.solve(np.eye(len(origin)) - (w1 @ w2).T, origin.astype("float64"))
+        return PrincipalComponents(components, variance, mean)
+
+    def get_config(self) -> dict[str, Any]:
+        config = {**super().get_config(), "weight": self.weight}
+        for name in ("activation", "code_activation", "output_activation"):
+            del config[name]
+        return config

@@ -1,0 +1,86 @@
+"""The sparse autoencoder, by a Kullback-Leibler or an L1 penalty."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from aezoo import checks, losses
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch
+from aezoo.layers import networks
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SparseAE(Autoencoder):
+    """Adds a penalty that keeps most code units near zero most of the time.
+
+    - `penalty="kl"`: w · Σⱼ KL(ρ‖ρ̂ⱼ), where ρ̂ⱼ is the mean of unit j over the batch (of all replicas).
+    - `penalty="l1"`: w · Σⱼ |zⱼ|, averaged over the batch. It is the L1 norm, a sum of absolute values without a root.
+
+    Args:
+        latent_dim: Number of code units, usually more than there are inputs.
+        penalty: "kl" or "l1".
+        target: ρ, the mean activation that "kl" aims at, inside (0, 1); not used by "l1".
+        weight: w, beside an error that is summed over features. Beside Keras' "mse", which averages over them, the
+            same weight acts as many times more strongly as there are features. Ng's notes halve the squared error:
+            their β is w = 2β here.
+        activation: σ of hidden layers and code. "kl" needs a code in (0, 1).
+        **kwargs: Those of `Autoencoder`.
+
+    Raises:
+        ValueError: If the penalty is unknown, ρ outside (0, 1), w negative, or the code of "kl" not a sigmoid's.
+
+    Example:
+        >>> model = SparseAE(latent_dim=1024, penalty="kl", target=0.05, weight=0.1)
+
+    Reference:
+        Ng, "Sparse autoencoder", CS294A lecture notes, 2011.
+    """
+
+    term_names = ("reconstruction", "sparsity")
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        penalty: str = "kl",
+        target: float = 0.05,
+        weight: float = 0.1,
+        activation: Any = "sigmoid",
+        **kwargs: Any,
+    ):
+        super().__init__(latent_dim, activation=activation, **kwargs)
+        checks.one_of("penalty", penalty, ("kl", "l1"))
+        checks.inside("target", target, 0.0, 1.0)
+        checks.at_least("weight", weight, 0)
+        self.penalty = penalty
+        self.target = target
+        self.weight = weight
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        activation = networks.output_activation(self.encoder)
+        if self.penalty == "kl" and activation not in (None, keras.activations.sigmoid):
+            raise ValueError(
+                f"penalty='kl' compares mean activations in (0, 1), but the code's activation is "
+                f"{activation.__name__!r}: use code_activation='sigmoid', or penalty='l1'."
+            )
+
+    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+        code = ops.reshape(losses.in_float32(code), (ops.shape(code)[0], -1))
+        if self.penalty == "l1":
+            return {"sparsity": self.weight * batch.mean(ops.sum(ops.abs(code), axis=1))}
+        mean_activation = batch.statistic(code)
+        divergence = losses.bernoulli_kl(self.target, mean_activation)
+        return {"sparsity": self.weight * batch.share(ops.sum(divergence))}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "penalty": self.penalty,
+            "target": self.target,
+            "weight": self.weight,
+        }

@@ -1,0 +1,496 @@
+"""The conformance harness: what must be true of every autoencoder's train step, as checks that anyone can run.
+
+    >>> import numpy as np, aezoo, aezoo.testing
+    >>> x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    >>> case = aezoo.testing.Case(lambda **kwargs: aezoo.Autoencoder(latent_dim=3, **kwargs), x)
+    >>> aezoo.testing.epoch_means(case)
+
+Each check takes a `Case` and raises an `AssertionError` that says what is not as it must be. `CHECKS` lists them all, to
+be given to `pytest.mark.parametrize`. `replicas` wants two devices: call `two_cpu_devices()` before TensorFlow is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import json
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from aezoo.layers import networks
+from aezoo.schedules import Constant, Scheduled
+
+Weights = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A model to be checked, and what to check it with.
+
+    Attributes:
+        make: Makes a new, uncompiled model, always of the same configuration; takes `dtype`.
+        x: Samples that it takes, (n, ...) float32, n odd and at least 19.
+        quiet: Makes the same model with its noise switched off, where it draws noise; `make` otherwise.
+        mean_over_samples: False if a penalty is not a mean over samples, so that two half batches are not one whole.
+        empty_replica: False if a replica without a sample in the last batch fails, as TensorFlow's fused convolution does.
+        learning_rate: Of plain gradient descent; adaptive optimisers would hide a gradient of the wrong size.
+    """
+
+    make: Callable[..., keras.Model]
+    x: np.ndarray
+    quiet: Callable[..., keras.Model] | None = None
+    mean_over_samples: bool = True
+    empty_replica: bool = True
+    learning_rate: float = 1e-3
+
+    def model(self, *, quiet: bool = False, dtype: Any = None, seed: int = 0, **compile: Any) -> keras.Model:
+        """Makes a compiled model with weights that follow from the seed."""
+        keras.utils.set_random_seed(seed)
+        make = self.quiet if quiet and self.quiet else self.make
+        model = make() if dtype is None else make(dtype=dtype)
+        model.build((None, *self.x.shape[1:]))
+        model.compile(**{"optimizer": keras.optimizers.SGD(self.learning_rate), **compile})
+        return model
+
+
+def two_cpu_devices() -> None:
+    """Splits the CPU in two logical devices, so that two replicas can be tried on one machine.
+
+    Raises:
+        RuntimeError: If TensorFlow has been used already.
+    """
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+
+@functools.cache
+def two_replicas() -> tf.distribute.Strategy:
+    """Two replicas on the devices of `two_cpu_devices`, always the same strategy.
+
+    TensorFlow numbers the collectives of each strategy from the same start: a second strategy on the same devices, with
+    weights of other shapes, fails.
+    """
+    devices = [device.name for device in tf.config.list_logical_devices("CPU")]
+    assert len(devices) >= 2, "call aezoo.testing.two_cpu_devices() before TensorFlow is first used"
+    return tf.distribute.MirroredStrategy(devices[:2])
+
+
+def _weights(model: keras.Model) -> Weights:
+    """Every variable of a model, trainable or state; numbered, since layers of a second model have other names."""
+    return {f"variable {i} ({v.name})": v.numpy() for i, v in enumerate(model.variables)}
+
+
+def _trainable(model: keras.Model) -> list[np.ndarray]:
+    return [v.numpy() for v in model.trainable_variables]
+
+
+def _same_trainable(what: str, expected: keras.Model, got: keras.Model) -> None:
+    for variable, a, b in zip(
+        expected.trainable_variables, _trainable(expected), _trainable(got), strict=True
+    ):
+        assert np.allclose(a, b, rtol=1e-5, atol=1e-6), (
+            f"{what}: {variable.path} differs by up to {np.max(np.abs(a - b)):.3g}"
+        )
+
+
+def _fit(model: keras.Model, x: Any, y: Any = None, epochs: int = 2, **kwargs: Any) -> tuple[Weights, dict]:
+    if not isinstance(x, tf.data.Dataset):
+        kwargs = {"batch_size": 8, "shuffle": False, **kwargs}
+    history = model.fit(x, y, epochs=epochs, verbose=0, **kwargs).history
+    return _weights(model), history
+
+
+def _same(what: str, expected: Weights, got: Weights, rtol: float = 1e-5, atol: float = 1e-6) -> None:
+    assert len(expected) == len(got), f"{what}: {len(got)} variables instead of {len(expected)}"
+    for (name, a), b in zip(expected.items(), got.values(), strict=True):
+        difference = np.max(np.abs(a.astype("float64") - b)) if a.size else 0.0
+        assert np.allclose(a, b, rtol=rtol, atol=atol), f"{what}: {name} differs by up to {difference:.3g}"
+
+
+def _same_history(what: str, expected: dict, got: dict, rtol: float = 1e-5) -> None:
+    assert set(expected) == set(got), f"{what}: reports {sorted(got)} instead of {sorted(expected)}"
+    for name in expected:
+        assert np.allclose(expected[name], got[name], rtol=rtol, atol=1e-6), (
+            f"{what}: {name} is reported as {got[name]} instead of {expected[name]}"
+        )
+
+
+# === The lines of the contract ===
+
+
+def replicas(case: Case) -> None:
+    """1. One replica and two give the same weights and the same reports, with a last batch that one of them lacks."""
+    x = case.x[: len(case.x) // 8 * 8 + (1 if case.empty_replica else 3)]
+    for data, weight in ((case.x, None), (x, np.linspace(0, 2, len(x), dtype="float32"))):
+        one = case.model(quiet=True, metrics=["mse"])
+        expected = _fit(one, data, sample_weight=weight, validation_data=(data,))
+        with two_replicas().scope():
+            two = case.model(quiet=True, metrics=["mse"])
+        got = _fit(two, data, sample_weight=weight, validation_data=(data,))
+        _same("two replicas", expected[0], got[0])
+        _same_history("two replicas", expected[1], got[1])
+
+
+def mixed_precision(case: Case) -> None:
+    """2. `mixed_float16` trains: the weights move as they do in single precision."""
+    half = case.model(quiet=True, dtype="mixed_float16")
+    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer), (
+        "compile did not wrap the optimizer"
+    )
+    # The usual first scale, 2**15, may overflow at first and skip steps, as it should.
+    optimizer = keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.SGD(case.learning_rate), initial_scale=2**6
+    )
+    half = case.model(quiet=True, dtype="mixed_float16", optimizer=optimizer)
+    single = case.model(quiet=True)
+    start = _trainable(single)
+    for variable in half.trainable_variables:
+        assert variable.dtype == "float32", f"{variable.path} is stored as {variable.dtype}"
+    expected, history = _fit(single, case.x)[1], _fit(half, case.x)[1]
+    for name, values in expected.items():
+        assert np.allclose(values, history[name], rtol=0.02, atol=0.02), (
+            f"mixed_float16: {name} is {history[name]} instead of {values}"
+        )
+    for before, variable, a, b in zip(
+        start, single.trainable_variables, _trainable(single), _trainable(half), strict=True
+    ):
+        way, difference = np.linalg.norm(a - before), np.linalg.norm(a - b)
+        assert difference <= 0.1 * way + 1e-5, (
+            f"mixed_float16: {variable.path} moved by {np.linalg.norm(b - before):.3g} instead of {way:.3g}, "
+            f"or elsewhere"
+        )
+
+
+def execution(case: Case) -> None:
+    """3. XLA, eager execution and several steps an execution give the same weights as the default."""
+    expected = _fit(case.model(quiet=True), case.x)
+    for options in ({"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 8}):
+        model = case.model(quiet=True, **options)
+        got = _fit(model, case.x)
+        assert getattr(model, next(iter(options))), f"{options} was not accepted"
+        _same(str(options), expected[0], got[0])
+        _same_history(str(options), expected[1], got[1])
+
+
+def accumulation(case: Case) -> None:
+    """3. Gradients accumulated over two half batches equal those of the whole batch."""
+    if not case.mean_over_samples:
+        return
+    x = case.x[:16]
+    whole = case.model(quiet=True)
+    _fit(whole, x, batch_size=16, epochs=1)
+    optimizer = keras.optimizers.SGD(case.learning_rate, gradient_accumulation_steps=2)
+    halves = case.model(quiet=True, optimizer=optimizer)
+    _fit(halves, x, batch_size=8, epochs=1)
+    _same_trainable("accumulated gradients", whole, halves)
+
+
+def epoch_means(case: Case) -> None:
+    """4. What is reported is the mean over the samples of the epoch, a short last batch weighted as short."""
+    model = case.model(quiet=True, optimizer=keras.optimizers.SGD(0.0))
+    history = _fit(model, case.x, epochs=1, validation_data=(case.x[::-1],))[1]
+    assert "loss" in history and len(history) >= 4, f"only {sorted(history)} is reported"
+    terms = [name for name in history if not name.startswith("val_") and name != "loss"]
+    assert np.isclose(history["loss"][0], sum(history[name][0] for name in terms), rtol=1e-5), (
+        f"the loss {history['loss'][0]} is not the sum of its terms {terms}"
+    )
+    batches = [case.x[i : i + 8] for i in range(0, len(case.x), 8)]
+    logs = []
+    for batch in batches:
+        model.reset_metrics()
+        step = model.train_step(tf.constant(batch))
+        logs.append({name: float(value) for name, value in step.items()})
+    for name in ["loss", *terms]:
+        mean = np.average([log[name] for log in logs], weights=[len(batch) for batch in batches])
+        assert mean != 0, f"{name} is 0"
+        assert np.isclose(history[name][0], mean, rtol=1e-5), (
+            f"{name} is reported as {history[name][0]}, but the mean over the samples is {mean}"
+        )
+
+
+def sample_weights(case: Case) -> None:
+    """Sample weights count: a sample of weight 0 is as if it were not there, one of weight 2 as if it were there twice."""
+    x = case.x[:8]
+    weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
+    weighted, repeated = case.model(quiet=True), case.model(quiet=True)
+    _fit(weighted, x, sample_weight=weight, epochs=1)
+    _fit(repeated, np.concatenate([x[1:2], x[1:]]), epochs=1)
+    _same_trainable("sample weights", repeated, weighted)
+
+
+def saving(case: Case) -> None:
+    """5. save, load and fit go on bit for bit as if training had never stopped; weights that do not fit do not load."""
+    optimizer = "adam"
+    whole = case.model(optimizer=optimizer)
+    _fit(whole, case.x, epochs=2)
+    expected, expected_history = _fit(whole, case.x, epochs=2)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        first = case.model(optimizer=optimizer)
+        _fit(first, case.x, epochs=2)
+        first.save(path)
+        keras.utils.set_random_seed(1)
+        loaded = keras.saving.load_model(path)
+        got, history = _fit(loaded, case.x, epochs=2)
+        _same("after loading", expected, got, rtol=0, atol=0)
+        _same_history("after loading", expected_history, history, rtol=0)
+        for a, b in zip(whole.optimizer.variables, loaded.optimizer.variables, strict=True):
+            assert np.array_equal(a.numpy(), b.numpy()), f"after loading: the optimizer's {a.path} differs"
+        _does_not_load_half(path, Path(folder) / "half.keras")
+
+
+def _does_not_load_half(path: Path, damaged: Path) -> None:
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(damaged, "w") as half:
+        for name in whole.namelist():
+            content = whole.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                shape = config["build_config"]["input_shape"]
+                shape[-1] += 1
+                content = json.dumps(config).encode()
+            half.writestr(name, content)
+    try:
+        keras.saving.load_model(damaged)
+    except Exception:
+        return
+    raise AssertionError("a file whose weights do not fit its configuration was loaded")
+
+
+def configuration(case: Case) -> None:
+    """5. Every constructor argument is in `get_config`, and a model made from it has the same configuration."""
+    model = case.make()
+    config = model.get_config()
+    for kind in type(model).__mro__:
+        if kind is keras.Model:
+            break
+        for name, parameter in inspect.signature(kind.__init__).parameters.items():
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name == "self":
+                continue
+            if kind is type(model) or name in inspect.signature(type(model).__init__).parameters:
+                assert name in config, f"the argument {name} is not in get_config"
+    again = type(model).from_config(config)
+    assert json.dumps(again.get_config(), default=str) == json.dumps(config, default=str), (
+        "from_config(get_config()) has another configuration"
+    )
+
+
+_ELSEWHERE = """
+import json, sys
+import numpy as np, tensorflow as tf
+for name in ["aezoo", *sys.modules]:  # TensorFlow itself may import Keras: from here on nobody can
+    if name.split(".")[0] in ("keras", "aezoo"):
+        sys.modules[name] = None
+folder = sys.argv[1]
+model = tf.saved_model.load(folder + "/1")
+arrays = np.load(folder + "/inputs.npz")
+outputs = {}
+for name, function in model.signatures.items():
+    specs = function.structured_input_signature[1]
+    for size in (1, 5):
+        inputs = {key: tf.constant(arrays[f"{name}|{key}"][:size]) for key in specs}
+        for key, value in function(**inputs).items():
+            outputs[f"{name}|{size}|{key}"] = value.numpy()
+np.savez(folder + "/outputs.npz", **outputs)
+"""
+
+
+def exporting(case: Case) -> None:
+    """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size."""
+    model = case.model()
+    _fit(model, case.x, epochs=1)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder) / "model.keras")
+        keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
+        x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
+        inputs = {
+            f"{name}|{key}": x if key == "x" else z
+            for name, (_, specs, _) in model.signatures().items()
+            for key in specs
+        }
+        np.savez(Path(folder) / "inputs.npz", **inputs)
+        command = [sys.executable, "-c", _ELSEWHERE, folder]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert run.returncode == 0, f"loading the SavedModel elsewhere failed: {run.stderr[-2000:]}"
+        outputs = np.load(Path(folder) / "outputs.npz")
+        for name, (function, _, output) in model.signatures().items():
+            for size in (1, 5):
+                got = outputs[f"{name}|{size}|{output}"]
+                (values,) = (v for key, v in inputs.items() if key.startswith(f"{name}|"))
+                expected = np.asarray(function(values[:size]))
+                assert got.shape == expected.shape, f"{name} gives shape {got.shape}, not {expected.shape}"
+                assert np.allclose(expected, got, rtol=1e-5, atol=1e-5), (
+                    f"{name} differs by up to {np.max(np.abs(expected - got)):.3g}"
+                )
+
+
+def tracing(case: Case) -> None:
+    """7. Values that change in training change in one traced graph, and follow their schedules."""
+    model = case.model()
+    traces = []
+    objective = model.objective
+
+    def counted(batch: Any, training: bool) -> Any:
+        traces.append(training)
+        return objective(batch, training)
+
+    model.objective = counted
+    x = case.x[:16]
+    _fit(model, x, epochs=1)
+    once = len(traces)
+    _fit(model, x, epochs=3)
+    assert len(traces) == once, f"the graph was traced {len(traces) - once} more times in later epochs"
+    for layer in model._flatten_layers():
+        if isinstance(layer, Scheduled):
+            value, expected = float(layer.value.numpy()), layer.schedule(3)
+            assert np.isclose(value, expected), (
+                f"{layer.schedule} stands at {value}, not {expected}, in epoch 4"
+            )
+            assert isinstance(layer.schedule, Constant) or value != layer.schedule(0), (
+                "a schedule did not move"
+            )
+
+
+def data_forms(case: Case) -> None:
+    """8. `fit(x)`, `fit(x, x)` and data sets of either give the same weights, with the paper's loss and with "mse"."""
+
+    def dataset(data: Any) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(data).batch(8)
+
+    for options in ({}, {"loss": "mse", "metrics": ["mse"]}):
+        forms: dict[str, tuple] = {
+            "fit(x)": (case.x,),
+            "fit(x, x)": (case.x, case.x),
+            "fit(Dataset of x)": (dataset(case.x),),
+            "fit(Dataset of (x, x))": (dataset((case.x, case.x)),),
+        }
+        results = {}
+        for name, data in forms.items():
+            model = case.model(quiet=True, **options)
+            start = _trainable(model)
+            results[name] = _fit(model, *data)
+            assert any(not np.array_equal(a, b) for a, b in zip(start, _trainable(model), strict=True)), (
+                f"{name} with {options} left every weight where it was"
+            )
+        expected = results["fit(x)"]
+        for name, got in results.items():
+            _same(f"{name} with {options}", expected[0], got[0])
+            _same_history(f"{name} with {options}", expected[1], got[1])
+        if options:
+            history = expected[1]
+            assert np.allclose(history["mse"], history["reconstruction"], rtol=1e-4), (
+                f"the metric mse {history['mse']} is not the loss mse {history['reconstruction']}"
+            )
+
+
+def target(case: Case) -> None:
+    """`fit(x, y)` trains x → y."""
+    y = case.x[::-1].copy()
+    to_itself, to_target = case.model(quiet=True), case.model(quiet=True)
+    a, b = _fit(to_itself, case.x)[0], _fit(to_target, case.x, y)[0]
+    assert any(not np.allclose(a[name], b[name]) for name in a), "the target made no difference"
+
+
+def determinism(case: Case) -> None:
+    """9. The same seed gives the same weights, bit for bit; another seed gives others."""
+    first = _fit(case.model(), case.x, shuffle=True)[0]
+    second = _fit(case.model(), case.x, shuffle=True)[0]
+    _same("the same seed", first, second, rtol=0, atol=0)
+    other = _fit(case.model(seed=1), case.x, shuffle=True)[0]
+    assert any(not np.array_equal(a, b) for a, b in zip(first.values(), other.values(), strict=True)), (
+        "another seed gave the same weights"
+    )
+
+
+def bad_input(case: Case) -> None:
+    """10. Wrong data stop before the first step, with a sentence that says what was wrong and what to do."""
+    nan, infinite = case.x.copy(), case.x.copy()
+    nan[-1].flat[0], infinite[-1].flat[-1] = np.nan, np.inf
+    labels = np.arange(len(case.x))
+    slices = tf.data.Dataset.from_tensor_slices
+    bad = {
+        "integer images": ((case.x * 255).astype("uint8"), "floating-point"),
+        "integer images in a data set": (slices((case.x * 255).astype("uint8")).batch(8), "floating-point"),
+        "NaN": (nan, "NaN"),
+        "infinity": (infinite, "NaN or infinite"),
+        "NaN in a data set": (slices(nan).batch(len(nan)), "NaN"),
+        "no samples": (case.x[:0], "empty"),
+        "an empty data set": (slices(case.x).batch(8).take(0), "empty"),
+        "labels as targets": (slices((case.x, labels)).batch(8), "labels"),
+        "samples of another shape": (case.x[:, None], "was built for"),
+    }
+    if networks.output_activation(case.model().decoder) is keras.activations.sigmoid:
+        bad["values outside [0, 1]"] = (case.x * 255, "outside [0, 1]")
+        bad["values outside [0, 1] in a data set"] = (slices(case.x * 255).batch(8), "outside [0, 1]")
+    for what, (x, message) in bad.items():
+        model = case.model()
+        start = _trainable(model)
+        try:
+            model.fit(x, verbose=0)
+        except ValueError as error:
+            text = str(error)
+            assert message in text, f"{what}: the message does not say {message!r}: {text}"
+            assert "\n" not in text and len(text) < 400, f"{what}: the message is not one sentence: {text}"
+        else:
+            raise AssertionError(f"{what}: accepted without an error")
+        for a, b in zip(start, _trainable(model), strict=True):
+            assert np.array_equal(a, b), f"{what}: noticed only after a step"
+
+
+def verbs(case: Case) -> None:
+    """The verbs give what they promise, of the shapes that they promise."""
+    model = case.model()
+    _fit(model, case.x, epochs=1)
+    x = case.x[:6]
+    z = model.encode(x)
+    reconstruction = np.asarray(model.reconstruct(x))
+    assert z.shape == (6, *model.code_shape), f"encode gives shape {z.shape}"
+    assert reconstruction.shape == x.shape, f"reconstruct gives shape {reconstruction.shape}"
+    pairs = {
+        "decode(encode(x))": model.decode(z),
+        "model(x)": model(x),
+        "predict(x)": model.predict(x, verbose=0),
+        "decoder.predict(encoder.predict(x))": model.decoder.predict(
+            model.encoder.predict(x, verbose=0), verbose=0
+        ),
+    }
+    for name, values in pairs.items():
+        assert np.allclose(reconstruction, values, atol=1e-5), f"{name} is not reconstruct(x)"
+    scores = np.asarray(model.score_samples(x))
+    assert scores.shape == (6,), f"score_samples gives shape {scores.shape}"
+    value = model.evaluate(x, return_dict=True, verbose=0)["reconstruction"]
+    assert np.isclose(scores.mean(), value, rtol=1e-4), "score_samples is not the error that evaluate reports"
+    path = np.asarray(model.interpolate(x[:2], x[2:4], steps=5))
+    assert path.shape == (2, 5, *x.shape[1:]), f"interpolate gives shape {path.shape}"
+    assert np.allclose(path[:, 0], reconstruction[:2], atol=1e-5), "a path does not start at its first sample"
+    assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), (
+        "a path does not end at its second sample"
+    )
+
+
+CHECKS: tuple[Callable[[Case], None], ...] = (
+    replicas,
+    mixed_precision,
+    execution,
+    accumulation,
+    epoch_means,
+    sample_weights,
+    saving,
+    configuration,
+    exporting,
+    tracing,
+    data_forms,
+    target,
+    determinism,
+    bad_input,
+    verbs,
+)

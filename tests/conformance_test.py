@@ -1,0 +1,59 @@
+"""Every line of the contract, for every model of the zoo."""
+
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import testing
+from aezoo.schedules import Linear
+
+X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+
+CASES = {
+    "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
+    "tied": testing.Case(
+        lambda **kw: aezoo.Autoencoder(latent_dim=4, hidden_dims=(8,), activation="tanh", tied=True, **kw), X
+    ),
+    "conv": testing.Case(
+        lambda **kw: aezoo.Autoencoder(latent_dim=4, filters=(3, 5), activation="tanh", **kw),
+        X,
+        empty_replica=False,
+    ),
+    "denoising": testing.Case(
+        lambda **kw: aezoo.DenoisingAE(
+            latent_dim=4, corruption=Linear(0.1, 0.5, 2), emphasis=(1.0, 0.5), **kw
+        ),
+        X,
+        quiet=lambda **kw: aezoo.DenoisingAE(latent_dim=4, corruption=0.0, **kw),
+    ),
+    "sparse-kl": testing.Case(
+        lambda **kw: aezoo.SparseAE(latent_dim=9, weight=1.0, **kw), X, mean_over_samples=False
+    ),
+    "sparse-l1": testing.Case(
+        lambda **kw: aezoo.SparseAE(latent_dim=9, penalty="l1", activation="relu", weight=1.0, **kw), X
+    ),
+    "k-sparse": testing.Case(
+        lambda **kw: aezoo.KSparseAE(latent_dim=12, k=3, k_schedule=Linear(9, 3, 3), alpha=1.5, **kw), X
+    ),
+    "k-sparse-aux": testing.Case(
+        lambda **kw: aezoo.KSparseAE(latent_dim=12, k=1, aux_weight=0.5, aux_k=4, dead_after=8, **kw),
+        X,
+        # Which units are dead depends on the steps before, so that two half steps are not one whole step.
+        quiet=lambda **kw: aezoo.KSparseAE(latent_dim=12, k=1, **kw),
+    ),
+    "contractive": testing.Case(lambda **kw: aezoo.ContractiveAE(latent_dim=4, weight=2.0, **kw), X),
+    "contractive-h": testing.Case(
+        lambda **kw: aezoo.ContractiveAE(
+            latent_dim=4, hidden_dims=(6,), weight=2.0, hessian_weight=1.0, hessian_samples=2, **kw
+        ),
+        X,
+        quiet=lambda **kw: aezoo.ContractiveAE(latent_dim=4, hidden_dims=(6,), weight=2.0, **kw),
+    ),
+    "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
+}
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_conformance(name, check):
+    check(CASES[name])

@@ -1,0 +1,16 @@
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+
+import aezoo.testing
+
+aezoo.testing.two_cpu_devices()
+
+
+@pytest.fixture(scope="session")
+def x():
+    """21 small one-channel images: an odd number, so that the last batch is short on every replica."""
+    return np.random.default_rng(0).random((21, 6, 6, 1), "float32")

@@ -1,0 +1,311 @@
+import types
+
+import keras
+import matplotlib.figure
+import numpy as np
+import pytest
+
+from aezoo import plots
+
+
+class StandIn:
+    """The verbs that the plots use, over ordinary Keras networks."""
+
+    def __init__(self, encoder, decoder):
+        self.encoder, self.decoder = encoder, decoder
+
+    def reconstruct(self, x):
+        return keras.ops.convert_to_numpy(self.decoder(self.encoder(x)))
+
+
+class DenseTranspose(keras.layers.Layer):
+    """Holds the kernel as the tied layer of the package does, (features, units)."""
+
+    def __init__(self, tied_to):
+        super().__init__()
+        self.kernel = tied_to.kernel
+        self.built = True
+
+    def call(self, z):
+        return keras.ops.matmul(z, keras.ops.transpose(self.kernel))
+
+
+def dense_model(input_shape=(4, 4, 1), units=3, nested=False):
+    size = int(np.prod(input_shape))
+    first = keras.layers.Dense(units)
+    stack = [keras.layers.Flatten(), first]
+    encoder = keras.Sequential(
+        [keras.Input(input_shape), keras.Sequential(stack)] if nested else [keras.Input(input_shape), *stack]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((units,)), keras.layers.Dense(size), keras.layers.Reshape(input_shape)]
+    )
+    return StandIn(encoder, decoder), first
+
+
+def mosaic(figure):
+    assert isinstance(figure, matplotlib.figure.Figure)
+    (ax,) = figure.axes
+    (image,) = ax.images
+    return np.asarray(image.get_array())
+
+
+def tile(figure, row, column, height, width, gap=1):
+    top, left = row * (height + gap), column * (width + gap)
+    return mosaic(figure)[top : top + height, left : left + width]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_filters_of_an_encoder_are_the_columns_of_its_first_kernel(nested):
+    model, first = dense_model(nested=nested)
+    kernel = np.zeros((16, 3), "float32")
+    kernel[5, 0] = 0.1  # row 1, column 1 of the image
+    kernel[:, 2] = -np.arange(16)
+    first.set_weights([kernel, np.zeros(3)])
+    figure = plots.filters(model)
+    assert mosaic(figure).shape == (4 + 1 + 4, 4 + 1 + 4)  # 2 x 2 places for 3 tiles
+    # By norm: unit 2, unit 0, and the dead unit 1.
+    np.testing.assert_allclose(tile(figure, 0, 0, 4, 4), 0.5 - np.arange(16).reshape(4, 4) / 30, atol=1e-6)
+    expected = np.full((4, 4), 0.5)
+    expected[1, 1] = 1.0  # however small the weight
+    np.testing.assert_allclose(tile(figure, 0, 1, 4, 4), expected)
+    np.testing.assert_array_equal(tile(figure, 1, 0, 4, 4), 0.5)
+    np.testing.assert_array_equal(mosaic(figure)[5:, 5:], 1)  # the empty place
+    np.testing.assert_array_equal(mosaic(figure)[4], 1)  # the gap
+    by_index = plots.filters(model, order="index")
+    np.testing.assert_allclose(tile(by_index, 0, 0, 4, 4), expected)
+
+
+def test_filters_of_a_decoder_are_the_rows_of_its_last_kernel():
+    model, _ = dense_model()
+    kernel = np.random.default_rng(0).normal(size=(3, 16)).astype("float32")
+    model.decoder.layers[0].set_weights([kernel, np.zeros(16)])
+    figure = plots.filters(model, part="decoder", order="index")
+    expected = 0.5 + 0.5 * kernel[1].reshape(4, 4) / np.abs(kernel[1]).max()
+    np.testing.assert_allclose(tile(figure, 0, 1, 4, 4), expected, rtol=1e-6)
+
+
+def test_filters_of_a_tied_decoder_are_those_of_the_encoder():
+    model, first = dense_model()
+    model.decoder = keras.Sequential(
+        [keras.Input((3,)), DenseTranspose(first), keras.layers.Reshape((4, 4, 1))]
+    )
+    encoder, decoder = plots.filters(model), plots.filters(model, part="decoder")
+    np.testing.assert_array_equal(mosaic(decoder), mosaic(encoder))
+
+
+def test_filters_show_only_the_n_largest_and_say_so():
+    weights = np.ones((9, 2, 2)) * np.arange(9).reshape(9, 1, 1)
+    weights[8, 0, 0] = -16
+    figure = plots.filters(weights, n=4)
+    assert mosaic(figure).shape == (5, 5)
+    np.testing.assert_allclose(tile(figure, 0, 0, 2, 2), [[0, 0.75], [0.75, 0.75]])
+    assert figure.get_suptitle() == "filters (4 of 9, by norm)"
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_filters_of_convolutions(channels):
+    encoder = keras.Sequential([keras.Input((8, 8, channels)), keras.layers.Conv2D(4, (3, 2))])
+    decoder = keras.Sequential([keras.Input((6, 7, 4)), keras.layers.Conv2DTranspose(channels, (3, 2))])
+    kernel = np.random.default_rng(0).normal(size=(3, 2, channels, 4)).astype("float32")
+    encoder.layers[0].set_weights([kernel, np.zeros(4)])
+    decoder.layers[0].set_weights(
+        [kernel, np.zeros(channels)]
+    )  # Keras: the same axes, with the opposite meaning
+    shown = kernel[..., 1] if channels == 3 else kernel[..., 1].mean(axis=-1)
+    expected = 0.5 + 0.5 * shown / np.abs(shown).max()
+    for part in ("encoder", "decoder"):
+        figure = plots.filters(StandIn(encoder, decoder), order="index", part=part)
+        np.testing.assert_allclose(tile(figure, 0, 1, 3, 2), expected, atol=1e-6)
+
+
+def test_filters_of_a_convolutional_decoder_are_on_the_side_of_the_code():
+    decoder = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Conv2D(1, 3)])
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 1)).astype("float32")
+    decoder.layers[0].set_weights([kernel, np.zeros(1)])
+    figure = plots.filters(StandIn(None, decoder), order="index", part="decoder")
+    expected = 0.5 + 0.5 * kernel[:, :, 1, 0] / np.abs(kernel[:, :, 1]).max()
+    np.testing.assert_allclose(tile(figure, 0, 1, 3, 3), expected, atol=1e-6)
+
+
+def test_filters_of_flat_features_are_squares():
+    model, first = dense_model(input_shape=(9,))
+    figure = plots.filters(model, n=1)
+    kernel = np.asarray(first.kernel)
+    largest = kernel[:, np.argmax(np.linalg.norm(kernel, axis=0))]
+    np.testing.assert_allclose(
+        mosaic(figure), 0.5 + largest.reshape(3, 3) / np.abs(largest).max() / 2, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: dense_model(input_shape=(10,))[0], "10 weights, which is not a square picture"),
+        (lambda: dense_model(input_shape=(10, 1))[0], "10 weights, which is not a square picture"),
+        (lambda: np.zeros((2, 10)), "10 weights, which is not a square picture"),
+        (lambda: np.zeros(4), r"shape \(4,\)"),
+        (lambda: np.zeros((0, 4, 4)), r"shape \(0, 4, 4\)"),
+        (lambda: np.full((1, 4, 4), np.nan), "not finite"),
+        (lambda: StandIn(keras.Sequential([keras.layers.Dense(2)]), None), "no built Dense"),
+        (
+            lambda: StandIn(keras.Sequential([keras.Input((4, 4)), keras.layers.Dense(2)]), None),
+            r"4 weights a unit, which is not the number of values in an image of shape \(4, 4\)",
+        ),
+    ],
+)
+def test_filters_refuse_what_is_no_picture(make, message):
+    with pytest.raises(ValueError, match=message):
+        plots.filters(make())
+
+
+def test_filters_refuse_wrong_options():
+    with pytest.raises(ValueError, match="order='size': expected one of 'norm', 'index'"):
+        plots.filters(np.ones((1, 2, 2)), order="size")
+    with pytest.raises(ValueError, match="part='code'"):
+        plots.filters(np.ones((1, 2, 2)), part="code")
+    with pytest.raises(ValueError, match="n=0"):
+        plots.filters(np.ones((1, 2, 2)), n=0)
+
+
+class Halve:
+    def reconstruct(self, x):
+        return x / 2
+
+
+@pytest.mark.parametrize("shape", [(16,), (4, 4), (4, 4, 1), (4, 4, 3)])
+def test_reconstructions_are_below_the_inputs(shape):
+    x = np.random.default_rng(0).uniform(size=(5, *shape)).astype("float32")
+    picture = (4, 4, 3) if shape == (4, 4, 3) else (4, 4)
+    figure = plots.reconstructions(Halve(), x, n=3)
+    assert mosaic(figure).shape[:2] == (4 + 1 + 4, 4 + 1 + 4 + 1 + 4)
+    for i in range(3):
+        np.testing.assert_allclose(tile(figure, 0, i, 4, 4), x[i].reshape(picture))
+        np.testing.assert_allclose(tile(figure, 1, i, 4, 4), x[i].reshape(picture) / 2)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["input", "reconstruction"]
+    assert [1.5, 6.5] == list(figure.axes[0].get_yticks())
+
+
+def test_reconstructions_of_a_keras_model():
+    model, _ = dense_model()
+    x = np.random.default_rng(0).uniform(size=(2, 4, 4, 1)).astype("float32")
+    expected = np.clip(model.reconstruct(x)[1, ..., 0], 0, 1)
+    np.testing.assert_allclose(tile(plots.reconstructions(model, x), 1, 1, 4, 4), expected, rtol=1e-6)
+
+
+def test_reconstructions_of_corrupted_inputs_are_a_triptych():
+    x = np.random.default_rng(0).uniform(size=(2, 4, 4)).astype("float32")
+    corrupted = np.where(x > 0.5, 0, x)
+    figure = plots.reconstructions(Halve(), x, corrupted=corrupted)
+    for row, expected in enumerate((x, corrupted, corrupted / 2)):
+        np.testing.assert_allclose(tile(figure, row, 1, 4, 4), expected[1])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["input", "corrupted", "reconstruction"]
+
+
+def test_reconstructions_outside_the_unit_range_use_the_scale_of_the_inputs():
+    x = np.linspace(-2, 2, 16, dtype="float32").reshape(1, 4, 4)
+    figure = plots.reconstructions(Halve(), x)
+    np.testing.assert_allclose(tile(figure, 0, 0, 4, 4), (x[0] + 2) / 4, rtol=1e-6)
+    np.testing.assert_allclose(tile(figure, 1, 0, 4, 4), (x[0] / 2 + 2) / 4, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(10,), (10, 1), (16, 1)])
+def test_reconstructions_of_signals_are_lines(shape):
+    x = np.random.default_rng(0).normal(size=(7, *shape))
+    figure = plots.reconstructions(Halve(), x, n=6)
+    assert len(figure.axes) == 6
+    for ax, signal in zip(figure.axes, x, strict=False):
+        drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
+        assert list(drawn) == ["input", "reconstruction"]
+        np.testing.assert_allclose(drawn["input"], signal.ravel())
+        np.testing.assert_allclose(drawn["reconstruction"], signal.ravel() / 2)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["input", "reconstruction"]
+
+
+def test_reconstructions_refuse_what_does_not_fit():
+    x = np.zeros((2, 4, 4))
+    with pytest.raises(ValueError, match=r"corrupted has shape \(1, 4, 4\), x has \(2, 4, 4\)"):
+        plots.reconstructions(Halve(), x, corrupted=x[:1])
+    with pytest.raises(ValueError, match=r"shape \(0, 4, 4\)"):
+        plots.reconstructions(Halve(), x[:0])
+    with pytest.raises(ValueError, match="2 channels"):
+        plots.reconstructions(Halve(), np.zeros((2, 4, 4, 2)))
+    with pytest.raises(ValueError, match=r"\(2, 3, 4, 4, 1\)"):
+        plots.reconstructions(Halve(), np.zeros((2, 3, 4, 4, 1)))
+    with pytest.raises(ValueError, match=r"gave shape \(2, 16\) for inputs of shape \(2, 4, 4\)"):
+        plots.reconstructions(types.SimpleNamespace(reconstruct=lambda x: x.reshape(2, 16)), x)
+
+
+def lines_of(ax):
+    return {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in ax.lines}
+
+
+def test_history_draws_each_term_with_its_validation():
+    record = {
+        "reconstruction": [3.0, 2.0],
+        "loss": [5.0, 4.0],
+        "sparsity": [2.0, 2.0],
+        "val_loss": [6.0, 5.0],
+        "val_reconstruction": [4.0, 3.0],
+        "learning_rate": [0.1, 0.1],
+    }
+    figure = plots.history(record)
+    assert [ax.get_title() for ax in figure.axes] == ["loss", "reconstruction", "sparsity", "learning_rate"]
+    assert lines_of(figure.axes[0]) == {"train": ([1, 2], [5.0, 4.0]), "validation": ([1, 2], [6.0, 5.0])}
+    assert lines_of(figure.axes[2]) == {"train": ([1, 2], [2.0, 2.0])}
+    figure.canvas.draw()
+    low, high = figure.axes[0].get_xlim()
+    assert [tick for tick in figure.axes[0].get_xticks() if low <= tick <= high] == [1, 2]
+
+
+def test_history_of_a_fit_that_was_resumed_and_validated_every_second_epoch():
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile(loss="mse")
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    fit = model.fit(x, y, validation_data=(x, y), validation_freq=2, initial_epoch=2, epochs=6, verbose=0)
+    drawn = lines_of(plots.history(fit).axes[0])
+    assert drawn["train"] == ([3, 4, 5, 6], fit.history["loss"])
+    assert drawn["validation"] == ([4, 6], fit.history["val_loss"])
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([300.0, 1.0], "log"),
+        ([50.0, 1.0], "linear"),
+        ([300.0, 0.0], "linear"),
+        ([300.0, -1.0], "linear"),
+        ([300.0, float("nan"), 1.0], "log"),
+        ([float("nan")], "linear"),
+    ],
+)
+def test_history_is_logarithmic_over_two_decades(values, scale):
+    figure = plots.history({"loss": values})
+    assert figure.axes[0].get_yscale() == scale
+    figure.canvas.draw()
+
+
+def test_history_refuses_what_is_none():
+    with pytest.raises(ValueError, match="empty"):
+        plots.history({})
+    with pytest.raises(ValueError, match="got list"):
+        plots.history([1.0])
+    with pytest.raises(ValueError, match=r"history\['loss'\] has shape \(2, 1\)"):
+        plots.history({"loss": [[1.0], [2.0]]})
+    with pytest.raises(ValueError, match=r"history\['kl'\] has 1 numbers for 2 epochs"):
+        plots.history({"loss": [1.0, 2.0], "kl": [1.0]})
+
+
+def test_figures_are_of_readme_size_and_need_no_pyplot(tmp_path):
+    figures = {
+        "filters": plots.filters(np.random.default_rng(0).normal(size=(100, 28, 28))),
+        "large": plots.filters(np.random.default_rng(0).normal(size=(9, 300, 300))),
+        "rows": plots.reconstructions(Halve(), np.zeros((10, 28, 28))),
+        "history": plots.history({"loss": [1.0, 2.0]}),
+    }
+    for name, figure in figures.items():
+        assert 400 <= figure.get_size_inches()[0] * figure.dpi <= 800, name
+        figure.savefig(tmp_path / f"{name}.png")
+        assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert figure._repr_png_().startswith(b"\x89PNG")
