@@ -112,9 +112,7 @@ class Autoencoder(keras.Model):
             checks.known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
         if layers := self.code_layers():
-            self.encoder = keras.Sequential(
-                [keras.Input(x_shape), self.encoder, *layers], name="sparse_encoder"
-            )
+            self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="sparse_encoder")
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
             self.decoder = self.build_decoder(x_shape)
@@ -184,7 +182,7 @@ class Autoencoder(keras.Model):
         return self.paper_loss if given is None else given
 
     def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
-        """This replica's share of the reconstruction error of a batch, single features weighted where weights are given."""
+        """This replica's share of the reconstruction error of a batch, features weighted where weights are given."""
         values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
         return batch.sum(values) if reduction == "sum" else batch.mean(values)
 
@@ -292,9 +290,7 @@ class Autoencoder(keras.Model):
         x, first = checks.guard(self, call.get("x"), call.get("y"))
         call["x"] = x
         if isinstance(x, tf.data.Dataset):
-            call.setdefault(
-                "shuffle", False
-            )  # Keras' default, True, makes it warn that data sets shuffle themselves
+            call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that data sets shuffle themselves
         elif call.get("sample_weight") is not None and call.get("y") is None:
             call["y"] = x  # Keras drops the weights of samples that have no target
         self._ensure_built(first)
@@ -398,9 +394,7 @@ class Autoencoder(keras.Model):
         if format == "tf_saved_model":
             exporting.saved_model(self, filepath, **kwargs)
         else:
-            self(
-                ops.zeros((1, *self.x_shape), dtype=self.variable_dtype)
-            )  # Keras wants it called once since loading
+            self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:

@@ -37,9 +37,7 @@ def network_arguments(
     """Checks the arguments that say which networks a model has."""
     if encoder is None:
         if latent_dim is None:
-            raise ValueError(
-                "Give latent_dim (the number of code units), or an encoder and a decoder of your own."
-            )
+            raise ValueError("Give latent_dim (the number of code units), or an encoder and a decoder of your own.")
         if decoder is not None:
             raise ValueError("A decoder was given without an encoder: give both, or neither.")
     elif latent_dim is not None or hidden_dims or filters:
@@ -47,13 +45,9 @@ def network_arguments(
     if encoder is not None and decoder is None and not tied:
         raise ValueError("An encoder was given without a decoder: give both, or tied=True for W' = Wᵀ.")
     if decoder is not None and tied:
-        raise ValueError(
-            "tied=True makes the decoder from the encoder: do not give a decoder of your own too."
-        )
+        raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
     if tied and filters:
-        raise ValueError(
-            "tied=True needs a dense encoder, which convolutions are not: set tied=False or filters=()."
-        )
+        raise ValueError("tied=True needs a dense encoder, which convolutions are not: set tied=False or filters=().")
     if latent_dim is not None:
         at_least("latent_dim", latent_dim, 1)
     for name, numbers in (("hidden_dims", hidden_dims), ("filters", filters)):
@@ -136,9 +130,7 @@ def _check_dtype(dtype: Any) -> None:
             f"The samples are {name}, not floating-point: scale them first, for example x.astype('float32') / 255."
         )
     if "float" not in name:
-        raise ValueError(
-            f"The samples are {name}, not floating-point: convert them with x.astype('float32')."
-        )
+        raise ValueError(f"The samples are {name}, not floating-point: convert them with x.astype('float32').")
 
 
 def sample_shape(model: Any, shape: Any) -> None:
@@ -150,9 +142,7 @@ def sample_shape(model: Any, shape: Any) -> None:
 
 
 def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
-    return len(shape) == len(wanted) and all(
-        None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True)
-    )
+    return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
 def _check_shapes(model: Any, x_shape: Any, y_shape: Any) -> None:
@@ -251,14 +241,10 @@ def _guard_dataset(model: Any, dataset: tf.data.Dataset) -> tuple[tf.data.Datase
 
     def check(*element: Any) -> Any:
         x, y, _ = keras.utils.unpack_x_y_sample_weight(element)
-        assertions = [
-            tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [_OPEN + _NOT_FINITE + _CLOSE])
-        ]
+        assertions = [tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [_OPEN + _NOT_FINITE + _CLOSE])]
         if bounds:
             target = x if y is None else y
-            in_range = (tf.reduce_min(target) >= bounds[0] - _SLACK) & (
-                tf.reduce_max(target) <= bounds[1] + _SLACK
-            )
+            in_range = (tf.reduce_min(target) >= bounds[0] - _SLACK) & (tf.reduce_max(target) <= bounds[1] + _SLACK)
             assertions.append(tf.debugging.Assert(in_range, [_OPEN + _out_of_range(*bounds) + _CLOSE]))
         with tf.control_dependencies(assertions):
             return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)

@@ -78,9 +78,7 @@ def bernoulli_kl(target: float, rate: Any) -> Any:
         A tensor with the shape of `rate`.
     """
     rate = ops.clip(in_float32(rate), keras.config.epsilon(), 1.0 - keras.config.epsilon())
-    return target * (ops.log(target) - ops.log(rate)) + (1.0 - target) * (
-        ops.log(1.0 - target) - ops.log(1.0 - rate)
-    )
+    return target * (ops.log(target) - ops.log(rate)) + (1.0 - target) * (ops.log(1.0 - target) - ops.log(1.0 - rate))
 
 
 def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) -> tuple[Any, str]:
@@ -120,9 +118,7 @@ def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) 
         reduction_of_features = ops.sum if reduction == "sum" else ops.mean
         # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
         values = in_float32(
-            function(y_true[..., None], y_pred[..., None])
-            if feature_weight is not None
-            else function(y_true, y_pred)
+            function(y_true[..., None], y_pred[..., None]) if feature_weight is not None else function(y_true, y_pred)
         )
     if feature_weight is not None:
         values = values * feature_weight

@@ -131,9 +131,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -
     if corrupted is not None:
         corrupted = np.asarray(corrupted)
         if corrupted.shape != x.shape:
-            raise ValueError(
-                f"corrupted has shape {corrupted.shape}, x has {x.shape}: they must be the same."
-            )
+            raise ValueError(f"corrupted has shape {corrupted.shape}, x has {x.shape}: they must be the same.")
         rows["corrupted"] = corrupted[:n]
     rows["reconstruction"] = np.asarray(model.reconstruct(x[:n] if corrupted is None else corrupted[:n]))
     if rows["reconstruction"].shape != rows["input"].shape:
@@ -142,9 +140,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -
             f"{rows['input'].shape}: a reconstruction has the shape of its input."
         )
     if x.ndim == 4 and x.shape[-1] not in (1, 3):
-        raise ValueError(
-            f"x has shape {x.shape}, images of {x.shape[-1]} channels: only 1 or 3 channels can be drawn."
-        )
+        raise ValueError(f"x has shape {x.shape}, images of {x.shape[-1]} channels: only 1 or 3 channels can be drawn.")
     if x.ndim > 4:
         raise ValueError(f"x has shape {x.shape}: only images and 1-D signals can be drawn.")
     is_signal = x.ndim == 3 and x.shape[-1] == 1
@@ -185,8 +181,7 @@ def history(history: Any) -> matplotlib.figure.Figure:
     lines = getattr(history, "history", history)
     if not isinstance(lines, Mapping):
         raise ValueError(
-            f"plots.history got {type(history).__name__}: pass what `model.fit` returned, or its "
-            "`history` dictionary."
+            f"plots.history got {type(history).__name__}: pass what `model.fit` returned, or its `history` dictionary."
         )
     lines = {name: np.asarray(values, dtype="float64") for name, values in lines.items() if len(values)}
     if not lines:
@@ -334,9 +329,7 @@ def _tile_figure(
     figure = _Figure(figsize=(figure_width / _DPI, figure_height / _DPI), dpi=_DPI)
     if not row_labels:
         left = (figure_width - width) // 2
-    ax = figure.add_axes(
-        (left / figure_width, _MARGIN / figure_height, width / figure_width, height / figure_height)
-    )
+    ax = figure.add_axes((left / figure_width, _MARGIN / figure_height, width / figure_width, height / figure_height))
     interpolation = "nearest" if scale >= 1 else "antialiased"
     ax.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation=interpolation, aspect="auto")
     ax.set_xticks([])
@@ -371,9 +364,7 @@ def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:
         _style(ax)
         ax.set_xticks([])
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside upper center", ncols=3, fontsize=9, frameon=False, labelcolor=_TEXT
-    )
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, fontsize=9, frameon=False, labelcolor=_TEXT)
     return figure
 
 

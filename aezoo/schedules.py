@@ -123,9 +123,7 @@ class Step(Schedule):
                 f"and {len(boundaries)} boundaries."
             )
         if list(boundaries) != sorted(set(boundaries)):
-            raise ValueError(
-                f"The boundaries of a step schedule must increase, but they are {list(boundaries)}."
-            )
+            raise ValueError(f"The boundaries of a step schedule must increase, but they are {list(boundaries)}.")
         self.boundaries = list(boundaries)
         self.values = list(values)
 

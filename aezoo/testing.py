@@ -5,8 +5,9 @@
     >>> case = aezoo.testing.Case(lambda **kwargs: aezoo.Autoencoder(latent_dim=3, **kwargs), x)
     >>> aezoo.testing.epoch_means(case)
 
-Each check takes a `Case` and raises an `AssertionError` that says what is not as it must be. `CHECKS` lists them all, to
-be given to `pytest.mark.parametrize`. `replicas` wants two devices: call `two_cpu_devices()` before TensorFlow is used.
+Each check takes a `Case` and raises an `AssertionError` that says what is not as it must be. `CHECKS` lists them all,
+to be given to `pytest.mark.parametrize`. `replicas` wants two devices: call `two_cpu_devices()` before TensorFlow is
+used.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class Case:
         x: Samples that it takes, (n, ...) float32, n odd and at least 19.
         quiet: Makes the same model with its noise switched off, where it draws noise; `make` otherwise.
         mean_over_samples: False if a penalty is not a mean over samples, so that two half batches are not one whole.
-        empty_replica: False if a replica without a sample in the last batch fails, as TensorFlow's fused convolution does.
+        empty_replica: False if the model fails on a replica that has no sample in the last batch, as TensorFlow's fused
+            convolution does.
         learning_rate: Of plain gradient descent; adaptive optimisers would hide a gradient of the wrong size.
     """
 
@@ -95,9 +97,7 @@ def _trainable(model: keras.Model) -> list[np.ndarray]:
 
 
 def _same_trainable(what: str, expected: keras.Model, got: keras.Model) -> None:
-    for variable, a, b in zip(
-        expected.trainable_variables, _trainable(expected), _trainable(got), strict=True
-    ):
+    for variable, a, b in zip(expected.trainable_variables, _trainable(expected), _trainable(got), strict=True):
         assert np.allclose(a, b, rtol=1e-5, atol=1e-6), (
             f"{what}: {variable.path} differs by up to {np.max(np.abs(a - b)):.3g}"
         )
@@ -144,13 +144,9 @@ def replicas(case: Case) -> None:
 def mixed_precision(case: Case) -> None:
     """2. `mixed_float16` trains: the weights move as they do in single precision."""
     half = case.model(quiet=True, dtype="mixed_float16")
-    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer), (
-        "compile did not wrap the optimizer"
-    )
+    assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer), "compile did not wrap the optimizer"
     # The usual first scale, 2**15, may overflow at first and skip steps, as it should.
-    optimizer = keras.optimizers.LossScaleOptimizer(
-        keras.optimizers.SGD(case.learning_rate), initial_scale=2**6
-    )
+    optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(case.learning_rate), initial_scale=2**6)
     half = case.model(quiet=True, dtype="mixed_float16", optimizer=optimizer)
     single = case.model(quiet=True)
     start = _trainable(single)
@@ -219,7 +215,7 @@ def epoch_means(case: Case) -> None:
 
 
 def sample_weights(case: Case) -> None:
-    """Sample weights count: a sample of weight 0 is as if it were not there, one of weight 2 as if it were there twice."""
+    """Sample weights count: weight 0 is as if the sample were not there, weight 2 as if it were there twice."""
     x = case.x[:8]
     weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
     weighted, repeated = case.model(quiet=True), case.model(quiet=True)
@@ -352,12 +348,8 @@ def tracing(case: Case) -> None:
     for layer in model._flatten_layers():
         if isinstance(layer, Scheduled):
             value, expected = float(layer.value.numpy()), layer.schedule(3)
-            assert np.isclose(value, expected), (
-                f"{layer.schedule} stands at {value}, not {expected}, in epoch 4"
-            )
-            assert isinstance(layer.schedule, Constant) or value != layer.schedule(0), (
-                "a schedule did not move"
-            )
+            assert np.isclose(value, expected), f"{layer.schedule} stands at {value}, not {expected}, in epoch 4"
+            assert isinstance(layer.schedule, Constant) or value != layer.schedule(0), "a schedule did not move"
 
 
 def data_forms(case: Case) -> None:
@@ -459,9 +451,7 @@ def verbs(case: Case) -> None:
         "decode(encode(x))": model.decode(z),
         "model(x)": model(x),
         "predict(x)": model.predict(x, verbose=0),
-        "decoder.predict(encoder.predict(x))": model.decoder.predict(
-            model.encoder.predict(x, verbose=0), verbose=0
-        ),
+        "decoder.predict(encoder.predict(x))": model.decoder.predict(model.encoder.predict(x, verbose=0), verbose=0),
     }
     for name, values in pairs.items():
         assert np.allclose(reconstruction, values, atol=1e-5), f"{name} is not reconstruct(x)"
@@ -472,9 +462,7 @@ def verbs(case: Case) -> None:
     path = np.asarray(model.interpolate(x[:2], x[2:4], steps=5))
     assert path.shape == (2, 5, *x.shape[1:]), f"interpolate gives shape {path.shape}"
     assert np.allclose(path[:, 0], reconstruction[:2], atol=1e-5), "a path does not start at its first sample"
-    assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), (
-        "a path does not end at its second sample"
-    )
+    assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), "a path does not end at its second sample"
 
 
 CHECKS: tuple[Callable[[Case], None], ...] = (

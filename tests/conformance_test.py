@@ -20,15 +20,11 @@ CASES = {
         empty_replica=False,
     ),
     "denoising": testing.Case(
-        lambda **kw: aezoo.DenoisingAE(
-            latent_dim=4, corruption=Linear(0.1, 0.5, 2), emphasis=(1.0, 0.5), **kw
-        ),
+        lambda **kw: aezoo.DenoisingAE(latent_dim=4, corruption=Linear(0.1, 0.5, 2), emphasis=(1.0, 0.5), **kw),
         X,
         quiet=lambda **kw: aezoo.DenoisingAE(latent_dim=4, corruption=0.0, **kw),
     ),
-    "sparse-kl": testing.Case(
-        lambda **kw: aezoo.SparseAE(latent_dim=9, weight=1.0, **kw), X, mean_over_samples=False
-    ),
+    "sparse-kl": testing.Case(lambda **kw: aezoo.SparseAE(latent_dim=9, weight=1.0, **kw), X, mean_over_samples=False),
     "sparse-l1": testing.Case(
         lambda **kw: aezoo.SparseAE(latent_dim=9, penalty="l1", activation="relu", weight=1.0, **kw), X
     ),

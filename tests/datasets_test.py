@@ -88,9 +88,7 @@ def test_digits_are_those_of_scikit_learn():
     original = load_digits()
     both = np.concatenate([x_train, x_test])[..., 0]
     np.testing.assert_array_equal(_rows(both * 16), _rows(original.images))
-    np.testing.assert_array_equal(
-        np.bincount(np.concatenate([y_train, y_test])), np.bincount(original.target)
-    )
+    np.testing.assert_array_equal(np.bincount(np.concatenate([y_train, y_test])), np.bincount(original.target))
     np.testing.assert_array_equal(x_train[:9, ..., 0] * 16, original.images[:9])
 
 
@@ -301,6 +299,4 @@ def test_mnist_from_original_files(tmp_path):
     again = datasets.load("mnist", data_dir=tmp_path)
     tf.nest.map_structure(np.testing.assert_array_equal, again, arrays)
     if prepared := _prepared_mnist():
-        tf.nest.map_structure(
-            np.testing.assert_array_equal, datasets.load("mnist", data_dir=prepared), arrays
-        )
+        tf.nest.map_structure(np.testing.assert_array_equal, datasets.load("mnist", data_dir=prepared), arrays)

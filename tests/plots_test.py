@@ -37,9 +37,7 @@ def dense_model(input_shape=(4, 4, 1), units=3, nested=False):
     encoder = keras.Sequential(
         [keras.Input(input_shape), keras.Sequential(stack)] if nested else [keras.Input(input_shape), *stack]
     )
-    decoder = keras.Sequential(
-        [keras.Input((units,)), keras.layers.Dense(size), keras.layers.Reshape(input_shape)]
-    )
+    decoder = keras.Sequential([keras.Input((units,)), keras.layers.Dense(size), keras.layers.Reshape(input_shape)])
     return StandIn(encoder, decoder), first
 
 
@@ -87,9 +85,7 @@ def test_filters_of_a_decoder_are_the_rows_of_its_last_kernel():
 
 def test_filters_of_a_tied_decoder_are_those_of_the_encoder():
     model, first = dense_model()
-    model.decoder = keras.Sequential(
-        [keras.Input((3,)), DenseTranspose(first), keras.layers.Reshape((4, 4, 1))]
-    )
+    model.decoder = keras.Sequential([keras.Input((3,)), DenseTranspose(first), keras.layers.Reshape((4, 4, 1))])
     encoder, decoder = plots.filters(model), plots.filters(model, part="decoder")
     np.testing.assert_array_equal(mosaic(decoder), mosaic(encoder))
 
@@ -109,9 +105,7 @@ def test_filters_of_convolutions(channels):
     decoder = keras.Sequential([keras.Input((6, 7, 4)), keras.layers.Conv2DTranspose(channels, (3, 2))])
     kernel = np.random.default_rng(0).normal(size=(3, 2, channels, 4)).astype("float32")
     encoder.layers[0].set_weights([kernel, np.zeros(4)])
-    decoder.layers[0].set_weights(
-        [kernel, np.zeros(channels)]
-    )  # Keras: the same axes, with the opposite meaning
+    decoder.layers[0].set_weights([kernel, np.zeros(channels)])  # Keras: the same axes, with the opposite meaning
     shown = kernel[..., 1] if channels == 3 else kernel[..., 1].mean(axis=-1)
     expected = 0.5 + 0.5 * shown / np.abs(shown).max()
     for part in ("encoder", "decoder"):
@@ -133,9 +127,7 @@ def test_filters_of_flat_features_are_squares():
     figure = plots.filters(model, n=1)
     kernel = np.asarray(first.kernel)
     largest = kernel[:, np.argmax(np.linalg.norm(kernel, axis=0))]
-    np.testing.assert_allclose(
-        mosaic(figure), 0.5 + largest.reshape(3, 3) / np.abs(largest).max() / 2, rtol=1e-6
-    )
+    np.testing.assert_allclose(mosaic(figure), 0.5 + largest.reshape(3, 3) / np.abs(largest).max() / 2, rtol=1e-6)
 
 
 @pytest.mark.parametrize(

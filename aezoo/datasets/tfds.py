@@ -131,9 +131,7 @@ def tensorflow_datasets(
         image_key, label_key = _image_key(builder, name), _label_key(builder)
         feature = builder.info.features[image_key]
         if not np.issubdtype(feature.np_dtype, np.integer):
-            raise ValueError(
-                f"The images of {name!r} are {feature.np_dtype.__name__}: their range is not known."
-            )
+            raise ValueError(f"The images of {name!r} are {feature.np_dtype.__name__}: their range is not known.")
         if not builder.data_path.exists():
             _prepare(builder, name, data_dir, manual_dir)
 

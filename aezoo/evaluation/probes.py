@@ -97,9 +97,7 @@ def linear_probe(
 def _features(name: str, z: ArrayLike) -> np.ndarray:
     z = np.asarray(z)
     if z.ndim < 2 or z.size == 0:
-        raise ValueError(
-            f"z_{name} has shape {z.shape}: expected codes of shape (samples, ...), at least one."
-        )
+        raise ValueError(f"z_{name} has shape {z.shape}: expected codes of shape (samples, ...), at least one.")
     z = z.reshape(len(z), -1)
     if z.dtype not in (np.float32, np.float64):
         z = z.astype("float32")

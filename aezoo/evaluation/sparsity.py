@@ -166,9 +166,7 @@ def _active(z: ArrayLike, tol: float) -> np.ndarray:
 def _codes(z: ArrayLike) -> np.ndarray:
     z = np.asarray(z)
     if z.ndim != 2 or z.size == 0:
-        raise ValueError(
-            f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each."
-        )
+        raise ValueError(f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each.")
     if z.dtype.kind not in "f":
         z = z.astype("float64")  # the absolute value of the smallest integer overflows
     if not np.isfinite(z).all():

@@ -19,9 +19,7 @@ class DenseTranspose(keras.layers.Layer):
             was saved by itself) the layer has a kernel of its own.
     """
 
-    def __init__(
-        self, units: int, activation: Any = None, tied_to: keras.layers.Dense | None = None, **kwargs: Any
-    ):
+    def __init__(self, units: int, activation: Any = None, tied_to: keras.layers.Dense | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.units = units
         self.activation = keras.activations.get(activation)

@@ -29,8 +29,7 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
     """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known."""
     plain = (keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
-        isinstance(layer, plain) and getattr(layer, "activation", activations.linear) in _SLOPES
-        for layer in layers
+        isinstance(layer, plain) and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
     )
 
 

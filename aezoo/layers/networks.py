@@ -78,9 +78,7 @@ def encoder(
         )
     stack.append(keras.layers.Flatten(dtype=dtype))
     for units in hidden_dims:
-        stack.append(
-            keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
-        )
+        stack.append(keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype))
     stack.append(
         keras.layers.Dense(
             latent_dim, activation=code_activation, kernel_initializer=initializer(), name="code", dtype=dtype
@@ -157,9 +155,7 @@ def decoder(
     return keras.Sequential(stack, name="decoder")
 
 
-def transpose(
-    encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None
-) -> keras.Sequential:
+def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None) -> keras.Sequential:
     """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
 
     Args:

@@ -53,9 +53,7 @@ class TopK(keras.layers.Layer):
         Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663.
     """
 
-    def __init__(
-        self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any
-    ):
+    def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         if k < 1:
             raise ValueError(f"k must be at least 1, but k={k!r}.")
