@@ -12,6 +12,7 @@ from aezoo import datasets as datasets
 from aezoo import evaluation as evaluation
 from aezoo import layers as layers
 from aezoo import losses as losses
+from aezoo import optimizers as optimizers
 from aezoo import plots as plots
 from aezoo import schedules as schedules
 from aezoo.autoencoder import Autoencoder as Autoencoder
@@ -20,4 +21,7 @@ from aezoo.models.denoising import DenoisingAE as DenoisingAE
 from aezoo.models.k_sparse import KSparseAE as KSparseAE
 from aezoo.models.linear import LinearAE as LinearAE
 from aezoo.models.sparse import SparseAE as SparseAE
+from aezoo.pretraining.dbn import DBN as DBN
+from aezoo.pretraining.rbm import RBM as RBM
+from aezoo.pretraining.stacked import StackedAE as StackedAE
 from aezoo.version import __version__ as __version__

@@ -13,6 +13,7 @@ from keras import ops
 from aezoo import checks, exporting, losses
 from aezoo.batch import Batch
 from aezoo.layers import networks
+from aezoo.optimizers import ScheduledSGD
 from aezoo.schedules import Scheduled
 
 _FIT = inspect.signature(keras.Model.fit)
@@ -66,6 +67,8 @@ class Autoencoder(keras.Model):
 
     #: The names of the terms that a training step minimises. A variant adds its own.
     term_names: tuple[str, ...] = ("reconstruction",)
+    #: The names of what it reports beside them.
+    measure_names: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -120,7 +123,7 @@ class Autoencoder(keras.Model):
         checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
         self.code_shape = tuple(code.shape[1:])
         self.x_shape = x_shape
-        self._term_means = [keras.metrics.Mean(name=name) for name in self.term_names]
+        self._term_means = [keras.metrics.Mean(name=name) for name in (*self.term_names, *self.measure_names)]
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Layers that a variant puts behind the encoder; they become its end."""
@@ -214,12 +217,26 @@ class Autoencoder(keras.Model):
         }
         return terms, y_pred
 
+    def measures(self, batch: Batch, terms: dict[str, Any], y_pred: Any) -> dict[str, Any]:
+        """What a step reports beside its terms, by the names of `measure_names`; each is this replica's share.
+
+        Args:
+            batch: The batch.
+            terms: What `objective` returned for it.
+            y_pred: Its reconstruction.
+        """
+        return {}
+
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
         terms, y_pred = self.objective(batch, training)
         loss = sum(terms.values())
         for penalty in self.losses:  # regularisers of the layers of a user's own network
             loss += batch.share(ops.sum(losses.in_float32(penalty)))
         return terms, loss, y_pred
+
+    def default_optimizer(self) -> keras.optimizers.Optimizer:
+        """What layer-wise pretraining uses where it is given no optimizer."""
+        return keras.optimizers.Adam()
 
     # === Steps ===
 
@@ -246,11 +263,9 @@ class Autoencoder(keras.Model):
     def _report(self, batch: Batch, terms: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
-        for mean, share in zip(
-            [self._loss_tracker, *self._term_means],
-            [loss, *(terms[name] for name in self.term_names)],
-            strict=True,
-        ):
+        reported = {**terms, **self.measures(batch, terms, y_pred)}
+        shares = [loss, *(reported[mean.name] for mean in self._term_means)]
+        for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
             mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
             mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
         return self.compute_metrics(batch.x, batch.y, y_pred, batch.weight)
@@ -305,7 +320,7 @@ class Autoencoder(keras.Model):
                 call["validation_data"], _ = checks.guard(self, validation, None)
         if call.get("initial_epoch"):
             self.epoch.assign(call["initial_epoch"])
-        call["callbacks"] = _with_clock(call.get("callbacks"))
+        call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         with checks.readable_errors():
             return super().fit(**call)
 
@@ -323,12 +338,19 @@ class Autoencoder(keras.Model):
         with checks.readable_errors():
             return super().evaluate(x, y, *args, **kwargs)
 
+    def own_callbacks(self) -> list[keras.callbacks.Callback]:
+        """The callbacks that `fit` puts before all others: a checkpoint at an epoch's end must find that epoch counted."""
+        return [_EpochClock()]
+
     def move_schedules(self) -> None:
         """Sets every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
         epoch = int(self.epoch.value.numpy())
         for layer in self._flatten_layers():
             if isinstance(layer, Scheduled):
                 layer.move_to(epoch)
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(optimizer, ScheduledSGD):
+            optimizer.move_to(epoch)
 
     # === Verbs of an autoencoder ===
 
@@ -430,10 +452,9 @@ class Autoencoder(keras.Model):
         return cls(**config)
 
 
-def _with_clock(callbacks: Any) -> Any:
-    """Puts the clock before all other callbacks: a checkpoint at an epoch's end must count that epoch."""
+def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.callbacks.insert(0, _EpochClock())
+        callbacks.callbacks[:0] = own
         callbacks.set_model(callbacks.model)
         return callbacks
-    return [_EpochClock(), *keras.tree.flatten(callbacks)] if callbacks else [_EpochClock()]
+    return own + (keras.tree.flatten(callbacks) if callbacks else [])

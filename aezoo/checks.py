@@ -164,6 +164,18 @@ def target_range(model: Any) -> tuple[float, float] | None:
     return (-1.0, 1.0) if activation is keras.activations.tanh else None
 
 
+def codes_in_range(below: Any, above: Any) -> None:
+    """Checks that the codes of one model can be reconstructed by another that learns from them."""
+    bounds = target_range(above)
+    activations = [getattr(layer, "activation", None) for layer in networks.chain(below.encoder) or []]
+    last = next((activation for activation in reversed(activations) if activation is not None), None)
+    if bounds and last is not None and last is not keras.activations.sigmoid:
+        raise ValueError(
+            f"The codes of {below.name!r} ({last.__name__}) are not bounded, but {above.name!r} reconstructs values in "
+            f"[{bounds[0]:g}, {bounds[1]:g}] only: give it output_activation='linear' (an RBM: visible='gaussian')."
+        )
+
+
 def _out_of_range(low: Any, high: Any) -> str:
     return (
         f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them, or "
@@ -261,4 +273,4 @@ def readable_errors() -> Iterator[None]:
         found = re.search(f"{_OPEN}(.*?){_CLOSE}", error.message)
         if not found:
             raise
-        raise ValueError(found.group(1)) from None
+        raise ValueError(found.group(1).replace("\\'", "'")) from None  # TensorFlow escapes quotes

@@ -32,18 +32,18 @@ class RandomState(keras.layers.Layer):
         )
         self.built = True
 
-    def draw_seed(self) -> Any:
-        """Returns a seed, shape (2,), int64: another at each call and on each replica."""
-        context = tf.distribute.get_replica_context()
+    def draw_seed(self, shared: bool = False) -> Any:
+        """Returns a seed, shape (2,), int64: another at each call, and on each replica unless `shared`."""
+        context = None if shared else tf.distribute.get_replica_context()
         replica = 0 if context is None else context.replica_id_in_sync_group
         seed = tf.convert_to_tensor(self.state.value)
         self.state.assign(seed + tf.constant([0, 1], "int64"))
         return tf.random.experimental.stateless_fold_in(seed, replica, alg="philox")
 
-    def uniform(self, shape: Any, dtype: str = "float32") -> Any:
-        """Returns uniform numbers in [0, 1), of the given shape and dtype."""
-        return tf.random.stateless_uniform(shape, self.draw_seed(), dtype=dtype, alg="philox")
+    def uniform(self, shape: Any, shared: bool = False) -> Any:
+        """Returns uniform numbers in [0, 1), float32; `shared` gives every replica the same."""
+        return tf.random.stateless_uniform(shape, self.draw_seed(shared), alg="philox")
 
-    def normal(self, shape: Any, dtype: str = "float32") -> Any:
-        """Returns standard normal numbers, of the given shape and dtype."""
-        return tf.random.stateless_normal(shape, self.draw_seed(), dtype=dtype, alg="philox")
+    def normal(self, shape: Any, shared: bool = False) -> Any:
+        """Returns standard normal numbers, float32; `shared` gives every replica the same."""
+        return tf.random.stateless_normal(shape, self.draw_seed(shared), alg="philox")

@@ -1,0 +1,601 @@
+"""The command line: `aezoo list` and `aezoo train`."""
+
+from __future__ import annotations
+
+import argparse
+import collections.abc
+import dataclasses
+import datetime
+import inspect
+import json
+import math
+import os
+import re
+import shutil
+import sys
+import textwrap
+import time
+import types
+import typing
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aezoo import zoo
+from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    import keras
+
+# TensorFlow and all that stands on it is imported where it is used, so that --version and --help are quick.
+
+# Arguments that are no option: networks cannot be written on a command line, --seed seeds more than the model.
+_NO_OPTION = ("encoder", "decoder", "seed")
+_INTERRUPTED = 130  # the exit status of a program that Ctrl-C stopped
+
+_DESCRIPTION = """\
+Trains a model on a data set of images, evaluates it on the test split, and writes into a folder: model.keras,
+1/ (a SavedModel), metrics.json, history.png, reconstructions.png and filters.png."""
+
+_SYNTAX = """\
+Lists are written with commas: --hidden-dims 500,250. A SCHEDULE is a number, or START:END:EPOCHS, which goes in equal
+steps from START to END in so many epochs: --k-schedule 100:25:20.
+
+Ctrl-C ends the training; what the model has learned up to then is evaluated and written. A second Ctrl-C writes
+nothing. The same command, started again after its process was killed, goes on from the last backup of the
+training (a hidden folder beside the output)."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs a command line.
+
+    Args:
+        argv: The arguments, without the name of the program; `sys.argv` by default.
+
+    Returns:
+        The exit status: 0, 2 where the command cannot be carried out, 130 where Ctrl-C ended it.
+
+    Raises:
+        SystemExit: With status 2 if the arguments cannot be read, with 0 after --help and --version.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would still print that there is no GPU as an error
+    arguments = _parser(argv).parse_args(argv)
+    try:
+        return arguments.run(arguments)
+    except KeyboardInterrupt:
+        print("\naezoo: interrupted; nothing was written.", file=sys.stderr)
+        return _INTERRUPTED
+    except (ValueError, OSError) as error:
+        print(f"aezoo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+# === Arguments ===
+
+
+def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="aezoo", description="Autoencoders on Keras 3 and TensorFlow.")
+    parser.add_argument("--version", action="version", version=f"aezoo {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    listing = commands.add_parser("list", help="list the models, with their papers")
+    listing.set_defaults(run=_list)
+    train = commands.add_parser("train", help="train a model", description=_DESCRIPTION)
+    models = train.add_subparsers(
+        title="models", required=True, metavar="MODEL", dest="model", help=", ".join(zoo.MODELS)
+    )
+    for name in zoo.MODELS:
+        model = models.add_parser(
+            name,
+            description=_DESCRIPTION,
+            epilog=_SYNTAX,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        model.set_defaults(run=_train)
+        if name in argv:  # the options of a model are those of its class, and that imports TensorFlow
+            _add_training_options(model, name)
+            _add_model_options(model, name)
+    return parser
+
+
+def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
+    options = parser.add_argument_group("training")
+    options.add_argument(
+        "--dataset",
+        default="digits",
+        metavar="NAME",
+        help="'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
+        "fashion_mnist, cifar10, ... (default: digits)",
+    )
+    options.add_argument("--output", metavar="DIR", help=f"the folder to write (default: runs/{name}-DATASET)")
+    options.add_argument(
+        "--overwrite", action="store_true", help="replace the folder of an earlier run, once this one is complete"
+    )
+    options.add_argument("--limit", type=_positive_int, metavar="N", help="use only the first N samples of each split")
+    options.add_argument(
+        "--epochs", type=_positive_int, metavar="N", help="(default: 60, or 20 from 10,000 samples on)"
+    )
+    options.add_argument(
+        "--batch-size", type=_positive_int, metavar="N", help="(default: 64, or 128 from 10,000 samples on)"
+    )
+    options.add_argument(
+        "--learning-rate",
+        type=_positive_float,
+        metavar="RATE",
+        help="of Adam (default: 0.003, or 0.001 from 10,000 samples on)",
+    )
+    options.add_argument(
+        "--seed",
+        type=_natural_int,
+        default=0,
+        metavar="N",
+        help="seed of initial weights, noise and shuffling (default: 0)",
+    )
+    options.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+
+
+def _add_model_options(parser: argparse.ArgumentParser, name: str) -> None:
+    cls = _model_class(name)
+    options = parser.add_argument_group(cls.__name__, _summary(cls))
+    for argument in _model_arguments(name):
+        flag = "--" + argument.name.replace("_", "-")
+        help_text = f"{argument.help} (default: {argument.default})".strip().replace("%", "%%")
+        if argument.parse is bool:
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        else:
+            kind = {"type": argument.parse, "metavar": argument.metavar}
+        # Only what the user gives is passed on, so that a default has one place, the constructor.
+        options.add_argument(flag, dest=argument.name, default=argparse.SUPPRESS, help=help_text, **kind)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Argument:
+    """A constructor argument as an option."""
+
+    name: str
+    parse: Callable[[str], Any]
+    metavar: str
+    default: str
+    help: str
+
+
+def _model_class(name: str) -> type[keras.Model]:
+    import aezoo
+
+    return getattr(aezoo, zoo.MODELS[name].class_name)
+
+
+def _model_arguments(name: str) -> list[_Argument]:
+    """The constructor arguments of a model, those of its own class before those of the classes it extends."""
+    entry = zoo.MODELS[name]
+    by_rule = entry.arguments({}, zoo.Training(samples=1))
+    found: dict[str, _Argument] = {}
+    for base in _zoo_classes(_model_class(name)):
+        hints, help_texts = typing.get_type_hints(base.__init__), _documented_arguments(base)
+        for parameter in inspect.signature(base.__init__).parameters.values():
+            ignored = parameter.name in ("self", *_NO_OPTION, *entry.without)
+            if parameter.kind is parameter.VAR_KEYWORD or ignored or parameter.name in found:
+                continue
+            parse, metavar = _reader(parameter.name, hints[parameter.name])
+            default = "chosen for the data and the other options" if parameter.name in by_rule else parameter.default
+            help_text = help_texts.get(parameter.name, "")
+            found[parameter.name] = _Argument(parameter.name, parse, metavar, _written(default), help_text)
+    return list(found.values())
+
+
+def _zoo_classes(cls: type) -> Iterator[type]:
+    """The class and its bases up to Keras', those that have a constructor of their own."""
+    return (base for base in cls.__mro__ if base.__module__.split(".")[0] == "aezoo" and "__init__" in vars(base))
+
+
+def _written(default: Any) -> str:
+    """A default as one would write it on the command line."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
+    return "none" if default is None else str(default)
+
+
+def _reader(name: str, hint: Any) -> tuple[Callable[[str], Any], str]:
+    """What reads the text of an option for an argument of this name and type, and how --help writes it."""
+    from aezoo import schedules
+
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if schedules.Schedule in kinds:
+        return _schedule, "SCHEDULE"
+    kind = next(kind for kind in kinds if kind is not type(None))
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is bool:
+        return bool, ""
+    if origin is tuple and Ellipsis not in inner:
+        return _tuple_of(_number(inner[0]), len(inner)), ",".join("N" * len(inner))
+    if origin in (tuple, list, collections.abc.Sequence):
+        return _tuple_of(_number(inner[0])), "N,N,..."
+    if kind in (int, float):
+        return _number(kind), "N"
+    if name.endswith("activation"):
+        return _activation, "NAME"
+    return str, "NAME"
+
+
+def _number(kind: type) -> Callable[[str], Any]:
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not math.isfinite(value):
+            raise ValueError
+        return value
+
+    number.__name__ = {int: "whole number", float: "number"}[kind]  # argparse: "invalid whole number value: 'x'"
+    return number
+
+
+def _tuple_of(parse: Callable[[str], Any], length: int | None = None) -> Callable[[str], tuple[Any, ...]]:
+    def numbers(text: str) -> tuple[Any, ...]:
+        values = tuple(parse(part) for part in text.split(",")) if text.strip() else ()
+        if length not in (None, len(values)):
+            raise argparse.ArgumentTypeError(f"expected {length} numbers with a comma between, not {text!r}")
+        return values
+
+    numbers.__name__ = "list of numbers"
+    return numbers
+
+
+def _schedule(text: str) -> Any:
+    """Reads a number, or START:END:EPOCHS."""
+    from aezoo import schedules
+
+    try:
+        start, *rest = text.split(":")
+        if not rest:
+            return _plain_number(start)
+        end, epochs = rest
+        return schedules.Linear(_plain_number(start), _plain_number(end), int(epochs))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number or START:END:EPOCHS with EPOCHS >= 1, not {text!r}"
+        ) from None
+
+
+def _plain_number(text: str) -> int | float:
+    try:
+        return int(text)
+    except ValueError:
+        return _number(float)(text)
+
+
+def _activation(text: str) -> str:
+    import keras
+
+    try:
+        keras.activations.get(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"Keras knows no activation {text!r}") from None
+    return text
+
+
+def _bounded(kind: type, allowed: Callable[[Any], bool], wanted: str) -> Callable[[str], Any]:
+    def bounded(text: str) -> Any:
+        value = _number(kind)(text)
+        if not allowed(value):
+            raise ValueError
+        return value
+
+    bounded.__name__ = wanted
+    return bounded
+
+
+_positive_int = _bounded(int, lambda value: value >= 1, "positive whole number")
+_natural_int = _bounded(int, lambda value: 0 <= value < 2**32, "seed")
+_positive_float = _bounded(float, lambda value: value > 0, "positive number")
+
+
+# === Docstrings ===
+
+
+def _summary(cls: type) -> str:
+    """The first line of a docstring."""
+    return inspect.getdoc(cls).partition("\n")[0].rstrip(".")
+
+
+def _section(cls: type, title: str) -> str:
+    found = re.search(rf"^{title}:\n((?:    .*\n|\n)+)", inspect.getdoc(cls) + "\n", re.MULTILINE)
+    return textwrap.dedent(found.group(1)).strip() if found else ""
+
+
+def _documented_arguments(cls: type) -> dict[str, str]:
+    """The section Args of a docstring: each argument and what it says of it, in one line."""
+    entries = re.findall(r"^(\w+): (.*(?:\n[ ]+.*)*)", _section(cls, "Args"), re.MULTILINE)
+    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    width = max(map(len, zoo.MODELS)) + 2
+    for name in zoo.MODELS:
+        cls = _model_class(name)
+        paper = " ".join(_section(cls, "Reference").split()).rstrip(".")
+        for column, text in ((name, _summary(cls)), ("", paper)):
+            if text:
+                print(f"{column:{width}}{text}")
+    return 0
+
+
+# === Training ===
+
+
+@dataclasses.dataclass
+class _Data:
+    x_train: Any
+    y_train: Any
+    x_test: Any
+    y_test: Any
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    import keras
+
+    output = _output_folder(arguments)
+    data = _load(arguments.dataset, arguments.limit)
+    keras.utils.set_random_seed(arguments.seed)
+    training = zoo.Training.on(len(data.x_train), math.prod(data.x_train.shape[1:]))
+    for name in ("epochs", "batch_size", "learning_rate"):
+        if getattr(arguments, name) is None:
+            setattr(arguments, name, getattr(training, name))
+    training = dataclasses.replace(training, epochs=arguments.epochs)
+    model = _new_model(arguments, training)
+    configuration = _configuration(arguments, model)
+    backup = _Backup(output.parent / f".{output.name}-backup", configuration)
+    model = backup.restored() or model
+    interrupted = _fit(model, data, backup, arguments)
+    metrics, units = _metrics(model, data)
+    results = {
+        **configuration,
+        "train_samples": len(data.x_train),
+        "test_samples": len(data.x_test),
+        "epochs_trained": len(backup.history["loss"]),
+        "interrupted": interrupted,
+        "metrics": metrics,
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "seconds": round(backup.seconds, 1),
+    }
+    if not arguments.quiet:
+        _print_table(metrics, units)
+    _write(output, model, data, results, backup.history)
+    backup.remove()
+    print(f"Written to {os.path.relpath(output)}")
+    return _INTERRUPTED if interrupted else 0
+
+
+def _output_folder(arguments: argparse.Namespace) -> Path:
+    """The folder to write, which is free or may be replaced."""
+    name = re.sub(r"[^\w.-]+", "-", arguments.dataset)
+    output = Path(arguments.output or f"runs/{arguments.model}-{name}").resolve()
+    if output.exists() and not output.is_dir():
+        raise FileExistsError(f"{output} is there and is no folder: choose another --output.")
+    if output.is_dir() and any(output.iterdir()):
+        if not arguments.overwrite:
+            raise FileExistsError(
+                f"{output} is there already: choose another --output, or replace it with --overwrite."
+            )
+        if not (output / "metrics.json").exists() or not (output / "model.keras").exists():
+            raise FileExistsError(f"{output} was not written by aezoo train: --overwrite does not replace it.")
+    return output
+
+
+def _load(name: str, limit: int | None) -> _Data:
+    from aezoo import datasets
+
+    (x_train, y_train), (x_test, y_test) = datasets.load(name)
+    return _Data(*(None if values is None else values[:limit] for values in (x_train, y_train, x_test, y_test)))
+
+
+def _new_model(arguments: argparse.Namespace, training: zoo.Training) -> keras.Model:
+    import keras
+
+    names = [argument.name for argument in _model_arguments(arguments.model)]
+    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+    given = zoo.MODELS[arguments.model].arguments(given, training)
+    model = _model_class(arguments.model)(**given, seed=arguments.seed)
+    model.compile(optimizer=keras.optimizers.Adam(arguments.learning_rate))
+    if not arguments.quiet:
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        print(f"{type(model).__name__}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
+    return model
+
+
+def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[str, Any]:
+    """What makes a run: two runs of the same configuration are the same."""
+    import keras
+    import tensorflow as tf
+
+    without = {"encoder", "decoder", "name", "dtype", "trainable"}
+    return {
+        "model": arguments.model,
+        "class": type(model).__name__,
+        "arguments": {name: value for name, value in model.get_config().items() if name not in without},
+        "dataset": arguments.dataset,
+        "limit": arguments.limit,
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "optimizer": "adam",
+        "learning_rate": arguments.learning_rate,
+        "seed": arguments.seed,
+        "versions": {"aezoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
+    }
+
+
+def _fit(model: keras.Model, data: _Data, backup: _Backup, arguments: argparse.Namespace) -> bool:
+    """Trains a model; returns whether Ctrl-C ended it."""
+    import keras
+
+    # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
+    verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
+    callbacks = [backup.callback(), keras.callbacks.TerminateOnNaN()]
+    try:
+        model.fit(
+            data.x_train,
+            validation_data=(data.x_test,),
+            initial_epoch=len(backup.history.get("loss", ())),
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        finished = len(backup.history.get("loss", ()))
+        if not finished:
+            raise
+        print(
+            f"\nInterrupted: the model is written as it is after {finished} of {arguments.epochs} epochs. "
+            "Ctrl-C again writes nothing.",
+            flush=True,
+        )
+        return True
+    if not all(math.isfinite(loss) for loss in backup.history["loss"]):
+        backup.remove()
+        raise ValueError("The training diverged, its loss is not finite: choose a smaller --learning-rate.")
+    return False
+
+
+class _Backup:
+    """The state of a training in a folder, from which the same command goes on after its process was killed.
+
+    Keras' `BackupAndRestore` keeps no history, does not see that it belongs to another configuration, and overwrites
+    its files in place, so that a kill can leave one that does not load.
+
+    Attributes:
+        folder: Where it is.
+        history: The numbers of each finished epoch, those of an earlier process included.
+        seconds: How long all processes trained.
+    """
+
+    def __init__(self, folder: Path, configuration: dict[str, Any]):
+        self.folder = folder
+        self.configuration = json.loads(json.dumps(configuration))  # as it will be read: lists for tuples
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._started = time.monotonic()
+        self._saved = self._cost = 0.0
+
+    def restored(self) -> keras.Model | None:
+        """The model as an earlier process of this configuration left it, or None."""
+        import keras
+
+        try:
+            state = json.loads((self.folder / "state.json").read_text())
+            if state["configuration"] != self.configuration:
+                return None
+            model = keras.saving.load_model(self.folder / "model.keras")
+        except FileNotFoundError:
+            return None
+        # The model is written after the history, which may therefore be ahead of it.
+        finished = int(model.epoch.numpy())
+        self.history = {name: values[:finished] for name, values in state["history"].items()}
+        self._started -= state["seconds"]
+        print(f"Going on after epoch {finished}, from {os.path.relpath(self.folder)} (remove it to start anew)")
+        return model
+
+    def callback(self) -> keras.callbacks.Callback:
+        """Keeps the history, and backs it up with the model at the ends of epochs."""
+        import keras
+
+        def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
+            for name, value in logs.items():
+                self.history.setdefault(name, []).append(float(value))
+            self._save(callback.model)
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+        return callback
+
+    def _save(self, model: keras.Model) -> None:
+        from aezoo.exporting import complete_or_absent
+
+        start = time.monotonic()
+        self.seconds = start - self._started
+        if not math.isfinite(self.history["loss"][-1]) or start - self._saved < 10 * self._cost:
+            return  # where epochs are short, a backup after each would be most of the time
+        state = {"configuration": self.configuration, "history": self.history, "seconds": self.seconds}
+        with complete_or_absent(self.folder / "state.json") as path:
+            path.write_text(json.dumps(state))
+        with complete_or_absent(self.folder / "model.keras") as path:
+            model.save(path)
+        self._saved = time.monotonic()
+        self._cost = self._saved - start
+
+    def remove(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+# === Results ===
+
+
+def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | None], str]:
+    """The metrics of the test split, and how its active units are counted."""
+    import numpy as np
+
+    from aezoo import evaluation
+    from aezoo.layers import networks
+
+    z_test = model.encoder.predict(data.x_test, verbose=0)
+    reconstruction = model.predict(data.x_test, verbose=0)
+    scores = [model.score_samples(data.x_test[i : i + 256]) for i in range(0, len(data.x_test), 256)]
+    activation = networks.output_activation(model.encoder)
+    # A sigmoid is never 0: of its units those above a threshold are counted.
+    tol = 0.1 if getattr(activation, "__name__", "") in ("sigmoid", "tanh") else 0.0
+    metrics: dict[str, float | int | None] = {
+        "reconstruction_error": float(np.mean(np.concatenate(scores), dtype="float64")),
+        "mean_squared_error": float(np.mean(np.square(reconstruction - data.x_test), dtype="float64")),
+        "probe_error_codes": None,
+        "probe_error_pixels": None,
+        "active_units": evaluation.active_units(z_test, tol),
+        "dead_units": evaluation.dead_units(z_test, tol),
+        "activity_threshold": tol,
+    }
+    if data.y_train is not None and len(np.unique(data.y_train)) > 1:
+        z_train = model.encoder.predict(data.x_train, verbose=0)
+        metrics["probe_error_codes"] = evaluation.linear_probe(z_train, data.y_train, z_test, data.y_test)
+        metrics["probe_error_pixels"] = evaluation.linear_probe(data.x_train, data.y_train, data.x_test, data.y_test)
+    return metrics, f"of {z_test.shape[1]}, |z| > {tol:g}"
+
+
+def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
+    rows = [
+        ("reconstruction error a sample", "reconstruction_error", ".4f", ""),
+        ("mean squared error a feature", "mean_squared_error", ".5f", ""),
+        ("error of a linear probe on codes", "probe_error_codes", ".2%", ""),
+        ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
+        ("active units a sample", "active_units", ".1f", units),
+        ("dead units", "dead_units", "d", units),
+    ]
+    print("\nOn the test split:")
+    for label, name, form, note in rows:
+        if metrics[name] is not None:
+            print(f"  {label:34}{format(metrics[name], form):>10}{note and f'  ({note})'}")
+    print()
+
+
+def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any], history: dict[str, Any]) -> None:
+    from aezoo import plots
+    from aezoo.exporting import complete_or_absent
+
+    pictures = {
+        "history.png": lambda: plots.history(history),
+        "reconstructions.png": lambda: plots.reconstructions(model, data.x_test, corrupted=_corrupted(model, data)),
+        "filters.png": lambda: plots.filters(model),
+    }
+    with complete_or_absent(output) as folder:
+        folder.mkdir()
+        model.save(folder / "model.keras")
+        model.export(folder / "1")
+        (folder / "metrics.json").write_text(json.dumps(results, indent=2) + "\n")
+        for name, draw in pictures.items():
+            try:
+                draw().savefig(folder / name)
+            except ValueError as error:
+                print(f"{name} is left out: {' '.join(str(error).split())}")
+
+
+def _corrupted(model: keras.Model, data: _Data) -> Any:
+    """Damaged test images for a model that repairs them, None for any other."""
+    corruption = getattr(model, "corruption", None)
+    return None if corruption is None else corruption(data.x_test, training=True)

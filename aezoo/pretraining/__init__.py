@@ -1,0 +1,1 @@
+"""Layer-wise pretraining: greedy stacks, restricted Boltzmann machines, deep belief networks."""

@@ -1,0 +1,355 @@
+"""Training a stack of models one after the other, each on the codes of those below it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tqdm.auto
+
+from aezoo import checks
+from aezoo.autoencoder import Autoencoder
+from aezoo.exporting import complete_or_absent
+
+
+class GreedyStack:
+    """A stack of autoencoders that is trained from the input up, one layer at a time.
+
+    Args:
+        stages: The models, from the input up; each takes the codes of the one below.
+
+    Raises:
+        ValueError: If there are none, if one is not an `aezoo.Autoencoder`, or if one stands twice.
+    """
+
+    def __init__(self, stages: Sequence[Autoencoder]):
+        stages = list(stages)
+        if not stages:
+            raise ValueError("A stack needs at least one model.")
+        for stage in stages:
+            if not isinstance(stage, Autoencoder):
+                raise ValueError(f"A stack is made of aezoo models, but {stage!r} is none.")
+        if len({id(stage) for stage in stages}) < len(stages):
+            raise ValueError("The same model stands twice in the stack: make one for each layer.")
+        self.stages = stages
+
+    # === Pretraining ===
+
+    def pretrain(
+        self,
+        x: Any,
+        *,
+        epochs: int | Sequence[int] = 10,
+        batch_size: int | Sequence[int] = 100,
+        optimizer: Any = None,
+        callbacks: Any = None,
+        cache: bool = False,
+        checkpoint_dir: Any = None,
+        seed: int = 0,
+        verbose: int = 1,
+    ) -> list[dict[str, list[float]]]:
+        """Trains the first stage on x, the second on its codes, and so on.
+
+        Codes are computed batch by batch on their way, so that memory does not grow with the data.
+
+        Args:
+            x: (n, *input_shape) float, or a `tf.data.Dataset` of such batches without labels.
+            epochs: Epochs of each stage; once, or one number a stage.
+            batch_size: Samples a step, for arrays; once, or one number a stage.
+            optimizer: A Keras optimizer or its name; once (each stage gets a new one of the same configuration), or one
+                a stage; None takes that with which a stage has been compiled, or its `default_optimizer()`.
+            callbacks: A list of callbacks for all stages, or a list of such lists, one a stage.
+            cache: Whether the codes that a stage learns from are computed once and kept in memory.
+            checkpoint_dir: A folder in which training is saved after each epoch. With the same folder a run that was
+                stopped at any moment goes on from its last finished epoch, and ends with the weights of an
+                uninterrupted one, bit for bit; for a data set, if it always gives its batches in the same order.
+            seed: Seed of the order in which the samples of an array are visited.
+            verbose: 1 for one progress bar over all stages, 0 for none.
+
+        Returns:
+            The `history` of each stage.
+
+        Raises:
+            ValueError: If the arguments or the data do not fit the stack, or the folder holds another stack. Nothing
+                has been changed then.
+        """
+        count = len(self.stages)
+        all_epochs, batch_sizes = _for_each("epochs", epochs, count), _for_each("batch_size", batch_size, count)
+        optimizers = _for_each("optimizer", optimizer, count)
+        if not callbacks or not isinstance(callbacks[0], (list, tuple)):
+            callbacks = [list(callbacks or [])] * count
+        callbacks = _for_each("callbacks", callbacks, count)
+        x, first = checks.guard(self.stages[0], x, None)
+        self._build(tuple(first[1:]))
+        checkpoint = None if checkpoint_dir is None else _Checkpoint(checkpoint_dir, self.stages)
+        starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
+        progress = _Progress(self.stages, all_epochs, disable=not verbose)
+        histories = []
+        below: list[Autoencoder] = []
+        for i, stage in enumerate(self.stages):
+            _compile(stage, optimizers[i])
+            if checkpoint:
+                checkpoint.restore(i)
+            epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
+            if cache and below:
+                x, below = _codes(x, below), []
+            data = _batches(x, batch_sizes[i], (seed, i), epoch)
+            for stage_below in below:
+                data = data.map(stage_below.encode, num_parallel_calls=tf.data.AUTOTUNE)
+            progress.start_stage(i, starts[i])
+            history = stage.fit(
+                data.prefetch(2),
+                initial_epoch=int(stage.epoch.numpy()),
+                epochs=starts[i] + all_epochs[i],
+                verbose=0,
+                callbacks=[
+                    _Order(epoch),
+                    *([checkpoint.callback(i)] if checkpoint else []),
+                    progress,
+                    *callbacks[i],
+                ],
+            )
+            histories.append(history.history)
+            below.append(stage)
+        progress.close()
+        return histories
+
+    def _build(self, shape: tuple[int, ...]) -> None:
+        for i, stage in enumerate(self.stages):
+            if stage.built and stage.x_shape != shape:
+                raise ValueError(
+                    f"Layer {i + 1} ({stage.name!r}) was built for inputs of shape {stage.x_shape}, but the layer below "
+                    f"gives {shape}: use a new model."
+                )
+            if not stage.built:
+                with stage.distribute_strategy.scope():
+                    stage.build((None, *shape))
+            if i:
+                checks.codes_in_range(self.stages[i - 1], stage)
+            shape = stage.code_shape
+
+    # === What comes of it ===
+
+    def encode(self, x: Any) -> Any:
+        """Returns the code of the top stage, (batch, latent_dim)."""
+        for stage in self.stages:
+            x = stage.encode(x)
+        return x
+
+    def decode(self, z: Any) -> Any:
+        """Returns the reconstruction of a code of the top stage, (batch, *input_shape)."""
+        for stage in reversed(self.stages):
+            z = stage.decode(z)
+        return z
+
+    def reconstruct(self, x: Any) -> Any:
+        """Returns the reconstruction through all stages, with the shape of x."""
+        return self.decode(self.encode(x))
+
+    def unroll(self, **kwargs: Any) -> Autoencoder:
+        """Makes one deep autoencoder e1-e2-…-d2-d1 of copies of the weights, ready to be compiled and fine-tuned.
+
+        Args:
+            **kwargs: `name` and `seed` of `Autoencoder`.
+
+        Returns:
+            The autoencoder; nothing in it is tied any more.
+
+        Raises:
+            ValueError: If a stage has no weights yet.
+        """
+        encoder = keras.Sequential([keras.Input(self._x_shape()), *self._copies("encoder")], name="encoder")
+        decoder = keras.Sequential(
+            [keras.Input(self.stages[-1].code_shape), *reversed(self._copies("decoder"))], name="decoder"
+        )
+        model = Autoencoder(encoder=encoder, decoder=decoder, **kwargs)
+        model.build((None, *self._x_shape()))
+        return model
+
+    def to_classifier(self, num_classes: int, activation: str | None = "softmax") -> keras.Sequential:
+        """Makes a classifier of copies of the encoders and a new output layer, ready to be compiled and fine-tuned.
+
+        Args:
+            num_classes: Number of classes.
+            activation: "softmax" for probabilities, None for logits.
+
+        Returns:
+            A Keras model, (batch, *input_shape) → (batch, num_classes).
+
+        Raises:
+            ValueError: If a stage has no weights yet.
+        """
+        checks.at_least("num_classes", num_classes, 1)
+        return keras.Sequential(
+            [
+                keras.Input(self._x_shape()),
+                *self._copies("encoder"),
+                keras.layers.Dense(num_classes, activation=activation, name="classes"),
+            ],
+            name="classifier",
+        )
+
+    def _x_shape(self) -> tuple[int, ...]:
+        for stage in self.stages:
+            if not stage.built:
+                raise ValueError(f"{stage.name!r} has no weights yet: call pretrain first.")
+        return self.stages[0].x_shape
+
+    def _copies(self, part: str) -> list[keras.Model]:
+        copies = []
+        for i, stage in enumerate(self.stages):
+            network = getattr(stage, part)
+            copy = keras.models.clone_model(network)
+            copy.set_weights(network.get_weights())
+            copy.name = f"{part}_{i + 1}"
+            copies.append(copy)
+        return copies
+
+
+def _for_each(name: str, value: Any, count: int) -> list[Any]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * count
+    if len(value) != count:
+        raise ValueError(
+            f"{name} has {len(value)} entries, but the stack has {count} layers: give one, or one a layer."
+        )
+    return list(value)
+
+
+def _compile(stage: Autoencoder, optimizer: Any) -> None:
+    """Compiles a stage with an optimizer of its own; Keras' optimizers know the variables of one model only."""
+    if optimizer is None:
+        if not stage.compiled:
+            stage.compile(optimizer=stage.default_optimizer())
+    else:
+        optimizer = keras.optimizers.get(optimizer)
+        loss = stage._compile_config.config["loss"] if stage.compiled else None
+        stage.compile(optimizer=type(optimizer).from_config(optimizer.get_config()), loss=loss)
+    stage.optimizer.build(stage.trainable_variables)
+
+
+def _batches(x: Any, batch_size: int, seed: tuple[int, int], epoch: tf.Variable) -> tf.data.Dataset:
+    """Batches of an array in an order that follows from the seed and the epoch, so that a resumed run keeps it."""
+    if isinstance(x, tf.data.Dataset):
+        return x
+    x = tf.convert_to_tensor(x)
+    n = int(x.shape[0])
+    steps = -(-n // batch_size)
+    stage_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed[0], 0], "int64"), seed[1], alg="philox")
+
+    def one_epoch(_: Any) -> tf.data.Dataset:
+        order_seed = tf.random.experimental.stateless_fold_in(stage_seed, epoch, alg="philox")
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), order_seed, alg="philox")
+        batches = tf.data.Dataset.range(steps)
+        return batches.map(lambda i: tf.gather(x, order[i * batch_size : (i + 1) * batch_size]))
+
+    return tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
+
+
+def _codes(x: Any, below: list[Autoencoder]) -> Any:
+    if isinstance(x, tf.data.Dataset):
+        for stage in below:
+            x = x.map(stage.encode, num_parallel_calls=tf.data.AUTOTUNE)
+        return x.cache()
+    for stage in below:
+        x = stage.encoder.predict(x, batch_size=1024, verbose=0)
+    return x
+
+
+class _Order(keras.callbacks.Callback):
+    """Tells the data pipeline which epoch it is."""
+
+    def __init__(self, epoch: tf.Variable):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.epoch.assign(epoch)
+
+
+class _Checkpoint:
+    """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
+
+    def __init__(self, folder: Any, stages: list[Autoencoder]):
+        self.folder = Path(folder)
+        self.stages = stages
+        architecture = [
+            {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
+            for stage in stages
+        ]
+        architecture = json.loads(json.dumps(architecture, default=repr))
+        manifest = self.folder / "stack.json"
+        if manifest.exists():
+            saved = json.loads(manifest.read_text())
+            for i, (a, b) in enumerate(zip(saved["architecture"], architecture, strict=False)):
+                changed = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+                if changed:
+                    raise ValueError(
+                        f"{str(folder)!r} holds the pretraining of another stack (layer {i + 1} differs in "
+                        f"{', '.join(changed)}): choose another checkpoint_dir, or delete it to start anew."
+                    )
+            if len(saved["architecture"]) != len(architecture):
+                raise ValueError(
+                    f"{str(folder)!r} holds the pretraining of a stack of {len(saved['architecture'])} layers, not "
+                    f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
+                )
+            self.starts = saved["starts"]
+        elif self.folder.exists() and any(self.folder.iterdir()):
+            raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
+        else:
+            self.starts = [int(stage.epoch.numpy()) for stage in stages]
+            with complete_or_absent(manifest) as unfinished:
+                unfinished.write_text(json.dumps({"architecture": architecture, "starts": self.starts}, indent=1))
+
+    def _path(self, i: int) -> Path:
+        return self.folder / f"layer-{i + 1}.weights.h5"
+
+    def restore(self, i: int) -> None:
+        """Gives stage i the state that was saved last, if any was."""
+        if self._path(i).exists():
+            self.stages[i].load_weights(self._path(i))
+
+    def callback(self, i: int) -> keras.callbacks.Callback:
+        """Saves stage i at the end of each epoch."""
+
+        def save(epoch: int, logs: Any) -> None:
+            with complete_or_absent(self._path(i)) as unfinished:
+                self.stages[i].save_weights(unfinished)
+
+        return keras.callbacks.LambdaCallback(on_epoch_end=save)
+
+
+class _Progress(keras.callbacks.Callback):
+    """One bar for a whole stack: layer 2/4 · RBM 500 · epoch 3/10."""
+
+    def __init__(self, stages: list[Autoencoder], epochs: list[int], disable: bool):
+        super().__init__()
+        self.stages = stages
+        self.epochs = epochs
+        self.bar = tqdm.auto.tqdm(total=sum(epochs), unit="epoch", disable=disable)
+
+    def start_stage(self, i: int, start: int) -> None:
+        """Names the stage that is trained from now on, and counts what it has been trained before."""
+        self.i, self.start = i, start
+        stage = self.stages[i]
+        self.label = f"layer {i + 1}/{len(self.stages)} · {type(stage).__name__} {int(np.prod(stage.code_shape))}"
+        self.bar.update(int(stage.epoch.numpy()) - start)
+        self.bar.set_description(self.label)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.bar.set_description(f"{self.label} · epoch {epoch - self.start + 1}/{self.epochs[self.i]}")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        shown = "reconstruction" if "reconstruction" in logs else "loss"
+        self.bar.set_postfix({shown: f"{float(logs[shown]):.4g}"} if shown in logs else {})
+        self.bar.update(1)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        self.bar.close()

@@ -1,0 +1,90 @@
+"""The models that the command line knows, and what it gives their arguments where a user gives nothing.
+
+A new model is one line in `MODELS`. What it does and its paper are read from the docstring of its class, its options
+from its constructor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Arguments = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Defaults of a training that depend on the data, here for small sets such as digits.
+
+    Attributes:
+        samples: Number of training samples.
+        epochs: Passes over them.
+        batch_size: Samples a step.
+        learning_rate: Of Adam.
+        latent_dim: Code units of the models that do not compress.
+    """
+
+    samples: int
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 3e-3
+    latent_dim: int = 64
+
+    @classmethod
+    def on(cls, samples: int, features: int) -> Training:
+        """The defaults for so many training samples of so many features."""
+        steps = {} if samples < 10_000 else {"epochs": 20, "batch_size": 128, "learning_rate": 1e-3}
+        return cls(samples, **steps, latent_dim=64 if features <= 100 else 1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A model of the zoo.
+
+    Attributes:
+        class_name: Its public name in `aezoo`.
+        latent_dim: The default of `latent_dim`; None takes that of the training.
+        defaults: Makes more arguments from those given (`latent_dim` is always among them) and the training.
+        without: Arguments that its constructor takes but does not use.
+    """
+
+    class_name: str
+    latent_dim: int | None = None
+    defaults: Callable[[Mapping[str, Any], Training], Arguments] = lambda given, training: {}
+    without: tuple[str, ...] = ()
+
+    def arguments(self, given: Mapping[str, Any], training: Training) -> Arguments:
+        """The arguments given, and the defaults of those that are not."""
+        given = {"latent_dim": self.latent_dim or training.latent_dim, **given}
+        return {**self.defaults(given, training), **given}
+
+
+def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
+    """25 of 1000 units as in the paper, but at least 5; k falls over the first half of the epochs.
+
+    On a set as small as digits a fifth of the units would die without AuxK.
+    """
+    from aezoo import schedules
+
+    units = given["latent_dim"]
+    k = given.get("k", min(units, max(5, units // 40)))
+    return {
+        "k": k,
+        "k_schedule": schedules.Linear(max(k, min(units, 4 * k)), k, max(1, training.epochs // 2)),
+        "aux_weight": 1 / 32,
+        "dead_after": min(10_000, training.samples),
+    }
+
+
+_ACTIVATIONS = ("activation", "code_activation", "output_activation")
+
+#: By the name on the command line.
+MODELS: dict[str, Entry] = {
+    "autoencoder": Entry("Autoencoder", latent_dim=32),
+    "denoising": Entry("DenoisingAE"),
+    "sparse": Entry("SparseAE"),
+    "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
+    "contractive": Entry("ContractiveAE"),
+    "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
+}
