@@ -115,7 +115,7 @@ class Autoencoder(keras.Model):
             checks.known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
         if layers := self.code_layers():
-            self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="sparse_encoder")
+            self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="encoder")
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
             self.decoder = self.build_decoder(x_shape)
@@ -123,7 +123,16 @@ class Autoencoder(keras.Model):
         checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
         self.code_shape = tuple(code.shape[1:])
         self.x_shape = x_shape
-        self._term_means = [keras.metrics.Mean(name=name) for name in (*self.term_names, *self.measure_names)]
+        regularized = any(
+            getattr(part, kind, None) is not None
+            for parts, kind in (
+                (self.trainable_variables, "regularizer"),
+                (self._flatten_layers(), "activity_regularizer"),
+            )
+            for part in parts
+        )
+        names = (*self.term_names, *self.measure_names, *(["regularization"] if regularized else []))
+        self._term_means = [keras.metrics.Mean(name=name) for name in names]
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Layers that a variant puts behind the encoder; they become its end."""
@@ -229,10 +238,10 @@ class Autoencoder(keras.Model):
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
         terms, y_pred = self.objective(batch, training)
-        loss = sum(terms.values())
-        for penalty in self.losses:  # regularisers of the layers of a user's own network
-            loss += batch.share(ops.sum(losses.in_float32(penalty)))
-        return terms, loss, y_pred
+        if self.losses:  # regularisers of the layers of a user's own network
+            penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
+            terms["regularization"] = batch.share(sum(penalties))
+        return terms, sum(terms.values()), y_pred
 
     def default_optimizer(self) -> keras.optimizers.Optimizer:
         """What layer-wise pretraining uses where it is given no optimizer."""

@@ -31,11 +31,18 @@ class Training:
     learning_rate: float = 3e-3
     latent_dim: int = 64
 
+    @property
+    def small(self) -> bool:
+        """Whether the set is small."""
+        return self.samples < 10_000
+
     @classmethod
     def on(cls, samples: int, features: int) -> Training:
         """The defaults for so many training samples of so many features."""
-        steps = {} if samples < 10_000 else {"epochs": 20, "batch_size": 128, "learning_rate": 1e-3}
-        return cls(samples, **steps, latent_dim=64 if features <= 100 else 1000)
+        training = cls(samples, latent_dim=64 if features <= 100 else 1000)
+        if training.small:
+            return training
+        return dataclasses.replace(training, epochs=20, batch_size=128, learning_rate=1e-3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,31 +67,33 @@ class Entry:
         return {**self.defaults(given, training), **given}
 
 
+def _tied(given: Mapping[str, Any], training: Training) -> Arguments:
+    """Tied weights where they can be: untied, the filters of so short a training keep the noise they started with."""
+    return {"tied": not given.get("filters")}
+
+
 def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
     """25 of 1000 units as in the paper, but at least 5; k falls over the first half of the epochs.
 
-    On a set as small as digits a fifth of the units would die without AuxK.
+    In a set as small as digits a fifth of the units would die without AuxK, which doubles the time of a step.
     """
     from aezoo import schedules
 
     units = given["latent_dim"]
     k = given.get("k", min(units, max(5, units // 40)))
-    return {
-        "k": k,
-        "k_schedule": schedules.Linear(max(k, min(units, 4 * k)), k, max(1, training.epochs // 2)),
-        "aux_weight": 1 / 32,
-        "dead_after": min(10_000, training.samples),
-    }
+    start = max(k, min(units, 4 * k))
+    ramp = {"k": k, "k_schedule": schedules.Linear(start, k, max(1, training.epochs // 2))}
+    return {**ramp, "aux_weight": 1 / 32, "dead_after": training.samples} if training.small else ramp
 
 
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
 #: By the name on the command line.
 MODELS: dict[str, Entry] = {
-    "autoencoder": Entry("Autoencoder", latent_dim=32),
-    "denoising": Entry("DenoisingAE"),
-    "sparse": Entry("SparseAE"),
+    "autoencoder": Entry("Autoencoder", latent_dim=32, defaults=_tied),
+    "denoising": Entry("DenoisingAE", defaults=_tied),
+    "sparse": Entry("SparseAE", defaults=_tied),
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
-    "contractive": Entry("ContractiveAE"),
+    "contractive": Entry("ContractiveAE", defaults=_tied),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
 }

@@ -1,6 +1,15 @@
-"""Measures of a trained model: of its codes, on NumPy arrays."""
+"""Measures of a trained model: of its codes, on NumPy arrays, and of the likelihood of a Boltzmann machine."""
 
+from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
 from aezoo.evaluation.sparsity import active_units, dead_units, lifetime_sparsity, population_sparsity
 
-__all__ = ["active_units", "dead_units", "lifetime_sparsity", "linear_probe", "population_sparsity"]
+__all__ = [
+    "active_units",
+    "dead_units",
+    "lifetime_sparsity",
+    "linear_probe",
+    "log_likelihood",
+    "log_partition",
+    "population_sparsity",
+]

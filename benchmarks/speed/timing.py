@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import math
 import os
 import pathlib
 import platform
@@ -13,28 +14,40 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+Seconds = dict[str, list[float]]
 
-def interleaved(contenders: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Times every contender once a round, A B C A B C ..., so that a drift of the machine hits them all.
 
-    Each runs twice untimed first: tracing, compilation and the first touch of memory are not what is measured.
+def interleaved(contenders: dict[str, Callable[[], None]], rounds: int, passes: int = 3) -> dict[str, Seconds]:
+    """Times the contenders in turn, A B C A B C ..., so that a drift of the machine hits them all.
+
+    Each runs once untimed first: tracing, compilation and the first touch of memory are not what is measured. A round
+    goes through all contenders `passes` times and keeps the fastest of each, since what else runs on the machine can
+    only add to a time.
 
     Args:
         contenders: What to run, by name.
-        rounds: The number of timed rounds.
+        rounds: The number of rounds.
+        passes: The number of times that each runs in a round.
 
     Returns:
-        Seconds by name, one number a round.
+        "wall" and "cpu": seconds by name, one number a round. CPU seconds are those of all threads of this process:
+        on a machine that is shared they are the steadier of the two, but they do not see what runs in parallel.
     """
     for run in contenders.values():
         run()
-        run()
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    clocks = {"wall": time.perf_counter, "cpu": time.process_time}
+    seconds: dict[str, Seconds] = {clock: {name: [] for name in contenders} for clock in clocks}
     for _ in range(rounds):
-        for name, run in contenders.items():
-            start = time.perf_counter()
-            run()
-            seconds[name].append(time.perf_counter() - start)
+        best = {clock: dict.fromkeys(contenders, math.inf) for clock in clocks}
+        for _ in range(passes):
+            for name, run in contenders.items():
+                start = {clock: now() for clock, now in clocks.items()}
+                run()
+                for clock, now in clocks.items():
+                    best[clock][name] = min(best[clock][name], now() - start[clock])
+        for clock, fastest in best.items():
+            for name, value in fastest.items():
+                seconds[clock][name].append(value)
     return seconds
 
 
@@ -47,6 +60,12 @@ def spread(values: Iterable[float]) -> dict[str, float]:
 def ratio(of: list[float], to: list[float]) -> dict[str, float]:
     """Returns the spread of the ratios of two contenders, each ratio taken within a round."""
     return spread(a / b for a, b in zip(of, to, strict=True))
+
+
+def compared(seconds: dict[str, Seconds], of: str, to: str, goal: float | None) -> dict[str, Any]:
+    """Returns the ratio of two contenders in wall time, judged, and in CPU time beside it."""
+    wall, cpu = (ratio(times[of], times[to]) for times in (seconds["wall"], seconds["cpu"]))
+    return {**judged(wall, goal), "cpu": cpu}
 
 
 def judged(numbers: dict[str, float], goal: float | None) -> dict[str, Any]:
@@ -69,7 +88,7 @@ def machine() -> dict[str, Any]:
         "keras": keras.__version__,
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads() or "default (cores)",
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads() or "default (cores)",
-        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -92,19 +111,21 @@ def table(header: tuple[str, ...], rows: list[tuple[Any, ...]]) -> str:
     return "\n".join(lines)
 
 
-def verdict(result: dict[str, Any]) -> tuple[str, str, str]:
-    """Returns a `judged` spread as cells: ratio with spread, goal, reached."""
-    shown = f"{result['median']:.2f} ({result['min']:.2f}-{result['max']:.2f})"
+def shown(numbers: dict[str, float]) -> str:
+    """Returns a spread as a cell: median (least-greatest)."""
+    return f"{numbers['median']:.2f} ({numbers['min']:.2f}-{numbers['max']:.2f})"
+
+
+def verdict(result: dict[str, Any]) -> tuple[str, str]:
+    """Returns a `judged` spread as two cells: the goal, and whether it was reached."""
     if result["goal"] is None:
-        return shown, "", ""
-    return shown, f"<= {result['goal']:.2f}", "yes" if result["reached"] else "NO"
+        return "", ""
+    return f"<= {result['goal']:.2f}", "yes" if result["reached"] else "NO"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Returns the command line that every benchmark has."""
-    arguments = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    arguments = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--quick", action="store_true", help="small, in seconds: whether it runs, not how fast")
     arguments.add_argument("--output", type=pathlib.Path, help="write the numbers here, as JSON")
     arguments.add_argument("--seed", type=int, default=0)

@@ -1,0 +1,307 @@
+"""The likelihood of a restricted Boltzmann machine: its partition function, exactly or by annealing."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from aezoo import checks
+
+__all__ = ["log_likelihood", "log_partition"]
+
+#: The largest number of units of one layer whose states are enumerated: 2²⁰, in some seconds.
+_ENUMERABLE = 20
+#: Numbers in hand at once while enumerating states.
+_IN_HAND = 2**21
+#: Samples in hand at once.
+_CHUNK = 4096
+#: How close to 0 and 1 the base rates may come: a pixel that is never on must still be reached by the chains.
+_SMALLEST_RATE = 0.01
+
+# What a hidden unit with input a adds to log p(v): the log of the sum (integral) over its states.
+_GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
+
+
+def log_partition(
+    rbm: Any,
+    *,
+    method: str = "auto",
+    particles: int = 100,
+    temperatures: Any = 10_000,
+    reverse: bool = False,
+    base: Any = None,
+    start: Any = None,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
+
+    Z is the sum over v (the integral, for gaussian visibles) of exp(-F(v)), so that it takes in whatever constant F
+    leaves out, as the 2π of gaussian units: `log_likelihood` is the log of a probability, or of a density.
+
+    - "exact": the states of the smaller layer are enumerated (at most 20 units, and bernoulli ones) and the other layer
+      summed in closed form; with gaussian units in both layers there is a closed form for any number of them.
+    - "ais": annealed importance sampling. Particles start at a machine without weights, p₀(v) ∝ exp(aᵀv), and go by one
+      Gibbs step at each temperature along p_β(v) ∝ exp((1-β)aᵀv + βbᵀv) Πⱼ(1 + exp(β(cⱼ + Wⱼᵀv))) to p₁, the RBM.
+      E[w] = Z/Z₀, so that log Z comes out too small where it is not accurate, and a likelihood too high.
+    - "ais" with `reverse`: particles start at samples of the RBM and go the same path back; E[w] = Z₀/Z, so that log Z
+      errs upwards. Report both: where they agree the chains mixed. This holds as far as the starts are samples of the
+      RBM; by default they are the ends of a forward run, which makes it take twice as long.
+
+    The standard error is that of the log of the mean weight by the delta method, std(w) / (mean(w) √particles). It says
+    how the estimate scatters, not how far it is biased: a few large weights that no particle has found are not in it.
+
+    Args:
+        rbm: A built `aezoo.RBM` with hidden units "bernoulli" or "gaussian".
+        method: "exact", "ais", or "auto": exact where it can be.
+        particles: Number of particles of AIS.
+        temperatures: Number of evenly spaced β from 0 to 1, or the increasing β themselves, the first 0 and the last 1.
+        reverse: Whether AIS goes from the RBM back to the base.
+        base: The means of the training data, (*input_shape): the visible units of the machine that AIS starts from have
+            them (kept in [0.01, 0.99] for bernoulli ones). By default it has the visible biases of the RBM.
+        start: Samples of the RBM that reverse AIS starts from, (particles, *input_shape).
+        seed: Seed of AIS: the same seed gives the same value.
+
+    Returns:
+        The value and its standard error, in nats; the error of an exact value is 0.0.
+
+    Raises:
+        ValueError: If the RBM is not built, has units that have no log Z or that cannot be enumerated where "exact" is
+            asked for, or an argument does not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from aezoo import RBM
+        >>> rbm = RBM(3, kernel_stddev=0.0)
+        >>> rbm.build((None, 5))
+        >>> value, standard_error = log_partition(rbm)  # without weights each of the 2⁸ states counts 1
+        >>> round(value / float(np.log(2)), 5), standard_error
+        (8.0, 0.0)
+
+    Reference:
+        Salakhutdinov & Murray, "On the quantitative analysis of deep belief networks", ICML 2008; Neal, "Annealed
+        importance sampling", Statistics and Computing 11 (2001); Burda, Grosse & Salakhutdinov, "Accurate and
+        conservative estimates of MRF log-likelihood using reverse annealing", AISTATS 2015, arXiv:1412.8566.
+    """
+    checks.one_of("method", method, ("auto", "exact", "ais"))
+    checks.built(rbm)
+    if rbm.hidden not in _GAIN:
+        raise ValueError(
+            f"The free energy of {rbm.hidden} hidden units is not that of a distribution which Gibbs sampling draws "
+            "from, so that they have no log Z: use bernoulli or gaussian hidden units, or pseudo_log_likelihood."
+        )
+    kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
+    if rbm.visible == rbm.hidden == "gaussian":
+        closed = _both_gaussian(kernel, hidden_bias, visible_bias)
+        if method != "ais":
+            return closed, 0.0
+    sizes = {"hidden": hidden_bias.size, "visible": visible_bias.size}
+    sizes = {layer: size for layer, size in sizes.items() if getattr(rbm, layer) == "bernoulli"}
+    enumerated = min(sizes, key=sizes.get, default="")
+    if method != "ais" and sizes and sizes[enumerated] <= _ENUMERABLE:
+        if enumerated == "hidden":
+            return _over_hidden(kernel, hidden_bias, visible_bias, rbm.visible), 0.0
+        return _over_visible(kernel, hidden_bias, visible_bias, rbm.hidden), 0.0
+    if method == "exact":
+        raise ValueError(
+            f"An exact log Z enumerates at most {_ENUMERABLE} bernoulli units, but the smaller such layer "
+            f"({enumerated}) has {sizes[enumerated]}: use method='ais'."
+        )
+    path = _Path(rbm, _base_bias(rbm, base, visible_bias))
+    return path.estimate(_betas(temperatures), particles, reverse, start, seed)
+
+
+def log_likelihood(rbm: Any, x: Any, log_z: float | None = None) -> np.ndarray:
+    """Log p(x) of each sample under an RBM.
+
+    Args:
+        rbm: A built `aezoo.RBM`.
+        x: (batch, *input_shape): 0 or 1 for bernoulli visibles. Data in between have no probability; what is returned
+            for them, -F(x) - log Z, is what papers report for gray pixels.
+        log_z: What `log_partition` returned first; by default it is computed.
+
+    Returns:
+        (batch,) in nats: of a probability, or of a density for gaussian visibles.
+
+    Raises:
+        ValueError: If the RBM has no log Z, or does not take x.
+
+    Example:
+        >>> import numpy as np
+        >>> from aezoo import RBM
+        >>> rbm = RBM(3, kernel_stddev=0.0)
+        >>> rbm.build((None, 2))
+        >>> log_likelihood(rbm, np.array([[0.0, 1.0]], "float32")).round(4)  # -2 log 2
+        array([-1.3863])
+    """
+    log_z = log_partition(rbm)[0] if log_z is None else log_z
+    pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
+    return -np.concatenate(pieces or [np.zeros(0)]) - log_z
+
+
+# === Exactly ===
+
+
+def _both_gaussian(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray) -> float:
+    """F = ½‖v - b‖² - ½‖c + Wᵀv‖² is a quadratic form with the matrix 1 - WWᵀ."""
+    if np.linalg.norm(kernel, 2) >= 1:
+        raise ValueError(
+            "With gaussian units in both layers Z is finite only if every singular value of W is below 1, but the "
+            f"largest is {np.linalg.norm(kernel, 2):.3g}: train with a smaller learning rate or with weight decay."
+        )
+    matrix = np.eye(len(kernel)) - kernel @ kernel.T
+    slope = kernel @ (hidden_bias + kernel.T @ visible_bias)  # of -F at v = b
+    height = 0.5 * np.sum((hidden_bias + kernel.T @ visible_bias) ** 2) + 0.5 * slope @ np.linalg.solve(matrix, slope)
+    return float(height + 0.5 * len(kernel) * math.log(2 * math.pi) - 0.5 * np.linalg.slogdet(matrix)[1])
+
+
+def _over_hidden(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray, visible: str) -> float:
+    if visible == "bernoulli":
+        return _enumerate(kernel.T, hidden_bias, visible_bias, _GAIN["bernoulli"])
+    # ∫ exp(-½‖v - b‖² + vᵀWh) dv = √(2π)ⁿ exp(½‖b + Wh‖² - ½‖b‖²)
+    constant = 0.5 * visible_bias.size * math.log(2 * math.pi) - 0.5 * np.sum(visible_bias**2)
+    return constant + _enumerate(kernel.T, hidden_bias, visible_bias, _GAIN["gaussian"])
+
+
+def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray, hidden: str) -> float:
+    return _enumerate(kernel, visible_bias, hidden_bias, _GAIN[hidden])
+
+
+def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Any) -> float:
+    """Log Σ_s exp(bias·s + Σ gain(other_bias + s·kernel)) over all binary s, in pieces."""
+    units = bias.size
+    # The low bits of a state are the same in each piece: only the high bits move the inputs from piece to piece.
+    low = min(units, int(math.log2(max(1, _IN_HAND // other_bias.size))))
+    states = np.arange(2**low)[:, None] >> np.arange(low) & 1
+    energy, inputs = tf.constant(states @ bias[:low]), tf.constant(states @ kernel[:low] + other_bias)
+    total = -np.inf
+    for high in range(2 ** (units - low)):
+        bits = high >> np.arange(units - low) & 1
+        logs = energy + tf.reduce_sum(gain(inputs + bits @ kernel[low:]), axis=1)
+        total = np.logaddexp(total, tf.reduce_logsumexp(logs).numpy() + bits @ bias[low:])
+    return float(total)
+
+
+# === By annealing ===
+
+
+def _betas(temperatures: Any) -> np.ndarray:
+    if np.ndim(temperatures) == 0:
+        checks.at_least("temperatures", temperatures, 2)
+        return np.linspace(0, 1, int(temperatures), dtype="float32")
+    betas = np.asarray(temperatures, "float32")
+    if betas.ndim != 1 or betas.size < 2 or betas[0] != 0 or betas[-1] != 1 or np.any(np.diff(betas) <= 0):
+        raise ValueError("Temperatures must be a number, or β that increase from 0 to 1, both included.")
+    return betas
+
+
+def _base_bias(rbm: Any, base: Any, visible_bias: np.ndarray) -> np.ndarray:
+    """The visible biases of a machine without weights that has the means `base`."""
+    if base is None:
+        return visible_bias
+    base = np.asarray(base, "float64")
+    if base.shape != rbm.x_shape:
+        raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
+    base = base.reshape(-1)
+    if rbm.visible == "gaussian":
+        return base
+    if not (base.min() >= 0 and base.max() <= 1):
+        raise ValueError("base must be the mean of bernoulli data, but it has values outside [0, 1].")
+    rates = np.clip(base, _SMALLEST_RATE, 1 - _SMALLEST_RATE)
+    return np.log(rates) - np.log1p(-rates)
+
+
+class _Path:
+    """p_β from a machine without weights (β = 0) to an RBM (β = 1).
+
+    Both machines are written as exp(biasᵀv) times what stands under a gaussian v, exp(-½‖v‖²), so that on the way a
+    visible unit is what it is at the ends, with another bias.
+    """
+
+    def __init__(self, rbm: Any, base_bias: np.ndarray):
+        self.rbm = rbm
+        self.base_bias = base_bias
+        self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
+
+    def estimate(self, betas: np.ndarray, particles: int, reverse: bool, start: Any, seed: int) -> tuple[float, float]:
+        """Log Z and its standard error by one run of particles."""
+        checks.at_least("particles", particles, 2)
+        if start is not None and not reverse:
+            raise ValueError("start is where reverse AIS begins: set reverse=True with it.")
+        units = self.base_bias.size
+        if start is not None:
+            if np.shape(start) != (particles, *self.rbm.x_shape):
+                raise ValueError(
+                    f"start must have shape {(particles, *self.rbm.x_shape)}, a sample for each particle, but it has "
+                    f"{np.shape(start)}."
+                )
+            v = tf.reshape(tf.cast(start, "float32"), (particles, units))
+        else:
+            field = tf.broadcast_to(tf.cast(self.base_bias, "float32"), (particles, units))
+            v = _draw(self.rbm.visible, field, _seeds(seed, 0))
+            log_w, v = self._anneal(v, betas, _seeds(seed, 1))
+        if reverse:
+            log_w, _ = self._anneal(v, betas[::-1], _seeds(seed, 2))
+        log_w = log_w.numpy()
+        peak = log_w.max()
+        w = np.exp(log_w - peak)
+        log_ratio = peak + math.log(w.mean())
+        error = w.std(ddof=1) / (w.mean() * math.sqrt(particles))
+        return float(self._log_z_of_base() + (-log_ratio if reverse else log_ratio)), float(error)
+
+    def _anneal(self, v: Any, betas: np.ndarray, seed: Any) -> tuple[Any, Any]:
+        base_bias = tf.cast(self.base_bias, "float32")
+        return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.rbm.visible, self.rbm.hidden)
+
+    def _log_z_of_base(self) -> float:
+        """Log Z of β = 0; for gaussian visibles less the ½‖b‖² that F of the RBM (β = 1) has beside exp(bᵀv)."""
+        a, (_, hidden_bias, visible_bias) = self.base_bias, (np.asarray(p, "float64") for p in self.parameters)
+        hidden = hidden_bias.size * float(_GAIN[self.rbm.hidden](0.0))
+        if self.rbm.visible == "bernoulli":
+            return hidden + float(np.sum(np.logaddexp(0, a)))
+        return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
+
+
+def _seeds(seed: int, stage: int) -> Any:
+    return tf.constant([seed, stage], "int64")
+
+
+def _draw(units: str, field: Any, seed: Any) -> Any:
+    """Units of a kind with given inputs."""
+    if units == "bernoulli":
+        uniform = tf.random.stateless_uniform(tf.shape(field), seed, alg="philox")
+        return tf.cast(uniform < tf.sigmoid(field), field.dtype)
+    return field + tf.random.stateless_normal(tf.shape(field), seed, alg="philox")
+
+
+@tf.function(reduce_retracing=True)
+def _anneal(
+    v: Any,
+    betas: Any,
+    seed: Any,
+    base_bias: Any,
+    kernel: Any,
+    hidden_bias: Any,
+    visible_bias: Any,
+    visible: str,
+    hidden: str,
+) -> tuple[Any, Any]:
+    """Takes samples v of p at betas[0] along betas; returns the logs of their weights, and where they end."""
+    gain = _GAIN[hidden]
+    bias_step = visible_bias - base_bias
+    a = tf.matmul(v, kernel) + hidden_bias
+    log_w = tf.zeros(tf.shape(v)[0], "float64")  # of 10,000 small steps
+    for k in tf.range(1, tf.size(betas)):
+        before, beta = betas[k - 1], betas[k]
+        rise = tf.reduce_sum(gain(beta * a) - gain(before * a), axis=1)
+        log_w += tf.cast(rise + (beta - before) * tf.linalg.matvec(v, bias_step), "float64")
+        seeds = tf.random.experimental.stateless_split(
+            tf.random.experimental.stateless_fold_in(seed, tf.cast(k, "int64"), alg="philox"), 2, alg="philox"
+        )
+        h = _draw(hidden, beta * a, seeds[0])
+        field = beta * tf.matmul(h, kernel, transpose_b=True) + base_bias + beta * bias_step
+        v = _draw(visible, field, seeds[1])
+        a = tf.matmul(v, kernel) + hidden_bias
+    return log_w, v

@@ -1,0 +1,203 @@
+"""Whether training from `aezoo.datasets.stream` takes the same memory however large the data set is.
+
+    TFDS_DATA_DIR=... python benchmarks/speed/streaming.py [--quick] [--output FILE.json]
+
+Measures the peak resident memory of a fresh process that trains one epoch, a process a run, the contenders in turn:
+
+- on `stream("mnist")`, which TensorFlow Datasets must have prepared in `TFDS_DATA_DIR` (or be able to download);
+- on a synthetic set of the same format, image size and way of reading, but 20 times as many images: 20 files of
+  60,000, 500 MB, written to a temporary folder in the format of TensorFlow Datasets;
+- for comparison, on MNIST loaded into memory.
+
+The goal: the second peaks at the first's memory within 10 %. Most of either peak is TensorFlow itself, which could
+hide a leak, so the growth during the epoch, peak less what was resident before the data were opened, is given too;
+the network is small, for the same reason.
+
+`--quick` needs no data: two synthetic sets of 8x8 images, as many as the bundled digits, and 20 times as many.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import timing
+
+TIMES = 20
+GOAL = 0.10
+_HERE = pathlib.Path(__file__).resolve()
+
+
+def write_set(folder: pathlib.Path, name: str, side: int, files: int, images: int, seed: int) -> None:
+    """Writes `files` x `images` grey images as a prepared data set of TensorFlow Datasets.
+
+    The files are copies of one: memory depends on how much is read, not on whether it was read before.
+    """
+    import numpy as np
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    rng = np.random.default_rng(seed)
+    features = tfds.features.FeaturesDict(
+        {"image": tfds.features.Image(shape=(side, side, 1)), "label": tfds.features.ClassLabel(num_classes=10)}
+    )
+    version = folder / name / "1.0.0"
+    version.mkdir(parents=True)
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=version, dataset_name=name, split="train", filetype_suffix="tfrecord"
+    )
+    paths = [pathlib.Path(template.sharded_filepath(shard_index=i, num_shards=files)) for i in range(files)]
+    with tf.io.TFRecordWriter(str(paths[0])) as writer:
+        for label in rng.integers(0, 10, images):
+            # One pixel in five is inked, as in MNIST, so that a compressed image is about as long.
+            image = rng.integers(0, 256, (side, side, 1)) * (rng.random((side, side, 1)) < 0.2)
+            writer.write(
+                features.serialize_example(features.encode_example({"image": image.astype("uint8"), "label": label}))
+            )
+    for path in paths[1:]:
+        shutil.copyfile(paths[0], path)
+    split = tfds.core.SplitInfo(
+        name="train",
+        shard_lengths=[images] * files,
+        num_bytes=files * paths[0].stat().st_size,
+        filename_template=template,
+    )
+    tfds.folder_dataset.write_metadata(
+        data_dir=version, features=features, split_infos=[split], supervised_keys=("image", "label")
+    )
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has had resident.
+
+    `ru_maxrss` alone is at least what the parent had: Linux hands it on through fork and exec.
+    """
+    try:
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def train(name: str, folder: str | None, in_memory: bool, seed: int) -> None:
+    """What a child process does: one epoch, then its memory on the last line of its output."""
+    import keras
+    import numpy as np
+
+    import aezoo
+
+    keras.utils.set_random_seed(seed)
+    model = aezoo.Autoencoder(latent_dim=32)
+    model.compile(optimizer="adam", steps_per_execution=16)
+    # Everything is imported and compiled before the data come.
+    side = 28 if name == "mnist" else aezoo.datasets.stream(name, data_dir=folder).element_spec.shape[1]
+    model.fit(np.zeros((256, side, side, 1), "float32"), batch_size=128, verbose=0)
+    before = peak_bytes()
+    if in_memory:
+        data = aezoo.datasets.load(name, data_dir=folder)[0][0]
+        model.fit(data, batch_size=128, verbose=0)
+    else:
+        data = aezoo.datasets.stream(name, data_dir=folder)
+        model.fit(data, verbose=0)
+    after = peak_bytes()
+    print(json.dumps({"peak_bytes": after, "growth_bytes": after - before, "steps": int(model.optimizer.iterations)}))
+
+
+def in_child(arguments: list[str]) -> dict[str, Any]:
+    """Runs this file again in a fresh process, and returns what it printed last."""
+    child = subprocess.run([sys.executable, str(_HERE), *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    lines = child.stdout.strip().splitlines()
+    return json.loads(lines[-1]) if lines else {}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    quick = arguments.quick
+    side, images, rounds = (8, 1_442, 1) if quick else (28, 60_000, 3)
+    seed = ["--seed", str(arguments.seed)]
+    with tempfile.TemporaryDirectory() as folder:
+        large, small = f"synthetic_{TIMES}x", "synthetic"
+        in_child(["--write", folder, large, str(side), str(TIMES), str(images), *seed])
+        contenders = {f"{TIMES}x": ["--train", large, "--folder", folder]}
+        if quick:
+            in_child(["--write", folder, small, str(side), "1", str(images), *seed])
+            contenders = {"1x": ["--train", small, "--folder", folder], **contenders}
+        else:
+            contenders = {
+                "1x": ["--train", "mnist"],
+                **contenders,
+                "1x in memory": ["--train", "mnist", "--in-memory"],
+            }
+        runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
+        for _ in range(rounds):
+            for name, command in contenders.items():
+                runs[name].append(in_child([*command, *seed]))
+
+    def numbers(name: str, key: str) -> list[float]:
+        return [run[key] for run in runs[name]]
+
+    first, results = "1x", {}
+    for name in list(contenders)[1:]:
+        of = timing.ratio(numbers(name, "peak_bytes"), numbers(first, "peak_bytes"))
+        result = timing.judged(of, 1.0 + GOAL if name == f"{TIMES}x" else None)
+        if result["goal"] is not None:
+            result["reached"] = abs(of["median"] - 1.0) <= GOAL
+        results[f"peak of {name} / {first}"] = result
+    rows = [(what, timing.shown(result), *timing.verdict(result)) for what, result in results.items()]
+    print(timing.table(("what", "ratio (min-max)", "goal", "reached"), rows), end="\n\n")
+    rows = [
+        (
+            name,
+            f"{timing.spread(numbers(name, 'peak_bytes'))['median'] / 2**20:.0f}",
+            f"{timing.spread(numbers(name, 'growth_bytes'))['median'] / 2**20:.0f}",
+            int(numbers(name, "steps")[0]),
+        )
+        for name in contenders
+    ]
+    print(timing.table(("what", "peak, MiB", "growth with the data, MiB", "steps"), rows))
+    report = {
+        "benchmark": "streaming",
+        "machine": timing.machine(),
+        "settings": {
+            "first": small if quick else "mnist",
+            "images": images,
+            "image_shape": [side, side, 1],
+            "times": TIMES,
+            "batch_size": 128,
+            "rounds": rounds,
+            "seed": arguments.seed,
+            "quick": quick,
+        },
+        "runs": runs,
+        "ratios": results,
+    }
+    timing.write(arguments.output, report)
+
+
+if __name__ == "__main__":
+    command_line = timing.parser(__doc__)
+    # What follows is how this file calls itself.
+    command_line.add_argument("--write", nargs=5, help=argparse.SUPPRESS)
+    command_line.add_argument("--train", help=argparse.SUPPRESS)
+    command_line.add_argument("--folder", help=argparse.SUPPRESS)
+    command_line.add_argument("--in-memory", action="store_true", help=argparse.SUPPRESS)
+    given = command_line.parse_args()
+    if given.write:
+        where, name, *counts = given.write
+        write_set(pathlib.Path(where), name, *map(int, counts), seed=given.seed)
+    elif given.train:
+        train(given.train, given.folder, given.in_memory, given.seed)
+    else:
+        main(given)

@@ -1,0 +1,306 @@
+"""What is refused, with which sentence, and before any step."""
+
+import io
+import json
+import pathlib
+import re
+import tempfile
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+
+X = np.random.default_rng(0).random((12, 6, 6, 1), "float32")
+
+
+def network(inputs, *layers, name=None):
+    return keras.Sequential([keras.Input(inputs), *layers], name=name)
+
+
+def encoder(units=4):
+    return network((6, 6, 1), keras.layers.Flatten(), keras.layers.Dense(units), name="mine")
+
+
+def decoder(units=4, shape=(6, 6, 1)):
+    size = int(np.prod(shape))
+    return network((units,), keras.layers.Dense(size), keras.layers.Reshape(shape), name="my_decoder")
+
+
+def sentence(error):
+    """The message, which must be one readable line."""
+    text = str(error.value)
+    assert "\n" not in text
+    assert len(text) < 400
+    return text
+
+
+# === Constructor arguments ===
+
+ARGUMENTS = [
+    ({}, r"Give latent_dim \(the number of code units\), or an encoder and a decoder of your own"),
+    ({"decoder": decoder}, "Give latent_dim .*, or an encoder and a decoder of your own"),
+    ({"latent_dim": 3, "decoder": decoder}, "A decoder was given without an encoder: give both, or neither"),
+    ({"encoder": encoder}, "An encoder was given without a decoder: give both, or tied=True"),
+    ({"latent_dim": 3, "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
+    ({"hidden_dims": (3,), "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
+    ({"encoder": encoder, "decoder": decoder, "tied": True}, "do not give a decoder of your own too"),
+    ({"latent_dim": 3, "filters": (4,), "tied": True}, "tied=True needs a dense encoder, which convolutions are not"),
+    ({"latent_dim": 0}, "latent_dim must be at least 1, but it is 0"),
+    ({"latent_dim": 3, "hidden_dims": (8, 0)}, "Every number in hidden_dims must be at least 1, but it is 0"),
+    ({"latent_dim": 3, "filters": (-1,)}, "Every number in filters must be at least 1, but it is -1"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ARGUMENTS)
+def test_arguments(arguments, message):
+    arguments = {name: value() if callable(value) else value for name, value in arguments.items()}
+    with pytest.raises(ValueError, match=message) as error:
+        aezoo.Autoencoder(**arguments)
+    sentence(error)
+
+
+# === Networks ===
+
+
+def convolutional():
+    return network((6, 6, 1), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(4), name="mine")
+
+
+NETWORKS = {
+    "code": (
+        lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(5)),
+        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\)",
+    ),
+    "input": (
+        lambda: aezoo.Autoencoder(encoder=network((5,), keras.layers.Dense(4), name="mine"), decoder=decoder(4)),
+        r"The encoder 'mine' does not take the input of shape \(6, 6, 1\)",
+    ),
+    "output": (
+        lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (36,))),
+        r"gives reconstructions of shape \(36,\) for inputs of shape \(6, 6, 1\): end it with a layer",
+    ),
+    "size": (
+        lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (6, 5, 1))),
+        r"gives reconstructions of shape \(6, 5, 1\) for inputs of shape \(6, 6, 1\)",
+    ),
+    "tied": (
+        lambda: aezoo.Autoencoder(encoder=convolutional(), tied=True),
+        "the encoder 'mine' has layers that cannot be transposed .* set tied=False, or give a decoder of your own",
+    ),
+    "k": (
+        lambda: aezoo.KSparseAE(encoder=encoder(4), k=5),
+        "would keep 5 units of a code that has 4: choose a smaller k or a larger latent_dim",
+    ),
+    "kl": (
+        lambda: aezoo.SparseAE(latent_dim=4, activation="relu"),
+        "the code's activation is 'relu': use code_activation='sigmoid', or penalty='l1'",
+    ),
+    "spatial axes": (
+        lambda: aezoo.Autoencoder(latent_dim=4, filters=(3,)),
+        "needs inputs with 1 to 3 spatial axes",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks(name):
+    make, message = NETWORKS[name]
+    model = make()
+    model.compile("sgd")
+    x = X.reshape(12, 36) if name == "spatial axes" else X
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(x, verbose=0)
+    sentence(error)
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_samples_without_a_fixed_size():
+    model = aezoo.Autoencoder(latent_dim=4)
+    model.compile("sgd")
+    data = tf.data.Dataset.from_generator(lambda: iter([X]), output_signature=tf.TensorSpec((None, None, 6, 1)))
+    with pytest.raises(ValueError, match=r"Samples of shape \(None, 6, 1\) have no fixed number of features"):
+        model.fit(data, verbose=0)
+
+
+def test_a_verb_before_the_weights_exist(tmp_path):
+    model = aezoo.Autoencoder(latent_dim=4, name="mine")
+    for verb in (lambda: model.decode(np.zeros((1, 4), "float32")), lambda: model.export(tmp_path / "1")):
+        with pytest.raises(ValueError, match="'mine' has no weights yet: fit it, or call it on a batch"):
+            verb()
+
+
+# === Data (the harness covers what holds for every model) ===
+
+
+def compiled(**kwargs):
+    model = aezoo.Autoencoder(latent_dim=4, **kwargs)
+    model.compile("sgd")
+    return model
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (X.astype("bool"), "The samples are bool, not floating-point: scale them first"),
+        (X.astype("complex64"), "The samples are complex64, not floating-point: convert them"),
+        ([X], "Expected samples as one array, .* but got list"),
+        (None, "Expected samples as one array, .* but got NoneType"),
+        ("mnist", "Expected samples as one array, .* but got str"),
+        ({"image": X}, "Expected samples as one array, .* but got dict"),
+        (iter([]), "The data set is empty"),
+        (X[:0], "The data set is empty"),
+        (X - 1, r"outside \[0, 1\], .* Theirs are from -0.99"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_data(data, message):
+    with pytest.raises(ValueError, match=message) as error:
+        compiled().fit(data, verbose=0)
+    sentence(error)
+
+
+def test_the_range_that_is_asked_for_is_that_of_the_output():
+    compiled(output_activation="linear").fit(X * 255, verbose=0)
+    compiled(output_activation="tanh").fit(2 * X - 1, verbose=0)
+    with pytest.raises(ValueError, match=r"outside \[-1, 1\]"):
+        compiled(output_activation="tanh").fit(2 * X, verbose=0)
+    model = aezoo.Autoencoder(latent_dim=4, output_activation="linear")
+    model.compile("sgd", aezoo.losses.CrossEntropy())
+    with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+        model.fit(2 * X, verbose=0)
+    # It is the target that has to be reached, not the input.
+    compiled().fit(5 * X, X, verbose=0)
+
+
+@pytest.mark.parametrize("how", ["validation arrays", "validation set", "evaluate", "labels", "targets"])
+def test_bad_validation_data_and_targets(how):
+    model, bad = compiled(), X * 255
+    labels = np.arange(12)
+    call, message = {
+        "validation arrays": (lambda: model.fit(X, validation_data=(bad,), verbose=0), r"outside \[0, 1\]"),
+        "validation set": (
+            lambda: model.fit(X, validation_data=tf.data.Dataset.from_tensors(bad.astype("uint8")), verbose=0),
+            "The samples are uint8",
+        ),
+        "evaluate": (lambda: model.evaluate(bad, verbose=0), r"outside \[0, 1\]"),
+        "labels": (lambda: model.fit(X, labels, verbose=0), r"if they are labels, leave them out: fit\(x\)"),
+        "targets": (lambda: model.fit(X, X[:, :3], verbose=0), r"The targets have shape \(3, 6, 1\)"),
+    }[how]
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    sentence(error)
+    assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_verbs_refuse_what_fit_refuses():
+    model = compiled()
+    model(X)
+    for verb in (model.encode, model.reconstruct, model.score_samples):
+        with pytest.raises(ValueError, match="The samples are uint8, not floating-point"):
+            verb((X * 255).astype("uint8"))
+        with pytest.raises(ValueError, match=r"The samples have shape \(6, 6\), but .* was built for \(6, 6, 1\)"):
+            verb(X[..., 0])
+
+
+# === Files that do not load ===
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model = compiled(tied=True)
+    model.fit(X, verbose=0)
+    model.save(tmp_path / "model.keras")
+    return (tmp_path / "model.keras").read_bytes()
+
+
+def repacked(saved, **replaced):
+    """The same archive with other members."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(saved)) as old, zipfile.ZipFile(buffer, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, replaced.get(name.split(".")[0], lambda content: content)(old.read(name)))
+    return buffer.getvalue()
+
+
+def other_weights(_):
+    model = aezoo.Autoencoder(latent_dim=7, tied=True)
+    model(X)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_weights(f"{folder}/other.weights.h5")
+        return pathlib.Path(folder, "other.weights.h5").read_bytes()
+
+
+def foreign_zip(_):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("readme.txt", "not a model")
+    return buffer.getvalue()
+
+
+def wider(content):
+    config = json.loads(content)
+    config["config"]["latent_dim"] += 1
+    return json.dumps(config).encode()
+
+
+DAMAGED = {
+    "cut in half": lambda saved: saved[: len(saved) // 2],
+    "without its end": lambda saved: saved[:-30],
+    "random bytes": lambda _: np.random.default_rng(0).bytes(5000),
+    "empty": lambda _: b"",
+    "another zip": foreign_zip,
+    "weights cut": lambda saved: repacked(saved, model=lambda content: content[: len(content) // 2]),
+    "weights of another model": lambda saved: repacked(saved, model=other_weights),
+    "configuration of another model": lambda saved: repacked(saved, config=wider),
+    "configuration cut": lambda saved: repacked(saved, config=lambda content: content[:100]),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_file_does_not_load(name, saved, tmp_path):
+    (tmp_path / "damaged.keras").write_bytes(DAMAGED[name](saved))
+    with pytest.raises(Exception, match="."):  # Keras, h5py, zipfile and json each raise their own
+        keras.saving.load_model(tmp_path / "damaged.keras")
+
+
+def test_the_file_itself_loads(saved, tmp_path):
+    (tmp_path / "again.keras").write_bytes(repacked(saved))
+    assert keras.saving.load_model(tmp_path / "again.keras").built
+
+
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_a_file_that_carries_a_lambda_does_not_load(part, tmp_path):
+    layer = keras.layers.Lambda(lambda z: z * 1.0, output_shape=(4,))
+    networks = {"encoder": encoder(), "decoder": decoder()}
+    if part == "encoder":
+        networks["encoder"].add(layer)
+    else:
+        networks["decoder"] = network((4,), layer, *decoder().layers)
+    model = aezoo.Autoencoder(**networks)
+    model(X)
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="[Ll]ambda.*safe_mode|safe_mode.*[Ll]ambda"):
+        keras.saving.load_model(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="[Ll]ambda"):
+        aezoo.Autoencoder.from_config(json.loads(json.dumps(model.get_config())))
+
+
+def test_nothing_of_ours_unpickles_anything():
+    root = pathlib.Path(aezoo.__file__).parent
+    files = sorted(root.rglob("*.py"))
+    assert len(files) > 15
+    forbidden = re.compile(
+        r"pickle|allow_pickle\s*=\s*True|\bmarshal\b|joblib|\bshelve\b|\bdill\b|(?<![.\w])eval\(|(?<![.\w])exec\("
+        r"|safe_mode\s*=\s*False|enable_unsafe_deserialization"
+    )
+    found = [
+        f"{path.relative_to(root)}:{number}: {line.strip()}"
+        for path in files
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if forbidden.search(line) and "allow_pickle=False" not in line
+    ]
+    assert found == []

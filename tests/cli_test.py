@@ -1,0 +1,354 @@
+import contextlib
+import inspect
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import cli, datasets, evaluation, zoo
+from aezoo.schedules import Linear
+
+FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
+SMALL = ["--dataset", "digits", "--limit", "300", "--epochs", "1"]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def train(output, *options, model="autoencoder"):
+    return cli.main(["train", model, *SMALL, "--quiet", "--output", str(output), *map(str, options)])
+
+
+def results(output):
+    return json.loads((output / "metrics.json").read_text())
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module", params=zoo.MODELS)
+def trained(request, tmp_path_factory):
+    """A model's name, the folder of its run, and what the run printed."""
+    output = tmp_path_factory.mktemp(request.param) / "run"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert cli.main(["train", request.param, *SMALL, "--output", str(output)]) == 0
+    return request.param, output, printed.getvalue()
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """Makes training raise at the start of a given epoch."""
+
+    def interrupt(epoch, error=KeyboardInterrupt):
+        move = aezoo.Autoencoder.move_schedules
+
+        def raise_then(model):
+            if int(model.epoch.numpy()) == epoch:
+                raise error
+            move(model)
+
+        monkeypatch.setattr(aezoo.Autoencoder, "move_schedules", raise_then)
+
+    return interrupt
+
+
+def test_every_model_writes_all_files_and_nothing_beside_them(trained):
+    _, output, _ = trained
+    assert names(output) == FILES
+    assert names(output.parent) == ["run"]
+    for path in output.glob("*.png"):
+        assert path.read_bytes().startswith(PNG)
+    assert (output / "1" / "saved_model.pb").exists()
+
+
+def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
+    _, output, printed = trained
+    model = keras.saving.load_model(output / "model.keras")
+    metrics = results(output)["metrics"]
+    (x_train, y_train), (x_test, y_test) = datasets.load("digits")
+    x_train, y_train, x_test, y_test = (a[:300] for a in (x_train, y_train, x_test, y_test))
+    z_train, z_test = model.encode(x_train).numpy(), model.encode(x_test).numpy()
+    threshold = metrics["activity_threshold"]
+    expected = {
+        "reconstruction_error": np.mean(model.score_samples(x_test)),
+        "mean_squared_error": np.mean((model.reconstruct(x_test) - x_test) ** 2),
+        "probe_error_codes": evaluation.linear_probe(z_train, y_train, z_test, y_test),
+        "probe_error_pixels": evaluation.linear_probe(x_train, y_train, x_test, y_test),
+        "active_units": evaluation.active_units(z_test, threshold),
+        "dead_units": evaluation.dead_units(z_test, threshold),
+        "activity_threshold": 0.1 if model.encoder.layers[-1].name == "code" and np.all(z_test > 0) else 0.0,
+    }
+    assert metrics == pytest.approx(expected, rel=1e-4)
+    table = dict(re.findall(r"^  (\w.*?) {2,}([\d.]+%?)", printed, re.MULTILINE))
+    assert list(table.values()) == [
+        f"{metrics['reconstruction_error']:.4f}",
+        f"{metrics['mean_squared_error']:.5f}",
+        f"{metrics['probe_error_codes']:.2%}",
+        f"{metrics['probe_error_pixels']:.2%}",
+        f"{metrics['active_units']:.1f}",
+        str(metrics["dead_units"]),
+    ]
+
+
+def test_the_configuration_is_written(trained):
+    name, output, _ = trained
+    written = results(output)
+    model = keras.saving.load_model(output / "model.keras")
+    assert written["model"] == name
+    assert written["class"] == type(model).__name__ == zoo.MODELS[name].class_name
+    assert written["arguments"]["latent_dim"] == model.latent_dim
+    assert written["arguments"]["seed"] == written["seed"] == 0
+    assert (written["dataset"], written["limit"], written["epochs"], written["batch_size"]) == ("digits", 300, 1, 64)
+    assert (written["train_samples"], written["test_samples"], written["epochs_trained"]) == (300, 300, 1)
+    assert written["versions"]["aezoo"] == aezoo.__version__
+    assert written["learning_rate"] == pytest.approx(model.optimizer.learning_rate.numpy())
+    assert not written["interrupted"]
+
+
+@pytest.mark.parametrize("name", zoo.MODELS)
+def test_every_constructor_argument_is_an_option_with_help(name, capsys):
+    cls = getattr(aezoo, zoo.MODELS[name].class_name)
+    wanted = {
+        parameter
+        for base in cls.__mro__[: cls.__mro__.index(keras.Model)]
+        for parameter in inspect.signature(base.__init__).parameters
+    } - {"self", "kwargs", "encoder", "decoder", *zoo.MODELS[name].without}
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", name, "--help"])
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    for argument in wanted:
+        assert f"--{argument.replace('_', '-')}" in text
+    for argument in cli._model_arguments(name):
+        assert argument.help, f"{argument.name} has no text in the docstring"
+
+
+def test_what_is_left_out_is_what_the_model_does_not_save():
+    for name, entry in zoo.MODELS.items():
+        for argument in entry.without:
+            assert (
+                argument in ("hidden_dims", "filters")
+                or argument not in getattr(aezoo, entry.class_name)(latent_dim=2).get_config()
+            ), name
+
+
+def test_options_reach_the_constructor(tmp_path):
+    options = ["--latent-dim", 20, "--hidden-dims", "30,24", "--k", 4, "--k-schedule", "10:4:3", "--no-tied"]
+    options += ["--activation", "tanh", "--aux-weight", 0, "--learning-rate", 0.01, "--batch-size", 50, "--seed", 7]
+    assert train(tmp_path / "a", *options, model="k-sparse") == 0
+    model = keras.saving.load_model(tmp_path / "a" / "model.keras")
+    assert (model.latent_dim, model.hidden_dims, model.tied, model.seed) == (20, (30, 24), False, 7)
+    assert (model.top_k.k, model.top_k.k_in_training.schedule) == (4, Linear(10, 4, 3))
+    assert model.activation == "tanh"
+    assert results(tmp_path / "a")["batch_size"] == 50
+
+
+def test_a_denoising_model_takes_a_schedule_and_a_pair(tmp_path):
+    assert train(tmp_path / "a", "--corruption", "0.1:0.3:5", "--emphasis", "1,0.5", model="denoising") == 0
+    model = keras.saving.load_model(tmp_path / "a" / "model.keras")
+    assert model.corruption.level.schedule == Linear(0.1, 0.3, 5)
+    assert model.emphasis == (1.0, 0.5)
+
+
+def test_convolutions(tmp_path):
+    assert train(tmp_path / "a", "--filters", "4,8", "--latent-dim", 8) == 0
+    assert keras.saving.load_model(tmp_path / "a" / "model.keras").filters == (4, 8)
+
+
+def test_schedules_are_read():
+    assert cli._schedule("100:25:20") == Linear(100, 25, 20)
+    assert cli._schedule("25") == 25 and isinstance(cli._schedule("25"), int)
+    assert cli._schedule("0.5") == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--no-such-option"], "unrecognized arguments: --no-such-option"),
+        (["--latent", "3"], "unrecognized arguments: --latent"),
+        (["--latent-dim", "many"], "--latent-dim: invalid whole number value: 'many'"),
+        (["--latent-dim", "2.5"], "--latent-dim: invalid whole number value: '2.5'"),
+        (["--hidden-dims", "5,x"], "--hidden-dims: invalid list of numbers value: '5,x'"),
+        (["--activation", "nope"], "--activation: Keras knows no activation 'nope'"),
+        (["--corruption", "0.1:0.2"], "--corruption: expected a number or START:END:EPOCHS"),
+        (["--corruption", "0.1:0.2:0"], "--corruption: expected a number or START:END:EPOCHS"),
+        (["--corruption", "nan"], "--corruption: expected a number or START:END:EPOCHS"),
+        (["--emphasis", "1"], "--emphasis: expected 2 numbers"),
+        (["--epochs", "0"], "--epochs: invalid positive whole number value: '0'"),
+        (["--learning-rate", "-1"], "--learning-rate: invalid positive number value: '-1'"),
+        (["--seed", "-1"], "--seed: invalid seed value: '-1'"),
+    ],
+)
+def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        train(tmp_path / "a", *options, model="denoising")
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "message"),
+    [
+        ("k-sparse", ["--k", "9", "--latent-dim", "8"], "k=9 .* would keep .* choose a smaller k"),
+        ("denoising", ["--corruption", "2"], r"The level of masking corruption must be in \[0, 1\]"),
+        ("sparse", ["--target", "1"], r"target must be inside \(0, 1\)"),
+        ("sparse", ["--penalty", "l3"], "penalty='l3' is unknown"),
+        ("autoencoder", ["--dataset", "digitz"], "Unknown data set 'digitz'.*Did you mean 'digits'"),
+        ("autoencoder", ["--learning-rate", "1e30", "--output-activation", "linear"], "The training diverged"),
+    ],
+)
+def test_errors_are_one_line(model, options, message, capsys, tmp_path):
+    assert train(tmp_path / "a", *options, model=model) == 2
+    error = capsys.readouterr().err
+    assert re.fullmatch(f"aezoo: error: .*{message}.*\n", error), error
+    assert names(tmp_path) == []
+
+
+def test_an_unknown_model(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["train", "perceptron"])
+    assert stop.value.code == 2
+    assert "k-sparse" in capsys.readouterr().err
+
+
+def test_an_output_that_is_there_is_refused_before_training_and_replaced_on_demand(capsys, tmp_path, monkeypatch):
+    output = tmp_path / "a"
+    assert train(output, "--seed", 1) == 0
+    (output / "notes.txt").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_load", lambda *_: pytest.fail("it got as far as loading data"))
+        assert train(output, "--seed", 2) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert results(output)["seed"] == 1
+    assert train(output, "--seed", 2, "--overwrite") == 0
+    assert results(output)["seed"] == 2
+    assert names(output) == FILES
+    assert names(tmp_path) == ["a"]
+
+
+def test_overwrite_spares_what_is_not_a_run(capsys, tmp_path):
+    output = tmp_path / "a"
+    output.mkdir()
+    (output / "thesis.tex").write_text("")
+    assert train(output, "--overwrite") == 2
+    assert "was not written by aezoo train" in capsys.readouterr().err
+    assert names(output) == ["thesis.tex"]
+    assert train(output / "thesis.tex", "--overwrite") == 2
+    assert "no folder" in capsys.readouterr().err
+
+
+def test_the_old_run_stays_until_the_new_one_is_complete(tmp_path, monkeypatch):
+    output = tmp_path / "a"
+    output.mkdir()
+    (output / "model.keras").write_text("old")
+    (output / "metrics.json").write_text("old")
+
+    def full_disk(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(aezoo.plots, "filters", full_disk)
+    assert train(output, "--seed", 2, "--overwrite") == 2
+    assert names(output) == ["metrics.json", "model.keras"]
+
+
+def test_a_picture_that_cannot_be_drawn_is_left_out(capsys, tmp_path, monkeypatch):
+    def no_picture(*_):
+        raise ValueError("no kernel\nto show")
+
+    monkeypatch.setattr(aezoo.plots, "filters", no_picture)
+    assert train(tmp_path / "a") == 0
+    assert "filters.png is left out: no kernel to show\n" in capsys.readouterr().out
+    assert names(tmp_path / "a") == sorted(set(FILES) - {"filters.png"})
+
+
+def test_a_data_set_without_labels_has_no_probe(tmp_path, monkeypatch):
+    load = datasets.load
+    monkeypatch.setattr(datasets, "load", lambda name: tuple((x, None) for x, _ in load(name)))
+    assert train(tmp_path / "a") == 0
+    assert results(tmp_path / "a")["metrics"]["probe_error_codes"] is None
+
+
+def test_an_interrupted_training_is_evaluated_and_written(capsys, tmp_path, interrupt):
+    interrupt(epoch=2)
+    assert train(tmp_path / "a", "--epochs", 5) == 130
+    assert "after 2 of 5 epochs" in capsys.readouterr().out
+    assert names(tmp_path) == ["a"] and names(tmp_path / "a") == FILES
+    written = results(tmp_path / "a")
+    assert (written["epochs"], written["epochs_trained"], written["interrupted"]) == (5, 2, True)
+
+
+def test_a_training_interrupted_in_its_first_epoch_writes_nothing(capsys, tmp_path, interrupt):
+    interrupt(epoch=0)
+    assert train(tmp_path / "a", "--epochs", 5) == 130
+    assert "nothing was written" in capsys.readouterr().err
+    assert names(tmp_path) == []
+
+
+def test_a_second_interrupt_writes_nothing_and_the_same_command_goes_on(capsys, tmp_path, interrupt, monkeypatch):
+    def again(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(aezoo.plots, "filters", again)
+        assert train(tmp_path / "a") == 130
+    assert names(tmp_path) == [".a-backup"]
+    interrupt(epoch=0, error=AssertionError("it began anew"))
+    assert train(tmp_path / "a") == 0  # every epoch is finished: only the evaluation is left
+    assert names(tmp_path) == ["a"]
+    assert results(tmp_path / "a")["epochs_trained"] == 1
+
+
+def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interrupt):
+    interrupt(epoch=1, error=OSError("died"))
+    assert train(tmp_path / "a", "--epochs", 3) == 2
+    assert names(tmp_path) == [".a-backup"]
+    assert train(tmp_path / "a", "--latent-dim", 5) == 0
+    assert "Going on" not in capsys.readouterr().out
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, tmp_path):
+    output = tmp_path / "a"
+    command = ["train", "k-sparse", *SMALL, "--epochs", "40", "--quiet", "--output", str(output)]
+    process = subprocess.Popen([sys.executable, "-m", "aezoo", *command], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / ".a-backup" / "model.keras").exists():
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == -signal.SIGKILL
+    assert names(tmp_path) == [".a-backup"]
+    assert cli.main(command) == 0
+    finished = int(re.search(r"Going on after epoch (\d+)", capsys.readouterr().out).group(1))
+    assert 1 <= finished < 40
+    assert results(output)["epochs_trained"] == 40
+    assert int(keras.saving.load_model(output / "model.keras").epoch) == 40
+    assert names(tmp_path) == ["a"] and names(output) == FILES
+
+
+def test_version():
+    environment = {**os.environ, "PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-m", "aezoo", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+    assert (done.returncode, done.stdout) == (0, f"aezoo {aezoo.__version__}\n")
+
+
+def test_list_names_every_model_and_its_paper(capsys):
+    assert cli.main(["list"]) == 0
+    text = capsys.readouterr().out
+    for name in zoo.MODELS:
+        assert re.search(rf"^{name} +\S", text, re.MULTILINE)
+    assert "arXiv:1312.5663" in text and "Vincent" in text

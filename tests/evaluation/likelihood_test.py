@@ -1,0 +1,227 @@
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+from aezoo.evaluation import likelihood, log_likelihood, log_partition
+
+EASY = {"particles": 200, "temperatures": 300}
+
+
+def machine(visible_units, hidden_units, scale=1.0, shape=None, **kwargs):
+    """An RBM with random weights, and these in double precision."""
+    rbm = aezoo.RBM(hidden_units, seed=3, **kwargs)
+    rbm.build((None, *(shape or (visible_units,))))
+    rng = np.random.default_rng(visible_units * 31 + hidden_units)
+    weights = [rng.normal(0, scale, s).astype("float32") for s in ((visible_units, hidden_units), hidden_units)]
+    weights.append(rng.normal(0, 1, visible_units).astype("float32"))
+    rbm.encoder.layers[-1].kernel.assign(weights[0])
+    rbm.encoder.layers[-1].bias.assign(weights[1])
+    rbm.decoder.layers[0].bias.assign(weights[2])
+    return rbm, [w.astype("float64") for w in weights]
+
+
+def binary(n):
+    return np.array(list(itertools.product((0.0, 1.0), repeat=n)))
+
+
+def joint(w, c, b):
+    """-E of all states, (2^visible, 2^hidden)."""
+    v, h = binary(len(b)), binary(len(c))
+    return v @ b[:, None] + (h @ c)[None] + v @ w @ h.T
+
+
+def log_sum(x, axis=None):
+    return np.logaddexp.reduce(x.ravel() if axis is None else x, axis=axis or 0)
+
+
+@pytest.mark.parametrize("sizes", [(7, 4), (4, 7), (1, 1), (8, 8)])
+def test_exact_log_partition_is_that_of_the_enumerated_joint(sizes):
+    rbm, weights = machine(*sizes)
+    value, error = log_partition(rbm)
+    assert value == pytest.approx(log_sum(joint(*weights)), abs=1e-6)
+    assert error == 0.0
+    assert isinstance(value, float) and isinstance(error, float)
+
+
+@pytest.mark.parametrize("sizes", [(13, 15), (15, 13)])
+def test_enumeration_in_pieces(sizes, monkeypatch):
+    rbm, _ = machine(*sizes, scale=0.5)
+    whole = log_partition(rbm)[0]
+    monkeypatch.setattr(likelihood, "_CHUNK", 2**5)
+    assert log_partition(rbm)[0] == pytest.approx(whole, abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(8,), (2, 4, 1)])
+def test_probabilities_of_all_states_sum_to_one(shape):
+    rbm, _ = machine(8, 5, shape=shape)
+    p = np.exp(log_likelihood(rbm, binary(8).reshape(-1, *shape).astype("float32")))
+    assert p.shape == (256,)
+    assert p.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_log_likelihood_takes_a_known_log_partition_and_many_samples(monkeypatch):
+    rbm, weights = machine(6, 4)
+    x = binary(6).astype("float32")
+    expected = log_sum(joint(*weights), axis=1) - log_sum(joint(*weights))
+    assert log_likelihood(rbm, x) == pytest.approx(expected, abs=1e-5)
+    monkeypatch.setattr(likelihood, "_CHUNK", 10)
+    assert log_likelihood(rbm, x, log_z=0.0) == pytest.approx(log_sum(joint(*weights), axis=1), abs=1e-5)
+    assert log_likelihood(rbm, x[:0], log_z=0.0).shape == (0,)
+
+
+@pytest.mark.parametrize("base", [None, "data"])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("sizes", [(8, 5), (5, 8)])
+def test_annealing_agrees_with_the_exact_value(sizes, reverse, base):
+    rbm, weights = machine(*sizes)
+    if base:
+        base = np.linspace(0, 1, sizes[0])
+    value, error = log_partition(rbm, method="ais", reverse=reverse, base=base, seed=1, **EASY)
+    assert 0 < error < 0.1
+    assert abs(value - log_sum(joint(*weights))) < 3 * error
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_standard_error_is_the_scatter_of_estimates(reverse):
+    rbm, weights = machine(8, 5)
+    results = np.array(
+        [log_partition(rbm, method="ais", reverse=reverse, particles=50, temperatures=60, seed=s) for s in range(40)]
+    )
+    assert results[:, 0].std() == pytest.approx(results[:, 1].mean(), rel=0.4)
+    assert abs(results[:, 0].mean() - log_sum(joint(*weights))) < 4 * results[:, 0].std() / np.sqrt(40) + 0.02
+
+
+def test_too_few_temperatures_err_downwards_forward_and_upwards_in_reverse():
+    rbm, weights = machine(8, 8, scale=3.0)
+    exact = log_sum(joint(*weights))
+    start = states = binary(8).astype("float32")
+    p = np.exp(log_likelihood(rbm, states))
+    start = states[np.random.default_rng(0).choice(256, 100, p=p / p.sum())]
+    coarse = {"method": "ais", "particles": 100, "temperatures": 2}
+    down = [log_partition(rbm, seed=s, **coarse)[0] for s in range(5)]
+    up = [log_partition(rbm, reverse=True, start=start, seed=s, **coarse)[0] for s in range(5)]
+    assert np.mean(down) < exact < np.mean(up)
+
+
+def test_reverse_annealing_from_given_samples_of_the_model():
+    rbm, weights = machine(6, 4, shape=(2, 3, 1))
+    states = binary(6).astype("float32")
+    p = np.exp(log_likelihood(rbm, states.reshape(-1, 2, 3, 1)))
+    start = states[np.random.default_rng(0).choice(64, 200, p=p / p.sum())].reshape(-1, 2, 3, 1)
+    value, error = log_partition(rbm, method="ais", reverse=True, start=start, **EASY)
+    assert abs(value - log_sum(joint(*weights))) < 3 * error
+
+
+@pytest.mark.parametrize(
+    "temperatures", [100, np.append(np.linspace(0, 0.5, 30, endpoint=False), np.linspace(0.5, 1, 70))]
+)
+def test_temperatures_may_be_given_one_by_one(temperatures):
+    rbm, weights = machine(6, 4)
+    value, error = log_partition(rbm, method="ais", particles=300, temperatures=temperatures)
+    assert abs(value - log_sum(joint(*weights))) < 3 * error
+
+
+def test_the_same_seed_gives_the_same_value_and_leaves_the_model_alone():
+    rbm, _ = machine(6, 4)
+    before = [v.numpy() for v in rbm.variables]
+    first, second, other = (log_partition(rbm, method="ais", seed=s, particles=20, temperatures=20) for s in (1, 1, 2))
+    assert first == second != other
+    for a, b in zip(before, rbm.variables, strict=True):
+        assert np.array_equal(a, b.numpy())
+
+
+def test_large_machines_are_annealed_without_being_asked():
+    rbm, _ = machine(25, 24, scale=0.1)
+    value, error = log_partition(rbm, particles=50, temperatures=50)
+    up, up_error = log_partition(rbm, particles=50, temperatures=50, reverse=True)
+    assert error > 0
+    assert abs(value - up) < 4 * np.hypot(error, up_error)
+
+
+# === Gaussian units ===
+
+
+def test_gaussian_visibles_integrate_to_one():
+    rbm, _ = machine(2, 4, visible="gaussian")
+    side = np.linspace(-12, 12, 481)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype("float32")
+    density = np.exp(log_likelihood(rbm, grid))
+    assert density.sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=1e-4)
+    for reverse in (False, True):
+        value, error = log_partition(rbm, method="ais", reverse=reverse, base=np.array([0.5, -0.5]), **EASY)
+        assert abs(value - log_partition(rbm)[0]) < 3 * error
+
+
+def test_gaussian_hidden_units_with_bernoulli_visibles():
+    rbm, (w, c, b) = machine(6, 25, scale=0.3, hidden="gaussian")
+    v = binary(6)
+    exact = log_sum(v @ b + 0.5 * np.sum((v @ w + c) ** 2, axis=1))
+    assert log_partition(rbm)[0] == pytest.approx(exact, abs=1e-5)
+    assert np.exp(log_likelihood(rbm, v.astype("float32"))).sum() == pytest.approx(1, abs=1e-4)
+    value, error = log_partition(rbm, method="ais", particles=300, temperatures=500)
+    assert abs(value - exact) < 3 * error
+
+
+def test_gaussian_units_in_both_layers():
+    rbm, _ = machine(2, 3, scale=0.3, visible="gaussian", hidden="gaussian")
+    side = np.linspace(-15, 15, 601)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2).astype("float32")
+    assert np.exp(log_likelihood(rbm, grid)).sum() * (side[1] - side[0]) ** 2 == pytest.approx(1, abs=1e-4)
+    value, error = log_partition(rbm, method="ais", **EASY)
+    assert abs(value - log_partition(rbm)[0]) < 3 * error
+    rbm, _ = machine(2, 3, scale=3.0, visible="gaussian", hidden="gaussian")
+    for method in ("auto", "ais"):
+        with pytest.raises(ValueError, match="singular value of W"):
+            log_partition(rbm, method=method)
+
+
+# === What does not fit ===
+
+
+def test_what_has_no_log_partition_is_refused():
+    rbm, _ = machine(4, 3, hidden="relu")
+    with pytest.raises(ValueError, match="relu hidden units .* no log Z: use bernoulli or gaussian"):
+        log_partition(rbm)
+    with pytest.raises(ValueError, match="has no weights yet"):
+        log_partition(aezoo.RBM(3))
+    rbm, _ = machine(22, 21)
+    with pytest.raises(ValueError, match=r"at most 20 .*\(hidden\) has 21: use method='ais'"):
+        log_partition(rbm, method="exact")
+    rbm, _ = machine(3, 21, visible="gaussian")
+    with pytest.raises(ValueError, match=r"\(hidden\) has 21"):
+        log_partition(rbm, method="exact")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"method": "guess"}, "method='guess' is unknown"),
+        ({"particles": 1}, "particles must be at least 2"),
+        ({"temperatures": 1}, "temperatures must be at least 2"),
+        ({"temperatures": [0.0, 0.7, 0.3, 1.0]}, "increase from 0 to 1"),
+        ({"temperatures": [0.5, 1.0]}, "increase from 0 to 1"),
+        ({"base": np.zeros(3)}, r"shape \(4,\), but it has shape \(3,\)"),
+        ({"base": np.full(4, 2.0)}, r"outside \[0, 1\]"),
+        ({"base": np.full(4, np.nan)}, r"outside \[0, 1\]"),
+        ({"start": np.zeros((100, 4))}, "reverse=True"),
+        ({"start": np.zeros((7, 4)), "reverse": True}, r"\(100, 4\).* but it has \(7, 4\)"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_refused(arguments, message):
+    rbm, _ = machine(4, 3)
+    with pytest.raises(ValueError, match=message):
+        log_partition(rbm, **{"method": "ais", **arguments})
+
+
+def test_one_graph_serves_all_runs_of_a_machine():
+    rbm, _ = machine(4, 3)
+    log_partition(rbm, method="ais", particles=9, temperatures=3)
+    count = likelihood._anneal.experimental_get_tracing_count()
+    for temperatures in (4, 5):
+        log_partition(rbm, method="ais", particles=9, temperatures=temperatures, reverse=True)
+    rbm.encoder.layers[-1].bias.assign(tf.ones(3))
+    log_partition(rbm, method="ais", particles=9, temperatures=5)
+    assert likelihood._anneal.experimental_get_tracing_count() <= count + 1

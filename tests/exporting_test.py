@@ -1,0 +1,177 @@
+"""The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
+
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+from aezoo import exporting
+
+SIGNATURES = {
+    "serving_default": ("x", "reconstruction"),
+    "encode": ("x", "code"),
+    "decode": ("z", "reconstruction"),
+    "score": ("x", "score"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(x):
+    model = aezoo.KSparseAE(latent_dim=8, k=2)
+    model.compile("adam")
+    model.fit(x, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model" / "1"
+    model.export(folder)
+    return folder
+
+
+def test_signatures_have_names_and_take_any_batch(model, folder, x):
+    loaded = tf.saved_model.load(folder)
+    assert set(loaded.signatures) == set(SIGNATURES)
+    z = np.asarray(model.encode(x))
+    expected = {
+        "serving_default": model.reconstruct(x),
+        "encode": z,
+        "decode": model.decode(z),
+        "score": ((x - model.reconstruct(x).numpy()) ** 2).sum(axis=(1, 2, 3)),
+    }
+    for name, (given, gives) in SIGNATURES.items():
+        function = loaded.signatures[name]
+        (spec,) = function.structured_input_signature[1].values()
+        assert spec.shape.as_list() == ([None, 8] if given == "z" else [None, 6, 6, 1])
+        assert list(function.structured_outputs) == [gives]
+        assert function.structured_outputs[gives].shape[0] is None
+        for size in (1, 21):
+            data = {"x": x, "z": z}[given][:size]
+            got = function(**{given: tf.constant(data)})[gives]
+            np.testing.assert_allclose(got, expected[name][:size], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_saved_model_cli_lists_the_signatures(folder):
+    tool = pathlib.Path(sys.executable).parent / "saved_model_cli"
+    if not tool.exists():
+        pytest.skip("saved_model_cli is not beside this Python")
+    command = [tool, "show", "--dir", folder, "--all"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    shown = text.replace('"', "'")
+    for name, (given, gives) in SIGNATURES.items():
+        section = shown.split(f"signature_def['{name}']")[1].split("signature_def[")[0]
+        assert f"inputs['{given}']" in section
+        assert f"outputs['{gives}']" in section
+    assert "shape: (-1, 6, 6, 1)" in shown
+    assert "shape: (-1, 8)" in shown
+
+
+def test_a_loaded_model_exports(model, x, tmp_path):
+    model.save(tmp_path / "model.keras")
+    keras.saving.load_model(tmp_path / "model.keras").export(tmp_path / "1")
+    got = tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"]
+    np.testing.assert_allclose(got, model.encode(x), rtol=1e-5, atol=1e-6)
+
+
+def small(x, latent_dim):
+    model = aezoo.Autoencoder(latent_dim=latent_dim)
+    model(x)
+    return model
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_exporting_again_replaces_all_of_the_old(x, tmp_path):
+    small(x, 2).export(tmp_path / "1")
+    (tmp_path / "1" / "left_over").write_text("of the old")
+    small(x, 3).export(tmp_path / "1")
+    assert not (tmp_path / "1" / "left_over").exists()
+    assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 3)
+    assert files(tmp_path) == ["1"]
+
+
+def test_an_export_that_fails_leaves_the_old_one(x, tmp_path, monkeypatch):
+    small(x, 2).export(tmp_path / "1")
+
+    def breaks(self, path, **kwargs):
+        pathlib.Path(path).mkdir()
+        (pathlib.Path(path) / "half").write_text("half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", breaks)
+    for name in ("1", "2"):
+        with pytest.raises(OSError, match="no space left"):
+            small(x, 3).export(tmp_path / name)
+    assert files(tmp_path) == ["1"]
+    assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 2)
+
+
+def test_complete_or_absent_for_files(tmp_path):
+    target = tmp_path / "new" / "file.txt"
+    for text in ("first", "second"):
+        with exporting.complete_or_absent(target) as unfinished:
+            unfinished.write_text(text)
+            assert not target.exists() or target.read_text() == "first"
+        assert target.read_text() == text
+    with pytest.raises(KeyboardInterrupt), exporting.complete_or_absent(target) as unfinished:
+        unfinished.write_text("third")
+        raise KeyboardInterrupt
+    assert target.read_text() == "second"
+    assert files(target.parent) == ["file.txt"]
+
+
+def test_export_in_half_precision_gives_single_precision(x, tmp_path):
+    model = aezoo.Autoencoder(latent_dim=3, dtype="mixed_float16")
+    model(x)
+    model.export(tmp_path / "1")
+    got = tf.saved_model.load(tmp_path / "1").signatures["serving_default"](x=tf.constant(x))["reconstruction"]
+    assert got.dtype == tf.float32
+    np.testing.assert_allclose(got, model.reconstruct(x), atol=2e-3)
+
+
+def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
+    models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
+    for i, model in enumerate(models):
+        model.compile("adam")
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+        if i:
+            model.export(tmp_path / "1")
+            model.save(tmp_path / "model.keras")
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+    for a, b in zip(*(model.variables for model in models), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: aezoo.Autoencoder(latent_dim=3, hidden_dims=(8,), tied=True),
+        lambda: aezoo.Autoencoder(latent_dim=3, filters=(4,)),
+        lambda: aezoo.DenoisingAE(latent_dim=3),
+        lambda: aezoo.KSparseAE(latent_dim=8, k=2),
+    ],
+    ids=["tied", "conv", "denoising", "k-sparse"],
+)
+@pytest.mark.filterwarnings("ignore")  # of the converter
+def test_onnx_gives_the_same_numbers(make, x, tmp_path):
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    model = make()
+    model.compile("adam")
+    model.fit(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")  # which has never been called
+    loaded.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    (given,) = session.get_inputs()
+    for size in (1, 21):
+        (got,) = session.run(None, {given.name: x[:size]})
+        np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,50 @@
+"""Every line of the contract, for machines of every kind of unit and way of training."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+from aezoo import testing
+
+X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+STANDARD = (np.random.default_rng(1).standard_normal((21, 6, 6, 1))).astype("float32")
+STANDARD = (STANDARD - STANDARD.mean(axis=0)) / STANDARD.std(axis=0)
+
+
+class MeanField(aezoo.RBM):
+    """A machine whose units take their means instead of values drawn from them."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.random.normal = lambda shape, shared=False: tf.zeros(shape)
+        self.random.uniform = lambda shape, shared=False: tf.fill(shape, 0.5)
+
+    def bernoulli(self, p, shared=False):
+        return p
+
+
+def case(x=X, hidden_units=5, learning_rate=1e-2, mean_over_samples=True, **arguments):
+    arguments = {"kernel_stddev": 0.3, **arguments}
+    return testing.Case(
+        lambda **kw: aezoo.RBM(hidden_units, **arguments, **kw),
+        x,
+        quiet=lambda **kw: MeanField(hidden_units, **arguments, **kw),
+        mean_over_samples=mean_over_samples,
+        learning_rate=learning_rate,
+    )
+
+
+CASES = {
+    "cd": case(gibbs_steps=2, weight_decay=0.01),
+    # Chains, offsets and the means that are drawn to a target move on with each half batch.
+    "pcd-centred": case(persistent=True, chains=7, centering=True, sparsity_target=0.2, mean_over_samples=False),
+    "gaussian": case(STANDARD, visible="gaussian", hidden="gaussian", kernel_stddev=0.1, learning_rate=1e-3),
+    "relu": case(hidden="relu", sample_visible=False, learning_rate=1e-3),
+}
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_conformance(name, check):
+    check(CASES[name])
