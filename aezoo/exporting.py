@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,13 +19,13 @@ def complete_or_absent(path: Any) -> Iterator[Path]:
     Args:
         path: The final name of a file or folder; what is there already is replaced in the end.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         yield unfinished
-        if path.is_dir():
-            shutil.rmtree(path)
+        if path.is_dir():  # a folder that is not empty cannot be replaced, only moved out of the way
+            os.replace(path, Path(folder) / "old")
         os.replace(unfinished, path)
 
 

@@ -63,7 +63,7 @@ def test_any_loss_reports_and_trains_as_in_stock_keras(x, name):
 def test_sample_weights_and_targets_as_in_stock_keras(x, name):
     x = x.reshape(21, 36)  # stock Keras does not broadcast the weights of images
     model, stock = pair(x, name, weighted_metrics=["mse"])
-    weight, y = np.linspace(0, 2, len(x), dtype="float32"), 1 - x
+    weight, y = np.linspace(0, 3, len(x), dtype="float32"), 1 - x
     options = dict(epochs=3, batch_size=8, shuffle=False, verbose=0, sample_weight=weight)
     assert_same(model, stock, model.fit(x, y, **options).history, stock.fit(x, y, **options).history)
     a, b = (m.evaluate(x, y, sample_weight=weight, verbose=0, return_dict=True)["loss"] for m in (model, stock))

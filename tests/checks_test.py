@@ -263,7 +263,7 @@ DAMAGED = {
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_file_does_not_load(name, saved, tmp_path):
     (tmp_path / "damaged.keras").write_bytes(DAMAGED[name](saved))
-    with pytest.raises(Exception, match="."):  # Keras, h5py, zipfile and json each raise their own
+    with pytest.raises(Exception, match=r"."):  # Keras, h5py, zipfile and json each raise their own
         keras.saving.load_model(tmp_path / "damaged.keras")
 
 
@@ -283,9 +283,9 @@ def test_a_file_that_carries_a_lambda_does_not_load(part, tmp_path):
     model = aezoo.Autoencoder(**networks)
     model(X)
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="[Ll]ambda.*safe_mode|safe_mode.*[Ll]ambda"):
+    with pytest.raises(ValueError, match=r"[Ll]ambda.*safe_mode|safe_mode.*[Ll]ambda"):
         keras.saving.load_model(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="[Ll]ambda"):
+    with pytest.raises(ValueError, match=r"[Ll]ambda"):
         aezoo.Autoencoder.from_config(json.loads(json.dumps(model.get_config())))
 
 

@@ -19,7 +19,8 @@ class KSparseAE(Autoencoder):
     """z = Wx + b, of which only the k largest units stay; x' = Wᵀz + b'.
 
     The error flows back through the units that stay. k may fall in training, so that every unit learns before few
-    are used; round(αk) units stay at inference.
+    are used; round(αk) units stay at inference, validation included: while k falls in training, the validation error is
+    that of the smaller k, and lies above the training error without any overfitting.
 
     Against dead units, AuxK adds w_aux ‖e - ê‖²: the error e = x - x' is modelled by the k_aux largest of those units
     that no sample has used for a while. ê is what their code adds to the decoder's output, so that for the linear

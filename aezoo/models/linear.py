@@ -40,10 +40,12 @@ class LinearAE(Autoencoder):
     Args:
         latent_dim: Number of components.
         weight: λ > 0, in squared units of x.
-        **kwargs: `tied`, `seed`, `name` and `dtype` of `Autoencoder`.
+        tied: Whether W₂ = W₁ᵀ.
+        seed: Seed of the initial weights.
+        **kwargs: `name` and `dtype` of `keras.Model`.
 
     Raises:
-        ValueError: If λ is not positive.
+        ValueError: If λ is not positive, or if hidden layers, filters or networks are given.
 
     Example:
         >>> model = LinearAE(latent_dim=10, weight=0.01)
@@ -55,10 +57,19 @@ class LinearAE(Autoencoder):
 
     term_names = ("reconstruction", "l2")
 
-    def __init__(self, latent_dim: int | None = None, *, weight: float = 0.01, **kwargs: Any):
-        for name in ("activation", "code_activation", "output_activation"):
-            kwargs[name] = "linear"
-        super().__init__(latent_dim, **kwargs)
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        weight: float = 0.01,
+        tied: bool = False,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        linear = {name: "linear" for name in ("activation", "code_activation", "output_activation")}
+        super().__init__(latent_dim, tied=tied, seed=seed, **linear, **kwargs)
+        if self.hidden_dims or self.filters or self.encoder is not None:
+            raise ValueError("A LinearAE is one linear layer each way: it takes no hidden_dims, filters or networks.")
         checks.inside("weight", weight, 0.0, float("inf"))
         self.weight = weight
 

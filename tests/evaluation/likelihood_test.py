@@ -50,7 +50,7 @@ def test_exact_log_partition_is_that_of_the_enumerated_joint(sizes):
 def test_enumeration_in_pieces(sizes, monkeypatch):
     rbm, _ = machine(*sizes, scale=0.5)
     whole = log_partition(rbm)[0]
-    monkeypatch.setattr(likelihood, "_CHUNK", 2**5)
+    monkeypatch.setattr(likelihood, "_IN_HAND", 500)
     assert log_partition(rbm)[0] == pytest.approx(whole, abs=1e-9)
 
 
@@ -97,7 +97,7 @@ def test_the_standard_error_is_the_scatter_of_estimates(reverse):
 def test_too_few_temperatures_err_downwards_forward_and_upwards_in_reverse():
     rbm, weights = machine(8, 8, scale=3.0)
     exact = log_sum(joint(*weights))
-    start = states = binary(8).astype("float32")
+    states = binary(8).astype("float32")
     p = np.exp(log_likelihood(rbm, states))
     start = states[np.random.default_rng(0).choice(256, 100, p=p / p.sum())]
     coarse = {"method": "ais", "particles": 100, "temperatures": 2}
@@ -115,10 +115,8 @@ def test_reverse_annealing_from_given_samples_of_the_model():
     assert abs(value - log_sum(joint(*weights))) < 3 * error
 
 
-@pytest.mark.parametrize(
-    "temperatures", [100, np.append(np.linspace(0, 0.5, 30, endpoint=False), np.linspace(0.5, 1, 70))]
-)
-def test_temperatures_may_be_given_one_by_one(temperatures):
+def test_temperatures_may_be_given_one_by_one():
+    temperatures = np.append(np.linspace(0, 0.5, 30, endpoint=False), np.linspace(0.5, 1, 70))
     rbm, weights = machine(6, 4)
     value, error = log_partition(rbm, method="ais", particles=300, temperatures=temperatures)
     assert abs(value - log_sum(joint(*weights))) < 3 * error
@@ -183,7 +181,7 @@ def test_gaussian_units_in_both_layers():
 
 def test_what_has_no_log_partition_is_refused():
     rbm, _ = machine(4, 3, hidden="relu")
-    with pytest.raises(ValueError, match="relu hidden units .* no log Z: use bernoulli or gaussian"):
+    with pytest.raises(ValueError, match=r"relu hidden units .* no log Z: use bernoulli or gaussian"):
         log_partition(rbm)
     with pytest.raises(ValueError, match="has no weights yet"):
         log_partition(aezoo.RBM(3))

@@ -173,7 +173,7 @@ def test_regularisers_of_the_users_layers_count(x):
     expected = 0.5 * sum(np.sum(v**2) for v in before)
     got = model.evaluate(x, batch_size=8, return_dict=True, verbose=0)
     assert got["loss"] - got["reconstruction"] == pytest.approx(expected, rel=1e-4)
-    # And they pull in training: the same step without them leaves each kernel larger by lr · dR/dw = 0.01 · 2 · 0.5 · w.
+    # And they pull in training: a step without them leaves each kernel larger by lr · dR/dw = 0.01 · 2 · 0.5 · w.
     plain_encoder, plain_decoder = functional_networks()
     plain_encoder.set_weights(encoder.get_weights())
     plain_decoder.set_weights(decoder.get_weights())

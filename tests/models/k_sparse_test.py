@@ -100,7 +100,7 @@ def test_k_follows_its_schedule_in_one_graph(jit_compile):
 
 
 class Reference:
-    """AuxK as Gao et al. write it (section A.2), for a linear decoder: L_aux = ‖e - ê‖², ê = W_dec z of the dead units."""
+    """AuxK as Gao et al. write it, for a linear decoder: L_aux = ‖e - ê‖², ê = W_dec z of dead units only."""
 
     def __init__(self, w, b, w2, b2, k, aux_k, dead_after):
         self.w, self.b, self.w2, self.b2 = w, b, w2, b2
@@ -155,17 +155,17 @@ def test_the_gradient_of_auxk_reaches_dead_units_only_and_not_the_error():
         model.objective(Batch.of(X[:4]), training=True)
     dead = model.samples_since_active.numpy() >= 8
     assert 3 < dead.sum() < 12
-    w, b, w2, _b2 = (v.value for v in model.trainable_variables)
+    w, b, w2, b2 = (v.value for v in model.trainable_variables)
     with tf.GradientTape() as tape:
         auxiliary = model.objective(Batch.of(X[:4]), training=True)[0]["auxiliary"]
-    dw, db, dw2, db2 = tape.gradient(auxiliary, [w, b, w2, _b2], unconnected_gradients="zero")
+    dw, db, dw2, db2 = tape.gradient(auxiliary, [w, b, w2, b2], unconnected_gradients="zero")
     for gradient in (dw.numpy().T, db.numpy(), dw2.numpy()):
         assert not np.any(gradient[~dead])
         assert np.any(gradient[dead])
     assert not np.any(db2.numpy())  # e is a target: as in Gao et al., b' is not trained by it
     # ∂L/∂W' = mean of -2 z_aux (e - ê)ᵀ
     z = X[:4] @ w.numpy() + b.numpy()
-    e = X[:4] - keep(z, 1) @ w2.numpy() - _b2.numpy()
+    e = X[:4] - keep(z, 1) @ w2.numpy() - b2.numpy()
     z_aux = np.zeros_like(z)
     z_aux[:, dead] = keep(z[:, dead], 3)
     np.testing.assert_allclose(dw2, -2 * z_aux.T @ (e - z_aux @ w2.numpy()) / 4, rtol=1e-3, atol=1e-4)

@@ -40,7 +40,7 @@ def test_kl_is_0_where_the_rate_is_the_target(x):
 def test_kl_is_the_closed_form_elsewhere(x, weighted):
     model = aezoo.SparseAE(latent_dim=7, target=0.1, weight=3.0)
     randomise(model, x)
-    weight = np.linspace(0, 2, 21, dtype="float32") if weighted else None
+    weight = np.linspace(0, 3, 21, dtype="float32") if weighted else None
     code = np.asarray(model.encode(x))
     assert penalty(model, x, weight) == pytest.approx(3 * kl(0.1, np.average(code, axis=0, weights=weight)), rel=1e-4)
 
@@ -82,7 +82,7 @@ def test_l1_is_the_sum_of_magnitudes_averaged_over_the_batch(x, activation):
     code = np.asarray(model.encode(x))
     assert activation == "relu" or code.min() < 0
     assert penalty(model, x) == pytest.approx(3 * np.abs(code).sum(axis=1).mean(), rel=1e-5)
-    weight = np.linspace(0, 2, 21, dtype="float32")
+    weight = np.linspace(0, 3, 21, dtype="float32")
     expected = 3 * np.mean(weight * np.abs(code).sum(axis=1))
     assert penalty(model, x, weight) == pytest.approx(expected, rel=1e-5)
 

@@ -99,7 +99,7 @@ def test_gradient_of_long_chains_is_that_of_the_likelihood():
         gradients.append([g.numpy() for g in tape.gradient(term, rbm.trainable_variables)])
     for values, expected in zip(zip(*gradients, strict=True), exact, strict=True):
         assert within(values, expected)
-        assert np.std(values, axis=0).max() < 0.1 < np.abs(expected).max()
+        assert np.std(values, axis=0).max() < 0.03 < 0.07 < np.abs(expected).max()
 
 
 def test_gibbs_sampling_reaches_the_distribution_of_the_joint():
@@ -170,7 +170,10 @@ def test_relu_units_have_the_moments_of_a_noisy_rectifier():
     h = np.asarray(rbm.sample_hidden(tf.constant(np.tile(x, (20_000, 1)))))
     for power in (1, 2):
         expected = [
-            integrate.quad(lambda t, m=m: t**power * stats.norm.pdf(t, m, np.sqrt(sigmoid(m))), 0, m + 12)[0] for m in a
+            integrate.quad(lambda t, m=m, power=power: t**power * stats.norm.pdf(t, m, np.sqrt(sigmoid(m))), 0, m + 12)[
+                0
+            ]
+            for m in a
         ]
         assert within(h**power, expected)
     assert np.allclose(rbm.encode(x[None]), np.maximum(a, 0), atol=1e-5)
@@ -193,7 +196,7 @@ def test_free_energy_of_gaussian_visibles_integrates_the_hidden_units_out(hidden
 @pytest.mark.parametrize("visible", KINDS["visible"])
 @pytest.mark.parametrize("hidden", KINDS["hidden"])
 def test_the_slope_of_the_free_energy_is_the_mean_of_hidden_units(visible, hidden):
-    rbm, (w, c, b) = machine(4, 3, visible=visible, hidden=hidden)
+    rbm, (w, _, b) = machine(4, 3, visible=visible, hidden=hidden)
     v = tf.constant(np.random.default_rng(0).normal(size=(5, 4)), "float32")
     with tf.GradientTape() as tape:
         tape.watch(v)
@@ -415,7 +418,7 @@ def test_sample_has_the_shape_of_the_data_and_follows_its_seed():
 
 
 def test_sample_starts_where_it_is_told():
-    rbm, (_, _, b) = machine(4, 3, scale=0.0)
+    rbm, _ = machine(4, 3)
     rbm.encoder.layers[-1].kernel.assign(np.array([[30.0, 0, 0], [0, 30, 0], [0, 0, 30], [0, 0, 0]]))
     rbm.encoder.layers[-1].bias.assign(np.full(3, -15.0))
     rbm.decoder.layers[0].bias.assign(np.array([-15.0, -15, -15, 0]))
@@ -475,7 +478,7 @@ def test_gaussian_visibles_warn_of_data_that_are_not_standardised():
     x = np.random.default_rng(0).normal(5, 3, (40, 6)).astype("float32")
     rbm = RBM(3, visible="gaussian", seed=0)
     rbm.compile(optimizer=keras.optimizers.SGD(1e-4))
-    with pytest.warns(UserWarning, match=r"use \(x - x.mean\(0\)\) / x.std\(0\)"):
+    with pytest.warns(UserWarning, match=r"mean 0 and variance 1.*: use .*x\.mean\(0\)"):
         rbm.fit(x, verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)

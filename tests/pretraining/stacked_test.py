@@ -29,7 +29,7 @@ def pair():
     return aezoo.StackedAE([aezoo.SparseAE(5, seed=1), aezoo.Autoencoder(4, activation="tanh", tied=True, seed=2)])
 
 
-def build(stack, x):
+def build(stack, x, scale=0.5):
     """Makes the weights of a stack, of which no bias is 0."""
     rng = np.random.default_rng(1)
     shape = x.shape[1:]
@@ -37,7 +37,7 @@ def build(stack, x):
         stage.build((None, *shape))
         shape = stage.code_shape
         for v in stage.trainable_variables:
-            v.assign(rng.normal(0, 0.5, v.shape))
+            v.assign(rng.normal(0, scale, v.shape))
     return stack
 
 
@@ -81,7 +81,7 @@ class Recorder(keras.callbacks.Callback):
 
 
 def test_unrolled_is_the_composition_of_the_stages(x):
-    stack = build(mixture(), x)
+    stack = build(mixture(), x, scale=2.0)
     code = x
     for stage in stack.stages:
         code = stage.encoder(code)
