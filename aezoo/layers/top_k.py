@@ -29,12 +29,13 @@ def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
         array([[0., 1., 1., 0.]], dtype=float32)
     """
     k = ops.cast(k, "int32")
-    largest = tf.math.top_k(z, k=k_max).values
-    threshold = tf.gather(largest, tf.maximum(k - 1, 0), axis=1)[:, None]
-    above, tied = z > threshold, tf.equal(z, threshold)
-    room = k - tf.reduce_sum(tf.cast(above, "int32"), axis=1, keepdims=True)
-    first = tf.cumsum(tf.cast(tied, "int32"), axis=1) <= room
-    return tf.cast(tf.logical_and(above | (tied & first), k > 0), z.dtype)
+    largest = tf.math.top_k(z, k=k_max)  # of equal values the first by index comes first
+    last = tf.maximum(k - 1, 0)
+    threshold = tf.gather(largest.values, last, axis=1)[:, None]
+    position = tf.gather(largest.indices, last, axis=1)[:, None]
+    up_to_last = tf.range(tf.shape(z)[1]) <= position
+    keep = (z > threshold) | (tf.equal(z, threshold) & up_to_last)
+    return tf.cast(keep & (k > 0), z.dtype)
 
 
 @keras.saving.register_keras_serializable("aezoo")

@@ -29,7 +29,7 @@ def pair():
     return aezoo.StackedAE([aezoo.SparseAE(5, seed=1), aezoo.Autoencoder(4, activation="tanh", tied=True, seed=2)])
 
 
-def build(stack, x, scale=0.5):
+def build(stack, x):
     """Makes the weights of a stack, of which no bias is 0."""
     rng = np.random.default_rng(1)
     shape = x.shape[1:]
@@ -37,7 +37,7 @@ def build(stack, x, scale=0.5):
         stage.build((None, *shape))
         shape = stage.code_shape
         for v in stage.trainable_variables:
-            v.assign(rng.normal(0, scale, v.shape))
+            v.assign(rng.normal(0, 0.5, v.shape))
     return stack
 
 
@@ -81,21 +81,24 @@ class Recorder(keras.callbacks.Callback):
 
 
 def test_unrolled_is_the_composition_of_the_stages(x):
-    stack = build(mixture(), x, scale=2.0)
-    code = x
-    for stage in stack.stages:
-        code = stage.encoder(code)
-    reconstruction = code
-    for stage in reversed(stack.stages):
-        reconstruction = stage.decoder(reconstruction)
+    stack = build(mixture(), x)
     deep = stack.unroll(name="deep")
     assert isinstance(deep, aezoo.Autoencoder) and deep.name == "deep"
+    rng = np.random.default_rng(2)
+    # Far apart, since each sigmoid brings them closer together.
+    images, codes = rng.normal(0, 9, x.shape).astype("float32"), rng.normal(0, 9, (21, 4)).astype("float32")
+    up, down = images, codes
+    for stage in stack.stages:
+        up = stage.encoder(up)
+    both = up
+    for stage in reversed(stack.stages):
+        down, both = stage.decoder(down), stage.decoder(both)
+    assert min(np.ptp(np.asarray(values), axis=0).max() for values in (up, down)) > 1e-3
     for model in (stack, deep):
-        np.testing.assert_allclose(model.encode(x), code, atol=1e-6)
-        np.testing.assert_allclose(model.decode(code), reconstruction, atol=1e-6)
-        np.testing.assert_allclose(model.reconstruct(x), reconstruction, atol=1e-6)
+        np.testing.assert_allclose(model.encode(images), up, atol=1e-6)
+        np.testing.assert_allclose(model.decode(codes), down, atol=1e-6)
+        np.testing.assert_allclose(model.reconstruct(images), both, atol=1e-6)
     assert deep(x).shape == x.shape
-    assert np.ptp(np.asarray(reconstruction), axis=0).max() > 1e-3  # else anything would equal anything
 
 
 @pytest.mark.parametrize("tied", [False, True])
