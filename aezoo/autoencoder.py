@@ -348,7 +348,10 @@ class Autoencoder(keras.Model):
             return super().evaluate(x, y, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
-        """The callbacks that `fit` puts before all others: a checkpoint at an epoch's end must find that epoch counted."""
+        """The callbacks that `fit` puts before all others.
+
+        They come first because a checkpoint at an epoch's end must find that epoch counted.
+        """
         return [_EpochClock()]
 
     def move_schedules(self) -> None:

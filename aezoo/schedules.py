@@ -11,13 +11,18 @@ import keras
 class Schedule:
     """A value as a function of the number of finished epochs.
 
-    Subclass it with `__call__`, `get_config` (every constructor argument) and, where the largest value is known,
+    Subclass it with `__call__`, `get_config` (every constructor argument) and, where they are known, `minimum` and
     `maximum`; register the subclass with `keras.saving.register_keras_serializable` so that it is saved with a model.
     """
 
     def __call__(self, epoch: int) -> float:
         """Returns the value in force during epoch `epoch`, counted from 0."""
         raise NotImplementedError(f"{type(self).__name__} must implement __call__(epoch)")
+
+    @property
+    def minimum(self) -> float:
+        """The smallest value that the schedule ever takes; -infinity where it is not known."""
+        return float("-inf")
 
     @property
     def maximum(self) -> float:
@@ -52,6 +57,10 @@ class Constant(Schedule):
         self.value = value
 
     def __call__(self, epoch: int) -> float:
+        return self.value
+
+    @property
+    def minimum(self) -> float:
         return self.value
 
     @property
@@ -92,6 +101,10 @@ class Linear(Schedule):
         return float(self.start + (self.end - self.start) * done)
 
     @property
+    def minimum(self) -> float:
+        return min(self.start, self.end)
+
+    @property
     def maximum(self) -> float:
         return max(self.start, self.end)
 
@@ -129,6 +142,10 @@ class Step(Schedule):
 
     def __call__(self, epoch: int) -> float:
         return self.values[sum(epoch >= boundary for boundary in self.boundaries)]
+
+    @property
+    def minimum(self) -> float:
+        return min(self.values)
 
     @property
     def maximum(self) -> float:

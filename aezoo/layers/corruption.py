@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -53,7 +54,7 @@ class Corruption(keras.layers.Layer):
         self.noise = noise
         self.seed = seed
         schedule = self.level.schedule
-        ends = {schedule(0), schedule.maximum} - {float("inf")}
+        ends = [end for end in (schedule.minimum, schedule(0), schedule.maximum) if math.isfinite(end)]
         if min(ends) < 0 or (noise != "gaussian" and max(ends) > 1):
             allowed = "at least 0" if noise == "gaussian" else "in [0, 1]"
             raise ValueError(f"The level of {noise} corruption must be {allowed}, but it is {level!r}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -63,6 +64,12 @@ class TopK(keras.layers.Layer):
         self.k = k
         self.alpha = alpha
         self.k_in_training = schedules.Scheduled(k if schedule is None else schedule)
+        if round(self._first_or(self.k_in_training.schedule.minimum)) < 1:
+            raise ValueError(f"k must be at least 1, but the schedule {schedule!r} goes below.")
+
+    def _first_or(self, bound: float) -> float:
+        """A bound of the schedule, or where it is not known the first value."""
+        return bound if math.isfinite(bound) else self.k_in_training.schedule(0)
 
     @property
     def k_at_inference(self) -> int:
@@ -75,11 +82,11 @@ class TopK(keras.layers.Layer):
 
     def check(self, units: int) -> None:
         """Raises a ValueError if more units are to be kept than there are."""
-        most = max(self.k_at_inference, self.k_in_training.schedule(0))
+        most = max(self.k_at_inference, self._first_or(self.k_in_training.schedule.maximum))
         if most > units:
             raise ValueError(
-                f"k={self.k} (alpha={self.alpha}, first value of the schedule "
-                f"{self.k_in_training.schedule(0):g}) would keep {most:g} units of a code that has {units}: "
+                f"k={self.k} (alpha={self.alpha:g}, in training {self.k_in_training.schedule!r}) "
+                f"would keep {most:g} units of a code that has {units}: "
                 "choose a smaller k or a larger latent_dim."
             )
 

@@ -12,8 +12,8 @@ from aezoo.pretraining.rbm import RBM
 class DBN(GreedyStack):
     """Restricted Boltzmann machines trained greedily: each learns from the mean hidden activations of the one below.
 
-    `unroll()` makes the deep autoencoder of Hinton & Salakhutdinov: its decoder starts with the transposed weights and is
-    untied from then on.
+    `unroll()` makes the deep autoencoder of Hinton & Salakhutdinov: its decoder starts with the transposed weights and
+    is untied from then on.
 
     Args:
         rbms: The machines, from the input up.

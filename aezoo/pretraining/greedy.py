@@ -123,8 +123,8 @@ class GreedyStack:
         for i, stage in enumerate(self.stages):
             if stage.built and stage.x_shape != shape:
                 raise ValueError(
-                    f"Layer {i + 1} ({stage.name!r}) was built for inputs of shape {stage.x_shape}, but the layer below "
-                    f"gives {shape}: use a new model."
+                    f"Layer {i + 1} ({stage.name!r}) was built for inputs of shape {stage.x_shape}, but what "
+                    f"comes from below has shape {shape}: use a new model."
                 )
             if not stage.built:
                 with stage.distribute_strategy.scope():

@@ -40,8 +40,8 @@ class RBM(Autoencoder):
       contains -½ max(0, a)² for them.
 
     Reported beside the terms: `reconstruction` (of the mean field), `free_energy`, `free_energy_gap` (of validation
-    data over training data: a growing gap is overfitting), and for bernoulli visibles `pseudo_log_likelihood`, estimated
-    by one flipped bit a sample.
+    data over training data: a growing gap is overfitting), and for bernoulli visibles `pseudo_log_likelihood`,
+    estimated by one flipped bit a sample.
 
     Args:
         hidden_units: Number of hidden units.
@@ -362,7 +362,7 @@ class _FreeEnergyGap(keras.callbacks.Callback):
 
 @tf.custom_gradient
 def _centred(kernel: Any, hidden_bias: Any, visible_bias: Any, visible_offset: Any, hidden_offset: Any) -> Any:
-    """Passes the parameters on, and turns the gradient for them into the centred gradient (Melchior et al., eq. 8-10)."""
+    """Passes the parameters on, and turns the gradient for them into the centred gradient of Melchior et al."""
 
     def gradient(kernel_g: Any, hidden_g: Any, visible_g: Any) -> Any:
         kernel_g = kernel_g - visible_offset[:, None] * hidden_g - visible_g[:, None] * hidden_offset

@@ -168,14 +168,12 @@ def test_relu_units_have_the_moments_of_a_noisy_rectifier():
     a = x @ w + c
     assert a.min() < 0 < a.max()
     h = np.asarray(rbm.sample_hidden(tf.constant(np.tile(x, (20_000, 1)))))
+
+    def density(t, power, mean):
+        return t**power * stats.norm.pdf(t, mean, np.sqrt(sigmoid(mean)))
+
     for power in (1, 2):
-        expected = [
-            integrate.quad(lambda t, m=m, power=power: t**power * stats.norm.pdf(t, m, np.sqrt(sigmoid(m))), 0, m + 12)[
-                0
-            ]
-            for m in a
-        ]
-        assert within(h**power, expected)
+        assert within(h**power, [integrate.quad(density, 0, mean + 12, args=(power, mean))[0] for mean in a])
     assert np.allclose(rbm.encode(x[None]), np.maximum(a, 0), atol=1e-5)
 
 
@@ -251,11 +249,21 @@ def contrastive_divergence(x, w, c, b, *, epochs, batch_size, k, decay, momentum
     return w, c, b
 
 
-@pytest.mark.parametrize("eager", [True, False])
+CENTRED = {"centering": True, "centering_rate": 0.1}
+
+
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"gibbs_steps": 3}, {"persistent": True, "chains": 7}, {"centering": True, "centering_rate": 0.1}],
-    ids=["cd", "cd-3", "pcd", "centred"],
+    ("options", "eager"),
+    [
+        ({}, True),
+        ({}, False),
+        ({"gibbs_steps": 3}, False),
+        ({"persistent": True, "chains": 7}, False),
+        (CENTRED, True),
+        (CENTRED, False),
+        ({**CENTRED, "persistent": True, "chains": 7}, False),
+    ],
+    ids=["cd-eager", "cd", "cd-3", "pcd", "centred-eager", "centred", "centred-pcd"],
 )
 def test_fifty_steps_are_those_of_plain_numpy(options, eager):
     x = data(100)
@@ -517,7 +525,9 @@ def test_features_of_shifted_digits_classify_as_scikit_learn_documents():
     start = time.perf_counter()
     rbm.fit(x_train, batch_size=10, epochs=10, verbose=0)
     seconds = time.perf_counter() - start
-    classifier = LogisticRegression(C=6000, solver="newton-cg", tol=1).fit(rbm.encode(x_train), y_train)
-    accuracy = classifier.score(rbm.encode(x_test), y_test)
+    # The example's tol=1 is of the sum of the losses, whose mean newer versions of scikit-learn minimise.
+    classifier = LogisticRegression(C=6000, solver="newton-cg", tol=2 / len(x_train))
+    classifier.fit(np.asarray(rbm.encode(x_train)), y_train)
+    accuracy = classifier.score(np.asarray(rbm.encode(x_test)), y_test)
     print(f"test accuracy {accuracy:.4f}, {seconds:.1f} s of training")
-    assert accuracy >= 0.94
+    assert accuracy >= 0.94  # 0.942 with the features of scikit-learn's BernoulliRBM
