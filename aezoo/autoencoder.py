@@ -368,7 +368,8 @@ class Autoencoder(keras.Model):
 
     def encode(self, x: Any) -> Any:
         """Returns the code z of x, (batch, latent_dim). For a large array: `model.encoder.predict(x)`."""
-        return self.encoder(self._input(x), training=False)
+        x = self._input(x)  # which makes the encoder of a model that has none yet
+        return self.encoder(x, training=False)
 
     def decode(self, z: Any) -> Any:
         """Returns the reconstruction x' of a code z (batch, latent_dim), (batch, *input_shape)."""
@@ -466,7 +467,9 @@ class Autoencoder(keras.Model):
 
 def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks.callbacks[:0] = own
+        kinds = {type(callback) for callback in own}
+        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
+        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
         callbacks.set_model(callbacks.model)
         return callbacks
     return own + (keras.tree.flatten(callbacks) if callbacks else [])

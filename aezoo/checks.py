@@ -213,7 +213,8 @@ def guard(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
             first = next(x)
         except StopIteration:
             raise ValueError(_EMPTY) from None
-        return itertools.chain([first], x), _guard_element(model, first)
+        shape = _guard_element(model, first)
+        return (element for element in itertools.chain([first], x)), shape  # Keras takes no other kind of iterator
     if x is None or isinstance(x, (tuple, list, dict)) or not hasattr(x, "shape"):
         raise ValueError(
             f"Expected samples as one array, a tf.data.Dataset, a keras.utils.PyDataset or a generator, "

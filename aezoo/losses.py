@@ -112,15 +112,15 @@ def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) 
             )
     y_true, y_pred = in_float32(y_true), in_float32(y_pred)
     if isinstance(loss, _SummedLoss):
-        reduction_of_features = ops.sum
         values = loss.elementwise(y_true, y_pred)
+        values = values if feature_weight is None else values * feature_weight
+        return ops.sum(values, axis=tuple(range(1, len(values.shape)))), reduction
+    if feature_weight is None:
+        values = in_float32(function(y_true, y_pred))
     else:
-        reduction_of_features = ops.sum if reduction == "sum" else ops.mean
         # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
-        values = in_float32(
-            function(y_true[..., None], y_pred[..., None]) if feature_weight is not None else function(y_true, y_pred)
-        )
-    if feature_weight is not None:
-        values = values * feature_weight
+        values = ops.mean(in_float32(function(y_true[..., None], y_pred[..., None])) * feature_weight, axis=-1)
     rest = tuple(range(1, len(values.shape)))
-    return (reduction_of_features(values, axis=rest) if rest else values), reduction
+    if rest:
+        values = ops.sum(values, axis=rest) if reduction == "sum" else ops.mean(values, axis=rest)
+    return values, reduction

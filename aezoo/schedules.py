@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -171,8 +172,8 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
         value = keras.saving.deserialize_keras_object(value)
     if isinstance(value, Schedule):
         return value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Constant(value)
+    if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        return Constant(value if isinstance(value, (int, float)) else value.item())
     raise TypeError(f"Expected a number or an aezoo.schedules.Schedule, but got {value!r}.")
 
 

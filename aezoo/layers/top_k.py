@@ -93,7 +93,7 @@ class TopK(keras.layers.Layer):
     def call(self, z: Any, training: bool = False) -> Any:
         if training:
             k = ops.cast(ops.round(self.k_in_training.value), "int32")
-            k_max = int(min(self.k_in_training.schedule.maximum, z.shape[-1]))
+            k_max = math.ceil(min(self.k_in_training.schedule.maximum, z.shape[-1]))
         else:
             k = k_max = self.k_at_inference
         return z * tf.stop_gradient(top_k_mask(z, k, k_max))

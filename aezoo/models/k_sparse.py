@@ -24,7 +24,8 @@ class KSparseAE(Autoencoder):
 
     Against dead units, AuxK adds w_aux ‖e - ê‖²: the error e = x - x' is modelled by the k_aux largest of those units
     that no sample has used for a while. ê is what their code adds to the decoder's output, so that for the linear
-    decoder of the paper it is W'z_aux.
+    decoder of the paper it is W'z_aux. Codes may be negative here, where Gao et al. have none: units that are far below
+    zero can fit the error with negative codes, and stay dead.
 
     Args:
         latent_dim: Number of code units.

@@ -83,23 +83,35 @@ class LinearAE(Autoencoder):
         decode = next(layer for layer in self.decoder.layers if hasattr(layer, "kernel"))
         return encode.kernel, ops.transpose(decode.kernel) if self.tied else decode.kernel
 
-    def principal_components(self) -> PrincipalComponents:
+    def principal_components(self, x: Any = None) -> PrincipalComponents:
         """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
 
-        The mean is the fixed point of the autoencoder, x' = x, which at the optimum is the mean of the data.
+        Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold at
+        the optimum, and magnify what is missing to it. Train with full batches, or with a learning rate that falls to 0;
+        or give the data, of which variances and mean are then measured.
+
+        Args:
+            x: (n, *input_shape), the data, or None.
 
         Returns:
-            The components, their variances and the mean. A variance is infinite where training is so far from its
-            optimum that s >= 1.
+            The components, their variances and the mean. Without data, a variance is infinite where training is so far
+            from its optimum that s >= 1.
 
         Raises:
-            ValueError: If the model has not been built.
+            ValueError: If the model has not been built, or its weights are not finite.
         """
         checks.built(self)
         w1, w2 = (np.asarray(ops.convert_to_numpy(kernel), "float64") for kernel in self._kernels())
+        if not (np.isfinite(w1).all() and np.isfinite(w2).all()):
+            raise ValueError("The weights are not finite: training diverged, choose a smaller learning rate.")
         _, s, components = np.linalg.svd(w2, full_matrices=False)
         largest = np.argmax(np.abs(components), axis=1)
         components *= np.sign(components[np.arange(len(components)), largest])[:, None]
+        if x is not None:
+            flat = np.asarray(x, "float64").reshape(len(x), -1)
+            variance = np.var((flat - flat.mean(axis=0)) @ components.T, axis=0, ddof=1)
+            order = np.argsort(-variance)
+            return PrincipalComponents(components[order], variance[order], flat.mean(axis=0))
         with np.errstate(divide="ignore"):
             variance = self.weight / np.maximum(1.0 - s**2, 0.0)
         origin = ops.convert_to_numpy(self.reconstruct(np.zeros((1, *self.x_shape), "float32"))).ravel()

@@ -137,3 +137,14 @@ def test_bad_arguments():
     for name in ("activation", "code_activation", "output_activation"):
         with pytest.raises((TypeError, ValueError), match=name):
             aezoo.LinearAE(4, **{name: "relu"})
+
+
+def test_variances_and_mean_measured_on_data():
+    x = np.random.default_rng(0).normal(size=(200, 6)).astype("float32") * [3, 2, 1, 0.5, 0.3, 0.1] + 1
+    model = aezoo.LinearAE(latent_dim=2, weight=0.05)
+    model.build((None, 6))
+    found = model.principal_components(x)
+    along = (x - x.mean(0)) @ found.components_.T
+    np.testing.assert_allclose(found.explained_variance_, along.var(0, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(found.mean_, x.mean(0), rtol=1e-5)
+    assert found.explained_variance_[0] >= found.explained_variance_[1]

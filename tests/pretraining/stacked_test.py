@@ -93,7 +93,7 @@ def test_unrolled_is_the_composition_of_the_stages(x):
     both = up
     for stage in reversed(stack.stages):
         down, both = stage.decoder(down), stage.decoder(both)
-    assert min(np.ptp(np.asarray(values), axis=0).max() for values in (up, down)) > 1e-3
+    assert min(np.ptp(np.asarray(values), axis=0).max() for values in (up, down)) > 1e-4
     for model in (stack, deep):
         np.testing.assert_allclose(model.encode(images), up, atol=1e-6)
         np.testing.assert_allclose(model.decode(codes), down, atol=1e-6)
@@ -525,7 +525,7 @@ def test_a_stage_that_was_built_for_other_codes(x):
     above.build((None, 9))
     below = aezoo.SparseAE(5, seed=1)
     start = weights(above)
-    with pytest.raises(ValueError, match=r"Layer 2 .* was built for inputs of shape \(9,\), but .* gives \(5,\)"):
+    with pytest.raises(ValueError, match=r"Layer 2 .* was built for inputs of shape \(9,\),.* \(5,\)"):
         aezoo.StackedAE([below, above]).pretrain(x, epochs=1, verbose=0)
     assert_same(start, weights(above))
     assert int(below.epoch.numpy()) == 0
