@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -243,6 +244,9 @@ class Autoencoder(keras.Model):
             terms["regularization"] = batch.share(sum(penalties))
         return terms, sum(terms.values()), y_pred
 
+    def check_scale(self, x: Any) -> None:
+        """Warns where samples are on a scale that the model does not expect."""
+
     def default_optimizer(self) -> keras.optimizers.Optimizer:
         """What layer-wise pretraining uses where it is given no optimizer."""
         return keras.optimizers.Adam()
@@ -313,8 +317,8 @@ class Autoencoder(keras.Model):
         call.pop("self")
         x, first = checks.guard(self, call.get("x"), call.get("y"))
         call["x"] = x
-        if isinstance(x, tf.data.Dataset):
-            call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that data sets shuffle themselves
+        if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
+            call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
         elif call.get("sample_weight") is not None and call.get("y") is None:
             call["y"] = x  # Keras drops the weights of samples that have no target
         self._ensure_built(first)

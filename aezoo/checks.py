@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -164,15 +165,24 @@ def target_range(model: Any) -> tuple[float, float] | None:
     return (-1.0, 1.0) if activation is keras.activations.tanh else None
 
 
+_CODES = {
+    keras.activations.sigmoid: (0.0, 1.0),
+    keras.activations.hard_sigmoid: (0.0, 1.0),
+    keras.activations.softmax: (0.0, 1.0),
+    keras.activations.tanh: (-1.0, 1.0),
+}
+
+
 def codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds = target_range(above)
     activations = [getattr(layer, "activation", None) for layer in networks.chain(below.encoder) or []]
     last = next((activation for activation in reversed(activations) if activation is not None), None)
-    if bounds and last is not None and last is not keras.activations.sigmoid:
+    reached = _CODES.get(last, (-math.inf, math.inf))
+    if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
         raise ValueError(
-            f"The codes of {below.name!r} ({last.__name__}) are not bounded, but {above.name!r} reconstructs values in "
-            f"[{bounds[0]:g}, {bounds[1]:g}] only: give it output_activation='linear' (an RBM: visible='gaussian')."
+            f"The codes of {below.name!r} ({last.__name__}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all "
+            f"that {above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
         )
 
 

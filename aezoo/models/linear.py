@@ -86,9 +86,9 @@ class LinearAE(Autoencoder):
     def principal_components(self, x: Any = None) -> PrincipalComponents:
         """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
 
-        Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold at
-        the optimum, and magnify what is missing to it. Train with full batches, or with a learning rate that falls to 0;
-        or give the data, of which variances and mean are then measured.
+        Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold
+        at the optimum, and magnify what is missing to it. Train with full batches, or with a learning rate that falls
+        to 0; or give the data, of which variances and mean are then measured.
 
         Args:
             x: (n, *input_shape), the data, or None.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -14,7 +13,7 @@ import tqdm.auto
 
 from aezoo import checks
 from aezoo.autoencoder import Autoencoder
-from aezoo.exporting import complete_or_absent
+from aezoo.pretraining.checkpoint import Checkpoint
 
 
 class GreedyStack:
@@ -84,39 +83,55 @@ class GreedyStack:
         if not callbacks or not isinstance(callbacks[0], (list, tuple)):
             callbacks = [list(callbacks or [])] * count
         callbacks = _for_each("callbacks", callbacks, count)
+        for number in all_epochs:
+            checks.at_least("epochs", number, 0)
+        for number in batch_sizes:
+            checks.at_least("batch_size", number, 1)
+        optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
+        if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
+            raise ValueError(
+                "Pretraining takes no labels and no targets: leave them out, dataset.map(lambda image, label: image)."
+            )
+        if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
+            raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
         x, first = checks.guard(self.stages[0], x, None)
+        self.stages[0].check_scale(x)
         self._build(tuple(first[1:]))
-        checkpoint = None if checkpoint_dir is None else _Checkpoint(checkpoint_dir, self.stages)
+        for stage, optimizer in zip(self.stages, optimizers, strict=True):
+            _compile(stage, optimizer)
+        checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, self.stages)
         starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
         progress = _Progress(self.stages, all_epochs, disable=not verbose)
         histories = []
         below: list[Autoencoder] = []
-        for i, stage in enumerate(self.stages):
-            _compile(stage, optimizers[i])
-            if checkpoint:
-                checkpoint.restore(i)
-            epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
-            if cache and below:
-                x, below = _codes(x, below), []
-            data = _batches(x, batch_sizes[i], (seed, i), epoch)
-            for stage_below in below:
-                data = data.map(stage_below.encode, num_parallel_calls=tf.data.AUTOTUNE)
-            progress.start_stage(i, starts[i])
-            history = stage.fit(
-                data.prefetch(2),
-                initial_epoch=int(stage.epoch.numpy()),
-                epochs=starts[i] + all_epochs[i],
-                verbose=0,
-                callbacks=[
-                    _Order(epoch),
-                    *([checkpoint.callback(i)] if checkpoint else []),
-                    progress,
-                    *callbacks[i],
-                ],
-            )
-            histories.append(history.history)
-            below.append(stage)
-        progress.close()
+        with contextlib.closing(progress):
+            for i, stage in enumerate(self.stages):
+                if checkpoint:
+                    checkpoint.restore(i)
+                finished = checkpoint is not None and checkpoint.finished(i) >= all_epochs[i]
+                epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
+                if cache and below:
+                    x, below = _codes(x, below), []
+                data = _batches(x, batch_sizes[i], (seed, i), epoch)
+                for stage_below in below:
+                    data = data.map(stage_below.encode, num_parallel_calls=tf.data.AUTOTUNE)
+                progress.start_stage(i, starts[i])
+                history = stage.fit(
+                    data.prefetch(2),
+                    initial_epoch=int(stage.epoch.numpy()),
+                    epochs=int(stage.epoch.numpy()) if finished else starts[i] + all_epochs[i],
+                    verbose=0,
+                    callbacks=[
+                        _Order(epoch),
+                        progress,
+                        *callbacks[i],
+                        *([checkpoint.callback(i)] if checkpoint else []),  # last: what the others changed is saved too
+                    ],
+                )
+                if checkpoint and not finished:
+                    checkpoint.finish(i, all_epochs[i])
+                histories.append(history.history)
+                below.append(stage)
         return histories
 
     def _build(self, shape: tuple[int, ...]) -> None:
@@ -227,9 +242,8 @@ def _compile(stage: Autoencoder, optimizer: Any) -> None:
         if not stage.compiled:
             stage.compile(optimizer=stage.default_optimizer())
     else:
-        optimizer = keras.optimizers.get(optimizer)
-        loss = stage._compile_config.config["loss"] if stage.compiled else None
-        stage.compile(optimizer=type(optimizer).from_config(optimizer.get_config()), loss=loss)
+        config = stage._compile_config.config if stage.compiled else {}
+        stage.compile(**{**config, "optimizer": type(optimizer).from_config(optimizer.get_config())})
     stage.optimizer.build(stage.trainable_variables)
 
 
@@ -237,7 +251,7 @@ def _batches(x: Any, batch_size: int, seed: tuple[int, int], epoch: tf.Variable)
     """Batches of an array in an order that follows from the seed and the epoch, so that a resumed run keeps it."""
     if isinstance(x, tf.data.Dataset):
         return x
-    x = tf.convert_to_tensor(x)
+    x = tf.cast(tf.convert_to_tensor(x), keras.config.floatx())
     n = int(x.shape[0])
     steps = -(-n // batch_size)
     stage_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed[0], 0], "int64"), seed[1], alg="philox")
@@ -270,58 +284,6 @@ class _Order(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch.assign(epoch)
-
-
-class _Checkpoint:
-    """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
-
-    def __init__(self, folder: Any, stages: list[Autoencoder]):
-        self.folder = Path(folder)
-        self.stages = stages
-        architecture = [
-            {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
-            for stage in stages
-        ]
-        architecture = json.loads(json.dumps(architecture, default=repr))
-        manifest = self.folder / "stack.json"
-        if manifest.exists():
-            saved = json.loads(manifest.read_text())
-            for i, (a, b) in enumerate(zip(saved["architecture"], architecture, strict=False)):
-                changed = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
-                if changed:
-                    raise ValueError(
-                        f"{str(folder)!r} holds the pretraining of another stack (layer {i + 1} differs in "
-                        f"{', '.join(changed)}): choose another checkpoint_dir, or delete it to start anew."
-                    )
-            if len(saved["architecture"]) != len(architecture):
-                raise ValueError(
-                    f"{str(folder)!r} holds the pretraining of a stack of {len(saved['architecture'])} layers, not "
-                    f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
-                )
-            self.starts = saved["starts"]
-        elif self.folder.exists() and any(self.folder.iterdir()):
-            raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
-        else:
-            self.starts = [int(stage.epoch.numpy()) for stage in stages]
-            with complete_or_absent(manifest) as unfinished:
-                unfinished.write_text(json.dumps({"architecture": architecture, "starts": self.starts}, indent=1))
-
-    def _path(self, i: int) -> Path:
-        return self.folder / f"layer-{i + 1}.weights.h5"
-
-    def restore(self, i: int) -> None:
-        """Gives stage i the state that was saved last, if any was."""
-        if self._path(i).exists():
-            self.stages[i].load_weights(self._path(i))
-
-    def callback(self, i: int) -> keras.callbacks.Callback:
-        """Saves stage i at the end of each epoch."""
-
-        def save(epoch: int, logs: Any) -> None:
-            with complete_or_absent(self._path(i)) as unfinished:
-                self.stages[i].save_weights(unfinished)
-
-        return keras.callbacks.LambdaCallback(on_epoch_end=save)
 
 
 class _Progress(keras.callbacks.Callback):

@@ -225,7 +225,9 @@ class RBM(Autoencoder):
         hidden_mean = losses.in_float32(self.encoder(batch.x, training=training))
         y_pred = self.decoder(hidden_mean, training=training)
         if self.centering:
-            parameters = _centred(*parameters, self.visible_offset.value, self.hidden_offset.value)
+            # As tensors: eagerly the gradient would read the variables only after they have moved on below.
+            offsets = [tf.convert_to_tensor(offset.value) for offset in (self.visible_offset, self.hidden_offset)]
+            parameters = _centred(*parameters, *offsets)
         positive = self._free_energy(v, *parameters)
         if not self.persistent:
             negative = self._free_energy(ops.stop_gradient(self.negative(v)), *parameters)
@@ -234,7 +236,7 @@ class RBM(Autoencoder):
             # Every replica runs the same chains, so that there are as many as on one.
             fantasy = ops.stop_gradient(self.negative(self.chain.value, shared=True))
             negative = ops.mean(self._free_energy(fantasy, *parameters))
-            difference = batch.mean(positive) - batch.share(negative)
+            difference = batch.mean(positive - negative)  # a sample's weight is that of both
             if training:
                 self.chain.assign(fantasy)
         terms = {"contrastive_divergence": difference}
@@ -270,15 +272,19 @@ class RBM(Autoencoder):
 
     # === Verbs ===
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        if self.visible == "gaussian" and isinstance(x, np.ndarray) and x.size:
+    def check_scale(self, x: Any) -> None:
+        floats = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size
+        if self.visible == "gaussian" and floats and np.isfinite(x).all():  # the others are an error
             mean, deviation = float(np.abs(np.mean(x, axis=0)).max()), float(np.std(x))
             if mean > 0.5 or not 0.5 < deviation < 2.0:
                 warnings.warn(
                     "Gaussian visible units expect data of mean 0 and variance 1, but these have means of up to "
-                    f"{mean:.3g} and standard deviation {deviation:.3g}: use (x - x.mean(0)) / x.std(0).",
-                    stacklevel=2,
+                    f"{mean:.3g} and standard deviation {deviation:.3g}: use (x - x.mean(0)) / (x.std(0) + 1e-6).",
+                    stacklevel=3,
                 )
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self.check_scale(x)
         return super().fit(x, y, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:

@@ -1,0 +1,110 @@
+"""Saving a pretraining after each epoch, so that it can be stopped at any moment."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from aezoo.autoencoder import Autoencoder
+from aezoo.exporting import complete_or_absent
+
+
+class Checkpoint:
+    """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
+
+    def __init__(self, folder: Any, stages: list[Autoencoder]):
+        self.folder = Path(folder)
+        self.stages = stages
+        architecture = [
+            {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
+            for stage in stages
+        ]
+        architecture = _without_names(architecture)
+        manifest = self.folder / "stack.json"
+        if manifest.exists():
+            try:
+                saved = json.loads(manifest.read_text())
+                saved_architecture, self.starts = saved["architecture"], saved["starts"]
+            except (ValueError, KeyError, TypeError):
+                raise ValueError(
+                    f"{str(manifest)!r} is not what a pretraining writes: choose another checkpoint_dir."
+                ) from None
+            for i, (a, b) in enumerate(zip(saved_architecture, architecture, strict=False)):
+                changed = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+                if changed:
+                    raise ValueError(
+                        f"{str(folder)!r} holds the pretraining of another stack (layer {i + 1} differs in "
+                        f"{', '.join(changed)}): choose another checkpoint_dir, or delete it to start anew."
+                    )
+            if len(saved_architecture) != len(architecture):
+                raise ValueError(
+                    f"{str(folder)!r} holds the pretraining of a stack of {len(saved_architecture)} layers, not "
+                    f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
+                )
+            for leftover in self.folder.glob(".*-*"):  # of a write that was killed
+                shutil.rmtree(leftover, ignore_errors=True)
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
+        else:
+            # The folder appears with all that a run begins with, or not at all.
+            self.starts = [int(stage.epoch.numpy()) for stage in stages]
+            with complete_or_absent(self.folder) as unfinished:
+                unfinished.mkdir()
+                for i, stage in enumerate(stages):
+                    stage.save_weights(unfinished / self._path(i).name)
+                (unfinished / manifest.name).write_text(
+                    json.dumps({"architecture": architecture, "starts": self.starts}, indent=1)
+                )
+
+    def _path(self, i: int) -> Path:
+        return self.folder / f"layer-{i + 1}.weights.h5"
+
+    def _finished(self, i: int) -> Path:
+        return self.folder / f"layer-{i + 1}.finished"
+
+    def restore(self, i: int) -> None:
+        """Gives stage i the state that was saved last, at first that which the run began with."""
+        self.stages[i].load_weights(self._path(i))
+
+    def finished(self, i: int) -> int:
+        """The number of epochs that stage i was to be trained for when it was done, -1 while it is not."""
+        return int(self._finished(i).read_text()) if self._finished(i).exists() else -1
+
+    def finish(self, i: int, epochs: int) -> None:
+        """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
+        self._save(i)
+        with complete_or_absent(self._finished(i)) as unfinished:
+            unfinished.write_text(str(epochs))
+
+    def _save(self, i: int) -> None:
+        with complete_or_absent(self._path(i)) as unfinished:
+            self.stages[i].save_weights(unfinished)
+
+    def callback(self, i: int) -> keras.callbacks.Callback:
+        """Saves stage i at the end of each epoch."""
+        return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._save(i))
+
+
+def _without_names(architecture: Any) -> Any:
+    """Numbers the names of layers, which Keras counts up with every model that is made, in their order."""
+    names: dict[str, str] = {}
+
+    def collect(config: dict[str, Any]) -> dict[str, Any]:
+        if len(config) > 1 and isinstance(config.get("name"), str):  # a dtype policy has a name and nothing else
+            names.setdefault(config["name"], f"layer {len(names)}")
+        return config
+
+    def number(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: number(part) for key, part in value.items()}
+        if isinstance(value, list):
+            return [number(part) for part in value]
+        return names.get(value, value) if isinstance(value, str) else value
+
+    text = json.dumps(architecture, default=repr)
+    json.loads(text, object_hook=collect)
+    return number(json.loads(text))
