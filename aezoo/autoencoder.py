@@ -247,9 +247,9 @@ class Autoencoder(keras.Model):
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
 
-    def default_optimizer(self) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """What layer-wise pretraining uses where it is given no optimizer."""
-        return keras.optimizers.Adam()
+        return keras.optimizers.Adam(learning_rate or 1e-3)
 
     # === Steps ===
 

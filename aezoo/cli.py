@@ -123,7 +123,7 @@ def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
         "--learning-rate",
         type=_positive_float,
         metavar="RATE",
-        help="of Adam (default: 0.003, or 0.001 from 10,000 samples on)",
+        help="(default: for Adam 0.003, or 0.001 from 10,000 samples on; an RBM has its own)",
     )
     options.add_argument(
         "--seed",
@@ -137,6 +137,22 @@ def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser, name: str) -> None:
     cls = _model_class(name)
+    if zoo.MODELS[name].stack:
+        options = parser.add_argument_group(zoo.MODELS[name].stack, _summary(_described_class(name)))
+        options.add_argument(
+            "--layers",
+            type=_tuple_of(_positive_int),
+            metavar="N,N,...",
+            help="code units of each layer, from the input up (default: 64,32,16, or 1000,500,250,30 for more than "
+            "100 features)",
+        )
+        options.add_argument(
+            "--pretrain-epochs",
+            type=_positive_int,
+            metavar="N",
+            help="epochs of each layer, before --epochs of backpropagation through all of them (default: 20, or 10 "
+            "from 10,000 samples on)",
+        )
     options = parser.add_argument_group(cls.__name__, _summary(cls))
     for argument in _model_arguments(name):
         flag = "--" + argument.name.replace("_", "-")
@@ -164,6 +180,13 @@ def _model_class(name: str) -> type[keras.Model]:
     import aezoo
 
     return getattr(aezoo, zoo.MODELS[name].class_name)
+
+
+def _described_class(name: str) -> type:
+    """The class whose docstring tells what a model is: of a stack, the stack's."""
+    import aezoo
+
+    return getattr(aezoo, zoo.MODELS[name].stack or zoo.MODELS[name].class_name)
 
 
 def _model_arguments(name: str) -> list[_Argument]:
@@ -311,7 +334,7 @@ def _documented_arguments(cls: type) -> dict[str, str]:
 def _list(arguments: argparse.Namespace) -> int:
     width = max(map(len, zoo.MODELS)) + 2
     for name in zoo.MODELS:
-        cls = _model_class(name)
+        cls = _described_class(name)
         paper = " ".join(_section(cls, "Reference").split()).rstrip(".")
         for column, text in ((name, _summary(cls)), ("", paper)):
             if text:
@@ -337,13 +360,14 @@ def _train(arguments: argparse.Namespace) -> int:
     data = _load(arguments.dataset, arguments.limit)
     keras.utils.set_random_seed(arguments.seed)
     training = zoo.Training.on(len(data.x_train), math.prod(data.x_train.shape[1:]))
-    for name in ("epochs", "batch_size", "learning_rate"):
+    for name in ("epochs", "batch_size"):
         if getattr(arguments, name) is None:
             setattr(arguments, name, getattr(training, name))
     training = dataclasses.replace(training, epochs=arguments.epochs)
-    model = _new_model(arguments, training)
+    backup_folder = output.parent / f".{output.name}-backup"
+    model = _new_model(arguments, training, data, backup_folder / "layers")
     configuration = _configuration(arguments, model)
-    backup = _Backup(output.parent / f".{output.name}-backup", configuration)
+    backup = _Backup(backup_folder, configuration)
     model = backup.restored() or model
     interrupted = _fit(model, data, backup, arguments)
     metrics, units = _metrics(model, data)
@@ -388,18 +412,55 @@ def _load(name: str, limit: int | None) -> _Data:
     return _Data(*(None if values is None else values[:limit] for values in (x_train, y_train, x_test, y_test)))
 
 
-def _new_model(arguments: argparse.Namespace, training: zoo.Training) -> keras.Model:
+def _new_model(arguments: argparse.Namespace, training: zoo.Training, data: _Data, layers_folder: Path) -> keras.Model:
+    """A model that is ready to be trained: a stack has been pretrained and unrolled."""
     import keras
 
+    entry = zoo.MODELS[arguments.model]
     names = [argument.name for argument in _model_arguments(arguments.model)]
     given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    given = zoo.MODELS[arguments.model].arguments(given, training)
-    model = _model_class(arguments.model)(**given, seed=arguments.seed)
-    model.compile(optimizer=keras.optimizers.Adam(arguments.learning_rate))
+    given = entry.arguments(given, training)
+    if entry.stack:
+        model = _pretrained(arguments, training, given, data, layers_folder)
+    else:
+        model = _model_class(arguments.model)(**given, seed=arguments.seed)
+    if entry.adam:
+        model.compile(optimizer=keras.optimizers.Adam(arguments.learning_rate or training.learning_rate))
+    else:
+        model.compile(optimizer=model.default_optimizer(arguments.learning_rate))
+    arguments.learning_rate = float(model.optimizer.learning_rate.numpy())
     if not arguments.quiet:
+        if entry.stack:
+            given = {"layers": arguments.layers, **given}
         shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        print(f"{type(model).__name__}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
+        print(
+            f"{entry.stack or entry.class_name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}"
+        )
     return model
+
+
+def _pretrained(
+    arguments: argparse.Namespace, training: zoo.Training, given: dict[str, Any], data: _Data, folder: Path
+) -> keras.Model:
+    """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
+    import aezoo
+
+    entry, cls = zoo.MODELS[arguments.model], _model_class(arguments.model)
+    arguments.layers = arguments.layers or training.layers
+    arguments.pretrain_epochs = arguments.pretrain_epochs or training.pretrain_epochs
+    layers = [cls(units, **given, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
+    if entry.top:
+        layers[-1] = cls(arguments.layers[-1], **given, **entry.top, seed=arguments.seed)
+    stack = getattr(aezoo, entry.stack)(layers)
+    stack.pretrain(
+        data.x_train,
+        epochs=arguments.pretrain_epochs,
+        batch_size=arguments.batch_size,
+        checkpoint_dir=folder,
+        seed=arguments.seed,
+        verbose=0 if arguments.quiet else 1,
+    )
+    return stack.unroll(seed=arguments.seed)
 
 
 def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[str, Any]:
@@ -408,15 +469,17 @@ def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[st
     import tensorflow as tf
 
     without = {"encoder", "decoder", "name", "dtype", "trainable"}
+    layers = {name: getattr(arguments, name) for name in ("layers", "pretrain_epochs") if hasattr(arguments, name)}
     return {
         "model": arguments.model,
+        **layers,
         "class": type(model).__name__,
         "arguments": {name: value for name, value in model.get_config().items() if name not in without},
         "dataset": arguments.dataset,
         "limit": arguments.limit,
         "epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
-        "optimizer": "adam",
+        "optimizer": type(model.optimizer).__name__,
         "learning_rate": arguments.learning_rate,
         "seed": arguments.seed,
         "versions": {"aezoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
@@ -533,17 +596,17 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
     """The metrics of the test split, and how its active units are counted."""
     import numpy as np
 
-    from aezoo import evaluation
+    from aezoo import evaluation, losses
     from aezoo.layers import networks
 
     z_test = model.encoder.predict(data.x_test, verbose=0)
     reconstruction = model.predict(data.x_test, verbose=0)
-    scores = [model.score_samples(data.x_test[i : i + 256]) for i in range(0, len(data.x_test), 256)]
+    errors = losses.per_sample(model.reconstruction_loss, data.x_test, reconstruction)[0]
     activation = networks.output_activation(model.encoder)
     # A sigmoid is never 0: of its units those above a threshold are counted.
     tol = 0.1 if getattr(activation, "__name__", "") in ("sigmoid", "tanh") else 0.0
     metrics: dict[str, float | int | None] = {
-        "reconstruction_error": float(np.mean(np.concatenate(scores), dtype="float64")),
+        "reconstruction_error": float(np.mean(errors, dtype="float64")),
         "mean_squared_error": float(np.mean(np.square(reconstruction - data.x_test), dtype="float64")),
         "probe_error_codes": None,
         "probe_error_pixels": None,
@@ -583,6 +646,8 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
         "reconstructions.png": lambda: plots.reconstructions(model, data.x_test, corrupted=_corrupted(model, data)),
         "filters.png": lambda: plots.filters(model),
     }
+    if hasattr(model, "sample"):
+        pictures["samples.png"] = lambda: plots.samples(model.sample(50))
     with complete_or_absent(output) as folder:
         folder.mkdir()
         model.save(folder / "model.keras")

@@ -155,6 +155,28 @@ def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -
     return _tile_figure(tiles, columns=len(rows["input"]), row_labels=list(rows))
 
 
+def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
+    """Draws samples as tiles.
+
+    Args:
+        x: (n, h, w, 1 or 3) in [0, 1], or (n, d) with d a perfect square.
+        columns: Number of tiles in a row.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the samples are no pictures.
+
+    Example:
+        >>> figure = samples(np.random.default_rng(0).random((20, 8, 8, 1)))
+    """
+    pictures = _as_pictures(np.asarray(x))
+    if pictures is None or pictures.ndim < 3:
+        raise ValueError(f"Samples of shape {np.shape(x)[1:]} are no pictures: give (n, h, w, 1 or 3).")
+    return _tile_figure(np.clip(pictures, 0.0, 1.0), columns=columns, title="samples")
+
+
 def history(history: Any) -> matplotlib.figure.Figure:
     """Shows how a training went, one panel a term.
 

@@ -23,6 +23,8 @@ class Training:
         batch_size: Samples a step.
         learning_rate: Of Adam.
         latent_dim: Code units of the models that do not compress.
+        layers: Code units of each layer of a stack.
+        pretrain_epochs: Passes over the samples for each layer of a stack.
     """
 
     samples: int
@@ -30,14 +32,18 @@ class Training:
     batch_size: int = 64
     learning_rate: float = 3e-3
     latent_dim: int = 64
+    layers: tuple[int, ...] = (64, 32, 16)
+    pretrain_epochs: int = 20
 
     @classmethod
     def on(cls, samples: int, features: int) -> Training:
         """The defaults for so many training samples of so many features."""
-        training = cls(samples, latent_dim=64 if features <= 100 else 1000)
+        training = cls(samples)
+        if features > 100:
+            training = dataclasses.replace(training, latent_dim=1000, layers=(1000, 500, 250, 30))
         if samples < 10_000:
             return training
-        return dataclasses.replace(training, epochs=20, batch_size=128, learning_rate=1e-3)
+        return dataclasses.replace(training, epochs=20, batch_size=128, learning_rate=1e-3, pretrain_epochs=10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,20 +51,29 @@ class Entry:
     """A model of the zoo.
 
     Attributes:
-        class_name: Its public name in `aezoo`.
+        class_name: Its public name in `aezoo`; of a stack, that of its layers.
         latent_dim: The default of `latent_dim`; None takes that of the training.
+        units: The argument that `latent_dim` is called by this model.
         defaults: Makes more arguments from those given (`latent_dim` is always among them) and the training.
         without: Arguments that its constructor takes but does not use.
+        adam: Whether it is trained with Adam, and not with its `default_optimizer`.
+        stack: The public name of the stack that such models make, or None.
+        top: Arguments of the top layer of a stack.
     """
 
     class_name: str
     latent_dim: int | None = None
+    units: str = "latent_dim"
     defaults: Callable[[Mapping[str, Any], Training], Arguments] = lambda given, training: {}
     without: tuple[str, ...] = ()
+    adam: bool = True
+    stack: str | None = None
+    top: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def arguments(self, given: Mapping[str, Any], training: Training) -> Arguments:
         """The arguments given, and the defaults of those that are not."""
-        given = {"latent_dim": self.latent_dim or training.latent_dim, **given}
+        if self.stack is None:
+            given = {self.units: self.latent_dim or training.latent_dim, **given}
         return {**self.defaults(given, training), **given}
 
 
@@ -86,6 +101,10 @@ def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
 
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
+# Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
+_OF_A_LAYER = ("latent_dim", "hidden_dims", "filters", *_ACTIVATIONS)
+_OF_AN_RBM = (*_OF_A_LAYER, "tied")
+
 #: By the name on the command line.
 MODELS: dict[str, Entry] = {
     "autoencoder": Entry("Autoencoder", latent_dim=32, defaults=_tied),
@@ -94,4 +113,10 @@ MODELS: dict[str, Entry] = {
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
     "contractive": Entry("ContractiveAE", defaults=_tied),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
+    "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),
+    "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER, defaults=_tied),
+    # The code of Hinton & Salakhutdinov is linear.
+    "dbn": Entry(
+        "RBM", stack="DBN", without=(*_OF_AN_RBM, "hidden_units", "visible", "hidden"), top={"hidden": "gaussian"}
+    ),
 }

@@ -301,3 +301,13 @@ def test_figures_are_of_readme_size_and_need_no_pyplot(tmp_path):
         figure.savefig(tmp_path / f"{name}.png")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert figure._repr_png_().startswith(b"\x89PNG")
+
+
+def test_samples_are_tiles_in_their_order():
+    x = np.linspace(0, 1, 6).reshape(6, 1, 1, 1) * np.ones((6, 4, 4, 1))
+    figure = plots.samples(x, columns=3)
+    (image,) = figure.axes[0].get_images()
+    values = np.unique(np.round(np.asarray(image.get_array())[np.ix_([1, -2], [1, -2])], 3))
+    np.testing.assert_allclose(values, [0.0, 0.4, 0.6, 1.0])
+    with pytest.raises(ValueError, match="no pictures"):
+        plots.samples(np.zeros((3, 7)))

@@ -135,10 +135,11 @@ class RBM(Autoencoder):
         pseudo = ("pseudo_log_likelihood",) if self.visible == "bernoulli" else ()
         return ("reconstruction", "free_energy", *pseudo)
 
-    def default_optimizer(self) -> keras.optimizers.Optimizer:
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """Hinton's recipe: momentum 0.5, from epoch 5 on 0.9; learning rate 0.1, or 0.001 with units without bound."""
         bounded = self.visible == self.hidden == "bernoulli"
-        return ScheduledSGD(0.1 if bounded else 0.001, momentum=schedules.Step([5], [0.5, 0.9]))
+        rate = learning_rate or (0.1 if bounded else 0.001)
+        return ScheduledSGD(rate, momentum=schedules.Step([5], [0.5, 0.9]))
 
     # === Weights ===
 

@@ -47,10 +47,9 @@ def test_error_counts_the_wrong_ones_exactly():
     assert linear_probe(z, labels, z, ["a", "a", "b", "c"]) == 0.25  # a class never seen
 
 
-def test_result_depends_on_neither_seed_nor_scale_of_the_code(digits):
+def test_result_does_not_depend_on_the_scale_of_the_code(digits):
     x, y, x_test, y_test = digits
     error = linear_probe(*digits)
-    assert linear_probe(*digits, seed=7) == error
     assert linear_probe(1000 * x + 3, y, 1000 * x_test + 3, y_test) == pytest.approx(error, abs=0.005)
 
 
