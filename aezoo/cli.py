@@ -433,9 +433,8 @@ def _new_model(arguments: argparse.Namespace, training: zoo.Training, data: _Dat
         if entry.stack:
             given = {"layers": arguments.layers, **given}
         shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
-        print(
-            f"{entry.stack or entry.class_name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}"
-        )
+        name = entry.stack or entry.class_name
+        print(f"{name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
     return model
 
 
