@@ -91,7 +91,7 @@ def test_bernoulli_kl_is_finite_at_the_ends():
         keras.losses.Huber(0.1),
         keras.losses.LogCosh(),
     ],
-    ids=str,
+    ids=lambda loss: getattr(loss, "name", None) or getattr(loss, "__name__", loss),
 )
 def test_per_sample_of_a_keras_loss_averages_to_it(loss):
     values, reduction = losses.per_sample(loss, Y, P)
