@@ -88,7 +88,7 @@ def machine() -> dict[str, Any]:
         "keras": keras.__version__,
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads() or "default (cores)",
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads() or "default (cores)",
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 
 
