@@ -70,6 +70,8 @@ class Autoencoder(keras.Model):
     term_names: tuple[str, ...] = ("reconstruction",)
     #: The names of what it reports beside them.
     measure_names: tuple[str, ...] = ()
+    #: What to choose for data without bounds, as an error says it.
+    unbounded = "output_activation='linear' and a squared error"
 
     def __init__(
         self,
@@ -88,14 +90,16 @@ class Autoencoder(keras.Model):
     ):
         super().__init__(**kwargs)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
-        self.latent_dim = latent_dim
-        self.hidden_dims = tuple(hidden_dims)
-        self.filters = tuple(filters)
+        for function in (activation, code_activation, output_activation):
+            keras.activations.get(function)  # raises a ValueError if there is no such activation
+        self.latent_dim = None if latent_dim is None else checks.whole("latent_dim", latent_dim, 1)
+        self.hidden_dims = checks.whole_numbers("hidden_dims", hidden_dims)
+        self.filters = checks.whole_numbers("filters", filters)
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
         self.tied = tied
-        self.seed = seed
+        self.seed = None if seed is None else checks.whole("seed", seed)
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self.epoch = self.add_weight(
@@ -191,7 +195,10 @@ class Autoencoder(keras.Model):
     def reconstruction_loss(self) -> Any:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
-        given = self._compile_config.config["loss"] if self.compiled else None
+        config = self._compile_config.config if self.compiled else {}
+        if config.get("loss_weights") is not None:
+            raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
+        given = config.get("loss")
         return self.paper_loss if given is None else given
 
     def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
@@ -270,6 +277,7 @@ class Autoencoder(keras.Model):
 
     def _batch(self, data: Any) -> Batch:
         x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        checks.step(self, x, y)
         self._ensure_built(x.shape)
         return Batch.of(x, y, weight)
 
@@ -315,6 +323,9 @@ class Autoencoder(keras.Model):
         """
         call = _FIT.bind(self, x, y, *args, **kwargs).arguments
         call.pop("self")
+        checks.weights(call.get("sample_weight"), call.get("class_weight"))
+        if self.compiled and self.optimizer is None:
+            raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
         x, first = checks.guard(self, call.get("x"), call.get("y"))
         call["x"] = x
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
@@ -331,7 +342,7 @@ class Autoencoder(keras.Model):
                     call["validation_data"] = (val_x, val_x, val_weight)
             else:
                 call["validation_data"], _ = checks.guard(self, validation, None)
-        if call.get("initial_epoch"):
+        if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         with checks.readable_errors():
@@ -378,7 +389,9 @@ class Autoencoder(keras.Model):
     def decode(self, z: Any) -> Any:
         """Returns the reconstruction x' of a code z (batch, latent_dim), (batch, *input_shape)."""
         checks.built(self)
-        return self.decoder(ops.convert_to_tensor(z), training=False)
+        z = ops.convert_to_tensor(z)
+        checks.code_shape(self, z.shape)
+        return self.decoder(z, training=False)
 
     def reconstruct(self, x: Any) -> Any:
         """Returns x', with the shape of x. For a large array: `model.predict(x)`."""
@@ -403,9 +416,10 @@ class Autoencoder(keras.Model):
         Returns:
             (batch, steps, *input_shape).
         """
-        if steps < 2:
-            raise ValueError(f"A path needs at least 2 steps, but steps={steps!r}.")
+        checks.whole("steps", steps, 2)
         a, b = self.encode(x_a), self.encode(x_b)
+        if a.shape != b.shape:
+            raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
         return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
 
     def _input(self, x: Any) -> Any:

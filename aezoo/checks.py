@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -49,21 +50,42 @@ def network_arguments(
         raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
     if tied and filters:
         raise ValueError("tied=True needs a dense encoder, which convolutions are not: set tied=False or filters=().")
-    if latent_dim is not None:
-        at_least("latent_dim", latent_dim, 1)
-    for name, numbers in (("hidden_dims", hidden_dims), ("filters", filters)):
-        for number in numbers:
-            at_least(f"Every number in {name}", number, 1)
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if network is not None and not isinstance(network, keras.layers.Layer):
+            raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
+
+
+def _number(name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, but it is {value!r}.")
+
+
+def whole(name: str, value: Any, low: int | None = None) -> int:
+    """Checks that a value is a whole number, at least `low`, and returns it as an int."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
+    if low is not None:
+        at_least(name, value, low)
+    return int(value)
+
+
+def whole_numbers(name: str, values: Any) -> tuple[int, ...]:
+    """Checks that a value is a sequence of whole numbers of at least 1, and returns it as a tuple."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise ValueError(f"{name} must be a sequence of whole numbers, such as (500, 250), but it is {values!r}.")
+    return tuple(whole(f"Every number in {name}", value, 1) for value in values)
 
 
 def inside(name: str, value: float, low: float, high: float) -> None:
     """Checks that low < value < high."""
+    _number(name, value)
     if not low < value < high:
         raise ValueError(f"{name} must be inside ({low:g}, {high:g}), but {name}={value!r}.")
 
 
 def at_least(name: str, value: float, low: float) -> None:
     """Checks that value >= low."""
+    _number(name, value)
     if not value >= low:
         raise ValueError(f"{name} must be at least {low:g}, but it is {value!r}.")
 
@@ -79,7 +101,9 @@ def one_of(name: str, value: str, choices: Sequence[str]) -> None:
 
 def known_shape(x_shape: tuple[int | None, ...]) -> None:
     """Checks that the networks can be built for samples of this shape."""
-    if not x_shape or None in x_shape:
+    if not x_shape:
+        raise ValueError("The samples are single numbers: give them as (n, 1), x.reshape(-1, 1).")
+    if None in x_shape:
         raise ValueError(
             f"Samples of shape {x_shape} have no fixed number of features, which the default networks need: "
             "give an encoder and a decoder of your own, or resize the samples."
@@ -121,6 +145,8 @@ def built(model: Any) -> None:
 
 def kind(x: Any) -> None:
     """Checks that samples are floating-point numbers."""
+    if isinstance(x, tf.data.Dataset):
+        raise ValueError("Expected samples as one array, not a data set: use model.predict or model.encoder.predict.")
     _check_dtype(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
 
 
@@ -137,9 +163,16 @@ def _check_dtype(dtype: Any) -> None:
 def sample_shape(model: Any, shape: Any) -> None:
     """Checks that samples have the shape that a built model takes."""
     if model.built and not _fits(tuple(shape[1:]), model.x_shape):
+        one = ": a single sample is x[None]" if _fits(tuple(shape), model.x_shape) else ""
         raise ValueError(
-            f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}."
+            f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
         )
+
+
+def code_shape(model: Any, shape: Any) -> None:
+    """Checks that codes have the shape that a built model gives."""
+    if not _fits(tuple(shape[1:]), model.code_shape):
+        raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
 
 
 def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
@@ -186,10 +219,10 @@ def codes_in_range(below: Any, above: Any) -> None:
         )
 
 
-def _out_of_range(low: Any, high: Any) -> str:
+def _out_of_range(model: Any, low: Any, high: Any) -> str:
     return (
         f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them, or "
-        "choose output_activation='linear' and a squared error."
+        f"choose {model.unbounded}."
     )
 
 
@@ -224,7 +257,9 @@ def guard(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
         except StopIteration:
             raise ValueError(_EMPTY) from None
         shape = _guard_element(model, first)
-        return (element for element in itertools.chain([first], x)), shape  # Keras takes no other kind of iterator
+        # Keras takes no other kind of iterator, and of it only tuples.
+        every = itertools.chain([first], x)
+        return (element if isinstance(element, tuple) else (element,) for element in every), shape
     if x is None or isinstance(x, (tuple, list, dict)) or not hasattr(x, "shape"):
         raise ValueError(
             f"Expected samples as one array, a tf.data.Dataset, a keras.utils.PyDataset or a generator, "
@@ -234,8 +269,32 @@ def guard(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return x, x.shape
 
 
+def _one_tensor(x: Any) -> None:
+    if isinstance(x, dict):
+        raise ValueError(
+            f"The elements of the data are dicts ({', '.join(map(repr, x))}): take out the samples, for example "
+            f"dataset.map(lambda element: element[{next(iter(x), 'image')!r}])."
+        )
+
+
+def step(model: Any, x: Any, y: Any) -> None:
+    """Checks what can be seen of a batch without its numbers, for those that come by another way than `fit`."""
+    _one_tensor(x)
+    kind(x)
+    _check_shapes(model, x.shape, None if y is None else y.shape)
+
+
+def weights(sample_weight: Any, class_weight: Any) -> None:
+    """Checks the weights that `fit` is given."""
+    if class_weight is not None:
+        raise ValueError("class_weight needs labels, which an autoencoder has none of: give sample_weight.")
+    if sample_weight is not None and np.ndim(sample_weight) != 1:
+        raise ValueError(f"Give one weight a sample, (n,), not weights of shape {np.shape(sample_weight)}.")
+
+
 def _guard_element(model: Any, element: Any) -> Any:
     x, y, _ = keras.utils.unpack_x_y_sample_weight(element)
+    _one_tensor(x)
     _guard_arrays(model, x, y)
     return x.shape
 
@@ -251,11 +310,12 @@ def _guard_arrays(model: Any, x: Any, y: Any) -> None:
         if not np.isfinite(low) or not np.isfinite(high):
             raise ValueError(_NOT_FINITE)
     if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
-        raise ValueError(f"{_out_of_range(*bounds)} Theirs are from {low:g} to {high:g}.")
+        raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
 
 
 def _guard_dataset(model: Any, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, Any]:
     x, y, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
+    _one_tensor(x)
     if int(dataset.cardinality()) == 0:
         raise ValueError(_EMPTY)
     _check_dtype(x.dtype)
@@ -268,7 +328,7 @@ def _guard_dataset(model: Any, dataset: tf.data.Dataset) -> tuple[tf.data.Datase
         if bounds:
             target = x if y is None else y
             in_range = (tf.reduce_min(target) >= bounds[0] - _SLACK) & (tf.reduce_max(target) <= bounds[1] + _SLACK)
-            assertions.append(tf.debugging.Assert(in_range, [_OPEN + _out_of_range(*bounds) + _CLOSE]))
+            assertions.append(tf.debugging.Assert(in_range, [_OPEN + _out_of_range(model, *bounds) + _CLOSE]))
         with tf.control_dependencies(assertions):
             return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)
 

@@ -120,6 +120,8 @@ def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) 
     else:
         # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
         values = ops.mean(in_float32(function(y_true[..., None], y_pred[..., None])) * feature_weight, axis=-1)
+    if len(values.shape) == 0:  # a function that averages by itself: its number stands for each sample
+        values = ops.broadcast_to(values, ops.shape(y_true)[:1])
     rest = tuple(range(1, len(values.shape)))
     if rest:
         values = ops.sum(values, axis=rest) if reduction == "sum" else ops.mean(values, axis=rest)

@@ -91,8 +91,11 @@ class Linear(Schedule):
     """
 
     def __init__(self, start: float, end: float, epochs: int):
-        if epochs < 1:
-            raise ValueError(f"A linear schedule needs epochs >= 1, but epochs={epochs!r}.")
+        if not isinstance(epochs, numbers.Integral) or epochs < 1:
+            raise ValueError(f"A linear schedule needs a whole number of epochs >= 1, but epochs={epochs!r}.")
+        for value in (start, end):
+            if not isinstance(value, numbers.Real):
+                raise ValueError(f"A linear schedule goes from a number to a number, but {value!r} is none.")
         self.start = start
         self.end = end
         self.epochs = epochs

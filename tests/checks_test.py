@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
+from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((12, 6, 6, 1), "float32")
 
@@ -304,3 +305,59 @@ def test_nothing_of_ours_unpickles_anything():
         if forbidden.search(line) and "allow_pickle=False" not in line
     ]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: aezoo.Autoencoder("32"), "latent_dim must be a whole number, but it is '32'"),
+        (lambda x: aezoo.Autoencoder(True), "latent_dim must be a whole number"),
+        (lambda x: aezoo.Autoencoder(4, hidden_dims=64), "hidden_dims must be a sequence of whole numbers"),
+        (lambda x: aezoo.Autoencoder(encoder=keras.Model, tied=True), "encoder must be a Keras model or layer"),
+        (lambda x: aezoo.KSparseAE(4, k=Linear(4, 2, 3)), "k must be a whole number .* k_schedule"),
+        (lambda x: aezoo.SparseAE(4, target="a"), "target must be a number"),
+        (lambda x: aezoo.DenoisingAE(4, emphasis=1), "emphasis must be a pair"),
+        (lambda x: aezoo.StackedAE(aezoo.Autoencoder(4)), "as one list"),
+        (lambda x: fitted(x).decode(np.zeros((2, 5))), "The codes have shape"),
+        (lambda x: fitted(x).encode(x[0]), "a single sample is x"),
+        (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
+        (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
+        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight a sample"),
+        (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
+        (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
+        (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
+    ],
+)
+def test_mistakes_end_in_a_sentence(x, call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call(x)
+    assert "\n" not in str(error.value)
+
+
+def fitted(x, **compiled):
+    model = aezoo.Autoencoder(latent_dim=4)
+    model.compile("sgd", **compiled)
+    model.fit(x, verbose=0)
+    return model
+
+
+def test_a_loss_that_averages_by_itself_counts_as_it_is(x):
+    by_name = fitted(x, loss="mse").evaluate(x, batch_size=7, verbose=0)
+    model = fitted(x, loss=lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2))
+    assert model.evaluate(x, batch_size=7, verbose=0)[0] == pytest.approx(by_name[0], rel=0.05)
+    assert model.score_samples(x).shape == (len(x),)
+
+
+def test_a_generator_of_plain_arrays(x):
+    model = aezoo.Autoencoder(latent_dim=4)
+    model.compile("sgd")
+    model.fit((x[:8] for _ in range(4)), steps_per_epoch=3, verbose=0)
+    assert int(model.optimizer.iterations.numpy()) == 3
+
+
+def test_the_first_epoch_can_be_asked_for(x):
+    model = aezoo.KSparseAE(8, k=2, k_schedule=Linear(8, 2, 6))
+    model.compile("sgd")
+    model.fit(x, epochs=5, verbose=0)
+    model.fit(x, epochs=1, initial_epoch=0, verbose=0)
+    assert float(model.top_k.k_in_training.value.numpy()) == 8

@@ -113,14 +113,14 @@ def log_partition(
     return path.estimate(_betas(temperatures), particles, reverse, start, seed)
 
 
-def log_likelihood(rbm: Any, x: Any, log_z: float | None = None) -> np.ndarray:
+def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
     """Log p(x) of each sample under an RBM.
 
     Args:
         rbm: A built `aezoo.RBM`.
         x: (batch, *input_shape): 0 or 1 for bernoulli visibles. Data in between have no probability; what is returned
             for them, -F(x) - log Z, is what papers report for gray pixels.
-        log_z: What `log_partition` returned first; by default it is computed.
+        log_z: What `log_partition` returned, or the first number of it; by default it is computed.
 
     Returns:
         (batch,) in nats: of a probability, or of a density for gaussian visibles.
@@ -136,7 +136,8 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | None = None) -> np.ndarray:
         >>> log_likelihood(rbm, np.array([[0.0, 1.0]], "float32")).round(4)  # -2 log 2
         array([-1.3863])
     """
-    log_z = log_partition(rbm)[0] if log_z is None else log_z
+    log_z = log_partition(rbm) if log_z is None else log_z
+    log_z = log_z[0] if isinstance(log_z, tuple) else log_z
     pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
     return -np.concatenate(pieces or [np.zeros(0)]) - log_z
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from typing import Any
 
 import keras
@@ -57,11 +58,13 @@ class TopK(keras.layers.Layer):
 
     def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
+        if not isinstance(k, numbers.Integral) or isinstance(k, bool):
+            raise ValueError(f"k must be a whole number (a schedule of it is k_schedule), but k={k!r}.")
         if k < 1:
             raise ValueError(f"k must be at least 1, but k={k!r}.")
         if alpha < 1:
             raise ValueError(f"alpha must be at least 1, but alpha={alpha!r}.")
-        self.k = k
+        self.k = int(k)
         self.alpha = alpha
         self.k_in_training = schedules.Scheduled(k if schedule is None else schedule)
         if round(self._first_or(self.k_in_training.schedule.minimum)) < 1:

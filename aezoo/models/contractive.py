@@ -61,10 +61,10 @@ class ContractiveAE(Autoencoder):
         super().__init__(latent_dim, activation=activation, **kwargs)
         checks.one_of("method", method, ("auto", "exact", "hutchinson"))
         checks.at_least("weight", weight, 0)
-        checks.at_least("probes", probes, 1)
+        checks.whole("probes", probes, 1)
         checks.at_least("hessian_weight", hessian_weight, 0)
         checks.inside("hessian_sigma", hessian_sigma, 0, float("inf"))
-        checks.at_least("hessian_samples", hessian_samples, 1)
+        checks.whole("hessian_samples", hessian_samples, 1)
         self.weight = weight
         self.method = method
         self.probes = probes

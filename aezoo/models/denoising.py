@@ -53,6 +53,8 @@ class DenoisingAE(Autoencoder):
     ):
         super().__init__(latent_dim, activation=activation, **kwargs)
         self.corruption = Corruption(corruption, noise, seed=self.seed, dtype=self.dtype_policy)
+        if emphasis is not None and (not isinstance(emphasis, (tuple, list)) or len(emphasis) != 2):
+            raise ValueError(f"emphasis must be a pair (alpha, beta), but it is {emphasis!r}.")
         self.emphasis = None if emphasis is None else tuple(emphasis)
         if emphasis is not None:
             if noise == "gaussian":
@@ -70,7 +72,7 @@ class DenoisingAE(Autoencoder):
             return super().objective(batch, training)
         noisy, corrupted = self.corruption.corrupt(batch.x)
         y_pred = self(noisy, training=True)
-        emphasis = None if self.emphasis is None else ops.where(corrupted, *self.emphasis)
+        emphasis = None if self.emphasis is None else ops.where(corrupted, *map(float, self.emphasis))
         return {"reconstruction": self.reconstruction(batch, y_pred, emphasis)}, y_pred
 
     def get_config(self) -> dict[str, Any]:

@@ -77,9 +77,9 @@ class KSparseAE(Autoencoder):
             **kwargs,
         )
         checks.at_least("aux_weight", aux_weight, 0)
-        checks.at_least("dead_after", dead_after, 1)
+        checks.whole("dead_after", dead_after, 1)
         if aux_k is not None:
-            checks.at_least("aux_k", aux_k, 1)
+            checks.whole("aux_k", aux_k, 1)
         self.top_k = TopK(k, k_schedule, alpha, dtype=self.dtype_policy)
         if latent_dim is not None:
             self.top_k.check(latent_dim)

@@ -105,13 +105,15 @@ class LinearAE(Autoencoder):
         if not (np.isfinite(w1).all() and np.isfinite(w2).all()):
             raise ValueError("The weights are not finite: training diverged, choose a smaller learning rate.")
         _, s, components = np.linalg.svd(w2, full_matrices=False)
-        largest = np.argmax(np.abs(components), axis=1)
-        components *= np.sign(components[np.arange(len(components)), largest])[:, None]
+        components = _signed(components)
         if x is not None:
+            checks.sample_shape(self, np.shape(x))
             flat = np.asarray(x, "float64").reshape(len(x), -1)
-            variance = np.var((flat - flat.mean(axis=0)) @ components.T, axis=0, ddof=1)
-            order = np.argsort(-variance)
-            return PrincipalComponents(components[order], variance[order], flat.mean(axis=0))
+            # Within the subspace the data tell the axes, whether or not training has come so far.
+            scores = (flat - flat.mean(axis=0)) @ components.T
+            variance, rotation = np.linalg.eigh(np.atleast_2d(np.cov(scores, rowvar=False)))
+            components = _signed(rotation.T[::-1] @ components)
+            return PrincipalComponents(components, variance[::-1], flat.mean(axis=0))
         with np.errstate(divide="ignore"):
             variance = self.weight / np.maximum(1.0 - s**2, 0.0)
         origin = ops.convert_to_numpy(self.reconstruct(np.zeros((1, *self.x_shape), "float32"))).ravel()
@@ -123,3 +125,9 @@ class LinearAE(Autoencoder):
         for name in ("activation", "code_activation", "output_activation"):
             del config[name]
         return config
+
+
+def _signed(components: np.ndarray) -> np.ndarray:
+    """Turns each row so that its entry of largest magnitude is positive, as scikit-learn does."""
+    largest = np.argmax(np.abs(components), axis=1)
+    return components * np.sign(components[np.arange(len(components)), largest])[:, None]

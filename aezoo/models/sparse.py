@@ -66,7 +66,7 @@ class SparseAE(Autoencoder):
         if self.penalty == "kl" and activation not in (None, keras.activations.sigmoid):
             raise ValueError(
                 f"penalty='kl' compares mean activations in (0, 1), but the code's activation is "
-                f"{activation.__name__!r}: use code_activation='sigmoid', or penalty='l1'."
+                f"{getattr(activation, '__name__', activation)!r}: use code_activation='sigmoid', or penalty='l1'."
             )
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:

@@ -27,6 +27,8 @@ class GreedyStack:
     """
 
     def __init__(self, stages: Sequence[Autoencoder]):
+        if not isinstance(stages, (list, tuple)):
+            raise ValueError(f"Give the models of a stack as one list, not {stages!r}.")
         stages = list(stages)
         if not stages:
             raise ValueError("A stack needs at least one model.")

@@ -73,6 +73,8 @@ class RBM(Autoencoder):
         center deep Boltzmann machines", JMLR 17 (2016).
     """
 
+    unbounded = "visible='gaussian' and standardised data"
+
     def __init__(
         self,
         hidden_units: int,
@@ -91,11 +93,13 @@ class RBM(Autoencoder):
         kernel_stddev: float = 0.01,
         **kwargs: Any,
     ):
+        for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
+            raise TypeError(f"RBM got an unexpected keyword argument {name!r}.")
         checks.one_of("visible", visible, ("bernoulli", "gaussian"))
         checks.one_of("hidden", hidden, tuple(_HIDDEN))
-        checks.at_least("hidden_units", hidden_units, 1)
-        checks.at_least("gibbs_steps", gibbs_steps, 1)
-        checks.at_least("chains", chains, 1)
+        checks.whole("hidden_units", hidden_units, 1)
+        checks.whole("gibbs_steps", gibbs_steps, 1)
+        checks.whole("chains", chains, 1)
         checks.at_least("weight_decay", weight_decay, 0)
         checks.at_least("sparsity_weight", sparsity_weight, 0)
         if sparsity_target is not None:
