@@ -87,8 +87,9 @@ class LinearAE(Autoencoder):
         """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
 
         Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold
-        at the optimum, and magnify what is missing to it. Train with full batches, or with a learning rate that falls
-        to 0; or give the data, of which variances and mean are then measured.
+        at the optimum, and magnify what is missing to it. Train with full batches and tied=True, which converges much
+        faster; a small λ is slow. Or give the data: then only the subspace is that of the weights, and axes, variances
+        and mean are those of the data within it.
 
         Args:
             x: (n, *input_shape), the data, or None.

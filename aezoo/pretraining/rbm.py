@@ -260,8 +260,10 @@ class RBM(Autoencoder):
         kernel, hidden_bias, visible_bias = self.parameters()
         a = ops.matmul(v, kernel) + hidden_bias
         gain = _HIDDEN[self.hidden][1]
-        measured = {"reconstruction": self.reconstruction(batch, y_pred), "free_energy": None}
-        measured["free_energy"] = batch.mean(self._free_energy(v, kernel, hidden_bias, visible_bias))
+        measured = {
+            "reconstruction": self.reconstruction(batch, y_pred),
+            "free_energy": batch.mean(self._free_energy(v, kernel, hidden_bias, visible_bias)),
+        }
         if self.visible == "bernoulli":
             # log p(v_i given the others), one i a sample, stands for their mean over all i.
             units = v.shape[1]

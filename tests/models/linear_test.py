@@ -148,3 +148,5 @@ def test_variances_and_mean_measured_on_data():
     np.testing.assert_allclose(found.explained_variance_, along.var(0, ddof=1), rtol=1e-5)
     np.testing.assert_allclose(found.mean_, x.mean(0), rtol=1e-5)
     assert found.explained_variance_[0] >= found.explained_variance_[1]
+    # The axes are those of the data within the subspace: along them the data are not correlated.
+    assert abs(np.corrcoef(along, rowvar=False)[0, 1]) < 1e-6
