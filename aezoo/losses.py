@@ -67,6 +67,20 @@ class CrossEntropy(_SummedLoss):
         return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log1p(-p))
 
 
+def gaussian_kl(mean: Any, log_variance: Any) -> Any:
+    """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
+
+    Args:
+        mean: μ, a tensor of any shape.
+        log_variance: log σ², of the same shape.
+
+    Returns:
+        A float32 tensor of the same shape: what each dimension adds.
+    """
+    mean, log_variance = in_float32(mean), in_float32(log_variance)
+    return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
+
+
 def bernoulli_kl(target: float, rate: Any) -> Any:
     """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
 

@@ -35,7 +35,7 @@ def fine_tune(stack, x, y, x_test, y_test, minutes: float, options) -> float:
         verbose=2,
         callbacks=[
             keras.callbacks.LearningRateScheduler(rate),
-            keras.callbacks.EarlyStopping("val_accuracy", patience=1000, restore_best_weights=True),
+            keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=1000, restore_best_weights=True),
             StopAfter(minutes),
         ],
     )
