@@ -217,14 +217,15 @@ class Autoencoder(keras.Model):
         return {}
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        """The terms that a step minimises, and the reconstruction that goes with them.
+        """What a step minimises and reports, and the reconstruction that goes with it.
 
         Args:
             batch: The batch.
             training: Whether this is a training step.
 
         Returns:
-            The terms by name, each a float32 scalar and this replica's share, and x', (batch, *input_shape).
+            By name, the terms of `term_names`, of which the sum is minimised, and what is reported beside them, of
+            `measure_names`; each is a float32 scalar and this replica's share. And x', (batch, *input_shape).
         """
         code = self.encoder(batch.x, training=training)
         y_pred = self.decoder(code, training=training)
@@ -234,22 +235,14 @@ class Autoencoder(keras.Model):
         }
         return terms, y_pred
 
-    def measures(self, batch: Batch, terms: dict[str, Any], y_pred: Any) -> dict[str, Any]:
-        """What a step reports beside its terms, by the names of `measure_names`; each is this replica's share.
-
-        Args:
-            batch: The batch.
-            terms: What `objective` returned for it.
-            y_pred: Its reconstruction.
-        """
-        return {}
-
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        terms, y_pred = self.objective(batch, training)
+        reported, y_pred = self.objective(batch, training)
+        loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
             penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
-            terms["regularization"] = batch.share(sum(penalties))
-        return terms, sum(terms.values()), y_pred
+            reported["regularization"] = batch.share(sum(penalties))
+            loss += reported["regularization"]
+        return reported, loss, y_pred
 
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
@@ -264,11 +257,11 @@ class Autoencoder(keras.Model):
         """One step down the gradient of the sum of the terms of `objective`."""
         batch = self._batch(data)
         with tf.GradientTape() as tape:
-            terms, loss, y_pred = self._evaluate_objective(batch, training=True)
+            reported, loss, y_pred = self._evaluate_objective(batch, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
         self.optimizer.apply(tape.gradient(scaled, variables), variables)
-        return self._report(batch, terms, loss, y_pred)
+        return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates the terms without noise."""
@@ -281,10 +274,9 @@ class Autoencoder(keras.Model):
         self._ensure_built(x.shape)
         return Batch.of(x, y, weight)
 
-    def _report(self, batch: Batch, terms: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
+    def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
-        reported = {**terms, **self.measures(batch, terms, y_pred)}
         shares = [loss, *(reported[mean.name] for mean in self._term_means)]
         for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
             mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))

@@ -17,12 +17,14 @@ from aezoo.batch import Batch
 from aezoo.layers import RandomState, networks
 from aezoo.optimizers import ScheduledSGD
 
+Parameters = tuple[Any, Any, Any]  # W (visible, hidden), the hidden bias c and the visible bias b, float32
+
 # Of each kind of hidden unit with input a: the mean-field activation, and what it adds to -F, of which that is the
 # derivative.
 _HIDDEN = {
-    "bernoulli": ("sigmoid", ops.softplus),
-    "gaussian": ("linear", lambda a: 0.5 * ops.square(a)),
-    "relu": ("relu", lambda a: 0.5 * ops.square(ops.relu(a))),
+    "bernoulli": (keras.activations.sigmoid, ops.softplus),
+    "gaussian": (keras.activations.linear, lambda a: 0.5 * ops.square(a)),
+    "relu": (keras.activations.relu, lambda a: 0.5 * ops.square(ops.relu(a))),
 }
 
 
@@ -167,7 +169,7 @@ class RBM(Autoencoder):
         kernel.assign(keras.initializers.RandomNormal(stddev=self.kernel_stddev, seed=self.seed)(kernel.shape))
         return encoder
 
-    def parameters(self) -> tuple[Any, Any, Any]:
+    def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
         encode, decode = networks.chain(self.encoder)[-1], self.decoder.layers[0]
         return tuple(losses.in_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
@@ -186,20 +188,20 @@ class RBM(Autoencoder):
         gain = ops.sum(_HIDDEN[self.hidden][1](ops.matmul(v, kernel) + hidden_bias), axis=1)
         if self.visible == "gaussian":
             return 0.5 * ops.sum(ops.square(v - visible_bias), axis=1) - gain
-        return -ops.matmul(v, visible_bias) - gain
+        return -ops.matmul(v, visible_bias[:, None])[:, 0] - gain
 
-    def sample_hidden(self, v: Any, shared: bool = False) -> Any:
+    def sample_hidden(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
         """Draws h given v, (batch, hidden) float32; `shared` draws the same on every replica."""
-        kernel, hidden_bias, _ = self.parameters()
+        kernel, hidden_bias, _ = parameters or self.parameters()
         a = ops.matmul(v, kernel) + hidden_bias
         if self.hidden == "bernoulli":
             return self.bernoulli(ops.sigmoid(a), shared)
         noise = self.random.normal(ops.shape(a), shared)
         return a + noise if self.hidden == "gaussian" else ops.relu(a + ops.sqrt(ops.sigmoid(a)) * noise)
 
-    def mean_visible(self, h: Any) -> Any:
+    def mean_visible(self, h: Any, parameters: Parameters | None = None) -> Any:
         """Returns the mean of v given h, (batch, visible) float32."""
-        kernel, _, visible_bias = self.parameters()
+        kernel, _, visible_bias = parameters or self.parameters()
         a = tf.matmul(h, kernel, transpose_b=True) + visible_bias
         return ops.sigmoid(a) if self.visible == "bernoulli" else a
 
@@ -207,72 +209,69 @@ class RBM(Autoencoder):
         """Draws units that are 1 with probability p, float32."""
         return ops.cast(self.random.uniform(ops.shape(p), shared) < p, "float32")
 
-    def gibbs(self, v: Any, shared: bool = False) -> tuple[Any, Any]:
+    def gibbs(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> tuple[Any, Any]:
         """Goes from v to h to v; returns the new v (batch, visible) and its mean."""
-        mean = self.mean_visible(self.sample_hidden(v, shared))
+        mean = self.mean_visible(self.sample_hidden(v, shared, parameters), parameters)
         if self.visible == "bernoulli":
             return self.bernoulli(mean, shared), mean
         return mean + self.random.normal(ops.shape(mean), shared), mean
 
-    def negative(self, v: Any, shared: bool = False) -> Any:
+    def negative(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
         """Returns v⁻ after `gibbs_steps` steps from v, (batch, visible)."""
         for _ in range(self.gibbs_steps):
-            sample, mean = self.gibbs(v, shared)
+            sample, mean = self.gibbs(v, shared, parameters)
             v = sample if self.sample_visible else mean
         return v
 
     # === The objective ===
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        # The parameters are read once: TensorFlow then finds that data meet W once for all that is computed below.
         v = self._flat(batch.x)
-        kernel, hidden_bias, visible_bias = self.parameters()
-        parameters = (kernel, hidden_bias, visible_bias)
-        hidden_mean = losses.in_float32(self.encoder(batch.x, training=training))
-        y_pred = self.decoder(hidden_mean, training=training)
+        kernel, hidden_bias, visible_bias = parameters = tuple(tf.identity(p) for p in self.parameters())
+        hidden_mean = _HIDDEN[self.hidden][0](ops.matmul(v, kernel) + hidden_bias)
+        slope = parameters
         if self.centering:
             # As tensors: eagerly the gradient would read the variables only after they have moved on below.
             offsets = [tf.convert_to_tensor(offset.value) for offset in (self.visible_offset, self.hidden_offset)]
-            parameters = _centred(*parameters, *offsets)
-        positive = self._free_energy(v, *parameters)
+            slope = _centred(*parameters, *offsets)
+        positive = self._free_energy(v, *slope)
         if not self.persistent:
-            negative = self._free_energy(ops.stop_gradient(self.negative(v)), *parameters)
-            difference = batch.mean(positive - negative)
+            fantasy = ops.stop_gradient(self.negative(v, parameters=parameters))
+            difference = batch.mean(positive - self._free_energy(fantasy, *slope))
         else:
             # Every replica runs the same chains, so that there are as many as on one.
-            fantasy = ops.stop_gradient(self.negative(self.chain.value, shared=True))
-            negative = ops.mean(self._free_energy(fantasy, *parameters))
+            fantasy = ops.stop_gradient(self.negative(self.chain.value, shared=True, parameters=parameters))
+            negative = ops.mean(self._free_energy(fantasy, *slope))
             difference = batch.mean(positive - negative)  # a sample's weight is that of both
             if training:
                 self.chain.assign(fantasy)
-        terms = {"contrastive_divergence": difference}
+        reported = {"contrastive_divergence": difference}
         if self.weight_decay:
-            terms["weight_decay"] = batch.share(0.5 * self.weight_decay * ops.sum(ops.square(kernel)))
+            reported["weight_decay"] = batch.share(0.5 * self.weight_decay * ops.sum(ops.square(kernel)))
         if self.sparsity_target is not None:
             divergence = losses.bernoulli_kl(self.sparsity_target, batch.statistic(hidden_mean))
-            terms["sparsity"] = self.sparsity_weight * batch.share(ops.sum(divergence))
+            reported["sparsity"] = self.sparsity_weight * batch.share(ops.sum(divergence))
         if self.centering and training:
             for offset, mean in ((self.visible_offset, v), (self.hidden_offset, hidden_mean)):
                 offset.assign(offset + self.centering_rate * (batch.statistic(mean) - offset))
-        return terms, y_pred
-
-    def measures(self, batch: Batch, terms: dict[str, Any], y_pred: Any) -> dict[str, Any]:
-        v = self._flat(batch.x)
-        kernel, hidden_bias, visible_bias = self.parameters()
-        a = ops.matmul(v, kernel) + hidden_bias
-        gain = _HIDDEN[self.hidden][1]
-        measured = {
-            "reconstruction": self.reconstruction(batch, y_pred),
-            "free_energy": batch.mean(self._free_energy(v, kernel, hidden_bias, visible_bias)),
-        }
+        y_pred = ops.reshape(self.mean_visible(hidden_mean, parameters), ops.shape(batch.x))
+        reported["reconstruction"] = self.reconstruction(batch, y_pred)
+        reported["free_energy"] = batch.mean(positive)
         if self.visible == "bernoulli":
-            # log p(v_i given the others), one i a sample, stands for their mean over all i.
-            units = v.shape[1]
-            i = ops.cast(self.random.uniform((ops.shape(v)[0],)) * units, "int32")
-            flip = 1.0 - 2.0 * tf.gather(v, i, axis=1, batch_dims=1)
-            flipped = a + flip[:, None] * tf.gather(kernel, i)
-            difference = -flip * tf.gather(visible_bias, i) - ops.sum(gain(flipped) - gain(a), axis=1)
-            measured["pseudo_log_likelihood"] = batch.mean(-units * ops.softplus(-difference))
-        return measured
+            reported["pseudo_log_likelihood"] = batch.mean(self._estimate_pseudo_log_likelihood(v, *parameters))
+        return reported, y_pred
+
+    def _estimate_pseudo_log_likelihood(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
+        # log p(v_i given the others), one i a sample, stands for their mean over all i.
+        units = v.shape[1]
+        gain = _HIDDEN[self.hidden][1]
+        a = ops.matmul(v, kernel) + hidden_bias
+        i = ops.cast(self.random.uniform((ops.shape(v)[0],)) * units, "int32")
+        flip = 1.0 - 2.0 * tf.gather(v, i, axis=1, batch_dims=1)
+        flipped = a + flip[:, None] * tf.gather(kernel, i)
+        difference = -flip * tf.gather(visible_bias, i) - ops.sum(gain(flipped) - gain(a), axis=1)
+        return -units * ops.softplus(-difference)
 
     def _flat(self, x: Any) -> Any:
         return ops.reshape(losses.in_float32(x), (ops.shape(x)[0], math.prod(self.x_shape)))

@@ -120,7 +120,7 @@ def test_pseudo_log_likelihood_is_the_sum_of_the_conditionals():
     assert np.asarray(values) == pytest.approx(expected, abs=1e-5)
     x = tf.constant(np.tile(v, (100, 1)), "float32")
     batch = Batch.of(x)
-    estimates = [rbm.measures(batch, {}, rbm.reconstruct(x))["pseudo_log_likelihood"].numpy() for _ in range(20)]
+    estimates = [rbm.objective(batch, False)[0]["pseudo_log_likelihood"].numpy() for _ in range(20)]
     assert within(estimates, expected.mean(), errors=4)
     assert 0 < np.std(estimates) < 0.1
 
@@ -133,7 +133,7 @@ def test_pseudo_log_likelihood_of_other_hidden_units_follows_their_free_energy(h
     expected = sum(-np.logaddexp(0, energy - energy[np.arange(16) ^ bit]) for bit in (1, 2, 4, 8))
     assert np.asarray(rbm.pseudo_log_likelihood(v)) == pytest.approx(expected, abs=1e-5)
     batch = Batch.of(tf.constant(np.tile(v, (100, 1))))
-    estimates = [rbm.measures(batch, {}, rbm.reconstruct(batch.x))["pseudo_log_likelihood"].numpy() for _ in range(20)]
+    estimates = [rbm.objective(batch, False)[0]["pseudo_log_likelihood"].numpy() for _ in range(20)]
     assert within(estimates, expected.mean(), errors=4)
 
 
