@@ -228,7 +228,8 @@ class RBM(Autoencoder):
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         # The parameters are read once: TensorFlow then finds that data meet W once for all that is computed below.
         v = self._flat(batch.x)
-        kernel, hidden_bias, visible_bias = parameters = tuple(tf.identity(p) for p in self.parameters())
+        parameters = tuple(tf.identity(p) for p in self.parameters())
+        kernel, hidden_bias, _ = parameters
         hidden_mean = _HIDDEN[self.hidden][0](ops.matmul(v, kernel) + hidden_bias)
         slope = parameters
         if self.centering:
