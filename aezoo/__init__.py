@@ -21,6 +21,7 @@ from aezoo.models.denoising import DenoisingAE as DenoisingAE
 from aezoo.models.k_sparse import KSparseAE as KSparseAE
 from aezoo.models.linear import LinearAE as LinearAE
 from aezoo.models.sparse import SparseAE as SparseAE
+from aezoo.models.variational import VAE as VAE
 from aezoo.pretraining.dbn import DBN as DBN
 from aezoo.pretraining.rbm import RBM as RBM
 from aezoo.pretraining.stacked import StackedAE as StackedAE

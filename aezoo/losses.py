@@ -6,6 +6,7 @@ beside them. All of these compute in float32 (or float64), whatever the dtype of
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -65,6 +66,30 @@ class CrossEntropy(_SummedLoss):
     def elementwise(self, y_true: Any, y_pred: Any) -> Any:
         p = ops.clip(y_pred, keras.config.epsilon(), 1.0 - keras.config.epsilon())
         return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log1p(-p))
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class GaussianLogLikelihood(_SummedLoss):
+    """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
+
+    Args:
+        log_variance: log σ², a number, or a variable where it is learned.
+
+    Example:
+        >>> round(float(GaussianLogLikelihood()([[0.0, 1.0]], [[0.0, 0.0]])), 4)  # log 2π + ½
+        2.3379
+    """
+
+    def __init__(self, log_variance: Any = 0.0, name: str = "gaussian_log_likelihood", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.log_variance = log_variance
+
+    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+        log_variance = in_float32(self.log_variance)
+        return 0.5 * (ops.square(y_true - y_pred) * ops.exp(-log_variance) + log_variance + math.log(2.0 * math.pi))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "log_variance": float(self.log_variance)}
 
 
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:

@@ -46,7 +46,8 @@ class Case:
         empty_replica: False if the model fails on a replica that has no sample in the last batch, as TensorFlow's fused
             convolution does.
         learns_target: False if the model learns the distribution of x, which has no target.
-        score: What `evaluate` reports as the mean of `score_samples`.
+        takes_loss: False if a loss given to `compile` cannot stand in for the model's own.
+        score: The reports of `evaluate` that sum up to the mean of `score_samples`.
         learning_rate: Of plain gradient descent; adaptive optimisers would hide a gradient of the wrong size.
     """
 
@@ -56,7 +57,8 @@ class Case:
     mean_over_samples: bool = True
     empty_replica: bool = True
     learns_target: bool = True
-    score: str = "reconstruction"
+    takes_loss: bool = True
+    score: tuple[str, ...] = ("reconstruction",)
     learning_rate: float = 1e-3
 
     def model(self, *, quiet: bool = False, dtype: Any = None, seed: int = 0, **compile: Any) -> keras.Model:
@@ -317,12 +319,8 @@ def exporting(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
-        x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
-        inputs = {
-            f"{name}|{key}": x if key == "x" else z
-            for name, (_, specs, _) in model.signatures().items()
-            for key in specs
-        }
+        values = {"x": case.x[:5], "z": np.asarray(model.encode(case.x[:5])), "seed": np.arange(5)}
+        inputs = {f"{name}|{key}": values[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
         np.savez(Path(folder) / "inputs.npz", **inputs)
         command = [sys.executable, "-c", _ELSEWHERE, folder]
         run = subprocess.run(command, capture_output=True, text=True, timeout=300)
@@ -368,7 +366,7 @@ def data_forms(case: Case) -> None:
     def dataset(data: Any) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(data).batch(8)
 
-    for options in ({}, {"loss": "mse", "metrics": ["mse"]}):
+    for options in ({}, {"loss": "mse", "metrics": ["mse"]}) if case.takes_loss else ({},):
         forms: dict[str, tuple] = {
             "fit(x)": (case.x,),
             "fit(x, x)": (case.x, case.x),
@@ -468,8 +466,13 @@ def verbs(case: Case) -> None:
         assert np.allclose(reconstruction, values, atol=1e-5), f"{name} is not reconstruct(x)"
     scores = np.asarray(model.score_samples(x))
     assert scores.shape == (6,), f"score_samples gives shape {scores.shape}"
-    value = model.evaluate(x, return_dict=True, verbose=0)[case.score]
-    assert np.isclose(scores.mean(), value, rtol=1e-4), f"score_samples is not the {case.score} that evaluate reports"
+    quiet = case.model(quiet=True)
+    reports = quiet.evaluate(x, return_dict=True, verbose=0)
+    value = sum(reports[name] for name in case.score)
+    scores = np.asarray(quiet.score_samples(x))
+    assert np.isclose(scores.mean(), value, rtol=1e-4), (
+        f"score_samples is not the {' + '.join(case.score)} that evaluate reports"
+    )
     path = np.asarray(model.interpolate(x[:2], x[2:4], steps=5))
     assert path.shape == (2, 5, *x.shape[1:]), f"interpolate gives shape {path.shape}"
     assert np.allclose(path[:, 0], reconstruction[:2], atol=1e-5), "a path does not start at its first sample"

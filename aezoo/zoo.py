@@ -99,6 +99,11 @@ def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
     }
 
 
+def _hidden(given: Mapping[str, Any], training: Training) -> Arguments:
+    """A hidden layer: what a linear code of few units needs."""
+    return {} if given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
+
+
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
@@ -113,6 +118,7 @@ MODELS: dict[str, Entry] = {
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
     "contractive": Entry("ContractiveAE", defaults=_tied),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
+    "vae": Entry("VAE", latent_dim=20, defaults=_hidden, without=("code_activation",)),
     "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER, defaults=_tied),
     # The code of Hinton & Salakhutdinov is linear.

@@ -2,12 +2,41 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import aezoo
 from aezoo import testing
 from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+
+
+class QuietVAE(aezoo.VAE):
+    """A VAE at z = μ."""
+
+    def noise(self, shape):
+        return tf.zeros(shape)
+
+
+VARIATIONAL = {
+    "vae": {"beta": Linear(0.5, 1.5, 3), "hidden_dims": (8,)},
+    "vae-conv": {"filters": (3, 5), "likelihood": "gaussian", "variance": 0.5},
+    "vae-learned-variance": {"likelihood": "gaussian", "variance": None, "free_bits": 0.1},
+    "vae-importance-weighted": {"importance_samples": 3, "hidden_dims": (8,)},
+}
+
+
+def variational(**arguments):
+    return testing.Case(
+        lambda **kw: aezoo.VAE(latent_dim=4, activation="tanh", **arguments, **kw),
+        X,
+        quiet=lambda **kw: QuietVAE(latent_dim=4, activation="tanh", **arguments, **kw),
+        mean_over_samples="free_bits" not in arguments,
+        empty_replica="filters" not in arguments,
+        takes_loss=arguments.get("variance", 0) is not None,
+        score=("reconstruction", "kl"),
+    )
+
 
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
@@ -46,6 +75,7 @@ CASES = {
         quiet=lambda **kw: aezoo.ContractiveAE(latent_dim=4, hidden_dims=(6,), weight=2.0, **kw),
     ),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
+    **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
 }
 
 

@@ -1,11 +1,13 @@
 """Measures of a trained model: of its codes, on NumPy arrays, and of the likelihood of a Boltzmann machine."""
 
+from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
 from aezoo.evaluation.sparsity import active_units, dead_units, lifetime_sparsity, population_sparsity
 
 __all__ = [
     "active_units",
+    "attribute_vector",
     "dead_units",
     "lifetime_sparsity",
     "linear_probe",

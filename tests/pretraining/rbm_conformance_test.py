@@ -34,7 +34,7 @@ def case(x=X, hidden_units=5, learning_rate=1e-2, mean_over_samples=True, **argu
         mean_over_samples=mean_over_samples,
         learning_rate=learning_rate,
         learns_target=False,
-        score="free_energy",
+        score=("free_energy",),
     )
 
 

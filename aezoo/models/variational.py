@@ -1,0 +1,265 @@
+"""The variational autoencoder."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo import checks, losses, schedules
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch
+from aezoo.layers import RandomState
+
+_OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class VAE(Autoencoder):
+    """A generative model p(z) p(x given z), z ~ N(0, I), trained by -ELBO = -E_q log p(x given z) + β KL(q‖p(z)).
+
+    The encoder is q(z given x) = N(μ(x), diag σ²(x)), of which `encode` gives μ; the decoder gives the mean of x. With
+    `importance_samples` k > 1 the bound is that of the importance-weighted autoencoder, -E log ⅟ₖ Σᵢ wᵢ,
+    log w = log p(x given z) + β (log p(z) - log q(z given x)).
+
+    Evaluation draws z, too: its loss is the bound. Reported beside it: `active_units`, the number of code units whose
+    μ has a variance over the batch of more than 0.01, and for k > 1 `reconstruction` and `kl`.
+
+    Args:
+        latent_dim: Number of code units.
+        beta: β >= 0, a number or a schedule by the epoch.
+        likelihood: "bernoulli" (data in [0, 1]; binarise them for a true likelihood) or "gaussian".
+        variance: That of the gaussian likelihood, > 0; None learns one for all features.
+        free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
+        importance_samples: k >= 1.
+        output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
+        encoder: A Keras model from x to μ and log σ², two outputs of the same shape (batch, units).
+        **kwargs: Those of `Autoencoder`; the code is linear.
+
+    Raises:
+        ValueError: If an argument is out of range, or free bits are wanted of an importance-weighted bound.
+
+    Example:
+        >>> from aezoo.schedules import Linear
+        >>> model = VAE(latent_dim=20, hidden_dims=(400,), beta=Linear(0.0, 1.0, epochs=10))
+
+    Reference:
+        Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014; Higgins et al., "β-VAE", ICLR 2017, for β;
+        Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016, for free bits;
+        Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
+    """
+
+    unbounded = "likelihood='gaussian'"
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        beta: float | schedules.Schedule = 1.0,
+        likelihood: str = "bernoulli",
+        variance: float | None = None,
+        free_bits: float = 0.0,
+        importance_samples: int = 1,
+        output_activation: Any = None,
+        encoder: keras.Model | None = None,
+        **kwargs: Any,
+    ):
+        checks.one_of("likelihood", likelihood, tuple(_OUTPUT))
+        checks.at_least("free_bits", free_bits, 0)
+        checks.whole("importance_samples", importance_samples, 1)
+        if variance is not None:
+            checks.inside("variance", variance, 0, math.inf)
+            if likelihood != "gaussian":
+                raise ValueError(
+                    "A variance is that of likelihood='gaussian'; a bernoulli variable has none to choose."
+                )
+        if free_bits and importance_samples > 1:
+            raise ValueError(
+                "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
+            )
+        kwargs.setdefault("code_activation", "linear")
+        if output_activation is None:
+            output_activation = _OUTPUT[likelihood]
+        super().__init__(latent_dim, output_activation=output_activation, encoder=encoder, **kwargs)
+        self.likelihood = likelihood
+        self.variance = variance
+        self.free_bits = free_bits
+        self.importance_samples = importance_samples
+        self.beta = schedules.Scheduled(beta)
+        checks.at_least("beta", self.beta.schedule.minimum, 0)
+        self.random = RandomState(self.seed)
+        if likelihood == "gaussian" and variance is None:
+            self.log_variance = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="log_variance")
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("reconstruction", "kl") if self.importance_samples == 1 else ("importance_weighted_bound",)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        return ("active_units",) if self.importance_samples == 1 else ("reconstruction", "kl", "active_units")
+
+    @property
+    def paper_loss(self) -> keras.losses.Loss:
+        """-log p(x given z)."""
+        if self.likelihood == "bernoulli":
+            return losses.CrossEntropy()
+        return losses.GaussianLogLikelihood(self.log_variance if self.variance is None else math.log(self.variance))
+
+    @property
+    def reconstruction_loss(self) -> Any:
+        loss, paper_loss = super().reconstruction_loss, self.paper_loss
+        if type(loss) is not type(paper_loss) and self.likelihood == "gaussian" and self.variance is None:
+            raise ValueError(
+                "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
+                "model a variance."
+            )
+        return loss
+
+    # === Networks ===
+
+    def build(self, input_shape: Any) -> None:
+        if self._given_encoder is not None:
+            x = keras.Input(tuple(input_shape[1:]), dtype=self.compute_dtype)
+            moments = self._given_encoder(x)
+            if not isinstance(moments, (list, tuple)) or len(moments) != 2 or moments[0].shape != moments[1].shape:
+                raise ValueError(
+                    "The encoder of a VAE returns two tensors of the same shape: μ and log σ² of the code."
+                )
+            self.posterior = keras.Model(x, moments, name="posterior")
+            self.encoder = keras.Model(x, moments[0], name="encoder")
+        super().build(input_shape)
+
+    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        encoder = super().build_encoder(x_shape)
+        code = encoder.layers[-1]
+        log_variance = keras.layers.Dense(
+            self.latent_dim,
+            kernel_initializer=keras.initializers.GlorotUniform(self.seed),
+            dtype=self.dtype_policy,
+            name="log_variance",
+        )
+        moments = [encoder.outputs[0], log_variance(code.input)]
+        self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
+        return encoder
+
+    # === The objective ===
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        k = self.importance_samples
+        mean, log_variance = (losses.in_float32(t) for t in self.posterior(batch.x, training=training))
+        noise = self.noise((k, *ops.shape(mean)))
+        y_pred = self.decoder(_rows(_drawn(mean, log_variance, noise)), training=training)
+        dimensions = losses.gaussian_kl(mean, log_variance)
+        deviation = mean - batch.statistic(mean)
+        active = ops.sum(ops.cast(batch.statistic(ops.square(deviation)) > 0.01, "float32"))
+        reported = {"active_units": batch.share(active)}
+        if k == 1:
+            reported["reconstruction"] = self.reconstruction(batch, y_pred)
+            if self.free_bits:
+                kl = batch.share(ops.sum(ops.maximum(batch.statistic(dimensions), self.free_bits)))
+            else:
+                kl = batch.mean(ops.sum(dimensions, axis=-1))
+            reported["kl"] = self.beta.value * kl
+            return reported, y_pred
+        targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
+        errors, reduction = losses.per_sample(self.reconstruction_loss, targets, y_pred)
+        errors = ops.reshape(errors, (k, -1))
+        log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
+        bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
+        reduce = batch.sum if reduction == "sum" else batch.mean
+        reported["importance_weighted_bound"] = reduce(bound)
+        reported["reconstruction"] = reduce(ops.mean(errors, axis=0))
+        reported["kl"] = self.beta.value * batch.mean(ops.sum(dimensions, axis=-1))
+        return reported, y_pred[: ops.shape(mean)[0]]
+
+    def noise(self, shape: Any) -> Any:
+        """Draws the standard normal numbers of z = μ + σε."""
+        return self.random.normal(shape)
+
+    # === Verbs ===
+
+    def sample(self, n: int) -> Any:
+        """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32."""
+        checks.built(self)
+        checks.whole("n", n, 1)
+        return self.decode(self.random.normal((n, *self.code_shape)))
+
+    def score_samples(self, x: Any) -> Any:
+        """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
+        x = self._input(x)
+        mean, log_variance = self.posterior(x, training=False)
+        error = losses.per_sample(self.reconstruction_loss, x, self.decoder(mean, training=False))[0]
+        return error + self.beta.value * ops.sum(losses.gaussian_kl(mean, log_variance), axis=-1)
+
+    def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100) -> Any:
+        """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
+
+        Its mean is a lower bound, the closer the more samples. Memory holds 50 samples of `batch_size` x at a time.
+
+        Args:
+            x: (batch, *input_shape), of the kind that `likelihood` says.
+            samples: s, the number of codes drawn for each x.
+            batch_size: How many x are worked on at once.
+
+        Returns:
+            (batch,) float32, in nats.
+        """
+        checks.whole("samples", samples, 1)
+        checks.whole("batch_size", batch_size, 1)
+        x = self._input(x)
+        parts = [
+            self._log_likelihood(x[i : i + batch_size], tf.constant(samples)) for i in range(0, len(x), batch_size)
+        ]
+        return ops.concatenate(parts) if parts else ops.zeros((0,))
+
+    @tf.function(reduce_retracing=True)
+    def _log_likelihood(self, x: Any, samples: Any) -> Any:
+        mean, log_variance = (losses.in_float32(t) for t in self.posterior(x, training=False))
+        total = tf.fill(tf.shape(x)[:1], -math.inf)
+        done = 0
+        while done < samples:
+            chunk = tf.minimum(50, samples - done)
+            noise = self.random.normal((chunk, *ops.shape(mean)))
+            y_pred = self.decoder(_rows(_drawn(mean, log_variance, noise)), training=False)
+            targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
+            errors = tf.reshape(losses.per_sample(self.paper_loss, targets, y_pred)[0], (chunk, -1))
+            log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
+            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
+            done += chunk
+        return total - tf.math.log(tf.cast(samples, "float32"))
+
+    def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
+        seed = {"seed": tf.TensorSpec((None,), "int64", name="seed")}
+        return {**super().signatures(), "sample": (self._sample_of_seeds, seed, "sample")}
+
+    def _sample_of_seeds(self, seed: Any) -> Any:
+        """Draws one sample for each seed, (n,) int64: the same for the same seed."""
+
+        def code(one: Any) -> Any:
+            return tf.random.stateless_normal(self.code_shape, ops.stack([one, ops.zeros_like(one)]), alg="philox")
+
+        return self.decoder(tf.map_fn(code, seed, fn_output_signature="float32"), training=False)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("likelihood", "variance", "free_bits", "importance_samples")
+        beta = schedules.serialize(self.beta.schedule)
+        return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
+
+
+def _drawn(mean: Any, log_variance: Any, noise: Any) -> Any:
+    return mean + ops.exp(0.5 * log_variance) * noise
+
+
+def _rows(x: Any) -> Any:
+    """Makes one batch of k, (k, batch, ...) → (k · batch, ...)."""
+    return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:
+    """Log p(z) - log q(z given x) of z = μ + σε, with the shape of ε but the last axis."""
+    z = _drawn(mean, log_variance, noise)
+    return 0.5 * ops.sum(log_variance + ops.square(noise) - ops.square(z), axis=-1)
