@@ -647,6 +647,10 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
     }
     if hasattr(model, "sample"):
         pictures["samples.png"] = lambda: plots.samples(model.sample(50))
+    if hasattr(model, "posterior"):
+        pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
+        if model.code_shape == (2,):
+            pictures["manifold.png"] = lambda: plots.manifold(model)
     with complete_or_absent(output) as folder:
         folder.mkdir()
         model.save(folder / "model.keras")

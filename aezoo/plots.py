@@ -11,9 +11,12 @@ from typing import Any, Literal
 
 import matplotlib.figure
 import numpy as np
+import scipy.stats
 from matplotlib.ticker import MaxNLocator
 
-__all__ = ["filters", "history", "reconstructions"]
+from aezoo import checks
+
+__all__ = ["filters", "history", "interpolation", "manifold", "reconstructions", "samples"]
 
 _DPI = 100
 _WIDTH = 800  # pixels: what a README page shows without shrinking
@@ -175,6 +178,52 @@ def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
     if pictures is None or pictures.ndim < 3:
         raise ValueError(f"Samples of shape {np.shape(x)[1:]} are no pictures: give (n, h, w, 1 or 3).")
     return _tile_figure(np.clip(pictures, 0.0, 1.0), columns=columns, title="samples")
+
+
+def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib.figure.Figure:
+    """Draws the pictures on the straight lines between the codes of samples, one line a row.
+
+    Args:
+        model: A built model with `interpolate`.
+        x_a: Where the lines start, (n, h, w, 1 or 3).
+        x_b: Where they end, (n, h, w, 1 or 3).
+        steps: Number of pictures on a line, at least 2.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the samples are no pictures.
+    """
+    paths = np.asarray(model.interpolate(x_a, x_b, steps))
+    pictures = _as_pictures(paths.reshape(-1, *paths.shape[2:]))
+    if pictures is None or pictures.ndim < 3:
+        raise ValueError(f"Samples of shape {paths.shape[2:]} are no pictures: give (n, h, w, 1 or 3).")
+    return _tile_figure(np.clip(pictures, 0.0, 1.0), columns=steps, title="from one code to another")
+
+
+def manifold(model: Any, n: int = 20) -> matplotlib.figure.Figure:
+    """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I).
+
+    Args:
+        model: A built model with a code of two units and `decode`.
+        n: Number of pictures on a side, at least 2.
+
+    Returns:
+        The figure: the first unit grows to the right, the second one upwards.
+
+    Raises:
+        ValueError: If the code has not two units, or decodes to no pictures.
+    """
+    checks.whole("n", n, 2)
+    if tuple(model.code_shape) != (2,):
+        raise ValueError(f"A manifold is drawn of a code of 2 units, and this one has shape {tuple(model.code_shape)}.")
+    quantiles = scipy.stats.norm.ppf((np.arange(n) + 0.5) / n)
+    codes = np.stack(np.meshgrid(quantiles, -quantiles), axis=-1).reshape(-1, 2)
+    pictures = _as_pictures(np.asarray(model.decode(codes.astype("float32"))))
+    if pictures is None or pictures.ndim < 3:
+        raise ValueError("The code decodes to no pictures of shape (h, w, 1 or 3).")
+    return _tile_figure(np.clip(pictures, 0.0, 1.0), columns=n, title="what codes decode to")
 
 
 def history(history: Any) -> matplotlib.figure.Figure:

@@ -18,6 +18,7 @@ from aezoo import cli, datasets, evaluation, zoo
 from aezoo.layers import networks
 from aezoo.schedules import Linear
 
+PICTURES = {"rbm": ["samples.png"], "vae": ["samples.png", "interpolation.png"]}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
 SMALL = ["--dataset", "digits", "--limit", "300", "--epochs", "1"]
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -65,7 +66,7 @@ def interrupt(monkeypatch):
 
 def test_every_model_writes_all_files_and_nothing_beside_them(trained):
     name, output, _ = trained
-    assert names(output) == sorted([*FILES, *(["samples.png"] if name == "rbm" else [])])
+    assert names(output) == sorted([*FILES, *PICTURES.get(name, [])])
     assert names(output.parent) == ["run"]
     for path in output.glob("*.png"):
         assert path.read_bytes().startswith(PNG)

@@ -311,3 +311,38 @@ def test_samples_are_tiles_in_their_order():
     np.testing.assert_allclose(values, [0.0, 0.4, 0.6, 1.0])
     with pytest.raises(ValueError, match="no pictures"):
         plots.samples(np.zeros((3, 7)))
+
+
+class _Line:
+    """Decodes a code (a, b) to a picture with a on its left half and b on its right one."""
+
+    code_shape = (2,)
+
+    def decode(self, z):
+        return np.repeat(np.asarray(z)[:, None, :, None], 2, axis=1)
+
+    def interpolate(self, x_a, x_b, steps):
+        return np.stack([x_a + (x_b - x_a) * i / (steps - 1) for i in range(steps)], axis=1)
+
+
+def _pixels(figure):
+    return np.asarray(figure.axes[0].get_images()[0].get_array())
+
+
+def test_interpolation_goes_from_left_to_right():
+    figure = plots.interpolation(_Line(), np.zeros((2, 4, 4, 1)), np.ones((2, 4, 4, 1)), steps=5)
+    values = np.unique(np.round(_pixels(figure), 3))
+    assert set(values) >= {0.0, 0.25, 0.5, 0.75, 1.0}
+    with pytest.raises(ValueError, match="no pictures"):
+        plots.interpolation(_Line(), np.zeros((2, 7)), np.ones((2, 7)))
+
+
+def test_a_manifold_grows_to_the_right_and_upwards():
+    pixels = _pixels(plots.manifold(_Line(), n=3))
+    # Negative quantiles are clipped to 0: both halves are black at the bottom left and bright at the top right.
+    assert pixels[-1, 0] == 0 and pixels[0, -1] == pytest.approx(0.967, abs=1e-3)
+    assert pixels[0, 0] == 0 and pixels[-1, -1] == 0 and pixels[-1, -2] > 0.9
+    model = _Line()
+    model.code_shape = (3,)
+    with pytest.raises(ValueError, match="2 units"):
+        plots.manifold(model)

@@ -60,6 +60,8 @@ def plot(by_epoch: dict[str, list[float]], path: str) -> None:
     for name, errors in by_epoch.items():
         axes.plot(range(1, len(errors) + 1), errors, label=name)
     axes.set(xlabel="epoch of backpropagation", ylabel="squared error per test image", yscale="log")
+    axes.set_yticks([3, 5, 10, 20, 50], ["3", "5", "10", "20", "50"])
+    axes.minorticks_off()
     axes.set_title("784-1000-500-250-30 on MNIST: what pretraining is worth")
     axes.legend()
     figure.savefig(path, dpi=120)

@@ -84,7 +84,7 @@ def report(name: str, options: argparse.Namespace, rows: list[Row], **more) -> N
         return
     result = {
         "script": f"benchmarks/papers/{name}.py",
-        "options": vars(options),
+        "options": {name: value for name, value in vars(options).items() if name != "plot"},
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
         "versions": {"aezoo": aezoo.__version__, "keras": keras.__version__},

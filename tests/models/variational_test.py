@@ -213,9 +213,3 @@ def test_a_learned_variance_goes_with_no_other_loss():
     model.compile(optimizer="adam", loss="mse")
     with pytest.raises(ValueError, match="give compile no loss"):
         model.fit(X, verbose=0)
-
-
-def test_it_is_in_the_zoo():
-    from aezoo import zoo
-
-    assert zoo.MODELS["vae"].class_name == "VAE"
