@@ -3,7 +3,7 @@
     pip install pythae torch
     python benchmarks/speed/vae.py [--quick] [--output FILE.json]
 
-784-400-40, relu, bernoulli likelihood, Adam, batches of 128, float32, on 20,000 random images of zeros and ones. What is
+784-400-40, relu, bernoulli likelihood, Adam, batches of 128, float32, on 20,000 random images of 0 and 1. What is
 timed of pythae is one epoch of its default trainer (`BaseTrainer.train_step`), without the copy of the model and the
 files that its `train` writes; of ours, one epoch of `fit`. Both run in turn, three times a round, of which the fastest
 counts; the ratio (pythae's seconds over ours: higher is better) is taken within a round.
