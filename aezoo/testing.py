@@ -303,7 +303,7 @@ outputs = {}
 for name, function in model.signatures.items():
     specs = function.structured_input_signature[1]
     for size in (1, 5):
-        inputs = {key: tf.constant(arrays[f"{name}|{key}"][:size]) for key in specs}
+        inputs = {key: tf.cast(arrays[f"{name}|{key}"][:size], spec.dtype) for key, spec in specs.items()}
         for key, value in function(**inputs).items():
             outputs[f"{name}|{size}|{key}"] = value.numpy()
 np.savez(folder + "/outputs.npz", **outputs)

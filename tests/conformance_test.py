@@ -2,12 +2,20 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import aezoo
 from aezoo import testing
 from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+
+
+
+def without_noise(model):
+    model.quantizer.noise = tf.zeros
+    return model
+
 
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
@@ -46,6 +54,21 @@ CASES = {
         quiet=lambda **kw: aezoo.ContractiveAE(latent_dim=4, hidden_dims=(6,), weight=2.0, **kw),
     ),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
+    "compressive": testing.Case(
+        lambda **kw: aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw),
+        X,
+        quiet=lambda **kw: without_noise(
+            aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw)
+        ),
+    ),
+    "compressive-conv": testing.Case(
+        lambda **kw: aezoo.CompressiveAE(latent_dim=3, filters=(4,), activation="tanh", spatial=True, weight=2.0, **kw),
+        np.random.default_rng(0).random((21, 8, 8, 1), "float32"),
+        quiet=lambda **kw: without_noise(
+            aezoo.CompressiveAE(latent_dim=3, filters=(4,), activation="tanh", spatial=True, weight=2.0, **kw)
+        ),
+        empty_replica=False,
+    ),
 }
 
 
