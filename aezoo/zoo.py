@@ -99,6 +99,11 @@ def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
     }
 
 
+def _compressive(given: Mapping[str, Any], training: Training) -> Arguments:
+    """A hidden layer, without which a code of few bits is little better than a linear one."""
+    return {} if given.get("filters") or given.get("spatial") else {"hidden_dims": (500,)}
+
+
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
@@ -112,6 +117,7 @@ MODELS: dict[str, Entry] = {
     "sparse": Entry("SparseAE", defaults=_tied),
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
     "contractive": Entry("ContractiveAE", defaults=_tied),
+    "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
     "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER, defaults=_tied),

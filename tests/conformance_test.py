@@ -11,7 +11,6 @@ from aezoo.schedules import Linear
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
 
 
-
 def without_noise(model):
     model.quantizer.noise = tf.zeros
     return model

@@ -18,7 +18,7 @@ from aezoo.codec.tables import TOTAL, Table
 #: The most image values that `decode` makes room for unless it is told otherwise: 1 GiB of float32.
 LIMIT = 2**28
 # Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
-_SHORT = 4096
+_SHORT = 128
 _GREATEST = 2**31
 
 
@@ -146,9 +146,7 @@ class Codec:
         counts = [int(mask.sum()) for mask in escaped]
         escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
         columns = np.empty((len(self.tables), positions), "int64")
-        for column, table, index, mask, distance in zip(
-            columns, self.tables, symbols, escaped, escapes, strict=True
-        ):
+        for column, table, index, mask, distance in zip(columns, self.tables, symbols, escaped, escapes, strict=True):
             column[:] = index
             column[mask] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
             column += table.low

@@ -33,7 +33,8 @@ class FactorizedDensity(keras.layers.Layer):
         TensorShape([2, 3])
 
     Reference:
-        Ballé et al., "Variational image compression with a scale hyperprior", ICLR 2018, arXiv:1802.01436, appendix 6.1.
+        Ballé et al., "Variational image compression with a scale hyperprior", ICLR 2018, arXiv:1802.01436,
+        appendix 6.1.
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any):

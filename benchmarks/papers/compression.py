@@ -112,7 +112,7 @@ def front(points: Points) -> Points:
 
 
 def size_at(points: Points, quality: float) -> float:
-    """The size of a compressor at a quality, interpolated; its smallest where it has none so bad, NaN where none so good."""
+    """The size of a compressor at a quality, interpolated: its least where none is so bad, NaN where none so good."""
     sizes, qualities = np.array(points).T
     return float(np.exp(np.interp(quality, qualities, np.log(sizes), right=np.nan)))
 
@@ -177,7 +177,11 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
     rows = []
     for weight in PHOTO_WEIGHTS:
         model = aezoo.CompressiveAE(
-            options.photo_latent_dim, filters=(48, 48, 48)[: options.halvings - 1], spatial=True, weight=weight, seed=options.seed
+            options.photo_latent_dim,
+            filters=(48, 48, 48)[: options.halvings - 1],
+            spatial=True,
+            weight=weight,
+            seed=options.seed,
         )
         minutes = train(model, x, options, options.photo_epochs)
         files = [codec.compress_picture(model, picture[..., None]) for picture in test]
