@@ -1,14 +1,13 @@
 """The bytes that a batch of codes is stored in.
 
-| field | bytes |
-|---|---|
-| magic | 3: `AEZ` |
-| format version | 1 |
-| fingerprint of the model | 8 |
-| number of samples; shape of a code, (rank, sizes); true size of a picture that the samples tile, (rank, sizes); | |
-| lengths of the two sections | varints |
-| entropy-coded integers; escapes | as their lengths say |
-| CRC-32 of all before | 4, little-endian |
+    3   magic, AEZ
+    1   format version
+    8   fingerprint of the model
+    ..  varints: number of samples; rank and sizes of a code; rank and sizes (height, width) of a picture that the
+        samples tile, rank 0 if they tile none; lengths of the next two
+    ..  entropy-coded integers
+    ..  escapes, varints
+    4   CRC-32 of all before, little-endian
 
 A varint is base 128, least digit first, the high bit set in all bytes but the last (LEB128).
 """

@@ -1,6 +1,7 @@
 """Rate and distortion of a compressive autoencoder (Ballé et al. 2017) beside JPEG, WebP and PCA.
 
-    TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--photographs IMAGES.npz] [--quick]
+    TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
+    python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
 
 MNIST: four weights of the distortion, each a model of its own; the 10,000 test digits are one container, the PSNR is
 that of all of them. JPEG and WebP get the digits tiled on one sheet, side by side or 32 pixels apart, so that blocks of
@@ -9,8 +10,8 @@ of a step and coded by the same range coder, with frequencies counted on the tra
 best number of components and step is taken at each size. All headers are counted; the models and the components, which
 the receiver is to have, are not.
 
-Photographs: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for testing, each a file of
-its own for every compressor. The model is fully convolutional.
+Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
+testing, each a file of its own for every compressor. The model is fully convolutional.
 """
 
 import io
@@ -31,7 +32,7 @@ import aezoo
 from aezoo import codec
 from aezoo.evaluation import psnr
 
-WEIGHTS = (1.0, 3.0, 9.0, 27.0)
+WEIGHTS = (2.0, 8.0, 32.0, 128.0)
 PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
 QUALITIES = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 HELD_OUT = 20
@@ -135,9 +136,7 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     curves: dict[str, Points] = {"CompressiveAE": []}
     details, rows = [], []
     for weight in WEIGHTS:
-        model = aezoo.CompressiveAE(
-            options.latent_dim, hidden_dims=(1000, 500), weight=weight, seed=options.seed, activation="relu"
-        )
+        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(512, 256), weight=weight, seed=options.seed)
         minutes = train(model, x, options, options.epochs)
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
@@ -184,25 +183,24 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
             seed=options.seed,
         )
         minutes = train(model, x, options, options.photo_epochs)
-        files = [codec.compress_picture(model, picture[..., None]) for picture in test]
-        decoded = np.stack([codec.decompress_picture(model, data) for data in files])[..., 0]
-        point = (8 * sum(map(len, files)) / test.size, psnr(test, decoded, peak=255))
+        compressed = [codec.compress_picture(model, picture[..., None]) for picture in test]
+        decoded = np.stack([codec.decompress_picture(model, data) for data in compressed])[..., 0]
+        point = (8 * sum(map(len, compressed)) / test.size, psnr(test, decoded, peak=255))
         curves["CompressiveAE"].append(point)
         print(f"weight {weight:g}: {point}, {minutes:.1f} minutes", flush=True)
         rows.append(Row(f"photographs, weight {weight:g}: bits a pixel", "–", "–", point[0], minutes))
         rows.append(Row("  PSNR over the test set, dB", "–", "–", point[1], 0.0))
-    for kind, name in (("JPEG", "JPEG"), ("WEBP", "WebP")):
-        curves[name] = globals()["files"](test, kind)
+    curves["JPEG"], curves["WebP"] = files(test, "JPEG"), files(test, "WEBP")
     return rows, curves
 
 
 def main() -> None:
     options = arguments(
         __doc__,
-        epochs=50,
+        epochs=40,
         latent_dim=64,
-        batch_size=128,
-        learning_rate=1e-3,
+        batch_size=256,
+        learning_rate=2e-3,
         photographs="",
         patches=40,
         photo_epochs=10,
@@ -211,18 +209,14 @@ def main() -> None:
     )
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
-    rows, curves = digits(options)
-    pictures = {"compression_mnist": aezoo.plots.rate_distortion(curves, rate="bytes a digit, headers included")}
-    more = {"mnist": curves}
+    name, title = "compression", "bytes a digit, headers included"
+    rows, curves = photographs(options) if options.photographs else digits(options)
     if options.photographs:
-        photo_rows, more["photographs"] = photographs(options)
-        rows += photo_rows
-        pictures["compression_photographs"] = aezoo.plots.rate_distortion(more["photographs"])
+        name, title = "compression_photographs", "bits per pixel, headers included"
         options.photographs = Path(options.photographs).name
-    report("compression", options, rows, curves=more)
+    report(name, options, rows, curves=curves)
     if not options.quick:
-        for name, figure in pictures.items():
-            figure.savefig(HERE / "results" / f"{name}.png")
+        aezoo.plots.rate_distortion(curves, rate=title).savefig(HERE / "results" / f"{name}.png")
 
 
 if __name__ == "__main__":
