@@ -121,12 +121,12 @@ def size_at(points: Points, quality: float) -> float:
 # === Ours ===
 
 
-def train(model: aezoo.CompressiveAE, x: np.ndarray, options, epochs: int) -> float:
+def train(model: aezoo.CompressiveAE, x: np.ndarray, options, epochs: int, batch_size: int) -> float:
     """Trains with a learning rate that falls to 0 along a cosine; returns the minutes."""
     clock = Clock()
-    steps = epochs * math.ceil(len(x) / options.batch_size)
+    steps = epochs * math.ceil(len(x) / batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)))
-    model.fit(x, epochs=epochs, batch_size=options.batch_size, verbose=0)
+    model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
     return clock.minutes
 
 
@@ -137,7 +137,7 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     details, rows = [], []
     for weight in WEIGHTS:
         model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(512, 256), weight=weight, seed=options.seed)
-        minutes = train(model, x, options, options.epochs)
+        minutes = train(model, x, options, options.epochs, options.batch_size)
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
         assert np.array_equal(decoded, model.reconstruct(x_test)), "not the model's own reconstruction"
@@ -177,12 +177,12 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
     for weight in PHOTO_WEIGHTS:
         model = aezoo.CompressiveAE(
             options.photo_latent_dim,
-            filters=(48, 48, 48)[: options.halvings - 1],
+            filters=(48, 48),
             spatial=True,
             weight=weight,
             seed=options.seed,
         )
-        minutes = train(model, x, options, options.photo_epochs)
+        minutes = train(model, x, options, options.photo_epochs, options.photo_batch_size)
         compressed = [codec.compress_picture(model, picture[..., None]) for picture in test]
         decoded = np.stack([codec.decompress_picture(model, data) for data in compressed])[..., 0]
         point = (8 * sum(map(len, compressed)) / test.size, psnr(test, decoded, peak=255))
@@ -202,10 +202,10 @@ def main() -> None:
         batch_size=256,
         learning_rate=2e-3,
         photographs="",
-        patches=40,
-        photo_epochs=10,
+        patches=20,
+        photo_epochs=8,
+        photo_batch_size=16,
         photo_latent_dim=48,
-        halvings=3,
     )
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2

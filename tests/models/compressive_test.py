@@ -138,7 +138,8 @@ def test_the_length_is_within_5_percent_and_8_bits_of_the_models_entropy(digits,
     model = fitted(x, epochs=10, latent_dim=16, hidden_dims=(64,))
     entropy = float(np.sum(model.rate(model.encode(x_test[:n]))))
     container = Container.from_bytes(model.compress(x_test[:n]))
-    assert 0.9 * entropy < 8 * (len(container.payload) + len(container.escapes)) <= 1.05 * entropy + 8
+    # Of a few samples the shortest number in a range may by chance be some bits shorter than the range is narrow.
+    assert 0.95 * entropy - 16 < 8 * (len(container.payload) + len(container.escapes)) <= 1.05 * entropy + 8
 
 
 def test_the_tables_are_the_density(model):
