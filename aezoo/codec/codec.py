@@ -15,8 +15,8 @@ import numpy as np
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.tables import TOTAL, Table
 
-#: The most image values that `decode` makes room for unless it is told otherwise: 1 GiB of float32.
-LIMIT = 2**28
+#: The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32.
+LIMIT = 2**27
 # Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
 _SHORT = 128
 _GREATEST = 2**31
@@ -145,14 +145,17 @@ class Codec:
         escaped = [column == table.escape for table, column in zip(self.tables, symbols, strict=True)]
         counts = [int(mask.sum()) for mask in escaped]
         escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
-        columns = np.empty((len(self.tables), positions), "int64")
-        for column, table, index, mask, distance in zip(columns, self.tables, symbols, escaped, escapes, strict=True):
-            column[:] = index
+        codes = np.empty((positions, len(self.tables)), "int32")
+        for channel, (table, index, mask, distance) in enumerate(
+            zip(self.tables, symbols, escaped, escapes, strict=True)
+        ):
+            column = index.astype("int64")
             column[mask] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
             column += table.low
-        if (np.abs(columns) >= _GREATEST).any():
-            raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
-        return columns.T.astype("int32").reshape(container.samples, *container.code_shape), container.picture
+            if (np.abs(column) >= _GREATEST).any():
+                raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
+            codes[:, channel] = column
+        return codes.reshape(container.samples, *container.code_shape), container.picture
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != len(self.code_shape) or any(

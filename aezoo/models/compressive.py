@@ -219,8 +219,13 @@ class CompressiveAE(Autoencoder):
 
         Codes are int32 in the signatures `encode` and `decode` of a SavedModel. `aezoo.codec.Codec.load(filepath)`
         reads, without Keras and TensorFlow, what turns the bytes of `compress` into them.
+
+        Raises:
+            ValueError: If the model has not been built, or is spatial and the format is another.
         """
         if format != "tf_saved_model":
+            if self.spatial:
+                raise ValueError(f"format={format!r} needs images of one size: export a model that is not spatial.")
             return super().export(filepath, format=format, **kwargs)
         with exporting.complete_or_absent(filepath) as unfinished:
             super().export(unfinished, **kwargs)
