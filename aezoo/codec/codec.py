@@ -92,7 +92,7 @@ class Codec:
         self._check_shape(codes.shape[1:])
         if not codes.size:
             raise ValueError("There are no samples to compress.")
-        if not (np.abs(codes) < _GREATEST).all():
+        if not ((codes > -_GREATEST) & (codes < _GREATEST)).all():
             raise ValueError("The codes are NaN or too large: the training diverged, or the samples are out of range.")
         integers = codes.astype("int64")
         if not np.array_equal(integers, codes):

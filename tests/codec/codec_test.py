@@ -146,6 +146,7 @@ def test_the_same_codes_give_the_same_bytes():
         (np.full((1, 3), np.nan), "NaN or too large"),
         (np.full((1, 3), np.inf), "NaN or too large"),
         (np.full((1, 3), 2.0**31), "NaN or too large"),
+        (np.full((1, 3), -(2**31), "int32"), "NaN or too large"),
     ],
 )
 def test_codes_that_cannot_be_written(codes, message):
