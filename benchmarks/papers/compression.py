@@ -8,7 +8,7 @@ that of all of them. JPEG and WebP get the digits tiled on one sheet, side by si
 8 fit, whichever is shorter at each quality. PCA is fitted to the training set; its components are rounded to multiples
 of a step and coded by the same range coder, with frequencies counted on the training set, in the same container; the
 best number of components and step is taken at each size. All headers are counted; the models and the components, which
-the receiver is to have, are not.
+the receiver is to have, are not. A compressor whose worst quality is better than ours is compared at its smallest size.
 
 Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
 testing, each a file of its own for every compressor. The model is fully convolutional.
@@ -34,7 +34,7 @@ from aezoo.evaluation import psnr
 
 WEIGHTS = (2.0, 8.0, 32.0, 128.0)
 PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
-QUALITIES = (1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
+QUALITIES = (0, 1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 HELD_OUT = 20
 
 Points = list[tuple[float, float]]
