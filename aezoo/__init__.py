@@ -8,6 +8,7 @@ if _keras.backend.backend() != "tensorflow":
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
+from aezoo import codec as codec
 from aezoo import datasets as datasets
 from aezoo import evaluation as evaluation
 from aezoo import layers as layers
@@ -16,6 +17,7 @@ from aezoo import optimizers as optimizers
 from aezoo import plots as plots
 from aezoo import schedules as schedules
 from aezoo.autoencoder import Autoencoder as Autoencoder
+from aezoo.models.compressive import CompressiveAE as CompressiveAE
 from aezoo.models.contractive import ContractiveAE as ContractiveAE
 from aezoo.models.denoising import DenoisingAE as DenoisingAE
 from aezoo.models.k_sparse import KSparseAE as KSparseAE

@@ -1,4 +1,4 @@
-"""The command line: `aezoo list` and `aezoo train`."""
+"""The command line: `aezoo list` and `aezoo train`; `aezoo.cli_codec` adds `compress` and `decompress`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import zoo
+from aezoo import cli_codec, zoo
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if name in argv:  # the options of a model are those of its class, and that imports TensorFlow
             _add_training_options(model, name)
             _add_model_options(model, name)
+    cli_codec.add_commands(commands)
     return parser
 
 
@@ -598,7 +599,7 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
     from aezoo import evaluation, losses
     from aezoo.layers import networks
 
-    z_test = model.encoder.predict(data.x_test, verbose=0)
+    z_test = _vectors(model.encoder.predict(data.x_test, verbose=0))
     reconstruction = model.predict(data.x_test, verbose=0)
     errors = losses.per_sample(model.reconstruction_loss, data.x_test, reconstruction)[0]
     activation = networks.output_activation(model.encoder)
@@ -614,10 +615,15 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
         "activity_threshold": tol,
     }
     if data.y_train is not None and len(np.unique(data.y_train)) > 1:
-        z_train = model.encoder.predict(data.x_train, verbose=0)
+        z_train = _vectors(model.encoder.predict(data.x_train, verbose=0))
         metrics["probe_error_codes"] = evaluation.linear_probe(z_train, data.y_train, z_test, data.y_test)
         metrics["probe_error_pixels"] = evaluation.linear_probe(data.x_train, data.y_train, data.x_test, data.y_test)
     return metrics, f"of {z_test.shape[1]}, |z| > {tol:g}"
+
+
+def _vectors(z: Any) -> Any:
+    """Codes as (n, units), those of a spatial code too."""
+    return z.reshape(len(z), -1)
 
 
 def _print_table(metrics: dict[str, float | int | None], units: str) -> None:

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import matplotlib.figure
 import numpy as np
 import scipy.stats
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from aezoo import checks
 
-__all__ = ["filters", "history", "interpolation", "manifold", "reconstructions", "samples"]
+__all__ = ["filters", "history", "interpolation", "manifold", "rate_distortion", "reconstructions", "samples"]
 
 _DPI = 100
 _WIDTH = 800  # pixels: what a README page shows without shrinking
@@ -24,6 +24,7 @@ _MARGIN = 12  # pixels
 _LARGEST_TILE = 96  # pixels: an 8 x 8 filter blown up further only takes space
 _TEXT = "#333333"
 _COLORS = {"input": "#9a9a9a", "corrupted": "#e0a030", "reconstruction": "#1f6fb4"}
+_CURVES = ("#1f6fb4", "#d1602b", "#3a9a5b", "#8a5fb0", "#9a9a9a", "#e0a030")
 _TRAIN, _VALIDATION = "#1f6fb4", "#d1602b"
 
 
@@ -292,6 +293,52 @@ def history(history: Any) -> matplotlib.figure.Figure:
     if any(f"val_{term}" in lines for term in terms):
         first = next(ax for ax, term in zip(figure.axes, terms, strict=True) if f"val_{term}" in lines)
         first.legend(fontsize=8, frameon=False, labelcolor=_TEXT)
+    return figure
+
+
+def rate_distortion(
+    curves: Mapping[str, Any], *, rate: str = "bits per pixel", quality: str = "PSNR (dB)"
+) -> matplotlib.figure.Figure:
+    """Shows what compressors make of the same images: their quality against the bits that they take.
+
+    Args:
+        curves: By the name of the compressor, its points (rate, quality), (n, 2), in any order. The first curve is
+            drawn in front of the others.
+        rate: What the first column is, for the axis.
+        quality: What the second column is.
+
+    Returns:
+        The figure, with one axes and a line a curve.
+
+    Raises:
+        ValueError: If there is no curve, or one is not (n, 2) finite numbers with rates above 0.
+
+    Example:
+        >>> figure = rate_distortion({"ours": [(0.1, 20.0), (0.2, 24.0)], "JPEG": [(0.3, 20.0), (0.5, 24.0)]})
+    """
+    if not curves:
+        raise ValueError("plots.rate_distortion got no curve: pass {name: [(rate, quality), ...]}.")
+    figure = _Figure(figsize=(640 / _DPI, 420 / _DPI), dpi=_DPI, layout="constrained")
+    ax = figure.subplots()
+    rates = []
+    for i, (name, points) in enumerate(curves.items()):
+        points = np.asarray(points, dtype="float64")
+        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or not (points[:, :1] > 0).all():
+            raise ValueError(f"The curve {name!r} is not (n, 2) finite numbers (rate > 0, quality).")
+        points = points[np.argsort(points[:, 0])]
+        rates.append(points[:, 0])
+        color = _CURVES[i % len(_CURVES)]
+        ax.plot(*points.T, label=name, color=color, marker="o", markersize=3.5, linewidth=1.5, zorder=3 - 0.01 * i)
+    rates = np.concatenate(rates)
+    if rates.max() > 5 * rates.min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+    _style(ax)
+    ax.set_xlabel(rate, fontsize=9, color=_TEXT)
+    ax.set_ylabel(quality, fontsize=9, color=_TEXT)
+    ax.legend(fontsize=8, frameon=False, labelcolor=_TEXT)
     return figure
 
 

@@ -104,6 +104,11 @@ def _hidden(given: Mapping[str, Any], training: Training) -> Arguments:
     return {} if given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
 
 
+def _compressive(given: Mapping[str, Any], training: Training) -> Arguments:
+    """A hidden layer, without which a code of few bits is little better than a linear one."""
+    return {} if given.get("filters") or given.get("spatial") else {"hidden_dims": (500,)}
+
+
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
@@ -117,6 +122,7 @@ MODELS: dict[str, Entry] = {
     "sparse": Entry("SparseAE", defaults=_tied),
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
     "contractive": Entry("ContractiveAE", defaults=_tied),
+    "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
     "vae": Entry("VAE", latent_dim=20, defaults=_hidden, without=("code_activation",)),
     "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),

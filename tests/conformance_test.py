@@ -38,6 +38,11 @@ def variational(**arguments):
     )
 
 
+def without_noise(model):
+    model.quantizer.noise = tf.zeros
+    return model
+
+
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
     "tied": testing.Case(
@@ -76,6 +81,21 @@ CASES = {
     ),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
+    "compressive": testing.Case(
+        lambda **kw: aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw),
+        X,
+        quiet=lambda **kw: without_noise(
+            aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw)
+        ),
+    ),
+    "compressive-conv": testing.Case(
+        lambda **kw: aezoo.CompressiveAE(latent_dim=3, filters=(4,), activation="tanh", spatial=True, weight=2.0, **kw),
+        np.random.default_rng(0).random((21, 8, 8, 1), "float32"),
+        quiet=lambda **kw: without_noise(
+            aezoo.CompressiveAE(latent_dim=3, filters=(4,), activation="tanh", spatial=True, weight=2.0, **kw)
+        ),
+        empty_replica=False,
+    ),
 }
 
 

@@ -1,3 +1,4 @@
+import io
 import types
 
 import keras
@@ -346,3 +347,19 @@ def test_a_manifold_grows_to_the_right_and_upwards():
     model.code_shape = (3,)
     with pytest.raises(ValueError, match="2 units"):
         plots.manifold(model)
+
+
+def test_rate_distortion_draws_each_curve_by_rate():
+    figure = plots.rate_distortion({"ours": [(2.0, 24.0), (1.0, 20.0)], "JPEG": [(30.0, 25.0)]}, rate="bytes")
+    (ax,) = figure.axes
+    assert [line.get_label() for line in ax.lines] == ["ours", "JPEG"]
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 20], [2, 24]])
+    assert (ax.get_xlabel(), ax.get_xscale()) == ("bytes", "log")
+    figure.savefig(io.BytesIO())
+    assert plots.rate_distortion({"ours": [(1, 20), (2, 24)]}).axes[0].get_xscale() == "linear"
+
+
+@pytest.mark.parametrize("curves", [{}, {"a": []}, {"a": [(0.0, 1.0)]}, {"a": [(1.0, np.nan)]}, {"a": [1.0, 2.0]}])
+def test_rate_distortion_of_what_is_no_curve(curves):
+    with pytest.raises(ValueError, match=r"no curve|is not"):
+        plots.rate_distortion(curves)

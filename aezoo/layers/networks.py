@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from aezoo.layers.dense_transpose import DenseTranspose
+from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.top_k import TopK
 
 Shape = tuple[int, ...]
@@ -155,6 +156,63 @@ def decoder(
     return keras.Sequential(stack, name="decoder")
 
 
+def spatial(
+    channels: int,
+    latent_dim: int,
+    *,
+    rank: int = 2,
+    filters: Sequence[int] = (),
+    activation: Any = "relu",
+    code_activation: Any = None,
+    output_activation: Any = "sigmoid",
+    seed: int | None = None,
+    dtype: Any = None,
+) -> tuple[keras.Sequential, keras.Sequential]:
+    """Builds an encoder and a decoder of convolutions alone, for images of any size that the stride divides.
+
+    Each convolution (kernel 5, "same") halves the image: those of `filters`, and a last one to `latent_dim` channels.
+
+    Args:
+        channels: Of the images.
+        latent_dim: Channels of the code.
+        rank: Number of spatial axes, 1 to 3.
+        filters: Channels of the convolutions before the code, from the input on; the decoder mirrors them.
+        activation: Of these.
+        code_activation: Of the code.
+        output_activation: Of the reconstruction.
+        seed: Seed of the initial weights.
+        dtype: Keras dtype policy.
+
+    Returns:
+        Two built Keras models: (batch, h, w, channels) → (batch, h / s, w / s, latent_dim) and back, where
+        s = 2^(len(filters) + 1).
+    """
+    initializer = _Initializers(seed)
+    sizes = (None,) * rank
+
+    def convolution(n: int, activation: Any, transpose: bool = False) -> keras.layers.Layer:
+        return _convolution(rank, transpose)(
+            n,
+            5,
+            strides=2,
+            padding="same",
+            activation=activation,
+            kernel_initializer=initializer(),
+            dtype=dtype,
+        )
+
+    down = [convolution(n, activation) for n in filters] + [convolution(latent_dim, code_activation)]
+    up = [convolution(n, activation, transpose=True) for n in reversed(filters)]
+    up += [
+        convolution(channels, None, transpose=True),
+        keras.layers.Activation(output_activation, dtype="float32", name="output"),
+    ]
+    return (
+        keras.Sequential([keras.Input((*sizes, channels)), *down], name="encoder"),
+        keras.Sequential([keras.Input((*sizes, latent_dim)), *up], name="decoder"),
+    )
+
+
 def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None) -> keras.Sequential:
     """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
 
@@ -197,10 +255,10 @@ def chain(encoder: keras.layers.Layer) -> list[keras.layers.Layer] | None:
 
     Returns:
         Its layers in order, those of nested models in their place, at least one of them `Dense`; `Flatten`, `Reshape`,
-        `Dropout` and `TopK` may stand between.
+        `Dropout`, `Quantizer` and `TopK` may stand between.
     """
     layers = _flat(encoder)
-    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, TopK)
+    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, Quantizer, TopK)
     dense = [isinstance(layer, keras.layers.Dense) for layer in layers]
     known = all(d or isinstance(layer, harmless) for d, layer in zip(dense, layers, strict=True))
     return layers if known and any(dense) else None

@@ -108,3 +108,14 @@ def test_output_activation():
     nested = keras.Sequential([keras.Input((3,)), decoder])
     assert networks.output_activation(nested) is keras.activations.tanh
     assert networks.output_activation(keras.Sequential([keras.Input((3,)), keras.layers.Flatten()])) is None
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, (16,)), (2, (8, 24)), (3, (8, 8, 16))])
+def test_spatial_networks_keep_the_place_and_take_all_sizes_that_their_stride_divides(rank, size):
+    encoder, decoder = networks.spatial(2, 5, rank=rank, filters=(3, 4), seed=0)
+    x = np.zeros((2, *size, 2), "float32")
+    z = encoder(x)
+    assert z.shape == (2, *[n // 8 for n in size], 5)
+    assert decoder(z).shape == x.shape
+    assert [layer.filters for layer in encoder.layers] == [3, 4, 5]
+    assert [layer.filters for layer in decoder.layers[:-1]] == [4, 3, 2]

@@ -1,0 +1,93 @@
+"""The commands `aezoo compress` and `aezoo decompress`: pictures to `.aez` files and back."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import aezoo
+
+_MODEL_HELP = "a CompressiveAE: its .keras file, or the folder of its `aezoo train`"
+_MODES = {1: "L", 3: "RGB"}
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the two commands to those of the command line."""
+    compress = commands.add_parser("compress", help="compress a picture", description="Compresses a picture.")
+    compress.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    compress.add_argument("picture", metavar="IMAGE.png", help="a picture of any size")
+    compress.add_argument("output", metavar="OUT.aez", help="the file to write")
+    compress.set_defaults(run=_compress)
+    decompress = commands.add_parser(
+        "decompress", help="make a picture of what compress wrote", description="Makes a picture of an .aez file."
+    )
+    decompress.add_argument("model", metavar="MODEL", help="the model that compressed it")
+    decompress.add_argument("data", metavar="IN.aez", help="what `aezoo compress` wrote")
+    decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
+    decompress.set_defaults(run=_decompress)
+
+
+def _compress(arguments: argparse.Namespace) -> int:
+    import numpy as np
+    from PIL import Image
+
+    from aezoo import codec
+    from aezoo.exporting import complete_or_absent
+
+    model = _model(arguments.model)
+    mode = _MODES[codec.picture_channels(model)]
+    with Image.open(arguments.picture) as image:
+        if image.mode != mode:
+            note = f"aezoo: {arguments.picture} is of mode {image.mode}, the model takes {mode}: it was converted."
+            print(note, file=sys.stderr)
+        pixels = np.asarray(image.convert(mode))
+    picture = pixels.reshape(*pixels.shape[:2], -1)
+    data = _installed(codec.compress_picture, model, picture)
+    with complete_or_absent(arguments.output) as path:
+        path.write_bytes(data)
+    height, width = picture.shape[:2]
+    print(f"{arguments.output}: {len(data):,} bytes, {8 * len(data) / (height * width):.3f} bits per pixel")
+    return 0
+
+
+def _decompress(arguments: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from aezoo import codec
+    from aezoo.exporting import complete_or_absent
+
+    model = _model(arguments.model)
+    picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes())
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    with complete_or_absent(arguments.output) as path:
+        image.save(path)
+    print(f"{arguments.output}: {image.width} x {image.height}")
+    return 0
+
+
+def _model(name: str) -> aezoo.CompressiveAE:
+    import keras
+
+    import aezoo
+
+    path = Path(name)
+    path = path / "model.keras" if path.is_dir() else path
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no model {path}: train one with `aezoo train compressive`.")
+    model = keras.saving.load_model(path, compile=False)
+    if not isinstance(model, aezoo.CompressiveAE):
+        raise ValueError(
+            f"{path} is a {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."
+        )
+    return model
+
+
+def _installed(function: Any, *arguments: Any) -> Any:
+    """Calls what needs constriction; the command line reports a ValueError in one line."""
+    try:
+        return function(*arguments)
+    except ImportError as error:
+        raise ValueError(str(error)) from error

@@ -1,0 +1,248 @@
+"""Integer codes to bytes and back, with nothing but NumPy and an entropy coder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aezoo.codec.container import FORMAT, Container, read_varints, varints
+from aezoo.codec.tables import TOTAL, Table
+
+#: The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32.
+LIMIT = 2**27
+# Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
+_SHORT = 128
+_GREATEST = 2**31
+
+
+def fingerprint(*parts: bytes) -> bytes:
+    """Eight bytes that differ wherever one of the parts does."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()[:8]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Codec:
+    """Codes integers by the frequencies that a model gives each channel of its code.
+
+    All integers of a channel are coded in one call of a range coder. An integer without a frequency of its own is an
+    escape, and written out. What is decoded is what was encoded, whatever the frequencies are.
+
+    Args:
+        tables: The frequencies of each channel.
+        code_shape: Shape of the code of a sample, (..., channels); None where a size is not fixed.
+        values: The number of image values that one position of a code stands for.
+        model: 8 bytes that tell the model apart; tables and shapes are added to them.
+
+    Raises:
+        ValueError: If there is not one table for each channel.
+
+    Example:
+        >>> from aezoo.codec.tables import from_counts
+        >>> codes = np.random.default_rng(0).integers(-3, 4, (100, 2))
+        >>> codec = Codec(from_counts(codes.T), (2,), values=16)
+        >>> data = codec.encode(codes)
+        >>> bool(np.all(codec.decode(data)[0] == codes)), len(data) < 100
+        (True, True)
+    """
+
+    tables: tuple[Table, ...]
+    code_shape: tuple[int | None, ...]
+    values: int
+    model: bytes = bytes(8)
+
+    def __post_init__(self):
+        if not self.code_shape or len(self.tables) != self.code_shape[-1]:
+            raise ValueError(f"Codes of shape {self.code_shape} need as many tables, not {len(self.tables)}.")
+
+    @property
+    def fingerprint(self) -> bytes:
+        """Eight bytes of the model, its tables and its shapes: what has to be the same to decode."""
+        parts = [self.model, repr((FORMAT, self.code_shape, self.values)).encode()]
+        parts += [repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables]
+        return fingerprint(*parts)
+
+    # === Bytes ===
+
+    def encode(self, codes: Any, picture: tuple[int, ...] = ()) -> bytes:
+        """Writes codes.
+
+        Args:
+            codes: Whole numbers, (n, *code_shape), of any dtype.
+            picture: The true size (height, width) of a picture that the samples tile.
+
+        Returns:
+            A container (`aezoo.codec.container`).
+
+        Raises:
+            ValueError: If the codes are of another shape, none, or no whole numbers within ±2³¹.
+            ImportError: If constriction is not installed.
+        """
+        codes = np.asarray(codes)
+        self._check_shape(codes.shape[1:])
+        if not codes.size:
+            raise ValueError("There are no samples to compress.")
+        if not ((codes > -_GREATEST) & (codes < _GREATEST)).all():
+            raise ValueError("The codes are NaN or too large: the training diverged, or the samples are out of range.")
+        integers = codes.astype("int64")
+        if not np.array_equal(integers, codes):
+            raise ValueError("The codes are no whole numbers: give those of encode, not those of a training step.")
+        columns = integers.reshape(-1, len(self.tables)).T
+        symbols, escapes = [], []
+        for table, column in zip(self.tables, columns, strict=True):
+            index = column - table.low
+            inside = (index >= 0) & (index < table.escape)
+            symbols.append(np.where(inside, index, table.escape).astype("int32"))
+            outside = index[~inside]
+            # Distances from the table, those above it even, those below it odd.
+            escapes.append(np.where(outside < 0, -2 * outside - 1, 2 * (outside - table.escape)))
+        payload = self._range_encoded(symbols)
+        written = varints(np.concatenate(escapes).astype("uint64"))
+        return Container(self.fingerprint, len(codes), codes.shape[1:], picture, payload, written).to_bytes()
+
+    def decode(self, data: bytes, limit: int = LIMIT) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Reads codes.
+
+        Args:
+            data: What `encode` wrote.
+            limit: The most image values (samples times features) to make room for.
+
+        Returns:
+            The codes, (n, *code_shape) int32, and the true size of the picture that they tile, () if they tile none.
+
+        Raises:
+            ValueError: If the bytes are damaged, of another model or another format version, or of more than `limit`
+                values.
+            ImportError: If constriction is not installed.
+        """
+        container = Container.from_bytes(data)
+        if container.fingerprint != self.fingerprint:
+            raise ValueError(
+                f"The compressed data are of another model ({container.fingerprint.hex()}, this one is "
+                f"{self.fingerprint.hex()}): load the model that compressed them."
+            )
+        self._check_shape(container.code_shape)
+        positions = container.samples * math.prod(container.code_shape[:-1])
+        if max(positions * self.values, positions * len(self.tables)) > limit:
+            raise ValueError(
+                f"The compressed data claim {positions * self.values:,} values, more than the limit of {limit:,}: if "
+                "you trust them, give a higher limit."
+            )
+        least = sum(-math.log2(min(1.0, table.frequencies.max() / TOTAL + 1e-3)) for table in self.tables)
+        if positions * least > 8 * len(container.payload) + 64:
+            raise ValueError("The compressed data are damaged: they are too short for their codes. Get them again.")
+        symbols = self._range_decoded(container.payload, positions)
+        escaped = [column == table.escape for table, column in zip(self.tables, symbols, strict=True)]
+        counts = [int(mask.sum()) for mask in escaped]
+        escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
+        codes = np.empty((positions, len(self.tables)), "int32")
+        for channel, (table, index, mask, distance) in enumerate(
+            zip(self.tables, symbols, escaped, escapes, strict=True)
+        ):
+            column = index.astype("int64")
+            column[mask] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
+            column += table.low
+            if (np.abs(column) >= _GREATEST).any():
+                raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
+            codes[:, channel] = column
+        return codes.reshape(container.samples, *container.code_shape), container.picture
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != len(self.code_shape) or any(
+            b not in (None, a) for a, b in zip(shape, self.code_shape, strict=True)
+        ):
+            raise ValueError(f"The codes have shape {shape}, but those of this model {self.code_shape}.")
+
+    # === The range coder ===
+
+    def _models(self) -> list[Any]:
+        categorical = _constriction().stream.model.Categorical
+        return [categorical(table.frequencies / TOTAL, perfect=False) for table in self.tables]
+
+    def _range_encoded(self, symbols: list[np.ndarray]) -> bytes:
+        coder, models = _constriction().stream.queue.RangeEncoder(), self._models()
+        for column, model in zip(symbols, models, strict=True):
+            coder.encode(column, model)
+        code = coder.get_compressed().astype(">u4").tobytes()
+        return self._shortest(code, symbols) if len(code) <= _SHORT else code
+
+    def _shortest(self, code: bytes, symbols: list[np.ndarray]) -> bytes:
+        """The shortest bytes that decode as `code` does: any number in its range, not just one of whole words."""
+        for length in range(max(0, len(code) - 8), len(code)):
+            start = int.from_bytes(code[:length], "big")
+            for number in (start, start + 1):
+                if number >> 8 * length:
+                    continue
+                candidate = number.to_bytes(length, "big")
+                try:
+                    decoded = self._range_decoded(candidate, len(symbols[0]))
+                except ValueError:
+                    continue
+                if all(map(np.array_equal, decoded, symbols)):
+                    return candidate
+        return code
+
+    def _range_decoded(self, code: bytes, positions: int) -> list[np.ndarray]:
+        words = np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype("uint32")
+        coder = _constriction().stream.queue.RangeDecoder(words)
+        try:
+            return [coder.decode(model, positions) for model in self._models()]
+        except AssertionError as error:
+            raise ValueError("The compressed data are damaged: no code has these bits. Get them again.") from error
+
+    # === Beside a SavedModel ===
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Writes the codec as JSON, with which the bytes of a model can be decoded without the model."""
+        content = {
+            "format": FORMAT,
+            "code_shape": self.code_shape,
+            "values": self.values,
+            "model": self.model.hex(),
+            "fingerprint": self.fingerprint.hex(),
+            "tables": [{"low": table.low, "frequencies": table.frequencies.tolist()} for table in self.tables],
+        }
+        Path(path).write_text(json.dumps(content) + "\n")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Codec:
+        """Reads the codec of a SavedModel, or one that `save` wrote.
+
+        Args:
+            path: The file, or the folder of a SavedModel that `CompressiveAE.export` wrote.
+
+        Raises:
+            ValueError: If the file is none of ours, of another format version or damaged.
+            OSError: If there is no such file.
+        """
+        path = Path(path)
+        content = json.loads((path / IN_SAVED_MODEL if path.is_dir() else path).read_text())
+        if content.get("format") != FORMAT:
+            raise ValueError(f"{path} has format version {content.get('format')}, but this aezoo reads {FORMAT}.")
+        tables = tuple(Table(entry["low"], np.array(entry["frequencies"], "int64")) for entry in content["tables"])
+        codec = cls(tables, tuple(content["code_shape"]), content["values"], bytes.fromhex(content["model"]))
+        if codec.fingerprint.hex() != content["fingerprint"]:
+            raise ValueError(f"{path} is damaged: its fingerprint does not fit. Export the model again.")
+        return codec
+
+
+#: Where a SavedModel has its codec; TensorFlow leaves this folder to others.
+IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
+
+
+def _constriction() -> Any:
+    try:
+        import constriction
+    except ImportError as error:
+        raise ImportError("compress and decompress need constriction: pip install 'aezoo[compression]'") from error
+    return constriction

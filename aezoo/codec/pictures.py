@@ -1,0 +1,87 @@
+"""Pictures of any size: cut into the samples that a model takes, and put together again."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from aezoo.codec.codec import LIMIT
+
+
+def compress_picture(model: Any, picture: np.ndarray) -> bytes:
+    """Compresses one picture.
+
+    A model of samples of one size gets it in blocks of that size, a spatial one as a whole; what lacks to full blocks
+    is filled with copies of the edge, and cut off again by `decompress_picture`.
+
+    Args:
+        model: A `CompressiveAE` of images in [0, 1].
+        picture: (height, width, channels) uint8.
+
+    Returns:
+        A container with the true size of the picture.
+
+    Raises:
+        ValueError: If the model takes no such pictures.
+        ImportError: If constriction is not installed.
+    """
+    channels = picture_channels(model)
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels or not picture.size:
+        raise ValueError(
+            f"Expected a picture (height, width, {channels}) uint8, not {picture.shape} {picture.dtype.name}."
+        )
+    height, width = picture.shape[:2]
+    if model.spatial:
+        block = [math.ceil(size / model.stride) * model.stride for size in (height, width)]
+    else:
+        block = model.x_shape[:2]
+    rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
+    missing = (rows * block[0] - height, columns * block[1] - width)
+    padded = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
+    blocks = padded.reshape(rows, block[0], columns, block[1], channels).swapaxes(1, 2)
+    samples = blocks.reshape(-1, *block, channels).astype("float32") / 255
+    return model.codec().encode(model.encode(samples), (height, width))
+
+
+def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarray:
+    """Reads what `compress_picture` wrote.
+
+    Args:
+        model: The model that compressed it.
+        data: The bytes.
+        limit: The most image values to make room for.
+
+    Returns:
+        The picture, (height, width, channels) uint8.
+
+    Raises:
+        ValueError: If the bytes are damaged, of another model or format version, or of samples instead of a picture.
+        ImportError: If constriction is not installed.
+    """
+    channels = picture_channels(model)
+    codes, size = model.codec().decode(data, limit)
+    if len(size) != 2:
+        raise ValueError("The compressed data are samples, not a picture: model.decompress gives them.")
+    height, width = size
+    block = [n * model.stride for n in codes.shape[1:3]] if model.spatial else model.x_shape[:2]
+    rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
+    if rows * columns != len(codes):
+        raise ValueError("The compressed data are damaged: their picture is not of their blocks. Get them again.")
+    x = np.asarray(model.decode(codes))
+    blocks = np.rint(255 * np.clip(x, 0.0, 1.0)).astype("uint8").reshape(rows, columns, *block, channels)
+    return blocks.swapaxes(1, 2).reshape(rows * block[0], columns * block[1], channels)[:height, :width]
+
+
+def picture_channels(model: Any) -> int:
+    """Returns the channels of the pictures that a model takes, 1 or 3.
+
+    Raises:
+        ValueError: If it takes none.
+    """
+    if len(model.x_shape) != 3 or model.x_shape[-1] not in (1, 3):
+        raise ValueError(
+            f"The model takes samples of shape {model.x_shape}, which are no pictures (height, width, 1 or 3)."
+        )
+    return model.x_shape[-1]

@@ -1,0 +1,115 @@
+"""Tables of frequencies: what an entropy coder knows of the integers of a channel."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+#: What the frequencies of a table sum to. Single precision holds every multiple of 1/TOTAL in [0, 1].
+TOTAL = 2**22
+# An integer is in a table unless all that lies beyond it has less than this probability; at most so many are.
+_TAIL = 2.0**-16
+_WIDEST = 4095
+_FARTHEST = 2**20
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """The frequencies of the integers low, low + 1, ..., and after them that of the escape, for all other integers.
+
+    They are integers, so that two processes cannot disagree about them in a last bit.
+
+    Attributes:
+        low: The least integer with a frequency of its own.
+        frequencies: (integers + 1,) int64, each at least 1, their sum `TOTAL`.
+
+    Raises:
+        ValueError: If the frequencies are not of this kind.
+    """
+
+    low: int
+    frequencies: np.ndarray
+
+    def __post_init__(self):
+        frequencies = self.frequencies
+        if frequencies.ndim != 1 or not len(frequencies) or frequencies.min() < 1 or frequencies.sum() != TOTAL:
+            raise ValueError(f"A table has frequencies of at least 1 that sum to {TOTAL}, which these do not.")
+
+    @classmethod
+    def of(cls, probabilities: Any, low: int) -> Table:
+        """Makes the table of a distribution.
+
+        Args:
+            probabilities: (integers,) of low, low + 1, ...; what they lack of 1 is the escape's.
+            low: The first of the integers.
+
+        Raises:
+            ValueError: If they are negative or NaN, or sum to more than 1.
+        """
+        p = np.asarray(probabilities, "float64")
+        if not (p >= 0).all() or p.sum() > 1 + 1e-9:
+            raise ValueError("The probabilities of a table must be at least 0 and sum to at most 1.")
+        # Rounding the cumulative, and adding 1 for each integer, keeps every frequency at 1 or more.
+        edges = np.rint(np.minimum(np.cumsum(p), 1.0) * (TOTAL - len(p) - 1)).astype("int64") + np.arange(1, len(p) + 1)
+        return cls(int(low), np.diff(edges, prepend=0, append=TOTAL))
+
+    @property
+    def escape(self) -> int:
+        """The index of the escape: the number of integers that have a frequency of their own."""
+        return len(self.frequencies) - 1
+
+    def bits(self) -> np.ndarray:
+        """Returns -log₂ of each frequency over the total, (integers + 1,)."""
+        return -np.log2(self.frequencies / TOTAL)
+
+
+def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tuple[Table, ...]:
+    """Makes a table for the integers of each channel of a density.
+
+    Args:
+        cumulative: c(y): (n, channels) → (n, channels) float64, increasing from 0 to 1.
+        channels: The number of channels.
+
+    Raises:
+        ValueError: If the density is NaN, as after a training that diverged.
+    """
+
+    def quantile(q: float, least: Any, greatest: Any) -> np.ndarray:
+        """The least k with c(k + ½) >= q in each channel, or `greatest`: a search that splits a range in 64."""
+        least, greatest = (np.broadcast_to(end, channels).astype("int64") for end in (least, greatest))
+        while (least < greatest).any():
+            step = -((least - greatest) // 64)
+            grid = np.minimum(least + step * np.arange(65)[:, None], greatest)
+            reached = (cumulative(grid + 0.5) >= q) | (grid == greatest)
+            first = reached.argmax(axis=0)
+            found = np.take_along_axis(grid, first[None], axis=0)[0]
+            least, greatest = np.where(first == 0, least, found - step + 1), found
+            least = np.minimum(least, greatest)
+        return least
+
+    if not np.isfinite(cumulative(np.zeros((1, channels)))).all():
+        raise ValueError("The density of the code is NaN: the training diverged; train with a smaller learning rate.")
+    median = quantile(0.5, -_FARTHEST, _FARTHEST)
+    low = quantile(_TAIL, median - _WIDEST // 2, median)
+    high = quantile(1 - _TAIL, median, median + _WIDEST // 2)
+    counts = high - low + 1
+    edges = cumulative(low - 0.5 + np.arange(counts.max() + 1)[:, None])
+    mass = np.maximum(np.diff(edges, axis=0), 0.0)
+    return tuple(Table.of(mass[:n, channel], low[channel]) for channel, n in enumerate(counts))
+
+
+def from_counts(columns: Sequence[np.ndarray]) -> tuple[Table, ...]:
+    """Makes tables of the integers that were seen, half a count added to each in their range and to the escape.
+
+    Args:
+        columns: The integers of each channel, (n,) each.
+    """
+    made = []
+    for column in columns:
+        low = int(column.min())
+        counts = np.bincount(column - low) + 0.5
+        made.append(Table.of(counts / (counts.sum() + 0.5), low))
+    return tuple(made)

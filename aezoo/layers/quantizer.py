@@ -1,0 +1,47 @@
+"""Rounding of a code, and the noise that stands for it while training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from aezoo.layers.random_state import RandomState
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class Quantizer(keras.layers.Layer):
+    """Rounds a code to integers; while training it adds noise from U(-½, ½) in place, which has a gradient.
+
+    The density of the noisy code, p(y) * U(-½, ½), takes at each integer the probability of the rounded code, so that
+    what is learned with the noise holds for the integers.
+
+    Args:
+        seed: Seed of the noise; its state is saved with the model.
+
+    Example:
+        >>> [float(y) for y in Quantizer()(keras.ops.array([-1.2, 0.4, 2.6]))]
+        [-1.0, 0.0, 3.0]
+
+    Reference:
+        Ballé et al., "End-to-end optimized image compression", ICLR 2017, arXiv:1611.01704, section 3.
+    """
+
+    def __init__(self, seed: int | None = None, **kwargs: Any):
+        super().__init__(**{**kwargs, "dtype": "float32"})  # half precision has no odd integers above 2048
+        self.seed = seed
+        self.random = RandomState(seed)
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing to make: the noise has the shape of each code."""
+
+    def noise(self, shape: Any) -> Any:
+        """Returns the noise of a training step, float32 in [-½, ½)."""
+        return self.random.uniform(shape) - 0.5
+
+    def call(self, y: Any, training: bool = False) -> Any:
+        return y + self.noise(ops.shape(y)) if training else ops.round(y)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "seed": self.seed}

@@ -1,0 +1,223 @@
+"""Rate and distortion of a compressive autoencoder (Ballé et al. 2017) beside JPEG, WebP and PCA.
+
+    TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
+    python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
+
+MNIST: four weights of the distortion, each a model of its own; the 10,000 test digits are one container, the PSNR is
+that of all of them. JPEG and WebP get the digits tiled on one sheet, side by side or 32 pixels apart, so that blocks of
+8 fit, whichever is shorter at each quality. PCA is fitted to the training set; its components are rounded to multiples
+of a step and coded by the same range coder, with frequencies counted on the training set, in the same container; the
+best number of components and step is taken at each size. All headers are counted; the models and the components, which
+the receiver is to have, are not. A compressor whose worst quality is better than ours is compared at its smallest size.
+
+Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
+testing, each a file of its own for every compressor. The model is fully convolutional.
+"""
+
+import io
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+from reporting import HERE, Clock, Row, arguments, mnist, report
+from sklearn.decomposition import PCA
+
+import aezoo
+from aezoo import codec
+from aezoo.evaluation import psnr
+
+WEIGHTS = (2.0, 8.0, 32.0, 128.0)
+PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
+QUALITIES = (0, 1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
+HELD_OUT = 20
+
+Points = list[tuple[float, float]]
+
+
+# === Rivals ===
+
+
+def picture_file(picture: np.ndarray, kind: str, quality: int) -> tuple[int, np.ndarray]:
+    """Bytes of a greyscale picture (h, w) uint8 as a file of this kind, and what is read from it, float in [0, 1]."""
+    buffer = io.BytesIO()
+    options = {"JPEG": {"optimize": True}, "WEBP": {"method": 6}}[kind]
+    Image.fromarray(picture).save(buffer, kind, quality=quality, **options)
+    return len(buffer.getvalue()), np.asarray(Image.open(buffer).convert("L")) / 255
+
+
+def sheet(x: np.ndarray, spacing: int) -> np.ndarray:
+    """Digits (n, h, w) in [0, 1] on one picture, uint8, `spacing` pixels apart."""
+    columns = math.ceil(math.sqrt(len(x)))
+    rows = math.ceil(len(x) / columns)
+    tiles = np.zeros((rows * columns, spacing, spacing))
+    tiles[: len(x), : x.shape[1], : x.shape[2]] = x
+    picture = tiles.reshape(rows, columns, spacing, spacing).swapaxes(1, 2).reshape(rows * spacing, columns * spacing)
+    return np.rint(255 * picture).astype("uint8")
+
+
+def cut(picture: np.ndarray, x: np.ndarray, spacing: int) -> np.ndarray:
+    """The digits of a sheet again, with the shape of x."""
+    rows, columns = picture.shape[0] // spacing, picture.shape[1] // spacing
+    tiles = picture.reshape(rows, spacing, columns, spacing).swapaxes(1, 2).reshape(-1, spacing, spacing)
+    return tiles[: len(x), : x.shape[1], : x.shape[2]]
+
+
+def sheets(x: np.ndarray, kind: str) -> Points:
+    """(bytes an image, PSNR) of digits on a sheet at each quality."""
+    points = []
+    for spacing in (x.shape[1], math.ceil(x.shape[1] / 8) * 8):
+        picture = sheet(x, spacing)
+        for quality in QUALITIES:
+            size, decoded = picture_file(picture, kind, quality)
+            points.append((size / len(x), psnr(x, cut(decoded, x, spacing))))
+    return front(points)
+
+
+def files(pictures: np.ndarray, kind: str) -> Points:
+    """(bits a pixel, PSNR) of pictures (n, h, w) uint8, each a file, at each quality."""
+    points = []
+    for quality in QUALITIES:
+        sizes, decoded = zip(*(picture_file(picture, kind, quality) for picture in pictures), strict=True)
+        points.append((8 * sum(sizes) / pictures.size, psnr(pictures / 255, np.stack(decoded))))
+    return front(points)
+
+
+def pca(x: np.ndarray, x_test: np.ndarray, components: tuple[int, ...], steps: tuple[float, ...]) -> Points:
+    """(bytes an image, PSNR) of the rounded principal components of x (n, d)."""
+    fitted = PCA(max(components), random_state=0).fit(x)
+    scores, scores_test = fitted.transform(x), fitted.transform(x_test)
+    points = []
+    for k in components:
+        for step in steps:
+            counted = np.rint(scores[:, :k] / step).astype("int64")
+            coder = codec.Codec(codec.from_counts(counted.T), (k,), x.shape[1])
+            data = coder.encode(np.rint(scores_test[:, :k] / step))
+            decoded = fitted.mean_ + step * coder.decode(data)[0] @ fitted.components_[:k]
+            points.append((len(data) / len(x_test), psnr(x_test, np.clip(decoded, 0, 1))))
+    return front(points)
+
+
+def front(points: Points) -> Points:
+    """Those points that no other one beats in both size and quality, by size."""
+    best: Points = []
+    for size, quality in sorted(points):
+        if not best or quality > best[-1][1]:
+            best.append((size, quality))
+    return best
+
+
+def size_at(points: Points, quality: float) -> float:
+    """The size of a compressor at a quality, interpolated: its least where none is so bad, NaN where none so good."""
+    sizes, qualities = np.array(points).T
+    return float(np.exp(np.interp(quality, qualities, np.log(sizes), right=np.nan)))
+
+
+# === Ours ===
+
+
+def train(model: aezoo.CompressiveAE, x: np.ndarray, options, epochs: int, batch_size: int) -> float:
+    """Trains with a learning rate that falls to 0 along a cosine; returns the minutes."""
+    clock = Clock()
+    steps = epochs * math.ceil(len(x) / batch_size)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(options.learning_rate, steps)))
+    model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
+    return clock.minutes
+
+
+def digits(options) -> tuple[list[Row], dict[str, Points]]:
+    (x, _), (x_test, _) = mnist(options.quick)
+    flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
+    curves: dict[str, Points] = {"CompressiveAE": []}
+    details, rows = [], []
+    for weight in WEIGHTS:
+        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(512, 256), weight=weight, seed=options.seed)
+        minutes = train(model, x, options, options.epochs, options.batch_size)
+        data = model.compress(x_test)
+        decoded = np.asarray(model.decompress(data))
+        assert np.array_equal(decoded, model.reconstruct(x_test)), "not the model's own reconstruction"
+        entropy = float(np.sum(model.rate(model.encode(x_test)), dtype="float64")) / 8
+        curves["CompressiveAE"].append((len(data) / len(x_test), psnr(x_test, decoded)))
+        details.append((weight, curves["CompressiveAE"][-1], len(data) / entropy, minutes))
+        print(f"weight {weight:g}: {details[-1]}", flush=True)
+    clock = Clock()
+    components = tuple(k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if k <= flat.shape[1])
+    curves["PCA"] = pca(flat, flat_test, components, tuple(float(s) for s in np.geomspace(0.25, 6, 12)))
+    curves["JPEG"] = sheets(x_test[..., 0], "JPEG")
+    curves["WebP"] = sheets(x_test[..., 0], "WEBP")
+    for weight, (size, quality), excess, minutes in details:
+        rows.append(Row(f"weight {weight:g}: bytes a digit", "–", "–", size, minutes))
+        rows.append(Row("  PSNR over the test set, dB", "–", "–", quality, 0.0))
+        rows.append(Row("  bytes over the model's entropy", "–", "<= 1.05", excess, 0.0))
+        for rival in ("PCA", "JPEG", "WebP"):
+            ratio = size / size_at(curves[rival], quality)
+            rows.append(Row(f"  bytes over those of {rival} at that PSNR", "–", "< 1", ratio, 0.0))
+    print(f"rivals: {clock.minutes:.1f} minutes", flush=True)
+    return rows, curves
+
+
+def photographs(options) -> tuple[list[Row], dict[str, Points]]:
+    pictures = np.load(options.photographs)["images"]
+    if options.quick:
+        pictures = pictures[-HELD_OUT - 2 :]
+    test, rng = pictures[-HELD_OUT:], np.random.default_rng(options.seed)
+    patches = []
+    for picture in pictures[:-HELD_OUT]:
+        for _ in range(options.patches):
+            top, left = (rng.integers(size - 64 + 1) for size in picture.shape)
+            patches.append(picture[top : top + 64, left : left + 64, None])
+    x = np.stack(patches).astype("float32") / 255
+    curves: dict[str, Points] = {"CompressiveAE": []}
+    rows = []
+    for weight in PHOTO_WEIGHTS:
+        model = aezoo.CompressiveAE(
+            options.photo_latent_dim,
+            filters=(48, 48),
+            spatial=True,
+            weight=weight,
+            seed=options.seed,
+        )
+        minutes = train(model, x, options, options.photo_epochs, options.photo_batch_size)
+        compressed = [codec.compress_picture(model, picture[..., None]) for picture in test]
+        decoded = np.stack([codec.decompress_picture(model, data) for data in compressed])[..., 0]
+        point = (8 * sum(map(len, compressed)) / test.size, psnr(test, decoded, peak=255))
+        curves["CompressiveAE"].append(point)
+        print(f"weight {weight:g}: {point}, {minutes:.1f} minutes", flush=True)
+        rows.append(Row(f"photographs, weight {weight:g}: bits a pixel", "–", "–", point[0], minutes))
+        rows.append(Row("  PSNR over the test set, dB", "–", "–", point[1], 0.0))
+    curves["JPEG"], curves["WebP"] = files(test, "JPEG"), files(test, "WEBP")
+    return rows, curves
+
+
+def main() -> None:
+    options = arguments(
+        __doc__,
+        epochs=40,
+        latent_dim=64,
+        batch_size=256,
+        learning_rate=2e-3,
+        photographs="",
+        patches=20,
+        photo_epochs=8,
+        photo_batch_size=16,
+        photo_latent_dim=48,
+    )
+    if options.quick:
+        options.epochs = options.photo_epochs = options.patches = 2
+    name, title = "compression", "bytes a digit, headers included"
+    rows, curves = photographs(options) if options.photographs else digits(options)
+    if options.photographs:
+        name, title = "compression_photographs", "bits per pixel, headers included"
+        options.photographs = Path(options.photographs).name
+    report(name, options, rows, curves=curves)
+    if not options.quick:
+        aezoo.plots.rate_distortion(curves, rate=title).savefig(HERE / "results" / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""`aezoo compress` and `aezoo decompress`."""
+
+import re
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import aezoo
+from aezoo import cli, codec
+
+RNG = np.random.default_rng(0)
+SMALL = ["--dataset", "digits", "--limit", "300", "--epochs", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    output = tmp_path_factory.mktemp("compressive") / "run"
+    assert cli.main(["train", "compressive", *SMALL, "--latent-dim", "6", "--output", str(output)]) == 0
+    return output
+
+
+def picture(path, size=(30, 21), mode="L"):
+    pixels = RNG.integers(0, 256, (*size, len(mode)), dtype="uint8")
+    Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(path)
+    return pixels
+
+
+def command(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_a_picture_goes_to_a_file_and_back(run, tmp_path, capsys):
+    pixels = picture(tmp_path / "in.png")
+    assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 0
+    size = (tmp_path / "out.aez").stat().st_size
+    assert f"{size:,} bytes, {8 * size / (30 * 21):.3f} bits per pixel" in capsys.readouterr().out
+    assert command("decompress", run / "model.keras", tmp_path / "out.aez", tmp_path / "out.png") == 0
+    assert "21 x 30" in capsys.readouterr().out
+    model = keras.saving.load_model(run / "model.keras")
+    expected = codec.decompress_picture(model, codec.compress_picture(model, pixels))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected[..., 0])
+
+
+def test_a_spatial_model_of_colours(tmp_path):
+    model = aezoo.CompressiveAE(4, filters=(4,), spatial=True, seed=0)
+    model.build((None, 8, 8, 3))
+    model.save(tmp_path / "model.keras")
+    pixels = picture(tmp_path / "in.png", mode="RGB")
+    assert command("compress", tmp_path / "model.keras", tmp_path / "in.png", tmp_path / "out.aez") == 0
+    assert command("decompress", tmp_path / "model.keras", tmp_path / "out.aez", tmp_path / "out.png") == 0
+    expected = codec.decompress_picture(model, codec.compress_picture(model, pixels))
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
+
+
+def test_a_spatial_model_is_trained_by_the_command(tmp_path):
+    options = ["--spatial", "--filters", "4", "--latent-dim", "3", "--output", tmp_path / "run"]
+    assert command("train", "compressive", *SMALL, *options) == 0
+    assert (tmp_path / "run" / "reconstructions.png").exists()
+
+
+def test_a_picture_of_another_mode_is_converted_and_said_so(run, tmp_path, capsys):
+    picture(tmp_path / "in.png", mode="RGB")
+    assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 0
+    assert "is of mode RGB, the model takes L: it was converted" in capsys.readouterr().err
+
+
+def test_errors_are_one_line_and_write_nothing(run, tmp_path, capsys):
+    picture(tmp_path / "in.png")
+    assert command("compress", run, tmp_path / "in.png", tmp_path / "good.aez") == 0
+    data = (tmp_path / "good.aez").read_bytes()
+    (tmp_path / "bad.aez").write_bytes(data[:-1])
+    (tmp_path / "text.png").write_text("no picture")
+    other = aezoo.Autoencoder(latent_dim=2)
+    other.build((None, 8, 8, 1))
+    other.save(tmp_path / "other.keras")
+    capsys.readouterr()
+    wrong = {
+        ("compress", tmp_path / "none.keras", tmp_path / "in.png"): "There is no model .*none.keras",
+        ("compress", tmp_path, tmp_path / "in.png"): "There is no model .*model.keras",
+        ("compress", tmp_path / "other.keras", tmp_path / "in.png"): "is a Autoencoder, which does not compress",
+        ("compress", run, tmp_path / "none.png"): "No such file .*none.png",
+        ("compress", run, tmp_path / "text.png"): "cannot identify image file",
+        ("decompress", run, tmp_path / "bad.aez"): "are damaged",
+        ("decompress", run, tmp_path / "in.png"): "not written by compress",
+        ("decompress", run, tmp_path / "none.aez"): "No such file .*none.aez",
+    }
+    for arguments, message in wrong.items():
+        assert command(*arguments, tmp_path / "out") == 2
+        error = capsys.readouterr().err
+        assert re.fullmatch(f"aezoo: error: .*{message}.*\n", error), error
+        assert not (tmp_path / "out").exists()
+
+
+def test_without_constriction(run, tmp_path, capsys, monkeypatch):
+    picture(tmp_path / "in.png")
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 2
+    assert "pip install 'aezoo[compression]'" in capsys.readouterr().err
