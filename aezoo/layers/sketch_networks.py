@@ -6,6 +6,7 @@ to the next point, p₂ = 1 lifts the pen after this point, p₃ = 1 ends the sk
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -183,13 +184,23 @@ class SketchDecoder(keras.Model):
         end = ops.cast([0.0, 0.0, 0.0, 0.0, 1.0], "float32")
 
         def noise(t: Any) -> tuple[Any, Any, Any]:
+            """Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
             if seed is None:
                 return 0.0, 0.0, ops.zeros((batch, 2), "float32")
-            of_step = tf.random.experimental.stateless_fold_in(seed, t, alg="philox")
-            of_normal = tf.random.experimental.stateless_fold_in(of_step, 1, alg="philox")
-            shape = (batch, 3 + self.components)
-            gumbel = -ops.log(-ops.log(tf.random.stateless_uniform(shape, of_step, minval=1e-20, alg="philox")))
-            return gumbel[:, :3], gumbel[:, 3:], tf.random.stateless_normal((batch, 2), of_normal, alg="philox")
+            # Of bits, of which XLA draws the same; its uniform and normal numbers are others.
+            bits = tf.random.stateless_uniform(
+                (batch, self.components + 5),
+                tf.random.experimental.stateless_fold_in(seed, t, alg="philox"),
+                minval=None,
+                maxval=None,
+                dtype="uint32",
+                alg="philox",
+            )
+            uniform = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, "uint32")), "float32") + 0.5) * 2.0**-23
+            radius, angle = ops.sqrt(-2.0 * ops.log(uniform[:, :1])), 2.0 * math.pi * uniform[:, 1:2]
+            gumbel = -ops.log(-ops.log(uniform[:, 2:]))
+            normal = radius * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
+            return gumbel[:, :3], gumbel[:, 3:], normal
 
         def body(t: Any, h: Any, c: Any, before: Any, steps: Any) -> tuple[Any, ...]:
             h, c = self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), (h, c))

@@ -114,10 +114,10 @@ class SketchRNN(Autoencoder):
         self.decoder_units = decoder_units
         self.components = components
         self.conditional = conditional
-        self.kl_weight = kl_weight
-        self.kl_start = kl_start
-        self.kl_rate = kl_rate
-        self.kl_floor = kl_floor
+        self.kl_weight = float(kl_weight)
+        self.kl_start = float(kl_start)
+        self.kl_rate = float(kl_rate)
+        self.kl_floor = float(kl_floor)
         self.recurrent_dropout = recurrent_dropout
         self.random_scale = random_scale
         self.drop_points = drop_points
@@ -247,10 +247,19 @@ class SketchRNN(Autoencoder):
             )
 
     def score_samples(self, x: Any) -> Any:
-        """Returns -log p(x given z = μ) of each sketch up to its end, (batch,) in nats: higher is more anomalous."""
+        """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
+        return self.negative_log_likelihood(x, self.encode(x))
+
+    def negative_log_likelihood(self, x: Any, z: Any) -> Any:
+        """Returns -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
+
+        Args:
+            x: (batch, Nmax, 5).
+            z: Codes, (batch, latent_dim).
+        """
         x = self._input(x)
-        pen, mixture = self.decoder.teacher_forced(self.encode(x), x)
-        of_offsets, of_pens = _negative_log_likelihood(x, pen, mixture)
+        checks.code_shape(self, z.shape)
+        of_offsets, of_pens = _negative_log_likelihood(x, *self.decoder.teacher_forced(z, x))
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
     def sample(self, n: int | None = None, temperature: float = 1.0, z: Any = None, seed: int | None = None) -> Any:
@@ -364,7 +373,7 @@ def _arc(a: Any, b: Any, steps: int) -> Any:
     lengths = ops.norm(a, axis=-1, keepdims=True) * ops.norm(b, axis=-1, keepdims=True)
     cosine = ops.sum(a * b, axis=-1, keepdims=True) / ops.maximum(lengths, keras.config.epsilon())
     angle = ops.arccos(ops.clip(cosine, -1.0, 1.0))
-    straight = ops.sin(angle) < 1e-4  # or one of them is 0: there is no arc
+    straight = (ops.sin(angle) < 1e-3) | (lengths == 0.0)  # there is no arc
     sine = ops.where(straight, 1.0, ops.sin(angle))
     of_a = ops.where(straight, 1.0 - t, ops.sin((1.0 - t) * angle) / sine)
     of_b = ops.where(straight, t, ops.sin(t * angle) / sine)
