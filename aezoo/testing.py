@@ -322,11 +322,7 @@ def exporting(case: Case) -> None:
         keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
         x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
         known = {"x": x, "z": z, **case.inputs}
-        inputs = {
-            f"{name}|{key}": known[key]
-            for name, (_, specs, _) in model.signatures().items()
-            for key in specs
-        }
+        inputs = {f"{name}|{key}": known[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
         np.savez(Path(folder) / "inputs.npz", **inputs)
         command = [sys.executable, "-c", _ELSEWHERE, folder]
         run = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -36,9 +36,9 @@ class SketchRNN(Autoencoder):
     - L_KL = KL(N(μ, σ)‖N(0, I)) / latent_dim; its mean over the batch counts at least as KL_min.
     - η = 1 - (1 - η_min) Rˢ after s training steps.
 
-    Reported beside the terms: `kl_divergence` (L_KL itself) and `negative_log_likelihood` (in nats a sketch: L_R·Nmax
-    as evaluated, given one z). Evaluation takes z = μ. A loss that `compile` is given takes the place of L_R; it compares
-    x with the means of the distributions of its steps.
+    Reported beside the terms: `kl_divergence` (L_KL itself) and `negative_log_likelihood` (of x given z, in nats a
+    sketch: L_R·Nmax as evaluated). Evaluation takes z = μ, where the authors draw z. A loss that `compile` is given
+    takes the place of L_R; it compares x with the means of the distributions of its steps.
 
     The decoder is the LSTM of the authors' code, where the paper's figures are those of a HyperLSTM.
 
@@ -300,7 +300,9 @@ class SketchRNN(Autoencoder):
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
         return self.decoder.draw(z, temperature, seed)
 
-    def interpolate(self, x_a: Any, x_b: Any, steps: int = 10, temperature: float = 0.0, seed: int | None = None) -> Any:
+    def interpolate(
+        self, x_a: Any, x_b: Any, steps: int = 10, temperature: float = 0.0, seed: int | None = None
+    ) -> Any:
         """Draws what lies between two sketches: the codes on the arc between theirs, as in the paper.
 
         Args:

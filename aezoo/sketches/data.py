@@ -60,5 +60,7 @@ def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays
     if not scale:
         raise ValueError(f"{text}: all offsets are the same, so that there is nothing to draw.")
     steps = max(map(len, [*train, *test]))
-    x_train, x_test = (formats.stroke5([sketch / [scale, scale, 1] for sketch in split], steps) for split in (train, test))
+    x_train, x_test = (
+        formats.stroke5([sketch / [scale, scale, 1] for sketch in split], steps) for split in (train, test)
+    )
     return (x_train, None), (x_test, None)

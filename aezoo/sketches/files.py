@@ -57,9 +57,11 @@ def _read_split(path: Any, archive: zipfile.ZipFile, name: str) -> list[np.ndarr
     with archive.open(name) as file:
         try:
             version = np.lib.format.read_magic(file)
-            read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            read_header = (
+                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            )
             shape, _, dtype = read_header(file)
-            if dtype != object or len(shape) != 1:
+            if not dtype.hasobject or len(shape) != 1:
                 raise ValueError(f"expected a row of sketches, but it holds {dtype} of shape {shape}")
             array = _ArraysOnly(file, encoding="latin1").load()
         except (ValueError, pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError, TypeError) as error:

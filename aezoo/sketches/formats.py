@@ -86,7 +86,9 @@ def stroke5(sketches: Sequence[Any], steps: int | None = None) -> np.ndarray:
         if sketch.ndim != 2 or sketch.shape[1] != 3 or not len(sketch):
             raise ValueError(f"Sketch {i} has shape {sketch.shape}: stroke-3 is (points, 3), with at least one point.")
         if not np.isin(sketch[:, 2], (0, 1)).all():
-            raise ValueError(f"Sketch {i} has pen states other than 0 and 1: the third number says if the pen is lifted.")
+            raise ValueError(
+                f"Sketch {i} has pen states other than 0 and 1: the third number says if the pen is lifted."
+            )
         if steps is not None and len(sketch) > steps:
             raise ValueError(
                 f"Sketch {i} has {len(sketch)} points, more than steps={steps}: leave it out, or take points away with "

@@ -47,11 +47,15 @@ def from_svg(source: str | os.PathLike, curve_points: int = 8) -> np.ndarray:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise ValueError(f"{name} is no XML: {error}.") from None
-    lines = []
-    for i, element in enumerate(element for element in root.iter() if "transform" in element.attrib):
-        raise ValueError(f"{name}: <{_tag(element)}> has a transform, which is not read: let your editor apply it.")
-    for i, element in enumerate(element for element in root.iter() if _tag(element) == "path"):
-        lines += _lines_of_path(f"{name}, path {i}", element.get("d", ""), curve_points)
+    for element in root.iter():
+        if "transform" in element.attrib:
+            raise ValueError(f"{name}: <{_tag(element)}> has a transform, which is not read: let your editor apply it.")
+    paths = [element for element in root.iter() if _tag(element) == "path"]
+    lines = [
+        line
+        for i, path in enumerate(paths)
+        for line in _lines_of_path(f"{name}, path {i}", path.get("d", ""), curve_points)
+    ]
     if not lines:
         raise ValueError(f"{name} has no <path> with points.")
     return formats.from_lines(lines)
@@ -68,7 +72,9 @@ def _tokens(where: str, d: str) -> list[str | float]:
     while at < end:
         match = _TOKEN.match(d, at)
         if not match:
-            raise ValueError(f"{where}: {d[at : at + 10].strip()!r} at character {at} is neither a command nor a number.")
+            raise ValueError(
+                f"{where}: {d[at : at + 10].strip()!r} at character {at} is neither a command nor a number."
+            )
         command, number = match.groups()
         tokens.append(command if command else float(number))
         at = match.end()
