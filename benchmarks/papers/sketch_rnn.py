@@ -122,6 +122,7 @@ def main() -> None:
         epochs=len(history["loss"]),
         steps=steps * len(history["loss"]),
         best_epoch=budget.best_epoch,
+        cpu_minutes=round(time.process_time() / 60, 1),
         kl_weight_at_end=float(model.annealed_kl_weight),
         history={name: [round(value, 4) for value in values] for name, values in history.items()},
         data="QuickDraw by Google, Inc., CC BY 4.0",
