@@ -72,7 +72,7 @@ def main() -> None:
         decoder_units=256,
         kl_rate=0.9995,
         recurrent_dropout=0.1,
-        learning_rate=1e-3,
+        learning_rate=2e-3,
         batch_size=100,
     )
     if options.quick:
