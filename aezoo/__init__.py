@@ -16,12 +16,14 @@ from aezoo import losses as losses
 from aezoo import optimizers as optimizers
 from aezoo import plots as plots
 from aezoo import schedules as schedules
+from aezoo import sketches as sketches
 from aezoo.autoencoder import Autoencoder as Autoencoder
 from aezoo.models.compressive import CompressiveAE as CompressiveAE
 from aezoo.models.contractive import ContractiveAE as ContractiveAE
 from aezoo.models.denoising import DenoisingAE as DenoisingAE
 from aezoo.models.k_sparse import KSparseAE as KSparseAE
 from aezoo.models.linear import LinearAE as LinearAE
+from aezoo.models.sketch_rnn import SketchRNN as SketchRNN
 from aezoo.models.sparse import SparseAE as SparseAE
 from aezoo.models.variational import VAE as VAE
 from aezoo.pretraining.dbn import DBN as DBN

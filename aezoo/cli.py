@@ -34,8 +34,9 @@ _NO_OPTION = ("encoder", "decoder", "seed")
 _INTERRUPTED = 130  # the exit status of a program that Ctrl-C stopped
 
 _DESCRIPTION = """\
-Trains a model on a data set of images, evaluates it on the test split, and writes into a folder: model.keras,
-1/ (a SavedModel), metrics.json, history.png, reconstructions.png and filters.png."""
+Trains a model on a data set of images (sketch-rnn: of sketches), evaluates it on the test split, and writes into a
+folder: model.keras, 1/ (a SavedModel), metrics.json, history.png, reconstructions.png and filters.png; for sketches
+samples.png and interpolation.png in place of the last."""
 
 _SYNTAX = """\
 Lists are written with commas: --hidden-dims 500,250. A SCHEDULE is a number, or START:END:EPOCHS, which goes in equal
@@ -102,13 +103,15 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
     options = parser.add_argument_group("training")
-    options.add_argument(
-        "--dataset",
-        default="digits",
-        metavar="NAME",
-        help="'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
-        "fashion_mnist, cifar10, ... (default: digits)",
+    default = "digits"
+    data = (
+        "'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
+        "fashion_mnist, cifar10, ..."
     )
+    if zoo.MODELS[name].sketches:
+        default = "shapes"
+        data = "'shapes', which a program draws, or a file of sketch-rnn (.npz) or of QuickDraw (.ndjson)"
+    options.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
     options.add_argument("--output", metavar="DIR", help=f"the folder to write (default: runs/{name}-DATASET)")
     options.add_argument(
         "--overwrite", action="store_true", help="replace the folder of an earlier run, once this one is complete"
@@ -358,7 +361,7 @@ def _train(arguments: argparse.Namespace) -> int:
     import keras
 
     output = _output_folder(arguments)
-    data = _load(arguments.dataset, arguments.limit)
+    data = _load(arguments)
     keras.utils.set_random_seed(arguments.seed)
     training = zoo.Training.on(len(data.x_train), math.prod(data.x_train.shape[1:]))
     for name in ("epochs", "batch_size"):
@@ -406,11 +409,13 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
     return output
 
 
-def _load(name: str, limit: int | None) -> _Data:
-    from aezoo import datasets
+def _load(arguments: argparse.Namespace) -> _Data:
+    from aezoo import datasets, sketches
 
-    (x_train, y_train), (x_test, y_test) = datasets.load(name)
-    return _Data(*(None if values is None else values[:limit] for values in (x_train, y_train, x_test, y_test)))
+    load = sketches.load if zoo.MODELS[arguments.model].sketches else datasets.load
+    (x_train, y_train), (x_test, y_test) = load(arguments.dataset)
+    values = (x_train, y_train, x_test, y_test)
+    return _Data(*(None if value is None else value[: arguments.limit] for value in values))
 
 
 def _new_model(arguments: argparse.Namespace, training: zoo.Training, data: _Data, layers_folder: Path) -> keras.Model:
@@ -596,9 +601,12 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
     """The metrics of the test split, and how its active units are counted."""
     import numpy as np
 
+    import aezoo
     from aezoo import evaluation, losses
     from aezoo.layers import networks
 
+    if isinstance(model, aezoo.SketchRNN):
+        return model.evaluate(data.x_test, return_dict=True, verbose=0), ""
     z_test = _vectors(model.encoder.predict(data.x_test, verbose=0))
     reconstruction = model.predict(data.x_test, verbose=0)
     errors = losses.per_sample(model.reconstruction_loss, data.x_test, reconstruction)[0]
@@ -634,29 +642,35 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
         ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
         ("active units a sample", "active_units", ".1f", units),
         ("dead units", "dead_units", "d", units),
+        ("reconstruction error L_R a step", "reconstruction", ".4f", "nats"),
+        ("divergence L_KL a code unit", "kl_divergence", ".4f", "nats"),
+        ("negative log-likelihood a sketch", "negative_log_likelihood", ".2f", "nats"),
     ]
     print("\nOn the test split:")
     for label, name, form, note in rows:
-        if metrics[name] is not None:
+        if metrics.get(name) is not None:
             print(f"  {label:34}{format(metrics[name], form):>10}{note and f'  ({note})'}")
     print()
 
 
 def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any], history: dict[str, Any]) -> None:
+    import aezoo
     from aezoo import plots
     from aezoo.exporting import complete_or_absent
 
-    pictures = {
-        "history.png": lambda: plots.history(history),
-        "reconstructions.png": lambda: plots.reconstructions(model, data.x_test, corrupted=_corrupted(model, data)),
-        "filters.png": lambda: plots.filters(model),
-    }
-    if hasattr(model, "sample"):
-        pictures["samples.png"] = lambda: plots.samples(model.sample(50))
-    if hasattr(model, "posterior"):
-        pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
-        if model.code_shape == (2,):
-            pictures["manifold.png"] = lambda: plots.manifold(model)
+    pictures: dict[str, Callable[[], Any]] = {"history.png": lambda: plots.history(history)}
+    if isinstance(model, aezoo.SketchRNN):
+        pictures |= _sketch_pictures(model, data.x_test)
+    else:
+        corrupted = _corrupted(model, data)
+        pictures["reconstructions.png"] = lambda: plots.reconstructions(model, data.x_test, corrupted=corrupted)
+        pictures["filters.png"] = lambda: plots.filters(model)
+        if hasattr(model, "sample"):
+            pictures["samples.png"] = lambda: plots.samples(model.sample(50))
+        if hasattr(model, "posterior"):
+            pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
+            if model.code_shape == (2,):
+                pictures["manifold.png"] = lambda: plots.manifold(model)
     with complete_or_absent(output) as folder:
         folder.mkdir()
         model.save(folder / "model.keras")
@@ -667,6 +681,30 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
                 draw().savefig(folder / name)
             except ValueError as error:
                 print(f"{name} is left out: {' '.join(str(error).split())}")
+
+
+def _sketch_pictures(model: keras.Model, x: Any) -> dict[str, Callable[[], Any]]:
+    import numpy as np
+
+    from aezoo import plots
+
+    temperatures = (0.2, 0.5, 0.8)
+    pairs = min(4, len(x) // 2)
+
+    def reconstructions() -> Any:
+        few = x[:10]
+        pair = np.concatenate([few, model.reconstruct(few)])
+        return plots.sketches(pair, columns=len(few), row_labels=["input", "reconstruction"])
+
+    def samples() -> Any:
+        rows = [np.asarray(model.sample(10, temperature)) for temperature in temperatures]
+        return plots.sketches(np.concatenate(rows), row_labels=[f"τ = {temperature:g}" for temperature in temperatures])
+
+    def interpolation() -> Any:
+        path = np.asarray(model.interpolate(x[:pairs], x[pairs : 2 * pairs], steps=10))
+        return plots.sketches(path.reshape(-1, *x.shape[1:]))
+
+    return {"reconstructions.png": reconstructions, "samples.png": samples, "interpolation.png": interpolation}
 
 
 def _corrupted(model: keras.Model, data: _Data) -> Any:

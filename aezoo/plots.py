@@ -6,7 +6,7 @@ notebook shows it, and matplotlib's global state (pyplot, the backend, open wind
 
 import io
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import matplotlib.figure
@@ -16,7 +16,16 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from aezoo import checks
 
-__all__ = ["filters", "history", "interpolation", "manifold", "rate_distortion", "reconstructions", "samples"]
+__all__ = [
+    "filters",
+    "history",
+    "interpolation",
+    "manifold",
+    "rate_distortion",
+    "reconstructions",
+    "samples",
+    "sketches",
+]
 
 _DPI = 100
 _WIDTH = 800  # pixels: what a README page shows without shrinking
@@ -225,6 +234,53 @@ def manifold(model: Any, n: int = 20) -> matplotlib.figure.Figure:
     if pictures is None or pictures.ndim < 3:
         raise ValueError("The code decodes to no pictures of shape (h, w, 1 or 3).")
     return _tile_figure(np.clip(pictures, 0.0, 1.0), columns=n, title="what codes decode to")
+
+
+def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None) -> matplotlib.figure.Figure:
+    """Draws sketches, each as large as its tile allows.
+
+    Args:
+        x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3).
+        columns: Number of sketches in a row.
+        row_labels: What is written beside each row.
+
+    Returns:
+        The figure, with one axes; each line of a sketch is drawn in it.
+
+    Raises:
+        ValueError: If there is no sketch, or not one label a row.
+
+    Example:
+        >>> import aezoo
+        >>> figure = sketches(aezoo.sketches.shapes(8), columns=4)
+    """
+    from aezoo.sketches import to_lines
+
+    rows = math.ceil(len(x) / columns)
+    if not rows:
+        raise ValueError("There are no sketches to draw.")
+    if row_labels is not None and len(row_labels) != rows:
+        raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one a row.")
+    lines = []
+    for i, sketch in enumerate(x):
+        drawn = to_lines(sketch)
+        points = np.concatenate(drawn) if drawn else np.zeros((1, 2))
+        middle, span = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0).max()
+        tile = np.array([i % columns + 0.5, i // columns + 0.5])
+        lines += [(line - middle) * (0.86 / (span or 1)) + tile for line in drawn]
+    left = 80 if row_labels else _MARGIN
+    side = min(_LARGEST_TILE, (_WIDTH - left - _MARGIN) / columns)
+    width, height = left + side * columns + _MARGIN, side * rows + 2 * _MARGIN
+    figure = _Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI)
+    ax = figure.add_axes((left / width, _MARGIN / height, side * columns / width, side * rows / height))
+    for line in lines:
+        ax.plot(*line.T, color=_TEXT, linewidth=1.1, solid_capstyle="round", marker="." if len(line) == 1 else None)
+    ax.set(xlim=(0, columns), ylim=(rows, 0), xticks=[], yticks=[])
+    if row_labels:
+        ax.set_yticks(np.arange(rows) + 0.5, row_labels, fontsize=9, color=_TEXT)
+        ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return figure
 
 
 def history(history: Any) -> matplotlib.figure.Figure:

@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,7 @@ class Case:
         learns_target: False if the model learns the distribution of x, which has no target.
         takes_loss: False if a loss given to `compile` cannot stand in for the model's own.
         score: The reports of `evaluate` that sum up to the mean of `score_samples`.
+        inputs: Values of the inputs of signatures other than x and z, by name.
         learning_rate: Of plain gradient descent; adaptive optimisers would hide a gradient of the wrong size.
     """
 
@@ -59,6 +60,7 @@ class Case:
     learns_target: bool = True
     takes_loss: bool = True
     score: tuple[str, ...] = ("reconstruction",)
+    inputs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-3
 
     def model(self, *, quiet: bool = False, dtype: Any = None, seed: int = 0, **compile: Any) -> keras.Model:
@@ -305,7 +307,8 @@ outputs = {}
 for name, function in model.signatures.items():
     specs = function.structured_input_signature[1]
     for size in (1, 5):
-        inputs = {key: tf.cast(arrays[f"{name}|{key}"][:size], spec.dtype) for key, spec in specs.items()}
+        given = {key: (arrays[f"{name}|{key}"], spec.dtype) for key, spec in specs.items()}
+        inputs = {key: tf.cast(value[:size] if value.ndim else value, dtype) for key, (value, dtype) in given.items()}
         for key, value in function(**inputs).items():
             outputs[f"{name}|{size}|{key}"] = value.numpy()
 np.savez(folder + "/outputs.npz", **outputs)
@@ -319,18 +322,19 @@ def exporting(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
-        values = {"x": case.x[:5], "z": np.asarray(model.encode(case.x[:5])), "seed": np.arange(5)}
-        inputs = {f"{name}|{key}": values[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
+        x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
+        known = {"x": x, "z": z, **case.inputs}
+        inputs = {f"{name}|{key}": known[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
         np.savez(Path(folder) / "inputs.npz", **inputs)
         command = [sys.executable, "-c", _ELSEWHERE, folder]
         run = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert run.returncode == 0, f"loading the SavedModel elsewhere failed: {run.stderr[-2000:]}"
         outputs = np.load(Path(folder) / "outputs.npz")
-        for name, (function, _, output) in model.signatures().items():
+        for name, (function, specs, output) in model.signatures().items():
             for size in (1, 5):
                 got = outputs[f"{name}|{size}|{output}"]
-                (values,) = (v for key, v in inputs.items() if key.startswith(f"{name}|"))
-                expected = np.asarray(function(values[:size]))
+                values = [known[key] for key in specs]
+                expected = np.asarray(function(*(value[:size] if value.ndim else value for value in values)))
                 assert got.shape == expected.shape, f"{name} gives shape {got.shape}, not {expected.shape}"
                 assert np.allclose(expected, got, rtol=1e-5, atol=1e-5), (
                     f"{name} differs by up to {np.max(np.abs(expected - got)):.3g}"

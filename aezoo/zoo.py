@@ -7,6 +7,7 @@ from its constructor.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -59,6 +60,7 @@ class Entry:
         adam: Whether it is trained with Adam, and not with its `default_optimizer`.
         stack: The public name of the stack that such models make, or None.
         top: Arguments of the top layer of a stack.
+        sketches: Whether it learns from sketches, and not from images.
     """
 
     class_name: str
@@ -69,6 +71,7 @@ class Entry:
     adam: bool = True
     stack: str | None = None
     top: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    sketches: bool = False
 
     def arguments(self, given: Mapping[str, Any], training: Training) -> Arguments:
         """The arguments given, and the defaults of those that are not."""
@@ -109,6 +112,13 @@ def _compressive(given: Mapping[str, Any], training: Training) -> Arguments:
     return {} if given.get("filters") or given.get("spatial") else {"hidden_dims": (500,)}
 
 
+def _sketch_rnn(given: Mapping[str, Any], training: Training) -> Arguments:
+    """Half the authors' units, for a CPU; the weight of the KL is there after half of the training."""
+    steps = training.epochs * math.ceil(training.samples / training.batch_size)
+    rate = 0.01 ** (2 / max(steps, 2))
+    return {"encoder_units": 128, "decoder_units": 256, "kl_rate": min(rate, 0.99995)}
+
+
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
@@ -125,6 +135,14 @@ MODELS: dict[str, Entry] = {
     "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
     "vae": Entry("VAE", latent_dim=20, defaults=_hidden, without=("code_activation",)),
+    "sketch-rnn": Entry(
+        "SketchRNN",
+        latent_dim=32,
+        without=(*_ACTIVATIONS, "hidden_dims", "filters", "tied"),
+        defaults=_sketch_rnn,
+        adam=False,
+        sketches=True,
+    ),
     "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER, defaults=_tied),
     # The code of Hinton & Salakhutdinov is linear.

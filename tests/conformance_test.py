@@ -35,12 +35,40 @@ def variational(**arguments):
         empty_replica="filters" not in arguments,
         takes_loss=arguments.get("variance", 0) is not None,
         score=("reconstruction", "kl"),
+        inputs={"n": np.int32(4), "seed": np.int64(5)},
     )
 
 
 def without_noise(model):
     model.quantizer.noise = tf.zeros
     return model
+
+
+# Sketches of 4 or 5 points; z is drawn in training, which no argument switches off.
+SKETCHES = aezoo.sketches.stroke5(
+    [sketch / [20, 20, 1] for sketch in aezoo.sketches.shapes(42) if len(sketch) < 6], steps=7
+)
+
+
+class SketchRNNAtTheMean(aezoo.SketchRNN):
+    """Takes z = μ in training too."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.random.normal = lambda shape: tf.zeros(shape)
+
+
+def sketch_rnn(**arguments):
+    sizes = {"latent_dim": 3, "encoder_units": 4, "decoder_units": 6, "components": 2, **arguments}
+    quiet = {"kl_floor": 0.0, "recurrent_dropout": 0.0, "random_scale": 0.0, "drop_points": 0.0}
+    return testing.Case(
+        lambda **kw: aezoo.SketchRNN(**sizes, **kw),
+        SKETCHES,
+        quiet=lambda **kw: SketchRNNAtTheMean(**sizes, **quiet, **kw),
+        score=("negative_log_likelihood",),
+        inputs={"n": np.int32(4), "temperature": np.float32(0.7), "seed": np.int64(5)},
+        learning_rate=1e-2,
+    )
 
 
 CASES = {
@@ -79,6 +107,8 @@ CASES = {
         X,
         quiet=lambda **kw: aezoo.ContractiveAE(latent_dim=4, hidden_dims=(6,), weight=2.0, **kw),
     ),
+    "sketch-rnn": sketch_rnn(),
+    "sketch-rnn-decoder": sketch_rnn(conditional=False),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
     "compressive": testing.Case(

@@ -6,6 +6,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
+import aezoo
 from aezoo import plots
 
 
@@ -363,3 +364,21 @@ def test_rate_distortion_draws_each_curve_by_rate():
 def test_rate_distortion_of_what_is_no_curve(curves):
     with pytest.raises(ValueError, match=r"no curve|is not"):
         plots.rate_distortion(curves)
+
+
+def test_sketches_are_drawn_line_by_line_in_their_tiles():
+    some = aezoo.sketches.shapes(5)  # a circle, a square, a triangle, a face of four lines, a circle
+    figure = plots.sketches(some, columns=3, row_labels=["a", "b"])
+    (ax,) = figure.axes
+    assert len(ax.lines) == 8
+    square = np.array(ax.lines[1].get_xydata())
+    assert square.min(axis=0)[0] > 1 and square.max(axis=0)[0] < 2 and square.max(axis=0)[1] < 1
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
+    same = plots.sketches(aezoo.sketches.stroke5(some), columns=3).axes[0].lines[1].get_xydata()
+    np.testing.assert_allclose(same, square, atol=1e-5)
+    empty = plots.sketches(np.tile(np.float32([0, 0, 0, 0, 1]), (1, 4, 1)))  # it ended at once
+    assert not empty.axes[0].lines
+    with pytest.raises(ValueError, match="no sketches"):
+        plots.sketches([])
+    with pytest.raises(ValueError, match="2 rows of sketches and 1 labels"):
+        plots.sketches(some, columns=3, row_labels=["a"])

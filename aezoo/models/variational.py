@@ -183,11 +183,22 @@ class VAE(Autoencoder):
 
     # === Verbs ===
 
-    def sample(self, n: int) -> Any:
-        """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32."""
+    def sample(self, n: int, seed: int | None = None) -> Any:
+        """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
+
+        Args:
+            n: Number of samples.
+            seed: An integer that all randomness follows from; None goes on with the model's own.
+        """
         checks.built(self)
         checks.whole("n", n, 1)
-        return self.decode(self.random.normal((n, *self.code_shape)))
+        return self._draw(n, self.random.draw_seed() if seed is None else checks.whole("seed", seed))
+
+    def _draw(self, n: Any, seed: Any) -> Any:
+        seed = tf.cast(seed, "int64")
+        seed = seed if seed.shape.rank else tf.stack([seed, tf.zeros_like(seed)])
+        z = tf.random.stateless_normal((n, *self.code_shape), seed, alg="philox")
+        return self.decoder(z, training=False)
 
     def score_samples(self, x: Any) -> Any:
         """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
@@ -237,16 +248,8 @@ class VAE(Autoencoder):
         return total - tf.math.log(tf.cast(samples, "float32"))
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
-        seed = {"seed": tf.TensorSpec((None,), "int64", name="seed")}
-        return {**super().signatures(), "sample": (self._sample_of_seeds, seed, "sample")}
-
-    def _sample_of_seeds(self, seed: Any) -> Any:
-        """Draws one sample for each seed, (n,) int64: the same for the same seed."""
-
-        def code(one: Any) -> Any:
-            return tf.random.stateless_normal(self.code_shape, ops.stack([one, ops.zeros_like(one)]), alg="philox")
-
-        return self.decoder(tf.map_fn(code, seed, fn_output_signature="float32"), training=False)
+        inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
+        return {**super().signatures(), "sample": (self._draw, inputs, "sample")}
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")

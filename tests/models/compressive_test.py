@@ -60,7 +60,7 @@ def test_the_terms_are_those_of_the_paper():
         x2 = 1 / (1 + np.exp(-(code @ w2 + b2)))
         mass = model.density.cumulative(code + 0.5) - model.density.cumulative(code - 0.5)
         error = ((X.reshape(70, -1) - x2) ** 2).sum(axis=1).mean()
-        terms, y_pred = model.objective(Batch.of(X), training=training)
+        terms, _ = model.objective(Batch.of(X), training=training)
         assert float(terms["rate"]) == pytest.approx(-np.log2(mass).sum(axis=1).mean(), rel=1e-4)
         assert float(terms["distortion"]) == pytest.approx(7 * error, rel=1e-4)
         assert float(terms["reconstruction"]) == pytest.approx(error, rel=1e-4)

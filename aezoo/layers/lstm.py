@@ -1,0 +1,144 @@
+"""An LSTM layer with recurrent dropout that does not lose memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo.layers.random_state import RandomState
+from aezoo.losses import in_float32
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class LSTM(keras.layers.Layer):
+    """c ← σ(f)c + σ(i)·d(tanh g), h ← σ(o) tanh c, where d drops units of what is written to the memory c.
+
+    Keras' own `recurrent_dropout` drops units of h, and through them forgets. One step can be taken at a time, XLA
+    compiles it everywhere, and half precision is kept to the matrix products.
+
+    Args:
+        units: Number of units.
+        input_dim: Number of features of an element of the sequence.
+        recurrent_dropout: Share of units that d drops in training, in [0, 1).
+        seed: Seed of initial weights and of dropout.
+
+    Example:
+        >>> outputs, (h, c) = LSTM(4, input_dim=3)(keras.ops.ones((2, 5, 3)))
+        >>> outputs.shape, h.shape
+        (TensorShape([2, 5, 4]), TensorShape([2, 4]))
+
+    Reference:
+        Semeniuta et al., "Recurrent dropout without memory loss", 2016, arXiv:1603.05118.
+    """
+
+    def __init__(
+        self, units: int, input_dim: int, recurrent_dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.units = units
+        self.input_dim = input_dim
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        self.random = RandomState(seed)
+        self.kernel = self.add_weight(
+            shape=(input_dim, 4 * units), initializer=keras.initializers.GlorotUniform(seed), name="kernel"
+        )
+        self.recurrent_kernel = self.add_weight(
+            shape=(units, 4 * units), initializer=self._orthogonal, name="recurrent_kernel"
+        )
+        self.bias = self.add_weight(shape=(4 * units,), initializer=self._forget_nothing, name="bias")
+        self.built = True
+
+    def _orthogonal(self, shape: Any, dtype: Any = None) -> Any:
+        units = shape[0]
+        seeds = [None if self.seed is None else self.seed + gate + 1 for gate in range(4)]
+        return ops.concatenate([keras.initializers.Orthogonal(seed=s)((units, units), dtype) for s in seeds], axis=1)
+
+    def _forget_nothing(self, shape: Any, dtype: Any = None) -> Any:
+        """0, but 1 for the forget gates."""
+        bias = [ops.full((shape[0] // 4,), float(gate == 1), dtype) for gate in range(4)]
+        return ops.concatenate(bias, axis=0)
+
+    def gates(self, x: Any) -> Any:
+        """Returns what elements (..., input_dim) add to the gates, (..., 4 units)."""
+        dtype = self.compute_dtype
+        return ops.matmul(ops.cast(x, dtype), ops.cast(self.kernel, dtype)) + ops.cast(self.bias, dtype)
+
+    def step(self, gates: Any, state: tuple[Any, Any], keep: Any = None) -> tuple[Any, Any]:
+        """Takes one step.
+
+        Args:
+            gates: What `gates` returned, (batch, 4 units).
+            state: h and c, (batch, units) float32.
+            keep: d as a factor, (batch, units), or None.
+
+        Returns:
+            The new h and c.
+        """
+        h, c = state
+        dtype = self.compute_dtype
+        gates = in_float32(gates + ops.matmul(ops.cast(h, dtype), ops.cast(self.recurrent_kernel, dtype)))
+        i, f, g, o = ops.split(gates, 4, axis=-1)
+        g = ops.tanh(g) if keep is None else ops.tanh(g) * keep
+        c = ops.sigmoid(f) * c + ops.sigmoid(i) * g
+        return ops.sigmoid(o) * ops.tanh(c), c
+
+    def zero_state(self, x: Any) -> tuple[Any, Any]:
+        """Returns h = c = 0 for a batch x, (batch, ...)."""
+        zeros = ops.zeros((ops.shape(x)[0], self.units), "float32")
+        return zeros, zeros
+
+    def call(
+        self,
+        x: Any,
+        initial_state: tuple[Any, Any] | None = None,
+        active: Any = None,
+        reverse: bool = False,
+        training: bool = False,
+    ) -> tuple[Any, tuple[Any, Any]]:
+        """Goes through sequences.
+
+        Args:
+            x: (batch, steps, input_dim).
+            initial_state: h and c, (batch, units); None starts with 0.
+            active: (batch, steps) bool; where it is False the state stays as it is.
+            reverse: Whether to go from the end to the start; outputs are in the order of x all the same.
+            training: Whether to drop units.
+
+        Returns:
+            All h, (batch, steps, units) float32, and the last h and c.
+        """
+        steps = x.shape[1]
+        sequences = {"gates": ops.transpose(self.gates(x), (1, 0, 2))}  # steps first
+        if active is not None:
+            sequences["active"] = ops.transpose(ops.cast(active, "int32"))[..., None]
+        if training and self.recurrent_dropout:
+            keep = self.random.uniform((steps, ops.shape(x)[0], self.units)) >= self.recurrent_dropout
+            sequences["keep"] = ops.cast(keep, "float32") / (1.0 - self.recurrent_dropout)
+        arrays = {}
+        for name, sequence in sequences.items():
+            sequence = tf.reverse(sequence, [0]) if reverse else tf.convert_to_tensor(sequence)
+            array = tf.TensorArray(sequence.dtype, steps, element_shape=sequence.shape[1:])
+            arrays[name] = array.unstack(sequence)
+        h, c = self.zero_state(x) if initial_state is None else map(in_float32, initial_state)
+        outputs = tf.TensorArray("float32", steps, element_shape=h.shape)
+
+        def body(t: Any, h: Any, c: Any, outputs: Any) -> tuple[Any, ...]:
+            now = {name: array.read(t) for name, array in arrays.items()}
+            new_h, new_c = self.step(now["gates"], (h, c), now.get("keep"))
+            if active is not None:
+                new_h, new_c = (tf.where(now["active"] > 0, new, old) for new, old in ((new_h, h), (new_c, c)))
+            return t + 1, new_h, new_c, outputs.write(t, new_h)
+
+        _, h, c, outputs = tf.while_loop(
+            lambda t, *_: t < steps, body, (tf.constant(0), h, c, outputs), maximum_iterations=steps
+        )
+        outputs = ops.transpose(outputs.stack(), (1, 0, 2))
+        return tf.reverse(outputs, [1]) if reverse else outputs, (h, c)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("units", "input_dim", "recurrent_dropout", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,0 +1,231 @@
+"""The encoder and the decoder of sketch-rnn.
+
+A sketch is (steps, 5), "stroke-5": the offsets Δx and Δy from the point before, and a pen state: p₁ = 1 draws the line
+to the next point, p₂ = 1 lifts the pen after this point, p₃ = 1 ends the sketch before it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from aezoo.layers.lstm import LSTM
+from aezoo.layers.mixture import BivariateMixture
+
+#: The small initial weights of the authors' projections to and from the code.
+_SMALL = 0.001
+
+
+def _seed(seed: int | None, i: int) -> int | None:
+    return None if seed is None else seed + 100 * i
+
+
+def _dense(units: int, inputs: int, seed: int | None, stddev: float | None = None, **kwargs: Any) -> keras.layers.Dense:
+    initializer = keras.initializers.GlorotUniform(seed)
+    if stddev is not None:
+        initializer = keras.initializers.RandomNormal(stddev=stddev, seed=seed)
+    layer = keras.layers.Dense(units, kernel_initializer=initializer, **kwargs)
+    layer.build((None, inputs))
+    return layer
+
+
+def not_ended(x: Any) -> Any:
+    """Returns which steps are points of a sketch, (batch, steps) bool: those before the first with p₃ = 1."""
+    return tf.cumsum(ops.cast(x[..., 4] > 0, "int32"), axis=1) == 0
+
+
+def start_and_shift(x: Any) -> Any:
+    """Returns what a decoder has seen before each step of x: (0, 0, 1, 0, 0), and then all but the last step."""
+    return ops.concatenate([ops.broadcast_to(_start(x.dtype), (ops.shape(x)[0], 1, 5)), x[:, :-1]], axis=1)
+
+
+def _start(dtype: Any) -> Any:
+    return ops.cast([0.0, 0.0, 1.0, 0.0, 0.0], dtype)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SketchEncoder(keras.Model):
+    """A bidirectional LSTM over the points of a sketch, and from its last states μ and log σ² of the code.
+
+    Args:
+        latent_dim: Number of code units; 0 for a decoder without a code.
+        units: LSTM units of each direction.
+        recurrent_dropout: In training, in [0, 1).
+        seed: Seed of initial weights and of dropout.
+    """
+
+    def __init__(
+        self, latent_dim: int, units: int, recurrent_dropout: float = 0.0, seed: int | None = None, **kwargs: Any
+    ):
+        super().__init__(**kwargs)
+        self.latent_dim = latent_dim
+        self.units = units
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        if latent_dim:
+            dtype = self.dtype_policy
+            self.forward = LSTM(units, 5, recurrent_dropout, _seed(seed, 1), dtype=dtype, name="forward")
+            self.backward = LSTM(units, 5, recurrent_dropout, _seed(seed, 2), dtype=dtype, name="backward")
+            self.mean = _dense(latent_dim, 2 * units, _seed(seed, 3), _SMALL, name="mean", dtype="float32")
+            self.log_variance = _dense(
+                latent_dim, 2 * units, _seed(seed, 4), _SMALL, name="log_variance", dtype="float32"
+            )
+        self.built = True
+
+    def distribution(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+        """Returns μ and log σ² of q(z given x), (batch, latent_dim) float32.
+
+        Args:
+            x: (batch, steps, 5).
+            training: Whether to drop units.
+        """
+        if not self.latent_dim:
+            none = ops.zeros((ops.shape(x)[0], 0), "float32")
+            return none, none
+        points = not_ended(x)
+        _, (forward, _) = self.forward(x, active=points, training=training)
+        _, (backward, _) = self.backward(x, active=points, reverse=True, training=training)
+        h = ops.concatenate([forward, backward], axis=-1)
+        return self.mean(h), self.log_variance(h)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        """Returns μ."""
+        return self.distribution(x, training)[0]
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("latent_dim", "units", "recurrent_dropout", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SketchDecoder(keras.Model):
+    """An autoregressive LSTM: from the code and the step before, the distribution of the next step.
+
+    The code sets its first state, tanh(Wz + b), and is an input of each step.
+
+    Args:
+        latent_dim: Number of code units; 0 for a decoder without a code, whose first state is 0.
+        units: LSTM units.
+        components: M, normal distributions of an offset.
+        steps: Nmax, how many steps it draws.
+        recurrent_dropout: In training, in [0, 1).
+        seed: Seed of initial weights and of dropout.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        units: int,
+        components: int,
+        steps: int,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.latent_dim = latent_dim
+        self.units = units
+        self.components = components
+        self.steps = steps
+        self.recurrent_dropout = recurrent_dropout
+        self.seed = seed
+        dtype = self.dtype_policy
+        if latent_dim:
+            self.state = _dense(
+                2 * units, latent_dim, _seed(seed, 5), _SMALL, activation="tanh", name="state", dtype="float32"
+            )
+        self.lstm = LSTM(units, 5 + latent_dim, recurrent_dropout, _seed(seed, 6), dtype=dtype, name="lstm")
+        self.output_parameters = _dense(3 + 6 * components, units, _seed(seed, 7), name="parameters", dtype="float32")
+        self.built = True
+
+    def first_state(self, z: Any) -> tuple[Any, Any]:
+        """Returns h and c before the first step, (batch, units) float32."""
+        return tuple(ops.split(self.state(z), 2, axis=-1)) if self.latent_dim else self.lstm.zero_state(z)
+
+    def distributions(self, h: Any) -> tuple[Any, BivariateMixture]:
+        """Returns the logits of the pen states, (..., 3), and the mixture of the offset, given h (..., units)."""
+        parameters = self.output_parameters(h)
+        return parameters[..., :3], BivariateMixture.of(parameters[..., 3:])
+
+    def teacher_forced(self, z: Any, x: Any, training: bool = False) -> tuple[Any, BivariateMixture]:
+        """Returns the distributions of each step of x, given the steps before it.
+
+        Args:
+            z: (batch, latent_dim).
+            x: (batch, steps, 5).
+            training: Whether to drop units.
+
+        Returns:
+            Logits of the pen states, (batch, steps, 3), and the mixtures of the offsets.
+        """
+        before = start_and_shift(x)
+        code = ops.broadcast_to(z[:, None, :], (ops.shape(x)[0], x.shape[1], self.latent_dim))
+        inputs = ops.concatenate([before, ops.cast(code, before.dtype)], axis=-1)
+        h, _ = self.lstm(inputs, initial_state=self.first_state(z), training=training)
+        return self.distributions(h)
+
+    def draw(self, z: Any, temperature: Any, seed: Any = None) -> Any:
+        """Draws sketches step by step, each step given those that were drawn before it.
+
+        Args:
+            z: (batch, latent_dim).
+            temperature: τ, a scalar, at least 0.
+            seed: (2,) integers, or None for τ = 0.
+
+        Returns:
+            (batch, Nmax, 5) float32.
+        """
+        z = ops.cast(z, "float32")
+        batch = ops.shape(z)[0]
+        end = ops.cast([0.0, 0.0, 0.0, 0.0, 1.0], "float32")
+
+        def noise(t: Any) -> tuple[Any, Any, Any]:
+            """Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
+            if seed is None:
+                return 0.0, 0.0, ops.zeros((batch, 2), "float32")
+            # Of bits, of which XLA draws the same; its uniform and normal numbers are others.
+            bits = tf.random.stateless_uniform(
+                (batch, self.components + 5),
+                tf.random.experimental.stateless_fold_in(seed, t, alg="philox"),
+                minval=None,
+                maxval=None,
+                dtype="uint32",
+                alg="philox",
+            )
+            uniform = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, "uint32")), "float32") + 0.5) * 2.0**-23
+            radius, angle = ops.sqrt(-2.0 * ops.log(uniform[:, :1])), 2.0 * math.pi * uniform[:, 1:2]
+            gumbel = -ops.log(-ops.log(uniform[:, 2:]))
+            normal = radius * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
+            return gumbel[:, :3], gumbel[:, 3:], normal
+
+        def body(t: Any, h: Any, c: Any, before: Any, steps: Any) -> tuple[Any, ...]:
+            h, c = self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), (h, c))
+            logits, mixture = self.distributions(h)
+            of_pen, of_component, normal = noise(t)
+            pen = ops.one_hot(tf.argmax(logits + temperature * of_pen, axis=-1), 3, dtype="float32")
+            offset = mixture.draw(temperature, of_component, normal)
+            step = ops.concatenate([offset, pen], axis=-1)
+            step = ops.where((before[:, 4:] > 0) | (pen[:, 2:] > 0), end, step)
+            return t + 1, h, c, step, steps.write(t, step)
+
+        steps = tf.TensorArray("float32", self.steps, element_shape=(z.shape[0], 5))
+        before = ops.broadcast_to(_start("float32"), (batch, 5))
+        *_, steps = tf.while_loop(
+            lambda t, *_: t < self.steps,
+            body,
+            (tf.constant(0), *self.first_state(z), before, steps),
+            maximum_iterations=self.steps,
+        )
+        return ops.transpose(steps.stack(), (1, 0, 2))
+
+    def call(self, z: Any, training: bool = False) -> Any:
+        """Draws the most likely step each time, (batch, Nmax, 5)."""
+        return self.draw(z, 0.0)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("latent_dim", "units", "components", "steps", "recurrent_dropout", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,0 +1,372 @@
+"""The sketch-rnn model."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from aezoo import checks, losses
+from aezoo.autoencoder import Autoencoder
+from aezoo.batch import Batch
+from aezoo.layers import RandomState, StrokeAugmentation, sketch_networks
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SketchRNN(Autoencoder):
+    """A sequence VAE over pen strokes: L_R + w·η·max(L_KL, KL_min), L_R = L_s + L_p.
+
+    Sketches are stroke-5, (batch, Nmax, 5), as `aezoo.sketches.stroke5` makes them. z ~ N(μ, σ) comes from a
+    bidirectional LSTM, and an LSTM draws step by step: the offset from a mixture of bivariate normals, the pen state
+    from three probabilities.
+
+    - L_s = -1/Nmax Σ log p(Δx, Δy) over the points of a sketch, in nats.
+    - L_p = -1/Nmax Σ log q(pen state) over all Nmax steps in training, and in evaluation up to the step that ends the
+      sketch, so that more padding changes nothing there but 1/Nmax.
+    - L_KL = KL(N(μ, σ)‖N(0, I)) / latent_dim; its mean over the batch counts at least as KL_min.
+    - η = 1 - (1 - η_min) Rˢ after s training steps.
+
+    Reported beside the terms: `kl_divergence` (L_KL itself) and `negative_log_likelihood` (of x given z, in nats a
+    sketch: L_R·Nmax as evaluated). Evaluation takes z = μ, where the authors draw z. A loss that `compile` is given
+    takes the place of L_R; it compares x with the means of the distributions of its steps.
+
+    The decoder is the LSTM of the authors' code, where the paper's figures are those of a HyperLSTM.
+
+    Args:
+        latent_dim: Number of code units.
+        encoder_units: LSTM units of each direction of the encoder.
+        decoder_units: LSTM units of the decoder.
+        components: M, normal distributions in the mixture.
+        conditional: Whether there is an encoder; without one the decoder alone learns the distribution of sketches, and
+            codes have no units.
+        kl_weight: w >= 0.
+        kl_start: η_min in [0, 1].
+        kl_rate: R in (0, 1).
+        kl_floor: KL_min >= 0.
+        recurrent_dropout: Share of LSTM units that write nothing to the memory in a training step, in [0, 1).
+        random_scale: Each axis of a sketch is stretched by up to this share in training, in [0, 1).
+        drop_points: Share of the points inside lines that are left out in training, in [0, 1).
+        **kwargs: `seed`, `name` and `dtype` of `Autoencoder`.
+
+    Raises:
+        ValueError: If an argument is out of range, or sketches are not stroke-5.
+
+    Example:
+        >>> from aezoo import sketches
+        >>> (x_train, _), (x_test, _) = sketches.load("shapes")
+        >>> model = SketchRNN(latent_dim=8, encoder_units=16, decoder_units=32)
+        >>> model.compile(optimizer=model.default_optimizer())
+        >>> history = model.fit(x_train[:100], epochs=1, verbose=0)
+        >>> model.sample(3, temperature=0.5).shape == (3, *x_train.shape[1:])
+        True
+
+    Reference:
+        Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 128,
+        *,
+        encoder_units: int = 256,
+        decoder_units: int = 512,
+        components: int = 20,
+        conditional: bool = True,
+        kl_weight: float = 0.5,
+        kl_start: float = 0.01,
+        kl_rate: float = 0.99995,
+        kl_floor: float = 0.2,
+        recurrent_dropout: float = 0.1,
+        random_scale: float = 0.15,
+        drop_points: float = 0.1,
+        **kwargs: Any,
+    ):
+        for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
+            raise TypeError(f"SketchRNN got an unexpected keyword argument {name!r}.")
+        for name, value in (
+            ("encoder_units", encoder_units),
+            ("decoder_units", decoder_units),
+            ("components", components),
+        ):
+            checks.whole(name, value, 1)
+        checks.at_least("kl_weight", kl_weight, 0)
+        checks.at_least("kl_floor", kl_floor, 0)
+        for name, value in (
+            ("recurrent_dropout", recurrent_dropout),
+            ("random_scale", random_scale),
+            ("drop_points", drop_points),
+        ):
+            _in_0_to_1(name, value, value < 1)
+        _in_0_to_1("kl_start", kl_start)
+        checks.inside("kl_rate", kl_rate, 0, 1)
+        super().__init__(latent_dim, output_activation="linear", **kwargs)
+        self.encoder_units = encoder_units
+        self.decoder_units = decoder_units
+        self.components = components
+        self.conditional = conditional
+        self.kl_weight = float(kl_weight)
+        self.kl_start = float(kl_start)
+        self.kl_rate = float(kl_rate)
+        self.kl_floor = float(kl_floor)
+        self.recurrent_dropout = recurrent_dropout
+        self.random_scale = random_scale
+        self.drop_points = drop_points
+        self.random = RandomState(self.seed)
+        self.augmentation = StrokeAugmentation(
+            random_scale, drop_points, None if self.seed is None else self.seed + 1, dtype=self.dtype_policy
+        )
+        self.steps = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            name="steps",
+            aggregation="only_first_replica",
+        )
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        return ("reconstruction", "kl") if self.conditional else ("reconstruction",)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        """The authors' Adam: 0.001, times 0.9999 each step; no element of a gradient counts more than 1."""
+        rate = keras.optimizers.schedules.ExponentialDecay(learning_rate or 1e-3, decay_steps=1, decay_rate=0.9999)
+        return keras.optimizers.Adam(rate, clipvalue=1.0)
+
+    # === Networks ===
+
+    def build(self, input_shape: Any) -> None:
+        if len(input_shape) != 3 or input_shape[-1] != 5 or input_shape[1] is None:
+            raise ValueError(
+                f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: make them with "
+                "aezoo.sketches.stroke5."
+            )
+        super().build(input_shape)
+
+    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        return sketch_networks.SketchEncoder(
+            self.latent_dim if self.conditional else 0,
+            self.encoder_units,
+            self.recurrent_dropout,
+            self.seed,
+            name="encoder",
+            dtype=self.dtype_policy,
+        )
+
+    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        return sketch_networks.SketchDecoder(
+            self.latent_dim if self.conditional else 0,
+            self.decoder_units,
+            self.components,
+            x_shape[0],
+            self.recurrent_dropout,
+            self.seed,
+            name="decoder",
+            dtype=self.dtype_policy,
+        )
+
+    # === The objective ===
+
+    @property
+    def annealed_kl_weight(self) -> Any:
+        """w·η after the training steps taken so far, a float32 scalar."""
+        eta = 1.0 - (1.0 - self.kl_start) * ops.power(self.kl_rate, ops.cast(self.steps, "float32"))
+        return self.kl_weight * eta
+
+    @property
+    def paper_loss(self) -> None:
+        """None: L_R is no comparison of x with x', but the likelihood of x."""
+        return None
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        x, y = batch.x, batch.y
+        if training:
+            noise = self.augmentation.noise(x)
+            x = self.augmentation.augment(x, noise)
+            y = x if batch.y is batch.x else self.augmentation.augment(y, noise)
+        mean, log_variance = self.encoder.distribution(x, training)
+        z = mean + ops.exp(0.5 * log_variance) * self.random.normal(ops.shape(mean)) if training else mean
+        pen, mixture = self.decoder.teacher_forced(z, y, training)
+        of_offsets, of_pens = _negative_log_likelihood(y, pen, mixture)
+        until_end = ops.sum(of_offsets + of_pens * _until_end(y), axis=1)
+        y_pred = ops.concatenate([mixture.expectation(), ops.softmax(pen)], axis=-1)
+        if self.reconstruction_loss is not None:
+            reconstruction = self.reconstruction(Batch(x, y, batch.weight, batch.local_size, batch.size), y_pred)
+        else:
+            nats = ops.sum(of_offsets + of_pens, axis=1) if training else until_end
+            reconstruction = batch.mean(nats) / self.x_shape[0]
+        reported = {"reconstruction": reconstruction, "negative_log_likelihood": batch.mean(until_end)}
+        if self.conditional:
+            kl = batch.statistic(ops.mean(losses.gaussian_kl(mean, log_variance), axis=-1))
+            reported["kl"] = self.annealed_kl_weight * batch.share(ops.maximum(kl, self.kl_floor))
+            reported["kl_divergence"] = batch.share(kl)
+        if training:
+            self.steps.assign_add(1)
+        return reported, y_pred
+
+    # === Verbs ===
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self.check_scale(x)
+        return super().fit(x, y, *args, **kwargs)
+
+    def check_scale(self, x: Any) -> None:
+        """Raises a ValueError where sketches are not stroke-5; warns where their offsets are not about 1."""
+        if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] != 5 or x.dtype.kind != "f" or not x.size:
+            return  # which `build` and the checks of the data speak of
+        pen = x[..., 2:]
+        if np.isfinite(pen).all() and not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=-1) == 1).all()):
+            raise ValueError(
+                "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: make "
+                "stroke-5 with aezoo.sketches.stroke5."
+            )
+        deviation = float(np.std(x[np.cumsum(x[..., 4] > 0, axis=1) == 0][:, :2]))
+        if np.isfinite(deviation) and not 0.2 < deviation < 5:
+            warnings.warn(
+                f"Offsets should have a standard deviation of about 1, but theirs is {deviation:.3g}: divide them by "
+                "aezoo.sketches.offset_scale of the training sketches.",
+                stacklevel=3,
+            )
+
+    def score_samples(self, x: Any) -> Any:
+        """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
+        return self.negative_log_likelihood(x, self.encode(x))
+
+    def negative_log_likelihood(self, x: Any, z: Any) -> Any:
+        """Returns -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
+
+        Args:
+            x: (batch, Nmax, 5).
+            z: Codes, (batch, latent_dim).
+        """
+        x = self._input(x)
+        checks.code_shape(self, z.shape)
+        of_offsets, of_pens = _negative_log_likelihood(x, *self.decoder.teacher_forced(z, x))
+        return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
+
+    def sample(self, n: int | None = None, temperature: float = 1.0, z: Any = None, seed: int | None = None) -> Any:
+        """Draws sketches.
+
+        Args:
+            n: Number of sketches; of a given z there are as many as codes.
+            temperature: τ >= 0: logits are divided by τ, and variances multiplied by it. 0 draws the most likely step
+                each time.
+            z: Codes, (n, latent_dim); None draws them from N(0, I).
+            seed: An integer that all randomness follows from; None goes on with the model's own.
+
+        Returns:
+            (n, Nmax, 5) float32.
+
+        Raises:
+            ValueError: If there is neither n nor z, or they do not fit.
+        """
+        checks.built(self)
+        checks.at_least("temperature", temperature, 0)
+        if z is None:
+            if n is None:
+                raise ValueError("Give n, the number of sketches, or z, their codes.")
+            n = checks.whole("n", n, 1)
+        else:
+            z = ops.convert_to_tensor(z, "float32")
+            checks.code_shape(self, z.shape)
+            if n not in (None, z.shape[0]):
+                raise ValueError(f"n={n} sketches were asked for, but there are {z.shape[0]} codes.")
+        start = self.random.draw_seed(shared=True) if seed is None else checks.whole("seed", seed)
+        return self._draw(n, tf.constant(temperature, "float32"), z, start)
+
+    def _draw(self, n: Any, temperature: Any, z: Any, seed: Any) -> Any:
+        seed = tf.cast(seed, "int64")
+        seed = seed if seed.shape.rank else tf.stack([seed, tf.zeros_like(seed)])
+        if z is None:
+            of_codes = tf.random.experimental.stateless_fold_in(seed, self.x_shape[0], alg="philox")
+            z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
+        return self.decoder.draw(z, temperature, seed)
+
+    def interpolate(
+        self, x_a: Any, x_b: Any, steps: int = 10, temperature: float = 0.0, seed: int | None = None
+    ) -> Any:
+        """Draws what lies between two sketches: the codes on the arc between theirs, as in the paper.
+
+        Args:
+            x_a: (batch, Nmax, 5), where the paths start.
+            x_b: (batch, Nmax, 5), where they end.
+            steps: Number of points on each path, both ends included, at least 2.
+            temperature: As in `sample`.
+            seed: As in `sample`.
+
+        Returns:
+            (batch, steps, Nmax, 5) float32.
+        """
+        checks.whole("steps", steps, 2)
+        a, b = self.encode(x_a), self.encode(x_b)
+        if a.shape != b.shape:
+            raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
+        codes = ops.reshape(_arc(a, b, steps), (-1, *self.code_shape))
+        drawn = self.sample(temperature=temperature, z=codes, seed=seed) if temperature else self.decode(codes)
+        return ops.reshape(drawn, (a.shape[0], steps, *self.x_shape))
+
+    # === Saving ===
+
+    def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
+        inputs = {
+            "n": tf.TensorSpec((), "int32", name="n"),
+            "temperature": tf.TensorSpec((), "float32", name="temperature"),
+            "seed": tf.TensorSpec((), "int64", name="seed"),
+        }
+        return {**super().signatures(), "sample": (lambda n, t, seed: self._draw(n, t, None, seed), inputs, "sketch")}
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        for name in ("hidden_dims", "filters", "tied", "encoder", "decoder"):
+            del config[name]
+        for name in ("activation", "code_activation", "output_activation"):
+            del config[name]
+        names = (
+            "encoder_units decoder_units components conditional kl_weight kl_start kl_rate kl_floor recurrent_dropout "
+            "random_scale drop_points"
+        )
+        return {**config, **{name: getattr(self, name) for name in names.split()}}
+
+
+def _in_0_to_1(name: str, value: float, below_1: bool = True) -> None:
+    checks.at_least(name, value, 0)
+    if value > 1 or not below_1:
+        raise ValueError(f"{name} must be {'at most' if below_1 else 'less than'} 1, but it is {value!r}.")
+
+
+def _until_end(x: Any) -> Any:
+    """1 for the steps up to the first that ends the sketch, that included, and 0 after it; (batch, steps) float32."""
+    points = ops.cast(sketch_networks.not_ended(x), "float32")
+    return ops.concatenate([ops.ones_like(points[:, :1]), points[:, :-1]], axis=1)
+
+
+def _negative_log_likelihood(x: Any, pen: Any, mixture: Any) -> tuple[Any, Any]:
+    """-log p of the offset, 0 after the end of a sketch, and of the pen state of each step, (batch, steps) each."""
+    x = losses.in_float32(x)
+    points = sketch_networks.not_ended(x)
+    # Elsewhere the offset is 0: no infinite density there may come into the gradient.
+    of_offsets = ops.where(points, -mixture.log_density(x[..., :2]), 0.0)
+    of_pens = -ops.sum(x[..., 2:] * ops.log_softmax(losses.in_float32(pen)), axis=-1)
+    return of_offsets, of_pens
+
+
+def _arc(a: Any, b: Any, steps: int) -> Any:
+    """Points on the arcs from a to b, (batch, units) each: (batch, steps, units)."""
+    t = ops.reshape(ops.linspace(0.0, 1.0, steps), (1, steps, 1))
+    a, b = a[:, None], b[:, None]
+    lengths = ops.norm(a, axis=-1, keepdims=True) * ops.norm(b, axis=-1, keepdims=True)
+    cosine = ops.sum(a * b, axis=-1, keepdims=True) / ops.maximum(lengths, keras.config.epsilon())
+    angle = ops.arccos(ops.clip(cosine, -1.0, 1.0))
+    straight = (ops.sin(angle) < 1e-3) | (lengths == 0.0)  # there is no arc
+    sine = ops.where(straight, 1.0, ops.sin(angle))
+    of_a = ops.where(straight, 1.0 - t, ops.sin((1.0 - t) * angle) / sine)
+    of_b = ops.where(straight, t, ops.sin(t * angle) / sine)
+    return of_a * a + of_b * b

@@ -1,0 +1,66 @@
+"""Sketches to train on."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from aezoo.sketches import files, formats, synthetic
+
+Arrays = tuple[np.ndarray, None]
+
+
+def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays, Arrays]:
+    """Loads sketches as stroke-5, offsets divided by the standard deviation of those of the training set.
+
+    Args:
+        name: "shapes", 900 + 100 sketches that a program draws; a file of sketch-rnn (.npz) with splits "train" and
+            "test"; or one of QuickDraw (.ndjson), of which every tenth drawing is for testing.
+        max_points: Leaves out sketches with more points; None keeps all.
+
+    Returns:
+        `((x_train, None), (x_test, None))`, each x (n, Nmax, 5) float32, Nmax the points of the longest sketch.
+
+    Raises:
+        ValueError: If there is no such set, the file cannot be read, or nothing is left of it.
+        FileNotFoundError: If there is no such file.
+
+    Example:
+        >>> (x_train, _), (x_test, _) = load("shapes")
+        >>> x_train.shape, x_test.shape
+        ((900, 33, 5), (100, 33, 5))
+    """
+    text = os.fspath(name)
+    if text == "shapes":
+        splits = {"train": synthetic.shapes(900, seed=0), "test": synthetic.shapes(100, seed=1)}
+    elif text.endswith(".npz"):
+        splits = files.read_npz(text)
+    elif text.endswith(".ndjson"):
+        sketches = files.read_ndjson(text)
+        test = np.arange(len(sketches)) % 10 == 9
+        splits = {
+            split: [sketch for sketch, here in zip(sketches, test == (split == "test"), strict=True) if here]
+            for split in ("train", "test")
+        }
+    else:
+        raise ValueError(f"{text!r} is no set of sketches: give 'shapes', or a file that ends in .npz or .ndjson.")
+    if not {"train", "test"} <= set(splits):
+        raise ValueError(f"{text} has the splits {', '.join(splits) or 'of nothing'}: 'train' and 'test' are needed.")
+    train, test = (
+        [sketch for sketch in splits[split] if max_points is None or len(sketch) <= max_points]
+        for split in ("train", "test")
+    )
+    if not train or not test:
+        raise ValueError(
+            f"{text} has {len(train)} sketches to train on and {len(test)} to test with"
+            f"{'' if max_points is None else f' of at most {max_points} points'}: at least one each is needed."
+        )
+    scale = formats.offset_scale(train)
+    if not scale:
+        raise ValueError(f"{text}: all offsets are the same, so that there is nothing to draw.")
+    steps = max(map(len, [*train, *test]))
+    x_train, x_test = (
+        formats.stroke5([sketch / [scale, scale, 1] for sketch in split], steps) for split in (train, test)
+    )
+    return (x_train, None), (x_test, None)

@@ -1,0 +1,167 @@
+"""SVG paths to strokes, and strokes to SVG."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aezoo.sketches import formats
+
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_TOKEN = re.compile(rf"\s*,?\s*(?:([A-Za-z])|({_NUMBER}))")
+#: How many numbers each command takes at a time.
+_ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "Q": 4, "Z": 0}
+
+
+def from_svg(source: str | os.PathLike, curve_points: int = 8) -> np.ndarray:
+    """Reads the paths of an SVG.
+
+    Args:
+        source: A file, the text of an SVG, or the `d` of a path: commands M, L, H, V, C, Q and Z, absolute or (in lower
+            case) relative.
+        curve_points: How many points a curve (C, Q) becomes.
+
+    Returns:
+        Stroke-3, (points, 3) float32.
+
+    Raises:
+        ValueError: If there is no path, or a path that cannot be read; the message says which and where.
+
+    Example:
+        >>> from_svg("M 1 1 h 2 v 2").tolist()
+        [[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 1.0]]
+    """
+    if not isinstance(source, str) or source.lower().endswith(".svg"):
+        name, text = os.fspath(source), Path(source).read_text(encoding="utf-8")
+    else:
+        name, text = "the SVG", source
+    if "<" not in text:
+        return formats.from_lines(_lines_of_path("the path", text, curve_points))
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{name} is no XML: {error}.") from None
+    for element in root.iter():
+        if "transform" in element.attrib:
+            raise ValueError(f"{name}: <{_tag(element)}> has a transform, which is not read: let your editor apply it.")
+    paths = [element for element in root.iter() if _tag(element) == "path"]
+    lines = [
+        line
+        for i, path in enumerate(paths)
+        for line in _lines_of_path(f"{name}, path {i}", path.get("d", ""), curve_points)
+    ]
+    if not lines:
+        raise ValueError(f"{name} has no <path> with points.")
+    return formats.from_lines(lines)
+
+
+def _tag(element: Any) -> str:
+    return str(element.tag).rpartition("}")[2]
+
+
+def _tokens(where: str, d: str) -> list[str | float]:
+    tokens: list[str | float] = []
+    at = 0
+    end = len(d.rstrip())
+    while at < end:
+        match = _TOKEN.match(d, at)
+        if not match:
+            raise ValueError(
+                f"{where}: {d[at : at + 10].strip()!r} at character {at} is neither a command nor a number."
+            )
+        command, number = match.groups()
+        tokens.append(command if command else float(number))
+        at = match.end()
+    return tokens
+
+
+def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
+    tokens = _tokens(where, d)
+    lines: list[list[np.ndarray]] = []
+    here = start = np.zeros(2)
+    command = ""
+    i = 0
+    while i < len(tokens):
+        if isinstance(tokens[i], str):
+            command = str(tokens[i])
+            i += 1
+        elif command in ("", "Z", "z"):
+            raise ValueError(f"{where}: the number {tokens[i]:g} follows no command.")
+        kind, relative = command.upper(), command.islower()
+        if kind not in _ARGUMENTS:
+            raise ValueError(f"{where}: the command {command!r} is not read, only M, L, H, V, C, Q and Z are.")
+        numbers = tokens[i : i + _ARGUMENTS[kind]]
+        if len(numbers) < _ARGUMENTS[kind] or any(isinstance(number, str) for number in numbers):
+            raise ValueError(f"{where}: {command!r} needs {_ARGUMENTS[kind]} numbers each time, but there are fewer.")
+        i += len(numbers)
+        if kind == "M":
+            here = start = np.array(numbers) + relative * here
+            lines.append([here])
+            command = "l" if relative else "L"  # further pairs are lines
+            continue
+        if not lines:
+            raise ValueError(f"{where}: it starts with {command!r}, not with M.")
+        if kind == "Z":
+            points = [start]
+        elif kind in "HV":
+            point = here.copy()
+            axis = int(kind == "V")
+            point[axis] = numbers[0] + relative * here[axis]
+            points = [point]
+        else:
+            controls = [here, *(np.array(numbers).reshape(-1, 2) + relative * here)]
+            points = controls[1:] if kind == "L" else _bezier(controls, curve_points)
+        if not lines[-1]:  # after Z a line may go on from where the last one started
+            lines[-1].append(here)
+        lines[-1] += points
+        here = points[-1]
+        if kind == "Z":
+            lines.append([])
+    return [np.stack(line) for line in lines if line]
+
+
+def _bezier(controls: list[np.ndarray], points: int) -> list[np.ndarray]:
+    """Points of a Bézier curve, the first left out."""
+    degree = len(controls) - 1
+    t = np.linspace(0, 1, points + 1)[1:, None]
+    curve = sum(math.comb(degree, k) * (1 - t) ** (degree - k) * t**k * c for k, c in enumerate(controls))
+    return list(curve)
+
+
+def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.0, size: int = 256) -> str:
+    """Draws a sketch as an SVG with one path.
+
+    Args:
+        sketch: Stroke-3, (points, 3), or stroke-5, (steps, 5).
+        path: Where to write it, or None.
+        width: Of the pen, in pixels.
+        size: The longer side of the picture, in pixels. The path keeps the numbers of the sketch, to six digits.
+
+    Returns:
+        The text of the SVG.
+
+    Example:
+        >>> from_svg(to_svg([[1, 1, 0], [2, 0, 1]])).tolist()
+        [[1.0, 1.0, 0.0], [2.0, 0.0, 1.0]]
+    """
+    lines = formats.to_lines(sketch)
+    points = np.concatenate(lines) if lines else np.zeros((1, 2))
+    low, span = points.min(axis=0), np.ptp(points, axis=0)
+    unit = max(span.max(), 1e-9) / size
+    box = [*(low - width * unit), *(span + 2 * width * unit)]
+    d = " ".join("M" + " L".join(f"{x:.6g},{y:.6g}" for x, y in line) for line in lines)
+    text = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{" ".join(f"{v:.6g}" for v in box)}" '
+        f'width="{box[2] / unit:.0f}" height="{box[3] / unit:.0f}">'
+        f'<path d="{d}" fill="none" stroke="black" stroke-width="{width * unit:.6g}" stroke-linecap="round" '
+        'stroke-linejoin="round"/></svg>\n'
+    )
+    if path is not None:
+        Path(path).write_text(text, encoding="utf-8")
+    return text
