@@ -50,7 +50,7 @@ class Autoencoder(keras.Model):
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
         decoder: A Keras model from z to x'.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
-        **kwargs: `name` and `dtype` of `keras.Model`.
+        **kwargs: `name` and `dtype` of `keras.Model`; sums and logarithms are taken in float32 whatever the dtype.
 
     Raises:
         ValueError: If neither `latent_dim` nor an encoder is given, or the arguments contradict each other.
@@ -89,6 +89,7 @@ class Autoencoder(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        checks.precision(self)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation

@@ -55,6 +55,15 @@ def network_arguments(
             raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
 
 
+def precision(model: Any) -> None:
+    """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
+    if "float64" in (model.compute_dtype, model.variable_dtype):
+        raise ValueError(
+            "aezoo's models compute in single or half precision, not in float64: give dtype='float32' or "
+            "'mixed_float16', or leave keras.config.set_floatx at 'float32'."
+        )
+
+
 def _number(name: str, value: Any) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, but it is {value!r}.")
@@ -311,6 +320,17 @@ def _guard_arrays(model: Any, x: Any, y: Any) -> None:
             raise ValueError(_NOT_FINITE)
     if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
         raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
+
+
+def values(model: Any, x: Any) -> None:
+    """Checks samples that are to be given a likelihood, as `fit` checks them, but of any dtype and number."""
+    x = np.asarray(x)
+    if x.size:
+        low, high, bounds = float(np.min(x)), float(np.max(x)), target_range(model)
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ValueError(_NOT_FINITE)
+        if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
+            raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
 
 
 def _guard_dataset(model: Any, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, Any]:

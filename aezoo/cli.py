@@ -42,9 +42,9 @@ _SYNTAX = """\
 Lists are written with commas: --hidden-dims 500,250. A SCHEDULE is a number, or START:END:EPOCHS, which goes in equal
 steps from START to END in so many epochs: --k-schedule 100:25:20.
 
-Ctrl-C ends the training; what the model has learned up to then is evaluated and written. A second Ctrl-C writes
-nothing. The same command, started again after its process was killed, goes on from the last backup of the
-training (a hidden folder beside the output)."""
+Ctrl-C ends the training; what the model has learned up to then is evaluated and written. A second Ctrl-C, or one in
+the pretraining of a stack, writes nothing. The same command, started again after that or after its process was killed,
+goes on from the last backup of the training (a hidden folder beside the output)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,7 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        print("\naezoo: interrupted; nothing was written.", file=sys.stderr)
+        print(
+            "\naezoo: interrupted; nothing was written. The same command goes on after the last finished epoch.",
+            file=sys.stderr,
+        )
         return _INTERRUPTED
     except (ValueError, OSError) as error:
         print(f"aezoo: error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -457,14 +460,17 @@ def _pretrained(
     if entry.top:
         layers[-1] = cls(arguments.layers[-1], **given, **entry.top, seed=arguments.seed)
     stack = getattr(aezoo, entry.stack)(layers)
-    stack.pretrain(
-        data.x_train,
-        epochs=arguments.pretrain_epochs,
-        batch_size=arguments.batch_size,
-        checkpoint_dir=folder,
-        seed=arguments.seed,
-        verbose=0 if arguments.quiet else 1,
-    )
+    try:
+        stack.pretrain(
+            data.x_train,
+            epochs=arguments.pretrain_epochs,
+            batch_size=arguments.batch_size,
+            checkpoint_dir=folder,
+            seed=arguments.seed,
+            verbose=0 if arguments.quiet else 1,
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace("another checkpoint_dir", "another --output")) from error
     return stack.unroll(seed=arguments.seed)
 
 

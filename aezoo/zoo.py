@@ -134,7 +134,7 @@ MODELS: dict[str, Entry] = {
     "contractive": Entry("ContractiveAE", defaults=_tied),
     "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
-    "vae": Entry("VAE", latent_dim=20, defaults=_hidden, without=("code_activation",)),
+    "vae": Entry("VAE", latent_dim=20, defaults=_hidden),
     "sketch-rnn": Entry(
         "SketchRNN",
         latent_dim=32,

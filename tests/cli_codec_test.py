@@ -80,7 +80,11 @@ def test_errors_are_one_line_and_write_nothing(run, tmp_path, capsys):
     wrong = {
         ("compress", tmp_path / "none.keras", tmp_path / "in.png"): "There is no model .*none.keras",
         ("compress", tmp_path, tmp_path / "in.png"): "There is no model .*model.keras",
-        ("compress", tmp_path / "other.keras", tmp_path / "in.png"): "is a Autoencoder, which does not compress",
+        (
+            "compress",
+            tmp_path / "other.keras",
+            tmp_path / "in.png",
+        ): "holds a model Autoencoder, which does not compress",
         ("compress", run, tmp_path / "none.png"): "No such file .*none.png",
         ("compress", run, tmp_path / "text.png"): "cannot identify image file",
         ("decompress", run, tmp_path / "bad.aez"): "are damaged",

@@ -86,13 +86,18 @@ def log_partition(
         conservative estimates of MRF log-likelihood using reverse annealing", AISTATS 2015, arXiv:1412.8566.
     """
     checks.one_of("method", method, ("auto", "exact", "ais"))
-    checks.built(rbm)
+    _check_machine(rbm)
+    checks.whole("seed", seed)
     if rbm.hidden not in _GAIN:
         raise ValueError(
             f"The free energy of {rbm.hidden} hidden units is not that of a distribution which Gibbs sampling draws "
             "from, so that they have no log Z: use bernoulli or gaussian hidden units, or pseudo_log_likelihood."
         )
-    kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
+    kernel, hidden_bias, visible_bias = parameters = [np.asarray(p, "float64") for p in rbm.parameters()]
+    if not all(np.isfinite(p).all() for p in parameters):
+        raise ValueError(
+            "The RBM has weights that are NaN or infinite: its training diverged, lower the learning rate."
+        )
     if rbm.visible == rbm.hidden == "gaussian":
         closed = _both_gaussian(kernel, hidden_bias, visible_bias)
         if method != "ais":
@@ -136,10 +141,21 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
         >>> log_likelihood(rbm, np.array([[0.0, 1.0]], "float32")).round(4)  # -2 log 2
         array([-1.3863])
     """
+    _check_machine(rbm)
+    checks.values(rbm, x)
     log_z = log_partition(rbm) if log_z is None else log_z
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
     pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
     return -np.concatenate(pieces or [np.zeros(0)]) - log_z
+
+
+def _check_machine(rbm: Any) -> None:
+    if not hasattr(rbm, "free_energy"):
+        raise ValueError(
+            f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
+            "one: dbn.rbms[-1]."
+        )
+    checks.built(rbm)
 
 
 # === Exactly ===

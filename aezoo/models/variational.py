@@ -223,6 +223,7 @@ class VAE(Autoencoder):
         """
         checks.whole("samples", samples, 1)
         checks.whole("batch_size", batch_size, 1)
+        checks.values(self, x)
         x = self._input(x)
         chunk = max(1, _CHUNK // (batch_size * math.prod(self.x_shape)))
         parts = [

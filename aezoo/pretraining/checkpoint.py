@@ -16,9 +16,17 @@ from aezoo.exporting import complete_or_absent
 class Checkpoint:
     """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
 
-    def __init__(self, folder: Any, stages: list[Autoencoder]):
+    def __init__(self, folder: Any, stages: list[Autoencoder], run: dict[str, Any]):
+        """Opens or makes the folder.
+
+        Args:
+            folder: Where it is, or is to be.
+            stages: The models.
+            run: By name, what must be the same for a run to go on, as JSON has it.
+        """
         self.folder = Path(folder)
         self.stages = stages
+        run = json.loads(json.dumps(run))
         architecture = [
             {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
             for stage in stages
@@ -28,7 +36,7 @@ class Checkpoint:
         if manifest.exists():
             try:
                 saved = json.loads(manifest.read_text())
-                saved_architecture, self.starts = saved["architecture"], saved["starts"]
+                saved_architecture, self.starts, saved_run = saved["architecture"], saved["starts"], saved["run"]
             except (ValueError, KeyError, TypeError):
                 raise ValueError(
                     f"{str(manifest)!r} is not what a pretraining writes: choose another checkpoint_dir."
@@ -45,6 +53,12 @@ class Checkpoint:
                     f"{str(folder)!r} holds the pretraining of a stack of {len(saved_architecture)} layers, not "
                     f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
                 )
+            changed = [name for name in run if saved_run.get(name) != run[name]]
+            if changed:
+                raise ValueError(
+                    f"{str(folder)!r} holds a pretraining with other {' and '.join(changed)}, which cannot go on with "
+                    "these: choose another checkpoint_dir, or delete it to start anew."
+                )
             for leftover in self.folder.glob(".*-*"):  # of a write that was killed
                 shutil.rmtree(leftover, ignore_errors=True)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
@@ -57,7 +71,7 @@ class Checkpoint:
                 for i, stage in enumerate(stages):
                     stage.save_weights(unfinished / self._path(i).name)
                 (unfinished / manifest.name).write_text(
-                    json.dumps({"architecture": architecture, "starts": self.starts}, indent=1)
+                    json.dumps({"architecture": architecture, "starts": self.starts, "run": run}, indent=1)
                 )
 
     def _path(self, i: int) -> Path:
@@ -68,7 +82,13 @@ class Checkpoint:
 
     def restore(self, i: int) -> None:
         """Gives stage i the state that was saved last, at first that which the run began with."""
-        self.stages[i].load_weights(self._path(i))
+        try:
+            self.stages[i].load_weights(self._path(i))
+        except OSError as error:
+            raise ValueError(
+                f"{str(self._path(i))!r} is damaged or missing, so that the pretraining cannot go on: choose another "
+                "checkpoint_dir, or delete this one to start anew."
+            ) from error
 
     def finished(self, i: int) -> int:
         """The number of epochs that stage i was to be trained for when it was done, -1 while it is not."""

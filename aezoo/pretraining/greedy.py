@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -61,34 +62,37 @@ class GreedyStack:
         Args:
             x: (n, *input_shape) float, or a `tf.data.Dataset` of such batches without labels.
             epochs: Epochs of each stage; once, or one number a stage.
-            batch_size: Samples a step, for arrays; once, or one number a stage.
+            batch_size: Samples a step, for arrays (a data set has batches of its own); once, or one number a stage.
             optimizer: A Keras optimizer or its name; once (each stage gets a new one of the same configuration), or one
                 a stage; None takes that with which a stage has been compiled, or its `default_optimizer()`.
             callbacks: A list of callbacks for all stages, or a list of such lists, one a stage.
             cache: Whether the codes that a stage learns from are computed once and kept in memory.
             checkpoint_dir: A folder in which training is saved after each epoch. With the same folder a run that was
                 stopped at any moment goes on from its last finished epoch, and ends with the weights of an
-                uninterrupted one, bit for bit; for a data set, if it always gives its batches in the same order.
+                uninterrupted one, bit for bit; for a data set, if it always gives its batches in the same order. More
+                epochs than a finished run had train each layer on, the upper ones from where they are.
             seed: Seed of the order in which the samples of an array are visited.
             verbose: 1 for one progress bar over all stages, 0 for none.
 
         Returns:
-            The `history` of each stage.
+            The `history` of each stage, of the epochs that this call trained.
 
         Raises:
-            ValueError: If the arguments or the data do not fit the stack, or the folder holds another stack. Nothing
-                has been changed then.
+            ValueError: If the arguments or the data do not fit the stack, or the folder holds another stack, or one
+                that was trained on another array, with another seed or batch size. Nothing has been changed then.
         """
         count = len(self.stages)
         all_epochs, batch_sizes = _for_each("epochs", epochs, count), _for_each("batch_size", batch_size, count)
         optimizers = _for_each("optimizer", optimizer, count)
+        callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
         if not callbacks or not isinstance(callbacks[0], (list, tuple)):
             callbacks = [list(callbacks or [])] * count
         callbacks = _for_each("callbacks", callbacks, count)
         for number in all_epochs:
-            checks.at_least("epochs", number, 0)
+            checks.whole("epochs", number, 0)
         for number in batch_sizes:
-            checks.at_least("batch_size", number, 1)
+            checks.whole("batch_size", number, 1)
+        checks.whole("seed", seed)
         optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
@@ -101,7 +105,12 @@ class GreedyStack:
         self._build(tuple(first[1:]))
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
             _compile(stage, optimizer)
-        checkpoint = None if checkpoint_dir is None else Checkpoint(checkpoint_dir, self.stages)
+        checkpoint = None
+        if checkpoint_dir is not None:
+            run = {"seed": seed}
+            if not isinstance(x, tf.data.Dataset):
+                run |= {"data": zlib.crc32(np.ascontiguousarray(x)), "batch_size": batch_sizes}
+            checkpoint = Checkpoint(checkpoint_dir, self.stages, run)
         starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
         progress = _Progress(self.stages, all_epochs, disable=not verbose)
         histories = []
@@ -154,12 +163,14 @@ class GreedyStack:
 
     def encode(self, x: Any) -> Any:
         """Returns the code of the top stage, (batch, latent_dim)."""
+        self._x_shape()
         for stage in self.stages:
             x = stage.encode(x)
         return x
 
     def decode(self, z: Any) -> Any:
         """Returns the reconstruction of a code of the top stage, (batch, *input_shape)."""
+        self._x_shape()
         for stage in reversed(self.stages):
             z = stage.decode(z)
         return z
@@ -172,7 +183,7 @@ class GreedyStack:
         """Makes one deep autoencoder e1-e2-…-d2-d1 of copies of the weights, ready to be compiled and fine-tuned.
 
         Args:
-            **kwargs: `name` and `seed` of `Autoencoder`.
+            **kwargs: `name`, `seed` and `dtype` of `Autoencoder`, the last by default that of the first stage.
 
         Returns:
             The autoencoder; nothing in it is tied any more.
@@ -184,6 +195,7 @@ class GreedyStack:
         decoder = keras.Sequential(
             [keras.Input(self.stages[-1].code_shape), *reversed(self._copies("decoder"))], name="decoder"
         )
+        kwargs.setdefault("dtype", self.stages[0].dtype_policy)
         model = Autoencoder(encoder=encoder, decoder=decoder, **kwargs)
         model.build((None, *self._x_shape()))
         return model
@@ -201,7 +213,7 @@ class GreedyStack:
         Raises:
             ValueError: If a stage has no weights yet.
         """
-        checks.at_least("num_classes", num_classes, 1)
+        checks.whole("num_classes", num_classes, 1)
         return keras.Sequential(
             [
                 keras.Input(self._x_shape()),

@@ -104,6 +104,10 @@ class RBM(Autoencoder):
         checks.whole("chains", chains, 1)
         checks.at_least("weight_decay", weight_decay, 0)
         checks.at_least("sparsity_weight", sparsity_weight, 0)
+        checks.at_least("kernel_stddev", kernel_stddev, 0)
+        checks.at_least("centering_rate", centering_rate, 0)
+        if centering_rate > 1:
+            raise ValueError(f"centering_rate is at most 1, but it is {centering_rate!r}.")
         if sparsity_target is not None:
             checks.inside("sparsity_target", sparsity_target, 0, 1)
             if hidden != "bernoulli":
@@ -171,6 +175,7 @@ class RBM(Autoencoder):
 
     def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
+        checks.built(self)
         encode, decode = networks.chain(self.encoder)[-1], self.decoder.layers[0]
         return tuple(losses.in_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
 
@@ -312,6 +317,7 @@ class RBM(Autoencoder):
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
+        checks.values(self, x)
         v = self._flat(self._input(x))
         energy = self._free_energy(v, *self.parameters())
 
@@ -334,7 +340,8 @@ class RBM(Autoencoder):
             samples that they are the means of.
         """
         checks.built(self)
-        checks.at_least("gibbs_steps", gibbs_steps, 1)
+        checks.whole("n", n, 1)
+        checks.whole("gibbs_steps", gibbs_steps, 1)
         if start is not None:
             v = self._flat(self._input(start))
         elif self.visible == "bernoulli":

@@ -1,6 +1,6 @@
 """How fast an epoch of a VAE is, beside pythae's.
 
-    pip install pythae torch
+    pip install pythae torch  # a CPU build of torch, or without triton, which crashes beside TensorFlow
     python benchmarks/speed/vae.py [--quick] [--output FILE.json]
 
 784-400-40, relu, bernoulli likelihood, Adam, batches of 128, float32, on 20,000 random images of 0 and 1. What is

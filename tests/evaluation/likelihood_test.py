@@ -223,3 +223,23 @@ def test_one_graph_serves_all_runs_of_a_machine():
     rbm.encoder.layers[-1].bias.assign(tf.ones(3))
     log_partition(rbm, method="ais", particles=9, temperatures=5)
     assert likelihood._anneal.experimental_get_tracing_count() <= count + 1
+
+
+def test_what_has_no_likelihood_is_refused():
+    rbm = aezoo.RBM(3)
+    with pytest.raises(ValueError, match="has no weights yet"):
+        rbm.parameters()
+    rbm.build((None, 4))
+    x = np.ones((2, 4), "float32")
+    for wrong, message in ((3 * x, "outside"), (np.nan * x, "NaN")):
+        with pytest.raises(ValueError, match=message):
+            log_likelihood(rbm, wrong)
+        with pytest.raises(ValueError, match=message):
+            rbm.pseudo_log_likelihood(wrong)
+    with pytest.raises(ValueError, match=r"not of DBN.*rbms\[-1\]"):
+        log_partition(aezoo.DBN([rbm]))
+    with pytest.raises(ValueError, match="not of Autoencoder"):
+        log_likelihood(aezoo.Autoencoder(3), x)
+    rbm.set_weights([np.nan * w if w.dtype == "float32" else w for w in rbm.get_weights()])
+    with pytest.raises(ValueError, match="diverged"):
+        log_partition(rbm)

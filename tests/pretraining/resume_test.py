@@ -396,5 +396,32 @@ def test_a_persistent_chain_and_its_random_state_go_on(x, tmp_path):
     assert_same(state(whole.stages), state(again.stages))
 
 
+def _stack(tmp_path, x, **options):
+    dbn = aezoo.DBN([aezoo.RBM(5, seed=0), aezoo.RBM(3, seed=1)])
+    options = {"epochs": 1, "batch_size": 10, "checkpoint_dir": tmp_path / "run", "verbose": 0, **options}
+    return dbn.pretrain(x, **options)
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [({"seed": 7}, "seed"), ({"batch_size": 20}, "batch_size"), ({}, "data")],
+)
+def test_another_run_does_not_go_on_in_the_folder_of_one(tmp_path, changed, what):
+    x = np.random.default_rng(0).random((40, 6), "float32")
+    _stack(tmp_path, x)
+    _stack(tmp_path, x)  # the same goes on
+    with pytest.raises(ValueError, match=f"with other {what}"):
+        _stack(tmp_path, x if changed else 1 - x, **changed)
+
+
+def test_a_damaged_checkpoint_says_so(tmp_path):
+    x = np.random.default_rng(0).random((40, 6), "float32")
+    _stack(tmp_path, x)
+    path = tmp_path / "run" / "layer-1.weights.h5"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="damaged or missing"):
+        _stack(tmp_path, x)
+
+
 if __name__ == "__main__":
     main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
