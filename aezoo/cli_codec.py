@@ -80,7 +80,7 @@ def _model(name: str) -> aezoo.CompressiveAE:
     model = keras.saving.load_model(path, compile=False)
     if not isinstance(model, aezoo.CompressiveAE):
         raise ValueError(
-            f"{path} holds a model {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."
+            f"{path} holds {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."
         )
     return model
 

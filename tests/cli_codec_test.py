@@ -84,7 +84,7 @@ def test_errors_are_one_line_and_write_nothing(run, tmp_path, capsys):
             "compress",
             tmp_path / "other.keras",
             tmp_path / "in.png",
-        ): "holds a model Autoencoder, which does not compress",
+        ): "holds Autoencoder, which does not compress",
         ("compress", run, tmp_path / "none.png"): "No such file .*none.png",
         ("compress", run, tmp_path / "text.png"): "cannot identify image file",
         ("decompress", run, tmp_path / "bad.aez"): "are damaged",
