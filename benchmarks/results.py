@@ -1,0 +1,102 @@
+"""Writes RESULTS.md from what the scripts in papers/ and speed/ have measured.
+
+python benchmarks/results.py
+"""
+
+import json
+import re
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+def reached(target: str, ours: float) -> str:
+    """Whether a target is met: "<= 1", "> 1", ...; a bare number is the most allowed, a negative one the least."""
+    match = re.fullmatch(r"(<=|>=|<|>)? ?(-?[\d.]+)", target)
+    if not match:
+        return ""
+    bound = float(match[2])
+    operator = match[1] or (">=" if bound < 0 else "<=")
+    met = {"<=": ours <= bound, ">=": ours >= bound, "<": ours < bound, ">": ours > bound}[operator]
+    return "yes" if met else "**missed**"
+
+
+def papers() -> list[str]:
+    lines = []
+    for path in sorted((HERE / "papers" / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        options = " ".join(f"{name}={value}" for name, value in result["options"].items() if name != "quick")
+        lines += [
+            f"### {path.stem}",
+            "",
+            f"`python {result['script']}`, {result['date']}, {result['cores']} cores, Keras "
+            f"{result['versions']['keras']}; {options}",
+            "",
+            "| | published | target | ours | reached | minutes |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in result["rows"]:
+            ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
+            cells = (row["what"].strip(), row["published"], row["target"], ours, reached(row["target"], row["ours"]))
+            lines.append("| " + " | ".join((*cells, minutes)) + " |")
+        for picture in sorted(path.parent.glob(f"{path.stem}*.png")):
+            lines += ["", f"![{picture.stem.replace('_', ' ')}]({picture.relative_to(HERE).as_posix()})"]
+        lines.append("")
+    return lines
+
+
+def speed() -> list[str]:
+    lines = []
+    for path in sorted((HERE / "speed" / "results").glob("*.json")):
+        report = json.loads(path.read_text())
+        machine = report["machine"]
+        lines += [
+            f"### {path.stem}",
+            "",
+            f"{machine['cpu']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}, Keras "
+            f"{machine['keras']}, {machine['date'][:10]}",
+            "",
+            "| | ratio, median (least to greatest) | goal | reached |",
+            "|---|---|---|---|",
+        ]
+        for name, ratio in _ratios(report):
+            goal = "" if ratio.get("goal") is None else f"{ratio['goal']:g}"
+            met = {True: "yes", False: "**missed**", None: ""}[ratio.get("reached")]
+            spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+            lines.append(f"| {name} | {spread} | {goal} | {met} |")
+        lines.append("")
+    return lines
+
+
+def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
+    """Every spread with a goal in a report, and the names on the way to it."""
+    if "median" in value and "goal" in value:
+        return [(name, value)]
+    found = []
+    for key, part in value.items():
+        if isinstance(part, dict):
+            found += _ratios(part, name if key in ("results", "ratios") else f"{name}, {key}".removeprefix(", "))
+    return found
+
+
+def main() -> None:
+    lines = [
+        "# Results",
+        "",
+        "Written by `python benchmarks/results.py` from the numbers that the scripts left in `papers/results` and",
+        "`speed/results`. What else ran on the machine meanwhile is not known here.",
+        "",
+        "## Papers",
+        "",
+        *papers(),
+        "## Speed",
+        "",
+        "What a ratio compares, and which way is better, is said at the top of the script of the same name in `speed`.",
+        "",
+        *speed(),
+    ]
+    (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+if __name__ == "__main__":
+    main()
