@@ -30,6 +30,7 @@ import aezoo
 
 FEATURES, UNITS, LATENT, BATCH = 784, 400, 40, 128
 GOAL = 1.0
+OURS = {"VAE 784-400-40": {}, "VAE 784-400-40, steps_per_execution=8": {"steps_per_execution": 8}}
 
 
 class Encoder(BaseEncoder):
@@ -72,18 +73,20 @@ def main() -> None:
         )
         trainer.prepare_training()
         trainer.callback_handler.on_train_begin(training_config=trainer.training_config, model_config=config)
-        vae = aezoo.VAE(LATENT, hidden_dims=(UNITS,), seed=arguments.seed)
-        vae.compile(optimizer="adam")
-        contenders = {
-            "pythae": lambda: trainer.train_step(1) and None,
-            "aezoo": lambda: vae.fit(x, batch_size=BATCH, verbose=0) and None,
-        }
+        contenders = {"pythae": lambda: trainer.train_step(1) and None}
+        for name, compiled in OURS.items():
+            vae = aezoo.VAE(LATENT, hidden_dims=(UNITS,), seed=arguments.seed)
+            vae.compile(optimizer="adam", **compiled)
+            contenders[name] = lambda vae=vae: vae.fit(x, batch_size=BATCH, verbose=0) and None
         seconds = timing.interleaved(contenders, rounds)
-    wall, cpu = (timing.ratio(times["pythae"], times["aezoo"]) for times in seconds.values())
-    result = {**wall, "cpu": cpu, "goal": GOAL, "reached": wall["median"] >= GOAL, "torch": torch.__version__}
-    row = ("VAE 784-400-40", timing.shown(wall), f">= {GOAL:.2f}", "yes" if result["reached"] else "NO")
-    print(timing.table(("", "speed-up over pythae, wall", "goal", "reached", "CPU"), [(*row, timing.shown(cpu))]))
-    timing.write(arguments.output, {"machine": timing.machine(), "seed": arguments.seed, "results": {"vae": result}})
+    results, rows = {}, []
+    for name in OURS:
+        wall, cpu = (timing.ratio(times["pythae"], times[name]) for times in seconds.values())
+        reached = wall["median"] >= GOAL
+        results[name] = {**wall, "cpu": cpu, "goal": GOAL, "reached": reached, "torch": torch.__version__}
+        rows.append((name, timing.shown(wall), f">= {GOAL:.2f}", "yes" if reached else "NO", timing.shown(cpu)))
+    print(timing.table(("", "speed-up over pythae, wall", "goal", "reached", "CPU"), rows))
+    timing.write(arguments.output, {"machine": timing.machine(), "seed": arguments.seed, "results": results})
 
 
 if __name__ == "__main__":
