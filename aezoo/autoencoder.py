@@ -50,10 +50,11 @@ class Autoencoder(keras.Model):
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
         decoder: A Keras model from z to x'.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
-        **kwargs: `name` and `dtype` of `keras.Model`; sums and logarithms are taken in float32 whatever the dtype.
+        **kwargs: `name` and `dtype` of `keras.Model`; not float64.
 
     Raises:
-        ValueError: If neither `latent_dim` nor an encoder is given, or the arguments contradict each other.
+        ValueError: If neither `latent_dim` nor an encoder is given, the arguments contradict each other, or the dtype
+            is float64.
 
     Example:
         >>> import numpy as np
@@ -265,7 +266,7 @@ class Autoencoder(keras.Model):
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluates the terms without noise."""
+        """Evaluates the terms as `objective` does outside training."""
         batch = self._batch(data)
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 

@@ -55,6 +55,19 @@ def network_arguments(
             raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
 
 
+#: The arguments of `Autoencoder` that choose its networks.
+NETWORK_ARGUMENTS = (
+    *("hidden_dims", "filters", "tied", "encoder", "decoder"),
+    *("activation", "code_activation", "output_activation"),
+)
+
+
+def no_networks(model: Any, kwargs: Any) -> None:
+    """Checks that a model whose networks are given by what it is gets no arguments for others."""
+    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
+        raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
+
+
 def precision(model: Any) -> None:
     """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
     if "float64" in (model.compute_dtype, model.variable_dtype):
@@ -97,6 +110,13 @@ def at_least(name: str, value: float, low: float) -> None:
     _number(name, value)
     if not value >= low:
         raise ValueError(f"{name} must be at least {low:g}, but it is {value!r}.")
+
+
+def fraction(name: str, value: float, below_1: bool = False) -> None:
+    """Checks that 0 <= value <= 1, or 0 <= value < 1."""
+    at_least(name, value, 0)
+    if value > 1 or (below_1 and value == 1):
+        raise ValueError(f"{name} must be {'less than' if below_1 else 'at most'} 1, but it is {value!r}.")
 
 
 def one_of(name: str, value: str, choices: Sequence[str]) -> None:
@@ -313,22 +333,22 @@ def _guard_arrays(model: Any, x: Any, y: Any) -> None:
     if not x.shape[0]:
         raise ValueError(_EMPTY)
     _check_shapes(model, x.shape, None if y is None else y.shape)
-    bounds = target_range(model)
-    for array in [x] if y is None or y is x else [x, y]:
-        low, high = float(np.min(array)), float(np.max(array))  # NaN and infinity come out in one of them
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise ValueError(_NOT_FINITE)
-    if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
-        raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
+    if y is not None and y is not x:
+        _finite_range(x)
+    values(model, x if y is None else y)
+
+
+def _finite_range(array: Any) -> tuple[float, float]:
+    low, high = float(np.min(array)), float(np.max(array))  # NaN and infinity come out in one of them
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError(_NOT_FINITE)
+    return low, high
 
 
 def values(model: Any, x: Any) -> None:
-    """Checks samples that are to be given a likelihood, as `fit` checks them, but of any dtype and number."""
-    x = np.asarray(x)
-    if x.size:
-        low, high, bounds = float(np.min(x)), float(np.max(x)), target_range(model)
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise ValueError(_NOT_FINITE)
+    """Checks that samples, of any dtype and number, are finite and what the model can reconstruct."""
+    if math.prod(np.shape(x)):
+        (low, high), bounds = _finite_range(x), target_range(model)
         if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
             raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
 

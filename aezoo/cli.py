@@ -673,7 +673,7 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
         pictures["filters.png"] = lambda: plots.filters(model)
         if hasattr(model, "sample"):
             pictures["samples.png"] = lambda: plots.samples(model.sample(50))
-        if hasattr(model, "posterior"):
+        if isinstance(model, aezoo.VAE):
             pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
             if model.code_shape == (2,):
                 pictures["manifold.png"] = lambda: plots.manifold(model)

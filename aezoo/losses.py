@@ -69,18 +69,18 @@ class CrossEntropy(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class GaussianLogLikelihood(_SummedLoss):
+class GaussianNegativeLogLikelihood(_SummedLoss):
     """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
 
     Args:
         log_variance: log σ², a number, or a variable where it is learned.
 
     Example:
-        >>> round(float(GaussianLogLikelihood()([[0.0, 1.0]], [[0.0, 0.0]])), 4)  # log 2π + ½
+        >>> round(float(GaussianNegativeLogLikelihood()([[0.0, 1.0]], [[0.0, 0.0]])), 4)  # log 2π + ½
         2.3379
     """
 
-    def __init__(self, log_variance: Any = 0.0, name: str = "gaussian_log_likelihood", **kwargs: Any):
+    def __init__(self, log_variance: Any = 0.0, name: str = "gaussian_negative_log_likelihood", **kwargs: Any):
         super().__init__(name=name, **kwargs)
         self.log_variance = log_variance
 

@@ -53,10 +53,10 @@ def speed() -> list[str]:
         lines += [
             f"### {path.stem}",
             "",
-            f"{machine['cpu']}, {machine['cores']} cores, TensorFlow {machine['tensorflow']}, Keras "
-            f"{machine['keras']}, {machine['date'][:10]}",
+            f"`python benchmarks/speed/{_script(path.stem)}.py`, {machine['cpu']}, {machine['cores']} cores, "
+            f"TensorFlow {machine['tensorflow']}, Keras {machine['keras']}, {machine['date'][:10]}",
             "",
-            "| | ratio, median (least to greatest) | goal | reached |",
+            "| | median (least to greatest) | goal | reached |",
             "|---|---|---|---|",
         ]
         for name, ratio in _ratios(report):
@@ -66,6 +66,12 @@ def speed() -> list[str]:
             lines.append(f"| {name} | {spread} | {goal} | {met} |")
         lines.append("")
     return lines
+
+
+def _script(result: str) -> str:
+    """The script that wrote a result: the longest name that the result's begins with."""
+    names = [path.stem for path in (HERE / "speed").glob("*.py") if result.startswith(path.stem)]
+    return max(names, key=len)
 
 
 def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
@@ -91,7 +97,7 @@ def main() -> None:
         *papers(),
         "## Speed",
         "",
-        "What a ratio compares, and which way is better, is said at the top of the script of the same name in `speed`.",
+        "What is compared, and which way is better, is said at the top of each script.",
         "",
         *speed(),
     ]

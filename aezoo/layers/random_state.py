@@ -40,6 +40,13 @@ class RandomState(keras.layers.Layer):
         self.state.assign(seed + tf.constant([0, 1], "int64"))
         return tf.random.experimental.stateless_fold_in(seed, replica, alg="philox")
 
+    def seed_of(self, seed: Any) -> Any:
+        """Returns an integer as a seed, shape (2,), int64; None draws one, the same on each replica."""
+        if seed is None:
+            return self.draw_seed(shared=True)
+        seed = tf.cast(seed, "int64")
+        return tf.stack([seed, tf.zeros_like(seed)])
+
     def uniform(self, shape: Any, shared: bool = False) -> Any:
         """Returns uniform numbers in [0, 1), float32; `shared` gives every replica the same."""
         return tf.random.stateless_uniform(shape, self.draw_seed(shared), alg="philox")

@@ -85,8 +85,7 @@ class SketchRNN(Autoencoder):
         drop_points: float = 0.1,
         **kwargs: Any,
     ):
-        for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
-            raise TypeError(f"SketchRNN got an unexpected keyword argument {name!r}.")
+        checks.no_networks(self, kwargs)
         for name, value in (
             ("encoder_units", encoder_units),
             ("decoder_units", decoder_units),
@@ -100,8 +99,8 @@ class SketchRNN(Autoencoder):
             ("random_scale", random_scale),
             ("drop_points", drop_points),
         ):
-            _in_0_to_1(name, value, value < 1)
-        _in_0_to_1("kl_start", kl_start)
+            checks.fraction(name, value, below_1=True)
+        checks.fraction("kl_start", kl_start)
         checks.inside("kl_rate", kl_rate, 0, 1)
         super().__init__(latent_dim, output_activation="linear", **kwargs)
         self.encoder_units = encoder_units
@@ -228,7 +227,7 @@ class SketchRNN(Autoencoder):
                 "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: make "
                 "stroke-5 with aezoo.sketches.stroke5."
             )
-        deviation = float(np.std(x[np.cumsum(x[..., 4] > 0, axis=1) == 0][:, :2]))
+        deviation = float(np.std(x[np.asarray(sketch_networks.not_ended(x))][:, :2]))
         if np.isfinite(deviation) and not 0.2 < deviation < 5:
             warnings.warn(
                 f"Offsets should have a standard deviation of about 1, but theirs is {deviation:.3g}: divide them by "
@@ -279,12 +278,11 @@ class SketchRNN(Autoencoder):
             checks.code_shape(self, z.shape)
             if n not in (None, z.shape[0]):
                 raise ValueError(f"n={n} sketches were asked for, but there are {z.shape[0]} codes.")
-        start = self.random.draw_seed(shared=True) if seed is None else checks.whole("seed", seed)
-        return self._draw(n, tf.constant(temperature, "float32"), z, start)
+        seed = None if seed is None else checks.whole("seed", seed)
+        return self._draw(n, tf.constant(temperature, "float32"), z, seed)
 
     def _draw(self, n: Any, temperature: Any, z: Any, seed: Any) -> Any:
-        seed = tf.cast(seed, "int64")
-        seed = seed if seed.shape.rank else tf.stack([seed, tf.zeros_like(seed)])
+        seed = self.random.seed_of(seed)
         if z is None:
             of_codes = tf.random.experimental.stateless_fold_in(seed, self.x_shape[0], alg="philox")
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
@@ -324,22 +322,12 @@ class SketchRNN(Autoencoder):
         return {**super().signatures(), "sample": (lambda n, t, seed: self._draw(n, t, None, seed), inputs, "sketch")}
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        for name in ("hidden_dims", "filters", "tied", "encoder", "decoder"):
-            del config[name]
-        for name in ("activation", "code_activation", "output_activation"):
-            del config[name]
+        config = {name: value for name, value in super().get_config().items() if name not in checks.NETWORK_ARGUMENTS}
         names = (
             "encoder_units decoder_units components conditional kl_weight kl_start kl_rate kl_floor recurrent_dropout "
             "random_scale drop_points"
         )
         return {**config, **{name: getattr(self, name) for name in names.split()}}
-
-
-def _in_0_to_1(name: str, value: float, below_1: bool = True) -> None:
-    checks.at_least(name, value, 0)
-    if value > 1 or not below_1:
-        raise ValueError(f"{name} must be {'at most' if below_1 else 'less than'} 1, but it is {value!r}.")
 
 
 def _until_end(x: Any) -> Any:

@@ -108,7 +108,9 @@ class VAE(Autoencoder):
         """-log p(x given z)."""
         if self.likelihood == "bernoulli":
             return losses.CrossEntropy()
-        return losses.GaussianLogLikelihood(self.log_variance if self.variance is None else math.log(self.variance))
+        return losses.GaussianNegativeLogLikelihood(
+            self.log_variance if self.variance is None else math.log(self.variance)
+        )
 
     @property
     def reconstruction_loss(self) -> Any:
@@ -153,7 +155,7 @@ class VAE(Autoencoder):
         k = self.importance_samples
         mean, log_variance = (losses.in_float32(t) for t in self.posterior(batch.x, training=training))
         noise = self.noise((k, *ops.shape(mean)))
-        y_pred = self.decoder(_rows(_drawn(mean, log_variance, noise)), training=training)
+        y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=training)
         dimensions = losses.gaussian_kl(mean, log_variance)
         deviation = mean - batch.statistic(mean)
         active = ops.sum(ops.cast(batch.statistic(ops.square(deviation)) > 0.01, "float32"))
@@ -192,12 +194,10 @@ class VAE(Autoencoder):
         """
         checks.built(self)
         checks.whole("n", n, 1)
-        return self._draw(n, self.random.draw_seed() if seed is None else checks.whole("seed", seed))
+        return self._draw(n, None if seed is None else checks.whole("seed", seed))
 
     def _draw(self, n: Any, seed: Any) -> Any:
-        seed = tf.cast(seed, "int64")
-        seed = seed if seed.shape.rank else tf.stack([seed, tf.zeros_like(seed)])
-        z = tf.random.stateless_normal((n, *self.code_shape), seed, alg="philox")
+        z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
         return self.decoder(z, training=False)
 
     def score_samples(self, x: Any) -> Any:
@@ -240,7 +240,7 @@ class VAE(Autoencoder):
         while done < samples:
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.decoder(_rows(_drawn(mean, log_variance, noise)), training=False)
+            y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=False)
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.paper_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
@@ -258,7 +258,7 @@ class VAE(Autoencoder):
         return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
 
 
-def _drawn(mean: Any, log_variance: Any, noise: Any) -> Any:
+def _reparameterized(mean: Any, log_variance: Any, noise: Any) -> Any:
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
@@ -269,5 +269,5 @@ def _rows(x: Any) -> Any:
 
 def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:
     """Log p(z) - log q(z given x) of z = μ + σε, with the shape of ε but the last axis."""
-    z = _drawn(mean, log_variance, noise)
+    z = _reparameterized(mean, log_variance, noise)
     return 0.5 * ops.sum(log_variance + ops.square(noise) - ops.square(z), axis=-1)

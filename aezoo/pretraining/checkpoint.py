@@ -26,7 +26,6 @@ class Checkpoint:
         """
         self.folder = Path(folder)
         self.stages = stages
-        run = json.loads(json.dumps(run))
         architecture = [
             {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
             for stage in stages

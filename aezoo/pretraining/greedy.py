@@ -88,11 +88,9 @@ class GreedyStack:
         if not callbacks or not isinstance(callbacks[0], (list, tuple)):
             callbacks = [list(callbacks or [])] * count
         callbacks = _for_each("callbacks", callbacks, count)
-        for number in all_epochs:
-            checks.whole("epochs", number, 0)
-        for number in batch_sizes:
-            checks.whole("batch_size", number, 1)
-        checks.whole("seed", seed)
+        all_epochs = [checks.whole("epochs", number, 0) for number in all_epochs]
+        batch_sizes = [checks.whole("batch_size", number, 1) for number in batch_sizes]
+        seed = checks.whole("seed", seed)
         optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(

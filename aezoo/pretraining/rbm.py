@@ -95,8 +95,7 @@ class RBM(Autoencoder):
         kernel_stddev: float = 0.01,
         **kwargs: Any,
     ):
-        for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
-            raise TypeError(f"RBM got an unexpected keyword argument {name!r}.")
+        checks.no_networks(self, kwargs)
         checks.one_of("visible", visible, ("bernoulli", "gaussian"))
         checks.one_of("hidden", hidden, tuple(_HIDDEN))
         checks.whole("hidden_units", hidden_units, 1)
@@ -105,9 +104,7 @@ class RBM(Autoencoder):
         checks.at_least("weight_decay", weight_decay, 0)
         checks.at_least("sparsity_weight", sparsity_weight, 0)
         checks.at_least("kernel_stddev", kernel_stddev, 0)
-        checks.at_least("centering_rate", centering_rate, 0)
-        if centering_rate > 1:
-            raise ValueError(f"centering_rate is at most 1, but it is {centering_rate!r}.")
+        checks.fraction("centering_rate", centering_rate)
         if sparsity_target is not None:
             checks.inside("sparsity_target", sparsity_target, 0, 1)
             if hidden != "bernoulli":
@@ -360,11 +357,8 @@ class RBM(Autoencoder):
         return mean
 
     def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied", "encoder", "decoder"):
-            del config[name]
-        for name in ("activation", "code_activation", "output_activation"):
-            del config[name]
+        config = {name: value for name, value in super().get_config().items() if name not in checks.NETWORK_ARGUMENTS}
+        del config["latent_dim"]
         names = (
             "hidden_units visible hidden gibbs_steps persistent chains sample_visible weight_decay sparsity_target "
             "sparsity_weight centering centering_rate kernel_stddev"

@@ -8,7 +8,7 @@ The last 10,000 training images choose the epoch (early stopping); the test set 
 """
 
 import keras
-from reporting import Clock, Row, StopAfter, arguments, mnist, report
+from reporting import Clock, Row, StopAfter, arguments, falling, mnist, report
 
 from aezoo import DBN, RBM, DenoisingAE, StackedAE
 
@@ -21,11 +21,6 @@ def fine_tune(stack, x, y, x_test, y_test, minutes: float, options) -> float:
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    clock = Clock()
-
-    def rate(epoch: int, current: float) -> float:
-        return options.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - clock.minutes / minutes)))
-
     classifier.fit(
         x[:-held_out],
         y[:-held_out],
@@ -34,7 +29,7 @@ def fine_tune(stack, x, y, x_test, y_test, minutes: float, options) -> float:
         epochs=2 if options.quick else 1000,
         verbose=2,
         callbacks=[
-            keras.callbacks.LearningRateScheduler(rate),
+            falling(options.learning_rate, minutes, 0.02),
             keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=1000, restore_best_weights=True),
             StopAfter(minutes),
         ],

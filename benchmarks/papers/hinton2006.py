@@ -9,7 +9,7 @@ cross-entropy with Adam, where the paper used conjugate gradients.
 
 import keras
 from matplotlib.figure import Figure
-from reporting import Clock, Row, StopAfter, arguments, mnist, report, squared_error
+from reporting import Clock, Row, StopAfter, arguments, falling, mnist, report, squared_error
 from sklearn.decomposition import PCA
 
 import aezoo
@@ -32,23 +32,18 @@ class TestError(keras.callbacks.Callback):
 
 
 def fine_tune(model: Autoencoder, x, x_test, minutes: float, options) -> list[float]:
-    """Trains until the minutes are over, the learning rate falling by a cosine over the epochs that fit."""
+    """Trains until the minutes are over, the learning rate falling over the second half of them."""
     epochs = 1000
     if minutes <= 0:
         return [squared_error(model, x_test)]
     model.compile(keras.optimizers.Adam(options.learning_rate), loss=aezoo.losses.CrossEntropy())
-    clock, test = Clock(), TestError(x_test)
-
-    def rate(epoch: int, current: float) -> float:
-        # The end is known in minutes: the rate falls in a straight line over the second half of them.
-        return options.learning_rate * min(1.0, max(0.02, 2.0 * (1.0 - clock.minutes / minutes)))
-
+    test = TestError(x_test)
     model.fit(
         x,
         batch_size=options.batch_size,
         epochs=2 if options.quick else epochs,
         verbose=0,
-        callbacks=[keras.callbacks.LearningRateScheduler(rate), test, StopAfter(minutes)],
+        callbacks=[falling(options.learning_rate, minutes, 0.02), test, StopAfter(minutes)],
     )
     return test.errors
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from reporting import Clock, Row, StopAfter, arguments, mnist, report
+from reporting import Clock, Row, StopAfter, arguments, falling, mnist, report
 
 import aezoo
 from aezoo import VAE
@@ -24,18 +24,12 @@ def binarised(x: np.ndarray, seed: int) -> np.ndarray:
 
 def train(model: VAE, x, minutes: float, options) -> VAE:
     model.compile(keras.optimizers.Adam(options.learning_rate))
-    clock = Clock()
-
-    def rate(epoch: int, current: float) -> float:
-        # Straight down to a twentieth over the second half of the minutes.
-        return options.learning_rate * min(1.0, max(0.05, 2.0 * (1.0 - clock.minutes / minutes)))
-
     model.fit(
         x,
         batch_size=options.batch_size,
         epochs=2 if options.quick else 1000,
         verbose=2,
-        callbacks=[keras.callbacks.LearningRateScheduler(rate), StopAfter(minutes)],
+        callbacks=[falling(options.learning_rate, minutes, 0.05), StopAfter(minutes)],
     )
     return model
 

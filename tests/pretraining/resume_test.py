@@ -409,7 +409,7 @@ def _stack(tmp_path, x, **options):
 def test_another_run_does_not_go_on_in_the_folder_of_one(tmp_path, changed, what):
     x = np.random.default_rng(0).random((40, 6), "float32")
     _stack(tmp_path, x)
-    _stack(tmp_path, x)  # the same goes on
+    _stack(tmp_path, x, batch_size=np.int64(10), seed=np.int64(0))  # the same goes on
     with pytest.raises(ValueError, match=f"with other {what}"):
         _stack(tmp_path, x if changed else 1 - x, **changed)
 
