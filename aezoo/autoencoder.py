@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, exporting, losses
+from aezoo import checks, exporting, losses, workers
 from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.optimizers import ScheduledSGD
@@ -283,7 +283,7 @@ class Autoencoder(keras.Model):
         for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
             mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
             mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
-        return self.compute_metrics(batch.x, batch.y, y_pred, batch.weight)
+        return workers.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, batch.weight))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Updates the metrics given to `compile`; without a target the target is the input."""
@@ -339,6 +339,7 @@ class Autoencoder(keras.Model):
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
+        workers.agree_on_order(self.distribute_strategy)
         with checks.readable_errors():
             return super().fit(**call)
 

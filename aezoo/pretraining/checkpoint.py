@@ -9,8 +9,8 @@ from typing import Any
 
 import keras
 
+from aezoo import workers
 from aezoo.autoencoder import Autoencoder
-from aezoo.exporting import complete_or_absent
 
 
 class Checkpoint:
@@ -26,6 +26,7 @@ class Checkpoint:
         """
         self.folder = Path(folder)
         self.stages = stages
+        self.strategy = stages[0].distribute_strategy
         architecture = [
             {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
             for stage in stages
@@ -58,14 +59,15 @@ class Checkpoint:
                     f"{str(folder)!r} holds a pretraining with other {' and '.join(changed)}, which cannot go on with "
                     "these: choose another checkpoint_dir, or delete it to start anew."
                 )
-            for leftover in self.folder.glob(".*-*"):  # of a write that was killed
-                shutil.rmtree(leftover, ignore_errors=True)
+            if workers.is_chief(self.strategy):
+                for leftover in self.folder.glob(".*-*"):  # of a write that was killed
+                    shutil.rmtree(leftover, ignore_errors=True)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
         else:
             # The folder appears with all that a run begins with, or not at all.
             self.starts = [int(stage.epoch.numpy()) for stage in stages]
-            with complete_or_absent(self.folder) as unfinished:
+            with workers.written_once(self.strategy, self.folder) as unfinished:
                 unfinished.mkdir()
                 for i, stage in enumerate(stages):
                     stage.save_weights(unfinished / self._path(i).name)
@@ -81,6 +83,7 @@ class Checkpoint:
 
     def restore(self, i: int) -> None:
         """Gives stage i the state that was saved last, at first that which the run began with."""
+        workers.from_chief(self.strategy, 0)  # which may still be writing them
         try:
             self.stages[i].load_weights(self._path(i))
         except OSError as error:
@@ -96,11 +99,11 @@ class Checkpoint:
     def finish(self, i: int, epochs: int) -> None:
         """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
         self._save(i)
-        with complete_or_absent(self._finished(i)) as unfinished:
+        with workers.written_once(self.strategy, self._finished(i)) as unfinished:
             unfinished.write_text(str(epochs))
 
     def _save(self, i: int) -> None:
-        with complete_or_absent(self._path(i)) as unfinished:
+        with workers.written_once(self.strategy, self._path(i)) as unfinished:
             self.stages[i].save_weights(unfinished)
 
     def callback(self, i: int) -> keras.callbacks.Callback:

@@ -102,7 +102,8 @@ class GreedyStack:
         self.stages[0].check_scale(x)
         self._build(tuple(first[1:]))
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
-            _compile(stage, optimizer)
+            with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
+                _compile(stage, optimizer)
         checkpoint = None
         if checkpoint_dir is not None:
             run = {"seed": seed}

@@ -1,0 +1,180 @@
+"""Two processes that train together, on the loopback interface.
+
+This file is also the program that they run: `python workers_test.py TASK FOLDER`, with `TF_CONFIG` as everyone writes
+it, writes what came of the task to FOLDER.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+import aezoo.testing
+from aezoo import workers
+
+X = np.random.default_rng(0).random((51, 12), "float32")
+MODELS = {
+    "Autoencoder": lambda: aezoo.Autoencoder(5, seed=0),
+    "SparseAE": lambda: aezoo.SparseAE(5, weight=1.0, seed=0),
+    "DenoisingAE": lambda: aezoo.DenoisingAE(5, seed=0),
+    "KSparseAE": lambda: aezoo.KSparseAE(20, k=3, aux_weight=0.1, dead_after=30, seed=0),
+    "VAE": lambda: aezoo.VAE(3, hidden_dims=(5,), seed=0),
+    "RBM": lambda: aezoo.RBM(5, persistent=True, centering=True, seed=0),
+}
+FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
+
+
+def compiled(strategy, make, optimizer="adam", **options):
+    with strategy.scope():
+        model = make()
+        model.compile(optimizer, **options)
+    return model
+
+
+def training(strategy, folder):
+    """Models fitted and evaluated, a stack and a DBN pretrained: all their variables and all that they report."""
+    results = {}
+    for name, make in MODELS.items():
+        options = {"metrics": ["mse"]} if name == "Autoencoder" else {}
+        model = compiled(strategy, make, **options)
+        history = model.fit(X, validation_data=(X[:21],), epochs=2, **FIT).history
+        reports = model.evaluate(X[:13], batch_size=4, return_dict=True, verbose=0)
+        results |= {f"{name} {i}": v.numpy() for i, v in enumerate([*model.variables, *model.optimizer.variables])}
+        results |= {f"{name} {report}": np.array(values) for report, values in {**history, **reports}.items()}
+    with strategy.scope():
+        stack = aezoo.StackedAE([aezoo.DenoisingAE(6, seed=0), aezoo.Autoencoder(3, seed=1)])
+        dbn = aezoo.DBN([aezoo.RBM(6, seed=0), aezoo.RBM(3, hidden="gaussian", seed=1)])
+    stack.pretrain(X, epochs=2, batch_size=8, checkpoint_dir=folder / "stack", verbose=0)
+    dbn.pretrain(tf.data.Dataset.from_tensor_slices(X).batch(8), epochs=2, verbose=0)
+    for name, stages in (("StackedAE", stack.stages), ("DBN", dbn.rbms)):
+        variables = [v for stage in stages for v in stage.variables]
+        results |= {f"{name} {i}": v.numpy() for i, v in enumerate(variables)}
+    return results
+
+
+def sharding(strategy, folder):
+    """The mean error over an epoch that changes nothing, of data that each process shuffles with no seed of its own."""
+    np.random.seed(os.getpid())
+    tf.random.set_seed(os.getpid())
+    model = compiled(strategy, MODELS["Autoencoder"], keras.optimizers.SGD(0.0))
+    losses = model.fit(X, epochs=3, batch_size=8, verbose=0).history["loss"]
+    return {"losses": np.array(losses), "errors": model.score_samples(X).numpy()}
+
+
+def interrupted(strategy, folder):
+    """A training with backups, of which the second process is killed in the third epoch if FOLDER says so."""
+
+    def kill(epoch, logs):
+        if epoch == 2 and (folder / "kill").exists() and not workers.is_chief(strategy):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    began = []
+    model = compiled(strategy, MODELS["DenoisingAE"])
+    backup = aezoo.callbacks.BackupAndRestore(folder / "backup")
+    callbacks = [
+        backup,
+        keras.callbacks.LambdaCallback(on_epoch_begin=kill),
+        keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: began.append(epoch)),
+    ]
+    model.fit(X, epochs=4, callbacks=callbacks, **FIT)
+    return {"began": np.array(began), **{f"{i}": v.numpy() for i, v in enumerate(model.variables)}}
+
+
+def cluster(task, folder):
+    """Starts the two processes; their output goes to files."""
+    with socket.socket() as a, socket.socket() as b:
+        for s in (a, b):
+            s.bind(("localhost", 0))
+        addresses = [f"localhost:{s.getsockname()[1]}" for s in (a, b)]
+    processes = []
+    for index in (0, 1):
+        config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        with (folder / f"{index}.log").open("w") as log:
+            processes.append(
+                subprocess.Popen(
+                    [sys.executable, __file__, task, str(folder)],
+                    env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": ""},
+                    stdout=log,
+                    stderr=log,
+                )
+            )
+    return processes
+
+
+def results(task, folder, timeout=300):
+    """What the two processes report."""
+    processes = cluster(task, folder)
+    try:
+        for index, process in enumerate(processes):
+            assert process.wait(timeout) == 0, (folder / f"{index}.log").read_text()[-3000:]
+    finally:
+        for process in processes:
+            process.kill()
+    return [dict(np.load(folder / f"{index}.npz")) for index in (0, 1)]
+
+
+def assert_same(expected, got, **tolerance):
+    assert list(expected) == list(got)
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, err_msg=name, **tolerance)
+
+
+def test_two_processes_train_as_two_local_replicas_do(tmp_path):
+    local = training(aezoo.testing.two_replicas(), tmp_path / "local")
+    first, second = results("training", tmp_path)
+    assert first.pop("written") > 0
+    assert second.pop("written") == 0, "a process that is not the chief wrote a checkpoint"
+    assert_same(first, second, rtol=0, atol=0)
+    assert_same(local, first, rtol=1e-5, atol=1e-6)
+
+
+def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(tmp_path):
+    for got in results("sharding", tmp_path):
+        np.testing.assert_allclose(got["losses"], got["errors"].mean(), rtol=1e-5)
+
+
+def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(tmp_path):
+    (tmp_path / "kill").touch()
+    chief, killed = cluster("interrupted", tmp_path)
+    try:
+        assert killed.wait(120) == -signal.SIGKILL
+        start = time.monotonic()
+        assert chief.wait(60) != 0
+        assert time.monotonic() - start < 60
+    finally:
+        chief.kill()
+        killed.kill()
+    (tmp_path / "kill").unlink()
+    got, other = results("interrupted", tmp_path)
+    assert list(got.pop("began")) == [2, 3], "it did not go on after the last finished epoch"
+    assert not list((tmp_path / "backup").iterdir())
+    (tmp_path / "whole").mkdir()
+    expected = interrupted(aezoo.testing.two_replicas(), tmp_path / "whole")
+    assert list(expected.pop("began")) == [0, 1, 2, 3]
+    del other["began"]
+    del got["written"], other["written"]
+    assert_same(got, other, rtol=0, atol=0)
+    assert_same(expected, got, rtol=1e-5, atol=1e-6)
+
+
+if __name__ == "__main__":
+    strategy = tf.distribute.MultiWorkerMirroredStrategy()
+    written = []
+    original = workers.complete_or_absent
+    workers.complete_or_absent = lambda path: written.append(path) or original(path)
+    task, folder = sys.argv[1], Path(sys.argv[2])
+    found = globals()[task](strategy, folder)
+    index = strategy.cluster_resolver.task_id
+    np.savez(folder / f"{index}.npz", **found, written=len(written))
