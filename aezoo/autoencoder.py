@@ -145,7 +145,7 @@ class Autoencoder(keras.Model):
         """Layers that a variant puts behind the encoder; they become its end."""
         return []
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
         """Makes the encoder where none was given."""
         return networks.encoder(
             x_shape,
@@ -156,9 +156,10 @@ class Autoencoder(keras.Model):
             code_activation=self.activation if self.code_activation is None else self.code_activation,
             seed=self.seed,
             dtype=self.dtype_policy,
+            **kwargs,
         )
 
-    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
         """Makes the decoder where none was given."""
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
@@ -171,6 +172,7 @@ class Autoencoder(keras.Model):
             output_activation=self.output_activation,
             seed=self.seed,
             dtype=self.dtype_policy,
+            **kwargs,
         )
 
     def build_from_config(self, config: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
@@ -71,3 +72,50 @@ class ScheduledSGD(keras.optimizers.SGD):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ScheduledSGD:
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class LazyAdam(keras.optimizers.Adam):
+    """Adam that moves only the rows that a step has used, where the gradient knows which: for large sparse codes.
+
+    Of a row without a gradient Adam still lets the moments decay and moves the weights on by them; here all three wait
+    for the row's next gradient. Where gradients are dense it is Adam.
+
+    Args:
+        learning_rate: As of `keras.optimizers.Adam`.
+        **kwargs: Those of `keras.optimizers.Adam`, but for `amsgrad`.
+
+    Raises:
+        ValueError: If `amsgrad` is asked for.
+
+    Example:
+        >>> from aezoo import KSparseAE
+        >>> model = KSparseAE(latent_dim=32_768, k=32)
+        >>> model.compile(optimizer=LazyAdam(1e-3))
+
+    Reference:
+        Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980; the lazy update is that of
+        TensorFlow Addons' `LazyAdam`.
+    """
+
+    def __init__(self, learning_rate: float = 1e-3, **kwargs: Any):
+        if kwargs.get("amsgrad"):
+            raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
+        super().__init__(learning_rate, **kwargs)
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if not isinstance(gradient, tf.IndexedSlices):
+            super().update_step(gradient, variable, learning_rate)
+            return
+        index = self._get_variable_index(variable)
+        m, v = self._momentums[index].value, self._velocities[index].value
+        w = variable.value if isinstance(variable, keras.Variable) else variable
+        rows, position = tf.unique(gradient.indices)  # a row that several samples use has the sum of their gradients
+        g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, w.dtype), position, tf.shape(rows)[0])
+        step = tf.cast(self.iterations + 1, w.dtype)
+        rate = tf.cast(learning_rate, w.dtype) * tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
+        m_rows = tf.gather(m, rows) * self.beta_1 + (1 - self.beta_1) * g
+        v_rows = tf.gather(v, rows) * self.beta_2 + (1 - self.beta_2) * tf.square(g)
+        m.scatter_update(tf.IndexedSlices(m_rows, rows))
+        v.scatter_update(tf.IndexedSlices(v_rows, rows))
+        w.scatter_sub(tf.IndexedSlices(rate * m_rows / (tf.sqrt(v_rows) + self.epsilon), rows))

@@ -438,7 +438,7 @@ def _kernel_pictures(model: Any, part: str) -> np.ndarray:
         unit_axis = 3 if (part == "encoder") != ("Conv2DTranspose" in classes) else 2
         return np.moveaxis(kernel, unit_axis, 0)
     # A tied decoder holds the encoder's kernel, (features, units), and multiplies by its transpose.
-    if part == "encoder" or "DenseTranspose" in classes:
+    if (part == "encoder" or "DenseTranspose" in classes) and "RowEncoder" not in classes:
         kernel = kernel.T
     shape = network.input_shape if part == "encoder" else network.output_shape
     shape = tuple(shape[1:]) if isinstance(shape, tuple) else ()

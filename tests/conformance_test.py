@@ -93,6 +93,9 @@ CASES = {
         # Which units are dead depends on the steps before, so that two half steps are not one whole step.
         quiet=lambda **kw: aezoo.KSparseAE(latent_dim=12, k=1, **kw),
     ),
+    "k-sparse-rows": testing.Case(
+        lambda **kw: aezoo.KSparseAE(latent_dim=12, k=3, k_schedule=Linear(9, 3, 3), tied=False, by_rows=True, **kw), X
+    ),
     "contractive": testing.Case(lambda **kw: aezoo.ContractiveAE(latent_dim=4, weight=2.0, **kw), X),
     "contractive-h": testing.Case(
         lambda **kw: aezoo.ContractiveAE(

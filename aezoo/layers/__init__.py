@@ -13,3 +13,5 @@ from aezoo.layers.random_state import RandomState as RandomState
 from aezoo.layers.stroke_augmentation import StrokeAugmentation as StrokeAugmentation
 from aezoo.layers.top_k import TopK as TopK
 from aezoo.layers.top_k import top_k_mask as top_k_mask
+from aezoo.layers.unit_rows import RowDecoder as RowDecoder
+from aezoo.layers.unit_rows import RowEncoder as RowEncoder

@@ -62,10 +62,18 @@ class LSTM(keras.layers.Layer):
         bias = [ops.full((shape[0] // 4,), float(gate == 1), dtype) for gate in range(4)]
         return ops.concatenate(bias, axis=0)
 
-    def gates(self, x: Any) -> Any:
-        """Returns what elements (..., input_dim) add to the gates, (..., 4 units)."""
-        dtype = self.compute_dtype
-        return ops.matmul(ops.cast(x, dtype), ops.cast(self.kernel, dtype)) + ops.cast(self.bias, dtype)
+    def gates(self, x: Any, shared: Any = None) -> Any:
+        """Returns what elements add to the gates, (..., 4 units).
+
+        Args:
+            x: (..., input_dim), or (batch, steps, n) where the last features are given as `shared`.
+            shared: Features that are the same at each step, (batch, input_dim - n), multiplied once.
+        """
+        x, kernel, bias = (ops.cast(each, self.compute_dtype) for each in (x, self.kernel, self.bias))
+        if shared is None:
+            return ops.matmul(x, kernel) + bias
+        own, others = kernel[: x.shape[-1]], kernel[x.shape[-1] :]
+        return ops.matmul(x, own) + (ops.matmul(ops.cast(shared, x.dtype), others) + bias)[:, None]
 
     def step(self, gates: Any, state: tuple[Any, Any], keep: Any = None) -> tuple[Any, Any]:
         """Takes one step.
@@ -95,6 +103,7 @@ class LSTM(keras.layers.Layer):
         self,
         x: Any,
         initial_state: tuple[Any, Any] | None = None,
+        shared: Any = None,
         active: Any = None,
         reverse: bool = False,
         training: bool = False,
@@ -102,8 +111,9 @@ class LSTM(keras.layers.Layer):
         """Goes through sequences.
 
         Args:
-            x: (batch, steps, input_dim).
+            x: (batch, steps, input_dim), or the first of these features.
             initial_state: h and c, (batch, units); None starts with 0.
+            shared: The last features, where they are the same at each step, (batch, ...).
             active: (batch, steps) bool; where it is False the state stays as it is.
             reverse: Whether to go from the end to the start; outputs are in the order of x all the same.
             training: Whether to drop units.
@@ -112,7 +122,7 @@ class LSTM(keras.layers.Layer):
             All h, (batch, steps, units) float32, and the last h and c.
         """
         steps = x.shape[1]
-        sequences = {"gates": ops.transpose(self.gates(x), (1, 0, 2))}  # steps first
+        sequences = {"gates": ops.transpose(self.gates(x, shared), (1, 0, 2))}  # steps first
         if active is not None:
             sequences["active"] = ops.transpose(ops.cast(active, "int32"))[..., None]
         if training and self.recurrent_dropout:

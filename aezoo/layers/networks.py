@@ -11,6 +11,7 @@ import keras
 from aezoo.layers.dense_transpose import DenseTranspose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.top_k import TopK
+from aezoo.layers.unit_rows import RowDecoder, RowEncoder
 
 Shape = tuple[int, ...]
 
@@ -44,6 +45,7 @@ def encoder(
     filters: Sequence[int] = (),
     activation: Any = "relu",
     code_activation: Any = None,
+    rows: bool = False,
     seed: int | None = None,
     dtype: Any = None,
 ) -> keras.Sequential:
@@ -56,6 +58,7 @@ def encoder(
         filters: Channels of the convolutions (kernel 3, stride 2, "same"), from the input on.
         activation: Of convolutions and hidden layers.
         code_activation: Of the code.
+        rows: Whether the layer of the code is a `RowEncoder`.
         seed: Seed of the initial weights.
         dtype: Keras dtype policy.
 
@@ -80,10 +83,9 @@ def encoder(
     stack.append(keras.layers.Flatten(dtype=dtype))
     for units in hidden_dims:
         stack.append(keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype))
+    code = RowEncoder if rows else keras.layers.Dense
     stack.append(
-        keras.layers.Dense(
-            latent_dim, activation=code_activation, kernel_initializer=initializer(), name="code", dtype=dtype
-        )
+        code(latent_dim, activation=code_activation, kernel_initializer=initializer(), name="code", dtype=dtype)
     )
     return keras.Sequential(stack, name="encoder")
 
@@ -96,6 +98,7 @@ def decoder(
     filters: Sequence[int] = (),
     activation: Any = "relu",
     output_activation: Any = "sigmoid",
+    rows: bool = False,
     seed: int | None = None,
     dtype: Any = None,
 ) -> keras.Sequential:
@@ -110,6 +113,7 @@ def decoder(
         filters: As given to `encoder`; used from the last to the first.
         activation: Of convolutions and hidden layers.
         output_activation: Of the reconstruction.
+        rows: Whether the first layer is a `RowDecoder`.
         seed: Seed of the initial weights.
         dtype: Keras dtype policy.
 
@@ -120,9 +124,11 @@ def decoder(
     stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
 
     def dense(units: int, activation: Any) -> keras.layers.Layer:
-        return keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
+        kind = RowDecoder if rows and len(stack) == 1 else keras.layers.Dense
+        return kind(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
 
-    stack += [dense(units, activation) for units in reversed(hidden_dims)]
+    for units in reversed(hidden_dims):
+        stack.append(dense(units, activation))
     if not filters:
         stack += [dense(math.prod(output_shape), None), keras.layers.Reshape(output_shape, dtype=dtype)]
     else:
@@ -217,7 +223,8 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
 
     Args:
-        encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout` and `InputLayer`.
+        encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout` and `InputLayer`, or with a
+            `RowEncoder` at its end.
         output_activation: Of the reconstruction; a hidden layer takes the activation of the layer it mirrors.
         dtype: Keras dtype policy.
 
@@ -227,18 +234,21 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     Raises:
         ValueError: If the encoder has a layer that cannot be transposed.
     """
-    layers = chain(encoder)
+    layers = chain(encoder, (keras.layers.Dense, RowEncoder))
     if layers is None:
         raise ValueError(
             f"tied=True shares transposed kernels, but the encoder {encoder.name!r} has layers that cannot be "
             "transposed (only a Sequential of Dense, Flatten, Reshape and Dropout can): set tied=False, or give a "
             "decoder of your own."
         )
-    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+    dense = [layer for layer in layers if isinstance(layer, (keras.layers.Dense, RowEncoder))]
     stack: list[keras.layers.Layer] = [keras.Input((dense[-1].units,))]
     for below, layer in zip([None, *dense[:-1]], dense, strict=True):
         activation = None if below is None else below.activation
-        mirrored = DenseTranspose(layer.kernel.shape[0], activation, tied_to=layer, dtype=dtype)
+        if isinstance(layer, RowEncoder):
+            mirrored = RowDecoder(layer.kernel.shape[1], activation, tied_to=layer, dtype=dtype)
+        else:
+            mirrored = DenseTranspose(layer.kernel.shape[0], activation, tied_to=layer, dtype=dtype)
         stack.insert(1, mirrored)
     stack += [
         keras.layers.Reshape(encoder.input_shape[1:], dtype=dtype),
@@ -247,21 +257,22 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     return keras.Sequential(stack, name="decoder")
 
 
-def chain(encoder: keras.layers.Layer) -> list[keras.layers.Layer] | None:
+def chain(encoder: keras.layers.Layer, dense: Any = keras.layers.Dense) -> list[keras.layers.Layer] | None:
     """Returns the layers of an encoder that is a chain of dense layers, or None if it is something else.
 
     Args:
         encoder: A Keras model.
+        dense: The kinds of dense layers that may be in it.
 
     Returns:
-        Its layers in order, those of nested models in their place, at least one of them `Dense`; `Flatten`, `Reshape`,
+        Its layers in order, those of nested models in their place, at least one of them dense; `Flatten`, `Reshape`,
         `Dropout`, `Quantizer` and `TopK` may stand between.
     """
     layers = _flat(encoder)
     harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, Quantizer, TopK)
-    dense = [isinstance(layer, keras.layers.Dense) for layer in layers]
-    known = all(d or isinstance(layer, harmless) for d, layer in zip(dense, layers, strict=True))
-    return layers if known and any(dense) else None
+    is_dense = [isinstance(layer, dense) for layer in layers]
+    known = all(d or isinstance(layer, harmless) for d, layer in zip(is_dense, layers, strict=True))
+    return layers if known and any(is_dense) else None
 
 
 def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:

@@ -162,10 +162,8 @@ class SketchDecoder(keras.Model):
         Returns:
             Logits of the pen states, (batch, steps, 3), and the mixtures of the offsets.
         """
-        before = start_and_shift(x)
-        code = ops.broadcast_to(z[:, None, :], (ops.shape(x)[0], x.shape[1], self.latent_dim))
-        inputs = ops.concatenate([before, ops.cast(code, before.dtype)], axis=-1)
-        h, _ = self.lstm(inputs, initial_state=self.first_state(z), training=training)
+        shared = z if self.latent_dim else None
+        h, _ = self.lstm(start_and_shift(x), initial_state=self.first_state(z), shared=shared, training=training)
         return self.distributions(h)
 
     def draw(self, z: Any, temperature: Any, seed: Any = None) -> Any:

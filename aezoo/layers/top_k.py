@@ -93,13 +93,15 @@ class TopK(keras.layers.Layer):
                 "choose a smaller k or a larger latent_dim."
             )
 
+    def numbers(self, units: int, training: bool) -> tuple[Any, int]:
+        """Returns how many of a code's units stay, an int or an int32 scalar, and how many at most."""
+        if not training:
+            return self.k_at_inference, self.k_at_inference
+        k = ops.cast(ops.round(self.k_in_training.value), "int32")
+        return k, math.ceil(min(self.k_in_training.schedule.maximum, units))
+
     def call(self, z: Any, training: bool = False) -> Any:
-        if training:
-            k = ops.cast(ops.round(self.k_in_training.value), "int32")
-            k_max = math.ceil(min(self.k_in_training.schedule.maximum, z.shape[-1]))
-        else:
-            k = k_max = self.k_at_inference
-        return z * tf.stop_gradient(top_k_mask(z, k, k_max))
+        return z * tf.stop_gradient(top_k_mask(z, *self.numbers(z.shape[-1], training)))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

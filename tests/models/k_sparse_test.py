@@ -252,3 +252,26 @@ def test_on_images_as_a_convolutional_net_in_one_line(x):
     model.fit(x, verbose=0)
     assert not model.tied
     assert np.all(np.count_nonzero(model.encode(x), axis=1) == 2)
+
+
+def test_auxk_finds_a_dictionary_again_and_leaves_no_unit_dead():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(64, 24))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    coefficients = np.zeros((6000, 64))
+    np.put_along_axis(
+        coefficients, np.argsort(rng.random((6000, 64)), axis=1)[:, :2], rng.uniform(0.5, 1.5, (6000, 2)), 1
+    )
+    x = (coefficients @ directions).astype("float32")
+    cosines, dead = {}, {}
+    for weight in (0.0, 1 / 32):
+        model = aezoo.KSparseAE(64, k=2, tied=False, by_rows=True, aux_weight=weight, aux_k=12, dead_after=2000, seed=0)
+        model.compile(keras.optimizers.Adam(5e-3))
+        model.fit(x, epochs=15, batch_size=64, verbose=0, shuffle=False)
+        rows = model.decoder.layers[0].kernel.numpy()
+        rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+        cosines[weight] = (directions @ rows.T).max(axis=1).mean()
+        dead[weight] = aezoo.evaluation.dead_units(model.encode(x).numpy())
+    assert cosines[1 / 32] >= 0.95 and dead[1 / 32] < 6.4
+    assert cosines[0.0] < cosines[1 / 32] and dead[0.0] > dead[1 / 32]
+    print(cosines, dead)

@@ -1,5 +1,7 @@
 """The greedy stack against the same done by hand: which codes a stage learns from, and what is made of the stages."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -529,3 +531,15 @@ def test_a_stage_that_was_built_for_other_codes(x):
         aezoo.StackedAE([below, above]).pretrain(x, epochs=1, verbose=0)
     assert_same(start, weights(above))
     assert int(below.epoch.numpy()) == 0
+
+
+def test_two_replicas_pretrain_as_one_does():
+    def pretrained(scope):
+        with scope:
+            stack = aezoo.StackedAE([aezoo.DenoisingAE(6, corruption=0.0, seed=0), aezoo.Autoencoder(3, seed=1)])
+        stack.pretrain(np.random.default_rng(0).random((21, 8), "float32"), epochs=2, batch_size=8, verbose=0)
+        return [weight for stage in stack.stages for weight in stage.get_weights()]
+
+    one, two = (pretrained(scope) for scope in (contextlib.nullcontext(), aezoo.testing.two_replicas().scope()))
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
