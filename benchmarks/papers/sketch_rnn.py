@@ -2,8 +2,8 @@
 
     python benchmarks/papers/sketch_rnn.py --sketches quickdraw_cat_stroke3.npz
 
-Encoder 128, decoder 256 LSTM units, where the authors have 256 and 512, and as many steps as fit in `minutes` on two
-cores. The learning rate falls from its start to 0 as a cosine of the time that is over; the weights that are kept are
+Encoder 128, decoder 256 LSTM units, where the authors have 256 and 512, batches of 25 where they have 100, and as
+many steps as fit in `minutes` on two cores, compiled by XLA. The learning rate falls from its start to 0 as a cosine of the time that is over; the weights that are kept are
 those with the least L_R + w L_KL on the validation split, looked at after each epoch. L_R is taken twice: with
 z = μ, as `evaluate` does, and with z drawn from N(μ, σ), as the authors do. Both count the step that ends a sketch,
 which the authors leave out. Writes the table, the history and the pictures to `results`.
@@ -70,10 +70,10 @@ def main() -> None:
         latent_dim=128,
         encoder_units=128,
         decoder_units=256,
-        kl_rate=0.9995,
+        kl_rate=0.99995,
         recurrent_dropout=0.1,
-        learning_rate=2e-3,
-        batch_size=100,
+        learning_rate=1e-3,
+        batch_size=25,
     )
     if options.quick:
         options.minutes, options.encoder_units, options.decoder_units = 0.1, 16, 32
@@ -88,7 +88,7 @@ def main() -> None:
         kl_rate=options.kl_rate,
         seed=options.seed,
     )
-    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0))
+    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=True)
     budget = Budget(options.minutes, options.learning_rate)
     history = model.fit(
         x["train"],
