@@ -322,6 +322,7 @@ class Autoencoder(keras.Model):
         checks.weights(call.get("sample_weight"), call.get("class_weight"))
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
+        checks.replicas(self)
         x, first = checks.guard(self, call.get("x"), call.get("y"))
         call["x"] = x
         if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
@@ -352,6 +353,7 @@ class Autoencoder(keras.Model):
             ValueError: If the data cannot be evaluated; the message says why and what to do.
         """
         if not kwargs.get("_use_cached_eval_dataset"):  # validation data of `fit`, which has checked them
+            checks.replicas(self)
             x, first = checks.guard(self, x, y)
             self._ensure_built(first)
             weighted = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments.get("sample_weight") is not None

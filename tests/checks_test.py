@@ -367,3 +367,12 @@ def test_the_first_epoch_can_be_asked_for(x):
 def test_double_precision_is_refused_at_once():
     with pytest.raises(ValueError, match="not in float64"):
         aezoo.RBM(3, dtype="float64")
+
+
+def test_steps_per_execution_on_two_replicas_is_refused(x):
+    with aezoo.testing.two_replicas().scope():
+        model = aezoo.Autoencoder(3)
+        model.compile("sgd", steps_per_execution=4)
+    for verb in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match="steps_per_execution=4 fails in Keras"):
+            verb(x)
