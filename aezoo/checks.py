@@ -167,8 +167,8 @@ def replicas(model: Any) -> None:
     """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
         raise ValueError(
-            f"steps_per_execution={model.steps_per_execution} fails in Keras where there are several replicas: leave it "
-            "at 1."
+            f"steps_per_execution={model.steps_per_execution} fails in Keras where there are several replicas: leave "
+            "it at 1."
         )
 
 

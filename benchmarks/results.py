@@ -1,6 +1,8 @@
-"""Writes RESULTS.md from what the scripts in papers/ and speed/ have measured.
+"""Writes RESULTS.md, and its short form in the README, from what the scripts in papers/ and speed/ have measured.
 
 python benchmarks/results.py
+
+What was tried where a goal was missed is said by hand, in a file NAME.md beside NAME.json.
 """
 
 import json
@@ -8,6 +10,8 @@ import re
 from pathlib import Path
 
 HERE = Path(__file__).parent
+README = HERE.parent / "README.md"
+MISSED = "**missed**"
 
 
 def reached(target: str, ours: float) -> str:
@@ -18,7 +22,7 @@ def reached(target: str, ours: float) -> str:
     bound = float(match[2])
     operator = match[1] or (">=" if bound < 0 else "<=")
     met = {"<=": ours <= bound, ">=": ours >= bound, "<": ours < bound, ">": ours > bound}[operator]
-    return "yes" if met else "**missed**"
+    return "yes" if met else MISSED
 
 
 def papers() -> list[str]:
@@ -39,9 +43,7 @@ def papers() -> list[str]:
             ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
             cells = (row["what"].strip(), row["published"], row["target"], ours, reached(row["target"], row["ours"]))
             lines.append("| " + " | ".join((*cells, minutes)) + " |")
-        for picture in sorted(path.parent.glob(f"{path.stem}*.png")):
-            lines += ["", f"![{picture.stem.replace('_', ' ')}]({picture.relative_to(HERE).as_posix()})"]
-        lines.append("")
+        lines += [*_tried(path), *_pictures(path), ""]
     return lines
 
 
@@ -61,11 +63,39 @@ def speed() -> list[str]:
         ]
         for name, ratio in _ratios(report):
             goal = "" if ratio.get("goal") is None else f"{ratio['goal']:g}"
-            met = {True: "yes", False: "**missed**", None: ""}[ratio.get("reached")]
+            met = {True: "yes", False: MISSED, None: ""}[ratio.get("reached")]
             spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             lines.append(f"| {name} | {spread} | {goal} | {met} |")
-        lines.append("")
+        lines += [*_tried(path), *_pictures(path), ""]
     return lines
+
+
+def _tried(path: Path) -> list[str]:
+    """What stands beside a result by hand."""
+    text = path.with_suffix(".md")
+    return ["", *text.read_text().splitlines()] if text.exists() else []
+
+
+def _pictures(path: Path) -> list[str]:
+    lines = []
+    for picture in sorted(path.parent.glob(f"{path.stem}*.png")):
+        lines += ["", f"![{picture.stem.replace('_', ' ')}]({picture.relative_to(HERE).as_posix()})"]
+    return lines
+
+
+def short(lines: list[str]) -> list[str]:
+    """How many goals of RESULTS.md are reached, and which are not."""
+    reached, missed, section = 0, [], ""
+    for line in lines:
+        section = line.removeprefix("### ") if line.startswith("### ") else section
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        reached += "yes" in cells
+        if MISSED in cells:
+            papers = len(cells) == 6  # what, published, target, ours, reached, minutes
+            goal, ours = (cells[2], cells[3]) if papers else (cells[2], cells[1].split(" ")[0])
+            missed.append(f"- {section}: {cells[0]}, {ours} (goal {goal})")
+    text = f"Of {reached + len(missed)} goals that were measured {reached} are reached"
+    return [f"{text}." if not missed else f"{text}, and these are not:", *([""] if missed else []), *missed]
 
 
 def _script(result: str) -> str:
@@ -85,7 +115,8 @@ def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
     return found
 
 
-def main() -> None:
+def documents() -> dict[Path, str]:
+    """The two documents, by their files."""
     lines = [
         "# Results",
         "",
@@ -101,7 +132,20 @@ def main() -> None:
         "",
         *speed(),
     ]
-    (HERE / "RESULTS.md").write_text("\n".join(lines).rstrip() + "\n")
+    return {
+        HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
+        README: re.sub(
+            r"(<!-- results -->\n).*?(<!-- end of results -->)",
+            lambda match: "\n".join([match[1], *short(lines), "", match[2]]),
+            README.read_text(),
+            flags=re.DOTALL,
+        ),
+    }
+
+
+def main() -> None:
+    for path, text in documents().items():
+        path.write_text(text)
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     python benchmarks/papers/sketch_rnn.py --sketches quickdraw_cat_stroke3.npz
 
 Encoder 128, decoder 256 LSTM units, where the authors have 256 and 512, batches of 25 where they have 100, and as
-many steps as fit in `minutes` on two cores, compiled by XLA. The learning rate falls from its start to 0 as a cosine of the time that is over; the weights that are kept are
-those with the least L_R + w L_KL on the validation split, looked at after each epoch. L_R is taken twice: with
-z = μ, as `evaluate` does, and with z drawn from N(μ, σ), as the authors do. Both count the step that ends a sketch,
-which the authors leave out. Writes the table, the history and the pictures to `results`.
+many steps as fit in `minutes` on two cores, compiled by XLA. The learning rate falls from its start to 0 as a cosine of
+the time that is over; the weights that are kept are those with the least L_R + w L_KL on the validation split, looked
+at after each epoch. L_R is taken twice: with z = μ, as `evaluate` does, and with z drawn from N(μ, σ), as the authors
+do. Both count the step that ends a sketch, which the authors leave out. Writes the table, the history and the pictures
+to `results`.
 
 The cats are QuickDraw's, by Google, Inc., CC BY 4.0: https://github.com/googlecreativelab/quickdraw-dataset
 """
