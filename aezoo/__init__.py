@@ -8,6 +8,7 @@ if _keras.backend.backend() != "tensorflow":
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
+from aezoo import callbacks as callbacks
 from aezoo import codec as codec
 from aezoo import datasets as datasets
 from aezoo import evaluation as evaluation
