@@ -1,4 +1,7 @@
-"""The command line: `aezoo list` and `aezoo train`; `aezoo.cli_codec` adds `compress` and `decompress`."""
+"""The command line: `aezoo list` and `aezoo train`.
+
+`aezoo.cli_evaluate` adds `evaluate`, `aezoo.cli_codec` `compress` and `decompress`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import cli_codec, zoo
+from aezoo import cli_codec, cli_evaluate, zoo
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -100,6 +103,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         if name in argv:  # the options of a model are those of its class, and that imports TensorFlow
             _add_training_options(model, name)
             _add_model_options(model, name)
+    cli_evaluate.add_command(commands)
     cli_codec.add_commands(commands)
     return parser
 
@@ -609,16 +613,13 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
 
     import aezoo
     from aezoo import evaluation, losses
-    from aezoo.layers import networks
 
     if isinstance(model, aezoo.SketchRNN):
         return model.evaluate(data.x_test, return_dict=True, verbose=0), ""
     z_test = _vectors(model.encoder.predict(data.x_test, verbose=0))
     reconstruction = model.predict(data.x_test, verbose=0)
     errors = losses.per_sample(model.reconstruction_loss, data.x_test, reconstruction)[0]
-    activation = networks.output_activation(model.encoder)
-    # A sigmoid is never 0: of its units those above a threshold are counted.
-    tol = 0.1 if getattr(activation, "__name__", "") in ("sigmoid", "tanh") else 0.0
+    tol = evaluation.activity_threshold(model)
     metrics: dict[str, float | int | None] = {
         "reconstruction_error": float(np.mean(errors, dtype="float64")),
         "mean_squared_error": float(np.mean(np.square(reconstruction - data.x_test), dtype="float64")),

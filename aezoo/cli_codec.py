@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aezoo import cli_models
+
 if TYPE_CHECKING:
     import aezoo
 
@@ -69,15 +71,9 @@ def _decompress(arguments: argparse.Namespace) -> int:
 
 
 def _model(name: str) -> aezoo.CompressiveAE:
-    import keras
-
     import aezoo
 
-    path = Path(name)
-    path = path / "model.keras" if path.is_dir() else path
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no model {path}: train one with `aezoo train compressive`.")
-    model = keras.saving.load_model(path, compile=False)
+    model, path = cli_models.load(name, "aezoo train compressive")
     if not isinstance(model, aezoo.CompressiveAE):
         raise ValueError(
             f"{path} holds {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."

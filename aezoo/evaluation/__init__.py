@@ -1,20 +1,42 @@
-"""Measures of a trained model: of its codes, on NumPy arrays, and of the likelihood of a Boltzmann machine."""
+"""Measures of a trained model: of its codes, its reconstructions and its likelihood; anomalies; all in one report."""
 
+from aezoo.evaluation.anomaly import AnomalyDetector, anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
+from aezoo.evaluation.contraction import jacobian_norm, saturation
 from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
-from aezoo.evaluation.sparsity import active_units, dead_units, lifetime_sparsity, population_sparsity
+from aezoo.evaluation.reconstruction import explained_variance, pca_explained_variance, reconstruction_error
+from aezoo.evaluation.reporting import activity_threshold, report
+from aezoo.evaluation.sparsity import (
+    CodeStatistics,
+    active_units,
+    dead_units,
+    lifetime_sparsity,
+    population_sparsity,
+)
+from aezoo.evaluation.table import Report
 
 __all__ = [
+    "AnomalyDetector",
+    "CodeStatistics",
+    "Report",
     "active_units",
+    "activity_threshold",
+    "anomaly_auroc",
     "attribute_vector",
     "bits_per_pixel",
     "dead_units",
+    "explained_variance",
+    "jacobian_norm",
     "lifetime_sparsity",
     "linear_probe",
     "log_likelihood",
     "log_partition",
+    "pca_explained_variance",
     "population_sparsity",
     "psnr",
+    "reconstruction_error",
+    "report",
+    "saturation",
 ]

@@ -4,14 +4,17 @@ Two families of measures. `active_units` and `dead_units` count units that are n
 exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare the mean of a code with its
 spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
 and many small values (linear).
+
+The functions take all codes at once; `CodeStatistics` takes them chunk by chunk.
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["active_units", "dead_units", "lifetime_sparsity", "population_sparsity"]
+__all__ = ["CodeStatistics", "active_units", "dead_units", "lifetime_sparsity", "population_sparsity"]
 
 
 def active_units(z: ArrayLike, tol: float = 0.0) -> float:
@@ -40,7 +43,7 @@ def active_units(z: ArrayLike, tol: float = 0.0) -> float:
     Reference:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093 (L0).
     """
-    return float(np.count_nonzero(_active(z, tol), axis=1).mean())
+    return CodeStatistics(tol).update(z).active_units()
 
 
 def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
@@ -70,7 +73,7 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093: latents that "stop
         activating entirely", there over 10 million tokens.
     """
-    return int(np.count_nonzero(~_active(z, tol).any(axis=0)))
+    return CodeStatistics(tol).update(z).dead_units()
 
 
 def population_sparsity(z: ArrayLike) -> float:
@@ -103,12 +106,7 @@ def population_sparsity(z: ArrayLike) -> float:
         vision", Science 287:1273, doi:10.1126/science.287.5456.1273; Willmore & Tolhurst 2001,
         "Characterizing the sparseness of neural codes", Network 12:255 (population and lifetime).
     """
-    z = _codes(z)
-    if z.shape[1] < 2:
-        raise ValueError(f"z has shape {z.shape}: the sparsity over a population needs at least 2 units.")
-    sparsity = _vinje_gallant(z, axis=1)
-    defined = sparsity[~np.isnan(sparsity)]
-    return float(defined.mean()) if defined.size else math.nan
+    return CodeStatistics().update(z).population_sparsity()
 
 
 def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
@@ -141,26 +139,94 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
         Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex during natural
         vision", Science 287:1273, doi:10.1126/science.287.5456.1273.
     """
-    z = _codes(z)
-    if z.shape[0] < 2:
-        raise ValueError(f"z has shape {z.shape}: the sparsity over a lifetime needs at least 2 samples.")
-    return _vinje_gallant(z, axis=0)
+    return CodeStatistics().update(z).lifetime_sparsity()
 
 
-def _vinje_gallant(z: np.ndarray, axis: int) -> np.ndarray:
-    n = z.shape[axis]
-    mean = np.abs(z).mean(axis=axis, dtype="float64")
-    mean_square = np.einsum("ij,ij->j" if axis == 0 else "ij,ij->i", z, z, dtype="float64") / n
-    ratio = np.full_like(mean, np.nan)
-    np.divide(mean**2, mean_square, out=ratio, where=mean_square > 0)
+class CodeStatistics:
+    """The measures of this module over codes that come in chunks: memory holds sums, and no chunk.
+
+    Args:
+        tol: the largest absolute value of a unit that is not active.
+
+    Raises:
+        ValueError: `tol` is negative.
+
+    Example:
+        >>> statistics = CodeStatistics()
+        >>> for z in ([[0.0, 2.0, -1.0]], [[0.0, 0.0, 3.0]]):
+        ...     statistics = statistics.update(z)
+        >>> statistics.active_units(), statistics.dead_units()
+        (1.5, 1)
+    """
+
+    def __init__(self, tol: float = 0.0):
+        if not tol >= 0:
+            raise ValueError(f"tol={tol}: expected a number >= 0.")
+        self.tol = tol
+        self.samples = 0
+        self._active = 0
+        self._populations = 0  # samples with an active unit
+        self._population_sum = 0.0
+        self._ever_active: Any = False
+        self._magnitudes: Any = 0.0
+        self._squares: Any = 0.0
+
+    def update(self, z: ArrayLike) -> "CodeStatistics":
+        """Adds codes, (batch, units).
+
+        Args:
+            z: codes, at least one, with as many units as those before.
+
+        Returns:
+            This object.
+
+        Raises:
+            ValueError: `z` is not (batch, units), is empty, or has values that are not finite.
+        """
+        z = _codes(z)
+        magnitudes = np.abs(z)
+        active = magnitudes > self.tol
+        self.samples += len(z)
+        self._active += np.count_nonzero(active)
+        self._ever_active = self._ever_active | active.any(axis=0)
+        self._magnitudes = self._magnitudes + magnitudes.sum(axis=0, dtype="float64")
+        self._squares = self._squares + np.einsum("ij,ij->j", z, z, dtype="float64")
+        if z.shape[1] > 1:
+            squares = np.einsum("ij,ij->i", z, z, dtype="float64")
+            sparsity = _vinje_gallant(magnitudes.sum(axis=1, dtype="float64"), squares, z.shape[1])
+            self._populations += np.count_nonzero(~np.isnan(sparsity))
+            self._population_sum += np.nansum(sparsity)
+        return self
+
+    def active_units(self) -> float:
+        """As `aezoo.evaluation.active_units`."""
+        return float(self._active / self.samples)
+
+    def dead_units(self) -> int:
+        """As `aezoo.evaluation.dead_units`."""
+        return int(np.count_nonzero(~self._ever_active))
+
+    def population_sparsity(self) -> float:
+        """As `aezoo.evaluation.population_sparsity`."""
+        shape = (self.samples, len(self._magnitudes))
+        if shape[1] < 2:
+            raise ValueError(f"z has shape {shape}: the sparsity over a population needs at least 2 units.")
+        return float(self._population_sum / self._populations) if self._populations else math.nan
+
+    def lifetime_sparsity(self) -> np.ndarray:
+        """As `aezoo.evaluation.lifetime_sparsity`."""
+        shape = (self.samples, len(self._magnitudes))
+        if shape[0] < 2:
+            raise ValueError(f"z has shape {shape}: the sparsity over a lifetime needs at least 2 samples.")
+        return _vinje_gallant(self._magnitudes, self._squares, self.samples)
+
+
+def _vinje_gallant(magnitudes: np.ndarray, squares: np.ndarray, n: int) -> np.ndarray:
+    """S of activities r, n > 1 of them, given Σ r and Σ r²; NaN where all are 0."""
+    ratio = np.full_like(magnitudes, np.nan)
+    np.divide(magnitudes**2 / n, squares, out=ratio, where=squares > 0)
     # Rounding takes an even code a last bit below 0, a one-hot code one above 1.
     return np.clip((1 - ratio) / (1 - 1 / n), 0, 1)
-
-
-def _active(z: ArrayLike, tol: float) -> np.ndarray:
-    if not tol >= 0:
-        raise ValueError(f"tol={tol}: expected a number >= 0.")
-    return np.abs(_codes(z)) > tol
 
 
 def _codes(z: ArrayLike) -> np.ndarray:

@@ -3,7 +3,7 @@ import warnings
 import numpy as np
 import pytest
 
-from aezoo.evaluation import active_units, dead_units, lifetime_sparsity, population_sparsity
+from aezoo.evaluation import CodeStatistics, active_units, dead_units, lifetime_sparsity, population_sparsity
 
 # Active: 2, 0 and 2 of 4 units. Unit 3 never is.
 Z = np.array([[1.0, -2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.05, 0.0, 3.0, 0.0]])
@@ -80,3 +80,17 @@ def test_wrong_options_are_refused():
         population_sparsity([[1.0], [2.0]])
     with pytest.raises(ValueError, match="at least 2 samples"):
         lifetime_sparsity([[1.0, 2.0]])
+
+
+def test_statistics_of_chunks_are_those_of_all_codes():
+    z = np.random.default_rng(0).normal(size=(23, 5)).astype("float32")
+    z[:, 3] = 0
+    z[7] = 0
+    statistics = CodeStatistics(tol=0.5)
+    for start in (0, 1, 11):
+        statistics.update(z[start : {0: 1, 1: 11}.get(start)])
+    assert statistics.samples == 23
+    assert statistics.active_units() == pytest.approx(np.mean(np.sum(np.abs(z) > 0.5, axis=1)))
+    assert statistics.dead_units() == 1
+    assert statistics.population_sparsity() == pytest.approx(population_sparsity(z))
+    np.testing.assert_allclose(statistics.lifetime_sparsity(), lifetime_sparsity(z))

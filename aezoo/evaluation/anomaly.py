@@ -1,0 +1,237 @@
+"""Finding samples that are unlike those a model was trained on."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from aezoo import checks
+from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
+
+try:
+    from sklearn.utils.validation import validate_data
+except ImportError:  # scikit-learn before 1.6
+
+    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+        """What scikit-learn 1.6 made of this method."""
+        return estimator._validate_data(*args, **kwargs)
+
+
+__all__ = ["AnomalyDetector", "anomaly_auroc"]
+
+
+def anomaly_auroc(model: Any, normal: Any, anomalous: Any, *, batch_size: int = BATCH_SIZE) -> float:
+    """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
+
+    Args:
+        model: A built model with `score_samples`, which is higher for anomalies.
+        normal: Normal samples that it was not trained on, (n, *input_shape).
+        anomalous: Anomalies, (m, *input_shape).
+        batch_size: How many samples are scored at once.
+
+    Returns:
+        The probability that an anomaly scores higher than a normal sample: 1 is perfect, 0.5 a guess.
+
+    Raises:
+        ValueError: If the model is not built, there are no samples of a kind, or they have another shape.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.Autoencoder(latent_dim=2)
+        >>> x = np.random.default_rng(0).random((6, 4, 4, 1), "float32")
+        >>> model.build(x.shape)
+        >>> anomaly_auroc(model, x, 100 + x)
+        1.0
+    """
+    checks.built(model)
+    scores = [in_chunks(model.score_samples, x, batch_size) for x in (normal, anomalous)]
+    labels = np.repeat([0, 1], [len(part) for part in scores])
+    return float(roc_auc_score(labels, np.concatenate(scores)))
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):
+    """A model of the zoo as a detector of anomalies, by the conventions of scikit-learn.
+
+    `fit` trains a fresh, untrained copy of the model on a part of the normal data and calibrates a threshold on the
+    rest, so that of normal samples to come at most `false_positive_rate` are taken for anomalies. As everywhere in
+    scikit-learn, and the other way round than for the models themselves, `score_samples` is *lower* for anomalies (it
+    is minus the model's), `decision_function` is `score_samples - offset_`, negative for anomalies, and `predict` gives
+    1 for normal samples and -1 for anomalies.
+
+    The threshold is that of split conformal prediction: of the anomaly scores of the m samples held back, the
+    ⌈(m + 1)(1 - rate)⌉-th smallest. The rate is then kept, on average over the samples that happened to be held back,
+    whatever the model and the data, as long as those to come are drawn as they were. That takes m >= 1/rate - 1; with
+    fewer there is a warning.
+
+    Args:
+        model: A model of the zoo, compiled or not (then with its default optimizer). `fit` does not change it.
+        false_positive_rate: Inside (0, 1).
+        calibration_fraction: Share of the data that is held back from training for the threshold, inside (0, 1). With
+            `prefit` all of them are for the threshold.
+        epochs: Passes over the rest.
+        batch_size: Samples a step of training, and how many are scored at once.
+        prefit: Whether the model is trained already and is used as it is: then `fit` does not train it, and takes data
+            that it was not trained on.
+        random_state: Seeds the split and the order of the samples, and initial weights and noise of a model that has
+            no seed. A number makes `fit` reproducible, but for networks of your own, which have their own seeds.
+        verbose: As in `keras.Model.fit`.
+
+    Attributes:
+        model_: The trained copy, or with `prefit` the model.
+        offset_: Minus the threshold on the model's score.
+        sample_shape_: The shape of a sample, as the model takes it.
+        n_features_in_: Number of features, their product.
+        feature_names_in_: Names of the features, where X had some.
+
+    Example:
+        >>> import aezoo
+        >>> (x, y), _ = aezoo.datasets.load("digits")
+        >>> model = aezoo.Autoencoder(latent_dim=4, hidden_dims=(32,), seed=0)
+        >>> detector = AnomalyDetector(model, random_state=0).fit(x[y == 0])
+        >>> detector.predict(1 - x[:3])  # photographic negatives
+        array([-1, -1, -1])
+
+    Reference:
+        Japkowicz, Myers & Gluck, "A novelty detection approach to classification", IJCAI 1995; Papadopoulos et al.,
+        "Inductive confidence machines for regression", ECML 2002, for the threshold.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        false_positive_rate: float = 0.05,
+        calibration_fraction: float = 0.2,
+        epochs: int = 50,
+        batch_size: int = 32,
+        prefit: bool = False,
+        random_state: Any = None,
+        verbose: Any = 0,
+    ):
+        self.model = model
+        self.false_positive_rate = false_positive_rate
+        self.calibration_fraction = calibration_fraction
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.prefit = prefit
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
+        """Trains on normal data, and calibrates the threshold.
+
+        Args:
+            X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are given the shape
+                of a sample where the model has been built for one of as many features.
+            y: Ignored.
+
+        Returns:
+            The detector.
+
+        Raises:
+            ValueError: If X has NaN, infinite or too few values, the model cannot be trained on it, its training
+                diverged, or an argument is out of range.
+            TypeError: If the model is none of the zoo.
+        """
+        self._check_arguments()
+        x = self._samples(X, fitting=True)
+        if self.prefit:
+            self.model_, held_back = self.model, x
+        else:
+            random = check_random_state(self.random_state)
+            order = random.permutation(len(x))
+            # At least one sample on either side; `_samples` has seen to it that there are two.
+            held = min(max(1, math.ceil(self.calibration_fraction * len(x))), len(x) - 1)
+            held_back, rest = x[order[:held]], x[order[held:]]
+            self.model_ = _fresh(self.model, int(random.randint(2**31 - 1)))
+            self._train(rest, int(random.randint(2**31 - 1)))
+        self.offset_ = -self._threshold(-self._scores(held_back))
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
+
+        Args:
+            X: Samples, (n, features) or (n, *input_shape), with as many features as in `fit`.
+        """
+        check_is_fitted(self)
+        return self._scores(self._samples(X, fitting=False))
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Returns 1 for normal samples and -1 for anomalies, (n,)."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _check_arguments(self) -> None:
+        if not hasattr(self.model, "score_samples") or not hasattr(self.model, "own_callbacks"):
+            raise TypeError(f"model must be a model of aezoo, aezoo.Autoencoder(latent_dim=8) say, not {self.model!r}.")
+        checks.inside("false_positive_rate", self.false_positive_rate, 0, 1)
+        checks.inside("calibration_fraction", self.calibration_fraction, 0, 1)
+        checks.whole("epochs", self.epochs, 1)
+        checks.whole("batch_size", self.batch_size, 1)
+        if self.prefit:
+            checks.built(self.model)
+
+    def _samples(self, X: Any, fitting: bool) -> np.ndarray:
+        """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
+        images = getattr(X, "ndim", 0) > 2 and len(X)
+        rows = np.reshape(X, (len(X), -1)) if images else X
+        fewest = 2 if fitting and not self.prefit else 1
+        rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
+        if fitting:
+            self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
+            built_for = self.model.x_shape if self.model.built else (None,)
+            if None not in built_for and math.prod(built_for) == rows.shape[1]:
+                self.sample_shape_ = built_for
+        return rows.reshape(-1, *self.sample_shape_)
+
+    def _train(self, x: np.ndarray, seed: int) -> None:
+        self.model_.check_scale(x)
+        # Keras' own shuffling follows the global seeds, which are not ours to set.
+        data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
+        self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
+
+    def _scores(self, x: np.ndarray) -> np.ndarray:
+        return -in_chunks(self.model_.score_samples, x, self.batch_size).astype("float64")
+
+    def _threshold(self, anomaly_scores: np.ndarray) -> float:
+        if not np.isfinite(anomaly_scores).all():
+            raise ValueError(
+                "The scores of the held-back samples are not finite: the training diverged, choose a smaller learning "
+                "rate."
+            )
+        n = len(anomaly_scores)
+        rank = math.ceil((n + 1) * (1 - self.false_positive_rate) - 1e-9)  # the product may be a last bit too large
+        if rank > n:
+            needed = math.ceil(1 / self.false_positive_rate - 1 - 1e-9)
+            warnings.warn(
+                f"false_positive_rate={self.false_positive_rate:g} needs {needed} samples to calibrate with, but there "
+                f"are {n}: the rate may be as high as {1 / (n + 1):.2g}. Give more data, or raise the rate or "
+                "calibration_fraction.",
+                stacklevel=3,
+            )
+        return float(np.sort(anomaly_scores)[min(rank, n) - 1])
+
+
+def _fresh(model: Any, seed: int) -> Any:
+    """An untrained copy of a model, compiled as it is or with its default optimizer."""
+    config = model.get_config()
+    if config.get("seed") is None:
+        config["seed"] = seed
+    copy = type(model).from_config(config)
+    if model.compiled:
+        copy.compile_from_config(model.get_compile_config())
+    else:
+        copy.compile(optimizer=copy.default_optimizer())
+    return copy

@@ -1,0 +1,122 @@
+"""How much a code moves with the data: two columns of Table 1 of Rifai et al. 2011."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from numpy.typing import ArrayLike
+
+from aezoo import checks
+from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
+from aezoo.layers import Quantizer, TopK, jacobian, networks
+from aezoo.losses import in_float32
+
+__all__ = ["jacobian_norm", "saturation"]
+
+#: Numbers that a Jacobian of a chunk may have: it, and what makes it, then take some hundred megabytes.
+_IN_HAND = 2**24
+
+
+def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+    """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
+
+    Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation
+    for others, which takes as many backward passes as there are code units. Of a VAE, z is the mean.
+
+    How Rifai et al. scaled their numbers is not said: compare ratios between models on the same data.
+
+    Args:
+        model: A built model with an `encoder`.
+        x: Samples, (n, *input_shape).
+        batch_size: The most samples worked on at once; fewer where their Jacobians are large.
+
+    Returns:
+        (n,) float32, in units of the code over units of x. Its square is what `ContractiveAE` penalises.
+
+    Raises:
+        ValueError: If the model is not built, there are no samples, they have another shape, or the code is rounded
+            (`CompressiveAE`) and has no slope.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.ContractiveAE(latent_dim=3)
+        >>> model.build((None, 8, 8, 1))
+        >>> jacobian_norm(model, np.zeros((5, 8, 8, 1), "float32")).shape
+        (5,)
+
+    Reference:
+        Rifai et al., "Contractive auto-encoders", ICML 2011.
+    """
+    checks.built(model)
+    checks.kind(x)
+    checks.sample_shape(model, np.shape(x))
+    if is_rounded(model):
+        raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
+    squared, numbers = _squared_norms(model, math.prod(np.shape(x)[1:]))
+    size = max(1, min(batch_size, _IN_HAND // numbers))
+    return np.sqrt(in_chunks(lambda piece: squared(ops.convert_to_tensor(piece, model.variable_dtype)), x, size))
+
+
+def is_rounded(model: Any) -> bool:
+    """Whether the code of a model is rounded."""
+    return any(isinstance(layer, Quantizer) for layer in model.encoder._flatten_layers())
+
+
+def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:
+    """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
+    layers = networks.chain(model.encoder)
+    top_k = layers.pop() if layers and isinstance(layers[-1], TopK) else None
+    if not jacobian.has_closed_form(layers):
+
+        def by_differentiation(x: Any) -> Any:
+            j = in_float32(jacobian.exact(model.encoder, x)[1])
+            return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
+
+        # As a graph, or every chunk would be traced anew.
+        return tf.function(by_differentiation, reduce_retracing=True), math.prod(model.code_shape) * features
+    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+
+    def in_closed_form(x: Any) -> Any:
+        code, a = jacobian.factor(layers, x)
+        if top_k is not None:  # the rows of J of the units that do not stay are 0
+            stays = ops.cast(top_k(code) != 0, a.dtype)
+            a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
+        return jacobian.squared_norm(a, dense[0].kernel)
+
+    return in_closed_form, dense[-1].units * (dense[0].units if len(dense) > 1 else 1)
+
+
+def saturation(z: ArrayLike, bounds: tuple[float, float] = (0.05, 0.95)) -> float:
+    """The mean share of units of a code that are saturated: where the activation is flat, and the code does not move.
+
+    Args:
+        z: Codes, (batch, units), of an activation with two flat ends.
+        bounds: A unit is saturated below the first and above the second: the defaults are for a sigmoid; for tanh, the
+            same sigmoid stretched to (-1, 1), give (-0.9, 0.9). Report them with the number.
+
+    Returns:
+        A share in [0, 1]; the column SAT of Rifai et al. is in per cent.
+
+    Raises:
+        ValueError: If there are no codes, they are not finite, or the bounds do not increase.
+
+    Example:
+        >>> saturation([[0.01, 0.5], [0.99, 0.96]])
+        0.75
+
+    Reference:
+        Rifai et al., "Contractive auto-encoders", ICML 2011.
+    """
+    low, high = bounds
+    if not low < high:
+        raise ValueError(f"bounds={bounds}: expected two numbers, the first less than the second.")
+    z = np.asarray(z)
+    if not z.size or not np.isfinite(z).all():
+        raise ValueError(f"z has shape {z.shape}: expected codes, at least one, of finite values.")
+    return float(np.mean((z < low) | (z > high)))

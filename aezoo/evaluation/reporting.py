@@ -1,0 +1,252 @@
+"""What there is to say about a trained model, in one table."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from keras import activations
+
+from aezoo import checks, losses
+from aezoo.evaluation.anomaly import anomaly_auroc
+from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
+from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
+from aezoo.evaluation.probes import linear_probe
+from aezoo.evaluation.reconstruction import pca_explained_variance, reconstruction_error, share_explained
+from aezoo.evaluation.sparsity import CodeStatistics
+from aezoo.evaluation.table import Report, Row
+from aezoo.layers import networks
+
+__all__ = ["activity_threshold", "report"]
+
+Measured = tuple[float | None, str]
+
+_LABELS = {
+    "reconstruction_error": "reconstruction error a sample",
+    "mean_squared_error": "mean squared error a feature",
+    "explained_variance": "explained variance",
+    "pca_explained_variance": "explained variance of PCA",
+    "score": "mean of score_samples",
+    "rate": "bits a sample",
+    "active_units": "active units a sample",
+    "dead_units": "dead units",
+    "population_sparsity": "population sparsity",
+    "lifetime_sparsity": "lifetime sparsity",
+    "jacobian_norm": "norm of the Jacobian",
+    "saturation": "saturated share of the code",
+    "probe_error_codes": "error of a linear probe on codes",
+    "probe_error_pixels": "error of a linear probe on pixels",
+    "anomaly_auroc": "anomaly AUROC",
+}
+
+# A sigmoid is never 0: of its units those above a threshold are counted.
+_THRESHOLDS = {activations.sigmoid: 0.1, activations.tanh: 0.1}
+# Where an activation is flat; tanh is a sigmoid stretched to (-1, 1).
+_FLAT = {activations.sigmoid: (0.05, 0.95), activations.tanh: (-0.9, 0.9)}
+
+
+def report(
+    model: Any,
+    data: Any,
+    *,
+    train: Any = None,
+    anomalies: Any = None,
+    batch_size: int = BATCH_SIZE,
+    jacobian_samples: int = 1000,
+) -> Report:
+    """Measures a trained model on data that it was not trained on.
+
+    - `reconstruction_error` of a sample, in the error that the model was trained with, `mean_squared_error` of a
+      feature, `explained_variance`, and `pca_explained_variance` by as many components as there are code units;
+    - `score`: the mean of `model.score_samples`;
+    - `rate`: bits a sample, of a model that has one;
+    - `active_units` of a sample, `dead_units`, `population_sparsity`, and `lifetime_sparsity` (the mean over units that
+      are not 0 in every sample);
+    - `jacobian_norm`, a mean, and `saturation`;
+    - `probe_error_codes` and `probe_error_pixels`, of `linear_probe`, where there are labels;
+    - `anomaly_auroc`, where there are anomalies.
+
+    Samples go through the model in chunks; codes are kept only for the probe.
+
+    Args:
+        model: A built model of the zoo.
+        data: Test samples, an array (n, *input_shape), or a pair of them and their labels, (n,) or None, such as a
+            split of `aezoo.datasets.load`.
+        train: What the model was trained on, given like `data`: the PCA and the probe are fitted on it. Without it the
+            PCA is fitted on the test samples themselves, than which no linear code does better on them, and the probe
+            on every second of them, to be tested on the others.
+        anomalies: Samples unlike those of training, (m, *input_shape).
+        batch_size: How many samples go through the model at once.
+        jacobian_samples: The Jacobian norm is the mean over so many samples, the first ones.
+
+    Returns:
+        The numbers by name; those that do not apply to the model are None, and its table says why.
+
+    Raises:
+        ValueError: If the model is not built, there are fewer than 2 samples, they do not vary or are not what the
+            model takes, or there is not a label for each.
+
+    Example:
+        >>> import aezoo
+        >>> train, test = aezoo.datasets.load("digits")
+        >>> model = aezoo.SparseAE(latent_dim=16, seed=0)
+        >>> model.build((None, 8, 8, 1))
+        >>> table = report(model, test, train=train)
+        >>> table["dead_units"]
+        0
+        >>> print(table.title)  # and print(table) all of it
+        SparseAE with a code of 16, on 355 samples
+    """
+    checks.built(model)
+    checks.whole("jacobian_samples", jacobian_samples, 1)
+    x, y = _split("data", model, data)
+    x_train, y_train = (None, None) if train is None else _split("train", model, train)
+    if len(x) < 2:
+        raise ValueError(f"A report needs at least 2 samples, but there are {len(x)}.")
+    codes, code_shape, z = _codes(model, x, y is not None, batch_size)
+    measured = {
+        **_reconstruction(model, x, x_train, math.prod(code_shape), batch_size),
+        "score": (_mean(in_chunks(model.score_samples, x, batch_size)), "higher is more anomalous"),
+        **codes,
+        "jacobian_norm": _jacobian(model, x[:jacobian_samples], batch_size),
+        **_probes(model, (x, y, z), (x_train, y_train), batch_size),
+    }
+    if anomalies is not None:
+        auroc = anomaly_auroc(model, x, anomalies, batch_size=batch_size)
+        measured["anomaly_auroc"] = (auroc, f"of {len(anomalies):,} anomalies, by score_samples")
+    rows = {name: Row(label, *measured[name]) for name, label in _LABELS.items() if name in measured}
+    code = " x ".join(map(str, code_shape))
+    return Report(f"{type(model).__name__} with a code of {code}, on {len(x):,} samples", rows)
+
+
+def activity_threshold(model: Any) -> float:
+    """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other."""
+    return _THRESHOLDS.get(networks.output_activation(model.encoder), 0.0)
+
+
+def _split(name: str, model: Any, data: Any) -> tuple[Any, Any]:
+    """Samples and labels, checked."""
+    x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
+    if not hasattr(x, "shape"):
+        raise ValueError(f"{name} must be an array of samples, or a pair (samples, labels), not {type(x).__name__}.")
+    checks.kind(x)
+    checks.sample_shape(model, x.shape)
+    checks.values(model, x)
+    if y is not None and np.shape(y)[:1] != (len(x),):
+        raise ValueError(f"{name} has {len(x)} samples and labels of shape {np.shape(y)}: give one label a sample.")
+    return x, y
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.mean(values, dtype="float64"))
+
+
+# === What is measured: by name, a number and a note. Where there is no number, the note says why. ===
+
+
+def _absent(why: str) -> Measured:
+    return None, f"does not apply: {why}"
+
+
+def _reconstruction(model: Any, x: Any, x_train: Any, units: int, batch_size: int) -> dict[str, Measured]:
+    names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
+    if model.paper_loss is None:
+        return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
+    loss, squared_error = model.reconstruction_loss, losses.SquaredError()
+    squared = reconstruction_error(model, x, squared_error, batch_size=batch_size)
+    own = squared if type(loss) is type(squared_error) else reconstruction_error(model, x, batch_size=batch_size)
+    loss_name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
+    features = math.prod(x.shape[1:])
+    fitted_on, where = (x, "these samples") if x_train is None else (x_train, "the training samples")
+    components = min(units, features, len(fitted_on))
+    return {
+        "reconstruction_error": (_mean(own), loss_name),
+        "mean_squared_error": (_mean(squared) / features, ""),
+        "explained_variance": (share_explained(float(np.sum(squared, dtype="float64")), x, batch_size), ""),
+        "pca_explained_variance": (
+            pca_explained_variance(x, components, fitted_on, batch_size=batch_size),
+            f"{components} components, fitted on {where}",
+        ),
+    }
+
+
+def _codes(
+    model: Any, x: Any, keep: bool, batch_size: int
+) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
+    """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
+    flat = _FLAT.get(networks.output_activation(model.encoder))
+    statistics, saturated, bits, kept = CodeStatistics(activity_threshold(model)), 0.0, 0.0, []
+    for piece in chunks(x, batch_size):
+        code = model.encode(piece)
+        z = _vectors(code)
+        if z.size:
+            statistics.update(z)
+        if flat:
+            saturated += len(z) * saturation(z, flat)
+        if hasattr(model, "rate"):
+            bits += float(np.sum(model.rate(code), dtype="float64"))
+        if keep:
+            kept.append(z)
+    measured = _sparsity(statistics, z.shape[1])
+    if hasattr(model, "rate"):
+        measured["rate"] = (bits / len(x), "")
+    if flat:
+        measured["saturation"] = (saturated / len(x), f"outside [{flat[0]:g}, {flat[1]:g}]")
+    else:
+        measured["saturation"] = _absent("the code is no sigmoid or tanh")
+    return measured, tuple(code.shape[1:]), np.concatenate(kept) if keep else None
+
+
+def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
+    if not units:
+        names = ("active_units", "dead_units", "population_sparsity", "lifetime_sparsity")
+        return dict.fromkeys(names, _absent("the model has no code"))
+    counted = f"of {units}, |z| > {statistics.tol:g}"
+    measured: dict[str, Measured] = {
+        "active_units": (statistics.active_units(), counted),
+        "dead_units": (statistics.dead_units(), counted),
+    }
+    population = statistics.population_sparsity() if units > 1 else math.nan
+    lifetimes = statistics.lifetime_sparsity()
+    lifetimes = lifetimes[~np.isnan(lifetimes)]
+    lifetime = _mean(lifetimes) if lifetimes.size else math.nan
+    for name, value in (("population_sparsity", population), ("lifetime_sparsity", lifetime)):
+        why = "every unit is always 0" if not lifetimes.size else "the code has one unit"
+        measured[name] = _absent(why) if math.isnan(value) else (value, "")
+    return measured
+
+
+def _jacobian(model: Any, x: Any, batch_size: int) -> Measured:
+    if model.paper_loss is None:
+        return _absent("sketches are no points that could move a little")
+    if is_rounded(model):
+        return _absent("the code is rounded")
+    return _mean(jacobian_norm(model, x, batch_size=batch_size)), f"mean over {len(x):,} samples"
+
+
+def _probes(model: Any, test: tuple[Any, Any, Any], train: tuple[Any, Any], batch_size: int) -> dict[str, Measured]:
+    """Of (x, y, z) and (x, y)."""
+    (x, y, z), (x_train, y_train) = test, train
+    names = ("probe_error_codes", "probe_error_pixels")
+    if y is None:
+        return dict.fromkeys(names, _absent("there are no labels"))
+    if z.shape[1] == 0:
+        return dict.fromkeys(names, _absent("the model has no code"))
+    if y_train is None:
+        x_train, y_train, z_train, x, y, z = x[::2], y[::2], z[::2], x[1::2], y[1::2], z[1::2]
+        note = "trained on every second sample, tested on the others"
+    else:
+        z_train = in_chunks(lambda piece: _vectors(model.encode(piece)), x_train, batch_size)
+        note = "trained on the training samples"
+    if len(np.unique(y_train)) < 2:
+        return dict.fromkeys(names, _absent("there is one class only"))
+    return {
+        "probe_error_codes": (linear_probe(z_train, y_train, z, y), note),
+        "probe_error_pixels": (linear_probe(x_train, y_train, x, y), note),
+    }
+
+
+def _vectors(code: Any) -> np.ndarray:
+    """Codes as (n, units), those of a spatial code too."""
+    return np.reshape(code, (code.shape[0], math.prod(code.shape[1:])))

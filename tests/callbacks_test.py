@@ -1,0 +1,122 @@
+import gc
+import weakref
+
+import matplotlib.figure
+import matplotlib.image
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import aezoo
+from aezoo import plots
+from aezoo.callbacks import PlotEvery
+
+
+@pytest.fixture(scope="module")
+def model(x):
+    model = aezoo.Autoencoder(latent_dim=3, seed=0)
+    model.compile("adam", run_eagerly=True)
+    model.fit(x, verbose=0)
+    return model
+
+
+class Draw:
+    """Draws a figure, and remembers of what and when."""
+
+    def __init__(self):
+        self.models, self.figures = [], []
+
+    def __call__(self, model):
+        self.models.append(model)
+        figure = matplotlib.figure.Figure(figsize=(2, 1), dpi=50)
+        figure.add_axes((0, 0, 1, 1))
+        self.figures.append(weakref.ref(figure))
+        return figure
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def images(folder):
+    """What TensorBoard would show: (name, step, kind, width, height, PNG file)."""
+    return [
+        (value.tag, event.step, value.metadata.plugin_data.plugin_name, *value.tensor.string_val)
+        for path in folder.iterdir()
+        for event in tf.compat.v1.train.summary_iterator(str(path))
+        for value in event.summary.value
+    ]
+
+
+def test_every_third_epoch_is_drawn(model, x, tmp_path):
+    draw = Draw()
+    model.fit(x, epochs=7, callbacks=[PlotEvery(draw, tmp_path / "deep" / "pictures", every=3)], verbose=0)
+    assert draw.models == [model, model]
+    assert names(tmp_path / "deep" / "pictures") == ["epoch-0003.png", "epoch-0006.png"]
+    assert matplotlib.image.imread(tmp_path / "deep" / "pictures" / "epoch-0006.png").shape == (50, 100, 4)
+    gc.collect()
+    assert not any(figure() for figure in draw.figures)
+
+
+def test_a_training_that_goes_on_counts_on(model, x, tmp_path):
+    model.fit(x, initial_epoch=10, epochs=12, callbacks=[PlotEvery(Draw(), tmp_path, every=2)], verbose=0)
+    assert names(tmp_path) == ["epoch-0012.png"]
+
+
+def test_figures_of_pyplot_are_closed(model, x, tmp_path):
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    mine = pyplot.figure()
+
+    def draw(model):
+        return pyplot.figure(figsize=(1, 1))
+
+    model.fit(x, epochs=2, callbacks=[PlotEvery(draw, tmp_path)], verbose=0)
+    assert pyplot.get_fignums() == [mine.number]
+    pyplot.close(mine)
+
+
+def test_filters_and_reconstructions_go_to_tensorboard(model, x, tmp_path):
+    watch = [
+        PlotEvery(plots.filters, tmp_path / "filters", tensorboard=tmp_path / "log"),
+        PlotEvery(lambda model: plots.reconstructions(model, x), tmp_path / "rec", 2, tensorboard=tmp_path / "other"),
+    ]
+    model.fit(x, epochs=2, callbacks=watch, verbose=0)
+    shown = images(tmp_path / "log")
+    assert [(name, step, kind) for name, step, kind, *_ in shown] == [
+        ("filters", 1, "images"),
+        ("filters", 2, "images"),
+    ]
+    for (*_, width, height, png), name in zip(shown, names(tmp_path / "filters"), strict=True):
+        assert png == (tmp_path / "filters" / name).read_bytes()
+        assert tf.io.decode_png(png).shape[:2] == (int(height), int(width))
+    assert [image[:2] for image in images(tmp_path / "other")] == [("rec", 2)]
+    model.fit(x, callbacks=watch[:1], verbose=0)  # the file was closed: another is begun
+    assert len(images(tmp_path / "log")) == 3
+
+
+def test_tensorboard_reads_them(model, x, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.image import metadata
+
+    model.fit(x, callbacks=[PlotEvery(Draw(), tmp_path / "drawn", tensorboard=tmp_path / "log")], verbose=0)
+    events = EventAccumulator(str(tmp_path / "log")).Reload()
+    assert events.Tags()["tensors"] == ["drawn"]
+    found = events.SummaryMetadata("drawn")
+    metadata.parse_plugin_metadata(found.plugin_data.content)
+    assert found.plugin_data.plugin_name == metadata.PLUGIN_NAME
+    width, height, png = tf.make_ndarray(events.Tensors("drawn")[0].tensor_proto)
+    assert (width, height) == (b"100", b"50") and png.startswith(b"\x89PNG")
+
+
+def test_what_does_not_draw_is_refused(model, x, tmp_path):
+    with pytest.raises(ValueError, match="draw must be a function"):
+        PlotEvery("filters", tmp_path)
+    for every in (0, 1.5):
+        with pytest.raises(ValueError, match="every must be"):
+            PlotEvery(Draw(), tmp_path, every)
+    with pytest.raises(ValueError, match="must return a matplotlib figure, but it returned ndarray"):
+        model.fit(x, callbacks=[PlotEvery(lambda model: np.zeros(3), tmp_path)], verbose=0)
+    assert not names(tmp_path)
