@@ -77,9 +77,12 @@ def _tried(path: Path) -> list[str]:
 
 
 def _pictures(path: Path) -> list[str]:
+    """The pictures of a result: those whose names begin with its name, and with no longer one's."""
+    names = sorted((other.stem for other in path.parent.glob("*.json")), key=len)
     lines = []
     for picture in sorted(path.parent.glob(f"{path.stem}*.png")):
-        lines += ["", f"![{picture.stem.replace('_', ' ')}]({picture.relative_to(HERE).as_posix()})"]
+        if [name for name in names if picture.stem.startswith(name)][-1] == path.stem:
+            lines += ["", f"![{picture.stem.replace('_', ' ')}]({picture.relative_to(HERE).as_posix()})"]
     return lines
 
 
