@@ -63,6 +63,9 @@ def speed() -> list[str]:
         ]
         for name, ratio in _ratios(report):
             goal = "" if ratio.get("goal") is None else f"{ratio['goal']:g}"
+            if "not_measured" in ratio:
+                lines.append(f"| {name} | not measured: {ratio['not_measured']} | {goal} | |")
+                continue
             met = {True: "yes", False: MISSED, None: ""}[ratio.get("reached")]
             spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             lines.append(f"| {name} | {spread} | {goal} | {met} |")
@@ -108,8 +111,8 @@ def _script(result: str) -> str:
 
 
 def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
-    """Every spread with a goal in a report, and the names on the way to it."""
-    if "median" in value and "goal" in value:
+    """Every spread with a goal in a report, or why there is none, and the names on the way to it."""
+    if "goal" in value and ("median" in value or "not_measured" in value):
         return [(name, value)]
     found = []
     for key, part in value.items():

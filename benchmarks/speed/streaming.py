@@ -24,10 +24,7 @@ import functools
 import json
 import os
 import pathlib
-import resource
 import shutil
-import subprocess
-import sys
 import tempfile
 from typing import Any
 
@@ -37,7 +34,7 @@ import timing
 
 TIMES = 20
 GOAL = 0.10
-_HERE = pathlib.Path(__file__).resolve()
+_HERE = str(pathlib.Path(__file__).resolve())
 
 
 def write_set(folder: pathlib.Path, name: str, side: int, files: int, images: int, seed: int) -> None:
@@ -79,21 +76,6 @@ def write_set(folder: pathlib.Path, name: str, side: int, files: int, images: in
     )
 
 
-def peak_bytes() -> int:
-    """Returns the most memory that this process has had resident.
-
-    `ru_maxrss` alone is at least what the parent had: Linux hands it on through fork and exec.
-    """
-    try:
-        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    except OSError:
-        pass
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-
-
 def train(name: str, folder: str | None, in_memory: bool, stack: bool, seed: int) -> None:
     """What a child process does: one epoch, then its memory on the last line of its output."""
     import keras
@@ -119,20 +101,13 @@ def train(name: str, folder: str | None, in_memory: bool, stack: bool, seed: int
         model.compile(optimizer="adam", steps_per_execution=16)
         fit = functools.partial(model.fit, verbose=0)
         fit(np.zeros((256, side, side, 1), "float32"), batch_size=128)
-    before = peak_bytes()
+    before = timing.peak_bytes()
     if in_memory:
         fit(aezoo.datasets.load(name, data_dir=folder)[0][0], batch_size=128)
     else:
         fit(aezoo.datasets.stream(name, data_dir=folder))
-    after = peak_bytes()
+    after = timing.peak_bytes()
     print(json.dumps({"peak_bytes": after, "growth_bytes": after - before, "steps": int(steps.optimizer.iterations)}))
-
-
-def in_child(arguments: list[str]) -> dict[str, Any]:
-    """Runs this file again in a fresh process, and returns what it printed last."""
-    child = subprocess.run([sys.executable, str(_HERE), *arguments], stdout=subprocess.PIPE, text=True, check=True)
-    lines = child.stdout.strip().splitlines()
-    return json.loads(lines[-1]) if lines else {}
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -141,10 +116,10 @@ def main(arguments: argparse.Namespace) -> None:
     seed = ["--seed", str(arguments.seed)]
     with tempfile.TemporaryDirectory() as folder:
         large, small = f"synthetic_{TIMES}x", "synthetic"
-        in_child(["--write", folder, large, str(side), str(TIMES), str(images), *seed])
+        timing.in_child([_HERE, "--write", folder, large, str(side), str(TIMES), str(images), *seed])
         contenders = {f"{TIMES}x": ["--train", large, "--folder", folder]}
         if quick:
-            in_child(["--write", folder, small, str(side), "1", str(images), *seed])
+            timing.in_child([_HERE, "--write", folder, small, str(side), "1", str(images), *seed])
             contenders = {"1x": ["--train", small, "--folder", folder], **contenders}
         else:
             contenders = {
@@ -157,7 +132,7 @@ def main(arguments: argparse.Namespace) -> None:
         runs: dict[str, list[dict[str, Any]]] = {name: [] for name in contenders}
         for _ in range(rounds):
             for name, command in contenders.items():
-                runs[name].append(in_child([*command, *seed]))
+                runs[name].append(timing.in_child([_HERE, *command, *seed]))
 
     def numbers(name: str, key: str) -> list[float]:
         return [run[key] for run in runs[name]]

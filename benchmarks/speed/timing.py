@@ -1,23 +1,47 @@
-"""What the speed benchmarks share: interleaved timing, the machine's description, tables and JSON."""
+"""What the speed benchmarks share: interleaved timing, processes, the machine's description, tables and JSON."""
 
 from __future__ import annotations
 
 import argparse
 import datetime
 import json
-import math
 import os
 import pathlib
 import platform
+import resource
 import statistics
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
 Seconds = dict[str, list[float]]
 
+_CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
 
-def interleaved(contenders: dict[str, Callable[[], None]], rounds: int, passes: int = 3) -> dict[str, Seconds]:
+
+def clocked(run: Callable[[], Any]) -> dict[str, float]:
+    """Returns the seconds that a call took, by clock."""
+    start = {clock: now() for clock, now in _CLOCKS.items()}
+    run()
+    return {clock: now() - start[clock] for clock, now in _CLOCKS.items()}
+
+
+def interleaved(
+    contenders: dict[str, Any],
+    rounds: int,
+    passes: int = 3,
+    measure: Callable[[Any], dict[str, float]] = clocked,
+) -> dict[str, Seconds]:
     """Times the contenders in turn, A B C A B C ..., so that a drift of the machine hits them all.
 
     Each runs once untimed first: tracing, compilation and the first touch of memory are not what is measured. A round
@@ -28,26 +52,23 @@ def interleaved(contenders: dict[str, Callable[[], None]], rounds: int, passes: 
         contenders: What to run, by name.
         rounds: The number of rounds.
         passes: The number of times that each runs in a round.
+        measure: Runs one and returns its seconds by clock: `clocked` for functions, `Worker.measure` for workers.
 
     Returns:
         "wall" and "cpu": seconds by name, one number a round. CPU seconds are those of all threads of this process:
         on a machine that is shared they are the steadier of the two, but they do not see what runs in parallel.
     """
     for run in contenders.values():
-        run()
-    clocks = {"wall": time.perf_counter, "cpu": time.process_time}
-    seconds: dict[str, Seconds] = {clock: {name: [] for name in contenders} for clock in clocks}
+        measure(run)
+    seconds: dict[str, Seconds] = {clock: {name: [] for name in contenders} for clock in _CLOCKS}
     for _ in range(rounds):
-        best = {clock: dict.fromkeys(contenders, math.inf) for clock in clocks}
+        taken: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
         for _ in range(passes):
             for name, run in contenders.items():
-                start = {clock: now() for clock, now in clocks.items()}
-                run()
-                for clock, now in clocks.items():
-                    best[clock][name] = min(best[clock][name], now() - start[clock])
-        for clock, fastest in best.items():
-            for name, value in fastest.items():
-                seconds[clock][name].append(value)
+                taken[name].append(measure(run))
+        for clock, fastest in seconds.items():
+            for name, passed in taken.items():
+                fastest[name].append(min(once[clock] for once in passed))
     return seconds
 
 
@@ -68,9 +89,117 @@ def compared(seconds: dict[str, Seconds], of: str, to: str, goal: float | None) 
     return {**judged(wall, goal), "cpu": cpu}
 
 
+def faster(seconds: dict[str, Seconds], ours: str, than: str, goal: float | None) -> dict[str, Any]:
+    """Returns how many times faster one contender is than another, with the least that it shall be, and CPU time's."""
+    wall, cpu = (ratio(times[than], times[ours]) for times in (seconds["wall"], seconds["cpu"]))
+    return {**wall, "goal": goal, "reached": None if goal is None else wall["median"] >= goal, "cpu": cpu}
+
+
 def judged(numbers: dict[str, float], goal: float | None) -> dict[str, Any]:
     """Returns a spread with its goal, the most that its median may be, and whether it was reached."""
     return {**numbers, "goal": goal, "reached": None if goal is None else numbers["median"] <= goal}
+
+
+# === Processes ===
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has had resident.
+
+    `ru_maxrss` alone is at least what the parent had: Linux hands it on through fork and exec.
+    """
+    try:
+        for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    except OSError:
+        pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_child(command: list[str]) -> dict[str, Any]:
+    """Runs a script in a fresh process, and returns the JSON that it printed last."""
+    child = subprocess.run([sys.executable, *command], stdout=subprocess.PIPE, text=True, check=True)
+    lines = child.stdout.strip().splitlines()
+    return json.loads(lines[-1]) if lines else {}
+
+
+class Worker:
+    """A contender in a process of its own, which calls `serve` and runs it when it is told to.
+
+    No library then meets the threads or the allocator of another, a crash is one contender's, and so is a peak of
+    memory. All have as many threads as there are cores, whatever their library would take. While one runs, the others
+    wait for input.
+
+    Args:
+        command: A script and its arguments.
+        limit: Seconds after which a run is given up.
+    """
+
+    def __init__(self, command: list[str], limit: float = 1200.0):
+        self.limit = limit
+        self._process = subprocess.Popen(
+            [sys.executable, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env={**os.environ, **dict.fromkeys(_THREADS, str(cores()))},
+        )
+
+    def measure(self) -> dict[str, float]:
+        """Runs it once.
+
+        Returns:
+            "wall" and "cpu": seconds; "peak_bytes": the most memory until now; "before_bytes": until it first ran.
+
+        Raises:
+            RuntimeError: If it cannot run; the message says why.
+        """
+        timer = threading.Timer(self.limit, self._process.kill)
+        timer.start()
+        try:
+            print(file=self._process.stdin, flush=True)
+        except BrokenPipeError:
+            pass  # it has ended, and has said why
+        line = self._process.stdout.readline()
+        timer.cancel()
+        if not line:
+            raise RuntimeError(f"its process ended with {self._process.wait()}")
+        answer = json.loads(line)
+        if "failed" in answer:
+            raise RuntimeError(answer["failed"])
+        return answer
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.communicate()
+
+
+def serve(build: Callable[[], Callable[[], Any]]) -> None:
+    """What the process of a `Worker` does: builds a contender, and runs it once for each line of its input."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what libraries print is no answer
+    try:
+        run = build()
+        before = peak_bytes()
+        for _ in sys.stdin:
+            seconds = clocked(run)
+            answer = {**seconds, "peak_bytes": peak_bytes(), "before_bytes": before}
+            print(json.dumps(answer), file=answers, flush=True)
+    except Exception as error:
+        said = str(error).strip().splitlines()[:1]
+        print(json.dumps({"failed": f"{type(error).__name__}: {''.join(said)[:200]}"}), file=answers, flush=True)
+        raise
+
+
+# === Reports ===
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def machine() -> dict[str, Any]:
@@ -80,7 +209,7 @@ def machine() -> dict[str, Any]:
 
     return {
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": cores(),
         "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -116,11 +245,11 @@ def shown(numbers: dict[str, float]) -> str:
     return f"{numbers['median']:.2f} ({numbers['min']:.2f}-{numbers['max']:.2f})"
 
 
-def verdict(result: dict[str, Any]) -> tuple[str, str]:
-    """Returns a `judged` spread as two cells: the goal, and whether it was reached."""
+def verdict(result: dict[str, Any], sign: str = "<=") -> tuple[str, str]:
+    """Returns a spread that was judged as two cells: the goal, and whether it was reached."""
     if result["goal"] is None:
         return "", ""
-    return f"<= {result['goal']:.2f}", "yes" if result["reached"] else "NO"
+    return f"{sign} {result['goal']:.2f}", "yes" if result["reached"] else "NO"
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
