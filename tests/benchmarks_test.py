@@ -1,4 +1,4 @@
-"""That the scripts in benchmarks run, and that the documents say what they left; what they measure is not for a test."""
+"""The scripts in benchmarks run, and the documents say what they left; what they measure is not for a test."""
 
 import importlib.util
 import json
@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from aezoo import sketches
 
