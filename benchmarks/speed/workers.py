@@ -75,9 +75,11 @@ def epoch(processes: int, units: int, batch: int, seed: int) -> dict[str, Any]:
             config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             environment = {**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": ""}
             command = [sys.executable, __file__, "--child", folder, *map(str, (units, batch, seed))]
-            running.append(subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL))
-        if any(process.wait() for process in running):
-            raise RuntimeError("a process failed: run it with its output, see `epoch`")
+            running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+        said = [process.communicate()[1] for process in running]
+        # TensorFlow may end a process with an error when another has finished first.
+        if not (Path(folder) / "result.json").exists():
+            raise RuntimeError(f"The chief did not finish: {said[0][-2000:]}")
         return json.loads((Path(folder) / "result.json").read_text())
 
 
