@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +117,7 @@ class BackupAndRestore(keras.callbacks.Callback):
     model, and starts anew.
 
     Args:
-        backup_dir: The folder of the backup.
+        backup_dir: The folder of the backup, of this one `fit` and no other.
         delete_checkpoint: Whether the backup is deleted when the training has come to its end.
 
     Raises:
@@ -134,37 +134,52 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def __init__(self, backup_dir: Any, delete_checkpoint: bool = True):
         super().__init__()
-        self.path = Path(backup_dir) / "latest.weights.h5"
+        self.folder = Path(backup_dir)
         self.delete_checkpoint = delete_checkpoint
+
+    def _backups(self) -> dict[int, Path]:
+        """The files by the number of epochs of this `fit` that were finished, which their names say, the last last."""
+        found = {int(path.name.split("-")[1].split(".")[0]): path for path in self.folder.glob("epoch-*.weights.h5")}
+        return dict(sorted(found.items()))
 
     def on_train_begin(self, logs: Any = None) -> None:
         strategy = self.model.distribute_strategy
-        workers.from_chief(strategy, 0)  # which may still be deleting that of a training before
-        if self.path.exists():
-            with strategy.scope():
-                self.model.optimizer.build(self.model.trainable_variables)
-            try:
-                self.model.load_weights(self.path)
-            except (OSError, ValueError) as error:
-                raise ValueError(
-                    f"{str(self.path)!r} is damaged, or the backup of another model: delete it to start anew."
-                ) from error
-            self.model._initial_epoch = int(self.model.epoch.numpy())  # where Keras' own callback puts it
-        epoch = int(self.model.epoch.numpy())
-        chief = workers.from_chief(strategy, epoch)
-        if epoch != chief:
+        workers.wait_for_chief(strategy)  # which may still be deleting those of a training before
+        backups = self._backups()
+        finished = max(backups, default=0)
+        chief = workers.from_chief(strategy, finished)
+        if finished != chief:
             raise ValueError(
-                f"This process has finished {epoch} epochs and the chief {chief}: backup_dir "
-                f"({str(self.path.parent)!r}) must be a folder that all processes see."
+                f"This process finds a backup of {finished} epochs and the chief one of {chief}: backup_dir "
+                f"({str(self.folder)!r}) must be a folder that all processes see."
             )
+        if not backups:
+            return
+        with strategy.scope():
+            self.model.optimizer.build(self.model.trainable_variables)
+        try:
+            self.model.load_weights(backups[finished])
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{str(backups[finished])!r} is damaged, or the backup of another model: delete it to start anew."
+            ) from error
+        self.model._initial_epoch = finished  # where Keras' own callback puts it
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.model._initial_epoch = None  # else the model's next `fit` would begin there too
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        with workers.written_once(self.model.distribute_strategy, self.path) as unfinished:
+        strategy = self.model.distribute_strategy
+        with workers.written_once(strategy, self.folder / f"epoch-{epoch + 1}.weights.h5") as unfinished:
             self.model.save_weights(unfinished)
+        if workers.is_chief(strategy):
+            self._delete(list(self._backups().values())[:-1])
 
     def on_train_end(self, logs: Any = None) -> None:
+        self.model._initial_epoch = None
         if self.delete_checkpoint and workers.is_chief(self.model.distribute_strategy):
-            self.path.unlink(missing_ok=True)
+            self._delete(self._backups().values())
+
+    def _delete(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            path.unlink(missing_ok=True)

@@ -617,12 +617,12 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
     if isinstance(model, aezoo.SketchRNN):
         return model.evaluate(data.x_test, return_dict=True, verbose=0), ""
     z_test = _vectors(model.encoder.predict(data.x_test, verbose=0))
-    reconstruction = model.predict(data.x_test, verbose=0)
-    errors = losses.per_sample(model.reconstruction_loss, data.x_test, reconstruction)[0]
+    errors = evaluation.reconstruction_error(model, data.x_test)
+    squared = evaluation.reconstruction_error(model, data.x_test, losses.SquaredError())
     tol = evaluation.activity_threshold(model)
     metrics: dict[str, float | int | None] = {
         "reconstruction_error": float(np.mean(errors, dtype="float64")),
-        "mean_squared_error": float(np.mean(np.square(reconstruction - data.x_test), dtype="float64")),
+        "mean_squared_error": float(np.mean(squared, dtype="float64")) / math.prod(data.x_test.shape[1:]),
         "probe_error_codes": None,
         "probe_error_pixels": None,
         "active_units": evaluation.active_units(z_test, tol),

@@ -65,7 +65,7 @@ class CrossEntropy(_SummedLoss):
 
     def elementwise(self, y_true: Any, y_pred: Any) -> Any:
         p = ops.clip(y_pred, keras.config.epsilon(), 1.0 - keras.config.epsilon())
-        return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))  # log1p(-p) costs twice as much
+        return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))  # log1p(-p) is slower
 
 
 @keras.saving.register_keras_serializable("aezoo")

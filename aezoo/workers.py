@@ -36,6 +36,11 @@ def from_chief(strategy: tf.distribute.Strategy, value: int) -> int:
         return int(tf.Variable(value, dtype="int64", trainable=False).numpy())
 
 
+def wait_for_chief(strategy: tf.distribute.Strategy) -> None:
+    """Waits until the chief calls this too, and so has done all that it does before; every process must call it."""
+    from_chief(strategy, 0)
+
+
 def agree_on_order(strategy: tf.distribute.Strategy) -> None:
     """Seeds TensorFlow alike in all processes, each of which takes its share of data that it has shuffled itself."""
     if several(strategy):

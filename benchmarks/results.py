@@ -5,6 +5,7 @@ python benchmarks/results.py
 What was tried where a goal was missed is said by hand, in a file NAME.md beside NAME.json.
 """
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,15 @@ from pathlib import Path
 HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 MISSED = "**missed**"
+
+
+@dataclasses.dataclass
+class Goal:
+    section: str
+    what: str
+    ours: str
+    goal: str
+    met: str  # "yes", MISSED, or "" where there is none
 
 
 def reached(target: str, ours: float) -> str:
@@ -25,8 +35,8 @@ def reached(target: str, ours: float) -> str:
     return "yes" if met else MISSED
 
 
-def papers() -> list[str]:
-    lines = []
+def papers() -> tuple[list[str], list[Goal]]:
+    lines, goals = [], []
     for path in sorted((HERE / "papers" / "results").glob("*.json")):
         result = json.loads(path.read_text())
         options = " ".join(f"{name}={value}" for name, value in result["options"].items() if name != "quick")
@@ -41,14 +51,15 @@ def papers() -> list[str]:
         ]
         for row in result["rows"]:
             ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
-            cells = (row["what"].strip(), row["published"], row["target"], ours, reached(row["target"], row["ours"]))
-            lines.append("| " + " | ".join((*cells, minutes)) + " |")
+            goal = Goal(path.stem, row["what"].strip(), ours, row["target"], reached(row["target"], row["ours"]))
+            lines.append(f"| {goal.what} | {row['published']} | {goal.goal} | {ours} | {goal.met} | {minutes} |")
+            goals.append(goal)
         lines += [*_tried(path), *_pictures(path), ""]
-    return lines
+    return lines, goals
 
 
-def speed() -> list[str]:
-    lines = []
+def speed() -> tuple[list[str], list[Goal]]:
+    lines, goals = [], []
     for path in sorted((HERE / "speed" / "results").glob("*.json")):
         report = json.loads(path.read_text())
         machine = report["machine"]
@@ -69,8 +80,9 @@ def speed() -> list[str]:
             met = {True: "yes", False: MISSED, None: ""}[ratio.get("reached")]
             spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             lines.append(f"| {name} | {spread} | {goal} | {met} |")
+            goals.append(Goal(path.stem, name, f"{ratio['median']:.2f}", goal, met))
         lines += [*_tried(path), *_pictures(path), ""]
-    return lines
+    return lines, goals
 
 
 def _tried(path: Path) -> list[str]:
@@ -89,19 +101,18 @@ def _pictures(path: Path) -> list[str]:
     return lines
 
 
-def short(lines: list[str]) -> list[str]:
-    """How many goals of RESULTS.md are reached, and which are not."""
-    reached, missed, section = 0, [], ""
-    for line in lines:
-        section = line.removeprefix("### ") if line.startswith("### ") else section
-        cells = [cell.strip() for cell in line.strip("|").split("|")]
-        reached += "yes" in cells
-        if MISSED in cells:
-            papers = len(cells) == 6  # what, published, target, ours, reached, minutes
-            goal, ours = (cells[2], cells[3]) if papers else (cells[2], cells[1].split(" ")[0])
-            missed.append(f"- {section}: {cells[0]}, {ours} (goal {goal})")
-    text = f"Of {reached + len(missed)} goals that were measured {reached} are reached"
-    return [f"{text}." if not missed else f"{text}, and these are not:", *([""] if missed else []), *missed]
+def short(goals: list[Goal]) -> list[str]:
+    """How many goals are reached, and which are not."""
+    judged = [goal for goal in goals if goal.met]
+    missed = [goal for goal in judged if goal.met == MISSED]
+    text = f"Of {len(judged)} goals that were measured {len(judged) - len(missed)} are reached"
+    if not missed:
+        return [f"{text}."]
+    return [
+        f"{text}, and these are not:",
+        "",
+        *(f"- {goal.section}: {goal.what}, {goal.ours} (goal {goal.goal})" for goal in missed),
+    ]
 
 
 def _script(result: str) -> str:
@@ -123,6 +134,8 @@ def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
 
 def documents() -> dict[Path, str]:
     """The two documents, by their files."""
+    of_papers, goals = papers()
+    of_speed, more = speed()
     lines = [
         "# Results",
         "",
@@ -131,18 +144,18 @@ def documents() -> dict[Path, str]:
         "",
         "## Papers",
         "",
-        *papers(),
+        *of_papers,
         "## Speed",
         "",
         "What is compared, and which way is better, is said at the top of each script.",
         "",
-        *speed(),
+        *of_speed,
     ]
     return {
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
         README: re.sub(
             r"(<!-- results -->\n).*?(<!-- end of results -->)",
-            lambda match: "\n".join([match[1], *short(lines), "", match[2]]),
+            lambda match: "\n".join([match[1], *short(goals + more), "", match[2]]),
             README.read_text(),
             flags=re.DOTALL,
         ),

@@ -1,6 +1,7 @@
 import gc
 import weakref
 
+import keras
 import matplotlib.figure
 import matplotlib.image
 import numpy as np
@@ -9,7 +10,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo import plots
-from aezoo.callbacks import PlotEvery
+from aezoo.callbacks import BackupAndRestore, PlotEvery
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +121,55 @@ def test_what_does_not_draw_is_refused(model, x, tmp_path):
     with pytest.raises(ValueError, match="must return a matplotlib figure, but it returned ndarray"):
         model.fit(x, callbacks=[PlotEvery(lambda model: np.zeros(3), tmp_path)], verbose=0)
     assert not names(tmp_path)
+
+
+# === BackupAndRestore ===
+
+
+class Killed(Exception):
+    pass
+
+
+def backed_up(folder, x, before=0, stop=None, latent_dim=3):
+    """A model that is fitted `before` epochs, and then with backups for 4, or until epoch `stop` begins."""
+
+    def kill(epoch, logs):
+        began.append(epoch)
+        if epoch == stop:
+            raise Killed
+
+    began = []
+    keras.utils.set_random_seed(0)
+    model = aezoo.DenoisingAE(latent_dim, seed=0)
+    model.compile("adam")
+    options = {"batch_size": 8, "shuffle": False, "verbose": 0}
+    if before:
+        model.fit(x, epochs=before, **options)
+    callbacks = [BackupAndRestore(folder), keras.callbacks.LambdaCallback(on_epoch_begin=kill)]
+    model.fit(x, epochs=4, callbacks=callbacks, **options)
+    return model, began
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, before):
+    expected, _ = backed_up(tmp_path / "whole", x, before)
+    with pytest.raises(Killed):
+        backed_up(tmp_path / "killed", x, before, stop=2)
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["epoch-2.weights.h5"]
+    model, began = backed_up(tmp_path / "killed", x, before)
+    assert began == [2, 3]
+    for a, b in zip(expected.variables, model.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not list((tmp_path / "killed").iterdir())
+    history = model.fit(x, epochs=1, verbose=0)
+    assert history.epoch == [0], "the next fit began where the backup was"
+
+
+def test_the_backup_of_another_model_and_a_damaged_one_are_refused(x, tmp_path):
+    with pytest.raises(Killed):
+        backed_up(tmp_path, x, stop=2)
+    with pytest.raises(ValueError, match="delete it to start anew"):
+        backed_up(tmp_path, x, latent_dim=5)
+    (tmp_path / "epoch-2.weights.h5").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="delete it to start anew"):
+        backed_up(tmp_path, x)

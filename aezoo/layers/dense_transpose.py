@@ -1,4 +1,4 @@
-"""A dense layer that decodes with the transposed kernel of a dense layer that encodes."""
+"""Dense layers that may use the kernel of another layer: a decoder that shares the weights of its encoder."""
 
 from __future__ import annotations
 
@@ -8,35 +8,47 @@ import keras
 import tensorflow as tf
 
 
-@keras.saving.register_keras_serializable("aezoo")
-class DenseTranspose(keras.layers.Layer):
-    """x' = σ'(Wᵀz + b'), where W is the kernel of another layer: W' = Wᵀ shares one variable.
+class SharedDense(keras.layers.Layer):
+    """σ(Kx + b), where the kernel K is the layer's own or that of another layer.
 
     Args:
-        units: Number of outputs: the number of inputs of the tied layer.
-        activation: A Keras activation.
-        tied_to: The built `keras.layers.Dense` whose kernel, (units, inputs), is used. Without it (as when a decoder
-            was saved by itself) the layer has a kernel of its own.
+        units: Number of outputs.
+        activation: σ, a Keras activation.
+        kernel_initializer: Of K, where it is the layer's own.
+        tied_to: The built layer whose `kernel` is used. Without it, as when a decoder was saved by itself, K is the
+            layer's own.
     """
 
-    def __init__(self, units: int, activation: Any = None, tied_to: keras.layers.Dense | None = None, **kwargs: Any):
+    #: Whether the kernel is stored as (units, inputs), in place of (inputs, units) as in `keras.layers.Dense`.
+    transposed = False
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        kernel_initializer: Any = "glorot_uniform",
+        tied_to: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.units = units
         self.activation = keras.activations.get(activation)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self._source = None if tied_to is None else (lambda: tied_to.kernel)
 
     def build(self, input_shape: Any) -> None:
-        """Takes the tied kernel and makes the bias, (units,)."""
+        """Takes or makes the kernel, and makes the bias, (units,)."""
+        shape = (input_shape[-1], self.units)
         if self._source is None:
             self.kernel = self.add_weight(
-                shape=(self.units, input_shape[-1]), initializer="glorot_uniform", name="kernel"
+                shape=shape[::-1] if self.transposed else shape, initializer=self.kernel_initializer, name="kernel"
             )
         else:
             self.kernel = self._source()
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
-    def call(self, z: Any) -> Any:
-        return self.activation(tf.matmul(z, self.kernel, transpose_b=True) + self.bias)
+    def call(self, x: Any) -> Any:
+        return self.activation(tf.matmul(x, self.kernel, transpose_b=self.transposed) + self.bias)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.units)
@@ -46,4 +58,12 @@ class DenseTranspose(keras.layers.Layer):
             **super().get_config(),
             "units": self.units,
             "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
         }
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class DenseTranspose(SharedDense):
+    """x' = σ'(Wᵀz + b') with the kernel W (units, inputs) of the `keras.layers.Dense` that encodes: W' = Wᵀ."""
+
+    transposed = True

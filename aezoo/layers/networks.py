@@ -245,11 +245,9 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     stack: list[keras.layers.Layer] = [keras.Input((dense[-1].units,))]
     for below, layer in zip([None, *dense[:-1]], dense, strict=True):
         activation = None if below is None else below.activation
-        if isinstance(layer, RowEncoder):
-            mirrored = RowDecoder(layer.kernel.shape[1], activation, tied_to=layer, dtype=dtype)
-        else:
-            mirrored = DenseTranspose(layer.kernel.shape[0], activation, tied_to=layer, dtype=dtype)
-        stack.insert(1, mirrored)
+        by_rows = isinstance(layer, RowEncoder)
+        inputs, kind = (layer.kernel.shape[1], RowDecoder) if by_rows else (layer.kernel.shape[0], DenseTranspose)
+        stack.insert(1, kind(inputs, activation, tied_to=layer, dtype=dtype))
     stack += [
         keras.layers.Reshape(encoder.input_shape[1:], dtype=dtype),
         keras.layers.Activation(output_activation, dtype="float32", name="output"),

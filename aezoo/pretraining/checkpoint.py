@@ -83,7 +83,7 @@ class Checkpoint:
 
     def restore(self, i: int) -> None:
         """Gives stage i the state that was saved last, at first that which the run began with."""
-        workers.from_chief(self.strategy, 0)  # which may still be writing them
+        workers.wait_for_chief(self.strategy)  # which may still be writing it
         try:
             self.stages[i].load_weights(self._path(i))
         except OSError as error:

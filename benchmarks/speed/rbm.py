@@ -21,7 +21,7 @@ from sklearn.neural_network import BernoulliRBM
 
 import aezoo
 
-GOALS = {100: 1.5, 10: 1.0}
+GOALS = {100: 2.0, 10: 1.0}
 LEARNING_RATE = 0.05
 
 
