@@ -80,7 +80,7 @@ def main() -> None:
         batch_size=25,
     )
     if options.quick:
-        options.minutes, options.encoder_units, options.decoder_units = 0.1, 16, 32
+        options.minutes, options.latent_dim, options.encoder_units, options.decoder_units = 0.01, 3, 4, 6
     x, kept = read(options.sketches, options.max_points, 100 if options.quick else None)
     options.sketches = Path(options.sketches).name
     cats = "cat" in options.sketches
