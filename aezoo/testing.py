@@ -256,7 +256,7 @@ def sample_weights(case: Case) -> None:
     """Sample weights count: weight 0 is as if the sample were not there, weight 2 as if it were there twice."""
     x = case.x[:8]
     weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
-    weighted, repeated = case.model(quiet=True), case.model(quiet=True)
+    weighted, repeated = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
     _fit(weighted, x, sample_weight=weight, epochs=1)
     _fit(repeated, np.concatenate([x[1:2], x[1:]]), epochs=1)
     _same_trainable("sample weights", repeated, weighted)
@@ -371,7 +371,7 @@ def _called_elsewhere(folder: str) -> Mapping[str, np.ndarray]:
 
 def exporting(case: Case) -> None:
     """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size."""
-    model = case.model()
+    model = case.model(run_eagerly=True)
     _fit(model, case.x, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
