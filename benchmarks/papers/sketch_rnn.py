@@ -94,7 +94,7 @@ def main() -> None:
         kl_rate=options.kl_rate,
         seed=options.seed,
     )
-    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=True)
+    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=not options.quick)
     budget = Budget(options.minutes, options.learning_rate)
     history = model.fit(
         x["train"],
