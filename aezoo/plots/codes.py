@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 from matplotlib.lines import Line2D
+from sklearn.decomposition import PCA
 
 from aezoo.plots import style
 
@@ -61,9 +62,7 @@ def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
         raise ValueError(f"There are {len(z)} codes and labels of shape {np.shape(labels)}: give one label a sample.")
     names = ("unit 1", "unit 2")
     if z.shape[1] > 2:
-        centred = z - z.mean(axis=0)
-        _, _, components = np.linalg.svd(centred, full_matrices=False)
-        z, names = centred @ components[:2].T, ("component 1", "component 2")
+        z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
     colors = style.BLUE
     if labels is not None:
         of_class = _colors(labels)
