@@ -1,0 +1,2 @@
+"""The model card."""
+def readme(card): return "TODO"
