@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from aezoo import warmup as warming
+
 
 @contextmanager
 def complete_or_absent(path: Any) -> Iterator[Path]:
@@ -29,20 +31,28 @@ def complete_or_absent(path: Any) -> Iterator[Path]:
         os.replace(unfinished, path)
 
 
-def saved_model(model: Any, path: Any, verbose: bool | None = None) -> None:
+def saved_model(model: Any, path: Any, verbose: bool | None = None, warmup: Any = True) -> None:
     """Writes the signatures of a model as a SavedModel.
 
     Args:
         model: A built model with a method `signatures`.
-        path: The folder to write.
+        path: The folder to write; `name/1` for version 1 of the model `name`.
         verbose: Whether Keras prints the endpoints.
+        warmup: Whether requests go along that a server warms up with, or the samples for them.
     """
+    path = Path(path).resolve()
+    name = path.parent.name if path.name.isdecimal() else path.name
+    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, (function, inputs, output) in model.signatures().items():
         archive.add_endpoint(name, _endpoint(function, output), list(inputs.values()))
     with complete_or_absent(path) as unfinished:
         archive.write_out(str(unfinished), verbose=bool(verbose))
+        (unfinished / "assets.extra").mkdir()
+        model.write_extra_assets(unfinished)
+        if requests:
+            warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
 
 
 def _endpoint(function: Any, output: str) -> Any:
