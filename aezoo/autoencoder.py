@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -468,13 +469,16 @@ class Autoencoder(keras.Model):
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+    def export(self, filepath: Any, format: str = "tf_saved_model", *, warmup: Any = True, **kwargs: Any) -> None:
         """Writes the model for inference elsewhere.
 
         Args:
             filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
                 `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+            warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
+                first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
+                users have other sizes than the made-up ones.
             **kwargs: Passed to `keras.Model.export` for other formats. A SavedModel takes `half=True`, which stores its
                 kernels in half precision.
 
@@ -483,7 +487,7 @@ class Autoencoder(keras.Model):
         """
         checks.built(self)
         if format == "tf_saved_model":
-            exporting.saved_model(self, filepath, **kwargs)
+            exporting.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
             self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
@@ -498,6 +502,13 @@ class Autoencoder(keras.Model):
             "decode": (self.decode, z, "reconstruction"),
             "score": (self.score_samples, x, "score"),
         }
+
+    def examples(self, n: int) -> Any:
+        """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
+        return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.variable_dtype)
+
+    def write_extra_assets(self, folder: Path) -> None:
+        """Writes what a variant has to add to `assets.extra` in the folder of a SavedModel."""
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

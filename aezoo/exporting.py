@@ -13,6 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo import warmup as warming
+
 
 @contextmanager
 def complete_or_absent(path: Any) -> Iterator[Path]:
@@ -31,15 +33,19 @@ def complete_or_absent(path: Any) -> Iterator[Path]:
         os.replace(unfinished, path)
 
 
-def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False) -> None:
+def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:
     """Writes the signatures of a model as a SavedModel.
 
     Args:
         model: A built model with a method `signatures`.
-        path: The folder to write.
+        path: The folder to write; `name/1` for version 1 of the model `name`.
         verbose: Whether Keras prints the endpoints.
         half: Whether kernels are stored in half precision, and cast where they are used.
+        warmup: Whether requests go along that a server warms up with, or the samples for them.
     """
+    path = Path(path).resolve()
+    name = path.parent.name if path.name.isdecimal() else path.name
+    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
     archive = keras.export.ExportArchive()
     # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
@@ -47,6 +53,10 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
         archive.add_endpoint(name, _endpoint(function, output, kernels), list(inputs.values()))
     with complete_or_absent(path) as unfinished:
         archive.write_out(str(unfinished), verbose=bool(verbose))
+        (unfinished / "assets.extra").mkdir()
+        model.write_extra_assets(unfinished)
+        if requests:
+            warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
 
 
 def halves(values: np.ndarray) -> bool:

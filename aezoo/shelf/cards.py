@@ -1,2 +1,5 @@
 """The model card."""
-def readme(card): return "TODO"
+
+
+def readme(card):
+    return "TODO"

@@ -114,7 +114,9 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
 def objective(model: Any, x: Any) -> dict[str, float]:
     """The terms of a model's own objective on samples, and what is reported beside them."""
     model.compile()
-    return {name: float(value) for name, value in model.evaluate(x, batch_size=500, return_dict=True, verbose=0).items()}
+    return {
+        name: float(value) for name, value in model.evaluate(x, batch_size=500, return_dict=True, verbose=0).items()
+    }
 
 
 def measure(model: Any, data: tuple[Split, Split]) -> dict[str, float]:
