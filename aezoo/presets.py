@@ -11,6 +11,7 @@ import difflib
 import hashlib
 import io
 import json
+import math
 import os
 import tempfile
 import zipfile
@@ -216,6 +217,6 @@ def card(model: Any) -> dict[str, Any]:
     """Returns what a card says of any model."""
     return {
         "class": type(model).__name__,
-        "parameters": model.count_params(),
+        "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
         "versions": {"aezoo": __version__, "keras": keras.__version__},
     }

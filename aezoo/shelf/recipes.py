@@ -33,6 +33,9 @@ def cosine(learning_rate: float, **kwargs: Any) -> Callable[[int], keras.optimiz
     return lambda steps: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), **kwargs)
 
 
+_ADAM = cosine(1e-3)
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
     """How a model of the shelf is trained.
@@ -43,7 +46,7 @@ class Recipe:
         epochs: Passes over the training set.
         metric: The one of the card that a table shows.
         picture: The one of `aezoo.shelf.pictures` that the card shows.
-        data: "mnist" or "cats".
+        data: One of `aezoo.shelf.sources`.
         batch_size: Samples a step.
         optimizer: Makes the optimizer for so many steps.
         loss: Makes the reconstruction error that is minimised, where it is not that of the model's paper.
@@ -60,7 +63,7 @@ class Recipe:
     picture: str = "reconstructions"
     data: str = "mnist"
     batch_size: int = 128
-    optimizer: Callable[[int], keras.optimizers.Optimizer] = cosine(1e-3)
+    optimizer: Callable[[int], keras.optimizers.Optimizer] = _ADAM
     loss: str | None = None
     jit_compile: bool | str = "auto"
     half: bool = True

@@ -6,39 +6,21 @@ import datetime
 import math
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
-from aezoo import datasets, evaluation, exporting, losses, presets, sketches
+from aezoo import docstrings, evaluation, exporting, losses, presets
 from aezoo.pretraining.greedy import GreedyStack
-from aezoo.shelf import pictures
-from aezoo.shelf.cards import readme
+from aezoo.shelf import cards, pictures
 from aezoo.shelf.recipes import RECIPES, SEED, Recipe
+from aezoo.shelf.sources import Split
 
+#: The version that TensorFlow Serving knows the SavedModel by.
 VERSION = "1"
-PICTURE = "picture.png"
-#: Of the training set, how many the PCA and the linear probe of a report are fitted on, and sketches' longest.
-_FITTED, _MAX_POINTS = 10_000, 100
-
-Split = tuple[Any, Any]
-
-
-def load_data(name: str, sketches_file: str | os.PathLike | None = None) -> tuple[Split, Split]:
-    """Loads what a recipe is trained and tested on, each split a pair of samples and labels or None.
-
-    Raises:
-        ValueError: If cats are wanted, and no file of them is given.
-        FileNotFoundError: If the data are not there.
-    """
-    if name != "cats":
-        return datasets.load(name)
-    if sketches_file is None:
-        raise ValueError("The cats of QuickDraw are read from a file of sketch-rnn's: give it as --sketches FILE.npz.")
-    return sketches.load(sketches_file, max_points=_MAX_POINTS)
+#: How many training samples the PCA and the linear probe of a card are fitted on.
+FITTED = 10_000
 
 
 def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
@@ -46,7 +28,7 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
 
     Args:
         name: Of its recipe.
-        data: As `load_data` gives them.
+        data: As `aezoo.shelf.sources.load` gives them.
         folder: Where to; what is there already is replaced.
         verbose: That of `fit`.
     """
@@ -88,31 +70,45 @@ def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
 
 
 def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, training: dict[str, Any]) -> None:
-    """Writes the folder of a trained model, all of it or nothing."""
-    recipe = RECIPES[name]
+    """Writes the folder of a trained model, all of it or nothing.
+
+    What is measured, drawn and exported is what the folder holds, in the precision that it is stored in.
+
+    Args:
+        name: Of its recipe.
+        model: The trained model, in full precision.
+        data: As `aezoo.shelf.sources.load` gives them.
+        folder: Where to; what is there already is replaced.
+        training: How it was trained: what `recipe_of` says, `date`, `minutes` and `cores`.
+    """
+    recipe, x_test = RECIPES[name], data[1][0]
     with exporting.complete_or_absent(folder) as unfinished:
         unfinished.mkdir()
         presets.save(model, unfinished, recipe.half)
         stored = keras.saving.load_model(unfinished / presets.MODEL)
+        # First of all: noise that is drawn later is other noise.
+        metrics, as_trained = measure(stored, data), objective(model, x_test)
         stored.export(unfinished / VERSION, half=recipe.half)
-        getattr(pictures, recipe.picture)(stored, data[1][0]).savefig(unfinished / PICTURE)
+        getattr(pictures, recipe.picture)(stored, x_test).savefig(unfinished / cards.PICTURE)
         card = {
             "name": name,
             "title": recipe.title,
             **presets.card(stored),
-            "data": recipe.data,
+            "reference": docstrings.reference(type(recipe.model())),
+            "data": {"name": recipe.data, "training_samples": len(data[0][0]), "test_samples": len(x_test)},
             "training": training,
             "half": recipe.half,
+            "loss_in_full_precision": as_trained["loss"],
             "metric": recipe.metric,
-            "metrics": measure(stored, data),
-            "unrounded": objective(model, data[1][0])["loss"],
+            "metrics": metrics,
+            "signatures": sorted(stored.signatures()),
         }
-        (unfinished / "README.md").write_text(readme(card), encoding="utf-8")
+        (unfinished / cards.README).write_text(cards.readme(card), encoding="utf-8")
         presets.write_card(unfinished, card)
 
 
 def objective(model: Any, x: Any) -> dict[str, float]:
-    """The terms of a model's own objective on samples, and what is reported beside them."""
+    """The terms of a model's own objective on samples, and what it reports beside them."""
     model.compile()
     return {
         name: float(value) for name, value in model.evaluate(x, batch_size=500, return_dict=True, verbose=0).items()
@@ -122,6 +118,7 @@ def objective(model: Any, x: Any) -> dict[str, float]:
 def measure(model: Any, data: tuple[Split, Split]) -> dict[str, float]:
     """What a card says of a model: its objective on the test set, and what `aezoo.evaluation.report` says."""
     (x, y), test = data
-    fitted_on = (x[:_FITTED], None if y is None else y[:_FITTED])
+    fitted_on = (x[:FITTED], None if y is None else y[:FITTED])
+    own = objective(model, test[0])
     report = evaluation.report(model, test, train=fitted_on)
-    return {**objective(model, test[0]), **{name: value for name, value in report.items() if value is not None}}
+    return {**own, **{name: value for name, value in report.items() if value is not None}}
