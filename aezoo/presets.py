@@ -1,8 +1,8 @@
 """Presets: trained models that are loaded by name, by Keras' own convention.
 
 A preset is a folder with `model.keras` and `card.json`, which says what it is and has the SHA-256 of its files. It is
-looked for in the folder that the environment variable `AEZOO_PRESETS` names, in `saved_models/` beside a clone's
-package, and in `saved_models/` inside an installed package.
+looked for in the folder that the environment variable `AEZOO_PRESETS` names, in `saved_models/` beside the package, as
+in a clone, and in `saved_models/` inside it, as a wheel installs it (`setup.py`).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ def readme(card: Mapping[str, Any]) -> str:
         f"{card['title']}.",
         f"![{card['title']}]({PICTURE})",
         f'```python\nimport aezoo\n\nmodel = aezoo.{card["class"]}.from_preset("{name}")\n{_use(card)}\n```',
-        table(["", ""], [(key, value) for key, value in facts.items() if value]),
+        table(["", ""], [(key, value) for key, value in facts.items() if value != ""]),
         "## Arguments",
         f"```json\n{json.dumps(training['arguments'], indent=1)}\n```",
         "## On the test set",
@@ -100,7 +100,9 @@ def _training(training: Mapping[str, Any]) -> str:
     epochs = f"{training['epochs']} epochs in batches of {training['batch_size']}"
     rate = training["learning_rate"]
     if isinstance(rate, Mapping):
-        rate = ", ".join(f"{label(key)} {value:g}" for key, value in rate.items() if isinstance(value, int | float))
+        rate = ", ".join(
+            f"{label(key)} {value:g}" for key, value in rate.items() if value and not isinstance(value, str)
+        )
     pretrain = training.get("pretrain")
     before = f"each layer {pretrain['epochs']} epochs in batches of {pretrain['batch_size']}, then " if pretrain else ""
     return f"{before}{epochs}, {training['optimizer']} (learning rate: {rate})"
