@@ -130,10 +130,15 @@ def read_card(folder: Path) -> dict[str, Any]:
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
     """Writes `card.json`, with the SHA-256 of every other file in the folder."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
-    files = {path.relative_to(folder).as_posix(): sha256(path) for path in paths}
+    files = {name: sha256(folder / name) for name in sorted(_names(folder))}
     text = json.dumps({**card, "files": files}, indent=1, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def _names(folder: Path) -> set[str]:
+    """All files of a preset but its card, relative to the folder."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
+    return {path.relative_to(folder).as_posix() for path in paths}
 
 
 def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -141,13 +146,16 @@ def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
 
     Args:
         folder: The preset.
-        names: Of which files, relative to the folder; all by default.
+        names: Of which files, relative to the folder; by default all, and there may be no others.
 
     Raises:
         FileNotFoundError: If a file is missing, which the message names.
         ValueError: If one is not what was written.
     """
     files = read_card(folder)["files"]
+    if names is None:
+        for name in sorted(_names(folder) - files.keys()):
+            raise ValueError(f"{folder / name} is not in {CARD}: it is of something else.")
     for name in files if names is None else names:
         path = folder / name
         if not path.is_file():
