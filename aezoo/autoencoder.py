@@ -280,7 +280,7 @@ class Autoencoder(keras.Model):
         """Warns where samples are on a scale that the model does not expect."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """Returns what layer-wise pretraining uses where it is given no optimizer: Adam, by default at a rate of 0.001."""
+        """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
         return keras.optimizers.Adam(learning_rate or 1e-3)
 
     # === Steps ===
