@@ -94,7 +94,7 @@ def population_sparsity(z: ArrayLike) -> float:
         ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
 
     Example:
-        >>> population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])  # (1 + 0) / 2
+        >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
         0.5
 
     Reference:
