@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, exporting, losses, workers
+from aezoo import checks, dispatch, exporting, losses, workers
 from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.optimizers import ScheduledSGD
@@ -73,6 +73,8 @@ class Autoencoder(keras.Model):
     measure_names: tuple[str, ...] = ()
     #: What to choose for data without bounds, as an error says it.
     unbounded = "output_activation='linear' and a squared error"
+    #: How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`.
+    steps_together = 8
 
     def __init__(
         self,
@@ -104,6 +106,7 @@ class Autoencoder(keras.Model):
         self.seed = None if seed is None else checks.whole("seed", seed)
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
+        self._steps_of_graphs = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -312,7 +315,8 @@ class Autoencoder(keras.Model):
         """Trains x → x, or x → y where a (clean) target y is given; see `keras.Model.fit` for all arguments.
 
         The data are checked before the first step. Schedules are moved at each epoch and go on where the last `fit`,
-        also that of a loaded model, stopped; `initial_epoch` sets them to another epoch.
+        also that of a loaded model, stopped; `initial_epoch` sets them to another epoch. Where `compile` was not given
+        `steps_per_execution` and no callback looks at single steps, `steps_together` of them are one call.
 
         Raises:
             ValueError: If the data cannot be trained on; the message says why and what to do.
@@ -343,7 +347,7 @@ class Autoencoder(keras.Model):
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         workers.agree_on_order(self.distribute_strategy)
-        with checks.readable_errors():
+        with checks.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -352,13 +356,14 @@ class Autoencoder(keras.Model):
         Raises:
             ValueError: If the data cannot be evaluated; the message says why and what to do.
         """
-        if not kwargs.get("_use_cached_eval_dataset"):  # validation data of `fit`, which has checked them
-            checks.replicas(self)
-            x, first = checks.guard(self, x, y)
-            self._ensure_built(first)
-            weighted = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments.get("sample_weight") is not None
-            y = x if weighted and y is None else y
-        with checks.readable_errors():
+        if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
+            return super().evaluate(x, y, *args, **kwargs)
+        call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
+        checks.replicas(self)
+        x, first = checks.guard(self, x, y)
+        self._ensure_built(first)
+        y = x if call.get("sample_weight") is not None and y is None else y
+        with checks.readable_errors(), dispatch.several_steps(self, call):
             return super().evaluate(x, y, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:

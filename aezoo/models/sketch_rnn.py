@@ -68,6 +68,8 @@ class SketchRNN(Autoencoder):
         Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477.
     """
 
+    steps_together = 1  # a step is long, and progress shows by steps
+
     def __init__(
         self,
         latent_dim: int = 128,

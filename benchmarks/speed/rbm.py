@@ -48,7 +48,7 @@ def main() -> None:
 
         contenders = {"scikit-learn": scikit_learn}
         for name, rbm in ours.items():
-            rbm.compile(keras.optimizers.SGD(LEARNING_RATE), steps_per_execution=8)
+            rbm.compile(keras.optimizers.SGD(LEARNING_RATE))
             contenders[name] = lambda rbm=rbm, batch_size=batch_size: (
                 rbm.fit(x, batch_size=batch_size, verbose=0) and None
             )

@@ -30,7 +30,7 @@ import aezoo
 
 FEATURES, UNITS, LATENT, BATCH = 784, 400, 40, 128
 GOAL = 1.0
-OURS = {"VAE 784-400-40": {}, "VAE 784-400-40, steps_per_execution=8": {"steps_per_execution": 8}}
+OURS = {"VAE 784-400-40": 8, "VAE 784-400-40, single steps": 1}  # steps that are one call; the first is the default
 
 
 class Encoder(BaseEncoder):
@@ -74,9 +74,10 @@ def main() -> None:
         trainer.prepare_training()
         trainer.callback_handler.on_train_begin(training_config=trainer.training_config, model_config=config)
         contenders = {"pythae": lambda: trainer.train_step(1) and None}
-        for name, compiled in OURS.items():
+        for name, steps in OURS.items():
             vae = aezoo.VAE(LATENT, hidden_dims=(UNITS,), seed=arguments.seed)
-            vae.compile(optimizer="adam", **compiled)
+            vae.steps_together = steps
+            vae.compile(optimizer="adam")
             contenders[name] = lambda vae=vae: vae.fit(x, batch_size=BATCH, verbose=0) and None
         seconds = timing.interleaved(contenders, rounds)
     results, rows = {}, []

@@ -1,0 +1,53 @@
+"""How many steps TensorFlow is given at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+
+_HOOKS = [f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")]
+
+
+def looks_at_batches(callback: keras.callbacks.Callback) -> bool:
+    """Whether a callback does something at single steps, which it cannot where several are one call."""
+    if "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None)):
+        return False  # Keras' own, which have such hooks and then leave them alone
+    own = [getattr(getattr(callback, hook), "__func__", callback) for hook in _HOOKS]
+    return any(
+        function is not getattr(keras.callbacks.Callback, hook) for function, hook in zip(own, _HOOKS, strict=True)
+    )
+
+
+@contextmanager
+def several_steps(model: Any, call: Mapping[str, Any]) -> Iterator[None]:
+    """Lets a model make `model.steps_together` steps a call, where `compile` left it at one and nothing hinders it.
+
+    What hinders it: callbacks that look at each step, a number of steps an epoch, beyond which Keras would go, eager
+    execution, and several replicas, with which Keras fails.
+
+    Args:
+        model: A compiled model.
+        call: The arguments of `fit` or `evaluate` by name.
+    """
+    compiled = model.steps_per_execution
+    callbacks = call.get("callbacks") or []
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
+    hindered = (
+        any(map(looks_at_batches, keras.tree.flatten(callbacks)))
+        or any(call.get(name) is not None for name in ("steps_per_epoch", "validation_steps", "steps"))
+        or model.run_eagerly
+        or model.distribute_strategy.num_replicas_in_sync > 1
+    )
+    if compiled == 1 and not hindered:
+        model.steps_per_execution = model.steps_together
+    if model.steps_per_execution != model._steps_of_graphs:
+        model.train_function = model.test_function = None  # they were made for another number
+        model._steps_of_graphs = model.steps_per_execution
+    try:
+        yield
+    finally:
+        model.steps_per_execution = compiled
