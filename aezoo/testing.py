@@ -31,6 +31,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo import warmup
 from aezoo.layers import networks
 from aezoo.schedules import Constant, Scheduled
 
@@ -317,6 +318,47 @@ def configuration(case: Case) -> None:
     )
 
 
+# What TensorFlow Serving's predict API takes and gives, in JSON too.
+_SERVED = {*"float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()}
+
+
+def servable(folder: Any) -> None:
+    """What TensorFlow Serving demands of a SavedModel in a folder `<name>/<version>`, and its warm-up requests.
+
+    These are run as the server runs them, in a session of the graph, on the tensors that the signatures name.
+
+    Args:
+        folder: The folder of the version.
+    """
+    folder = Path(folder)
+    assert folder.name.isdecimal(), f"{folder.name} is not a version number"
+    for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        assert (folder / name).is_file(), f"{folder} has no {name}"
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        signatures = {name: value for name, value in graph.signature_def.items() if not name.startswith("__")}
+        assert "serving_default" in signatures, f"{folder} has no signature serving_default"
+        python = {op for op in graph.meta_info_def.stripped_op_list.op if "PyFunc" in op.name}
+        assert not python, f"{folder} needs Python for {python}"
+        for name, signature in signatures.items():
+            assert signature.method_name == "tensorflow/serving/predict", f"{name} is not for the predict API"
+            for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+                assert tensors, f"{name} has no {kind}"
+                for key, tensor in tensors.items():
+                    dtype, shape = tf.as_dtype(tensor.dtype).name, tf.TensorShape(tensor.tensor_shape)
+                    assert dtype in _SERVED, f"{kind} {key} of {name} is {dtype}, which the server does not know"
+                    scalar = kind == "input" and shape.rank == 0
+                    assert scalar or shape[0] is None, f"{kind} {key} of {name} has shape {shape}: no batch axis"
+        for request in warmup.read(folder / warmup.IN_SAVED_MODEL):
+            assert request.model == folder.parent.name, f"a warm-up request is for the model {request.model}"
+            signature = signatures[request.signature]
+            assert set(request.inputs) == set(signature.inputs), f"a warm-up request gives {set(request.inputs)}"
+            outputs = {key: tensor.name for key, tensor in signature.outputs.items()}
+            inputs = {signature.inputs[key].name: value for key, value in request.inputs.items()}
+            for key, value in session.run(outputs, inputs).items():
+                assert np.isfinite(value).all(), f"warming up, {request.signature} gives a {key} that is not finite"
+
+
 _ELSEWHERE = """
 import sys, traceback
 import numpy as np, tensorflow as tf
@@ -369,12 +411,16 @@ def _called_elsewhere(folder: str) -> Mapping[str, np.ndarray]:
 
 
 def exporting(case: Case) -> None:
-    """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size."""
+    """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size.
+
+    And TensorFlow Serving can serve it.
+    """
     model = case.model(run_eagerly=True)
     _fit(model, case.x, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
+        servable(Path(folder) / "1")
         x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
         known = {"x": x, "z": z, **case.inputs}
         inputs = {f"{name}|{key}": known[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
