@@ -68,14 +68,14 @@ class Autoencoder(keras.Model):
         TensorShape([5, 2])
     """
 
-    #: The names of the terms that a training step minimises. A variant adds its own.
     term_names: tuple[str, ...] = ("reconstruction",)
-    #: The names of what it reports beside them.
+    """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
-    #: What to choose for data without bounds, as an error says it.
-    unbounded = "output_activation='linear' and a squared error"
-    #: How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`.
-    steps_together = 8
+    """The names of what it reports beside them."""
+    unbounded: str = "output_activation='linear' and a squared error"
+    """What to choose for data without bounds, as an error says it."""
+    steps_together: int = 8
+    """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
 
     def __init__(
         self,
@@ -146,11 +146,19 @@ class Autoencoder(keras.Model):
         self._term_means = [keras.metrics.Mean(name=name) for name in names]
 
     def code_layers(self) -> list[keras.layers.Layer]:
-        """Layers that a variant puts behind the encoder; they become its end."""
+        """Returns the layers that a variant puts behind the encoder; they become its end."""
         return []
 
     def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
-        """Makes the encoder where none was given."""
+        """Makes the encoder where none was given.
+
+        Args:
+            x_shape: The shape of a sample.
+            **kwargs: More arguments for `aezoo.layers.encoder`.
+
+        Returns:
+            A built Keras model, (batch, *x_shape) → (batch, latent_dim).
+        """
         return networks.encoder(
             x_shape,
             self.latent_dim,
@@ -164,7 +172,15 @@ class Autoencoder(keras.Model):
         )
 
     def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
-        """Makes the decoder where none was given."""
+        """Makes the decoder where none was given; the encoder is there already.
+
+        Args:
+            x_shape: The shape of a sample.
+            **kwargs: More arguments for `aezoo.layers.decoder`.
+
+        Returns:
+            A built Keras model, (batch, latent_dim) → (batch, *x_shape).
+        """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
         return networks.decoder(
@@ -210,7 +226,16 @@ class Autoencoder(keras.Model):
         return self.paper_loss if given is None else given
 
     def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
-        """This replica's share of the reconstruction error of a batch, features weighted where weights are given."""
+        """This replica's share of the reconstruction error of a batch.
+
+        Args:
+            batch: The batch, of which the targets are compared.
+            y_pred: x', (batch, *input_shape).
+            feature_weight: Weights of the errors of single features, (batch, *input_shape), or None.
+
+        Returns:
+            A float32 scalar, in the units of `reconstruction_loss`.
+        """
         values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
         return batch.sum(values) if reduction == "sum" else batch.mean(values)
 
@@ -221,6 +246,9 @@ class Autoencoder(keras.Model):
             batch: The batch, with the means that a term is to be taken with.
             code: Its code, (batch, latent_dim).
             training: Whether this is a training step.
+
+        Returns:
+            Float32 scalars, one for each name of `term_names` but "reconstruction".
         """
         return {}
 
@@ -256,13 +284,13 @@ class Autoencoder(keras.Model):
         """Warns where samples are on a scale that the model does not expect."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """What layer-wise pretraining uses where it is given no optimizer."""
+        """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
         return keras.optimizers.Adam(learning_rate or 1e-3)
 
     # === Steps ===
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One step down the gradient of the sum of the terms of `objective`."""
+        """Takes one step down the gradient of the sum of the terms of `objective`; returns what Keras reports."""
         batch = self._batch(data)
         with tf.GradientTape() as tape:
             reported, loss, y_pred = self._evaluate_objective(batch, training=True)
@@ -272,7 +300,7 @@ class Autoencoder(keras.Model):
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluates the terms as `objective` does outside training."""
+        """Evaluates the terms as `objective` does outside training; returns what Keras reports."""
         batch = self._batch(data)
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 
@@ -318,6 +346,10 @@ class Autoencoder(keras.Model):
         The data are checked before the first step. Schedules are moved at each epoch and go on where the last `fit`,
         also that of a loaded model, stopped; `initial_epoch` sets them to another epoch. Where `compile` was not given
         `steps_per_execution` and no callback looks at single steps, `steps_together` of them are one call.
+
+        Returns:
+            What happened: its `history` has, by name and for each epoch, the mean of the loss, of each term and of each
+            metric, and with `val_` before the name that of the validation data.
 
         Raises:
             ValueError: If the data cannot be trained on; the message says why and what to do.
@@ -368,7 +400,7 @@ class Autoencoder(keras.Model):
             return super().evaluate(x, y, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
-        """The callbacks that `fit` puts before all others.
+        """Returns the callbacks that `fit` puts before all others.
 
         They come first because a checkpoint at an epoch's end must find that epoch counted.
         """
@@ -387,25 +419,52 @@ class Autoencoder(keras.Model):
     # === Verbs of an autoencoder ===
 
     def encode(self, x: Any) -> Any:
-        """Returns the code z of x, (batch, latent_dim). For a large array: `model.encoder.predict(x)`."""
+        """Returns the code z of x. For a large array: `model.encoder.predict(x)`.
+
+        Args:
+            x: (batch, *input_shape), floating-point.
+
+        Returns:
+            (batch, latent_dim).
+
+        Raises:
+            ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for.
+        """
         x = self._input(x)  # which makes the encoder of a model that has none yet
         return self.encoder(x, training=False)
 
     def decode(self, z: Any) -> Any:
-        """Returns the reconstruction x' of a code z (batch, latent_dim), (batch, *input_shape)."""
+        """Returns the reconstruction x' of a code.
+
+        Args:
+            z: (batch, latent_dim).
+
+        Returns:
+            (batch, *input_shape).
+
+        Raises:
+            ValueError: If the model has not been built, or z is of another shape than its codes.
+        """
         checks.built(self)
         z = ops.convert_to_tensor(z)
         checks.code_shape(self, z.shape)
         return self.decoder(z, training=False)
 
     def reconstruct(self, x: Any) -> Any:
-        """Returns x', with the shape of x. For a large array: `model.predict(x)`."""
+        """Returns x', `decode(encode(x))`, with the shape of x. For a large array: `model.predict(x)`."""
         return self.decode(self.encode(x))
 
     def score_samples(self, x: Any) -> Any:
-        """Returns the reconstruction error of each sample, (batch,) float32: higher is more anomalous.
+        """Returns the reconstruction error of each sample: higher is more anomalous.
 
-        The error is that which the model was trained with.
+        Args:
+            x: (batch, *input_shape), floating-point.
+
+        Returns:
+            (batch,) float32, in the units of the loss that the model was trained with.
+
+        Raises:
+            ValueError: As `encode`.
         """
         x = self._input(x)
         return losses.per_sample(self.reconstruction_loss, x, self.reconstruct(x))[0]
@@ -420,6 +479,9 @@ class Autoencoder(keras.Model):
 
         Returns:
             (batch, steps, *input_shape).
+
+        Raises:
+            ValueError: As `encode`, and if there are not as many ends as starts.
         """
         checks.whole("steps", steps, 2)
         a, b = self.encode(x_a), self.encode(x_b)
@@ -493,7 +555,7 @@ class Autoencoder(keras.Model):
             super().export(filepath, format=format, **kwargs)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
-        """What a SavedModel of this model offers: by name, a function, its named inputs and the name of its output."""
+        """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
         x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
         z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
         return {

@@ -37,6 +37,13 @@ class Batch:
         weight: Sample weights, (batch,), or None.
         local_size: The number of samples here, a float32 scalar.
         size: The number of samples on all replicas, a float32 scalar.
+
+    Example:
+        >>> batch = Batch.of(ops.ones((4, 3)), weight=[1, 1, 1, 3])
+        >>> float(batch.mean([1.0, 2.0, 3.0, 4.0]))  # Σ weight · value / size
+        4.5
+        >>> float(batch.statistic([1.0, 2.0, 3.0, 4.0]))  # Σ weight · value / Σ weight
+        3.0
     """
 
     x: Any
@@ -47,7 +54,7 @@ class Batch:
 
     @classmethod
     def of(cls, x: Any, y: Any = None, weight: Any = None) -> Batch:
-        """Makes a batch; without a target the target is the input."""
+        """Makes this replica's batch of x, targets y and sample weights; without y the target is x."""
         local_size = ops.cast(ops.shape(x)[0], "float32")
         if weight is not None:
             weight = ops.reshape(in_float32(weight), (-1,))
@@ -61,7 +68,14 @@ class Batch:
         return values * ops.reshape(weight, (-1,) + (1,) * (len(values.shape) - 1))
 
     def sum(self, values: Any) -> Any:
-        """This replica's share of the weighted sum over samples of `values`, (batch,)."""
+        """This replica's share of Σ weight · value.
+
+        Args:
+            values: One value a sample, (batch,).
+
+        Returns:
+            A float32 scalar.
+        """
         return ops.sum(self._weighted(values))
 
     def mean(self, values: Any) -> Any:
@@ -89,5 +103,12 @@ class Batch:
         return total / ops.cast(count, total.dtype)
 
     def share(self, value: Any) -> Any:
-        """This replica's share of a value that all replicas know: a penalty of weights or of a `statistic`."""
+        """This replica's share of a value that all replicas know.
+
+        Args:
+            value: A penalty of the weights, or of a `statistic`.
+
+        Returns:
+            The value over the number of replicas.
+        """
         return value / replicas()

@@ -14,6 +14,20 @@ class Schedule:
 
     Subclass it with `__call__`, `get_config` (every constructor argument) and, where they are known, `minimum` and
     `maximum`; register the subclass with `keras.saving.register_keras_serializable` so that it is saved with a model.
+
+    Example:
+        >>> @keras.saving.register_keras_serializable("mine")
+        ... class Halving(Schedule):
+        ...     def __init__(self, start):
+        ...         self.start = start
+        ...
+        ...     def __call__(self, epoch):
+        ...         return self.start / 2**epoch
+        ...
+        ...     def get_config(self):
+        ...         return {"start": self.start}
+        >>> [Halving(1.0)(epoch) for epoch in range(3)]
+        [1.0, 0.5, 0.25]
     """
 
     def __call__(self, epoch: int) -> float:
@@ -52,7 +66,15 @@ class Schedule:
 
 @keras.saving.register_keras_serializable("aezoo")
 class Constant(Schedule):
-    """The same value in every epoch: what a plain number becomes."""
+    """The same value in every epoch: what a plain number becomes.
+
+    Args:
+        value: The value.
+
+    Example:
+        >>> Constant(0.5)(epoch=7)
+        0.5
+    """
 
     def __init__(self, value: float):
         self.value = value
@@ -170,6 +192,10 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
 
     Raises:
         TypeError: If `value` is none of these.
+
+    Example:
+        >>> get(0.5)
+        Constant(value=0.5)
     """
     if isinstance(value, dict):
         value = keras.saving.deserialize_keras_object(value)
@@ -181,7 +207,18 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
 
 
 def serialize(value: float | Schedule | None) -> Any:
-    """Returns what `get_config` of a model stores for a number or a schedule; `get` reads it again."""
+    """Returns what `get_config` of a model stores for a number or a schedule; `get` reads it again.
+
+    Args:
+        value: A number, a `Schedule`, or None.
+
+    Returns:
+        What JSON can hold.
+
+    Example:
+        >>> get(serialize(Linear(1.0, 0.0, epochs=4)))
+        Linear(start=1.0, end=0.0, epochs=4)
+    """
     return keras.saving.serialize_keras_object(value) if isinstance(value, Schedule) else value
 
 
@@ -192,9 +229,16 @@ class Scheduled(keras.layers.Layer):
 
     Args:
         schedule: A number or a `Schedule`.
+        **kwargs: `name` of `keras.layers.Layer`.
 
     Attributes:
         value: A scalar float32 variable, saved with the model.
+
+    Example:
+        >>> beta = Scheduled(Linear(0.0, 1.0, epochs=4))
+        >>> beta.move_to(epoch=3)
+        >>> float(beta.value)
+        0.75
     """
 
     def __init__(self, schedule: float | Schedule, **kwargs: Any):

@@ -175,6 +175,46 @@ def test_missing_data(tmp_path, monkeypatch):
     assert not list((tmp_path / "mnist").iterdir())
 
 
+@pytest.fixture
+def no_download(monkeypatch):
+    from aezoo.datasets import tfds
+
+    def download(*args):
+        raise AssertionError("a download was tried")
+
+    monkeypatch.setattr(tfds, "_prepare", download)
+
+
+def test_fallback(tmp_path, monkeypatch, no_download, capsys):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    empty = tmp_path / "originals"
+    empty.mkdir()
+    expected = datasets.load("digits", fallback="digits")
+    assert capsys.readouterr().out == ""
+    for folder in (None, empty):
+        got = datasets.load("mnist", fallback="digits", manual_dir=folder)
+        tf.nest.map_structure(np.testing.assert_array_equal, got, expected)
+        line = capsys.readouterr().out
+        assert line.count("\n") == 1 and "'mnist'" in line and "'digits'" in line and "TFDS_DATA_DIR" in line
+    (empty / "train-images-idx3-ubyte.gz").write_bytes(b"")
+    with pytest.raises(AssertionError, match="a download was tried"):  # what the user gave is used, or an error
+        datasets.load("mnist", fallback="digits", manual_dir=empty)
+
+
+def test_fallback_is_not_taken_for_prepared_data_or_a_wrong_name(write_set, no_download, capsys):
+    import tensorflow_datasets as tfds
+
+    image = {"image": np.full((2, 2, 1), 255, "uint8")}
+    folder = write_set("there", {"image": tfds.features.Image(shape=(2, 2, 1))}, [image], splits=("train", "test"))
+    capsys.readouterr()
+    (x, _), _ = datasets.load("there", fallback="digits", data_dir=folder)
+    assert x.shape == (1, 2, 2, 1) and capsys.readouterr().out == ""
+    with pytest.raises(ValueError, match="Unknown data set 'minst'"):
+        datasets.load("minst", fallback="digits", data_dir=folder)
+    with pytest.raises(ValueError, match="fallback='mnist' is not bundled: choose 'digits'"):
+        datasets.load("there", fallback="mnist", data_dir=folder)
+
+
 def test_wrong_original_files(tmp_path):
     names = [f"{s}-{k}-ubyte.gz" for s in ("train", "t10k") for k in ("images-idx3", "labels-idx1")]
     raw = tmp_path / "raw"

@@ -98,7 +98,7 @@ def test_filters_show_only_the_n_largest_and_say_so():
     figure = plots.filters(weights, n=4)
     assert mosaic(figure).shape == (5, 5)
     np.testing.assert_allclose(tile(figure, 0, 0, 2, 2), [[0, 0.75], [0.75, 0.75]])
-    assert figure.get_suptitle() == "filters (4 of 9, by norm)"
+    assert figure.axes[0].get_title() == "filters (4 of 9, by norm)"
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
@@ -154,12 +154,35 @@ def test_filters_refuse_what_is_no_picture(make, message):
 
 
 def test_filters_refuse_wrong_options():
-    with pytest.raises(ValueError, match="order='size': expected one of 'norm', 'index'"):
+    with pytest.raises(ValueError, match="order='size' is unknown: choose one of 'norm', 'index'"):
         plots.filters(np.ones((1, 2, 2)), order="size")
-    with pytest.raises(ValueError, match="part='code'"):
+    with pytest.raises(ValueError, match="part='code' is unknown"):
         plots.filters(np.ones((1, 2, 2)), part="code")
-    with pytest.raises(ValueError, match="n=0"):
+    with pytest.raises(ValueError, match="n must be at least 1"):
         plots.filters(np.ones((1, 2, 2)), n=0)
+
+
+def test_filters_of_several_models_are_panels_with_their_titles():
+    models = {f"k = {k}": dense_model()[0] for k in (70, 40, 25, 10, 5)}
+    for k, model in zip((70, 40, 25, 10, 5), models.values(), strict=True):
+        kernel = np.zeros((16, 3), "float32")
+        kernel[k % 16, 1] = 1
+        model.encoder.layers[1].set_weights([kernel, np.zeros(3)])
+    figure = plots.filters({**models, "drawn": np.ones((9, 2, 2))}, n=2)
+    assert [ax.get_title() for ax in figure.axes] == ["k = 70", "k = 40", "k = 25", "k = 10", "k = 5", "drawn"]
+    for k, ax in zip((70, 40, 25, 10, 5), figure.axes, strict=False):
+        expected = np.full(16, 0.5)
+        expected[k % 16] = 1
+        drawn = np.asarray(ax.images[0].get_array())
+        np.testing.assert_allclose(drawn[:4, :4], expected.reshape(4, 4))
+        np.testing.assert_allclose(drawn[:4, 5:], 0.5)
+    places = [ax.get_position() for ax in figure.axes]
+    assert places[0].x1 < places[1].x0 and places[2].x1 < places[3].x0 and places[3].y0 == places[0].y0
+    assert places[4].y1 < places[0].y0 and places[4].x0 == places[0].x0
+    with pytest.raises(ValueError, match="no model"):
+        plots.filters({})
+    with pytest.raises(ValueError, match="The k = 10 have values that are not finite"):
+        plots.filters({"k = 10": np.full((1, 2, 2), np.nan)})
 
 
 class Halve:
@@ -219,16 +242,28 @@ def test_reconstructions_of_signals_are_lines(shape):
 
 def test_reconstructions_refuse_what_does_not_fit():
     x = np.zeros((2, 4, 4))
-    with pytest.raises(ValueError, match=r"corrupted has shape \(1, 4, 4\), x has \(2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"'corrupted' has shape \(1, 4, 4\), 'input' has \(2, 4, 4\)"):
         plots.reconstructions(Halve(), x, corrupted=x[:1])
     with pytest.raises(ValueError, match=r"shape \(0, 4, 4\)"):
         plots.reconstructions(Halve(), x[:0])
     with pytest.raises(ValueError, match="2 channels"):
         plots.reconstructions(Halve(), np.zeros((2, 4, 4, 2)))
-    with pytest.raises(ValueError, match=r"\(2, 3, 4, 4, 1\)"):
+    with pytest.raises(ValueError, match=r"\(3, 4, 4, 1\)"):
         plots.reconstructions(Halve(), np.zeros((2, 3, 4, 4, 1)))
-    with pytest.raises(ValueError, match=r"gave shape \(2, 16\) for inputs of shape \(2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"'reconstruction' has shape \(2, 16\), 'input' has \(2, 4, 4\)"):
         plots.reconstructions(types.SimpleNamespace(reconstruct=lambda x: x.reshape(2, 16)), x)
+
+
+def test_rows_are_drawn_in_their_order_on_the_scale_of_the_first():
+    x = np.random.default_rng(0).uniform(size=(3, 4, 4, 1))
+    figure = plots.rows({"digits": x, "twice as bright": 2 * x, "negative": 1 - x}, n=2)
+    for row, expected in enumerate((x, np.minimum(2 * x, 1), 1 - x)):
+        np.testing.assert_allclose(tile(figure, row, 1, 4, 4), expected[1, ..., 0], rtol=1e-6)
+    ax = figure.axes[0]
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["digits", "twice as bright", "negative"]
+    assert ax.get_window_extent().x0 > ax.get_yticklabels()[1].get_window_extent().width
+    with pytest.raises(ValueError, match="no row"):
+        plots.rows({})
 
 
 def lines_of(ax):
@@ -280,6 +315,33 @@ def test_history_is_logarithmic_over_two_decades(values, scale):
     figure.canvas.draw()
 
 
+def test_history_of_several_runs_has_a_color_each_and_dashes_for_validation():
+    runs = {
+        "tied": {"loss": [3.0, 2.0], "val_loss": [4.0, 3.0]},
+        "untied": {"kl": [1.0, 1.0, 0.5], "loss": [30.0, 20.0, 0.01], "val_loss": [5.0, 4.0, 3.0]},
+    }
+    figure = plots.history(runs)
+    loss, kl = figure.axes
+    assert (loss.get_title(), kl.get_title()) == ("loss", "kl")
+    assert lines_of(loss) == {
+        "tied": ([1, 2], [3.0, 2.0]),
+        "tied validation": ([1, 2], [4.0, 3.0]),
+        "untied": ([1, 2, 3], [30.0, 20.0, 0.01]),
+        "untied validation": ([1, 2, 3], [5.0, 4.0, 3.0]),
+    }
+    assert lines_of(kl) == {"untied": ([1, 2, 3], [1.0, 1.0, 0.5])}
+    tied, tied_validation, untied, _ = loss.lines
+    assert tied.get_color() == tied_validation.get_color() != untied.get_color() == kl.lines[0].get_color()
+    assert (tied.get_linestyle(), tied_validation.get_linestyle()) == ("-", "--")
+    assert loss.get_yscale() == "log" and loss.get_xlim()[1] > 3
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["tied", "untied", "validation"]
+    assert not loss.get_legend()
+    one = plots.history({"only": {"loss": [1.0]}})
+    assert [text.get_text() for text in one.legends[0].get_texts()] == ["only"]
+    with pytest.raises(ValueError, match="empty"):
+        plots.history({"tied": runs["tied"], "untied": {}})
+
+
 def test_history_refuses_what_is_none():
     with pytest.raises(ValueError, match="empty"):
         plots.history({})
@@ -297,6 +359,10 @@ def test_figures_are_of_readme_size_and_need_no_pyplot(tmp_path):
         "large": plots.filters(np.random.default_rng(0).normal(size=(9, 300, 300))),
         "rows": plots.reconstructions(Halve(), np.zeros((10, 28, 28))),
         "history": plots.history({"loss": [1.0, 2.0]}),
+        "panels": plots.filters({f"k = {k}": np.ones((36, 28, 28)) for k in range(4)}),
+        "labels": plots.rows({"a long description of a row": np.zeros((10, 28, 28)), "b": np.zeros((10, 28, 28))}),
+        "scatter": plots.scatter({"a": np.eye(2), "b": np.eye(2)}, [0, 1]),
+        "scores": plots.scores({"a": [1.0, 2.0]}),
     }
     for name, figure in figures.items():
         assert 400 <= figure.get_size_inches()[0] * figure.dpi <= 800, name
@@ -348,6 +414,122 @@ def test_a_manifold_grows_to_the_right_and_upwards():
     model.code_shape = (3,)
     with pytest.raises(ValueError, match="2 units"):
         plots.manifold(model)
+
+
+def test_a_manifold_of_samples_has_the_quantiles_of_their_codes():
+    model = _Line()
+    model.encode = lambda x: x
+    codes = np.random.default_rng(0).permutation(np.stack([np.linspace(0, 1, 101), np.linspace(0, 0.5, 101)], axis=1))
+    pixels = _pixels(plots.manifold(model, n=2, x=codes))
+    left, right, down, up = 0.25, 0.75, 0.125, 0.375
+    np.testing.assert_allclose(pixels[0, [0, 1, -2, -1]], [left, up, right, up], atol=1e-6)
+    np.testing.assert_allclose(pixels[-1, [0, 1, -2, -1]], [left, down, right, down], atol=1e-6)
+
+
+class _Chain:
+    """Its chains add half of the last state, a whole number, to their mean."""
+
+    visible = "bernoulli"
+
+    def __init__(self):
+        self.calls = []
+
+    def sample(self, n, gibbs_steps, start=None):
+        self.calls.append((n, gibbs_steps, None if start is None else np.array(start)))
+        return np.full((n, 4, 4, 1), 0.25) if start is None else start / 2
+
+
+def test_chains_go_on_from_row_to_row():
+    model = _Chain()
+    figure = plots.chains(model, 50, steps=(1, 10, 1000), seed=0)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["1 step", "10 steps", "1,000 steps"]
+    assert [(n, steps) for n, steps, _ in model.calls] == [(50, 1), (50, 9), (50, 990)]
+    first, second = model.calls[1][2], model.calls[2][2]  # samples of the means of the row before
+    assert set(np.unique(first)) == {0, 1} and np.mean(first) == pytest.approx(0.25, abs=0.05)
+    assert np.mean(second) == pytest.approx(0.125, abs=0.04) and not np.any(second > first)
+    np.testing.assert_allclose(tile(figure, 0, 49, 4, 4), 0.25)
+    np.testing.assert_allclose(tile(figure, 2, 7, 4, 4), second[7, ..., 0] / 2)
+    again = _Chain()
+    plots.chains(again, 50, steps=(1, 10, 1000), seed=0)
+    np.testing.assert_array_equal(again.calls[2][2], second)
+
+
+def test_chains_start_where_they_are_told_to():
+    model = _Chain()
+    start = np.ones((2, 4, 4, 1), "float32")
+    figure = plots.chains(model, 2, steps=[2], start=start)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["start", "2 steps"]
+    np.testing.assert_array_equal(tile(figure, 0, 1, 4, 4), 1)
+    np.testing.assert_array_equal(tile(figure, 1, 1, 4, 4), 0.5)
+    model.visible = "gaussian"
+    plots.chains(model, 2, steps=(1, 2), start=start, seed=0)
+    noise = model.calls[-1][2] - 0.5
+    assert np.std(noise) == pytest.approx(1, abs=0.3) and len(np.unique(noise)) == noise.size
+    for steps in ((), (1, 1), (10, 1), (0, 1)):
+        with pytest.raises(ValueError, match=r"must rise|at least 1"):
+            plots.chains(model, 2, steps=steps)
+
+
+def test_chains_of_a_machine(x):
+    rbm = aezoo.RBM(6, seed=0)
+    rbm.build(x.shape)
+    assert _pixels(plots.chains(rbm, 3, steps=(1, 5))).shape == (2 * x.shape[1] + 1, 3 * x.shape[2] + 2)
+
+
+def test_scatter_has_a_color_for_each_class():
+    codes = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]])
+    figure = plots.scatter(codes, ["cat", "dog", "cat"])
+    (ax,) = figure.axes
+    (points,) = ax.collections
+    np.testing.assert_array_equal(points.get_offsets(), codes)
+    cat, dog, also_cat = map(tuple, points.get_facecolors())
+    assert cat == also_cat != dog
+    handles = figure.legends[0].legend_handles
+    assert [handle.get_label() for handle in handles] == ["cat", "dog"]
+    assert matplotlib.colors.to_rgb(handles[1].get_color()) == dog[:3]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("unit 1", "unit 2")
+    many = plots.scatter(np.random.default_rng(0).normal(size=(26, 2)), np.arange(26))
+    assert len({tuple(color) for color in many.axes[0].collections[0].get_facecolors()}) == 26
+    assert not plots.scatter(codes).legends
+
+
+def test_scatter_of_long_codes_shows_their_principal_components():
+    codes = np.random.default_rng(0).normal(size=(20, 5)) * [1, 5, 1, 1, 3]
+    figure = plots.scatter({"short": codes[:, :2], "long": codes, "tall": codes.reshape(20, 5, 1)}, np.arange(20) % 3)
+    assert [ax.get_title() for ax in figure.axes] == ["short", "long", "tall"]
+    drawn = [np.asarray(ax.collections[0].get_offsets()) for ax in figure.axes]
+    np.testing.assert_array_equal(drawn[0], codes[:, :2])
+    _, vectors = np.linalg.eigh(np.cov(codes.T))
+    np.testing.assert_allclose(np.abs(drawn[1]), np.abs((codes - codes.mean(axis=0)) @ vectors[:, [-1, -2]]))
+    np.testing.assert_array_equal(drawn[1], drawn[2])
+    assert figure.axes[1].get_xlabel() == "component 1"
+
+
+@pytest.mark.parametrize("codes", [np.zeros((3, 1)), np.zeros((0, 2)), 1.0, np.full((3, 2), np.nan), {}])
+def test_scatter_refuses_what_is_no_code(codes):
+    with pytest.raises(ValueError, match=r"cannot be drawn|no codes"):
+        plots.scatter(codes)
+
+
+def test_scatter_refuses_labels_of_other_samples():
+    with pytest.raises(ValueError, match=r"3 codes and labels of shape \(2,\)"):
+        plots.scatter(np.zeros((3, 2)), [0, 1])
+
+
+def test_scores_are_shares_of_each_kind():
+    figure = plots.scores({"normal": [0.0, 0.0, 0.0, 1.0], "anomalous": [10.0]}, threshold=5.0, name="error")
+    (ax,) = figure.axes
+    kinds = {patch.get_label(): patch.get_xy() for patch in ax.patches}
+    assert list(kinds) == ["normal", "anomalous"]
+    assert kinds["normal"][:, 1].max() == 0.75 and kinds["anomalous"][:, 1].max() == 1
+    assert kinds["normal"][:, 0].max() == kinds["anomalous"][:, 0].max() == 10  # the same bins
+    (line,) = ax.lines
+    assert set(line.get_xdata()) == {5.0} and "5" in line.get_label()
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("error", "share of samples")
+    assert not plots.scores({"normal": [0.0, 1.0]}).axes[0].lines
+    for wrong in ({}, {"normal": []}, {"normal": [np.inf]}, {"normal": [[1.0]]}):
+        with pytest.raises(ValueError, match=r"no scores|are not"):
+            plots.scores(wrong)
 
 
 def test_rate_distortion_draws_each_curve_by_rate():

@@ -13,17 +13,28 @@ from typing import Any
 import numpy as np
 
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
-from aezoo.codec.tables import TOTAL, Table
+from aezoo.codec.table import TOTAL, Table
 
-#: The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32.
 LIMIT = 2**27
+"""The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32."""
 # Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
 _SHORT = 128
 _GREATEST = 2**31
 
 
 def fingerprint(*parts: bytes) -> bytes:
-    """Eight bytes that differ wherever one of the parts does."""
+    """Eight bytes that differ wherever one of the parts does.
+
+    Args:
+        *parts: Bytes of any length.
+
+    Returns:
+        The first 8 bytes of a SHA-256.
+
+    Example:
+        >>> fingerprint(b"ab", b"c") == fingerprint(b"a", b"bc")
+        False
+    """
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))
@@ -48,7 +59,7 @@ class Codec:
         ValueError: If there is not one table for each channel.
 
     Example:
-        >>> from aezoo.codec.tables import from_counts
+        >>> from aezoo.codec.table import from_counts
         >>> codes = np.random.default_rng(0).integers(-3, 4, (100, 2))
         >>> codec = Codec(from_counts(codes.T), (2,), values=16)
         >>> data = codec.encode(codes)
@@ -82,7 +93,7 @@ class Codec:
             picture: The true size (height, width) of a picture that the samples tile.
 
         Returns:
-            A container (`aezoo.codec.container`).
+            A container, with the fingerprint of the codec and a checksum.
 
         Raises:
             ValueError: If the codes are of another shape, none, or no whole numbers within ±2³¹.
@@ -203,7 +214,11 @@ class Codec:
     # === Beside a SavedModel ===
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes the codec as JSON, with which the bytes of a model can be decoded without the model."""
+        """Writes the codec as JSON, with which the bytes of a model can be decoded without the model.
+
+        Args:
+            path: The file.
+        """
         content = {
             "format": FORMAT,
             "code_shape": self.code_shape,
@@ -221,6 +236,9 @@ class Codec:
         Args:
             path: The file, or the folder of a SavedModel that `CompressiveAE.export` wrote.
 
+        Returns:
+            The codec.
+
         Raises:
             ValueError: If the file is none of ours, of another format version or damaged.
             OSError: If there is no such file.
@@ -236,8 +254,8 @@ class Codec:
         return codec
 
 
-#: Where a SavedModel has its codec; TensorFlow leaves this folder to others.
 IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
+"""Where a SavedModel has its codec; TensorFlow leaves this folder to others."""
 
 
 def _constriction() -> Any:

@@ -26,6 +26,14 @@ def compress_picture(model: Any, picture: np.ndarray) -> bytes:
     Raises:
         ValueError: If the model takes no such pictures.
         ImportError: If constriction is not installed.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.CompressiveAE(latent_dim=2, seed=0)
+        >>> model.build((None, 8, 8, 1))
+        >>> picture = np.zeros((20, 30, 1), "uint8")  # 3 x 4 blocks
+        >>> decompress_picture(model, compress_picture(model, picture)).shape
+        (20, 30, 1)
     """
     channels = picture_channels(model)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != channels or not picture.size:
@@ -76,6 +84,9 @@ def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarra
 
 def picture_channels(model: Any) -> int:
     """Returns the channels of the pictures that a model takes, 1 or 3.
+
+    Args:
+        model: A built model.
 
     Raises:
         ValueError: If it takes none.

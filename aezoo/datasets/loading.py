@@ -1,5 +1,6 @@
 """The two ways to get at a data set."""
 
+import glob
 import math
 import os
 
@@ -29,6 +30,18 @@ def _source(name: str, data_dir: str | os.PathLike | None, manual_dir: str | os.
             f"batch. Use tensorflow_datasets itself and resize them."
         )
     return source
+
+
+def _on_this_machine(
+    name: str, fallback: str, data_dir: str | os.PathLike | None, manual_dir: str | os.PathLike | None
+) -> bool:
+    if fallback not in bundled.NAMES:
+        raise ValueError(f"fallback={fallback!r} is not bundled: choose {' or '.join(map(repr, bundled.NAMES))}.")
+    if name in bundled.NAMES:
+        return True
+    from aezoo.datasets import tfds
+
+    return tfds.is_prepared(name, data_dir) or bool(manual_dir and glob.glob(os.path.join(manual_dir, "*")))
 
 
 def _batches(
@@ -65,6 +78,7 @@ def _collect(source: Source, split: str) -> Arrays:
 def load(
     name: str,
     *,
+    fallback: str | None = None,
     data_dir: str | os.PathLike | None = None,
     manual_dir: str | os.PathLike | None = None,
 ) -> tuple[Arrays, Arrays]:
@@ -74,6 +88,8 @@ def load(
         name: `"digits"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
             `"emnist/letters"`, `"cifar10"`, ...). `"digits"` are the 1797 handwritten digits that come with
             scikit-learn; every fifth image of each class, in the order of the file, is for testing.
+        fallback: bundled data, `"digits"`, to load instead where `name` is neither prepared on this machine nor its
+            original files are there; a line is printed then, and nothing downloaded. None downloads `name`.
         data_dir: folder with data that TensorFlow Datasets prepared, and where it prepares them. By default
             the environment variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         manual_dir: folder with the original files of the data set, under the names they have on the web, to
@@ -86,7 +102,7 @@ def load(
 
     Raises:
         ValueError: if `name` is unknown, or the data set has no images, images of several sizes, or not the
-            splits.
+            splits; or if `fallback` is not bundled.
         FileNotFoundError: if the data are not prepared, and cannot be downloaded either.
 
     Example:
@@ -95,6 +111,12 @@ def load(
         >>> x_train.shape, y_train.shape, x_test.shape
         ((1442, 8, 8, 1), (1442,), (355, 8, 8, 1))
     """
+    if fallback is not None and not _on_this_machine(name, fallback, data_dir, manual_dir):
+        print(
+            f"{name!r} is not on this machine: the bundled {fallback!r} are used instead. To get it, run "
+            f"aezoo.datasets.load({name!r}) once with a network, or name a folder that has it in TFDS_DATA_DIR."
+        )
+        name = fallback
     source = _source(name, data_dir, manual_dir)
     test = "test" if "test" in source.splits else "validation"
     if not {"train", test} <= set(source.splits):

@@ -104,6 +104,25 @@ def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
     return None
 
 
+def _data_dir(data_dir: str | os.PathLike | None) -> str:
+    # TFDS reads the variable once, when it is imported.
+    return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+
+
+def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+    """Whether a data set can be read at once, without its original files and a network.
+
+    Args:
+        name: as in `tensorflow_datasets`.
+        data_dir: as in `tensorflow_datasets`.
+
+    Raises:
+        ValueError: if there is no such data set.
+    """
+    with _fail_fast():
+        return _builder(name, _data_dir(data_dir)).data_path.exists()
+
+
 def tensorflow_datasets(
     name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
 ) -> Source:
@@ -123,8 +142,7 @@ def tensorflow_datasets(
     """
     import tensorflow_datasets as tfds
 
-    # TFDS reads the variable once, when it is imported.
-    data_dir = os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    data_dir = _data_dir(data_dir)
     manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
     with _fail_fast():
         builder = _builder(name, data_dir)

@@ -161,16 +161,28 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
         Args:
             X: Samples, (n, features) or (n, *input_shape), with as many features as in `fit`.
+
+        Raises:
+            ValueError: If X has NaN or infinite values, or another number of features.
+            sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies."""
+        """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
+
+        Args:
+            X: As in `score_samples`.
+        """
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: Any) -> np.ndarray:
-        """Returns 1 for normal samples and -1 for anomalies, (n,)."""
+        """Returns 1 for normal samples and -1 for anomalies, (n,).
+
+        Args:
+            X: As in `score_samples`.
+        """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _check_arguments(self) -> None:

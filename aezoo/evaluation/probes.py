@@ -48,9 +48,9 @@ def linear_probe(
             one class, or a code has values that are not finite.
 
     Example:
-        ```python
-        error = linear_probe(model.encode(x_train), y_train, model.encode(x_test), y_test)
-        ```
+        >>> z, y = [[0.0], [1.0], [4.0], [5.0]], [0, 0, 1, 1]
+        >>> linear_probe(z, y, [[0.5], [3.5], [3.0], [4.5]], [0, 0, 1, 1])  # or with z = model.encode(x_train)
+        0.25
 
     Reference:
         Alain & Bengio 2016, "Understanding intermediate layers using linear classifier probes",

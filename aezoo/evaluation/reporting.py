@@ -121,7 +121,21 @@ def report(
 
 
 def activity_threshold(model: Any) -> float:
-    """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other."""
+    """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other.
+
+    Args:
+        model: A built model with an `encoder`.
+
+    Returns:
+        The threshold, in units of the code.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.SparseAE(latent_dim=2)
+        >>> model.build((None, 4))
+        >>> activity_threshold(model)
+        0.1
+    """
     return _THRESHOLDS.get(networks.output_activation(model.encoder), 0.0)
 
 

@@ -36,9 +36,8 @@ def active_units(z: ArrayLike, tol: float = 0.0) -> float:
         ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
 
     Example:
-        ```python
-        active_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])  # 1.5
-        ```
+        >>> active_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
+        1.5
 
     Reference:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093 (L0).
@@ -65,9 +64,8 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
         ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
 
     Example:
-        ```python
-        dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])  # 1
-        ```
+        >>> dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
+        1
 
     Reference:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093: latents that "stop
@@ -96,9 +94,8 @@ def population_sparsity(z: ArrayLike) -> float:
         ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
 
     Example:
-        ```python
-        population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]])  # (1 + 0) / 2 = 0.5
-        ```
+        >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
+        0.5
 
     Reference:
         Treves & Rolls 1991, "What determines the capacity of autoassociative memories in the brain?", Network
@@ -131,9 +128,8 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
             finite.
 
     Example:
-        ```python
-        lifetime_sparsity([[1.0, 0.0], [1.0, 4.0]])  # [0., 1.]
-        ```
+        >>> lifetime_sparsity([[1.0, 0.0], [1.0, 4.0]])
+        array([0., 1.])
 
     Reference:
         Vinje & Gallant 2000, "Sparse coding and decorrelation in primary visual cortex during natural

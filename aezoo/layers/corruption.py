@@ -27,6 +27,7 @@ class Corruption(keras.layers.Layer):
         level: ν in [0, 1] or σ >= 0; a number or an `aezoo.schedules.Schedule`.
         noise: One of the three.
         seed: Seed of the noise; its state is saved with the model.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
         ValueError: If the noise is unknown or the level is out of range.

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 
 class SharedDense(keras.layers.Layer):
-    """σ(Kx + b), where the kernel K is the layer's own or that of another layer.
+    """σ(Kx + b), where the kernel K is the layer's own or that of another layer: what the next three are made of.
 
     Args:
         units: Number of outputs.
@@ -17,10 +17,11 @@ class SharedDense(keras.layers.Layer):
         kernel_initializer: Of K, where it is the layer's own.
         tied_to: The built layer whose `kernel` is used. Without it, as when a decoder was saved by itself, K is the
             layer's own.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
     """
 
-    #: Whether the kernel is stored as (units, inputs), in place of (inputs, units) as in `keras.layers.Dense`.
-    transposed = False
+    transposed: bool = False
+    """Whether the kernel is stored as (units, inputs), in place of (inputs, units) as in `keras.layers.Dense`."""
 
     def __init__(
         self,
@@ -64,6 +65,15 @@ class SharedDense(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("aezoo")
 class DenseTranspose(SharedDense):
-    """x' = σ'(Wᵀz + b') with the kernel W (units, inputs) of the `keras.layers.Dense` that encodes: W' = Wᵀ."""
+    """x' = σ'(Wᵀz + b') with the kernel W (units, inputs) of the `keras.layers.Dense` that encodes: W' = Wᵀ.
+
+    It takes the arguments of `aezoo.layers.SharedDense`.
+
+    Example:
+        >>> encode = keras.layers.Dense(2)
+        >>> z = encode(keras.ops.ones((5, 8)))
+        >>> DenseTranspose(8, tied_to=encode)(z).shape
+        TensorShape([5, 8])
+    """
 
     transposed = True

@@ -26,6 +26,7 @@ class FactorizedDensity(keras.layers.Layer):
 
     Args:
         seed: Seed of the initial b.
+        **kwargs: `name` of `keras.layers.Layer`.
 
     Example:
         >>> bits = FactorizedDensity(seed=0)(keras.ops.zeros((2, 3)))  # -log₂ p, element by element

@@ -24,6 +24,7 @@ class LSTM(keras.layers.Layer):
         input_dim: Number of features of an element of the sequence.
         recurrent_dropout: Share of units that d drops in training, in [0, 1).
         seed: Seed of initial weights and of dropout.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Example:
         >>> outputs, (h, c) = LSTM(4, input_dim=3)(keras.ops.ones((2, 5, 3)))

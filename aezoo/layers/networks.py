@@ -64,6 +64,13 @@ def encoder(
 
     Returns:
         A built Keras model, (batch, *input_shape) → (batch, latent_dim).
+
+    Raises:
+        ValueError: If filters are given for samples without 1 to 3 spatial axes.
+
+    Example:
+        >>> encoder((8, 8, 1), latent_dim=4, hidden_dims=(16,)).output_shape
+        (None, 4)
     """
     initializer = _Initializers(seed)
     stack: list[keras.layers.Layer] = [keras.Input(input_shape)]
@@ -119,6 +126,13 @@ def decoder(
 
     Returns:
         A built Keras model, (batch, latent_dim) → (batch, *output_shape).
+
+    Raises:
+        ValueError: If filters are given for reconstructions without 1 to 3 spatial axes.
+
+    Example:
+        >>> decoder((8, 8, 1), latent_dim=4, hidden_dims=(16,)).output_shape
+        (None, 8, 8, 1)
     """
     initializer = _Initializers(None if seed is None else seed + 1_000)
     stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
@@ -233,6 +247,11 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
 
     Raises:
         ValueError: If the encoder has a layer that cannot be transposed.
+
+    Example:
+        >>> encode = encoder((8, 8, 1), latent_dim=4, hidden_dims=(16,))
+        >>> transpose(encode).output_shape
+        (None, 8, 8, 1)
     """
     layers = chain(encoder, (keras.layers.Dense, RowEncoder))
     if layers is None:

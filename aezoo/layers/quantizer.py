@@ -19,6 +19,7 @@ class Quantizer(keras.layers.Layer):
 
     Args:
         seed: Seed of the noise; its state is saved with the model.
+        **kwargs: `name` of `keras.layers.Layer`.
 
     Example:
         >>> [float(y) for y in Quantizer()(keras.ops.array([-1.2, 0.4, 2.6]))]

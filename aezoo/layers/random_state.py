@@ -17,6 +17,13 @@ class RandomState(keras.layers.Layer):
 
     Args:
         seed: An integer; None draws one from Python's `random`, which `keras.utils.set_random_seed` seeds.
+        **kwargs: `name` of `keras.layers.Layer`.
+
+    Example:
+        >>> random = RandomState(seed=1)
+        >>> first, second = random.uniform((3,)), random.uniform((3,))
+        >>> bool(tf.reduce_all(first == second)), bool(tf.reduce_all(first == RandomState(seed=1).uniform((3,))))
+        (False, True)
     """
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
@@ -48,9 +55,9 @@ class RandomState(keras.layers.Layer):
         return tf.stack([seed, tf.zeros_like(seed)])
 
     def uniform(self, shape: Any, shared: bool = False) -> Any:
-        """Returns uniform numbers in [0, 1), float32; `shared` gives every replica the same."""
+        """Returns uniform numbers in [0, 1), of a shape, float32; `shared` gives every replica the same."""
         return tf.random.stateless_uniform(shape, self.draw_seed(shared), alg="philox")
 
     def normal(self, shape: Any, shared: bool = False) -> Any:
-        """Returns standard normal numbers, float32; `shared` gives every replica the same."""
+        """Returns standard normal numbers, of a shape, float32; `shared` gives every replica the same."""
         return tf.random.stateless_normal(shape, self.draw_seed(shared), alg="philox")

@@ -19,9 +19,10 @@ class StrokeAugmentation(keras.layers.Layer):
     but the first two and the last is left out with probability `drop`; the others stay where they are.
 
     Args:
-        scale: In [0, 1).
-        drop: In [0, 1).
+        scale: The most that an axis is stretched or shrunk, as a share of it, in [0, 1).
+        drop: Probability that a point is left out, in [0, 1).
         seed: Seed of the noise; its state is saved with the model.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Example:
         >>> sketch = [[[1, 2, 1, 0, 0], [3, 0, 0, 1, 0], [0, 0, 0, 0, 1]]]

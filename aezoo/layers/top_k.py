@@ -48,9 +48,14 @@ class TopK(keras.layers.Layer):
         k: How many entries stay at inference is round(alpha · k); in training k stay, unless a schedule is given.
         schedule: k in training, by the epoch: a number or a `Schedule`. Values are rounded.
         alpha: α >= 1 of Makhzani & Frey: more units are kept at inference than in training.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
         ValueError: If k < 1 or alpha < 1, or, once the number of units is known, if more are to be kept than there are.
+
+    Example:
+        >>> TopK(k=2)(keras.ops.array([[0.3, -0.1, 0.7, 0.2]])).numpy()
+        array([[ 0.3, -0. ,  0.7,  0. ]], dtype=float32)
 
     Reference:
         Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663.

@@ -13,7 +13,16 @@ from aezoo.layers.dense_transpose import SharedDense
 
 @keras.saving.register_keras_serializable("aezoo")
 class RowEncoder(SharedDense):
-    """z = σ(Wx + b), as `keras.layers.Dense`, but with a row of W for each code unit, (units, inputs)."""
+    """z = σ(Wx + b), as `keras.layers.Dense`, but with a row of W for each code unit, (units, inputs).
+
+    It takes the arguments of `aezoo.layers.SharedDense`.
+
+    Example:
+        >>> encode, x = RowEncoder(6), ops.ones((1, 8))
+        >>> z, units = encode(x), [[4, 1]]
+        >>> bool(ops.all(encode.at(x, units) - tf.gather(z, units, axis=1, batch_dims=1) < 1e-5))
+        True
+    """
 
     transposed = True
 
@@ -23,6 +32,9 @@ class RowEncoder(SharedDense):
         Args:
             x: (batch, inputs).
             indices: The units of each sample, (batch, k) int32.
+
+        Returns:
+            (batch, k).
         """
         rows, bias = (_rows(parameter, indices, self.compute_dtype) for parameter in (self.kernel, self.bias))
         return self.activation(tf.linalg.matvec(rows, x) + bias)
@@ -30,7 +42,16 @@ class RowEncoder(SharedDense):
 
 @keras.saving.register_keras_serializable("aezoo")
 class RowDecoder(SharedDense):
-    """x' = σ'(Wᵀz + b') with a row of W for each code unit, (inputs, units): its own, or that of a `RowEncoder`."""
+    """x' = σ'(Wᵀz + b') with a row of W for each code unit, (inputs, units): its own, or that of a `RowEncoder`.
+
+    It takes the arguments of `aezoo.layers.SharedDense`.
+
+    Example:
+        >>> decode = RowDecoder(8)
+        >>> x = decode(ops.array([[0.0, 2.0, 0.0, 0.0, 3.0, 0.0]]))  # of six units two are used
+        >>> bool(ops.all(ops.abs(decode.of([[2.0, 3.0]], [[1, 4]]) - x) < 1e-5))
+        True
+    """
 
     def of(self, values: Any, indices: Any) -> Any:
         """Returns what a code of a few units decodes to, (batch, units).

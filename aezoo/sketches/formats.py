@@ -43,10 +43,16 @@ def from_lines(lines: Sequence[Any]) -> np.ndarray:
 
 
 def to_lines(sketch: Any) -> list[np.ndarray]:
-    """Makes lines of one sketch, stroke-3 (points, 3) or stroke-5 (steps, 5).
+    """Makes lines of one sketch.
+
+    Args:
+        sketch: Stroke-3, (points, 3), or stroke-5, (steps, 5).
 
     Returns:
         Arrays (points, 2) float64.
+
+    Raises:
+        ValueError: If the sketch is neither.
 
     Example:
         >>> [line.tolist() for line in to_lines([[1, 1, 0], [2, 0, 1], [0, 1, 1]])]
@@ -105,7 +111,21 @@ def stroke5(sketches: Sequence[Any], steps: int | None = None) -> np.ndarray:
 
 
 def stroke3(x: Any) -> list[np.ndarray]:
-    """Makes sketches in stroke-3 of one array in stroke-5, (n, Nmax, 5): each up to its end, (points, 3) float32."""
+    """Makes sketches in stroke-3 of one array in stroke-5.
+
+    Args:
+        x: (n, Nmax, 5).
+
+    Returns:
+        Each sketch up to its end, (points, 3) float32.
+
+    Raises:
+        ValueError: If x is of another shape.
+
+    Example:
+        >>> stroke3(stroke5([[[1, 2, 1]]], steps=4))[0].tolist()
+        [[1.0, 2.0, 1.0]]
+    """
     x = np.asarray(x, "float32")
     if x.ndim != 3 or x.shape[2] != 5:
         raise ValueError(f"Stroke-5 is (n, Nmax, 5), but this has shape {x.shape}.")
@@ -114,7 +134,10 @@ def stroke3(x: Any) -> list[np.ndarray]:
 
 
 def offset_scale(sketches: Sequence[Any]) -> float:
-    """Returns the standard deviation of all offsets Δx and Δy of sketches in stroke-3: what they are to be divided by.
+    """Returns the standard deviation of all offsets Δx and Δy: what they are to be divided by.
+
+    Args:
+        sketches: Stroke-3, (points, 3) each.
 
     Example:
         >>> offset_scale([[[2, -2, 0], [-2, 2, 1]]])
@@ -132,6 +155,13 @@ def simplify(sketch: Any, tolerance: float) -> np.ndarray:
 
     Returns:
         (fewer points, 3) float32.
+
+    Raises:
+        ValueError: If the sketch is of another shape.
+
+    Reference:
+        Douglas & Peucker, "Algorithms for the reduction of the number of points required to represent a digitized line
+        or its caricature", Cartographica 10 (1973), doi:10.3138/FM57-6770-U75U-7727.
 
     Example:
         >>> simplify([[0, 0, 0], [1, 0, 0], [1, 0, 1]], tolerance=0.1).tolist()

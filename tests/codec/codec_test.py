@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aezoo.codec import Codec, Table, from_counts, tables
 from aezoo.codec.container import Container, read_varints, varints
-from aezoo.codec.tables import TOTAL
+from aezoo.codec.table import TOTAL
 
 RNG = np.random.default_rng(0)
 CODES = np.rint(RNG.normal([0, 3, -40], [0.3, 2, 15], (40, 3))).astype("int64")

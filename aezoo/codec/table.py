@@ -28,6 +28,11 @@ class Table:
 
     Raises:
         ValueError: If the frequencies are not of this kind.
+
+    Example:
+        >>> table = Table.of([0.25, 0.5], low=-1)  # of -1 and 0; the last quarter is the escape's
+        >>> table.bits().round(3)
+        array([2., 1., 2.])
     """
 
     low: int
@@ -45,6 +50,9 @@ class Table:
         Args:
             probabilities: (integers,) of low, low + 1, ...; what they lack of 1 is the escape's.
             low: The first of the integers.
+
+        Returns:
+            The table: of each integer the frequency is at least 1, however small its probability.
 
         Raises:
             ValueError: If they are negative or NaN, or sum to more than 1.
@@ -73,8 +81,17 @@ def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tup
         cumulative: c(y): (n, channels) → (n, channels) float64, increasing from 0 to 1.
         channels: The number of channels.
 
+    Returns:
+        A table for each channel, of the integers around its median that have all but 2⁻¹⁵ of the probability, at most
+        4095.
+
     Raises:
         ValueError: If the density is NaN, as after a training that diverged.
+
+    Example:
+        >>> (table,) = tables(lambda y: 1 / (1 + np.exp(-np.clip(y, -50, 50) / 0.1)), channels=1)
+        >>> table.low, table.escape  # a narrow density around 0: from -1, three integers
+        (-1, 3)
     """
 
     def quantile(q: float, least: Any, greatest: Any) -> np.ndarray:
@@ -106,6 +123,14 @@ def from_counts(columns: Sequence[np.ndarray]) -> tuple[Table, ...]:
 
     Args:
         columns: The integers of each channel, (n,) each.
+
+    Returns:
+        A table for each channel.
+
+    Example:
+        >>> (table,) = from_counts([np.array([3, 5, 5])])
+        >>> table.low, len(table.frequencies)  # 3, 4, 5 and the escape
+        (3, 4)
     """
     made = []
     for column in columns:

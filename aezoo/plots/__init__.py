@@ -1,0 +1,27 @@
+"""Pictures of what an autoencoder learned: its features, its codes, its reconstructions, its training.
+
+Every function returns a `matplotlib.figure.Figure` of its own, at most 800 pixels wide, as a README page shows it:
+`figure.savefig("filters.png")` writes it, a notebook shows it, and matplotlib's global state (pyplot, the backend, open
+windows) is left alone.
+"""
+
+from aezoo.plots.codes import scatter
+from aezoo.plots.curves import history, rate_distortion, scores
+from aezoo.plots.features import filters
+from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples
+from aezoo.plots.strokes import sketches
+
+__all__ = [
+    "chains",
+    "filters",
+    "history",
+    "interpolation",
+    "manifold",
+    "rate_distortion",
+    "reconstructions",
+    "rows",
+    "samples",
+    "scatter",
+    "scores",
+    "sketches",
+]

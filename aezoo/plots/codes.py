@@ -1,0 +1,80 @@
+"""Codes as points."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.lines import Line2D
+from sklearn.decomposition import PCA
+
+from aezoo.plots import style
+
+
+def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
+    """Draws codes as points of a plane, in the color of their class.
+
+    Args:
+        codes: (n, latent_dim), latent_dim at least 2. More than two units are projected on the two principal
+            components of these codes. Or several of these by their titles, {title: codes}, of the same samples, which
+            are drawn side by side, at most two in a row.
+        labels: The class of each sample, (n,), numbers or words.
+
+    Returns:
+        The figure, with one axes for each set of codes.
+
+    Raises:
+        ValueError: If there are no codes, they have fewer than two units or are not finite, or the labels are not one a
+            sample.
+
+    Example:
+        ```python
+        aezoo.plots.scatter(model.encode(x_test), y_test)
+        aezoo.plots.scatter({"PCA": pca.transform(x), "autoencoder": model.encode(x)}, y)
+        ```
+    """
+    panels = codes if isinstance(codes, Mapping) else {"": codes}
+    if not panels:
+        raise ValueError("plots.scatter got no codes: pass (n, latent_dim), or {title: codes}.")
+    across = min(2, len(panels))
+    down = math.ceil(len(panels) / across)
+    figure = style.figure(style.WIDTH if across > 1 else 560, 30 + 370 * down, layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).flat
+    for (title, z), ax in zip(panels.items(), axes, strict=False):  # in this order zip takes no axes too many
+        _draw(ax, title, np.asarray(z), labels)
+    for ax in axes:
+        ax.remove()
+    if labels is not None:
+        handles = [
+            Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=str(name))
+            for name, color in _colors(labels).items()
+        ]
+        style.legend(figure, handles=handles, loc="outside right center", handletextpad=0.2)
+    return figure
+
+
+def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
+    if z.ndim < 2 or not z.size or z[0].size < 2 or not np.isfinite(z).all():
+        raise ValueError(f"Codes of shape {z.shape} cannot be drawn: pass (n, at least 2) finite numbers.")
+    z = z.reshape(len(z), -1).astype("float64")
+    if labels is not None and np.shape(labels) != (len(z),):
+        raise ValueError(f"There are {len(z)} codes and labels of shape {np.shape(labels)}: give one label a sample.")
+    names = ("unit 1", "unit 2")
+    if z.shape[1] > 2:
+        z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
+    colors = style.BLUE
+    if labels is not None:
+        of_class = _colors(labels)
+        colors = [of_class[label] for label in np.asarray(labels).tolist()]
+    ax.scatter(*z.T, c=colors, s=np.clip(8000 / len(z), 3, 16), alpha=0.8, linewidths=0)
+    style.with_axes(ax, title, *names)
+    ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+
+
+def _colors(labels: Any) -> dict[Any, Any]:
+    """The color of each class, in their order."""
+    classes = np.unique(labels).tolist()
+    if len(classes) <= len(style.CLASSES):
+        return dict(zip(classes, style.CLASSES, strict=False))
+    return dict(zip(classes, matplotlib.colormaps["turbo"](np.linspace(0, 1, len(classes))), strict=True))

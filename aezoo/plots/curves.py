@@ -1,0 +1,203 @@
+"""Numbers over epochs, rates and scores."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from aezoo.plots import style
+
+
+def history(history: Any) -> matplotlib.figure.Figure:
+    """Shows how a training went, one panel a term.
+
+    `loss`, each of its terms and each metric gets a panel, with the training and the validation (`val_`)
+    line. A panel whose values are positive and span more than two decades has a logarithmic axis.
+
+    Args:
+        history: What `model.fit` returned (a `keras.callbacks.History`), or its `history` dictionary: name ->
+            list with one number an epoch. A validation line with fewer numbers than the training
+            (`validation_freq`) is taken to be evenly spaced. Or several of these by name, {name: history}: each
+            then has a color, and its validation is dashed.
+
+    Returns:
+        The figure, one axes a term.
+
+    Raises:
+        ValueError: If there is nothing to show (no epoch was run), or a line has more than one number an epoch.
+
+    Example:
+        ```python
+        training = model.fit(x_train, validation_data=(x_test,), epochs=10)
+        aezoo.plots.history(training).savefig("history.png")
+        aezoo.plots.history({"tied": training, "untied": untied.fit(x_train, epochs=10)})
+        ```
+    """
+    several = isinstance(history, Mapping) and all(isinstance(_lines(run), Mapping) for run in history.values())
+    runs = {name: _read(run) for name, run in history.items()} if several and history else {"": _read(history)}
+    terms = list(dict.fromkeys(name.removeprefix("val_") for _, lines in runs.values() for name in lines))
+    if "loss" in terms:
+        terms = ["loss", *(term for term in terms if term != "loss")]
+    columns = min(3, len(terms))
+    rows = math.ceil(len(terms) / columns)
+    figure = style.figure((420, 640, style.WIDTH)[columns - 1], 40 + 250 * rows, layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.08)
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for term, ax in zip(terms, panels, strict=False):  # in this order zip takes no panel too many
+        _draw_term(ax, term, runs)
+    for ax in panels:  # what is left of the last row
+        ax.remove()
+    validated = [any(f"val_{term}" in lines for _, lines in runs.values()) for term in terms]
+    if "" in runs and any(validated):
+        style.legend(figure.axes[validated.index(True)])
+    elif "" not in runs:
+        handles = [Line2D([], [], color=_color(i), label=name) for i, name in enumerate(runs)]
+        if any(validated):
+            handles.append(Line2D([], [], color=style.GRAY, linestyle="--", label="validation"))
+        style.legend(figure, handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns))
+    return figure
+
+
+def _draw_term(ax: Any, term: str, runs: Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]) -> None:
+    """The lines of one term, of one run (named "") or several."""
+    values, drawn = [], []
+    for i, (name, (epochs, lines)) in enumerate(runs.items()):
+        alone = name == ""
+        for key, label, color, dash in (
+            (term, name or "train", _color(i), "-"),
+            (f"val_{term}", f"{name} validation".strip(), style.ORANGE if alone else _color(i), "-" if alone else "--"),
+        ):
+            if key not in lines:
+                continue
+            y = lines[key]
+            every = len(epochs) // len(y) if key != term else 1
+            at = epochs[every - 1 :: every][: len(y)]
+            # Dots where a line could not be seen (one epoch) or would hide how few points it has.
+            marker = "o" if len(y) <= 20 else None
+            ax.plot(at, y, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.5, linestyle=dash)
+            values.append(y[np.isfinite(y)])
+            drawn.append(epochs)
+    values = np.concatenate(values)
+    if values.size and values.min() > 0 and values.max() > 100 * values.min():
+        ax.set_yscale("log")
+    first, last = min(epochs[0] for epochs in drawn), max(epochs[-1] for epochs in drawn)
+    pad = min(0.5, 0.05 * (last - first)) or 0.5  # less than 1: no tick for an epoch 0
+    ax.set_xlim(first - pad, last + pad)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+    style.with_axes(ax, term, x="epoch")
+
+
+def _color(i: int) -> str:
+    return style.CURVES[i % len(style.CURVES)]
+
+
+def _lines(history: Any) -> Any:
+    """The dictionary of a `keras.callbacks.History`, or what was given in its place."""
+    return getattr(history, "history", history)
+
+
+def _read(history: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The numbers of the epochs, from 1 (Keras counts from 0, or from `initial_epoch`), and the lines."""
+    lines = _lines(history)
+    if not isinstance(lines, Mapping):
+        raise ValueError(
+            f"plots.history got {type(history).__name__}: pass what `model.fit` returned, or its `history` dictionary."
+        )
+    lines = {name: np.asarray(values, dtype="float64") for name, values in lines.items() if len(values)}
+    if not lines:
+        raise ValueError("The history is empty: no epoch was run.")
+    count = max(len(values) for values in lines.values())
+    for name, values in lines.items():
+        if values.ndim != 1:
+            raise ValueError(f"history[{name!r}] has shape {values.shape}: expected one number an epoch.")
+        if len(values) != count and not name.startswith("val_"):
+            raise ValueError(f"history[{name!r}] has {len(values)} numbers for {count} epochs.")
+    numbers = np.asarray(getattr(history, "epoch", ()), dtype=int)
+    return numbers + 1 if len(numbers) == count else np.arange(1, count + 1), lines
+
+
+def rate_distortion(
+    curves: Mapping[str, Any], *, rate: str = "bits per pixel", quality: str = "PSNR (dB)"
+) -> matplotlib.figure.Figure:
+    """Shows what compressors make of the same images: their quality against the bits that they take.
+
+    Args:
+        curves: By the name of the compressor, its points (rate, quality), (n, 2), in any order. The first curve is
+            drawn in front of the others.
+        rate: What the first column is, for the axis.
+        quality: What the second column is.
+
+    Returns:
+        The figure, with one axes and a line a curve.
+
+    Raises:
+        ValueError: If there is no curve, or one is not (n, 2) finite numbers with rates above 0.
+
+    Example:
+        >>> figure = rate_distortion({"ours": [(0.1, 20.0), (0.2, 24.0)], "JPEG": [(0.3, 20.0), (0.5, 24.0)]})
+    """
+    if not curves:
+        raise ValueError("plots.rate_distortion got no curve: pass {name: [(rate, quality), ...]}.")
+    figure = style.figure(640, 420, layout="constrained")
+    ax = figure.subplots()
+    rates = []
+    for i, (name, points) in enumerate(curves.items()):
+        points = np.asarray(points, dtype="float64")
+        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or not (points[:, :1] > 0).all():
+            raise ValueError(f"The curve {name!r} is not (n, 2) finite numbers (rate > 0, quality).")
+        points = points[np.argsort(points[:, 0])]
+        rates.append(points[:, 0])
+        color = _color(i)
+        ax.plot(*points.T, label=name, color=color, marker="o", markersize=3.5, linewidth=1.5, zorder=3 - 0.01 * i)
+    rates = np.concatenate(rates)
+    if rates.max() > 5 * rates.min():
+        ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
+    style.with_axes(ax, x=rate, y=quality)
+    style.legend(ax)
+    return figure
+
+
+def scores(
+    scores: Mapping[str, Any], *, threshold: float | None = None, name: str = "score"
+) -> matplotlib.figure.Figure:
+    """Shows how the scores of several kinds of samples lie, each as a histogram of its own shares.
+
+    Args:
+        scores: By the name of the kind, its scores, (n,).
+        threshold: Where a line is drawn, above which samples are taken for anomalies, or None.
+        name: What the scores are, for the axis.
+
+    Returns:
+        The figure, with one axes.
+
+    Raises:
+        ValueError: If there are no scores of a kind, or they are not finite.
+
+    Example:
+        >>> figure = scores({"normal": [1.0, 2.0, 1.5], "anomalous": [4.0, 3.0]}, threshold=2.5)
+    """
+    values = {kind: np.asarray(some, dtype="float64") for kind, some in scores.items()}
+    for kind, some in values.items():
+        if some.ndim != 1 or not some.size or not np.isfinite(some).all():
+            raise ValueError(f"The scores of {kind!r} are not (n,) finite numbers.")
+    if not values:
+        raise ValueError("plots.scores got no scores: pass {kind: scores}.")
+    edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=50)
+    figure = style.figure(640, 320, layout="constrained")
+    ax = figure.subplots()
+    for i, (kind, some) in enumerate(values.items()):
+        color = _color(i)
+        share = np.full(len(some), 1 / len(some))
+        ax.hist(some, edges, weights=share, label=kind, color=color, alpha=0.55, edgecolor=color, histtype="stepfilled")
+    if threshold is not None:
+        ax.axvline(threshold, color=style.TEXT, linestyle="--", linewidth=1.2, label=f"threshold {threshold:.3g}")
+    style.with_axes(ax, x=name, y="share of samples")
+    style.legend(ax)
+    return figure

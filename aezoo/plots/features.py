@@ -1,0 +1,131 @@
+"""Learned features as pictures."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import matplotlib.figure
+import numpy as np
+
+from aezoo import checks
+from aezoo.plots import tiles
+
+
+def filters(
+    model: Any,
+    n: int = 100,
+    *,
+    order: Literal["norm", "index"] = "norm",
+    part: Literal["encoder", "decoder"] = "encoder",
+) -> matplotlib.figure.Figure:
+    """Shows learned features as pictures, one tile a unit.
+
+    A tile is divided by its own largest absolute weight: mid-gray is 0, white the largest weight when it is
+    positive and black when it is negative. The size of a unit is therefore not seen in its tile, only in its
+    place.
+
+    Args:
+        model: A model with `encoder` and `decoder`, or the pictures themselves, an array of shape (units,
+            height, width), (units, height, width, channels) or (units, height * width) with height = width.
+            Of an encoder the first dense or 2-D convolution kernel is shown, of a decoder the last one. One
+            or three channels are shown as they are, any other number as its mean. Or several of these by their
+            titles, {title: model}, which are shown side by side, at most four in a row.
+        n: The largest number of tiles of a model.
+        order: "norm" puts the unit with the largest Euclidean norm first and dead ones last, "index" keeps
+            the model's order.
+        part: Whose weights, "encoder" or "decoder". Of no effect on arrays.
+
+    Returns:
+        The figure, with one axes a model, that holds one image: the tiles, row by row.
+
+    Raises:
+        ValueError: If the network is not built, has no such kernel, its kernel is not connected to whole images
+            (its length is not that of the image, nor a square), or has values that are not finite.
+
+    Example:
+        ```python
+        figure = aezoo.plots.filters(model, n=64)
+        figure.savefig("filters.png")
+        aezoo.plots.filters({f"k = {model.top_k.k}": model for model in models}, n=36)
+        ```
+    """
+    checks.one_of("order", order, ("norm", "index"))
+    checks.one_of("part", part, ("encoder", "decoder"))
+    checks.whole("n", n, 1)
+    if not isinstance(model, Mapping):
+        name = f"{part} filters" if hasattr(model, "encoder") else "filters"
+        shown, total = _feature_tiles(model, n, order, part, name)
+        count = f"{total:,}" if len(shown) == total else f"{len(shown):,} of {total:,}"
+        panels = {f"{name} ({count}{', by norm' if order == 'norm' else ''})": shown}
+    elif model:
+        panels = {title: _feature_tiles(one, n, order, part, title)[0] for title, one in model.items()}
+    else:
+        raise ValueError("plots.filters got no model: pass {title: model}.")
+    columns = math.ceil(math.sqrt(max(map(len, panels.values()))))
+    return tiles.tile_figure(panels, columns=columns, across=4)
+
+
+def _feature_tiles(model: Any, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
+    """At most n features as tiles in [0, 1], and how many there are."""
+    weights = _kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)
+    if weights.ndim not in (2, 3, 4) or weights.size == 0:
+        raise ValueError(
+            f"plots.filters got an array of shape {weights.shape}: pass a model with an `encoder`, or "
+            "pictures of shape (units, height, width) or (units, height, width, channels)."
+        )
+    weights = weights.astype("float32")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"The {name} have values that are not finite (NaN or inf): the training diverged.")
+    total = len(weights)
+    if order == "norm":
+        norms = np.linalg.norm(weights.reshape(total, -1), axis=1)
+        weights = weights[np.argsort(-norms, kind="stable")]
+    shown = tiles.as_pictures(weights[:n])
+    if shown is None:
+        raise ValueError(
+            f"Each of the {name} has {weights.shape[1]} weights, which is not a square picture: pass them as "
+            "pictures, plots.filters(weights.reshape(units, height, width))."
+        )
+    largest = np.abs(shown).reshape(len(shown), -1).max(axis=1)
+    largest[largest == 0] = 1  # a dead unit stays mid-gray
+    return 0.5 + 0.5 * shown / largest.reshape(-1, *[1] * (shown.ndim - 1)), total
+
+
+def _kernel_pictures(model: Any, part: str) -> np.ndarray:
+    """The weights of `part` next to the image, (units, *picture shape)."""
+    network = getattr(model, part)
+    layers = list(_layers_with_kernel(network))
+    if not layers:
+        raise ValueError(
+            f"model.{part} has no built Dense or Conv2D layer to show: call the model on a batch first, or "
+            "pass the pictures as an array, plots.filters(weights.reshape(units, height, width))."
+        )
+    layer = layers[0] if part == "encoder" else layers[-1]
+    classes = {cls.__name__ for cls in type(layer).__mro__}
+    kernel = np.asarray(layer.kernel)
+    if kernel.ndim == 4:
+        # Keras: (height, width, in, out) for Conv2D, (height, width, out, in) for Conv2DTranspose. The units
+        # are on the side of the code: `out` of an encoder, `in` of a decoder.
+        unit_axis = 3 if (part == "encoder") != ("Conv2DTranspose" in classes) else 2
+        return np.moveaxis(kernel, unit_axis, 0)
+    # A tied decoder holds the encoder's kernel, (features, units), and multiplies by its transpose.
+    if (part == "encoder" or "DenseTranspose" in classes) and "RowEncoder" not in classes:
+        kernel = kernel.T
+    shape = network.input_shape if part == "encoder" else network.output_shape
+    shape = tuple(shape[1:]) if isinstance(shape, tuple) else ()
+    if None in shape or math.prod(shape) != kernel.shape[1]:
+        raise ValueError(
+            f"Layer {layer.name!r} of model.{part} has {kernel.shape[1]} weights a unit, which is not the "
+            f"number of values in an image of shape {shape}: they are no pictures of that shape."
+        )
+    return kernel.reshape(len(kernel), *shape)
+
+
+def _layers_with_kernel(layer: Any) -> Iterator[Any]:
+    """The dense and 2-D convolution layers of a network, in order, those of nested models included."""
+    inner = getattr(layer, "layers", None)
+    if inner is not None:
+        for child in inner:
+            yield from _layers_with_kernel(child)
+    elif getattr(layer, "built", False) and hasattr(layer, "kernel") and len(layer.kernel.shape) in (2, 4):
+        yield layer

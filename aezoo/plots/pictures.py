@@ -1,0 +1,222 @@
+"""Samples as rows of tiles: what went in, what came out, what was made up."""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import scipy.stats
+
+from aezoo import checks
+from aezoo.plots import style, tiles
+
+_COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": style.BLUE}
+
+
+def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
+    """Shows the same samples in several versions, one below the other.
+
+    Images are drawn as rows of tiles. All rows share one gray scale, [0, 1] or the range of the first row where that
+    leaves it, and the others are clipped to it. Signals are drawn as lines, all versions of a sample in one panel.
+
+    Args:
+        rows: By their names, the versions, of the same shape. Images (batch, height, width), (batch, height, width,
+            1 or 3) or (batch, height * width) with height = width; signals (batch, length) of any other length, or
+            (batch, length, 1).
+        n: The first `n` samples are shown.
+
+    Returns:
+        The figure: one axes with one image for images, one axes a sample for signals.
+
+    Raises:
+        ValueError: If there is no sample, the shapes differ, or are neither those of images of 1 or 3 channels nor of
+            signals.
+
+    Example:
+        ```python
+        aezoo.plots.rows({"input": x, "PCA": by_pca, "autoencoder": model.reconstruct(x)})
+        ```
+    """
+    checks.whole("n", n, 1)
+    arrays = {name: np.asarray(row) for name, row in rows.items()}
+    if not arrays:
+        raise ValueError("plots.rows got no row: pass {name: samples}.")
+    (first, x), *others = arrays.items()
+    if x.ndim < 2 or len(x) == 0:
+        raise ValueError(f"The row {first!r} has shape {x.shape}: pass a batch of samples, (batch, *input_shape).")
+    for name, row in others:
+        if row.shape != x.shape:
+            raise ValueError(f"The row {name!r} has shape {row.shape}, {first!r} has {x.shape}: they must be the same.")
+    if x.ndim == 4 and x.shape[-1] not in (1, 3):
+        raise ValueError(f"Images of shape {x.shape[1:]} have {x.shape[-1]} channels: only 1 or 3 can be drawn.")
+    if x.ndim > 4:
+        raise ValueError(f"Samples of shape {x.shape[1:]} cannot be drawn: only images and 1-D signals can.")
+    arrays = {name: row[:n] for name, row in arrays.items()}
+    x = arrays[first]
+    is_signal = x.ndim == 3 and x.shape[-1] == 1
+    if is_signal or tiles.as_pictures(x) is None:
+        return _signal_figure({name: row.reshape(len(row), -1) for name, row in arrays.items()})
+    low, high = float(np.min(x)), float(np.max(x))
+    if 0 <= low and high <= 1:  # the scale of images, whether or not these few use all of it
+        low, high = 0.0, 1.0
+    scale = high - low if high > low else 1.0
+    shown = np.concatenate([np.clip((tiles.as_pictures(row) - low) / scale, 0, 1) for row in arrays.values()])
+    return tiles.tile_figure({"": shown}, columns=len(x), row_labels=list(arrays))
+
+
+def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -> matplotlib.figure.Figure:
+    """Shows inputs above what the model makes of them, drawn as by `rows`.
+
+    Args:
+        model: A model with `reconstruct`.
+        x: The inputs, images or signals as `rows` takes them.
+        n: The first `n` samples are shown.
+        corrupted: A damaged version of `x`, of its shape. Given it, the rows are the input, the corrupted
+            input, and the reconstruction of the corrupted input: what a denoising autoencoder is for.
+
+    Returns:
+        The figure: one axes with one image for images, one axes a sample for signals.
+
+    Raises:
+        ValueError: If there is no sample, `corrupted` or the reconstruction is not of the shape of `x`, or `x`
+            is neither images of 1 or 3 channels nor signals.
+
+    Example:
+        ```python
+        aezoo.plots.reconstructions(model, x_test, n=8).savefig("reconstructions.png")
+        corrupted = denoising.corruption(x_test, training=True)
+        aezoo.plots.reconstructions(denoising, x_test, corrupted=corrupted)
+        ```
+    """
+    checks.whole("n", n, 1)
+    shown = {"input": np.asarray(x)}
+    if corrupted is not None:
+        shown["corrupted"] = np.asarray(corrupted)
+    shown = {name: row[:n] for name, row in shown.items()}
+    given = shown["input" if corrupted is None else "corrupted"]
+    return rows({**shown, "reconstruction": model.reconstruct(given)}, n)
+
+
+def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
+    """Draws samples as tiles.
+
+    Args:
+        x: (n, h, w, 1 or 3) in [0, 1], or (n, d) with d a perfect square.
+        columns: Number of tiles in a row.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the samples are no pictures.
+
+    Example:
+        >>> figure = samples(np.random.default_rng(0).random((20, 8, 8, 1)))
+    """
+    return tiles.tile_figure({"samples": tiles.pictures(x)}, columns=columns)
+
+
+def chains(
+    model: Any, n: int = 10, steps: Sequence[int] = (1, 10, 100, 1000), *, start: Any = None, seed: int | None = None
+) -> matplotlib.figure.Figure:
+    """Draws what Gibbs chains of an RBM show after several numbers of steps, one chain a column.
+
+    Args:
+        model: A built RBM. Drawing from it moves its random state on.
+        n: Number of chains.
+        steps: Numbers of steps, rising, one row each. A row shows the means of the visible units, as `sample` gives
+            them; the chain goes on from a sample of these.
+        start: Where the chains start, (n, *input_shape), shown above the other rows; by default at random.
+        seed: Seeds the samples that a chain goes on from.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the numbers of steps do not rise, or the samples are no pictures.
+    """
+    steps = checks.whole_numbers("steps", steps)
+    if not steps or any(after <= before for before, after in itertools.pairwise(steps)):
+        raise ValueError(f"The numbers of steps must rise, such as (1, 10, 100), but they are {steps}.")
+    rng = np.random.default_rng(seed)
+    shown = [] if start is None else [np.asarray(start)]
+    labels = [] if start is None else ["start"]
+    for before, after in itertools.pairwise((0, *steps)):
+        mean = np.asarray(model.sample(n, after - before, start))
+        noisy = rng.normal(mean) if model.visible == "gaussian" else rng.random(mean.shape) < mean
+        start = noisy.astype("float32")
+        shown.append(mean)
+        labels.append(f"{after:,} step{'s' * (after > 1)}")
+    return tiles.tile_figure({"": tiles.pictures(np.concatenate(shown))}, columns=n, row_labels=labels)
+
+
+def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib.figure.Figure:
+    """Draws the pictures on the straight lines between the codes of samples, one line a row.
+
+    Args:
+        model: A built model with `interpolate`.
+        x_a: Where the lines start, (n, h, w, 1 or 3).
+        x_b: Where they end, (n, h, w, 1 or 3).
+        steps: Number of pictures on a line, at least 2.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the samples are no pictures.
+    """
+    paths = np.asarray(model.interpolate(x_a, x_b, steps))
+    shown = tiles.pictures(paths.reshape(-1, *paths.shape[2:]))
+    return tiles.tile_figure({"from one code to another": shown}, columns=steps)
+
+
+def manifold(model: Any, n: int = 20, x: Any = None) -> matplotlib.figure.Figure:
+    """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
+
+    Args:
+        model: A built model with a code of two units and `decode`.
+        n: Number of pictures on a side, at least 2.
+        x: Samples whose codes give the quantiles, for a model without a prior, (m, *input_shape).
+
+    Returns:
+        The figure: the first unit grows to the right, the second one upwards.
+
+    Raises:
+        ValueError: If the code has not two units, or decodes to no pictures.
+    """
+    checks.whole("n", n, 2)
+    if tuple(model.code_shape) != (2,):
+        raise ValueError(f"A manifold is drawn of a code of 2 units, and this one has shape {tuple(model.code_shape)}.")
+    at = (np.arange(n) + 0.5) / n
+    if x is None:
+        right = up = scipy.stats.norm.ppf(at)
+    else:
+        right, up = np.quantile(np.asarray(model.encode(x), "float32"), at, axis=0).T
+    codes = np.stack(np.meshgrid(right, up[::-1]), axis=-1).reshape(-1, 2)
+    shown = tiles.pictures(model.decode(codes.astype("float32")))
+    return tiles.tile_figure({"what codes decode to": shown}, columns=n)
+
+
+def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:
+    """One panel a sample, with a line for each of `rows`, (n, length)."""
+    count = len(next(iter(rows.values())))
+    columns = min(5, count)
+    height = math.ceil(count / columns)
+    figure = style.figure(style.WIDTH, 40 + 150 * height, layout="constrained")
+    panels = figure.subplots(height, columns, squeeze=False, sharex=True, sharey=True).flat
+    colors = {name: _COLORS.get(name, style.CURVES[i % len(style.CURVES)]) for i, name in enumerate(rows)}
+    for sample, ax in enumerate(panels):
+        if sample >= count:
+            ax.remove()
+            continue
+        for name, row in rows.items():
+            noise = name == "corrupted"  # thin and behind, or it covers the input
+            width, layer = (0.8, 1.9) if noise else (1.5, 2)
+            ax.plot(row[sample], label=name, color=colors[name], linewidth=width, zorder=layer)
+        style.with_axes(ax)
+        ax.set_xticks([])
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    style.legend(figure, handles=handles, labels=labels, loc="outside upper center", ncols=len(rows), fontsize=9)
+    return figure

@@ -1,0 +1,55 @@
+"""Sketches of pen strokes."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from aezoo.plots import style
+
+
+def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None) -> matplotlib.figure.Figure:
+    """Draws sketches, each as large as its tile allows.
+
+    Args:
+        x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3).
+        columns: Number of sketches in a row.
+        row_labels: What is written beside each row.
+
+    Returns:
+        The figure, with one axes; each line of a sketch is drawn in it.
+
+    Raises:
+        ValueError: If there is no sketch, or not one label a row.
+
+    Example:
+        >>> import aezoo
+        >>> figure = sketches(aezoo.sketches.shapes(8), columns=4)
+    """
+    from aezoo.sketches import to_lines
+
+    rows = math.ceil(len(x) / columns)
+    if not rows:
+        raise ValueError("There are no sketches to draw.")
+    if row_labels is not None and len(row_labels) != rows:
+        raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one a row.")
+    lines = []
+    for i, sketch in enumerate(x):
+        drawn = to_lines(sketch)
+        points = np.concatenate(drawn) if drawn else np.zeros((1, 2))
+        middle, span = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0).max()
+        tile = np.array([i % columns + 0.5, i // columns + 0.5])
+        lines += [(line - middle) * (0.86 / (span or 1)) + tile for line in drawn]
+    left = style.room_for(row_labels)
+    side = min(style.LARGEST_TILE, (style.WIDTH - left - style.MARGIN) / columns)
+    width, height = left + side * columns + style.MARGIN, side * rows + 2 * style.MARGIN
+    figure = style.figure(width, height)
+    ax = figure.add_axes((left / width, style.MARGIN / height, side * columns / width, side * rows / height))
+    for line in lines:
+        marker = "." if len(line) == 1 else None
+        ax.plot(*line.T, color=style.TEXT, linewidth=1.1, solid_capstyle="round", marker=marker)
+    ax.set(xlim=(0, columns), ylim=(rows, 0))
+    style.without_axes(ax, row_labels, np.arange(rows) + 0.5)
+    return figure

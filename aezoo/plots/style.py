@@ -1,0 +1,65 @@
+"""The one look of all figures."""
+
+import io
+from typing import Any
+
+import matplotlib.figure
+from matplotlib.textpath import TextPath
+
+DPI = 100
+WIDTH = 800  # pixels: what a README page shows without shrinking
+MARGIN = 12  # pixels
+LARGEST_TILE = 96  # pixels: an 8 x 8 filter blown up further only takes space
+TEXT = "#333333"
+BLUE, ORANGE, GREEN, PURPLE, GRAY, AMBER = CURVES = ("#1f6fb4", "#d1602b", "#3a9a5b", "#8a5fb0", "#9a9a9a", "#e0a030")
+CLASSES = (*CURVES, "#17a3a8", "#c2417c", "#7a4a2b", "#a8b03a")
+
+
+class Figure(matplotlib.figure.Figure):
+    """A figure that a notebook shows without pyplot, which otherwise teaches it to."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def figure(width: float, height: float, **options: Any) -> Figure:
+    """Makes a figure of so many pixels."""
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, **options)
+
+
+def text_width(text: str, size: float) -> float:
+    """How many pixels a text takes; `size` in points."""
+    return TextPath((0, 0), text, size=size).get_extents().width * DPI / 72 if text.strip() else 0.0
+
+
+def with_axes(ax: Any, title: str = "", x: str = "", y: str = "") -> None:
+    """The look of a panel with axes."""
+    ax.set_title(title, fontsize=11, color=TEXT)
+    ax.set_xlabel(x, fontsize=9, color=TEXT)
+    ax.set_ylabel(y, fontsize=9, color=TEXT)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color("#aaaaaa")
+    ax.tick_params(which="both", labelsize=8, colors=TEXT, color="#aaaaaa")
+    ax.grid(axis="y", color="#e6e6e6", linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def without_axes(ax: Any, row_labels: Any = None, centres: Any = ()) -> None:
+    """The look of tiles: no frame, no ticks, and what is written beside the rows."""
+    ax.set(xticks=[], yticks=[])
+    ax.spines[:].set_visible(False)
+    if row_labels:
+        ax.set_yticks(centres, row_labels, fontsize=9, color=TEXT)
+        ax.tick_params(length=0)
+
+
+def room_for(row_labels: Any) -> int:
+    """Pixels to the left of tiles."""
+    return MARGIN + round(max(text_width(label, 9) for label in row_labels)) + 8 if row_labels else MARGIN
+
+
+def legend(owner: Any, **options: Any) -> None:
+    """The legend of a figure or of one axes."""
+    owner.legend(**{"fontsize": 8, "frameon": False, "labelcolor": TEXT, **options})

@@ -1,0 +1,80 @@
+"""The notebooks run on bundled data alone, and are committed with their outputs."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def execute(*arguments, **environment):
+    # In a process of its own, so that the warnings of Jupyter's libraries stay there.
+    environment = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": "", **environment}
+    kept = ("HOME", "LANG", "PYTHONPATH", "TMPDIR")
+    environment |= {name: os.environ[name] for name in kept if name in os.environ}
+    command = [sys.executable, FOLDER / "execute.py", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+
+
+@each
+def test_runs_on_bundled_data(path, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    run = execute(path, "--output", tmp_path, TFDS_DATA_DIR=str(empty))
+    assert run.returncode == 0, run.stderr[-4000:]
+    texts = [output.text for output in outputs(tmp_path / path.name) if output.output_type == "stream"]
+    if "fallback=" in path.read_text():
+        assert sum(text.count("the bundled 'digits' are used") for text in texts) == 1
+    assert not list(empty.iterdir()), "it tried to download data"
+
+
+def test_a_failing_or_noisy_cell_fails(tmp_path):
+    for source in ("1 / 0", "import sys; print('noise', file=sys.stderr)"):
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, tmp_path / "bad.ipynb")
+        run = execute(tmp_path / "bad.ipynb", "--output", tmp_path / "out")
+        assert run.returncode != 0 and source in run.stderr
+        assert not list((tmp_path / "out").iterdir())
+
+
+def outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+@each
+def test_is_committed_with_its_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    counts = [cell.execution_count for cell in notebook.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1)), "python notebooks/execute.py"
+    assert any("image/png" in output.get("data", {}) for output in outputs(path)), "a notebook without a picture"
+    assert path.stat().st_size <= 1.5 * 2**20
+
+
+@each
+def test_has_no_noise_and_no_path_of_a_machine(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            assert output.output_type != "error" and output.get("name") != "stderr", output
+            for kind in list(output.get("data", {})):
+                if kind.startswith("image/"):  # base64, in which any four letters may stand
+                    del output["data"][kind]
+    found = re.search(r"/(home|root|tmp|work|Users)\b|\b0x[0-9a-f]{6}", nbformat.writes(notebook))
+    assert not found, f"{found[0]} is of one machine"
+
+
+@each
+def test_stands_in_the_list(path):
+    notebook = nbformat.read(path, as_version=4)
+    first = notebook.cells[0]
+    assert first.cell_type == "markdown" and first.source.startswith("# ")
+    assert f"({path.name})" in (FOLDER / "README.md").read_text()
