@@ -27,6 +27,7 @@ from aezoo.models.linear import LinearAE as LinearAE
 from aezoo.models.sketch_rnn import SketchRNN as SketchRNN
 from aezoo.models.sparse import SparseAE as SparseAE
 from aezoo.models.variational import VAE as VAE
+from aezoo.presets import list_presets as list_presets
 from aezoo.pretraining.dbn import DBN as DBN
 from aezoo.pretraining.rbm import RBM as RBM
 from aezoo.pretraining.stacked import StackedAE as StackedAE

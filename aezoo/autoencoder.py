@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, workers
+from aezoo import checks, dispatch, exporting, losses, presets, workers
 from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.optimizers import ScheduledSGD
@@ -92,6 +93,7 @@ class Autoencoder(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        workers.mend(self.distribute_strategy)
         checks.precision(self)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
         for function in (activation, code_activation, output_activation):
@@ -497,21 +499,58 @@ class Autoencoder(keras.Model):
 
     # === Saving ===
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+    @classmethod
+    def from_preset(cls, preset: Any) -> Autoencoder:
+        """Loads a trained model, ready for its verbs; `compile` it to train on.
+
+        Args:
+            preset: A name of `aezoo.list_presets()`, a folder that `save_to_preset` wrote, or what
+                `keras.saving.load_model` takes, a `.keras` file or "hf://USER/REPOSITORY".
+
+        Returns:
+            The model, of this class or of one that extends it: `aezoo.Autoencoder.from_preset` loads any.
+
+        Raises:
+            FileNotFoundError: If it is found nowhere; the message says where it was looked for.
+            ValueError: If its file is damaged, or it is of another class.
+        """
+        return presets.load(cls, preset)
+
+    def save_to_preset(self, preset_dir: Any, half: bool = False) -> None:
+        """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
+
+        Args:
+            preset_dir: The folder; one that is there already is replaced.
+            half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
+
+        Raises:
+            ValueError: If the model has not been built: fit it, or call it on a batch.
+        """
+        checks.built(self)
+        with exporting.complete_or_absent(preset_dir) as folder:
+            folder.mkdir()
+            presets.save(self, folder, half)
+            presets.write_card(folder, presets.card(self))
+
+    def export(self, filepath: Any, format: str = "tf_saved_model", *, warmup: Any = True, **kwargs: Any) -> None:
         """Writes the model for inference elsewhere.
 
         Args:
             filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
                 `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
-            **kwargs: Passed to `keras.Model.export` for other formats.
+            warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
+                first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
+                users have other sizes than the made-up ones.
+            **kwargs: Passed to `keras.Model.export` for other formats. A SavedModel takes `half=True`, which stores its
+                kernels in half precision.
 
         Raises:
             ValueError: If the model has not been built: fit it, or call it on a batch.
         """
         checks.built(self)
         if format == "tf_saved_model":
-            exporting.saved_model(self, filepath, **kwargs)
+            exporting.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
             self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
@@ -526,6 +565,13 @@ class Autoencoder(keras.Model):
             "decode": (self.decode, z, "reconstruction"),
             "score": (self.score_samples, x, "score"),
         }
+
+    def examples(self, n: int) -> Any:
+        """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
+        return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.variable_dtype)
+
+    def write_extra_assets(self, folder: Path) -> None:
+        """Writes what a variant has to add to `assets.extra` in the folder of a SavedModel."""
 
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""

@@ -1,6 +1,6 @@
 """The command line: `aezoo list` and `aezoo train`.
 
-`aezoo.cli_evaluate` adds `evaluate`, `aezoo.cli_codec` `compress` and `decompress`.
+`aezoo.cli_evaluate` adds `evaluate`, `aezoo.cli_shelf` `shelf`, `aezoo.cli_codec` `compress` and `decompress`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import os
 import re
 import shutil
 import sys
-import textwrap
 import time
 import types
 import typing
@@ -24,7 +23,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import cli_codec, cli_evaluate, zoo
+from aezoo import cli_codec, cli_evaluate, cli_shelf, docstrings, zoo
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -104,6 +103,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             _add_training_options(model, name)
             _add_model_options(model, name)
     cli_evaluate.add_command(commands)
+    cli_shelf.add_commands(commands)
     cli_codec.add_commands(commands)
     return parser
 
@@ -149,7 +149,7 @@ def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
 def _add_model_options(parser: argparse.ArgumentParser, name: str) -> None:
     cls = _model_class(name)
     if zoo.MODELS[name].stack:
-        options = parser.add_argument_group(zoo.MODELS[name].stack, _summary(_described_class(name)))
+        options = parser.add_argument_group(zoo.MODELS[name].stack, docstrings.summary(_described_class(name)))
         options.add_argument(
             "--layers",
             type=_tuple_of(_positive_int),
@@ -164,7 +164,7 @@ def _add_model_options(parser: argparse.ArgumentParser, name: str) -> None:
             help="epochs of each layer, before --epochs of backpropagation through all of them (default: 20, or 10 "
             "from 10,000 samples on)",
         )
-    options = parser.add_argument_group(cls.__name__, _summary(cls))
+    options = parser.add_argument_group(cls.__name__, docstrings.summary(cls))
     for argument in _model_arguments(name):
         flag = "--" + argument.name.replace("_", "-")
         help_text = f"{argument.help} (default: {argument.default})".strip().replace("%", "%%")
@@ -206,7 +206,7 @@ def _model_arguments(name: str) -> list[_Argument]:
     by_rule = entry.arguments({}, zoo.Training(samples=1))
     found: dict[str, _Argument] = {}
     for base in _zoo_classes(_model_class(name)):
-        hints, help_texts = typing.get_type_hints(base.__init__), _documented_arguments(base)
+        hints, help_texts = typing.get_type_hints(base.__init__), docstrings.arguments(base)
         for parameter in inspect.signature(base.__init__).parameters.values():
             ignored = parameter.name in ("self", *_NO_OPTION, *entry.without)
             if parameter.kind is parameter.VAR_KEYWORD or ignored or parameter.name in found:
@@ -323,31 +323,11 @@ _natural_int = _bounded(int, lambda value: 0 <= value < 2**32, "seed")
 _positive_float = _bounded(float, lambda value: value > 0, "positive number")
 
 
-# === Docstrings ===
-
-
-def _summary(cls: type) -> str:
-    """The first line of a docstring."""
-    return inspect.getdoc(cls).partition("\n")[0].rstrip(".")
-
-
-def _section(cls: type, title: str) -> str:
-    found = re.search(rf"^{title}:\n((?:    .*\n|\n)+)", inspect.getdoc(cls) + "\n", re.MULTILINE)
-    return textwrap.dedent(found.group(1)).strip() if found else ""
-
-
-def _documented_arguments(cls: type) -> dict[str, str]:
-    """The section Args of a docstring: each argument and what it says of it, in one line."""
-    entries = re.findall(r"^(\w+): (.*(?:\n[ ]+.*)*)", _section(cls, "Args"), re.MULTILINE)
-    return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
-
-
 def _list(arguments: argparse.Namespace) -> int:
     width = max(map(len, zoo.MODELS)) + 2
     for name in zoo.MODELS:
         cls = _described_class(name)
-        paper = " ".join(_section(cls, "Reference").split()).rstrip(".")
-        for column, text in ((name, _summary(cls)), ("", paper)):
+        for column, text in ((name, docstrings.summary(cls)), ("", docstrings.reference(cls))):
             if text:
                 print(f"{column:{width}}{text}")
     return 0

@@ -12,6 +12,7 @@ used.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import functools
 import inspect
@@ -19,22 +20,25 @@ import json
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo import warmup
 from aezoo.layers import networks
 from aezoo.schedules import Constant, Scheduled
 
 Weights = dict[str, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Case:
     """A model to be checked, and what to check it with.
 
@@ -95,7 +99,7 @@ def two_replicas() -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(devices[:2])
 
 
-def _weights(model: keras.Model) -> Weights:
+def _weights(model: keras.Model | keras.Optimizer) -> Weights:
     """Every variable of a model, trainable or state; numbered, since layers of a second model have other names."""
     return {f"variable {i} ({v.name})": v.numpy() for i, v in enumerate(model.variables)}
 
@@ -135,18 +139,37 @@ def _same_history(what: str, expected: dict, got: dict, rtol: float = 1e-5) -> N
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Fitted:
+    start: list[np.ndarray]
+    end: list[np.ndarray]
+    weights: Weights
+    history: dict
+
+
+@functools.lru_cache(maxsize=2)
+def _by_default(case: Case) -> _Fitted:
+    """What two epochs of a quiet model make of it, which several checks compare with."""
+    model = case.model(quiet=True)
+    start = _trainable(model)
+    weights, history = _fit(model, case.x)
+    return _Fitted(start, _trainable(model), weights, history)
+
+
 # === The lines of the contract ===
 
 
 def replicas(case: Case) -> None:
     """1. One replica and two give the same weights and the same reports, with a last batch that one of them lacks."""
-    x = case.x[: len(case.x) // 8 * 8 + (1 if case.empty_replica else 3)]
-    for data, weight in ((case.x, None), (x, np.linspace(0, 2, len(x), dtype="float32"))):
-        one = case.model(quiet=True, metrics=["mse"])
-        expected = _fit(one, data, sample_weight=weight, validation_data=(data,))
-        with two_replicas().scope():
-            two = case.model(quiet=True, metrics=["mse"])
-        got = _fit(two, data, sample_weight=weight, validation_data=(data,))
+    few = case.x[: len(case.x) // 8 * 8 + (1 if case.empty_replica else 3)]
+    one = case.model(quiet=True, metrics=["mse"])
+    with two_replicas().scope():
+        two = case.model(quiet=True, metrics=["mse"])
+    for x, options in (
+        (case.x, {"validation_data": (few,)}),
+        (few, {"sample_weight": np.linspace(0, 2, len(few), dtype="float32")}),
+    ):
+        expected, got = (_fit(model, x, epochs=1, **options) for model in (one, two))
         _same("two replicas", expected[0], got[0])
         _same_history("two replicas", expected[1], got[1])
 
@@ -158,17 +181,16 @@ def mixed_precision(case: Case) -> None:
     # The usual first scale, 2**15, may overflow at first and skip steps, as it should.
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(case.learning_rate), initial_scale=2**6)
     half = case.model(quiet=True, dtype="mixed_float16", optimizer=optimizer)
-    single = case.model(quiet=True)
-    start = _trainable(single)
+    single = _by_default(case)
     for variable in half.trainable_variables:
         assert variable.dtype == "float32", f"{variable.path} is stored as {variable.dtype}"
-    expected, history = _fit(single, case.x)[1], _fit(half, case.x)[1]
-    for name, values in expected.items():
+    history = _fit(half, case.x)[1]
+    for name, values in single.history.items():
         assert np.allclose(values, history[name], rtol=0.02, atol=0.02), (
             f"mixed_float16: {name} is {history[name]} instead of {values}"
         )
     for before, variable, a, b in zip(
-        start, single.trainable_variables, _trainable(single), _trainable(half), strict=True
+        single.start, half.trainable_variables, single.end, _trainable(half), strict=True
     ):
         way, difference = np.linalg.norm(a - before), np.linalg.norm(a - b)
         assert difference <= 0.1 * way + 1e-5, (
@@ -179,15 +201,16 @@ def mixed_precision(case: Case) -> None:
 
 def execution(case: Case) -> None:
     """3. XLA, eager execution and several steps an execution give the same weights as single steps."""
-    single = case.model(quiet=True)
-    single.steps_together = 1
-    expected = _fit(single, case.x)
-    for options in ({"jit_compile": True}, {"run_eagerly": True}, {"steps_per_execution": 8}):
+    expected = _by_default(case)
+    for options in ({}, {"jit_compile": True, "steps_per_execution": 8}, {"run_eagerly": True}):
         model = case.model(quiet=True, **options)
-        got = _fit(model, case.x)
-        assert getattr(model, next(iter(options))), f"{options} was not accepted"
-        _same(str(options), expected[0], got[0])
-        _same_history(str(options), expected[1], got[1])
+        model.steps_together = 1  # where `options` say nothing else
+        weights, history = _fit(model, case.x)
+        for name, value in options.items():
+            assert getattr(model, name) == value, f"{name}={value} was not accepted"
+        what = str(options or "single steps")
+        _same(what, expected.weights, weights)
+        _same_history(what, expected.history, history)
 
 
 def accumulation(case: Case) -> None:
@@ -242,15 +265,15 @@ def sample_weights(case: Case) -> None:
 
 def saving(case: Case) -> None:
     """5. save, load and fit go on bit for bit as if training had never stopped; weights that do not fit do not load."""
-    optimizer = "adam"
-    whole = case.model(optimizer=optimizer)
+    whole = case.model(optimizer="adam")
     _fit(whole, case.x, epochs=2)
-    expected, expected_history = _fit(whole, case.x, epochs=2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
-        first = case.model(optimizer=optimizer)
-        _fit(first, case.x, epochs=2)
-        first.save(path)
+        before = [_weights(part) for part in (whole, whole.optimizer)]
+        whole.save(path)
+        for expected, part in zip(before, (whole, whole.optimizer), strict=True):
+            _same("by saving", expected, _weights(part), rtol=0, atol=0)
+        expected, expected_history = _fit(whole, case.x, epochs=2)
         keras.utils.set_random_seed(1)
         loaded = keras.saving.load_model(path)
         got, history = _fit(loaded, case.x, epochs=2)
@@ -296,42 +319,114 @@ def configuration(case: Case) -> None:
     )
 
 
+# What TensorFlow Serving's predict API takes and gives, in JSON too.
+_SERVED = {*"float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()}
+
+
+def servable(folder: Any) -> None:
+    """What TensorFlow Serving demands of a SavedModel in a folder `<name>/<version>`, and its warm-up requests.
+
+    These are run as the server runs them, in a session of the graph, on the tensors that the signatures name.
+
+    Args:
+        folder: The folder of the version.
+    """
+    folder = Path(folder)
+    assert folder.name.isdecimal(), f"{folder.name} is not a version number"
+    for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
+        assert (folder / name).is_file(), f"{folder} has no {name}"
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
+        signatures = {name: value for name, value in graph.signature_def.items() if not name.startswith("__")}
+        assert "serving_default" in signatures, f"{folder} has no signature serving_default"
+        python = {op for op in graph.meta_info_def.stripped_op_list.op if "PyFunc" in op.name}
+        assert not python, f"{folder} needs Python for {python}"
+        for name, signature in signatures.items():
+            assert signature.method_name == "tensorflow/serving/predict", f"{name} is not for the predict API"
+            for kind, tensors in (("input", signature.inputs), ("output", signature.outputs)):
+                assert tensors, f"{name} has no {kind}"
+                for key, tensor in tensors.items():
+                    dtype, shape = tf.as_dtype(tensor.dtype).name, tf.TensorShape(tensor.tensor_shape)
+                    assert dtype in _SERVED, f"{kind} {key} of {name} is {dtype}, which the server does not know"
+                    scalar = kind == "input" and shape.rank == 0
+                    assert scalar or shape[0] is None, f"{kind} {key} of {name} has shape {shape}: no batch axis"
+        for request in warmup.read(folder / warmup.IN_SAVED_MODEL):
+            assert request.model == folder.parent.name, f"a warm-up request is for the model {request.model}"
+            signature = signatures[request.signature]
+            assert set(request.inputs) == set(signature.inputs), f"a warm-up request gives {set(request.inputs)}"
+            outputs = {key: tensor.name for key, tensor in signature.outputs.items()}
+            inputs = {signature.inputs[key].name: value for key, value in request.inputs.items()}
+            for key, value in session.run(outputs, inputs).items():
+                assert np.isfinite(value).all(), f"warming up, {request.signature} gives a {key} that is not finite"
+
+
 _ELSEWHERE = """
-import json, sys
+import sys, traceback
 import numpy as np, tensorflow as tf
 for name in ["aezoo", *sys.modules]:  # TensorFlow itself may import Keras: from here on nobody can
     if name.split(".")[0] in ("keras", "aezoo"):
         sys.modules[name] = None
-folder = sys.argv[1]
-model = tf.saved_model.load(folder + "/1")
-arrays = np.load(folder + "/inputs.npz")
-outputs = {}
-for name, function in model.signatures.items():
-    specs = function.structured_input_signature[1]
-    for size in (1, 5):
-        given = {key: (arrays[f"{name}|{key}"], spec.dtype) for key, spec in specs.items()}
-        inputs = {key: tf.cast(value[:size] if value.ndim else value, dtype) for key, (value, dtype) in given.items()}
-        for key, value in function(**inputs).items():
-            outputs[f"{name}|{size}|{key}"] = value.numpy()
-np.savez(folder + "/outputs.npz", **outputs)
+
+def call(folder):
+    model = tf.saved_model.load(folder + "/1")
+    arrays = np.load(folder + "/inputs.npz")
+    outputs = {}
+    for name, function in model.signatures.items():
+        specs = function.structured_input_signature[1]
+        for size in (1, 5):
+            inputs = {}
+            for key, spec in specs.items():
+                value = arrays[f"{name}|{key}"]
+                inputs[key] = tf.cast(value[:size] if value.ndim else value, spec.dtype)
+            for key, value in function(**inputs).items():
+                outputs[f"{name}|{size}|{key}"] = value.numpy()
+    np.savez(folder + "/outputs.npz", **outputs)
+
+for line in sys.stdin:
+    try:
+        call(line.rstrip("\\n"))
+        print("done", flush=True)
+    except Exception:
+        print(repr(traceback.format_exc()[-2000:]), flush=True)
 """
 
 
+@functools.cache
+def _elsewhere() -> subprocess.Popen:
+    """A process without aezoo and keras that calls the SavedModels of the folders it is told; it ends with this one."""
+    process = subprocess.Popen([sys.executable, "-c", _ELSEWHERE], stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True)
+    atexit.register(process.communicate)
+    return process
+
+
+def _called_elsewhere(folder: str) -> Mapping[str, np.ndarray]:
+    """What the signatures of the SavedModel in `folder`/1 give for `folder`/inputs.npz."""
+    process = _elsewhere()
+    timer = threading.Timer(300, process.kill)
+    timer.start()
+    print(folder, file=process.stdin, flush=True)
+    answer = process.stdout.readline().strip()
+    timer.cancel()
+    assert answer == "done", f"loading the SavedModel elsewhere failed: {answer or 'its process ended'}"
+    return np.load(Path(folder) / "outputs.npz")
+
+
 def exporting(case: Case) -> None:
-    """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size."""
+    """6. A process without aezoo and keras gets the same numbers from every signature, for any batch size.
+
+    And TensorFlow Serving can serve it.
+    """
     model = case.model()
     _fit(model, case.x, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         model.save(Path(folder) / "model.keras")
         keras.saving.load_model(Path(folder) / "model.keras").export(Path(folder) / "1")
+        servable(Path(folder) / "1")
         x, z = case.x[:5], np.asarray(model.encode(case.x[:5]))
         known = {"x": x, "z": z, **case.inputs}
         inputs = {f"{name}|{key}": known[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
         np.savez(Path(folder) / "inputs.npz", **inputs)
-        command = [sys.executable, "-c", _ELSEWHERE, folder]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
-        assert run.returncode == 0, f"loading the SavedModel elsewhere failed: {run.stderr[-2000:]}"
-        outputs = np.load(Path(folder) / "outputs.npz")
+        outputs = _called_elsewhere(folder)
         for name, (function, specs, output) in model.signatures().items():
             for size in (1, 5):
                 got = outputs[f"{name}|{size}|{output}"]
@@ -380,11 +475,13 @@ def data_forms(case: Case) -> None:
             "fit(Dataset of (x, x))": (dataset((case.x, case.x)),),
         }
         results = {}
+        model = case.model(quiet=True, **options)
+        start, untrained = [(variable, variable.numpy()) for variable in model.variables], _trainable(model)
         for name, data in forms.items():
-            model = case.model(quiet=True, **options)
-            start = _trainable(model)
+            for variable, value in start:  # of its epoch and its random state too
+                variable.assign(value)
             results[name] = _fit(model, *data)
-            assert any(not np.array_equal(a, b) for a, b in zip(start, _trainable(model), strict=True)), (
+            assert any(not np.array_equal(a, b) for a, b in zip(untrained, _trainable(model), strict=True)), (
                 f"{name} with {options} left every weight where it was"
             )
         expected = results["fit(x)"]
@@ -401,8 +498,7 @@ def data_forms(case: Case) -> None:
 def target(case: Case) -> None:
     """`fit(x, y)` trains x → y, or does not look at y where there is no target."""
     y = case.x[::-1].copy()
-    to_itself, to_target = case.model(quiet=True), case.model(quiet=True)
-    a, b = _fit(to_itself, case.x)[0], _fit(to_target, case.x, y)[0]
+    a, b = _by_default(case).weights, _fit(case.model(quiet=True), case.x, y)[0]
     differs = any(not np.allclose(a[name], b[name]) for name in a)
     assert differs == case.learns_target, f"the target made {'a' if differs else 'no'} difference"
 
@@ -435,12 +531,12 @@ def bad_input(case: Case) -> None:
         "labels as targets": (slices((case.x, labels)).batch(8), "labels"),
         "samples of another shape": (case.x[:, None], "was built for"),
     }
-    if networks.output_activation(case.model().decoder) is keras.activations.sigmoid:
+    model = case.model()
+    start = _trainable(model)
+    if networks.output_activation(model.decoder) is keras.activations.sigmoid:
         bad["values outside [0, 1]"] = (case.x * 255, "outside [0, 1]")
         bad["values outside [0, 1] in a data set"] = (slices(case.x * 255).batch(8), "outside [0, 1]")
     for what, (x, message) in bad.items():
-        model = case.model()
-        start = _trainable(model)
         try:
             model.fit(x, verbose=0)
         except ValueError as error:

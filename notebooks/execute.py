@@ -22,7 +22,13 @@ def execute(path: Path) -> nbformat.NotebookNode:
     """Runs the notebook from its own folder, and raises at the first cell that fails or writes to stderr."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    client = NotebookClient(notebook, timeout=600, record_timing=False, resources={"metadata": {"path": str(HERE)}})
+    client = NotebookClient(
+        notebook,
+        timeout=600,
+        record_timing=False,
+        resources={"metadata": {"path": str(HERE)}},
+        extra_arguments=["--IPKernelApp.capture_fd_output=False"],  # what TensorFlow's C++ logs is no output of a cell
+    )
     client.execute()
     notebook.metadata["language_info"] = {"name": "python"}  # the rest names a version
     for cell in notebook.cells:

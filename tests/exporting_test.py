@@ -137,6 +137,44 @@ def test_export_in_half_precision_gives_single_precision(x, tmp_path):
     np.testing.assert_allclose(got, model.reconstruct(x), atol=2e-3)
 
 
+def written(folder):
+    """The arrays of a SavedModel by name."""
+    checkpoint = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    names = [name for name in checkpoint.get_variable_to_shape_map() if not name.startswith(("_CHECKPOINT", "save_"))]
+    return {name: checkpoint.get_tensor(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0),
+        lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0),
+        lambda: aezoo.DenoisingAE(latent_dim=30, tied=True, seed=0),
+        lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0),
+        lambda: aezoo.RBM(30, seed=0),
+    ],
+    ids=["mlp", "conv", "tied", "k-sparse", "rbm"],
+)
+def test_half_precision_and_every_kernel_once(make, x, tmp_path):
+    model = make()
+    model.build((None, *x.shape[1:]))
+    kernels = [v for v in model.trainable_variables if len(v.shape) >= 2]
+    sizes = sorted(int(np.prod(v.shape)) for v in kernels)
+    outputs = []
+    for name, half, dtype in (("1", False, "float32"), ("2", True, "float16")):
+        model.export(tmp_path / name, half=half)
+        arrays = [array for array in written(tmp_path / name).values() if array.ndim >= 2]
+        assert sorted(array.size for array in arrays) == sizes
+        assert {array.dtype.name for array in arrays} == {dtype}
+        loaded = tf.saved_model.load(tmp_path / name)
+        outputs.append(loaded.signatures["serving_default"](x=tf.constant(x))["reconstruction"])
+    assert outputs[1].dtype == tf.float32
+    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-3)
+    for kernel in kernels:  # what is stored is used, and nothing else is rounded
+        kernel.assign(kernel.numpy().astype("float16"))
+    np.testing.assert_allclose(outputs[1], model.reconstruct(x), rtol=1e-6, atol=1e-6)
+
+
 def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
     models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
     for i, model in enumerate(models):

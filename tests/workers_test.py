@@ -130,6 +130,22 @@ def assert_same(expected, got, **tolerance):
         np.testing.assert_allclose(got[name], value, err_msg=name, **tolerance)
 
 
+def test_pipelines_of_arrays_keep_the_optimisations_without_which_tensorflow_crashes(monkeypatch):
+    strategy = aezoo.testing.two_replicas()
+    distribute, optimised = strategy.extended._experimental_distribute_dataset, []
+
+    def spy(dataset, options):
+        optimised.append(dataset.options().experimental_optimization.apply_default_optimizations)
+        return distribute(dataset, options)
+
+    monkeypatch.setattr(strategy.extended, "_experimental_distribute_dataset", spy)
+    for _ in range(2):  # two models of one strategy
+        model = compiled(strategy, MODELS["Autoencoder"])
+        model.fit(X, validation_data=(X,), **FIT)
+        model.predict(X, verbose=0)
+    assert optimised == [True] * 6
+
+
 def test_two_processes_train_as_two_local_replicas_do(tmp_path):
     local = training(aezoo.testing.two_replicas(), tmp_path / "local")
     first, second = results("training", tmp_path)

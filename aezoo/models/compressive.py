@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, codec, exporting
+from aezoo import checks, codec
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch
 from aezoo.layers import FactorizedDensity, Quantizer, networks
@@ -222,15 +223,12 @@ class CompressiveAE(Autoencoder):
         Raises:
             ValueError: If the model has not been built, or is spatial and the format is another.
         """
-        if format != "tf_saved_model":
-            if self.spatial:
-                raise ValueError(f"format={format!r} needs images of one size: export a model that is not spatial.")
-            return super().export(filepath, format=format, **kwargs)
-        with exporting.complete_or_absent(filepath) as unfinished:
-            super().export(unfinished, **kwargs)
-            path = unfinished / codec.IN_SAVED_MODEL
-            path.parent.mkdir()
-            self.codec().save(path)
+        if self.spatial and format != "tf_saved_model":
+            raise ValueError(f"format={format!r} needs images of one size: export a model that is not spatial.")
+        super().export(filepath, format=format, **kwargs)
+
+    def write_extra_assets(self, folder: Path) -> None:
+        self.codec().save(folder / codec.IN_SAVED_MODEL)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
         signatures = super().signatures()

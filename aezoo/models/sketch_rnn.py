@@ -325,6 +325,10 @@ class SketchRNN(Autoencoder):
         }
         return {**super().signatures(), "sample": (lambda n, t, seed: self._draw(n, t, None, seed), inputs, "sketch")}
 
+    def examples(self, n: int) -> Any:
+        """Returns n made-up sketches that end at once, (n, Nmax, 5)."""
+        return ops.tile([[[0.0, 0.0, 0.0, 0.0, 1.0]]], (n, self.x_shape[0], 1))
+
     def get_config(self) -> dict[str, Any]:
         config = {name: value for name, value in super().get_config().items() if name not in checks.NETWORK_ARGUMENTS}
         names = (

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm.auto
+import tqdm
 
 from aezoo import checks
 from aezoo.autoencoder import Autoencoder
@@ -306,7 +306,7 @@ class _Progress(keras.callbacks.Callback):
         super().__init__()
         self.stages = stages
         self.epochs = epochs
-        self.bar = tqdm.auto.tqdm(total=sum(epochs), unit="epoch", disable=disable)
+        self.bar = tqdm.tqdm(total=sum(epochs), unit="epoch", disable=disable)
 
     def start_stage(self, i: int, start: int) -> None:
         """Names the stage that is trained from now on, and counts what it has been trained before."""

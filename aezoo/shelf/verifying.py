@@ -1,0 +1,53 @@
+"""Measuring the models of the shelf again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import keras
+
+from aezoo import presets
+from aezoo.shelf.sources import Split
+from aezoo.shelf.training import measure
+
+#: Relative, for other processors and versions: of noise, of sums, of scikit-learn's solver. Counts may be one off.
+TOLERANCE = 0.01
+
+
+def verify(folder: Path, data: tuple[Split, Split] | None) -> dict[str, float]:
+    """Checks a folder of the shelf against its card: its files, and what it does on its test data.
+
+    Args:
+        folder: The folder.
+        data: What its card names, as `aezoo.shelf.sources.load` gives them; None checks the files alone.
+
+    Returns:
+        What was measured.
+
+    Raises:
+        FileNotFoundError: If a file is missing, which the message names.
+        ValueError: If a file is not what was written, or the model does not do what the card says.
+    """
+    card = presets.read_card(folder)
+    presets.check_files(folder)
+    if data is None:
+        return {}
+    measured = measure(keras.saving.load_model(folder / presets.MODEL), data)
+    wrong = differences(card["metrics"], measured)
+    if wrong:
+        raise ValueError(f"{folder} does not do what its card says: {'; '.join(wrong)}.")
+    return measured
+
+
+def differences(expected: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
+    """Says which metrics are not what a card says."""
+    found = []
+    for name in dict.fromkeys([*expected, *measured]):
+        before, now = expected.get(name), measured.get(name)
+        if before is None or now is None:
+            found.append(f"{name} is {'not in the card' if before is None else 'not measured'}")
+        elif not math.isclose(before, now, rel_tol=TOLERANCE, abs_tol=1 if isinstance(before, int) else 1e-6):
+            found.append(f"{name} is {now:.6g}, in the card {before:.6g}")
+    return found
