@@ -137,7 +137,9 @@ def options(parser, path=()):
 
 def test_the_page_of_the_command_line_has_every_command_and_option():
     page = (ROOT / "docs" / "command_line.md").read_text()
-    sections = dict(re.findall(r"^## aezoo ([a-z ]+?)(?: [A-Z][^\n]*)?\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    sections = dict(
+        re.findall(r"^## aezoo ([a-z ]+?)(?: [A-Z][^\n]*)?\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    )
     parser = argparse.ArgumentParser()
     cli._add_training_options(parser, "autoencoder")
     commands = options(cli._parser([]))
