@@ -315,7 +315,7 @@ def versions() -> dict[str, str | None]:
 
 def main(arguments: argparse.Namespace) -> None:
     # The number of samples is a multiple of each batch size, so that the products of all steps are of one shape.
-    samples, units, rounds = (256, 40, 1) if arguments.quick else (16_384, 1_000, 5)
+    samples, units, rounds = (256, 40, 1) if arguments.quick else (16_384, 1_000, 3)
     vae_units = 20 if arguments.quick else 400
     settings = {"samples": samples, "units": units, "vae_units": vae_units, "rounds": rounds, "seed": arguments.seed}
     groups = [("Autoencoder", batch_size, tuple(CONTENDERS)) for batch_size in ROOF]
