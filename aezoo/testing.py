@@ -335,6 +335,7 @@ def servable(folder: Any) -> None:
     assert folder.name.isdecimal(), f"{folder.name} is not a version number"
     for name in ("saved_model.pb", "variables/variables.index", "variables/variables.data-00000-of-00001"):
         assert (folder / name).is_file(), f"{folder} has no {name}"
+    requests = list(warmup.read(folder / warmup.IN_SAVED_MODEL))
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
         signatures = {name: value for name, value in graph.signature_def.items() if not name.startswith("__")}
@@ -350,7 +351,7 @@ def servable(folder: Any) -> None:
                     assert dtype in _SERVED, f"{kind} {key} of {name} is {dtype}, which the server does not know"
                     scalar = kind == "input" and shape.rank == 0
                     assert scalar or shape[0] is None, f"{kind} {key} of {name} has shape {shape}: no batch axis"
-        for request in warmup.read(folder / warmup.IN_SAVED_MODEL):
+        for request in requests:
             assert request.model == folder.parent.name, f"a warm-up request is for the model {request.model}"
             signature = signatures[request.signature]
             assert set(request.inputs) == set(signature.inputs), f"a warm-up request gives {set(request.inputs)}"

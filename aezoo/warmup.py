@@ -1,7 +1,14 @@
 """Requests that TensorFlow Serving runs when it loads a model, so that no user waits for what is done only once.
 
-They are written in the wire format of the server's `PredictionLog`, since PyPI's tensorflow-serving-api, which has the
-message, is bound to one version of TensorFlow.
+A record is the server's message `PredictionLog`, written here in protocol buffers' wire format: PyPI's
+tensorflow-serving-api, which has the message, has a release for each TensorFlow, later than that. The numbers of the
+fields are those of its `tensorflow_serving/apis/*.proto`, which fix them for good:
+
+    PredictionLog.predict_log = 6       PredictLog.request = 1
+    PredictRequest.model_spec = 1       ModelSpec.name = 1
+    PredictRequest.inputs = 2, a map    ModelSpec.signature_name = 3
+
+The entry of a map has the key as 1 and the value as 2. The tests read the records by the server's own messages.
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 #: Where a SavedModel has them.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -74,8 +82,8 @@ def write(path: Any, requests: Iterable[Request]) -> None:
         for name, signature, inputs in requests:
             spec = _message((1, name.encode()), (3, signature.encode()))
             entries = [(2, _message((1, key.encode()), (2, _tensor(value)))) for key, value in inputs.items()]
-            request = _message((1, spec), *entries)
-            writer.write(_message((6, _message((1, request)))))  # PredictionLog.predict_log.request
+            log = _message((1, _message((1, spec), *entries)))
+            writer.write(_message((6, log)))
 
 
 def read(path: Any) -> Iterator[Request]:
@@ -88,7 +96,7 @@ def read(path: Any) -> Iterator[Request]:
         inputs = {}
         for _, entry in entries:
             (_, key), (_, value) = _fields(entry)
-            inputs[key.decode()] = tf.make_ndarray(tf.compat.v1.TensorProto.FromString(value))
+            inputs[key.decode()] = tf.make_ndarray(TensorProto.FromString(value))
         yield Request(name.decode(), signature.decode(), inputs)
 
 
