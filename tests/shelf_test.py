@@ -184,7 +184,10 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
-    assert "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief" in capsys.readouterr().out
+    assert (
+        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error a digit: "
+        in (capsys.readouterr().out)
+    )
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
     assert command("list") == 2
     assert f"There are no presets in {tmp_path}" in error_of(capsys)

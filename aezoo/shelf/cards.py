@@ -9,6 +9,16 @@ from typing import Any
 from aezoo.shelf.sources import SOURCES
 
 README, PICTURE = "README.md", "picture.png"
+#: The metrics that recipes name, as the table of the shelf says them.
+_HEADLINES = {
+    "mean_squared_error": "mean squared error a pixel",
+    "loss": "negative ELBO, nats",
+    "rate": "bits a digit",
+    "reconstruction": "squared error a digit",
+    "jacobian_norm": "norm of the Jacobian",
+    "pseudo_log_likelihood": "pseudo-log-likelihood, nats",
+    "negative_log_likelihood": "negative log-likelihood, nats a sketch",
+}
 
 
 def readme(card: Mapping[str, Any]) -> str:
@@ -53,7 +63,7 @@ def shelf_table(all_cards: Iterable[Mapping[str, Any]], link: str = "saved_model
         (
             f"[`{card['name']}`]({link}/{card['name']}/{README})",
             card["title"],
-            f"{label(card['metric'])} {number(card['metrics'][card['metric']])}",
+            f"{_HEADLINES.get(card['metric'], label(card['metric']))}: {number(card['metrics'][card['metric']])}",
         )
         for card in all_cards
     ]
