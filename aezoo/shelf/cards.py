@@ -121,5 +121,9 @@ def _training(training: Mapping[str, Any]) -> str:
 def _precision(card: Mapping[str, Any]) -> str:
     if not card["half"]:
         return "float32"
-    loss, before = card["metrics"]["loss"], card["loss_in_full_precision"]
-    return f"kernels are stored as float16 and used as float32; the loss is {loss:.6g}, before rounding {before:.6g}"
+    before = card["full_precision"]
+    name = card["metric"] if card["metric"] in before else "loss"
+    return (
+        f"kernels are stored as float16 and used as float32; {label(name)}: {card['metrics'][name]:.6g}, before "
+        f"rounding {before[name]:.6g}"
+    )
