@@ -10,7 +10,7 @@ from aezoo import plots
 from aezoo.shelf.recipes import SEED
 
 #: How many the pictures show, and the temperatures at which sketches are drawn.
-_DIGITS, _SKETCHES, _TEMPERATURES = 12, 10, (0.2, 0.5, 0.8)
+_DIGITS, _SKETCHES, _TEMPERATURES = 10, 10, (0.2, 0.5, 0.8)
 
 
 def reconstructions(model: Any, x: Any) -> Any:
