@@ -106,6 +106,7 @@ def test_a_card_says_what_was_done(shelf):
         assert part in readme
     mse = card["metrics"]["mean_squared_error"]
     assert f"| mean squared error | {mse:.4g} |" in readme
+    assert f"loss: {card['metrics']['loss']:.6g}, before rounding {card['full_precision']['loss']:.6g}" in readme
     assert f"| dead units | {card['metrics']['dead_units']} |" in readme
     assert "Hinton & Salakhutdinov" in (shelf / "dbn_digits" / "README.md").read_text()
     assert "train cats --sketches FILE" in (shelf / "cats" / "README.md").read_text()
@@ -171,6 +172,8 @@ def test_differences_have_a_tolerance():
     card = {"loss": 100.0, "dead_units": 3, "error": 0.0}
     assert not verifying.differences(card, {"loss": 100.9, "dead_units": 4, "error": 1e-7})
     assert len(verifying.differences(card, {"loss": 102.0, "dead_units": 5, "error": 1e-3})) == 3
+    machine = {"loss": 1.3, "contrastive_divergence": 1.3}
+    assert not verifying.differences(machine, {"loss": 1.6, "contrastive_divergence": 1.6})
     assert verifying.differences(card, {"loss": 100.0, "dead_units": 3, "rate": 1.0}) == [
         "error is not measured",
         "rate is not in the card",
@@ -184,7 +187,10 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
-    assert "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief" in capsys.readouterr().out
+    assert (
+        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error a digit: "
+        in (capsys.readouterr().out)
+    )
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
     assert command("list") == 2
     assert f"There are no presets in {tmp_path}" in error_of(capsys)

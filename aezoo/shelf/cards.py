@@ -9,6 +9,16 @@ from typing import Any
 from aezoo.shelf.sources import SOURCES
 
 README, PICTURE = "README.md", "picture.png"
+#: The metrics that recipes name, as the table of the shelf says them.
+_HEADLINES = {
+    "mean_squared_error": "mean squared error a pixel",
+    "loss": "negative ELBO, nats",
+    "rate": "bits a digit",
+    "reconstruction": "squared error a digit",
+    "jacobian_norm": "norm of the Jacobian",
+    "pseudo_log_likelihood": "pseudo-log-likelihood, nats",
+    "negative_log_likelihood": "negative log-likelihood, nats a sketch",
+}
 
 
 def readme(card: Mapping[str, Any]) -> str:
@@ -53,7 +63,7 @@ def shelf_table(all_cards: Iterable[Mapping[str, Any]], link: str = "saved_model
         (
             f"[`{card['name']}`]({link}/{card['name']}/{README})",
             card["title"],
-            f"{label(card['metric'])} {number(card['metrics'][card['metric']])}",
+            f"{_HEADLINES.get(card['metric'], label(card['metric']))}: {number(card['metrics'][card['metric']])}",
         )
         for card in all_cards
     ]
@@ -111,5 +121,9 @@ def _training(training: Mapping[str, Any]) -> str:
 def _precision(card: Mapping[str, Any]) -> str:
     if not card["half"]:
         return "float32"
-    loss, before = card["metrics"]["loss"], card["loss_in_full_precision"]
-    return f"kernels are stored as float16 and used as float32; the loss is {loss:.6g}, before rounding {before:.6g}"
+    before = card["full_precision"]
+    name = card["metric"] if card["metric"] in before else "loss"
+    return (
+        f"kernels are stored as float16 and used as float32; {label(name)}: {card['metrics'][name]:.6g}, before "
+        f"rounding {before[name]:.6g}"
+    )

@@ -98,7 +98,7 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
             "data": {"name": recipe.data, "training_samples": len(data[0][0]), "test_samples": len(x_test)},
             "training": training,
             "half": recipe.half,
-            "loss_in_full_precision": as_trained["loss"],
+            "full_precision": as_trained,
             "metric": recipe.metric,
             "metrics": metrics,
             "signatures": sorted(stored.signatures()),
