@@ -270,7 +270,7 @@ def contents(folder):
 
 
 def folder_of_other_units(folder, x):
-    aezoo.DBN([aezoo.RBM(8), aezoo.RBM(7)]).pretrain(x, epochs=[1, 0], verbose=0, checkpoint_dir=folder)
+    aezoo.DBN([aezoo.RBM(8), aezoo.RBM(7)]).pretrain(x, epochs=1, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_fewer_layers(folder, x):
@@ -279,11 +279,11 @@ def folder_of_fewer_layers(folder, x):
 
 def folder_of_another_kind(folder, x):
     stack = aezoo.StackedAE([aezoo.SparseAE(8), aezoo.SparseAE(6)])
-    stack.pretrain(x, epochs=[1, 0], verbose=0, checkpoint_dir=folder)
+    stack.pretrain(x, epochs=1, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_another_input(folder, x):
-    aezoo.DBN(machines()).pretrain(x[:, :5], epochs=[1, 0, 0], verbose=0, checkpoint_dir=folder)
+    aezoo.DBN(machines()).pretrain(x[:, :5], epochs=1, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_somebody_else(folder, x):
