@@ -15,7 +15,7 @@ from aezoo import plots
 from aezoo.plots import style
 
 SEED = 0
-COLUMNS = 13  # tiles in half of the width
+COLUMNS = 12  # tiles in half of the width
 TITLE = 26  # pixels
 
 Panel = tuple[str, np.ndarray]
@@ -62,8 +62,8 @@ def panels() -> list[list[list[Panel]]]:
     cats = aezoo.SketchRNN.from_preset("sketch_rnn_cats").sample(24, temperature=0.3, seed=SEED)
     half = COLUMNS * 30 - 2
     return [
-        [[panel] for panel in tiles(plots.filters(k_sparse, n=36))],
-        [[panel] for panel in tiles(plots.filters(one_layer, n=36))],
+        [[panel] for panel in tiles(plots.filters(k_sparse, n=36, order="index"))],
+        [[panel] for panel in tiles(plots.filters(one_layer, n=36, order="index"))],
         [
             [tile("denoising: input, damaged, repaired", repaired)],
             [tile(f"input, from {len(data) / len(x):.0f} bytes, from 32 numbers", plots.rows(versions, COLUMNS))],
