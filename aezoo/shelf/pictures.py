@@ -46,6 +46,8 @@ def samples(model: Any, x: Any) -> Any:
 
 
 def sketches(model: Any, x: Any) -> Any:
-    """Drawn from the model, the more daring the lower down."""
-    rows = [np.asarray(model.sample(_SKETCHES, temperature, seed=SEED)) for temperature in _TEMPERATURES]
-    return plots.sketches(np.concatenate(rows), row_labels=[f"τ = {temperature:g}" for temperature in _TEMPERATURES])
+    """Sketches, and what is drawn from their codes, the more daring the lower down."""
+    x = x[:_SKETCHES]
+    rows = [np.asarray(model.sample(z=model.encode(x), temperature=t, seed=SEED)) for t in _TEMPERATURES]
+    labels = ["input", *(f"τ = {t:g}" for t in _TEMPERATURES)]
+    return plots.sketches(np.concatenate([x, *rows]), row_labels=labels)
