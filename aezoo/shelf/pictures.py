@@ -50,4 +50,4 @@ def sketches(model: Any, x: Any) -> Any:
     x = x[:_SKETCHES]
     rows = [np.asarray(model.sample(z=model.encode(x), temperature=t, seed=SEED)) for t in _TEMPERATURES]
     labels = ["input", *(f"τ = {t:g}" for t in _TEMPERATURES)]
-    return plots.sketches(np.concatenate([x, *rows]), row_labels=labels)
+    return plots.sketches(np.concatenate([x, *rows]), columns=len(x), row_labels=labels)
