@@ -93,6 +93,7 @@ class Autoencoder(keras.Model):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        workers.mend(self.distribute_strategy)
         checks.precision(self)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
         for function in (activation, code_activation, output_activation):

@@ -52,11 +52,24 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     for name, (function, inputs, output) in model.signatures().items():
         archive.add_endpoint(name, _endpoint(function, output, kernels), list(inputs.values()))
     with complete_or_absent(path) as unfinished:
-        archive.write_out(str(unfinished), verbose=bool(verbose))
+        with _quiet():
+            archive.write_out(str(unfinished), verbose=bool(verbose))
         (unfinished / "assets.extra").mkdir()
         model.write_extra_assets(unfinished)
         if requests:
             warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow from saying where it writes to, which is not where the file will be."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def halves(values: np.ndarray) -> bool:

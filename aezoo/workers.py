@@ -63,6 +63,28 @@ def written_once(strategy: tf.distribute.Strategy, path: Any) -> Iterator[Path]:
             yield Path(folder) / Path(path).name
 
 
+def mend(strategy: tf.distribute.Strategy) -> None:
+    """Keeps `fit` on arrays from crashing under a strategy.
+
+    Keras switches tf.data's default optimisations off in the pipeline that it makes of arrays. On such a pipeline the
+    iterator that feeds replicas goes wrong now and then and ends the process with a segmentation fault, which happened
+    to about every other training of six calls of `fit`, also of Keras' own models (TensorFlow 2.21, Keras 3.15), and to
+    none with the optimisations on.
+    """
+    if "experimental_distribute_dataset" in vars(strategy) or not isinstance(
+        strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
+    ):
+        return
+    distribute = strategy.experimental_distribute_dataset
+
+    def distribute_optimised(dataset: tf.data.Dataset, *args: Any, **kwargs: Any) -> Any:
+        options = tf.data.Options()
+        options.experimental_optimization.apply_default_optimizations = True
+        return distribute(dataset.with_options(options), *args, **kwargs)
+
+    strategy.experimental_distribute_dataset = distribute_optimised
+
+
 def logs_of_a_replica(logs: dict[str, Any]) -> dict[str, Any]:
     """What a step returns, in the shape in which Keras can average it over replicas.
 

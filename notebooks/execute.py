@@ -24,7 +24,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
         notebook,
-        timeout=600,
+        timeout=1800,  # of a cell
         record_timing=False,
         resources={"metadata": {"path": str(HERE)}},
         extra_arguments=["--IPKernelApp.capture_fd_output=False"],  # what TensorFlow's C++ logs is no output of a cell

@@ -51,7 +51,7 @@ def test_papers(tmp_path):
 
 def shapes(folder):
     """Synthetic shapes in a file of sketch-rnn's format."""
-    (x, _), (x_test, _) = sketches.load("shapes")
+    (x, _), (x_test, _) = sketches.load("shapes", max_points=9)
     arrays = {}
     for name, part in (("train", x[:40]), ("valid", x_test[:10]), ("test", x_test[10:20])):
         arrays[name] = np.empty(len(part), dtype=object)

@@ -12,6 +12,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import aezoo
 from aezoo import cli, datasets, evaluation, zoo
@@ -45,6 +46,14 @@ def trained(request, tmp_path_factory):
         options = ["--pretrain-epochs", "2"] if zoo.MODELS[request.param].stack else []
         assert cli.main(["train", request.param, *SMALL, *options, "--output", str(output)]) == 0
     return request.param, output, printed.getvalue()
+
+
+@pytest.fixture
+def light(monkeypatch):
+    """Leaves out the most costly of a run: there is nothing in the SavedModel and in the pictures."""
+    monkeypatch.setattr(aezoo.Autoencoder, "export", lambda _, folder: folder.mkdir())
+    for name in ("history", "reconstructions", "filters"):
+        monkeypatch.setattr(aezoo.plots, name, lambda *_, **__: Figure(figsize=(1, 1)))
 
 
 @pytest.fixture
@@ -153,6 +162,7 @@ def test_what_is_left_out_is_what_the_model_does_not_save():
             ), name
 
 
+@pytest.mark.usefixtures("light")
 def test_options_reach_the_constructor(tmp_path):
     options = ["--latent-dim", 20, "--hidden-dims", "30,24", "--k", 4, "--k-schedule", "10:4:3", "--no-tied"]
     options += ["--activation", "tanh", "--aux-weight", 0, "--learning-rate", 0.01, "--batch-size", 50, "--seed", 7]
@@ -164,6 +174,7 @@ def test_options_reach_the_constructor(tmp_path):
     assert results(tmp_path / "a")["batch_size"] == 50
 
 
+@pytest.mark.usefixtures("light")
 def test_a_denoising_model_takes_a_schedule_and_a_pair(tmp_path):
     assert train(tmp_path / "a", "--corruption", "0.1:0.3:5", "--emphasis", "1,0.5", model="denoising") == 0
     model = keras.saving.load_model(tmp_path / "a" / "model.keras")
@@ -171,6 +182,7 @@ def test_a_denoising_model_takes_a_schedule_and_a_pair(tmp_path):
     assert model.emphasis == (1.0, 0.5)
 
 
+@pytest.mark.usefixtures("light")
 def test_convolutions(tmp_path):
     assert train(tmp_path / "a", "--filters", "4,8", "--latent-dim", 8) == 0
     assert keras.saving.load_model(tmp_path / "a" / "model.keras").filters == (4, 8)
@@ -233,6 +245,7 @@ def test_an_unknown_model(capsys):
     assert "k-sparse" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("light")
 def test_an_output_that_is_there_is_refused_before_training_and_replaced_on_demand(capsys, tmp_path, monkeypatch):
     output = tmp_path / "a"
     assert train(output, "--seed", 1) == 0
@@ -273,6 +286,7 @@ def test_the_old_run_stays_until_the_new_one_is_complete(tmp_path, monkeypatch):
     assert names(output) == ["metrics.json", "model.keras"]
 
 
+@pytest.mark.usefixtures("light")
 def test_a_picture_that_cannot_be_drawn_is_left_out(capsys, tmp_path, monkeypatch):
     def no_picture(*_):
         raise ValueError("no kernel\nto show")
@@ -283,6 +297,7 @@ def test_a_picture_that_cannot_be_drawn_is_left_out(capsys, tmp_path, monkeypatc
     assert names(tmp_path / "a") == sorted(set(FILES) - {"filters.png"})
 
 
+@pytest.mark.usefixtures("light")
 def test_a_data_set_without_labels_has_no_probe(tmp_path, monkeypatch):
     load = datasets.load
     monkeypatch.setattr(datasets, "load", lambda name: tuple((x, None) for x, _ in load(name)))
@@ -290,6 +305,7 @@ def test_a_data_set_without_labels_has_no_probe(tmp_path, monkeypatch):
     assert results(tmp_path / "a")["metrics"]["probe_error_codes"] is None
 
 
+@pytest.mark.usefixtures("light")
 def test_an_interrupted_training_is_evaluated_and_written(capsys, tmp_path, interrupt):
     interrupt(epoch=2)
     assert train(tmp_path / "a", "--epochs", 5) == 130
@@ -306,6 +322,7 @@ def test_a_training_interrupted_in_its_first_epoch_writes_nothing(capsys, tmp_pa
     assert names(tmp_path) == []
 
 
+@pytest.mark.usefixtures("light")
 def test_a_second_interrupt_writes_nothing_and_the_same_command_goes_on(capsys, tmp_path, interrupt, monkeypatch):
     def again(*_):
         raise KeyboardInterrupt
@@ -320,6 +337,7 @@ def test_a_second_interrupt_writes_nothing_and_the_same_command_goes_on(capsys, 
     assert results(tmp_path / "a")["epochs_trained"] == 1
 
 
+@pytest.mark.usefixtures("light")
 def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interrupt):
     interrupt(epoch=1, error=OSError("died"))
     assert train(tmp_path / "a", "--epochs", 3) == 2
@@ -329,6 +347,7 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
     assert names(tmp_path) == ["a"]
 
 
+@pytest.mark.usefixtures("light")
 def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, tmp_path):
     output = tmp_path / "a"
     command = ["train", "k-sparse", *SMALL, "--epochs", "40", "--quiet", "--output", str(output)]

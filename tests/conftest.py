@@ -1,3 +1,4 @@
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -8,6 +9,12 @@ import pytest
 import aezoo.testing
 
 aezoo.testing.two_cpu_devices()
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look through all of TensorFlow again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Two processes that train together, on the loopback interface.
 
-This file is also the program that they run: `python workers_test.py TASK FOLDER`, with `TF_CONFIG` as everyone writes
-it, writes what came of the task to FOLDER.
+This file is also the program that they run: `python workers_test.py FOLDER TASK...`, with `TF_CONFIG` as everyone
+writes it, writes what came of the tasks to FOLDER.
 """
 
 import json
@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import aezoo
@@ -91,7 +92,7 @@ def interrupted(strategy, folder):
     return {"began": np.array(began), **{f"{i}": v.numpy() for i, v in enumerate(model.variables)}}
 
 
-def cluster(task, folder):
+def cluster(folder, *tasks):
     """Starts the two processes; their output goes to files."""
     with socket.socket() as a, socket.socket() as b:
         for s in (a, b):
@@ -103,7 +104,7 @@ def cluster(task, folder):
         with (folder / f"{index}.log").open("w") as log:
             processes.append(
                 subprocess.Popen(
-                    [sys.executable, __file__, task, str(folder)],
+                    [sys.executable, __file__, str(folder), *tasks],
                     env={**os.environ, "TF_CONFIG": json.dumps(config), "CUDA_VISIBLE_DEVICES": ""},
                     stdout=log,
                     stderr=log,
@@ -112,9 +113,9 @@ def cluster(task, folder):
     return processes
 
 
-def results(task, folder, timeout=300):
+def results(folder, *tasks, timeout=300):
     """What the two processes report."""
-    processes = cluster(task, folder)
+    processes = cluster(folder, *tasks)
     try:
         for index, process in enumerate(processes):
             assert process.wait(timeout) == 0, (folder / f"{index}.log").read_text()[-3000:]
@@ -130,23 +131,46 @@ def assert_same(expected, got, **tolerance):
         np.testing.assert_allclose(got[name], value, err_msg=name, **tolerance)
 
 
-def test_two_processes_train_as_two_local_replicas_do(tmp_path):
+def test_pipelines_of_arrays_keep_the_optimisations_without_which_tensorflow_crashes(monkeypatch):
+    strategy = aezoo.testing.two_replicas()
+    distribute, optimised = strategy.extended._experimental_distribute_dataset, []
+
+    def spy(dataset, options):
+        optimised.append(dataset.options().experimental_optimization.apply_default_optimizations)
+        return distribute(dataset, options)
+
+    monkeypatch.setattr(strategy.extended, "_experimental_distribute_dataset", spy)
+    for _ in range(2):  # two models of one strategy
+        model = compiled(strategy, MODELS["Autoencoder"])
+        model.fit(X, validation_data=(X,), **FIT)
+        model.predict(X, verbose=0)
+    assert optimised == [True] * 6
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """What the two processes report of `sharding` and of `training`."""
+    both = results(tmp_path_factory.mktemp("trained"), "training", "sharding")
+    return [{name: got.pop(name) for name in ("losses", "errors")} for got in both], both
+
+
+def test_two_processes_train_as_two_local_replicas_do(trained, tmp_path):
     local = training(aezoo.testing.two_replicas(), tmp_path / "local")
-    first, second = results("training", tmp_path)
+    first, second = map(dict, trained[1])
     assert first.pop("written") > 0
     assert second.pop("written") == 0, "a process that is not the chief wrote a checkpoint"
     assert_same(first, second, rtol=0, atol=0)
     assert_same(local, first, rtol=1e-5, atol=1e-6)
 
 
-def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(tmp_path):
-    for got in results("sharding", tmp_path):
+def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(trained):
+    for got in trained[0]:
         np.testing.assert_allclose(got["losses"], got["errors"].mean(), rtol=1e-5)
 
 
 def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(tmp_path):
     (tmp_path / "kill").touch()
-    chief, killed = cluster("interrupted", tmp_path)
+    chief, killed = cluster(tmp_path, "interrupted")
     try:
         assert killed.wait(120) == -signal.SIGKILL
         start = time.monotonic()
@@ -156,7 +180,7 @@ def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(tmp_
         chief.kill()
         killed.kill()
     (tmp_path / "kill").unlink()
-    got, other = results("interrupted", tmp_path)
+    got, other = results(tmp_path, "interrupted")
     assert list(got.pop("began")) == [2, 3], "it did not go on after the last finished epoch"
     assert not list((tmp_path / "backup").iterdir())
     (tmp_path / "whole").mkdir()
@@ -173,7 +197,8 @@ if __name__ == "__main__":
     written = []
     original = workers.complete_or_absent
     workers.complete_or_absent = lambda path: written.append(path) or original(path)
-    task, folder = sys.argv[1], Path(sys.argv[2])
-    found = globals()[task](strategy, folder)
+    folder, found = Path(sys.argv[1]), {}
+    for task in sys.argv[2:]:
+        found |= globals()[task](strategy, folder)
     index = strategy.cluster_resolver.task_id
     np.savez(folder / f"{index}.npz", **found, written=len(written))

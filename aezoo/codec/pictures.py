@@ -67,6 +67,14 @@ def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarra
     Raises:
         ValueError: If the bytes are damaged, of another model or format version, or of samples instead of a picture.
         ImportError: If constriction is not installed.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.CompressiveAE(latent_dim=2, seed=0)
+        >>> model.build((None, 8, 8, 1))
+        >>> data = compress_picture(model, np.full((8, 5, 1), 128, "uint8"))
+        >>> decompress_picture(model, data).shape
+        (8, 5, 1)
     """
     channels = picture_channels(model)
     codes, size = model.codec().decode(data, limit)
@@ -90,6 +98,13 @@ def picture_channels(model: Any) -> int:
 
     Raises:
         ValueError: If it takes none.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.CompressiveAE(latent_dim=2)
+        >>> model.build((None, 8, 8, 3))
+        >>> picture_channels(model)
+        3
     """
     if len(model.x_shape) != 3 or model.x_shape[-1] not in (1, 3):
         raise ValueError(

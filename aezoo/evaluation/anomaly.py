@@ -95,7 +95,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         >>> import aezoo
         >>> (x, y), _ = aezoo.datasets.load("digits")
         >>> model = aezoo.Autoencoder(latent_dim=4, hidden_dims=(32,), seed=0)
-        >>> detector = AnomalyDetector(model, random_state=0).fit(x[y == 0])
+        >>> detector = AnomalyDetector(model, epochs=10, random_state=0).fit(x[y == 0])
         >>> detector.predict(1 - x[:3])  # photographic negatives
         array([-1, -1, -1])
 

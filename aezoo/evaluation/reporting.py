@@ -89,10 +89,10 @@ def report(
 
     Example:
         >>> import aezoo
-        >>> train, test = aezoo.datasets.load("digits")
+        >>> (x, y), test = aezoo.datasets.load("digits")
         >>> model = aezoo.SparseAE(latent_dim=16, seed=0)
         >>> model.build((None, 8, 8, 1))
-        >>> table = report(model, test, train=train)
+        >>> table = report(model, test, train=(x[:200], y[:200]))
         >>> table["dead_units"]
         0
         >>> print(table.title)  # and print(table) all of it

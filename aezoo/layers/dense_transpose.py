@@ -18,6 +18,14 @@ class SharedDense(keras.layers.Layer):
         tied_to: The built layer whose `kernel` is used. Without it, as when a decoder was saved by itself, K is the
             layer's own.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Example:
+        >>> first = SharedDense(2)
+        >>> z = first(keras.ops.ones((5, 8)))
+        >>> second = SharedDense(2, activation="relu", tied_to=first)
+        >>> z = second(keras.ops.ones((5, 8)))
+        >>> second.kernel is first.kernel
+        True
     """
 
     transposed: bool = False

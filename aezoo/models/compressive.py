@@ -49,7 +49,7 @@ class CompressiveAE(Autoencoder):
         >>> model = CompressiveAE(latent_dim=8, weight=10.0, seed=0)
         >>> model.compile(optimizer="adam")
         >>> x = np.random.default_rng(0).random((32, 8, 8, 1), "float32")
-        >>> history = model.fit(x, verbose=0)
+        >>> model.build(x.shape)  # as the first `fit` does by itself
         >>> data = model.compress(x)  # bytes
         >>> bool(np.all(model.decompress(data) == model.reconstruct(x)))
         True

@@ -60,7 +60,9 @@ class SketchRNN(Autoencoder):
         >>> (x_train, _), (x_test, _) = sketches.load("shapes")
         >>> model = SketchRNN(latent_dim=8, encoder_units=16, decoder_units=32)
         >>> model.compile(optimizer=model.default_optimizer())
-        >>> history = model.fit(x_train[:100], epochs=1, verbose=0)
+        >>> model.build(x_train.shape)  # as the first `fit` does by itself
+        >>> model.encode(x_test[:3]).shape
+        TensorShape([3, 8])
         >>> model.sample(3, temperature=0.5).shape == (3, *x_train.shape[1:])
         True
 

@@ -40,6 +40,15 @@ def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
 
     Raises:
         ValueError: If it is no such file; the message says which entry is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> sketches = np.empty(1, dtype=object)
+        >>> sketches[0] = np.array([[2, 0, 0], [0, 3, 1]], "int16")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/lines.npz", train=sketches)
+        ...     read_npz(f"{folder}/lines.npz")["train"][0].tolist()
+        [[2.0, 0.0, 0.0], [0.0, 3.0, 1.0]]
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -91,6 +100,13 @@ def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: b
 
     Raises:
         ValueError: If a line is no drawing; the message says which.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".ndjson") as file:
+        ...     print('{"word": "line", "drawing": [[[0, 2], [0, 3]]]}', file=file, flush=True)
+        ...     read_ndjson(file.name)[0].tolist()
+        [[0.0, 0.0, 0.0], [2.0, 3.0, 1.0]]
     """
     sketches: list[np.ndarray] = []
     with open(path, encoding="utf-8") as file:

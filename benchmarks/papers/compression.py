@@ -144,8 +144,9 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
     curves: dict[str, Points] = {"CompressiveAE": []}
     details, rows = [], []
-    for weight in WEIGHTS:
-        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(512, 256), weight=weight, seed=options.seed)
+    weights, hidden_dims, steps = (WEIGHTS[:2], (16,), 2) if options.quick else (WEIGHTS, (512, 256), 12)
+    for weight in weights:
+        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=hidden_dims, weight=weight, seed=options.seed)
         minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size)
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
@@ -156,7 +157,7 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
         print(f"weight {weight:g}: {details[-1]}", flush=True)
     clock = Clock()
     components = tuple(k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if k <= flat.shape[1])
-    curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.25, 6, 12)))
+    curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.25, 6, steps)))
     curves["JPEG"] = sheets(x_test[..., 0], "JPEG")
     curves["WebP"] = sheets(x_test[..., 0], "WEBP")
     for weight, (size, quality), excess, minutes in details:
@@ -238,6 +239,7 @@ def main() -> None:
     )
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
+        options.latent_dim = 4
     name, title = "compression", "bytes a digit, headers included"
     rows, curves = photographs(options) if options.photographs else digits(options)
     if options.photographs:

@@ -43,17 +43,16 @@ def main() -> None:
     )
     if options.quick:
         options.sda_epochs = options.dbn_epochs = 1
-        options.minutes, options.units = 0.2, 50
+        options.minutes, options.units = 0.2, 20
+    corruptions = (0.1, 0.2) if options.quick else (0.1, 0.2, 0.3)
     (x, y), (x_test, y_test) = mnist(options.quick)
     systems = {
         "stacked denoising AE": (
             "1.3",
-            StackedAE(
-                [DenoisingAE(options.units, corruption=c, tied=True, seed=options.seed) for c in (0.1, 0.2, 0.3)]
-            ),
+            StackedAE([DenoisingAE(options.units, corruption=c, tied=True, seed=options.seed) for c in corruptions]),
             options.sda_epochs,
         ),
-        "DBN": ("1.34", DBN([RBM(options.units, seed=options.seed) for _ in range(3)]), options.dbn_epochs),
+        "DBN": ("1.34", DBN([RBM(options.units, seed=options.seed) for _ in corruptions]), options.dbn_epochs),
     }
     rows = []
     for name, (published, stack, epochs) in systems.items():

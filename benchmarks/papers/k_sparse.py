@@ -17,7 +17,7 @@ from aezoo.schedules import Linear
 def main() -> None:
     options = arguments(__doc__, epochs=30, k=25, alpha=3.0, aux_weight=1 / 32, learning_rate=1e-3, batch_size=128)
     if options.quick:
-        options.epochs = 2
+        options.epochs, options.k = 2, 5
     (x, y), (x_test, y_test) = mnist(options.quick)
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
 
@@ -26,11 +26,12 @@ def main() -> None:
     rows = [Row("raw pixels, linear probe, error %", "–", "–", 100 * raw, clock.minutes)]
 
     clock = Clock()
+    units = 100 if options.quick else 1000
     model = aezoo.KSparseAE(
-        1000,
+        units,
         k=options.k,
         alpha=options.alpha,
-        k_schedule=Linear(100, options.k, max(options.epochs // 2, 1)),
+        k_schedule=Linear(units // 10, options.k, max(options.epochs // 2, 1)),
         aux_weight=options.aux_weight,
         seed=options.seed,
     )

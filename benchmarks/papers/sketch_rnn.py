@@ -80,7 +80,7 @@ def main() -> None:
         batch_size=25,
     )
     if options.quick:
-        options.minutes, options.encoder_units, options.decoder_units = 0.1, 16, 32
+        options.minutes, options.latent_dim, options.encoder_units, options.decoder_units = 0.01, 3, 4, 6
     x, kept = read(options.sketches, options.max_points, 100 if options.quick else None)
     options.sketches = Path(options.sketches).name
     cats = "cat" in options.sketches
@@ -94,7 +94,7 @@ def main() -> None:
         kl_rate=options.kl_rate,
         seed=options.seed,
     )
-    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=True)
+    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=not options.quick)
     budget = Budget(options.minutes, options.learning_rate)
     history = model.fit(
         x["train"],

@@ -39,7 +39,7 @@ def main() -> None:
         __doc__, minutes=10.0, learning_rate=2e-3, batch_size=128, units=400, latent=40, samples=5000, plot=""
     )
     if options.quick:
-        options.minutes, options.units, options.latent, options.samples = 0.1, 32, 4, 50
+        options.minutes, options.units, options.latent, options.samples = 0.1, 16, 3, 10
     (x, _), (x_test, _) = mnist(options.quick)
     x, x_test = binarised(x, options.seed), binarised(x_test, options.seed + 1)
     rows = []

@@ -26,7 +26,8 @@ def main() -> None:
     arguments = timing.parser(__doc__).parse_args()
     keras.utils.set_random_seed(arguments.seed)
     (x, _), (x_test, _) = aezoo.datasets.load("digits" if arguments.quick else "mnist")
-    model = aezoo.CompressiveAE(64, hidden_dims=(1000, 500), weight=9.0, seed=arguments.seed)
+    latent_dim, hidden_dims, rounds, passes = (4, (16,), 1, 1) if arguments.quick else (64, (1000, 500), 5, 3)
+    model = aezoo.CompressiveAE(latent_dim, hidden_dims=hidden_dims, weight=9.0, seed=arguments.seed)
     model.compile("adam")
     model.fit(x, batch_size=128, verbose=0)
     results, rows = {}, []
@@ -45,7 +46,7 @@ def main() -> None:
                 np.asarray(model.decompress(compressed))
 
         contenders = {"compress": compress, "decompress": decompress}
-        seconds = timing.interleaved(contenders, rounds=1 if arguments.quick else 5)
+        seconds = timing.interleaved(contenders, rounds, passes)
         for name in contenders:
             wall, cpu = (timing.spread(len(x_test) / s for s in seconds[clock][name]) for clock in ("wall", "cpu"))
             reached = wall["median"] >= GOAL

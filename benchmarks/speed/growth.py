@@ -39,7 +39,7 @@ PANELS: dict[str, tuple[tuple[int, ...], tuple[int | None, int]]] = {
     "batch size": ((4, 16, 64, 256, 1024, 4096), (-1, 0)),
     "samples": ((512, 2048, 8192, 32_768), (None, 1)),
 }
-QUICK = {"width": (16, 64), "depth": (2, 4), "batch size": (64, 256), "samples": (512, 2048)}
+QUICK = {"width": (16, 64), "depth": (2, 4), "batch size": (64, 256), "samples": (128, 512)}
 
 
 def epoch(panel: str, value: int, settings: dict[str, int]) -> Any:
@@ -88,7 +88,7 @@ def draw(panels: dict[str, Any]) -> Figure:
 
 def main(arguments: argparse.Namespace) -> None:
     keras.utils.set_random_seed(arguments.seed)
-    units, layer, samples, rounds = (40, 32, 512, 1) if arguments.quick else (1000, 512, 4096, 5)
+    units, layer, samples, rounds, passes = (40, 32, 256, 1, 1) if arguments.quick else (1000, 512, 4096, 5, 2)
     settings = {"units": units, "layer": layer, "samples": samples, "seed": arguments.seed}
     report: dict[str, Any] = {
         "benchmark": "growth",
@@ -100,7 +100,7 @@ def main(arguments: argparse.Namespace) -> None:
     for panel, (values, theory) in PANELS.items():
         values = QUICK[panel] if arguments.quick else values
         runs = {str(value): epoch(panel, value, settings) for value in values}
-        seconds = timing.interleaved(runs, rounds, passes=2)
+        seconds = timing.interleaved(runs, rounds, passes)
         report["panels"][panel] = {"values": values, "seconds": seconds}
         for end, (first, second), expected in zip(("small", "great"), ((0, 1), (-2, -1)), theory, strict=True):
             name = f"slope in {panel}, {values[first]} to {values[second]}"

@@ -30,9 +30,9 @@ def main() -> None:
     keras.utils.set_random_seed(arguments.seed)
     rng = np.random.default_rng(arguments.seed)
     (x, _), (x_test, _) = aezoo.datasets.load("digits" if arguments.quick else "mnist")
-    x, x_test = ((rng.random(a.shape) < a).astype("float32") for a in (x[:20_000], x_test[:500]))
+    samples, units, rounds = (200, 20, 1) if arguments.quick else (20_000, 500, 5)
+    x, x_test = ((rng.random(a.shape) < a).astype("float32") for a in (x[:samples], x_test[:500]))
     flat = x.reshape(len(x), -1)
-    units, rounds = (20, 1) if arguments.quick else (500, 5)
     results, rows = {}, []
     for batch_size, goal in GOALS.items():
         theirs = BernoulliRBM(units, learning_rate=LEARNING_RATE, batch_size=batch_size, random_state=arguments.seed)

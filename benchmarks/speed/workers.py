@@ -11,9 +11,6 @@ Beyond two processes nothing was measured. What is printed for more is a model o
 processes share the arithmetic of a step, t₁/n; and a ring sums up the gradients without overlapping with it, so that
 2(n - 1)/n times the bytes of the parameters leave each process in a step, at the rate of the network. The time of two
 processes here gives that rate for the loopback interface; 10 Gbit/s are taken as 1.1 GB/s.
-
-Now and then one of two processes ends with a segmentation fault in a thread of TensorFlow's, of a cause not found. Such
-a run is started again, at most twice; how many there were is printed and written.
 """
 
 from __future__ import annotations
@@ -21,7 +18,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -66,19 +62,7 @@ def child(folder: Path, units: int, batch: int, seed: int) -> None:
 
 
 def epoch(processes: int, units: int, batch: int, seed: int) -> dict[str, Any]:
-    """Seconds of an epoch of so many processes, the number of parameters, and how many runs crashed before."""
-    for crashes in range(3):
-        result, statuses, said = run(processes, units, batch, seed)
-        # TensorFlow may end a process with an error when another has finished first: what counts is the result.
-        if result is not None:
-            return {**result, "crashes": crashes}
-        if -signal.SIGSEGV not in statuses:
-            break
-    raise RuntimeError(f"The chief did not finish; the processes ended with {statuses}. It said: {said[-2000:]}")
-
-
-def run(processes: int, units: int, batch: int, seed: int) -> tuple[dict[str, Any] | None, list[int], str]:
-    """Runs so many processes: what the chief wrote, the exit statuses, and what the chief said."""
+    """Seconds of an epoch of so many processes, and the number of parameters."""
     sockets = [socket.socket() for _ in range(processes)]
     for s in sockets:
         s.bind(("localhost", 0))
@@ -93,21 +77,21 @@ def run(processes: int, units: int, batch: int, seed: int) -> tuple[dict[str, An
             command = [sys.executable, __file__, "--child", folder, *map(str, (units, batch, seed))]
             running.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
         said = [process.communicate()[1] for process in running]
-        written = Path(folder) / "result.json"
-        result = json.loads(written.read_text()) if written.exists() else None
-        return result, [process.returncode for process in running], said[0]
+        # TensorFlow may end a process with an error when another has finished first.
+        if not (Path(folder) / "result.json").exists():
+            raise RuntimeError(f"The chief did not finish: {said[0][-2000:]}")
+        return json.loads((Path(folder) / "result.json").read_text())
 
 
 def main(arguments: argparse.Namespace) -> None:
     units, rounds = (40, 1) if arguments.quick else (1_000, 3)
-    ratios, seconds, modelled, rows, crashes = {}, {}, [], [], 0
+    ratios, seconds, modelled, rows = {}, {}, [], []
     for batch in (128, 1024):
         results: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for processes, times in results.items():
                 result = epoch(processes, units, batch, arguments.seed)
                 times.append(result["seconds"])
-                crashes += result["crashes"]
         seconds[f"batch {batch}"] = {str(processes): times for processes, times in results.items()}
         speedup = timing.ratio(results[1], results[2])
         ratios[f"speedup of 2 processes, batch {batch}"] = {**speedup, "goal": None, "reached": None}
@@ -122,8 +106,6 @@ def main(arguments: argparse.Namespace) -> None:
                 modelled.append((batch, network, n, round(one / step, 2)))
     print(timing.table(("measured", "speedup of 2 processes (min-max)"), rows), end="\n\n")
     print(timing.table(("batch", "network", "processes", "speedup by the model"), modelled))
-    if crashes:
-        print(f"\nStarted again after a segmentation fault of TensorFlow: {crashes} times.")
     timing.write(
         arguments.output,
         {
@@ -137,7 +119,6 @@ def main(arguments: argparse.Namespace) -> None:
                 "quick": arguments.quick,
             },
             "seconds": seconds,
-            "crashes": crashes,
             "ratios": ratios,
             "model": [dict(zip(("batch", "network", "processes", "speedup"), row, strict=True)) for row in modelled],
         },

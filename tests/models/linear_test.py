@@ -63,7 +63,7 @@ def test_without_the_l2_term_the_axes_are_not_found(digits):
 
 @pytest.mark.skipif(not os.environ.get("TFDS_DATA_DIR"), reason="TFDS_DATA_DIR does not say where MNIST is prepared")
 def test_mnist():
-    x = aezoo.datasets.load("mnist")[0][0][:10_000]
+    x = next(iter(aezoo.datasets.stream("mnist", "train[:2000]", 2000))).numpy()
     assert_is_pca(train(x, 20, 0.05, 0.006, 600, momentum=0.97), x, 20)
 
 

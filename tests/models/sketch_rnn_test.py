@@ -20,12 +20,12 @@ QUIET = {"recurrent_dropout": 0.0, "random_scale": 0.0, "drop_points": 0.0}
 
 
 def make(steps=15, optimizer=None, weights=0.3, **kwargs):
-    jit_compile = kwargs.pop("jit_compile", "auto")
+    compiled = {name: kwargs.pop(name) for name in ("jit_compile", "run_eagerly") if name in kwargs}
     model = aezoo.SketchRNN(
         **{"latent_dim": 4, "encoder_units": 6, "decoder_units": 8, "components": 3, **kwargs}, seed=0
     )
     model.build((None, steps, 5))
-    model.compile(optimizer or keras.optimizers.SGD(0.0), jit_compile=jit_compile)
+    model.compile(optimizer or keras.optimizers.SGD(0.0), **compiled)
     rng = np.random.default_rng(1)
     for variable in model.trainable_variables:
         variable.assign(rng.normal(0, weights, variable.shape))
@@ -219,7 +219,7 @@ def test_in_training_the_pen_counts_over_all_steps_as_in_the_paper():
 
 
 def test_kl_is_annealed_and_has_a_floor():
-    model = make(kl_weight=0.7, kl_start=0.1, kl_rate=0.9, kl_floor=0.0, optimizer=keras.optimizers.SGD(0.0))
+    model = make(kl_weight=0.7, kl_start=0.1, kl_rate=0.9, kl_floor=0.0, run_eagerly=True)
     mean, log_variance = (np.asarray(part, "float64") for part in model.encoder.distribution(X))
     l_kl = np.mean(0.5 * (mean**2 + np.exp(log_variance) - log_variance - 1))
     quiet(model)
@@ -275,9 +275,8 @@ def test_dropped_points_leave_the_others_where_they_are():
 def test_fit_x_x_augments_the_target_as_the_input():
     results = []
     for data in ((X,), (X, X)):
-        model = quiet(
-            make(recurrent_dropout=0.0, random_scale=0.3, drop_points=0.3, optimizer=keras.optimizers.SGD(0.01))
-        )
+        noise = {"recurrent_dropout": 0.0, "random_scale": 0.3, "drop_points": 0.3}
+        model = quiet(make(**noise, optimizer=keras.optimizers.SGD(0.01), run_eagerly=True))
         model.fit(*data, batch_size=10, shuffle=False, verbose=0)
         results.append(model.get_weights())
     for a, b in zip(*results, strict=True):
@@ -409,7 +408,7 @@ def test_data_that_are_no_stroke5():
         model.fit(X[..., :3])
     with pytest.raises(ValueError, match="one must be 1 and the others 0"):
         model.fit(np.zeros_like(X))
-    model = make()
+    model = make(run_eagerly=True)
     with pytest.warns(UserWarning, match="offset_scale"):
         model.fit(X * [100, 100, 1, 1, 1], verbose=0)
 

@@ -1,15 +1,14 @@
 """Pretraining that is stopped, by kill -9 or otherwise, and started again.
 
-This file is also the program that is killed: `python resume_test.py FOLDER RESULT WHEN` pretrains `stack()` with the
-checkpoints in FOLDER, kills itself at the moment that WHEN names (JSON), and otherwise writes its state to RESULT.
+This file is also the program that is killed: run with `ARGUMENTS` = (folder, result, when) it pretrains `stack()` with
+the checkpoints in the folder, kills itself at the moment that `when` names, and otherwise writes its state to `result`.
 """
 
-import json
+import multiprocessing
 import os
 import re
+import runpy
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -22,6 +21,9 @@ import aezoo
 from aezoo.schedules import Linear
 
 EPOCHS = [3, 2, 2]
+# Each process is a fork of one that has imported TensorFlow, and done nothing with it.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["aezoo"])
 
 
 def kill():
@@ -124,13 +126,15 @@ def main(folder, result, when):
 
 
 def start(folder, result, **when):
-    command = [sys.executable, __file__, str(folder), str(result), json.dumps(when)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    arguments = (__file__, {"ARGUMENTS": (folder, result, when)}, "__main__")
+    process = PROCESSES.Process(target=runpy.run_path, args=arguments)
+    process.start()
+    return process
 
 
 def finish(process, killed):
-    output = process.communicate(timeout=300)[0]
-    assert process.returncode == (-signal.SIGKILL if killed else 0), output[-3000:]
+    process.join(300)
+    assert process.exitcode == (-signal.SIGKILL if killed else 0)
 
 
 # === Really killed ===
@@ -424,4 +428,4 @@ def test_a_damaged_checkpoint_says_so(tmp_path):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], json.loads(sys.argv[3]))
+    main(*ARGUMENTS)  # noqa: F821

@@ -1,0 +1,255 @@
+"""The documents: the reference has every public name, links lead somewhere, the code of the guide runs."""
+
+import argparse
+import ast
+import functools
+import importlib
+import inspect
+import itertools
+import json
+import re
+import textwrap
+import types
+from pathlib import Path
+
+import pytest
+from sklearn.decomposition import PCA
+
+import aezoo
+from aezoo import cli, testing, zoo
+
+ROOT = Path(__file__).parents[1]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS = [
+    *sorted(ROOT.glob("*.md")),
+    *(
+        path
+        for folder in ("docs", "notebooks", "benchmarks", "saved_models")
+        for kind in ("md", "ipynb")
+        for path in sorted((ROOT / folder).rglob(f"*.{kind}"))
+        if ".ipynb_checkpoints" not in path.parts
+    ),
+]
+
+
+def text(path):
+    """The Markdown of a document or of a notebook's text cells, without its blocks of code."""
+    content = path.read_text()
+    if path.suffix == ".ipynb":
+        cells = json.loads(content)["cells"]
+        content = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return re.sub(r"^```.*?^```", "", content, flags=re.MULTILINE | re.DOTALL)
+
+
+# === The reference ===
+
+
+def resolve(name):
+    """What a dotted name of the package stands for."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:i]))
+        except ModuleNotFoundError:
+            continue
+        return functools.reduce(getattr, parts[i:], found)
+    raise ModuleNotFoundError(name)
+
+
+def public(module):
+    """The public classes and functions of a module, by name."""
+    listed = getattr(module, "__all__", None)
+    return {
+        f"{module.__name__}.{name}": value
+        for name, value in vars(module).items()
+        if (inspect.isclass(value) or inspect.isroutine(value))
+        and (name in listed if listed is not None else name[0] != "_" and value.__module__ == module.__name__)
+    }
+
+
+@functools.cache
+def names():
+    """Every public class and function, by name: those that `aezoo` imports for its users, and those of its modules."""
+    tree = ast.parse(Path(aezoo.__file__).read_text())
+    imported = [alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    found = {}
+    for name in (*filter(None, imported), "testing"):
+        value = getattr(aezoo, name)
+        if inspect.ismodule(value):
+            found.update(public(value))
+        elif name != "__version__":
+            found[f"aezoo.{name}"] = value
+    return found
+
+
+@functools.cache
+def shown():
+    """What stands in the reference: each `::: name`, and of a module all that is public in it."""
+    found = set()
+    for name in re.findall(r"^::: (\S+)$", "\n".join(map(text, DOCS)), re.MULTILINE):
+        value = resolve(name)
+        found |= {name, *public(value)} if inspect.ismodule(value) else {name}
+    return found
+
+
+def test_every_public_name_stands_in_the_reference():
+    assert len(names()) > 100
+    assert sorted(set(names()) - shown()) == []
+
+
+def test_every_public_name_is_described():
+    assert [name for name, value in names().items() if not inspect.getdoc(value)] == []
+
+
+def test_every_public_name_has_an_example():
+    without = {"aezoo.plots.chains", "aezoo.plots.interpolation", "aezoo.plots.manifold"}
+    for name, value in names().items():
+        # The checks of `testing` have one in common.
+        example = testing.__doc__ if name.startswith("aezoo.testing.") else value.__doc__
+        assert (">>>" in example or "```python" in example) != (name in without), name
+
+
+def test_examples_that_are_no_doctests_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (x, y), _ = aezoo.datasets.load("digits")
+    x, y = x[:40].reshape(40, 64), y[:40]
+    pca = PCA(8).fit(x)
+    tied, untied, denoising = aezoo.Autoencoder(8, tied=True), aezoo.Autoencoder(8), aezoo.DenoisingAE(8)
+    k_sparse = [aezoo.KSparseAE(16, k=k) for k in (2, 4)]
+    for model in (tied, untied, denoising, *k_sparse):
+        model.compile(optimizer="adam")
+        model.build(x.shape)
+    for name, value in names().items():
+        for block in re.findall(r"```python\n(.*?) *```", inspect.getdoc(value), re.DOTALL):
+            known = {"aezoo": aezoo, "x": x, "x_train": x, "x_test": x, "y": y, "y_test": y, "pca": pca}
+            known |= {"model": tied, "untied": untied, "denoising": denoising, "models": k_sparse}
+            known["by_pca"] = pca.inverse_transform(pca.transform(x))
+            exec(compile(textwrap.dedent(block), name, "exec"), known)
+    assert {path.name for path in tmp_path.iterdir()} == {"filters.png", "history.png", "reconstructions.png"}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
+def test_pages(path):
+    assert f" {path.name}\n" in (ROOT / "mkdocs.yml").read_text(), "the page is not in the navigation"
+    assert text(path).startswith("# ")
+    for name in re.findall(r"\]\[(aezoo[\w.]*)\]", text(path)):
+        resolve(name)
+        owner = name.rpartition(".")[0]
+        assert name in shown() or owner in shown(), f"{name} stands on no page"
+
+
+def test_names_in_docstrings_and_documents_exist():
+    found = set()
+    for path in (*(ROOT / "aezoo").rglob("*.py"), *DOCUMENTS):
+        found |= set(re.findall(r"`(aezoo(?:\.\w+)+)`", path.read_text()))
+    assert len(found) > 20
+    for name in sorted(found):
+        resolve(name)
+
+
+def options(parser, path=()):
+    """The commands of a parser and their options, by the words that lead there."""
+    found = {path: {option for action in parser._actions for option in action.option_strings}}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, child in action.choices.items():
+                found |= options(child, (*path, name))
+    return found
+
+
+def test_the_page_of_the_command_line_has_every_command_and_option():
+    page = (ROOT / "docs" / "command_line.md").read_text()
+    sections = dict(
+        re.findall(r"^## aezoo ([a-z ]+?)(?: [A-Z][^\n]*)?\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+    )
+    parser = argparse.ArgumentParser()
+    cli._add_training_options(parser, "autoencoder")
+    commands = options(cli._parser([]))
+    commands[("train",)] |= options(parser)[()]
+    for path, flags in commands.items():
+        if not path or path[-1] in zoo.MODELS:
+            continue  # the options of a model are the arguments of its constructor
+        section = sections.get(" ".join(path), "")
+        assert section, f"aezoo {' '.join(path)} has no section"
+        missing = {flag for flag in flags - {"-h", "--help"} if f"`{flag}" not in section}
+        assert not missing, f"aezoo {' '.join(path)}: {missing}"
+
+
+# === Links ===
+
+
+def anchors(path):
+    """What a # of a link to a document may name: its headings, as GitHub and mkdocs write them."""
+    headings = re.findall(r"^#+ (.*)$", text(path), re.MULTILINE)
+    plain = (re.sub(r"[`*]|\[([^\]]*)\]\([^)]*\)", r"\1", heading) for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in plain}
+
+
+def broken(path):
+    """The links of a document within the repository that lead nowhere."""
+    content = re.sub(r"`[^`\n]*`", "", text(path))
+    targets = re.findall(r"\]\(\s*<?([^)\s>]+)", content) + re.findall(r"\b(?:src|href)=[\"']([^\"']+)", content)
+    for target in targets:
+        if re.match(r"[a-z]+:", target):
+            continue
+        file, _, anchor = target.partition("#")
+        there = (path.parent / file).resolve() if file else path
+        inside = there.is_relative_to(ROOT) and there.exists()
+        if not inside or (anchor and anchor not in anchors(there)):
+            yield target
+
+
+def test_links_are_found_broken(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# A `heading`, so\n[a](page.md#a-heading-so) ![b](b.png) [c](#no)\n[d](page.md) [e](../e) [f](https://f.org/g)\n"
+        "```\n[g](g.md)\n```\n`[h](h.md)` <img src='i.png'>\n"
+    )
+    assert list(broken(page)) == ["b.png", "#no", "../e", "i.png"]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links(path):
+    assert list(broken(path)) == []
+
+
+# === The guide ===
+
+GUIDE = (ROOT / "docs" / "your_own_variant.md").read_text()
+BLOCKS = re.findall(r"^```python\n(.*?)^```", GUIDE, re.MULTILINE | re.DOTALL)
+
+
+def run(*blocks):
+    module = types.ModuleType("variant")
+    for block in blocks:
+        exec(compile(block, "docs/your_own_variant.md", "exec"), vars(module))
+    return module
+
+
+@pytest.fixture(scope="module")
+def variant():
+    return run(*BLOCKS[:3])
+
+
+def test_the_guide_is_as_short_as_it_says():
+    lines = list(itertools.chain.from_iterable(block.splitlines() for block in BLOCKS[:2]))
+    assert len(lines) <= int(re.search(r"in (\d+)\s+lines", GUIDE)[1])
+    assert f"runs {len(testing.CHECKS) + 1} tests" in GUIDE
+    assert "two_cpu_devices" in BLOCKS[3]
+
+
+@pytest.mark.parametrize("check", (testing.replicas, testing.epoch_means, testing.configuration, testing.saving))
+def test_the_guide_passes(variant, check):
+    variant.test_conformance(check)
+
+
+def test_the_equation_of_the_guide(variant):
+    variant.test_the_equation()
+
+
+def test_the_mistake_that_the_guide_speaks_of_is_found():
+    assert "batch.share(weights)" in BLOCKS[0]
+    wrong = run(BLOCKS[0].replace("batch.share(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
+    with pytest.raises(AssertionError, match="two replicas"):
+        wrong.test_conformance(testing.replicas)

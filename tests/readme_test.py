@@ -1,0 +1,43 @@
+"""The README: its table has every model, with a constructor that works and the presets of the shelf."""
+
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+
+import aezoo
+from aezoo.pretraining.greedy import GreedyStack
+from aezoo.shelf.recipes import RECIPES
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+SECTION = README.split("\n## The models\n")[1].split("\n## ")[0]
+ROWS = {
+    row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.+?) \| (.*?) ?\| `(.+?)` \| (.+) \|$", SECTION, re.MULTILINE)
+}
+MODELS = {
+    name: value
+    for name, value in vars(aezoo).items()
+    if inspect.isclass(value) and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
+}
+
+
+def test_every_model_stands_in_the_table():
+    assert set(ROWS) == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_its_constructor_makes_it(name):
+    assert type(eval(ROWS[name][3], dict(vars(aezoo)))) is MODELS[name]
+
+
+def test_every_preset_is_that_of_its_model():
+    listed = {preset: name for name, row in ROWS.items() for preset in re.findall(r"`(\w+)`", row[4])}
+    assert set(listed) == set(RECIPES)
+    for preset, name in listed.items():
+        assert type(RECIPES[preset].model()) is MODELS[name], preset
+
+
+def test_the_picture_at_the_top_is_there():
+    picture = re.search(r"!\[.+\]\((.+)\)", README.split("\n## ")[0])
+    assert (Path(__file__).parents[1] / picture[1]).read_bytes().startswith(b"\x89PNG")
