@@ -46,6 +46,10 @@ def samples(model: Any, x: Any) -> Any:
 
 
 def sketches(model: Any, x: Any) -> Any:
-    """Drawn from the model, the more daring the lower down."""
-    rows = [np.asarray(model.sample(_SKETCHES, temperature, seed=SEED)) for temperature in _TEMPERATURES]
-    return plots.sketches(np.concatenate(rows), row_labels=[f"τ = {temperature:g}" for temperature in _TEMPERATURES])
+    """Sketches, and what the model draws from their codes, the more daring the lower down."""
+    x = x[:_SKETCHES]
+    z = model.encode(x)
+    rows = {"input": x}
+    for temperature in _TEMPERATURES:
+        rows[f"τ = {temperature:g}"] = np.asarray(model.sample(temperature=temperature, z=z, seed=SEED))
+    return plots.sketches(np.concatenate(list(rows.values())), columns=len(x), row_labels=list(rows))
