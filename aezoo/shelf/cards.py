@@ -43,7 +43,7 @@ def readme(card: Mapping[str, Any]) -> str:
     metrics = {label(key): number(value) for key, value in card["metrics"].items()}
     sections = [
         f"# {name}",
-        f"{card['title']}.",
+        f"{card['title']}. {card.get('limits', '')}".rstrip(),
         f"![{card['title']}]({PICTURE})",
         f'```python\nimport aezoo\n\nmodel = aezoo.{card["class"]}.from_preset("{name}")\n{_use(card)}\n```',
         table(["", ""], [(key, value) for key, value in facts.items() if value != ""]),
@@ -97,7 +97,7 @@ def _code(text: str) -> str:
 
 def _use(card: Mapping[str, Any]) -> str:
     if card["data"]["name"] == "cats":
-        return "sketches = model.sample(10, temperature=0.5)  # (10, steps, 5)"
+        return "again = model.sample(temperature=0.5, z=model.encode(x))  # (n, steps, 5), as x"
     lines = ["code = model.encode(x)  # x: (n, 28, 28, 1) in [0, 1]", "x_again = model.decode(code)"]
     if "sample" in card["signatures"]:
         lines.append("drawn = model.sample(16)")

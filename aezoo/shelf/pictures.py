@@ -46,8 +46,10 @@ def samples(model: Any, x: Any) -> Any:
 
 
 def sketches(model: Any, x: Any) -> Any:
-    """Sketches, and what is drawn from their codes, the more daring the lower down."""
+    """Sketches, and what the model draws from their codes, the more daring the lower down."""
     x = x[:_SKETCHES]
-    rows = [np.asarray(model.sample(z=model.encode(x), temperature=t, seed=SEED)) for t in _TEMPERATURES]
-    labels = ["input", *(f"τ = {t:g}" for t in _TEMPERATURES)]
-    return plots.sketches(np.concatenate([x, *rows]), columns=len(x), row_labels=labels)
+    z = model.encode(x)
+    rows = {"input": x}
+    for temperature in _TEMPERATURES:
+        rows[f"τ = {temperature:g}"] = np.asarray(model.sample(temperature=temperature, z=z, seed=SEED))
+    return plots.sketches(np.concatenate(list(rows.values())), columns=len(x), row_labels=list(rows))

@@ -93,6 +93,7 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
         card = {
             "name": name,
             "title": recipe.title,
+            **({"limits": recipe.limits} if recipe.limits else {}),
             **presets.card(stored),
             "reference": docstrings.reference(type(recipe.model())),
             "data": {"name": recipe.data, "training_samples": len(data[0][0]), "test_samples": len(x_test)},
