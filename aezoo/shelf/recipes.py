@@ -207,6 +207,7 @@ RECIPES: dict[str, Recipe] = {
         optimizer=cosine(1e-3, clipvalue=1.0),
         jit_compile=True,
         limits="In so few steps the weight of the KL term grows to 0.08, not 0.5, and codes of cats lie closer "
-        "together than N(0, I). `model.sample(n)`, which draws codes from it, therefore gives scraps more often than cats.",
+        "together than N(0, I). `model.sample(n)`, which draws codes from it, therefore gives scraps more often than "
+        "cats.",
     ),
 }
