@@ -86,7 +86,7 @@ def epoch(processes: int, units: int, batch: int, seed: int) -> dict[str, Any]:
 def main(arguments: argparse.Namespace) -> None:
     units, rounds = (40, 1) if arguments.quick else (1_000, 3)
     ratios, seconds, modelled, rows = {}, {}, [], []
-    for batch in (128, 1024):
+    for batch in (128,) if arguments.quick else (128, 1024):
         results: dict[int, list[float]] = {1: [], 2: []}
         for _ in range(rounds):
             for processes, times in results.items():
