@@ -67,9 +67,8 @@ def mend(strategy: tf.distribute.Strategy) -> None:
     """Keeps `fit` on arrays from crashing under a strategy.
 
     Keras switches tf.data's default optimisations off in the pipeline that it makes of arrays. On such a pipeline the
-    iterator that feeds replicas goes wrong now and then and ends the process with a segmentation fault, which happened
-    to about every other training of six calls of `fit`, also of Keras' own models (TensorFlow 2.21, Keras 3.15), and to
-    none with the optimisations on.
+    iterator that feeds replicas may use what was freed, and end the process with a segmentation fault, also that of
+    Keras' own models (seen with TensorFlow 2.21 and Keras 3.15); with the optimisations on it was not seen.
     """
     if "experimental_distribute_dataset" in vars(strategy) or not isinstance(
         strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)

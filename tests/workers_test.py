@@ -122,6 +122,7 @@ def results(folder, *tasks, timeout=300):
     finally:
         for process in processes:
             process.kill()
+            process.wait()
     return [dict(np.load(folder / f"{index}.npz")) for index in (0, 1)]
 
 
