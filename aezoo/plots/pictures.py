@@ -136,6 +136,12 @@ def chains(
 
     Raises:
         ValueError: If the numbers of steps do not rise, or the samples are no pictures.
+
+    Example:
+        ```python
+        rbm = aezoo.RBM.from_preset("rbm_mnist")
+        aezoo.plots.chains(rbm, start=x_test[:10], seed=0)
+        ```
     """
     steps = checks.whole_numbers("steps", steps)
     if not steps or any(after <= before for before, after in itertools.pairwise(steps)):
@@ -166,6 +172,12 @@ def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib
 
     Raises:
         ValueError: If the samples are no pictures.
+
+    Example:
+        ```python
+        vae = aezoo.VAE.from_preset("vae_mnist_20d")
+        aezoo.plots.interpolation(vae, x_test[:5], x_test[5:10])
+        ```
     """
     paths = np.asarray(model.interpolate(x_a, x_b, steps))
     shown = tiles.pictures(paths.reshape(-1, *paths.shape[2:]))
@@ -185,6 +197,12 @@ def manifold(model: Any, n: int = 20, x: Any = None) -> matplotlib.figure.Figure
 
     Raises:
         ValueError: If the code has not two units, or decodes to no pictures.
+
+    Example:
+        ```python
+        aezoo.plots.manifold(aezoo.VAE.from_preset("vae_mnist_2d"))
+        aezoo.plots.manifold(autoencoder, x=x_test)  # no prior: where the codes of x_test lie
+        ```
     """
     checks.whole("n", n, 2)
     if tuple(model.code_shape) != (2,):

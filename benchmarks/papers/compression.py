@@ -3,16 +3,18 @@
     TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
     python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
 
-MNIST: four weights of the distortion, each a model of its own; the 10,000 test digits are one container, the PSNR is
-that of all of them. JPEG and WebP get the digits tiled on one sheet, side by side or 32 pixels apart, so that blocks of
-8 fit, whichever is shorter at each quality. PCA is fitted to the training set; its components are rounded to multiples
-of a step and coded by the same range coder, with frequencies counted on the training set, in the same container; the
-best number of components and step is taken at each size. All headers are counted; the models and the components, which
-the receiver is to have, are not. A compressor whose worst quality is better than ours is compared at its smallest size.
+The weights of the distortion rise, each gives a model of its own, and that of each weight starts from that of the one
+before, so that the minutes add up.
+
+MNIST: the 10,000 test digits are one container, the PSNR is that of all of them. JPEG and WebP get the digits tiled on
+one sheet, side by side or 32 pixels apart, so that blocks of 8 fit, whichever is shorter at each quality. PCA is fitted
+to the training set; its components are rounded to multiples of a step and coded by the same range coder, with
+frequencies counted on the training set, in the same container; the best number of components and step is taken at each
+size. All headers are counted; the models and the components, which the receiver is to have, are not. A compressor whose
+worst quality is better than ours is compared at its smallest size.
 
 Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
-testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional; that
-of each weight starts from that of the weight before, so that the minutes add up.
+testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional.
 """
 
 import io
@@ -33,7 +35,7 @@ import aezoo
 from aezoo import codec
 from aezoo.evaluation import psnr
 
-WEIGHTS = (2.0, 8.0, 32.0, 128.0)
+WEIGHTS = (2.0, 8.0, 32.0, 128.0, 512.0)
 PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
 QUALITIES = (0, 1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 HELD_OUT = 20
@@ -130,9 +132,20 @@ def size_at(points: Points, quality: float) -> float:
 # === Ours ===
 
 
-def train(model: aezoo.CompressiveAE, x: np.ndarray, learning_rate: float, epochs: int, batch_size: int) -> float:
-    """Trains with a learning rate that falls to 0 along a cosine; returns the minutes."""
+def train(
+    model: aezoo.CompressiveAE,
+    x: np.ndarray,
+    learning_rate: float,
+    epochs: int,
+    batch_size: int,
+    start: aezoo.CompressiveAE | None = None,
+) -> float:
+    """Trains from the weights of `start`, with a learning rate that falls to 0 along a cosine; returns the minutes."""
     clock = Clock()
+    model.build(x.shape)
+    if start is not None:
+        for variable, before in zip(model.trainable_variables, start.trainable_variables, strict=True):
+            variable.assign(before)
     steps = epochs * math.ceil(len(x) / batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)))
     model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
@@ -143,11 +156,12 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     (x, _), (x_test, _) = mnist(options.quick)
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
     curves: dict[str, Points] = {"CompressiveAE": []}
-    details, rows = [], []
-    weights, hidden_dims, steps = (WEIGHTS[:2], (16,), 2) if options.quick else (WEIGHTS, (512, 256), 12)
+    details, rows, before = [], [], None
+    weights, steps = (WEIGHTS[:2], 2) if options.quick else (WEIGHTS, 12)
     for weight in weights:
-        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=hidden_dims, weight=weight, seed=options.seed)
-        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size)
+        model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(options.units,), weight=weight, seed=options.seed)
+        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, before)
+        before = model
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
         assert np.array_equal(decoded, model.reconstruct(x_test)), "not the model's own reconstruction"
@@ -194,12 +208,8 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
             weight=weight,
             seed=options.seed,
         )
-        model.build(x.shape)
-        if before is not None:
-            for variable, value in zip(model.trainable_variables, before, strict=True):
-                variable.assign(value)
-        minutes = train(model, x, options.photo_learning_rate, options.photo_epochs, options.photo_batch_size)
-        before = [variable.numpy() for variable in model.trainable_variables]
+        minutes = train(model, x, options.photo_learning_rate, options.photo_epochs, options.photo_batch_size, before)
+        before = model
         compressed = [codec.compress_picture(model, picture[..., None]) for picture in test]
         decoded = np.stack([codec.decompress_picture(model, data) for data in compressed])[..., 0]
         point = (8 * sum(map(len, compressed)) / test.size, psnr(test, decoded, peak=255))
@@ -226,8 +236,9 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
 def main() -> None:
     options = arguments(
         __doc__,
-        epochs=40,
-        latent_dim=64,
+        epochs=20,
+        units=1024,
+        latent_dim=128,
         batch_size=256,
         learning_rate=2e-3,
         photographs="",
@@ -239,7 +250,7 @@ def main() -> None:
     )
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
-        options.latent_dim = 4
+        options.units, options.latent_dim = 16, 4
     name, title = "compression", "bytes a digit, headers included"
     rows, curves = photographs(options) if options.photographs else digits(options)
     if options.photographs:
