@@ -3,18 +3,17 @@
     TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
     python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
 
-The weights of the distortion rise, each gives a model of its own, and that of each weight starts from that of the one
-before, so that the minutes add up.
-
-MNIST: the 10,000 test digits are one container, the PSNR is that of all of them. JPEG and WebP get the digits tiled on
-one sheet, side by side or 32 pixels apart, so that blocks of 8 fit, whichever is shorter at each quality. PCA is fitted
-to the training set; its components are rounded to multiples of a step and coded by the same range coder, with
-frequencies counted on the training set, in the same container; the best number of components and step is taken at each
-size. All headers are counted; the models and the components, which the receiver is to have, are not. A compressor whose
-worst quality is better than ours is compared at its smallest size.
+MNIST: five weights of the distortion, each a model of its own, which starts from that of the next greater weight; the
+10,000 test digits are one container, the PSNR is that of all of them. JPEG and WebP get the digits tiled on one sheet,
+side by side or 32 pixels apart, so that blocks of 8 fit, whichever is shorter at each quality. PCA is fitted to the
+training set; its components are rounded to multiples of a step and coded by the same range coder, with frequencies
+counted on the training set, in the same container; the best number of components and step is taken at each size. All
+headers are counted; the models and the components, which the receiver is to have, are not. A compressor whose worst
+quality is better than ours is compared at its smallest size.
 
 Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
-testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional.
+testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional; that
+of each weight starts from that of the next smaller one.
 """
 
 import io
@@ -158,7 +157,7 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     curves: dict[str, Points] = {"CompressiveAE": []}
     details, rows, before = [], [], None
     weights, steps = (WEIGHTS[:2], 2) if options.quick else (WEIGHTS, 12)
-    for weight in weights:
+    for weight in reversed(weights):
         model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(options.units,), weight=weight, seed=options.seed)
         minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, before)
         before = model
@@ -166,9 +165,9 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
         decoded = np.asarray(model.decompress(data))
         assert np.array_equal(decoded, model.reconstruct(x_test)), "not the model's own reconstruction"
         entropy = float(np.sum(model.rate(model.encode(x_test)), dtype="float64")) / 8
-        curves["CompressiveAE"].append((len(data) / len(x_test), psnr(x_test, decoded)))
-        details.append((weight, curves["CompressiveAE"][-1], len(data) / entropy, minutes))
-        print(f"weight {weight:g}: {details[-1]}", flush=True)
+        curves["CompressiveAE"].insert(0, (len(data) / len(x_test), psnr(x_test, decoded)))
+        details.insert(0, (weight, curves["CompressiveAE"][0], len(data) / entropy, minutes))
+        print(f"weight {weight:g}: {details[0]}", flush=True)
     clock = Clock()
     components = tuple(k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if k <= flat.shape[1])
     curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.25, 6, steps)))
@@ -236,7 +235,7 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
 def main() -> None:
     options = arguments(
         __doc__,
-        epochs=20,
+        epochs=12,
         units=1024,
         latent_dim=128,
         batch_size=256,
