@@ -3,13 +3,13 @@
     TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
     python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
 
-MNIST: five weights of the distortion, each a model of its own, which starts from that of the next greater weight; the
-10,000 test digits are one container, the PSNR is that of all of them. JPEG and WebP get the digits tiled on one sheet,
-side by side or 32 pixels apart, so that blocks of 8 fit, whichever is shorter at each quality. PCA is fitted to the
-training set; its components are rounded to multiples of a step and coded by the same range coder, with frequencies
-counted on the training set, in the same container; the best number of components and step is taken at each size. All
-headers are counted; the models and the components, which the receiver is to have, are not. A compressor whose worst
-quality is better than ours is compared at its smallest size.
+MNIST: five weights of the distortion, each a model of its own, that of the middle one the first, from which the others
+start one after the other, up and down. The 10,000 test digits are one container, the PSNR is that of all of them. JPEG
+and WebP get the digits tiled on one sheet, side by side or 32 pixels apart, so that blocks of 8 fit, whichever is
+shorter at each quality. PCA is fitted to the training set; its components are rounded to multiples of a step and coded
+by the same range coder, with frequencies counted on the training set, in the same container; the best number of
+components and step is taken at each size. All headers are counted; the models and the components, which the receiver is
+to have, are not. A compressor whose worst quality is better than ours is compared at its smallest size.
 
 Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
 testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional; that
@@ -34,7 +34,8 @@ import aezoo
 from aezoo import codec
 from aezoo.evaluation import psnr
 
-WEIGHTS = (2.0, 8.0, 32.0, 128.0, 512.0)
+# Each weight, and that whose model it starts from.
+WEIGHTS = {32.0: None, 8.0: 32.0, 2.0: 8.0, 128.0: 32.0, 512.0: 128.0}
 PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
 QUALITIES = (0, 1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 HELD_OUT = 20
@@ -154,21 +155,22 @@ def train(
 def digits(options) -> tuple[list[Row], dict[str, Points]]:
     (x, _), (x_test, _) = mnist(options.quick)
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
-    curves: dict[str, Points] = {"CompressiveAE": []}
-    details, rows, before = [], [], None
-    weights, steps = (WEIGHTS[:2], 2) if options.quick else (WEIGHTS, 12)
-    for weight in reversed(weights):
+    curves: dict[str, Points] = {}
+    details, rows, models = [], [], {None: None}
+    for weight, start in list(WEIGHTS.items())[: 2 if options.quick else None]:
         model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(options.units,), weight=weight, seed=options.seed)
-        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, before)
-        before = model
+        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, models[start])
+        models[weight] = model
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
         assert np.array_equal(decoded, model.reconstruct(x_test)), "not the model's own reconstruction"
         entropy = float(np.sum(model.rate(model.encode(x_test)), dtype="float64")) / 8
-        curves["CompressiveAE"].insert(0, (len(data) / len(x_test), psnr(x_test, decoded)))
-        details.insert(0, (weight, curves["CompressiveAE"][0], len(data) / entropy, minutes))
-        print(f"weight {weight:g}: {details[0]}", flush=True)
+        details.append((weight, (len(data) / len(x_test), psnr(x_test, decoded)), len(data) / entropy, minutes))
+        print(f"weight {weight:g}: {details[-1]}", flush=True)
+    details.sort()
+    curves["CompressiveAE"] = [point for _, point, *_ in details]
     clock = Clock()
+    steps = 2 if options.quick else 12
     components = tuple(k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if k <= flat.shape[1])
     curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.25, 6, steps)))
     curves["JPEG"] = sheets(x_test[..., 0], "JPEG")

@@ -116,8 +116,8 @@ def main(arguments: argparse.Namespace) -> None:
     seed = ["--seed", str(arguments.seed)]
     with tempfile.TemporaryDirectory() as folder:
         large, small = f"synthetic_{TIMES}x", "synthetic"
-        written = {large: TIMES, small: 1} if quick else {large: TIMES}
-        timing.in_child([_HERE, "--write", folder, str(side), str(images), json.dumps(written), *seed])
+        for name, files in {large: TIMES, **({small: 1} if quick else {})}.items():
+            write_set(pathlib.Path(folder), name, side, files, images, arguments.seed)
         contenders = {f"{TIMES}x": ["--train", large, "--folder", folder]}
         if quick:
             contenders = {"1x": ["--train", small, "--folder", folder], **contenders}
@@ -179,17 +179,12 @@ def main(arguments: argparse.Namespace) -> None:
 if __name__ == "__main__":
     command_line = timing.parser(__doc__)
     # What follows is how this file calls itself.
-    command_line.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
     command_line.add_argument("--train", help=argparse.SUPPRESS)
     command_line.add_argument("--folder", help=argparse.SUPPRESS)
     command_line.add_argument("--in-memory", action="store_true", help=argparse.SUPPRESS)
     command_line.add_argument("--stack", action="store_true", help=argparse.SUPPRESS)
     given = command_line.parse_args()
-    if given.write:
-        where, side, images, written = given.write
-        for name, files in json.loads(written).items():
-            write_set(pathlib.Path(where), name, int(side), files, int(images), seed=given.seed)
-    elif given.train:
+    if given.train:
         train(given.train, given.folder, given.in_memory, given.stack, given.seed)
     else:
         main(given)
