@@ -97,7 +97,10 @@ def _code(text: str) -> str:
 
 def _use(card: Mapping[str, Any]) -> str:
     if card["data"]["name"] == "cats":
-        return "again = model.sample(temperature=0.5, z=model.encode(x))  # (n, steps, 5), as x"
+        return (
+            "again = model.sample(temperature=0.5, z=model.encode(x))  # (n, steps, 5), as x\n"
+            "others = model.sample(16, temperature=0.3)"
+        )
     lines = ["code = model.encode(x)  # x: (n, 28, 28, 1) in [0, 1]", "x_again = model.decode(code)"]
     if "sample" in card["signatures"]:
         lines.append("drawn = model.sample(16)")
