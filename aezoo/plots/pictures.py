@@ -139,7 +139,6 @@ def chains(
 
     Example:
         ```python
-        rbm = aezoo.RBM.from_preset("rbm_mnist")
         aezoo.plots.chains(rbm, start=x_test[:10], seed=0)
         ```
     """
@@ -175,7 +174,6 @@ def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib
 
     Example:
         ```python
-        vae = aezoo.VAE.from_preset("vae_mnist_20d")
         aezoo.plots.interpolation(vae, x_test[:5], x_test[5:10])
         ```
     """
@@ -200,8 +198,8 @@ def manifold(model: Any, n: int = 20, x: Any = None) -> matplotlib.figure.Figure
 
     Example:
         ```python
-        aezoo.plots.manifold(aezoo.VAE.from_preset("vae_mnist_2d"))
-        aezoo.plots.manifold(autoencoder, x=x_test)  # no prior: where the codes of x_test lie
+        aezoo.plots.manifold(vae)
+        aezoo.plots.manifold(two_units, x=x_test)  # no prior: where the codes of x_test lie
         ```
     """
     checks.whole("n", n, 2)

@@ -207,7 +207,7 @@ RECIPES: dict[str, Recipe] = {
         batch_size=25,
         optimizer=cosine(1e-3, clipvalue=1.0),
         jit_compile=True,
-        limits="Of the sketches that `model.sample(n)` draws, from codes of its own, some are scraps, or end before they "
-        "have begun.",
+        limits="Of the sketches that `model.sample(n)` draws, from codes of its own, some are scraps, or end before "
+        "they have begun.",
     ),
 }
