@@ -104,7 +104,9 @@ class Codec:
         if not codes.size:
             raise ValueError("There are no samples to compress.")
         if not ((codes > -_GREATEST) & (codes < _GREATEST)).all():
-            raise ValueError("The codes are NaN or too large: the training diverged, or the samples are out of range.")
+            raise ValueError(
+                "The codes are NaN or too large: the samples are NaN or out of range, or the training diverged."
+            )
         integers = codes.astype("int64")
         if not np.array_equal(integers, codes):
             raise ValueError("The codes are no whole numbers: give those of encode, not those of a training step.")

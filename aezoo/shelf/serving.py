@@ -19,7 +19,10 @@ def configuration(folder: Path, base_path: str) -> str:
         raise ValueError(f"TensorFlow Serving wants an absolute path, and --base-path is {base_path!r}.")
     names = sorted({path.parents[1].name for path in folder.glob("*/*/saved_model.pb") if path.parent.name.isdecimal()})
     if not names:
-        raise ValueError(f"{folder} holds no SavedModel in a folder NAME/VERSION, such as vae_mnist_2d/1.")
+        raise ValueError(
+            f"{folder} holds no SavedModel in a folder NAME/VERSION, such as vae_mnist_2d/1: run this in a clone of "
+            "aezoo, or write one by model.export."
+        )
     entries = [
         f'  config {{\n    name: "{name}"\n    base_path: "{base_path.rstrip("/")}/{name}"\n'
         '    model_platform: "tensorflow"\n  }\n'

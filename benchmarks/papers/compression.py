@@ -170,9 +170,9 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     details.sort()
     curves["CompressiveAE"] = [point for _, point, *_ in details]
     clock = Clock()
-    steps = 2 if options.quick else 12
+    steps = 2 if options.quick else 14
     components = tuple(k for k in (4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256) if k <= flat.shape[1])
-    curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.25, 6, steps)))
+    curves["PCA"] = pca(flat, [flat_test], components, tuple(float(s) for s in np.geomspace(0.15, 6, steps)))
     curves["JPEG"] = sheets(x_test[..., 0], "JPEG")
     curves["WebP"] = sheets(x_test[..., 0], "WEBP")
     for weight, (size, quality), excess, minutes in details:
