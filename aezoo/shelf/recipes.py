@@ -198,7 +198,7 @@ RECIPES: dict[str, Recipe] = {
     ),
     "sketch_rnn_cats": Recipe(
         "sketch-rnn: draws cats stroke by stroke, from the code of a cat",
-        # In the paper the weight of the KL term grows for 100,000 steps; here it has grown after half of these 3,360.
+        # By the default rate the weight of the KL term grows for some 100,000 steps; here it has after half of 3,360.
         lambda: SketchRNN(128, encoder_units=128, decoder_units=256, kl_rate=0.01 ** (2 / 3360), seed=SEED),
         epochs=60,
         metric="negative_log_likelihood",

@@ -156,10 +156,10 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     (x, _), (x_test, _) = mnist(options.quick)
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
     curves: dict[str, Points] = {}
-    details, rows, models = [], [], {None: None}
+    details, rows, models = [], [], {}
     for weight, start in list(WEIGHTS.items())[: 2 if options.quick else None]:
         model = aezoo.CompressiveAE(options.latent_dim, hidden_dims=(options.units,), weight=weight, seed=options.seed)
-        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, models[start])
+        minutes = train(model, x, options.learning_rate, options.epochs, options.batch_size, models.get(start))
         models[weight] = model
         data = model.compress(x_test)
         decoded = np.asarray(model.decompress(data))
