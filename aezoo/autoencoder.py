@@ -12,10 +12,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, presets, workers
+from aezoo import checks, dispatch, exporting, losses, optimizers, presets, workers
 from aezoo.batch import Batch
 from aezoo.layers import networks
-from aezoo.optimizers import ScheduledSGD
 from aezoo.schedules import Scheduled
 
 _FIT = inspect.signature(keras.Model.fit)
@@ -297,7 +296,7 @@ class Autoencoder(keras.Model):
             reported, loss, y_pred = self._evaluate_objective(batch, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        self.optimizer.apply(tape.gradient(scaled, variables), variables)
+        optimizers.apply(self.optimizer, tape.gradient(scaled, variables), variables)
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -414,7 +413,7 @@ class Autoencoder(keras.Model):
             if isinstance(layer, Scheduled):
                 layer.move_to(epoch)
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if isinstance(optimizer, ScheduledSGD):
+        if isinstance(optimizer, optimizers.ScheduledSGD):
             optimizer.move_to(epoch)
 
     # === Verbs of an autoencoder ===

@@ -1,7 +1,8 @@
-"""Gradient descent whose learning rate and momentum follow schedules of the epoch, as Hinton's recipes have them."""
+"""Optimizers that Keras lacks, and Keras' own Adam by TensorFlow's kernel."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -119,3 +120,46 @@ class LazyAdam(keras.optimizers.Adam):
         m.scatter_update(tf.IndexedSlices(m_rows, rows))
         v.scatter_update(tf.IndexedSlices(v_rows, rows))
         w.scatter_sub(tf.IndexedSlices(rate * m_rows / (tf.sqrt(v_rows) + self.epsilon), rows))
+
+
+def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
+    """Does what `optimizer.apply` does; Adam passes over the weights once, where Keras' own operations do many times.
+
+    The equation is the same, by `tf.raw_ops.ResourceApplyAdam`; the weights differ by rounding. Adam with `amsgrad`,
+    and every other optimizer, does what Keras has it do.
+    """
+    adam = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
+        optimizer.apply(gradients, variables)
+        return
+
+    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if isinstance(gradient, tf.IndexedSlices):
+            type(adam).update_step(adam, gradient, variable, learning_rate)
+            return
+        index = adam._get_variable_index(variable)
+        w, m, v = (
+            one.value if isinstance(one, keras.Variable) else one
+            for one in (variable, adam._momentums[index], adam._velocities[index])
+        )
+        step = ops.cast(adam.iterations + 1, w.dtype)
+        tf.raw_ops.ResourceApplyAdam(
+            var=w.handle,
+            m=m.handle,
+            v=v.handle,
+            beta1_power=tf.cast(adam.beta_1, w.dtype) ** step,
+            beta2_power=tf.cast(adam.beta_2, w.dtype) ** step,
+            lr=tf.cast(learning_rate, w.dtype),
+            beta1=tf.cast(adam.beta_1, w.dtype),
+            beta2=tf.cast(adam.beta_2, w.dtype),
+            epsilon=tf.cast(adam.epsilon, w.dtype),
+            grad=tf.cast(gradient, w.dtype),
+        )
+
+    # For this call alone, and past Keras' tracking of attributes: the optimizer stays the user's. Calls of several
+    # replicas overlap.
+    vars(adam)["update_step"] = update_step
+    try:
+        optimizer.apply(gradients, variables)
+    finally:
+        vars(adam).pop("update_step", None)

@@ -1,11 +1,15 @@
-"""LazyAdam against NumPy, and against Keras' Adam where the two are the same."""
+"""LazyAdam against NumPy, and against Keras' Adam where the two are the same; Adam by the kernel against Keras'."""
+
+import contextlib
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from aezoo.optimizers import LazyAdam
+import aezoo
+import aezoo.testing
+from aezoo.optimizers import LazyAdam, apply
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(5, 3)).astype("float32")
@@ -64,3 +68,74 @@ def test_it_is_adam_where_every_row_has_a_gradient():
 def test_amsgrad_is_refused():
     with pytest.raises(ValueError, match="no amsgrad"):
         LazyAdam(amsgrad=True)
+
+
+# === apply: Keras' Adam by TensorFlow's kernel ===
+
+
+def steps(optimizer, by, scope=contextlib.nullcontext, **options):
+    """The weights after four steps in one graph, and the kinds of operations in it."""
+    with scope():
+        w, made = variable(), optimizer(0.1, **options)
+        made.build([w])
+
+    @tf.function
+    def run():
+        def step():
+            for _, values in STEPS:
+                g = tf.scatter_nd([[i % 5] for i in range(len(values))], values, (5, 3))
+                by(made, [g], [w])
+
+        tf.distribute.get_strategy().run(step)
+
+    with scope():
+        run()
+        graph = run.get_concrete_function().graph
+    assert "update_step" not in vars(made), "the optimizer is not as it was"
+    functions = [graph, *(f.graph for f in graph._functions.values() if hasattr(f, "graph"))]
+    return w.numpy(), {operation.type for one in functions for operation in one.get_operations()}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"weight_decay": 0.1},
+        {"clipnorm": 0.01},
+        {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+        {"gradient_accumulation_steps": 2},
+        {"beta_1": 0.5, "beta_2": 0.7, "epsilon": 0.1},
+    ],
+    ids=lambda options: next(iter(options), "plain"),
+)
+@pytest.mark.parametrize("optimizer", [keras.optimizers.Adam, keras.optimizers.AdamW])
+def test_the_kernel_steps_as_keras_does(optimizer, options):
+    expected, by_keras = steps(optimizer, optimizer.apply, **options)
+    got, by_kernel = steps(optimizer, apply, **options)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    assert "ResourceApplyAdam" not in by_keras
+    if "gradient_accumulation_steps" not in options:  # there it is in a branch
+        assert "ResourceApplyAdam" in by_kernel
+
+
+def test_the_kernel_on_two_replicas():
+    scope = aezoo.testing.two_replicas().scope
+    expected, _ = steps(keras.optimizers.Adam, keras.optimizers.Adam.apply, scope)
+    np.testing.assert_allclose(steps(keras.optimizers.Adam, apply, scope)[0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_what_the_kernel_cannot_is_left_to_keras():
+    class Mine(keras.optimizers.Adam):
+        pass
+
+    for optimizer, options in ((keras.optimizers.Adam, {"amsgrad": True}), (Mine, {}), (keras.optimizers.SGD, {})):
+        expected, _ = steps(optimizer, optimizer.apply, **options)
+        got, kinds = steps(optimizer, apply, **options)
+        np.testing.assert_array_equal(got, expected)
+        assert "ResourceApplyAdam" not in kinds
+    for optimizer in (keras.optimizers.Adam(0.1), LazyAdam(0.1)):
+        w, other, by_keras = variable(), variable(), type(optimizer)(0.1)
+        for step in STEPS:
+            apply(optimizer, [slices(step)], [w])
+            by_keras.apply([slices(step)], [other])
+        np.testing.assert_array_equal(w, other)
