@@ -8,6 +8,9 @@
 Each check takes a `Case` and raises an `AssertionError` that says what is not as it must be. `CHECKS` lists them all,
 to be given to `pytest.mark.parametrize`. `replicas` wants two devices: call `two_cpu_devices()` before TensorFlow is
 used.
+
+`execution` sees that graphs do what eager execution does; checks to which that makes no difference run eagerly, since a
+graph takes longer to make than to run.
 """
 
 from __future__ import annotations
@@ -217,17 +220,17 @@ def accumulation(case: Case) -> None:
     if not case.mean_over_samples:
         return
     x = case.x[:16]
-    whole = case.model(quiet=True)
+    whole = case.model(quiet=True, run_eagerly=True)
     _fit(whole, x, batch_size=16, epochs=1)
     optimizer = keras.optimizers.SGD(case.learning_rate, gradient_accumulation_steps=2)
-    halves = case.model(quiet=True, optimizer=optimizer)
+    halves = case.model(quiet=True, optimizer=optimizer, run_eagerly=True)
     _fit(halves, x, batch_size=8, epochs=1)
     _same_trainable("accumulated gradients", whole, halves)
 
 
 def epoch_means(case: Case) -> None:
     """4. What is reported is the mean over the samples of the epoch, a short last batch weighted as short."""
-    model = case.model(quiet=True, optimizer=keras.optimizers.SGD(0.0))
+    model = case.model(quiet=True, optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     history = _fit(model, case.x, epochs=1, validation_data=(case.x[::-1],))[1]
     assert "loss" in history and len(history) >= 4, f"only {sorted(history)} is reported"
     reported = [name for name in history if not name.startswith("val_") and name not in ("loss", "free_energy_gap")]
@@ -264,7 +267,7 @@ def sample_weights(case: Case) -> None:
 
 def saving(case: Case) -> None:
     """5. save, load and fit go on bit for bit as if training had never stopped; weights that do not fit do not load."""
-    whole = case.model(optimizer="adam")
+    whole = case.model(optimizer="adam", run_eagerly=True)
     _fit(whole, case.x, epochs=2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -467,7 +470,8 @@ def data_forms(case: Case) -> None:
     def dataset(data: Any) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(data).batch(8)
 
-    for options in ({}, {"loss": "mse", "metrics": ["mse"]}) if case.takes_loss else ({},):
+    by_mse = {"loss": "mse", "metrics": ["mse"], "run_eagerly": True}
+    for options in ({}, by_mse) if case.takes_loss else ({},):
         forms: dict[str, tuple] = {
             "fit(x)": (case.x,),
             "fit(x, x)": (case.x, case.x),
@@ -498,7 +502,7 @@ def data_forms(case: Case) -> None:
 def target(case: Case) -> None:
     """`fit(x, y)` trains x → y, or does not look at y where there is no target."""
     y = case.x[::-1].copy()
-    a, b = _by_single_steps(case).weights, _fit(case.model(quiet=True), case.x, y)[0]
+    a, b = _by_single_steps(case).weights, _fit(case.model(quiet=True, run_eagerly=True), case.x, y)[0]
     differs = any(not np.allclose(a[name], b[name]) for name in a)
     assert differs == case.learns_target, f"the target made {'a' if differs else 'no'} difference"
 
@@ -508,7 +512,7 @@ def determinism(case: Case) -> None:
     first = _fit(case.model(), case.x, shuffle=True)[0]
     second = _fit(case.model(), case.x, shuffle=True)[0]
     _same("the same seed", first, second, rtol=0, atol=0)
-    other = _fit(case.model(seed=1), case.x, shuffle=True)[0]
+    other = _fit(case.model(seed=1, run_eagerly=True), case.x, shuffle=True)[0]
     assert any(not np.array_equal(a, b) for a, b in zip(first.values(), other.values(), strict=True)), (
         "another seed gave the same weights"
     )
@@ -531,7 +535,7 @@ def bad_input(case: Case) -> None:
         "labels as targets": (slices((case.x, labels)).batch(8), "labels"),
         "samples of another shape": (case.x[:, None], "was built for"),
     }
-    model = case.model()
+    model = case.model(run_eagerly=True)
     start = _trainable(model)
     if networks.output_activation(model.decoder) is keras.activations.sigmoid:
         bad["values outside [0, 1]"] = (case.x * 255, "outside [0, 1]")
@@ -551,8 +555,9 @@ def bad_input(case: Case) -> None:
 
 def verbs(case: Case) -> None:
     """The verbs give what they promise, of the shapes that they promise."""
-    model = case.model()
+    model = case.model(run_eagerly=True)
     _fit(model, case.x, epochs=1)
+    model.run_eagerly = False
     x = case.x[:6]
     z = model.encode(x)
     reconstruction = np.asarray(model.reconstruct(x))

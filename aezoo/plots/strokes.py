@@ -15,7 +15,7 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
 
     Args:
         x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3).
-        columns: Number of sketches in a row.
+        columns: Largest number of sketches in a row.
         row_labels: What is written beside each row.
 
     Returns:
@@ -33,6 +33,7 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
     rows = math.ceil(len(x) / columns)
     if not rows:
         raise ValueError("There are no sketches to draw.")
+    columns = min(columns, len(x))
     if row_labels is not None and len(row_labels) != rows:
         raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one a row.")
     lines = []
