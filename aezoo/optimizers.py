@@ -127,6 +127,17 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
 
     The equation is the same, by `tf.raw_ops.ResourceApplyAdam`; the weights differ by rounding. Adam with `amsgrad`,
     and every other optimizer, does what Keras has it do.
+
+    Args:
+        optimizer: Any; may be wrapped in a `LossScaleOptimizer`.
+        gradients: One for each variable, of its shape.
+        variables: What is to be moved.
+
+    Example:
+        >>> w, adam = keras.Variable([1.0, 2.0]), keras.optimizers.Adam(0.1)
+        >>> apply(adam, [tf.constant([3.0, -4.0])], [w])
+        >>> w.numpy().round(3)
+        array([0.9, 2.1], dtype=float32)
     """
     adam = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
