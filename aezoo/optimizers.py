@@ -130,7 +130,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
 
     Args:
         optimizer: Any; may be wrapped in a `LossScaleOptimizer`.
-        gradients: One for each variable, of its shape.
+        gradients: One for each variable, of its shape, dense or `tf.IndexedSlices`; these are left to the optimizer.
         variables: What is to be moved.
 
     Example:
@@ -138,6 +138,9 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
         >>> apply(adam, [tf.constant([3.0, -4.0])], [w])
         >>> w.numpy().round(3)
         array([0.9, 2.1], dtype=float32)
+
+    Reference:
+        Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980.
     """
     adam = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
@@ -149,21 +152,19 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
             type(adam).update_step(adam, gradient, variable, learning_rate)
             return
         index = adam._get_variable_index(variable)
-        w, m, v = (
-            one.value if isinstance(one, keras.Variable) else one
-            for one in (variable, adam._momentums[index], adam._velocities[index])
-        )
+        w = variable.value if isinstance(variable, keras.Variable) else variable
+        beta_1, beta_2, epsilon = (tf.constant(v, w.dtype) for v in (adam.beta_1, adam.beta_2, adam.epsilon))
         step = ops.cast(adam.iterations + 1, w.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=w.handle,
-            m=m.handle,
-            v=v.handle,
-            beta1_power=tf.cast(adam.beta_1, w.dtype) ** step,
-            beta2_power=tf.cast(adam.beta_2, w.dtype) ** step,
+            m=adam._momentums[index].value.handle,
+            v=adam._velocities[index].value.handle,
+            beta1_power=beta_1**step,
+            beta2_power=beta_2**step,
             lr=tf.cast(learning_rate, w.dtype),
-            beta1=tf.cast(adam.beta_1, w.dtype),
-            beta2=tf.cast(adam.beta_2, w.dtype),
-            epsilon=tf.cast(adam.epsilon, w.dtype),
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
             grad=tf.cast(gradient, w.dtype),
         )
 

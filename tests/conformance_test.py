@@ -129,9 +129,6 @@ CASES = {
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
-    "conv",
-    "k-sparse-rows",
-    "contractive-h",
     "sketch-rnn-decoder",
     "vae-conv",
     "vae-importance-weighted",

@@ -72,6 +72,8 @@ def test_amsgrad_is_refused():
 
 # === apply: Keras' Adam by TensorFlow's kernel ===
 
+GRADIENTS = [np.pad(values, ((0, 5 - len(values)), (0, 0))) for _, values in STEPS]
+
 
 def steps(optimizer, by, scope=contextlib.nullcontext, **options):
     """The weights after four steps in one graph, and the kinds of operations in it."""
@@ -82,18 +84,17 @@ def steps(optimizer, by, scope=contextlib.nullcontext, **options):
     @tf.function
     def run():
         def step():
-            for _, values in STEPS:
-                g = tf.scatter_nd([[i % 5] for i in range(len(values))], values, (5, 3))
-                by(made, [g], [w])
+            for g in GRADIENTS:
+                by(made, [tf.constant(g)], [w])
 
         tf.distribute.get_strategy().run(step)
 
     with scope():
         run()
-        graph = run.get_concrete_function().graph
+        graph = run.get_concrete_function().graph.as_graph_def()
     assert "update_step" not in vars(made), "the optimizer is not as it was"
-    functions = [graph, *(f.graph for f in graph._functions.values() if hasattr(f, "graph"))]
-    return w.numpy(), {operation.type for one in functions for operation in one.get_operations()}
+    nodes = [graph.node, *(function.node_def for function in graph.library.function)]  # those of branches, too
+    return w.numpy(), {node.op for some in nodes for node in some}
 
 
 @pytest.mark.parametrize(
@@ -114,14 +115,31 @@ def test_the_kernel_steps_as_keras_does(optimizer, options):
     got, by_kernel = steps(optimizer, apply, **options)
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
     assert "ResourceApplyAdam" not in by_keras
-    if "gradient_accumulation_steps" not in options:  # there it is in a branch
-        assert "ResourceApplyAdam" in by_kernel
+    assert "ResourceApplyAdam" in by_kernel
+
+
+def test_the_kernel_steps_as_the_paper_has_it():
+    w, adam = keras.Variable(W, dtype="float64"), keras.optimizers.Adam(0.1)
+    for g in GRADIENTS:
+        apply(adam, [tf.constant(g, "float64")], [w])
+    np.testing.assert_allclose(w, reference([(range(5), g) for g in GRADIENTS]), rtol=1e-6)
 
 
 def test_the_kernel_on_two_replicas():
     scope = aezoo.testing.two_replicas().scope
     expected, _ = steps(keras.optimizers.Adam, keras.optimizers.Adam.apply, scope)
-    np.testing.assert_allclose(steps(keras.optimizers.Adam, apply, scope)[0], expected, rtol=1e-4, atol=1e-6)
+    got, by_kernel = steps(keras.optimizers.Adam, apply, scope)
+    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    assert "ResourceApplyAdam" in by_kernel
+
+
+def test_a_train_step_takes_the_kernel(monkeypatch):
+    kernel, moved = tf.raw_ops.ResourceApplyAdam, []
+    monkeypatch.setattr(tf.raw_ops, "ResourceApplyAdam", lambda **kw: moved.append(kw["grad"].shape) or kernel(**kw))
+    model = aezoo.Autoencoder(2)
+    model.compile("adam")
+    model.train_on_batch(RNG.random((3, 4), "float32"))
+    assert {tuple(shape) for shape in moved} == {(4, 2), (2,), (2, 4), (4,)}
 
 
 def test_what_the_kernel_cannot_is_left_to_keras():

@@ -78,7 +78,7 @@ def draw(panels: dict[str, Any]) -> Figure:
                 axes.plot(values[shown], line[shown], "--", color="#9a9a9a", label=f"slope {theory}", zorder=1)
         axes.set(xscale="log", yscale="log", xlabel=panel, ylabel="seconds an epoch")
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 2, 5) if axis is axes.yaxis or panel == "depth" else (1, 3)))
+            axis.set_major_locator(LogLocator(subs=(1, 3)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)

@@ -101,7 +101,7 @@ def test_the_weight_trades_rate_for_distortion(digits):
     """It would fail without the rate in the loss: then nothing would make a code of few bits out of a small weight."""
     x, x_test = digits
     points = []
-    for weight in (0.5, 20.0):
+    for weight in (0.5, 3.0, 20.0):
         model = fitted(x, epochs=12, latent_dim=16, hidden_dims=(64,), weight=weight)
         report = model.evaluate(x_test, verbose=0, return_dict=True)
         points.append((len(model.compress(x_test)), report["rate"], report["reconstruction"]))
