@@ -83,12 +83,16 @@ class Case:
 
 
 def two_cpu_devices() -> None:
-    """Splits the CPU in two logical devices, so that two replicas can be tried on one machine.
+    """Splits the CPU in two logical devices, so that two replicas can be tried on one machine, and hides GPUs.
+
+    The checks compare numbers that are equal on a CPU. A GPU rounds the factors of products to TF32 unless it is told
+    not to, and adds up in the order in which its threads arrive.
 
     Raises:
         RuntimeError: If TensorFlow has been used already.
     """
     cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_visible_devices([], "GPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 
@@ -366,6 +370,7 @@ def servable(folder: Any) -> None:
 _ELSEWHERE = """
 import sys, traceback
 import numpy as np, tensorflow as tf
+tf.config.set_visible_devices([], "GPU")
 for name in ["aezoo", *sys.modules]:  # TensorFlow itself may import Keras: from here on nobody can
     if name.split(".")[0] in ("keras", "aezoo"):
         sys.modules[name] = None

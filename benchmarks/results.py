@@ -66,8 +66,9 @@ def speed() -> tuple[list[str], list[Goal]]:
         lines += [
             f"### {path.stem}",
             "",
-            f"`python benchmarks/speed/{_script(path.stem)}.py`, {machine['cpu']}, {machine['cores']} cores, "
-            f"TensorFlow {machine['tensorflow']}, Keras {machine['keras']}, {machine['date'][:10]}",
+            f"`python benchmarks/speed/{_script(path.stem)}.py`, {', '.join([machine['cpu'], *machine['gpus']])}, "
+            f"{machine['cores']} cores, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}, "
+            f"{machine['date'][:10]}",
             "",
             "| | median (least to greatest) | goal | reached |",
             "|---|---|---|---|",

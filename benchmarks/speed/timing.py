@@ -210,7 +210,7 @@ def machine() -> dict[str, Any]:
     return {
         "cpu": _cpu(),
         "cores": cores(),
-        "gpus": [device.name for device in tf.config.list_physical_devices("GPU")],
+        "gpus": [_name(gpu) for gpu in tf.config.list_physical_devices("GPU")],
         "system": platform.platform(),
         "python": platform.python_version(),
         "tensorflow": tf.__version__,
@@ -219,6 +219,12 @@ def machine() -> dict[str, Any]:
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads() or "default (cores)",
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
+
+
+def _name(gpu: Any) -> str:
+    import tensorflow as tf
+
+    return tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
 
 
 def _cpu() -> str:

@@ -114,10 +114,17 @@ MODELS = {
 def epoch(model: nn.Module, x: np.ndarray, batch_size: int, compiled: bool, fastest: bool) -> Callable[[], None]:
     """One epoch: over a shuffled DataLoader, or by the fastest idiom.
 
-    That is a tensor indexed by a permutation, Adam in one fused kernel, and no `item()` in the loop.
+    That is a tensor indexed by a permutation, Adam in one fused kernel, and no `item()` in the loop. Where there is a
+    GPU, it is used, the data of the fastest idiom lie there, and products are as exact as TensorFlow's by default.
     """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    model = model.to(device)
     data = torch.from_numpy(x)
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data), batch_size, shuffle=True)
+    if fastest:
+        data = data.to(device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=fastest)
     if compiled:
         model = torch.compile(model)
@@ -132,11 +139,12 @@ def epoch(model: nn.Module, x: np.ndarray, batch_size: int, compiled: bool, fast
     def as_written() -> None:
         total = 0.0
         for (batch,) in loader:
-            total += step(batch).item() * len(batch)
+            total += step(batch.to(device)).item() * len(batch)
 
     def indexed() -> None:
-        total = torch.zeros(())
-        for indices in torch.randperm(len(data)).split(batch_size):
+        total = torch.zeros((), device=device)
+        for indices in torch.randperm(len(data), device=device).split(batch_size):
             total += step(data[indices]).detach() * len(indices)
+        total.item()
 
     return indexed if fastest else as_written
