@@ -171,7 +171,7 @@ def _by_single_steps(case: Case) -> _Fitted:
 def replicas(case: Case) -> None:
     """1. One replica and two give the same weights and the same reports, with a last batch that one of them lacks."""
     few = case.x[: len(case.x) // 8 * 8 + (1 if case.empty_replica else 3)]
-    one = case.model(quiet=True, metrics=["mse"])
+    one = case.model(quiet=True, metrics=["mse"], run_eagerly=True)
     with two_replicas().scope():
         two = case.model(quiet=True, metrics=["mse"])
     for x, options in (
@@ -189,7 +189,7 @@ def mixed_precision(case: Case) -> None:
     assert isinstance(half.optimizer, keras.optimizers.LossScaleOptimizer), "compile did not wrap the optimizer"
     # The usual first scale, 2**15, may overflow at first and skip steps, as it should.
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(case.learning_rate), initial_scale=2**6)
-    half = case.model(quiet=True, dtype="mixed_float16", optimizer=optimizer)
+    half = case.model(quiet=True, dtype="mixed_float16", optimizer=optimizer, run_eagerly=True)
     single = _by_single_steps(case)
     for variable in half.trainable_variables:
         assert variable.dtype == "float32", f"{variable.path} is stored as {variable.dtype}"
@@ -475,7 +475,7 @@ def data_forms(case: Case) -> None:
     def dataset(data: Any) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(data).batch(8)
 
-    by_mse = {"loss": "mse", "metrics": ["mse"], "run_eagerly": True}
+    by_mse = {"loss": "mse", "metrics": ["mse"]}
     for options in ({}, by_mse) if case.takes_loss else ({},):
         forms: dict[str, tuple] = {
             "fit(x)": (case.x,),
@@ -484,7 +484,7 @@ def data_forms(case: Case) -> None:
             "fit(Dataset of (x, x))": (dataset((case.x, case.x)),),
         }
         results = {}
-        model = case.model(quiet=True, **options)
+        model = case.model(quiet=True, run_eagerly=True, **options)
         start, untrained = [(variable, variable.numpy()) for variable in model.variables], _trainable(model)
         for name, data in forms.items():
             for variable, value in start:  # of its epoch and its random state too
@@ -581,7 +581,7 @@ def verbs(case: Case) -> None:
         assert np.allclose(reconstruction, values, atol=1e-5), f"{name} is not reconstruct(x)"
     scores = np.asarray(model.score_samples(x))
     assert scores.shape == (6,), f"score_samples gives shape {scores.shape}"
-    quiet = case.model(quiet=True)
+    quiet = case.model(quiet=True, run_eagerly=True)
     reports = quiet.evaluate(x, return_dict=True, verbose=0)
     value = sum(reports[name] for name in case.score)
     scores = np.asarray(quiet.score_samples(x))
