@@ -1,7 +1,7 @@
 """Two processes that train together, on the loopback interface.
 
 This file is also the program that they run: `python workers_test.py FOLDER TASK...`, with `TF_CONFIG` as everyone
-writes it, writes what came of the tasks to FOLDER.
+writes it, writes what came of each task to FOLDER.
 """
 
 import json
@@ -25,12 +25,6 @@ import aezoo.testing
 from aezoo import workers
 
 X = np.random.default_rng(0).random((51, 12), "float32")
-MODELS = {
-    "Autoencoder": lambda: aezoo.Autoencoder(5, seed=0),
-    "SparseAE": lambda: aezoo.SparseAE(5, weight=1.0, seed=0),
-    "KSparseAE": lambda: aezoo.KSparseAE(20, k=3, aux_weight=0.1, dead_after=30, seed=0),
-    "RBM": lambda: aezoo.RBM(5, persistent=True, centering=True, seed=0),
-}
 FIT = {"batch_size": 8, "shuffle": False, "verbose": 0}
 
 
@@ -41,24 +35,31 @@ def compiled(strategy, make, optimizer="adam", **options):
     return model
 
 
+def plain():
+    return aezoo.Autoencoder(5, seed=0)
+
+
 def training(strategy, folder):
-    """Models fitted and evaluated, a stack and a DBN pretrained: all their variables and all that they report."""
-    results = {}
-    for name, make in MODELS.items():
-        options = {"metrics": ["mse"]} if name == "Autoencoder" else {}
-        model = compiled(strategy, make, **options)
-        history = model.fit(X, validation_data=(X[:21],), epochs=2, **FIT).history
-        reports = model.evaluate(X[:13], batch_size=4, return_dict=True, verbose=0)
-        results |= {f"{name} {i}": v.numpy() for i, v in enumerate([*model.variables, *model.optimizer.variables])}
-        results |= {f"{name} {report}": np.array(values) for report, values in {**history, **reports}.items()}
+    """A model fitted and evaluated, a stack and a DBN pretrained: all their variables and all that they report.
+
+    Among them are the models whose state is reduced over replicas: units since they were last active, mean activations,
+    persistent chains and offsets.
+    """
+    model = compiled(strategy, lambda: aezoo.KSparseAE(20, k=3, aux_weight=0.1, dead_after=30, seed=0), metrics=["mse"])
+    history = model.fit(X, validation_data=(X[:21],), **FIT).history
+    reports = model.evaluate(X[:13], batch_size=4, return_dict=True, verbose=0)
+    history |= {f"evaluated {report}": value for report, value in reports.items()}
     with strategy.scope():
-        stack = aezoo.StackedAE([aezoo.DenoisingAE(6, seed=0), aezoo.Autoencoder(3, seed=1)])
-        dbn = aezoo.DBN([aezoo.RBM(6, seed=0), aezoo.RBM(3, hidden="gaussian", seed=1)])
-    stack.pretrain(X, epochs=2, batch_size=8, checkpoint_dir=folder / "stack", verbose=0)
-    dbn.pretrain(tf.data.Dataset.from_tensor_slices(X).batch(8), epochs=2, verbose=0)
-    for name, stages in (("StackedAE", stack.stages), ("DBN", dbn.rbms)):
-        variables = [v for stage in stages for v in stage.variables]
-        results |= {f"{name} {i}": v.numpy() for i, v in enumerate(variables)}
+        stack = aezoo.StackedAE([aezoo.SparseAE(6, weight=1.0, seed=0), aezoo.DenoisingAE(3, seed=1)])
+        dbn = aezoo.DBN([aezoo.RBM(6, persistent=True, centering=True, seed=0)])
+    of_stack = stack.pretrain(X, epochs=2, batch_size=8, checkpoint_dir=folder / "stack", verbose=0)
+    of_dbn = dbn.pretrain(tf.data.Dataset.from_tensor_slices(X).batch(8), epochs=1, verbose=0)
+    results = {}
+    models = [model, *stack.stages, *dbn.rbms]
+    for model, logs in zip(models, [history, *of_stack, *of_dbn], strict=True):
+        name = type(model).__name__
+        results |= {f"{name} {i}": v.numpy() for i, v in enumerate([*model.variables, *model.optimizer.variables])}
+        results |= {f"{name} {report}": np.array(values) for report, values in logs.items()}
     return results
 
 
@@ -66,8 +67,8 @@ def sharding(strategy, folder):
     """The mean error over an epoch that changes nothing, of data that each process shuffles with no seed of its own."""
     np.random.seed(os.getpid())
     tf.random.set_seed(os.getpid())
-    model = compiled(strategy, MODELS["Autoencoder"], keras.optimizers.SGD(0.0))
-    losses = model.fit(X, epochs=3, batch_size=8, verbose=0).history["loss"]
+    model = compiled(strategy, plain, keras.optimizers.SGD(0.0))
+    losses = model.fit(X, epochs=2, batch_size=8, verbose=0).history["loss"]
     return {"losses": np.array(losses), "errors": model.score_samples(X).numpy()}
 
 
@@ -86,7 +87,7 @@ def interrupted(strategy, folder):
         keras.callbacks.LambdaCallback(on_epoch_begin=kill),
         keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: began.append(epoch)),
     ]
-    model.fit(X, epochs=4, callbacks=callbacks, **FIT)
+    model.fit(X, epochs=3, callbacks=callbacks, **FIT)
     return {"began": np.array(began), **{f"{i}": v.numpy() for i, v in enumerate(model.variables)}}
 
 
@@ -112,7 +113,7 @@ def cluster(folder, *tasks):
 
 
 def results(folder, *tasks, timeout=300):
-    """What the two processes report."""
+    """What the two processes report of each task."""
     processes = cluster(folder, *tasks)
     try:
         for index, process in enumerate(processes):
@@ -121,7 +122,7 @@ def results(folder, *tasks, timeout=300):
         for process in processes:
             process.kill()
             process.wait()
-    return [dict(np.load(folder / f"{index}.npz")) for index in (0, 1)]
+    return {task: [dict(np.load(folder / f"{task} {index}.npz")) for index in (0, 1)] for task in tasks}
 
 
 def assert_same(expected, got, **tolerance):
@@ -139,37 +140,17 @@ def test_pipelines_of_arrays_keep_the_optimisations_without_which_tensorflow_cra
         return distribute(dataset, options)
 
     monkeypatch.setattr(strategy.extended, "_experimental_distribute_dataset", spy)
-    for _ in range(2):  # two models of one strategy
-        model = compiled(strategy, MODELS["Autoencoder"])
-        model.fit(X, validation_data=(X,), **FIT)
-        model.predict(X, verbose=0)
-    assert optimised == [True] * 6
+    compiled(strategy, plain).fit(X, validation_data=(X,), **FIT)
+    compiled(strategy, plain).predict(X, verbose=0)  # another model of the same strategy
+    assert optimised == [True] * 3
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """What the two processes report of `sharding` and of `training`."""
-    both = results(tmp_path_factory.mktemp("trained"), "training", "sharding")
-    return [{name: got.pop(name) for name in ("losses", "errors")} for got in both], both
-
-
-def test_two_processes_train_as_two_local_replicas_do(trained, tmp_path):
-    local = training(aezoo.testing.two_replicas(), tmp_path / "local")
-    first, second = map(dict, trained[1])
-    assert first.pop("written") > 0
-    assert second.pop("written") == 0, "a process that is not the chief wrote a checkpoint"
-    assert_same(first, second, rtol=0, atol=0)
-    assert_same(local, first, rtol=1e-5, atol=1e-6)
-
-
-def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(trained):
-    for got in trained[0]:
-        np.testing.assert_allclose(got["losses"], got["errors"].mean(), rtol=1e-5)
-
-
-def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(tmp_path):
-    (tmp_path / "kill").touch()
-    chief, killed = cluster(tmp_path, "interrupted")
+def reports(tmp_path_factory):
+    """What two processes report that go on where one of two others was killed, and then do the other tasks."""
+    folder = tmp_path_factory.mktemp("processes")
+    (folder / "kill").touch()
+    chief, killed = cluster(folder, "interrupted")
     try:
         assert killed.wait(120) == -signal.SIGKILL
         start = time.monotonic()
@@ -178,15 +159,33 @@ def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(tmp_
     finally:
         chief.kill()
         killed.kill()
-    (tmp_path / "kill").unlink()
-    got, other = results(tmp_path, "interrupted")
-    assert list(got.pop("began")) == [2, 3], "it did not go on after the last finished epoch"
-    assert not list((tmp_path / "backup").iterdir())
-    (tmp_path / "whole").mkdir()
-    expected = interrupted(aezoo.testing.two_replicas(), tmp_path / "whole")
-    assert list(expected.pop("began")) == [0, 1, 2, 3]
+    (folder / "kill").unlink()
+    both = results(folder, "interrupted", "training", "sharding")
+    assert not list((folder / "backup").iterdir())
+    return both
+
+
+def test_two_processes_train_as_two_local_replicas_do(reports, tmp_path):
+    first, second = map(dict, reports["training"])
+    assert first.pop("written") > 0
+    assert second.pop("written") == 0, "a process that is not the chief wrote a checkpoint"
+    assert_same(first, second, rtol=0, atol=0)
+    assert_same(training(aezoo.testing.two_replicas(), tmp_path), first, rtol=1e-5, atol=1e-6)
+
+
+def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(reports):
+    for got in reports["sharding"]:
+        np.testing.assert_allclose(got["losses"], got["errors"].mean(), rtol=1e-5)
+
+
+def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(reports, tmp_path):
+    got, other = map(dict, reports["interrupted"])
+    assert list(got.pop("began")) == [2], "it did not go on after the last finished epoch"
+    expected = interrupted(aezoo.testing.two_replicas(), tmp_path)
+    assert list(expected.pop("began")) == [0, 1, 2]
     del other["began"]
-    del got["written"], other["written"]
+    assert got.pop("written") > 0
+    assert other.pop("written") == 0, "a process that is not the chief wrote a backup"
     assert_same(got, other, rtol=0, atol=0)
     assert_same(expected, got, rtol=1e-5, atol=1e-6)
 
@@ -196,8 +195,8 @@ if __name__ == "__main__":
     written = []
     original = workers.complete_or_absent
     workers.complete_or_absent = lambda path: written.append(path) or original(path)
-    folder, found = Path(sys.argv[1]), {}
+    folder, index = Path(sys.argv[1]), strategy.cluster_resolver.task_id
     for task in sys.argv[2:]:
-        found |= globals()[task](strategy, folder)
-    index = strategy.cluster_resolver.task_id
-    np.savez(folder / f"{index}.npz", **found, written=len(written))
+        found = globals()[task](strategy, folder)
+        np.savez(folder / f"{task} {index}.npz", **found, written=len(written))
+        written.clear()

@@ -251,7 +251,7 @@ def main() -> None:
     )
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
-        options.units, options.latent_dim = 16, 4
+        options.units, options.latent_dim, options.batch_size = 16, 4, 100
     name, title = "compression", "bytes a digit, headers included"
     rows, curves = photographs(options) if options.photographs else digits(options)
     if options.photographs:

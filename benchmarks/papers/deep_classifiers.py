@@ -44,7 +44,7 @@ def main() -> None:
     if options.quick:
         options.sda_epochs = options.dbn_epochs = 1
         options.minutes, options.units = 0.2, 20
-    corruptions = (0.1, 0.2) if options.quick else (0.1, 0.2, 0.3)
+    corruptions = (0.1,) if options.quick else (0.1, 0.2, 0.3)
     (x, y), (x_test, y_test) = mnist(options.quick)
     systems = {
         "stacked denoising AE": (

@@ -67,9 +67,9 @@ def main() -> None:
         __doc__, pretrain_epochs=10, minutes=15.0, learning_rate=1e-3, batch_size=200, plot="", random=1
     )
     (x, _), (x_test, _) = mnist(options.quick)
-    sizes = (20, 10, 5) if options.quick else (1000, 500, 250, 30)
+    sizes = (20, 5) if options.quick else (1000, 500, 250, 30)
     if options.quick:
-        options.pretrain_epochs, options.minutes = 1, 0.2
+        options.pretrain_epochs, options.minutes, options.batch_size = 1, 0.2, 100
 
     clock = Clock()
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)

@@ -17,7 +17,7 @@ from aezoo.schedules import Linear
 def main() -> None:
     options = arguments(__doc__, epochs=30, k=25, alpha=3.0, aux_weight=1 / 32, learning_rate=1e-3, batch_size=128)
     if options.quick:
-        options.epochs, options.k = 2, 5
+        options.epochs, options.k, options.batch_size = 2, 5, 100
     (x, y), (x_test, y_test) = mnist(options.quick)
     flat, flat_test = x.reshape(len(x), -1), x_test.reshape(len(x_test), -1)
 

@@ -22,6 +22,7 @@ def main() -> None:
         __doc__, pll_minutes=8.0, ais_minutes=10.0, gibbs_steps=5, learning_rate=0.05, units=500, batch_size=100
     )
     if options.quick:
+        options.gibbs_steps = 1
         options.units, options.pll_minutes, options.ais_minutes = 30, 0.0, 0.0
     temperatures = 100 if options.quick else 10_000
     (x, _), (x_test, _) = mnist(options.quick)

@@ -22,6 +22,7 @@ def main() -> None:
         __doc__, minutes=8.0, gibbs_steps=5, learning_rate=0.1, units=500, batch_size=50, chains=50, epochs=15
     )
     if options.quick:
+        options.gibbs_steps = 1
         options.units, options.minutes = 30, 0.0
     (x, _), (x_test, _) = mnist(options.quick)
     clock = Clock()

@@ -41,6 +41,7 @@ def arguments(description: str, **defaults: float) -> argparse.Namespace:
 
 def mnist(quick: bool) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """MNIST, or with `quick` a few of the bundled digits, which need no download."""
+    # Whole hundreds: each size of a batch is traced.
     if not quick:
         return aezoo.datasets.load("mnist")
     (x, y), (x_test, y_test) = aezoo.datasets.load("digits")

@@ -37,7 +37,7 @@ def main() -> None:
         __doc__, features=64, atoms=256, k=4, samples=30_000, epochs=15, learning_rate=3e-3, aux_weight=1 / 32, aux_k=32
     )
     if options.quick:
-        options.samples, options.epochs, options.atoms, options.aux_k = 500, 1, 32, 8
+        options.samples, options.epochs, options.atoms, options.aux_k = 512, 1, 32, 8
     directions, x = dictionary(options.features, options.atoms, options.k, options.samples, options.seed)
     rows = []
     for name, aux_weight in (("AuxK", options.aux_weight), ("without AuxK", 0.0)):

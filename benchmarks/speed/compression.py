@@ -26,6 +26,8 @@ def main() -> None:
     arguments = timing.parser(__doc__).parse_args()
     keras.utils.set_random_seed(arguments.seed)
     (x, _), (x_test, _) = aezoo.datasets.load("digits" if arguments.quick else "mnist")
+    if arguments.quick:  # whole batches: each size is traced
+        x, x_test = x[:256], x_test[:200]
     latent_dim, hidden_dims, rounds, passes = (4, (16,), 1, 1) if arguments.quick else (64, (1000, 500), 5, 3)
     model = aezoo.CompressiveAE(latent_dim, hidden_dims=hidden_dims, weight=9.0, seed=arguments.seed)
     model.compile("adam")

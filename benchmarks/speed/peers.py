@@ -214,17 +214,9 @@ CONTENDERS: dict[str, Callable[..., Run]] = {
     "scikit-learn PCA, whole fit": pca,
     "GEMMs": roof,
 }
-# One of each library: each is a process.
-QUICK = (
-    "aezoo",
-    "Keras",
-    "PyTorch",
-    "pythae",
-    "PyOD",
-    "scikit-learn MLPRegressor",
-    "scikit-learn PCA, whole fit",
-    "GEMMs",
-)
+# One of each library. For --quick only those are processes of which one is known to crash beside TensorFlow, and ours.
+QUICK = ("aezoo", "PyTorch", "pythae", "PyOD")
+QUICK_HERE = ("Keras", "scikit-learn MLPRegressor", "scikit-learn PCA, whole fit", "GEMMs")
 
 
 def build(given: argparse.Namespace) -> Callable[[], Any]:
@@ -234,19 +226,23 @@ def build(given: argparse.Namespace) -> Callable[[], Any]:
     return lambda: run(EPOCHS)
 
 
-def together(names: Sequence[str], batch_size: int, network: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Times some contenders on one network in turn.
+def together(
+    names: Sequence[str], batch_size: int, network: str, settings: dict[str, Any], here: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Times some contenders on one network in turn, and others `here`, in this process.
 
     Returns:
         "seconds" of two epochs, as of `timing.interleaved`, of those that ran; "peak MiB" and "growth MiB" by name;
         "failed": reasons by name.
     """
-    here = str(pathlib.Path(__file__).resolve())
-    command = [here, "--network", network, "--batch-size", str(batch_size)]
+    command = ["--network", network, "--batch-size", str(batch_size)]
     for name in ("samples", "seed"):
         command += [f"--{name}", str(settings[name])]
     command += ["--units", str(settings["vae_units" if network == "VAE" else "units"])]
-    workers = {name: timing.Worker([*command, "--contender", name]) for name in names}
+    script = str(pathlib.Path(__file__).resolve())
+    workers: dict[str, Any] = {name: timing.Worker([script, *command, "--contender", name]) for name in names}
+    for name in here:
+        workers[name] = timing.Here(functools.partial(build, parser().parse_args([*command, "--contender", name])))
     report: dict[str, Any] = {"peak MiB": {}, "growth MiB": {}, "failed": {}}
     try:
         running = {}
@@ -261,7 +257,7 @@ def together(names: Sequence[str], batch_size: int, network: str, settings: dict
             running[name] = worker
             report["peak MiB"][name] = first["peak_bytes"] / 2**20
             report["growth MiB"][name] = (first["peak_bytes"] - first["before_bytes"]) / 2**20
-        report["seconds"] = timing.interleaved(running, settings["rounds"], 2, timing.Worker.measure)
+        report["seconds"] = timing.interleaved(running, settings["rounds"], 2, lambda worker: worker.measure())
     finally:
         for worker in workers.values():
             worker.close()
@@ -333,7 +329,7 @@ def main(arguments: argparse.Namespace) -> None:
     }
     for network, batch_size, names in groups:
         group = f"{network}, batch {batch_size}"
-        measured = together(names, batch_size, network, settings)
+        measured = together(names, batch_size, network, settings, QUICK_HERE if arguments.quick else ())
         results = judged(measured, batch_size)
         print(f"{group}\n")
         show(measured, results)
@@ -346,14 +342,18 @@ def main(arguments: argparse.Namespace) -> None:
         timing.write(arguments.output, report)  # what there is, should a later one fail
 
 
-if __name__ == "__main__":
+def parser() -> argparse.ArgumentParser:
     command_line = timing.parser(__doc__)
     # What follows is how this file calls itself.
     for option in ("--contender", "--network"):
         command_line.add_argument(option, help=argparse.SUPPRESS)
     for option in ("--batch-size", "--samples", "--units"):
         command_line.add_argument(option, type=int, help=argparse.SUPPRESS)
-    given = command_line.parse_args()
+    return command_line
+
+
+if __name__ == "__main__":
+    given = parser().parse_args()
     if given.contender:
         timing.serve(functools.partial(build, given))
     else:

@@ -27,6 +27,7 @@ import aezoo
 from aezoo.layers import RowDecoder
 
 BATCH, STEPS = 128, 8
+TIED = {"untied": False, "tied": True}
 
 
 def decoders(features: int, units: int, k: int, seed: int) -> tuple[dict[str, Any], float]:
@@ -66,11 +67,11 @@ def decoders(features: int, units: int, k: int, seed: int) -> tuple[dict[str, An
     return {"decoder, products": dense, "decoder, rows": rows}, difference
 
 
-def steps(features: int, units: int, k: int, seed: int) -> dict[str, Any]:
-    """An epoch of `fit`."""
+def steps(features: int, units: int, k: int, seed: int, kinds: dict[str, bool]) -> dict[str, Any]:
+    """An epoch of `fit`, of the kinds of `TIED`."""
     x = np.random.default_rng(seed).random((STEPS * BATCH, features), dtype="float32")
     contenders = {}
-    for tied in (False, True):
+    for kind, tied in kinds.items():
         for way, by_rows, optimizer in (
             ("products, Adam", False, keras.optimizers.Adam()),
             ("rows, LazyAdam", True, aezoo.optimizers.LazyAdam()),
@@ -78,7 +79,7 @@ def steps(features: int, units: int, k: int, seed: int) -> dict[str, Any]:
         ):
             model = aezoo.KSparseAE(units, k=k, tied=tied, by_rows=by_rows, seed=seed)
             model.compile(optimizer)
-            name = f"step, {'tied' if tied else 'untied'}, {way}"
+            name = f"step, {kind}, {way}"
             contenders[name] = lambda model=model: model.fit(x, batch_size=BATCH, shuffle=False, verbose=0)
     return contenders
 
@@ -91,8 +92,9 @@ def main(arguments: argparse.Namespace) -> None:
     ratios = {
         "decoder: rows / products": timing.compared(seconds, "decoder, rows", "decoder, products", 1 / 5),
     }
-    measured = timing.interleaved(steps(features, units, k, arguments.seed), rounds, passes)
-    for tied in ("untied", "tied"):
+    kinds = {"tied": True} if arguments.quick else TIED
+    measured = timing.interleaved(steps(features, units, k, arguments.seed, kinds), rounds, passes)
+    for tied in kinds:
         products = f"step, {tied}, products, Adam"
         for way, goal in (("rows, LazyAdam", 1 / 2), ("rows, Adam", None)):
             ratios[f"{tied} step: {way} / products, Adam"] = timing.compared(
