@@ -367,6 +367,9 @@ class Autoencoder(keras.Model):
         elif call.get("sample_weight") is not None and call.get("y") is None:
             call["y"] = x  # Keras drops the weights of samples that have no target
         self._ensure_built(first)
+        if self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # TensorFlow traces a step twice that makes variables
+                self.optimizer.build(self.trainable_variables)
         validation = call.get("validation_data")
         if validation is not None:
             if isinstance(validation, (tuple, list)):
