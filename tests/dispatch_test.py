@@ -95,3 +95,14 @@ def test_a_number_of_steps_is_kept_to(x):
 )
 def test_which_callbacks_look_at_steps(callback, looks):
     assert looks_at_batches(callback) == looks
+
+
+def test_a_step_is_traced_once(x, monkeypatch):
+    """Twice, where the optimizer makes its variables in the graph."""
+    traced = []
+    step = Autoencoder.train_step
+    monkeypatch.setattr(Autoencoder, "train_step", lambda model, data: (traced.append(0), step(model, data))[1])
+    model = Autoencoder(latent_dim=2)
+    model.compile("adam")
+    model.fit(x, epochs=2, verbose=0)
+    assert len(traced) == 1

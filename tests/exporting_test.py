@@ -1,13 +1,12 @@
 """The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
 
 import pathlib
-import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 import aezoo
 from aezoo import exporting
@@ -23,7 +22,7 @@ SIGNATURES = {
 @pytest.fixture(scope="module")
 def model(x):
     model = aezoo.KSparseAE(latent_dim=8, k=2)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     model.fit(x, verbose=0)
     return model
 
@@ -57,19 +56,15 @@ def test_signatures_have_names_and_take_any_batch(model, folder, x):
             np.testing.assert_allclose(got, expected[name][:size], rtol=1e-5, atol=1e-5, err_msg=name)
 
 
-def test_saved_model_cli_lists_the_signatures(folder):
-    tool = pathlib.Path(sys.executable).parent / "saved_model_cli"
-    if not tool.exists():
-        pytest.skip("saved_model_cli is not beside this Python")
-    command = [tool, "show", "--dir", folder, "--all"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
-    shown = text.replace('"', "'")
+def test_the_file_lists_the_signatures(folder):
+    """What `saved_model_cli show` prints and a server reads."""
+    (graph,) = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+    assert set(SIGNATURES) <= set(graph.signature_def)
     for name, (given, gives) in SIGNATURES.items():
-        section = shown.split(f"signature_def['{name}']")[1].split("signature_def[")[0]
-        assert f"inputs['{given}']" in section
-        assert f"outputs['{gives}']" in section
-    assert "shape: (-1, 6, 6, 1)" in shown
-    assert "shape: (-1, 8)" in shown
+        definition = graph.signature_def[name]
+        assert (list(definition.inputs), list(definition.outputs)) == ([given], [gives])
+        shape = [dim.size for dim in definition.inputs[given].tensor_shape.dim]
+        assert shape == ([-1, 8] if given == "z" else [-1, 6, 6, 1])
 
 
 def test_a_loaded_model_exports(model, x, tmp_path):
@@ -178,7 +173,7 @@ def test_half_precision_and_every_kernel_once(make, x, tmp_path):
 def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
     models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
     for i, model in enumerate(models):
-        model.compile("adam")
+        model.compile("adam", run_eagerly=True)
         model.fit(x, epochs=1, shuffle=False, verbose=0)
         if i:
             model.export(tmp_path / "1")
@@ -203,7 +198,7 @@ def test_onnx_gives_the_same_numbers(make, x, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
     model = make()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     model.fit(x, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")  # which has never been called

@@ -28,6 +28,13 @@ def build(dbn, x):
     return dbn
 
 
+def eagerly(dbn):
+    """Compiles the machines without graphs: tracing them is most of the time of a small training."""
+    for rbm in dbn.rbms:
+        rbm.compile(rbm.default_optimizer(), run_eagerly=True)
+    return dbn
+
+
 def weights(model):
     return [v.numpy() for v in model.variables]
 
@@ -52,7 +59,7 @@ def mean_field(dbn, x):
 
 @pytest.fixture(scope="module")
 def pretrained(x):
-    dbn = aezoo.DBN(machines())
+    dbn = eagerly(aezoo.DBN(machines()))
     dbn.pretrain(x, epochs=[2, 1, 1], batch_size=8, optimizer=[keras.optimizers.SGD(0.5), None, None], verbose=0)
     return dbn
 
@@ -106,7 +113,7 @@ def test_the_decoder_starts_with_the_transposes_and_is_untied(dbn, x, tmp_path):
     np.testing.assert_array_equal(deep.encode(x), below)
     deep = dbn.unroll()
     # ... and fine-tuning changes both, differently, and no machine.
-    deep.compile(keras.optimizers.SGD(0.1))
+    deep.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     deep.fit(x, epochs=1, verbose=0)
     kernels = [v for v in deep.trainable_variables if len(v.shape) == 2]
     for a, b, rbm in zip(kernels[:3], kernels[:2:-1], dbn.rbms, strict=True):
@@ -129,7 +136,7 @@ def test_the_classifier_is_the_mean_field_encoder_and_an_output_layer(dbn, x, ac
     before = [weights(rbm) for rbm in dbn.rbms]
     labels = np.arange(21) % 4
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=activation is None)
-    classifier.compile(keras.optimizers.Adam(0.05), loss)
+    classifier.compile(keras.optimizers.Adam(0.05), loss, run_eagerly=True)
     history = classifier.fit(x, labels, epochs=5, verbose=0).history["loss"]
     assert history[-1] < history[0]
     for a, rbm in zip(before, dbn.rbms, strict=True):
@@ -250,17 +257,18 @@ def test_unstandardised_data_for_gaussian_visibles(x):
     """A warning that names the fix: of data that are given to the stack, of which the machine sees batches only."""
     dbn = aezoo.DBN([aezoo.RBM(3, visible="gaussian", seed=1)])
     with pytest.warns(UserWarning, match=r"x\.std\(0\)"):
-        dbn.pretrain(100 * x, epochs=1, verbose=0)
+        eagerly(dbn).pretrain(100 * x, epochs=1, verbose=0)
     standardised = (x - x.mean(0)) / x.std(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        aezoo.DBN([aezoo.RBM(3, visible="gaussian", seed=1)]).pretrain(standardised, epochs=1, verbose=0)
+        dbn = eagerly(aezoo.DBN([aezoo.RBM(3, visible="gaussian", seed=1)]))
+        dbn.pretrain(standardised, epochs=1, verbose=0)
 
 
 def test_float64_and_float32_give_the_same(x):
     single, double = aezoo.RBM(3, seed=1), aezoo.RBM(3, seed=1)
-    aezoo.DBN([single]).pretrain(x, epochs=1, verbose=0)
-    aezoo.DBN([double]).pretrain(x.astype("float64"), epochs=1, verbose=0)
+    eagerly(aezoo.DBN([single])).pretrain(x, epochs=1, verbose=0)
+    eagerly(aezoo.DBN([double])).pretrain(x.astype("float64"), epochs=1, verbose=0)
     for a, b in zip(weights(single), weights(double), strict=True):
         np.testing.assert_allclose(b, a, atol=1e-6)
 
@@ -270,20 +278,20 @@ def contents(folder):
 
 
 def folder_of_other_units(folder, x):
-    aezoo.DBN([aezoo.RBM(8), aezoo.RBM(7)]).pretrain(x, epochs=1, verbose=0, checkpoint_dir=folder)
+    aezoo.DBN([aezoo.RBM(8), aezoo.RBM(7)]).pretrain(x, epochs=0, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_fewer_layers(folder, x):
-    aezoo.DBN([aezoo.RBM(8, seed=1)]).pretrain(x, epochs=1, verbose=0, checkpoint_dir=folder)
+    aezoo.DBN([aezoo.RBM(8, seed=1)]).pretrain(x, epochs=0, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_another_kind(folder, x):
     stack = aezoo.StackedAE([aezoo.SparseAE(8), aezoo.SparseAE(6)])
-    stack.pretrain(x, epochs=1, verbose=0, checkpoint_dir=folder)
+    stack.pretrain(x, epochs=0, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_another_input(folder, x):
-    aezoo.DBN(machines()).pretrain(x[:, :5], epochs=1, verbose=0, checkpoint_dir=folder)
+    aezoo.DBN(machines()).pretrain(x[:, :5], epochs=0, verbose=0, checkpoint_dir=folder)
 
 
 def folder_of_somebody_else(folder, x):
