@@ -27,7 +27,7 @@ KINDS = {
 
 def fitted(x=X, epochs=2, **kwargs):
     model = aezoo.CompressiveAE(**{"weight": 10.0, "seed": 0, **kwargs})
-    model.compile(keras.optimizers.Adam(3e-3))
+    model.compile(keras.optimizers.Adam(3e-3), run_eagerly=x is X)  # few steps, which are not worth a graph
     model.fit(x, batch_size=35, epochs=epochs, verbose=0)
     return model
 

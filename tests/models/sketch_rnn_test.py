@@ -330,7 +330,8 @@ def test_xla_draws_and_scores_as_the_default_does():
 def test_xla_trains_with_dropout_and_augmentation():
     # XLA draws other numbers; without noise the conformance harness compares the two.
     default, xla = (
-        make(jit_compile=jit).fit(X, batch_size=10, epochs=2, verbose=0).history["loss"] for jit in (False, True)
+        make(**{how: True}).fit(X, batch_size=10, epochs=2, verbose=0).history["loss"]
+        for how in ("run_eagerly", "jit_compile")
     )
     np.testing.assert_allclose(default, xla, rtol=0.1)
 
