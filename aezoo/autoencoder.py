@@ -208,6 +208,12 @@ class Autoencoder(keras.Model):
             with self.distribute_strategy.scope():
                 self.build((None, *x_shape[1:]))
 
+    def _build_optimizer(self) -> None:
+        # Otherwise Keras does so in the graph of the first step, which TensorFlow then has to trace twice.
+        if self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():
+                self.optimizer.build(self.trainable_variables)
+
     # === The objective ===
 
     @property
@@ -367,6 +373,7 @@ class Autoencoder(keras.Model):
         elif call.get("sample_weight") is not None and call.get("y") is None:
             call["y"] = x  # Keras drops the weights of samples that have no target
         self._ensure_built(first)
+        self._build_optimizer()
         validation = call.get("validation_data")
         if validation is not None:
             if isinstance(validation, (tuple, list)):
