@@ -4,30 +4,72 @@
     python notebooks/execute.py notebooks/03*.ipynb      # one
     python notebooks/execute.py --output elsewhere       # without touching the notebooks
 
-They take MNIST where it is prepared (`TFDS_DATA_DIR`), and the bundled digits elsewhere.
+They take MNIST where it is prepared (`TFDS_DATA_DIR`), and the bundled digits elsewhere. Each has a kernel of its own,
+the fork of one process that has done nothing but import TensorFlow and what else takes long.
 """
 
 import argparse
+import multiprocessing
 import os
 import time
 from pathlib import Path
 
 import nbformat
+from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["aezoo.evaluation", "aezoo.plots", "ipykernel.kernelapp"])
+
+
+def serve(connection_file: str) -> None:
+    """What a kernel does."""
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.chdir(HERE)
+    options = {
+        "connection_file": connection_file,
+        "capture_fd_output": False,  # what TensorFlow's C++ logs is no output of a cell
+        "parent_handle": os.getppid(),  # with which it ends
+    }
+    IPKernelApp.launch_instance([f"--IPKernelApp.{name}={value}" for name, value in options.items()])
+
+
+class ForkedKernel(AsyncKernelManager):
+    """Manages a kernel that has been forked."""
+
+    process = None
+
+    @property
+    def has_kernel(self) -> bool:
+        return self.process is not None
+
+    async def start_kernel(self, **kwargs: object) -> None:
+        self.write_connection_file()
+        self.process = FORKS.Process(target=serve, args=(self.connection_file,))
+        self.process.start()
+
+    async def _async_is_alive(self) -> bool:
+        return self.has_kernel and self.process.is_alive()
+
+    is_alive = _async_is_alive  # the client asks by the one name, nbclient by the other
+
+    async def shutdown_kernel(self, *args: object, **kwargs: object) -> None:
+        self.process.terminate()
+        self.process.join()
+        await self.cleanup_resources()
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """Runs the notebook from its own folder, and raises at the first cell that fails or writes to stderr."""
+    """Runs the notebook from this folder, and raises at the first cell that fails or writes to stderr."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(
         notebook,
         timeout=1800,  # of a cell
         record_timing=False,
-        resources={"metadata": {"path": str(HERE)}},
-        extra_arguments=["--IPKernelApp.capture_fd_output=False"],  # what TensorFlow's C++ logs is no output of a cell
+        kernel_manager_class=ForkedKernel,
     )
     client.execute()
     notebook.metadata["language_info"] = {"name": "python"}  # the rest names a version
@@ -45,6 +87,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="a folder for the executed notebooks; by default they are replaced")
     options = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does before imports
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
     for path in options.notebooks or sorted(HERE.glob("*.ipynb")):
