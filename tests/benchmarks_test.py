@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -70,3 +71,5 @@ def results():
 def test_the_documents_are_those_of_the_numbers():
     for path, text in results().documents().items():
         assert path.read_text() == text, f"{path.name} is out of date: python benchmarks/results.py"
+        for script in set(re.findall(r"python (benchmarks/\S+\.py)", text)):
+            assert (BENCHMARKS.parent / script).exists(), f"{path.name} names {script}, which is not there"

@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import json
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -41,9 +42,9 @@ def arguments(description: str, **defaults: float) -> argparse.Namespace:
 
 def mnist(quick: bool) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """MNIST, or with `quick` a few of the bundled digits, which need no download."""
-    # Whole hundreds: each size of a batch is traced.
     if not quick:
         return aezoo.datasets.load("mnist")
+    # Whole hundreds: each size of a batch is traced.
     (x, y), (x_test, y_test) = aezoo.datasets.load("digits")
     return (x[:300], y[:300]), (x_test[:100], y_test[:100])
 
@@ -97,7 +98,7 @@ def report(name: str, options: argparse.Namespace, rows: list[Row], **more) -> N
     if options.quick:
         return
     result = {
-        "script": f"benchmarks/papers/{name}.py",
+        "script": f"benchmarks/papers/{Path(sys.argv[0]).name}",  # which may have other results of other names
         "options": {name: value for name, value in vars(options).items() if name != "plot"},
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),

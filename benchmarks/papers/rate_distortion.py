@@ -1,7 +1,7 @@
 """Rate and distortion of a compressive autoencoder (Ballé et al. 2017) beside JPEG, WebP and PCA.
 
-    TFDS_DATA_DIR=... python benchmarks/papers/compression.py [--quick]
-    python benchmarks/papers/compression.py --photographs IMAGES.npz [--quick]
+    TFDS_DATA_DIR=... python benchmarks/papers/rate_distortion.py [--quick]
+    python benchmarks/papers/rate_distortion.py --photographs IMAGES.npz [--quick]
 
 MNIST: five weights of the distortion, each a model of its own, that of the middle one the first, from which the others
 start one after the other, up and down. The 10,000 test digits are one container, the PSNR is that of all of them. JPEG

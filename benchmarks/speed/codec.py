@@ -1,6 +1,6 @@
 """How many MNIST images a second are compressed, and decompressed.
 
-    TFDS_DATA_DIR=... python benchmarks/speed/compression.py [--quick] [--output FILE.json]
+    TFDS_DATA_DIR=... python benchmarks/speed/codec.py [--quick] [--output FILE.json]
 
 The 10,000 test digits (the bundled ones with --quick) in batches of 10,000 and of 100, by a 784-1000-500-64 model that
 was trained for one epoch: from floats in memory to bytes and back, tables and checksums included. A round keeps the
