@@ -272,17 +272,17 @@ def sample_weights(case: Case) -> None:
 def saving(case: Case) -> None:
     """5. save, load and fit go on bit for bit as if training had never stopped; weights that do not fit do not load."""
     whole = case.model(optimizer="adam", run_eagerly=True)
-    _fit(whole, case.x, epochs=2)
+    _fit(whole, case.x, epochs=1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         before = [_weights(part) for part in (whole, whole.optimizer)]
         whole.save(path)
         for expected, part in zip(before, (whole, whole.optimizer), strict=True):
             _same("by saving", expected, _weights(part), rtol=0, atol=0)
-        expected, expected_history = _fit(whole, case.x, epochs=2)
+        expected, expected_history = _fit(whole, case.x, epochs=1)
         keras.utils.set_random_seed(1)
         loaded = keras.saving.load_model(path)
-        got, history = _fit(loaded, case.x, epochs=2)
+        got, history = _fit(loaded, case.x, epochs=1)
         _same("after loading", expected, got, rtol=0, atol=0)
         _same_history("after loading", expected_history, history, rtol=0)
         for a, b in zip(whole.optimizer.variables, loaded.optimizer.variables, strict=True):
@@ -489,7 +489,7 @@ def data_forms(case: Case) -> None:
         for name, data in forms.items():
             for variable, value in start:  # of its epoch and its random state too
                 variable.assign(value)
-            results[name] = _fit(model, *data)
+            results[name] = _fit(model, *data, epochs=1)
             assert any(not np.array_equal(a, b) for a, b in zip(untrained, _trainable(model), strict=True)), (
                 f"{name} with {options} left every weight where it was"
             )
@@ -517,7 +517,7 @@ def determinism(case: Case) -> None:
     first = _fit(case.model(), case.x, shuffle=True)[0]
     second = _fit(case.model(), case.x, shuffle=True)[0]
     _same("the same seed", first, second, rtol=0, atol=0)
-    other = _fit(case.model(seed=1, run_eagerly=True), case.x, shuffle=True)[0]
+    other = _fit(case.model(seed=1, run_eagerly=True), case.x, epochs=1, shuffle=True)[0]
     assert any(not np.array_equal(a, b) for a, b in zip(first.values(), other.values(), strict=True)), (
         "another seed gave the same weights"
     )

@@ -38,9 +38,9 @@ def without_noise(model):
     return model
 
 
-# Sketches of 4 or 5 points; z is drawn in training, which no argument switches off.
+# The first 2 or 3 points of each; z is drawn in training, which no argument switches off.
 SKETCHES = aezoo.sketches.stroke5(
-    [sketch / [20, 20, 1] for sketch in aezoo.sketches.shapes(42) if len(sketch) < 6], steps=7
+    [sketch[: 2 + i % 2] / [20, 20, 1] for i, sketch in enumerate(aezoo.sketches.shapes(21))], steps=4
 )
 
 
@@ -129,8 +129,11 @@ CASES = {
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
+    "sparse-l1",
+    "k-sparse-aux",
     "sketch-rnn-decoder",
     "vae-conv",
+    "vae-learned-variance",
     "vae-importance-weighted",
     "compressive-conv",
 }
