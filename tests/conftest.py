@@ -11,6 +11,11 @@ import aezoo.testing
 aezoo.testing.two_cpu_devices()
 
 
+def pytest_collection_modifyitems(items):
+    """The notebooks first, which take minutes: one that began last would leave the other workers idle."""
+    items.sort(key=lambda item: "notebooks_test" not in item.nodeid)
+
+
 def pytest_collection_finish():
     """What is imported stays: the garbage collector need not look through all of TensorFlow again and again."""
     gc.collect()
