@@ -16,16 +16,14 @@ SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1", "--quiet"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def no_graphs():
-    """Leaves out what is most of the time of a short training: tracing graphs, and exporting them."""
+def light(no_graphs):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))
-        patch.setattr(aezoo.CompressiveAE, "export", lambda model, folder: folder.mkdir())
+        no_graphs(patch)
         yield
 
 
 @pytest.fixture(scope="module")
-def run(no_graphs, tmp_path_factory):
+def run(light, tmp_path_factory):
     output = tmp_path_factory.mktemp("compressive") / "run"
     assert cli.main(["train", "compressive", *SMALL, "--latent-dim", "6", "--output", str(output)]) == 0
     return output

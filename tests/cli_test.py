@@ -37,23 +37,17 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def no_graphs(patch):
-    """Leaves out what is most of the time of a short training: tracing graphs, and exporting them."""
-    patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))
-    for cls in (aezoo.Autoencoder, aezoo.CompressiveAE):
-        patch.setattr(cls, "export", lambda model, folder: folder.mkdir())
-
-
 @pytest.fixture(scope="module", params=[name for name, entry in zoo.MODELS.items() if not entry.sketches])
-def trained(request, tmp_path_factory):
+def trained(request, tmp_path_factory, no_graphs):
     """A model's name, the folder of its run, and what the run printed.
 
-    Only one of them with graphs: the conformance tests train and export them all.
+    Only one of them with graphs: the conformance tests and those of stacks train and export the others.
     """
     output = tmp_path_factory.mktemp(request.param) / "run"
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
-        options = ["--layers", "9,4", "--pretrain-epochs", "2"] if zoo.MODELS[request.param].stack else []
+        options = ["--pretrain-epochs", "2"] if zoo.MODELS[request.param].stack else []
+        options += ["--layers", "9,4"] if request.param == "dbn" else []
         if request.param != "autoencoder":
             no_graphs(patch)
         assert cli.main(["train", request.param, *SMALL, *options, "--output", str(output)]) == 0
@@ -61,7 +55,7 @@ def trained(request, tmp_path_factory):
 
 
 @pytest.fixture
-def light(monkeypatch):
+def light(monkeypatch, no_graphs):
     """Leaves out the most costly of a run: graphs, linear probes, and what is in the SavedModel and the pictures."""
     no_graphs(monkeypatch)
     monkeypatch.setattr(evaluation, "linear_probe", lambda *_: 0.5)
@@ -137,7 +131,8 @@ def test_the_configuration_is_written(trained):
     entry = zoo.MODELS[name]
     assert written["class"] == type(model).__name__ == ("Autoencoder" if entry.stack else entry.class_name)
     if entry.stack:
-        assert (written["layers"], written["pretrain_epochs"]) == ([9, 4], 2)
+        layers = [9, 4] if name == "dbn" else [64, 32, 16]  # what was asked for, and the default
+        assert (written["layers"], written["pretrain_epochs"]) == (layers, 2)
     else:
         assert written["arguments"][entry.units] == model.latent_dim
     assert written["arguments"]["seed"] == written["seed"] == 0
@@ -400,7 +395,7 @@ def test_list_names_every_model_and_its_paper(capsys):
     assert "arXiv:1312.5663" in text and "Vincent" in text
 
 
-def test_sketches(tmp_path, capsys, monkeypatch):
+def test_sketches(tmp_path, capsys, monkeypatch, no_graphs):
     no_graphs(monkeypatch)
     output, file = tmp_path / "run", str(tmp_path / "squares.npz")
     drawn = [np.round(sketch).astype("int16") for sketch in aezoo.sketches.shapes(32, seed=0)[1::4]]

@@ -23,6 +23,18 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(scope="session")
+def no_graphs():
+    """A function that leaves out what is most of the time of a small training: tracing graphs, and exporting them."""
+
+    def leave_out(patch, exports=True):
+        patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))
+        for cls in (aezoo.Autoencoder, aezoo.CompressiveAE) if exports else ():
+            patch.setattr(cls, "export", lambda model, folder: folder.mkdir())
+
+    return leave_out
+
+
+@pytest.fixture(scope="session")
 def x():
     """21 small one-channel images: an odd number, so that the last batch is short on every replica."""
     return np.random.default_rng(0).random((21, 6, 6, 1), "float32")

@@ -62,11 +62,11 @@ def sketches(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shelf(tmp_path_factory, sketches):
-    """A shelf as the command writes it, trained without graphs: tracing them is most of a small training."""
+def shelf(tmp_path_factory, sketches, no_graphs):
+    """A shelf as the command writes it, trained without graphs."""
     place = tmp_path_factory.mktemp("shelf") / "saved_models"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))
+        no_graphs(patch, exports=False)
         for module in (recipes, training):
             patch.setattr(module, "RECIPES", TINY)
         assert cli.main(["shelf", "train", "--sketches", sketches, "--output", str(place)]) == 0
