@@ -532,6 +532,39 @@ def test_scores_are_shares_of_each_kind():
             plots.scores(wrong)
 
 
+def test_lines_go_through_points_or_heights_on_the_scales_asked_for():
+    figure = plots.lines({"points": [(100.0, 0.5), (1.0, 0.1)], "heights": [3.0, 2.0]}, x="rank", y="error", log="x")
+    (ax,) = figure.axes
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 0.1], [100, 0.5]])
+    np.testing.assert_array_equal(ax.lines[1].get_xydata(), [[1, 3], [2, 2]])
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_xscale(), ax.get_yscale()) == ("rank", "error", "log", "linear")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["points", "heights"]
+    figure.savefig(io.BytesIO())
+    assert {"1", "10", "100"} < {label.get_text() for label in ax.get_xticklabels()}
+    several = plots.lines({"one": {"": [1, 2]}, "two": {"": [1e-9, 1]}, "three": {"": [1, 1]}}, log="y")
+    assert [ax.get_title() for ax in several.axes] == ["one", "two", "three"]
+    assert all(ax.get_yscale() == "log" and ax.get_legend() is None for ax in several.axes)
+    several.savefig(io.BytesIO())
+
+
+@pytest.mark.parametrize(
+    ("points", "log", "message"),
+    [
+        ({}, "", "nothing to draw"),
+        ({"panel": {}}, "", "nothing to draw"),
+        ({"a": []}, "", "'a' is not"),
+        ({"a": [1.0, np.nan]}, "", "'a' is not"),
+        ({"a": np.ones((2, 3))}, "", r"'a' is not .* shape \(2, 3\)"),
+        ({"a": [(0.0, 1.0)]}, "xy", "'a' is not positive along x"),
+        ({"a": [1.0, 0.0]}, "y", "'a' is not positive along y"),
+        ({"a": [1.0]}, "z", "log must be"),
+    ],
+)
+def test_lines_of_what_cannot_be_drawn(points, log, message):
+    with pytest.raises(ValueError, match=message):
+        plots.lines(points, log=log)
+
+
 def test_rate_distortion_draws_each_curve_by_rate():
     figure = plots.rate_distortion({"ours": [(2.0, 24.0), (1.0, 20.0)], "JPEG": [(30.0, 25.0)]}, rate="bytes")
     (ax,) = figure.axes

@@ -6,7 +6,7 @@ windows) is left alone.
 """
 
 from aezoo.plots.codes import scatter
-from aezoo.plots.curves import history, rate_distortion, scores
+from aezoo.plots.curves import history, lines, rate_distortion, scores
 from aezoo.plots.features import filters
 from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples
 from aezoo.plots.strokes import sketches
@@ -16,6 +16,7 @@ __all__ = [
     "filters",
     "history",
     "interpolation",
+    "lines",
     "manifold",
     "rate_distortion",
     "reconstructions",

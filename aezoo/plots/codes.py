@@ -1,6 +1,5 @@
 """Codes as points."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,14 +36,9 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
     panels = codes if isinstance(codes, Mapping) else {"": codes}
     if not panels:
         raise ValueError("plots.scatter got no codes: pass (n, latent_dim), or {title: codes}.")
-    across = min(2, len(panels))
-    down = math.ceil(len(panels) / across)
-    figure = style.figure(style.WIDTH if across > 1 else 560, 30 + 370 * down, layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False).flat
-    for (title, z), ax in zip(panels.items(), axes, strict=False):  # in this order zip takes no axes too many
+    figure, axes = style.panels(len(panels), (560, style.WIDTH), 370)
+    for (title, z), ax in zip(panels.items(), axes, strict=True):
         _draw(ax, title, np.asarray(z), labels)
-    for ax in axes:
-        ax.remove()
     if labels is not None:
         handles = [
             Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=str(name))

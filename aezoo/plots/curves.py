@@ -1,6 +1,5 @@
 """Numbers over epochs, rates and scores."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -42,15 +41,9 @@ def history(history: Any) -> matplotlib.figure.Figure:
     terms = list(dict.fromkeys(name.removeprefix("val_") for _, lines in runs.values() for name in lines))
     if "loss" in terms:
         terms = ["loss", *(term for term in terms if term != "loss")]
-    columns = min(3, len(terms))
-    rows = math.ceil(len(terms) / columns)
-    figure = style.figure((420, 640, style.WIDTH)[columns - 1], 40 + 250 * rows, layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.08)
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for term, ax in zip(terms, panels, strict=False):  # in this order zip takes no panel too many
+    figure, panels = style.panels(len(terms), (420, 640, style.WIDTH), 250)
+    for term, ax in zip(terms, panels, strict=True):
         _draw_term(ax, term, runs)
-    for ax in panels:  # what is left of the last row
-        ax.remove()
     validated = [any(f"val_{term}" in lines for _, lines in runs.values()) for term in terms]
     if "" in runs and any(validated):
         style.legend(figure.axes[validated.index(True)])
@@ -58,7 +51,7 @@ def history(history: Any) -> matplotlib.figure.Figure:
         handles = [Line2D([], [], color=_color(i), label=name) for i, name in enumerate(runs)]
         if any(validated):
             handles.append(Line2D([], [], color=style.GRAY, linestyle="--", label="validation"))
-        style.legend(figure, handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * columns))
+        style.legend(figure, handles=handles, loc="outside upper center", ncols=min(len(handles), 2 * len(panels), 6))
     return figure
 
 
@@ -120,6 +113,72 @@ def _read(history: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return numbers + 1 if len(numbers) == count else np.arange(1, count + 1), lines
 
 
+def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "") -> matplotlib.figure.Figure:
+    """Draws numbers against others, in the look of the other figures.
+
+    Args:
+        points: By its name, which may be empty, what a line goes through: points (x, y), (n, 2), in any order, or
+            heights at 1, 2, 3, ..., (n,). The first is drawn in front of the others. Or several of these by their
+            titles, {title: {name: points}}, which are drawn side by side, two in a row.
+        x: What the horizontal axis is.
+        y: What the vertical axis is.
+        log: Which axes are logarithmic: `"x"`, `"y"` or `"xy"`.
+
+    Returns:
+        The figure, with one axes a panel.
+
+    Raises:
+        ValueError: If there is nothing to draw, points are not (n, 2) or (n,) finite numbers, or not positive along a
+            logarithmic axis.
+
+    Example:
+        >>> t = np.linspace(-6, 6, 100)
+        >>> figure = lines({f"w = {w}": np.stack([t, 1 / (1 + np.exp(-w * t))], axis=1) for w in (1, 3)}, x="wx")
+    """
+    if log not in ("", "x", "y", "xy"):
+        raise ValueError(f'log must be "x", "y", "xy" or "", not {log!r}.')
+    several = bool(points) and all(isinstance(panel, Mapping) for panel in points.values())
+    panels = points if several else {"": points}
+    figure, axes = style.panels(len(panels), (640, style.WIDTH), 300)
+    for (title, panel), ax in zip(panels.items(), axes, strict=True):
+        if not panel:
+            raise ValueError("There is nothing to draw: pass {name: [(x, y), ...]}.")
+        drawn = {name: _points(name, some, log) for name, some in panel.items()}
+        for i, (name, some) in enumerate(drawn.items()):
+            marker = "o" if len(some) <= 60 else None
+            front = 3 - 0.01 * i
+            ax.plot(*some.T, label=name, color=_color(i), marker=marker, markersize=3.5, linewidth=1.5, zorder=front)
+        values = np.concatenate(list(drawn.values()))
+        for along in log:
+            _logarithmic(ax, along, values[:, "xy".index(along)])
+        style.with_axes(ax, title, x=x, y=y)
+        if any(drawn):
+            style.legend(ax)
+    return figure
+
+
+def _points(name: str, points: Any, log: str) -> np.ndarray:
+    """What a line goes through from left to right, (n, 2)."""
+    points = np.asarray(points, dtype="float64")
+    if points.ndim == 1:
+        points = np.stack([np.arange(1, len(points) + 1), points], axis=1)
+    if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():
+        raise ValueError(f"{name!r} is not (n, 2) or (n,) finite numbers, but has shape {points.shape}.")
+    for along in log:
+        if points[:, "xy".index(along)].min() <= 0:
+            raise ValueError(f"{name!r} is not positive along {along}, an axis that is logarithmic.")
+    return points[np.argsort(points[:, 0], kind="stable")]
+
+
+def _logarithmic(ax: Any, along: str, values: np.ndarray) -> None:
+    ax.set(**{f"{along}scale": "log"})
+    if values.max() < 5000 * values.min():  # a few decades have room for more than their powers of 10
+        axis = getattr(ax, f"{along}axis")
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_locator(NullLocator())
+
+
 def rate_distortion(
     curves: Mapping[str, Any], *, rate: str = "bits per pixel", quality: str = "PSNR (dB)"
 ) -> matplotlib.figure.Figure:
@@ -140,28 +199,14 @@ def rate_distortion(
     Example:
         >>> figure = rate_distortion({"ours": [(0.1, 20.0), (0.2, 24.0)], "JPEG": [(0.3, 20.0), (0.5, 24.0)]})
     """
+    curves = {name: np.asarray(points, dtype="float64") for name, points in curves.items()}
     if not curves:
         raise ValueError("plots.rate_distortion got no curve: pass {name: [(rate, quality), ...]}.")
-    figure = style.figure(640, 420, layout="constrained")
-    ax = figure.subplots()
-    rates = []
-    for i, (name, points) in enumerate(curves.items()):
-        points = np.asarray(points, dtype="float64")
-        if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all() or not (points[:, :1] > 0).all():
+    for name, points in curves.items():
+        if points.ndim != 2 or points.shape[1] != 2 or not (points[:, 0] > 0).all():
             raise ValueError(f"The curve {name!r} is not (n, 2) finite numbers (rate > 0, quality).")
-        points = points[np.argsort(points[:, 0])]
-        rates.append(points[:, 0])
-        color = _color(i)
-        ax.plot(*points.T, label=name, color=color, marker="o", markersize=3.5, linewidth=1.5, zorder=3 - 0.01 * i)
-    rates = np.concatenate(rates)
-    if rates.max() > 5 * rates.min():
-        ax.set_xscale("log")
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_locator(NullLocator())
-    style.with_axes(ax, x=rate, y=quality)
-    style.legend(ax)
-    return figure
+    rates = np.concatenate([points[:, 0] for points in curves.values()])
+    return lines(curves, x=rate, y=quality, log="x" if rates.max() > 5 * rates.min() else "")
 
 
 def scores(

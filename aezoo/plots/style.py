@@ -1,6 +1,7 @@
 """The one look of all figures."""
 
 import io
+import math
 from typing import Any
 
 import matplotlib.figure
@@ -27,6 +28,21 @@ class Figure(matplotlib.figure.Figure):
 def figure(width: float, height: float, **options: Any) -> Figure:
     """Makes a figure of so many pixels."""
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, **options)
+
+
+def panels(count: int, widths: tuple[int, ...], height: int) -> tuple[Figure, list[Any]]:
+    """Makes a figure of so many panels, in rows; all in pixels.
+
+    `widths` are those of a figure with 1, 2, ... panels in a row, which has no more than these, `height` that of a row.
+    """
+    columns = min(len(widths), count)
+    rows = math.ceil(count / columns)
+    made = figure(widths[columns - 1], 30 + height * rows, layout="constrained")
+    made.get_layout_engine().set(h_pad=0.08)
+    axes = list(made.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes[count:]:
+        ax.remove()
+    return made, axes[:count]
 
 
 def text_width(text: str, size: float) -> float:

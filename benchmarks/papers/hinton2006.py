@@ -8,7 +8,6 @@ cross-entropy with Adam, where the paper used conjugate gradients.
 """
 
 import keras
-from matplotlib.figure import Figure
 from reporting import Clock, Row, StopAfter, arguments, falling, mnist, report, squared_error
 from sklearn.decomposition import PCA
 
@@ -50,16 +49,9 @@ def fine_tune(model: Autoencoder, x, x_test, minutes: float, options) -> list[fl
 
 def plot(by_epoch: dict[str, list[float]], path: str) -> None:
     """Draws the test error of both by epoch of backpropagation."""
-    figure = Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.subplots()
-    for name, errors in by_epoch.items():
-        axes.plot(range(1, len(errors) + 1), errors, label=name)
-    axes.set(xlabel="epoch of backpropagation", ylabel="squared error per test image", yscale="log")
-    axes.set_yticks([3, 5, 10, 20, 50], ["3", "5", "10", "20", "50"])
-    axes.minorticks_off()
-    axes.set_title("784-1000-500-250-30 on MNIST: what pretraining is worth")
-    axes.legend()
-    figure.savefig(path, dpi=120)
+    title = "784-1000-500-250-30 on MNIST: what pretraining is worth"
+    drawn = {title: {name: errors for name, errors in by_epoch.items() if errors}}
+    aezoo.plots.lines(drawn, x="epoch of backpropagation", y="squared error per test image", log="y").savefig(path)
 
 
 def main() -> None:
