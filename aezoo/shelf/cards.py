@@ -116,6 +116,8 @@ def _training(training: Mapping[str, Any]) -> str:
         rate = ", ".join(
             f"{label(key)} {value:g}" for key, value in rate.items() if value and not isinstance(value, str)
         )
+    else:
+        rate = f"{rate:g}"
     pretrain = training.get("pretrain")
     before = f"each layer {pretrain['epochs']} epochs in batches of {pretrain['batch_size']}, then " if pretrain else ""
     return f"{before}{epochs}, {training['optimizer']} (learning rate: {rate})"

@@ -25,8 +25,8 @@ def denoising(model: Any, x: Any) -> Any:
 
 
 def filters(model: Any, x: Any) -> Any:
-    """The hundred features of the largest norm."""
-    return plots.filters(model, n=100)
+    """A hundred features as they come, those of dead units among them."""
+    return plots.filters(model, n=100, order="index")
 
 
 def components(model: Any, x: Any) -> Any:
