@@ -159,11 +159,10 @@ def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "")
 
 def _points(name: str, points: Any, log: str) -> np.ndarray:
     """What a line goes through from left to right, (n, 2)."""
-    points = np.asarray(points, dtype="float64")
-    if points.ndim == 1:
-        points = np.stack([np.arange(1, len(points) + 1), points], axis=1)
+    given = np.asarray(points, dtype="float64")
+    points = np.stack([np.arange(1, len(given) + 1), given], axis=1) if given.ndim == 1 else given
     if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():
-        raise ValueError(f"{name!r} is not (n, 2) or (n,) finite numbers, but has shape {points.shape}.")
+        raise ValueError(f"{name!r}, of shape {given.shape}, is not (n, 2) or (n,) finite numbers.")
     for along in log:
         if points[:, "xy".index(along)].min() <= 0:
             raise ValueError(f"{name!r} is not positive along {along}, an axis that is logarithmic.")
@@ -172,7 +171,7 @@ def _points(name: str, points: Any, log: str) -> np.ndarray:
 
 def _logarithmic(ax: Any, along: str, values: np.ndarray) -> None:
     ax.set(**{f"{along}scale": "log"})
-    if values.max() < 5000 * values.min():  # a few decades have room for more than their powers of 10
+    if 5 < values.max() / values.min() < 5000:  # few decades: room for more than powers of 10
         axis = getattr(ax, f"{along}axis")
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_major_formatter("{x:g}")
