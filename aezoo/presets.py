@@ -187,12 +187,17 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
             for name in source.namelist():
                 data = source.read(name)
                 if name == _CONFIG:
-                    config = json.loads(data)
+                    config = json.loads(data, object_pairs_hook=_known_since_keras_3_10)
                     config.pop("compile_config", None)
                     data = json.dumps(config).encode()
                 elif name == _WEIGHTS:
                     data = _without_optimizer(data, half)
                 target.writestr(name, data)
+
+
+def _known_since_keras_3_10(config: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
+    return dict(pair for pair in config if pair != ("quantization_config", None))
 
 
 def _without_optimizer(weights: bytes, half: bool) -> bytes:

@@ -125,6 +125,18 @@ def test_a_tied_kernel_is_written_once(x, tmp_path):
     np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
 
 
+def test_older_versions_of_keras_know_what_is_in_it(x, tmp_path):
+    encoder = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    decoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(36), keras.layers.Reshape((6, 6, 1))])
+    model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
+    model.build(x.shape)
+    model.save_to_preset(tmp_path / "own")
+    with zipfile.ZipFile(tmp_path / "own" / "model.keras") as archive:
+        assert b"quantization_config" not in archive.read("config.json")  # of keras.layers.Dense, since Keras 3.12
+    loaded = aezoo.Autoencoder.from_preset(tmp_path / "own")
+    np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
+
+
 def test_the_state_of_noise_goes_along(x, tmp_path):
     machine = aezoo.RBM(5, persistent=True, chains=4, seed=0)
     machine.compile(machine.default_optimizer())
