@@ -197,7 +197,8 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
 
 def _known_since_keras_3_10(config: list[tuple[str, Any]]) -> dict[str, Any]:
     """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
-    return dict(pair for pair in config if pair != ("quantization_config", None))
+    newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
+    return {name: value for name, value in config if not (value is None and name in newer)}
 
 
 def _without_optimizer(weights: bytes, half: bool) -> bytes:
