@@ -19,8 +19,6 @@ from jupyter_client import AsyncKernelManager
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-# Matplotlib reads it when it is imported, which is before a kernel could set it.
-os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["aezoo.evaluation", "aezoo.plots", "ipykernel.kernelapp"])
 
