@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 import types
 from collections.abc import Sequence
@@ -522,11 +523,12 @@ class Autoencoder(keras.Model):
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
-            preset_dir: The folder; one that is there already is replaced.
+            preset_dir: The folder; that of another preset is replaced.
             half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
 
         Raises:
             ValueError: If the model has not been built: fit it, or call it on a batch.
+            FileExistsError: If the folder has other things in it.
         """
         checks.built(self)
         with exporting.complete_or_absent(preset_dir) as folder:
@@ -538,7 +540,8 @@ class Autoencoder(keras.Model):
         """Writes the model for inference elsewhere.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name.
+            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
+                there already is replaced.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
                 `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
@@ -549,11 +552,15 @@ class Autoencoder(keras.Model):
 
         Raises:
             ValueError: If the model has not been built: fit it, or call it on a batch.
+            FileExistsError: If the folder of a SavedModel has other things in it.
+            ImportError: If a package is missing that another format takes.
         """
         checks.built(self)
         if format == "tf_saved_model":
             exporting.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
+            if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+                raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
             self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
 

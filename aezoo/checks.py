@@ -174,6 +174,8 @@ def replicas(model: Any) -> None:
 
 def built(model: Any) -> None:
     """Checks that a model has its networks."""
+    if not hasattr(model, "built"):
+        raise TypeError(f"{type(model).__name__} is no model of aezoo; of a stack, give what its `unroll` returns.")
     if not model.built:
         raise ValueError(f"{model.name!r} has no weights yet: fit it, or call it on a batch, before this.")
 

@@ -384,8 +384,9 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
     """The folder to write, which is free or may be replaced."""
     name = re.sub(r"[^\w.-]+", "-", arguments.dataset)
     output = Path(arguments.output or f"runs/{arguments.model}-{name}").resolve()
-    if output.exists() and not output.is_dir():
-        raise FileExistsError(f"{output} is there and is no folder: choose another --output.")
+    for path in (output, *output.parents):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(f"{path} is there and is no folder: choose another --output.")
     if output.is_dir() and any(output.iterdir()):
         if not arguments.overwrite:
             raise FileExistsError(
@@ -535,21 +536,29 @@ class _Backup:
         self._saved = self._cost = 0.0
 
     def restored(self) -> keras.Model | None:
-        """The model as an earlier process of this configuration left it, or None."""
+        """The model as an earlier process of this configuration left it, or None.
+
+        Raises:
+            ValueError: If a file is damaged.
+        """
         import keras
 
+        folder = os.path.relpath(self.folder)
         try:
             state = json.loads((self.folder / "state.json").read_text())
             if state["configuration"] != self.configuration:
+                print(f"Not going on from {folder}, which has a training with other arguments, and is replaced")
                 return None
             model = keras.saving.load_model(self.folder / "model.keras")
         except FileNotFoundError:
             return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{folder} is damaged: remove it to start anew.") from error
         # The model is written after the history, which may therefore be ahead of it.
         finished = int(model.epoch.numpy())
         self.history = {name: values[:finished] for name, values in state["history"].items()}
         self._started -= state["seconds"]
-        print(f"Going on after epoch {finished}, from {os.path.relpath(self.folder)} (remove it to start anew)")
+        print(f"Going on after epoch {finished}, from {folder} (remove it to start anew)")
         return model
 
     def callback(self) -> keras.callbacks.Callback:
@@ -658,7 +667,7 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
             pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
             if model.code_shape == (2,):
                 pictures["manifold.png"] = lambda: plots.manifold(model)
-    with complete_or_absent(output) as folder:
+    with complete_or_absent(output, overwrite=True) as folder:
         folder.mkdir()
         model.save(folder / "model.keras")
         model.export(folder / "1")

@@ -17,20 +17,43 @@ from aezoo import warmup as warming
 
 
 @contextmanager
-def complete_or_absent(path: Any) -> Iterator[Path]:
+def complete_or_absent(path: Any, overwrite: bool = False) -> Iterator[Path]:
     """Gives a path to write to; it takes the final name only once all of it is written.
 
     Args:
-        path: The final name of a file or folder; what is there already is replaced in the end.
+        path: The final name of a file or folder. A file that is there already is replaced in the end, and so is a
+            folder with nothing in it but what is written anew.
+        overwrite: Whether a folder is replaced whatever is in it.
+
+    Raises:
+        FileExistsError: If there is a folder with other things in it, or a file where a folder is written.
+        ValueError: If it is the folder that the process works in, or one around it.
     """
     path = Path(path).resolve()
+    here = Path.cwd()
+    if path in (here, *here.parents):
+        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name
         yield unfinished
+        if path.is_file() and unfinished.is_dir():
+            raise FileExistsError(f"{path} is a file, and not a folder: choose another name, or remove it first.")
         if path.is_dir():  # a folder that is not empty cannot be replaced, only moved out of the way
+            lost = sorted(_names(path) - _names(unfinished))
+            if lost and not overwrite:
+                shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
+                raise FileExistsError(
+                    f"{path} is there already, and has in it what would be lost ({shown}): choose another folder, or "
+                    "remove it first."
+                )
             os.replace(path, Path(folder) / "old")
         os.replace(unfinished, path)
+
+
+def _names(path: Path) -> set[str]:
+    """What is in a folder; nothing in a file."""
+    return {inside.name for inside in path.iterdir()} if path.is_dir() else set()
 
 
 def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:

@@ -67,7 +67,7 @@ def load(cls: type, preset: Any) -> Any:
     if not isinstance(model, cls):
         kind = type(model).__name__
         advice = f"load it with aezoo.{kind}.from_preset" if hasattr(model, "from_preset") else "it is none of aezoo's"
-        raise ValueError(f"The preset {os.fspath(preset)!r} holds a {kind}, not a {cls.__name__}: {advice}.")
+        raise ValueError(f"{path} holds a model of class {kind}, not {cls.__name__}: {advice}.")
     return model
 
 

@@ -352,7 +352,8 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
     assert train(tmp_path / "a", "--epochs", 3) == 2
     assert names(tmp_path) == [".a-backup"]
     assert train(tmp_path / "a", "--latent-dim", 5) == 0
-    assert "Going on" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "Going on" not in said and "Not going on from" in said and "other arguments" in said
     assert names(tmp_path) == ["a"]
 
 
@@ -373,6 +374,12 @@ def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, t
         process.wait()
     assert process.returncode == -signal.SIGKILL
     assert names(tmp_path) == [".a-backup"]
+    state = tmp_path / ".a-backup" / "state.json"
+    whole = state.read_text()
+    state.write_text(whole[:100])
+    assert cli.main(command) == 2
+    assert re.search(r"\.a-backup is damaged: remove it to start anew", capsys.readouterr().err)
+    state.write_text(whole)
     assert cli.main(command) == 0
     finished = int(re.search(r"Going on after epoch (\d+)", capsys.readouterr().out).group(1))
     assert 1 <= finished < 20

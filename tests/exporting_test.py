@@ -86,11 +86,27 @@ def files(folder):
 
 def test_exporting_again_replaces_all_of_the_old(x, tmp_path):
     small(x, 2).export(tmp_path / "1")
-    (tmp_path / "1" / "left_over").write_text("of the old")
+    (tmp_path / "1" / "variables" / "left_over").write_text("of the old")
     small(x, 3).export(tmp_path / "1")
-    assert not (tmp_path / "1" / "left_over").exists()
+    assert not (tmp_path / "1" / "variables" / "left_over").exists()
     assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 3)
     assert files(tmp_path) == ["1"]
+
+
+def test_a_folder_with_other_things_is_left_alone(x, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"lost \(notes\.txt\)"):
+        small(x, 2).export(tmp_path)
+    assert files(tmp_path) == ["notes.txt"]
+    with exporting.complete_or_absent(tmp_path, overwrite=True) as unfinished:
+        unfinished.mkdir()
+    assert files(tmp_path) == []
+
+
+def test_onnx_without_its_packages(x, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'aezoo\[onnx\]'"):
+        small(x, 2).export(tmp_path / "model.onnx", format="onnx")
 
 
 def test_an_export_that_fails_leaves_the_old_one(x, tmp_path, monkeypatch):

@@ -511,6 +511,28 @@ def test_scatter_refuses_what_is_no_code(codes):
         plots.scatter(codes)
 
 
+def test_scatter_of_many_classes_and_of_values(x):
+    rng = np.random.default_rng(0)
+    codes = rng.random((60, 2))
+    words = plots.scatter(codes, [f"class {i % 30}" for i in range(60)])
+    words.savefig(io.BytesIO())
+    (legend,) = words.legends
+    assert len(legend.get_texts()) == 30 and words.bbox.y0 <= legend.get_window_extent().y0
+    values = plots.scatter(codes, codes[:, 0])
+    assert not values.legends and len(values.axes) == 2  # a bar of colors
+    np.testing.assert_array_equal(values.axes[0].collections[0].get_array(), codes[:, 0])
+    with pytest.raises(ValueError, match="labels have values that are NaN"):
+        plots.scatter(codes, np.full(60, np.nan))
+
+
+def test_nothing_to_draw():
+    with pytest.raises(ValueError, match="no pictures to draw"):
+        plots.samples(np.zeros((0, 8, 8, 1)))
+    for draw, some in ((plots.samples, np.zeros((2, 8, 8, 1))), (plots.sketches, aezoo.sketches.shapes(2))):
+        with pytest.raises(ValueError, match="columns must be"):
+            draw(some, columns=0)
+
+
 def test_scatter_refuses_labels_of_other_samples():
     with pytest.raises(ValueError, match=r"3 codes and labels of shape \(2,\)"):
         plots.scatter(np.zeros((3, 2)), [0, 1])
@@ -547,10 +569,21 @@ def test_lines_go_through_points_or_heights_on_the_scales_asked_for():
     several.savefig(io.BytesIO())
 
 
+def test_many_lines_are_told_apart():
+    figure = plots.lines({f"curve {i}": np.arange(20) + i for i in range(14)})
+    (ax,) = figure.axes
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == 14
+    figure.savefig(io.BytesIO())
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1  # beside them
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
 @pytest.mark.parametrize(
     ("points", "log", "message"),
     [
         ({}, "", "nothing to draw"),
+        ([1.0, 2.0], "", "nothing to draw"),
+        ({"a": [1.0], "panel": {"b": [1.0]}}, "", "nothing to draw"),
         ({"panel": {}}, "", "nothing to draw"),
         ({"a": []}, "", r"'a', of shape \(0,\), is not"),
         ({"a": [1.0, np.nan]}, "", r"'a', of shape \(2,\), is not"),
@@ -591,6 +624,7 @@ def test_sketches_are_drawn_line_by_line_in_their_tiles():
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b"]
     same = plots.sketches(aezoo.sketches.stroke5(some), columns=3).axes[0].lines[1].get_xydata()
     np.testing.assert_allclose(same, square, atol=1e-5)
+    assert len(plots.sketches(aezoo.sketches.stroke5(some)[1]).axes[0].lines) == 1  # a single one
     empty = plots.sketches(np.tile(np.float32([0, 0, 0, 0, 1]), (1, 4, 1)))  # it ended at once
     assert not empty.axes[0].lines
     with pytest.raises(ValueError, match="no sketches"):

@@ -150,12 +150,26 @@ def test_the_state_of_noise_goes_along(x, tmp_path):
 
 def test_saving_again_replaces_the_folder(model, tmp_path):
     (tmp_path / "few").mkdir()
-    (tmp_path / "few" / "left_over").write_text("of the old")
-    model.save_to_preset(tmp_path / "few")
+    for _ in range(2):
+        model.save_to_preset(tmp_path / "few")
     assert sorted(path.name for path in tmp_path.glob("*/*")) == ["card.json", "model.keras"]
     with pytest.raises(ValueError, match="has no weights yet"):
         aezoo.Autoencoder(latent_dim=2).save_to_preset(tmp_path / "few")
     assert (tmp_path / "few" / "model.keras").is_file()
+
+
+def test_a_folder_with_other_things_is_left_alone(model, tmp_path, monkeypatch):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.txt").write_text("of years")
+    with pytest.raises(FileExistsError, match=r"work is there already, .* lost \(thesis\.txt\)"):
+        model.save_to_preset(tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    for here in ("", ".", ".."):
+        with pytest.raises(ValueError, match="the folder that this process works in"):
+            model.save_to_preset(here)
+    with pytest.raises(FileExistsError, match=r"thesis\.txt is a file"):
+        model.save_to_preset("thesis.txt")
+    assert [path.name for path in tmp_path.rglob("*")] == ["work", "thesis.txt"]
 
 
 def test_what_is_found_nowhere_says_where_it_looked(found):
@@ -177,13 +191,15 @@ def test_the_environment_variable_is_named(monkeypatch):
 
 
 def test_of_another_class(found):
-    with pytest.raises(ValueError, match=r"'few' holds a KSparseAE, not a VAE: .*aezoo\.KSparseAE\.from_preset"):
+    with pytest.raises(
+        ValueError, match=r"few.* holds a model of class KSparseAE, not VAE: .*aezoo\.KSparseAE\.from_preset"
+    ):
         aezoo.VAE.from_preset("few")
 
 
 def test_a_model_that_is_none_of_aezoo(tmp_path):
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(ValueError, match="holds a Sequential, not a Autoencoder: it is none of aezoo's"):
+    with pytest.raises(ValueError, match="holds a model of class Sequential, not Autoencoder: it is none of aezoo's"):
         aezoo.Autoencoder.from_preset(tmp_path / "other.keras")
 
 

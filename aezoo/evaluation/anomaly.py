@@ -186,8 +186,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def _check_arguments(self) -> None:
-        if not hasattr(self.model, "score_samples") or not hasattr(self.model, "own_callbacks"):
-            raise TypeError(f"model must be a model of aezoo, aezoo.Autoencoder(latent_dim=8) say, not {self.model!r}.")
+        of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "own_callbacks")
+        if not of_aezoo or isinstance(self.model, type):
+            raise TypeError(
+                f"model must be a model of aezoo, aezoo.Autoencoder(latent_dim=8) say, not {self.model!r}; of a stack, "
+                "what its `unroll` returns."
+            )
         checks.inside("false_positive_rate", self.false_positive_rate, 0, 1)
         checks.inside("calibration_fraction", self.calibration_fraction, 0, 1)
         checks.whole("epochs", self.epochs, 1)

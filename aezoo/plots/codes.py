@@ -1,14 +1,20 @@
 """Codes as points."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
+import matplotlib.cm
+import matplotlib.colors
 import matplotlib.figure
 import numpy as np
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
 from aezoo.plots import style
+
+LEGEND = 20  # classes, one below the other
+VALUES = "viridis"
 
 
 def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
@@ -18,14 +24,15 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
         codes: (n, latent_dim), latent_dim at least 2. More than two units are projected on the two principal
             components of these codes. Or several of these by their titles, {title: codes}, of the same samples, which
             are drawn side by side, at most two in a row.
-        labels: The class of each sample, (n,), numbers or words.
+        labels: The class of each sample, (n,), numbers or words. More than 20 floats or 60 integers are taken for
+            values, with a bar of colors in place of the legend.
 
     Returns:
         The figure, with one axes for each set of codes.
 
     Raises:
         ValueError: If there are no codes, they have fewer than two units or are not finite, or the labels are not one a
-            sample.
+            sample, or not finite.
 
     Example:
         ```python
@@ -39,12 +46,16 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
     figure, axes = style.panels(len(panels), (560, style.WIDTH), 370)
     for (title, z), ax in zip(panels.items(), axes, strict=True):
         _draw(ax, title, np.asarray(z), labels)
-    if labels is not None:
+    if labels is not None and _are_values(labels):
+        norm = matplotlib.colors.Normalize(np.min(labels), np.max(labels))
+        figure.colorbar(matplotlib.cm.ScalarMappable(norm, VALUES), ax=axes).outline.set_visible(False)
+    elif labels is not None:
         handles = [
             Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=str(name))
             for name, color in _colors(labels).items()
         ]
-        style.legend(figure, handles=handles, loc="outside right center", handletextpad=0.2)
+        columns = math.ceil(len(handles) / LEGEND)
+        style.legend(figure, handles=handles, loc="outside right center", handletextpad=0.2, ncols=columns)
     return figure
 
 
@@ -58,12 +69,31 @@ def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
     if z.shape[1] > 2:
         z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
     colors = style.BLUE
-    if labels is not None:
+    if labels is not None and _are_values(labels):
+        colors = np.asarray(labels)
+    elif labels is not None:
         of_class = _colors(labels)
         colors = [of_class[label] for label in np.asarray(labels).tolist()]
-    ax.scatter(*z.T, c=colors, s=np.clip(8000 / len(z), 3, 16), alpha=0.8, linewidths=0)
+    ax.scatter(
+        *z.T,
+        c=colors,
+        cmap=VALUES if isinstance(colors, np.ndarray) else None,
+        s=np.clip(8000 / len(z), 3, 16),
+        alpha=0.8,
+        linewidths=0,
+    )
     style.with_axes(ax, title, *names)
     ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)
+
+
+def _are_values(labels: Any) -> bool:
+    """Whether labels are numbers, and too many to be classes."""
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "fiu":
+        return False
+    if not np.isfinite(labels).all():
+        raise ValueError("The labels have values that are NaN or infinite.")
+    return len(np.unique(labels)) > (LEGEND if labels.dtype.kind == "f" else 3 * LEGEND)
 
 
 def _colors(labels: Any) -> dict[Any, Any]:

@@ -10,6 +10,9 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from aezoo.plots import style
 
+#: Of as many lines as there are colors, and of as many again.
+_DASHES = ("-", "--", ":", "-.")
+
 
 def history(history: Any) -> matplotlib.figure.Figure:
     """Shows how a training went, one panel a term.
@@ -137,24 +140,31 @@ def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "")
     """
     if log not in ("", "x", "y", "xy"):
         raise ValueError(f'log must be "x", "y", "xy" or "", not {log!r}.')
-    several = bool(points) and all(isinstance(panel, Mapping) for panel in points.values())
-    panels = points if several else {"": points}
+    panels = points if isinstance(points, Mapping) and any(map(_is_mapping, points.values())) else {"": points}
     figure, axes = style.panels(len(panels), (640, style.WIDTH), 300)
     for (title, panel), ax in zip(panels.items(), axes, strict=True):
-        if not panel:
-            raise ValueError("There is nothing to draw: pass {name: [(x, y), ...]}.")
+        if not _is_mapping(panel) or not panel:
+            raise ValueError("There is nothing to draw: pass {name: [(x, y), ...]}, or {title: {name: ...}}.")
         drawn = {name: _points(name, some, log) for name, some in panel.items()}
         for i, (name, some) in enumerate(drawn.items()):
+            look = {"color": _color(i), "linestyle": _DASHES[i // len(style.CURVES) % len(_DASHES)], "linewidth": 1.5}
             marker = "o" if len(some) <= 60 else None
-            front = 3 - 0.01 * i
-            ax.plot(*some.T, label=name, color=_color(i), marker=marker, markersize=3.5, linewidth=1.5, zorder=front)
+            ax.plot(*some.T, label=name, marker=marker, markersize=3.5, zorder=3 - 0.01 * i, **look)
         values = np.concatenate(list(drawn.values()))
+        if "x" not in log and (values[:, 0] % 1 == 0).all():
+            ax.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
         for along in log:
             _logarithmic(ax, along, values[:, "xy".index(along)])
         style.with_axes(ax, title, x=x, y=y)
-        if any(drawn):
+        if len(drawn) > len(style.CURVES):  # more than fit between the lines
+            style.legend(ax, loc="upper left", bbox_to_anchor=(1, 1))
+        elif any(drawn):
             style.legend(ax)
     return figure
+
+
+def _is_mapping(given: Any) -> bool:
+    return isinstance(given, Mapping)
 
 
 def _points(name: str, points: Any, log: str) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
+from aezoo import checks
 from aezoo.plots import style
 
 
@@ -14,7 +15,7 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
     """Draws sketches, each as large as its tile allows.
 
     Args:
-        x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3).
+        x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3); or a single one.
         columns: Largest number of sketches in a row.
         row_labels: What is written beside each row.
 
@@ -30,6 +31,8 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
     """
     from aezoo.sketches import to_lines
 
+    checks.whole("columns", columns, 1)
+    x = [x] if getattr(x, "ndim", 0) == 2 else x
     rows = math.ceil(len(x) / columns)
     if not rows:
         raise ValueError("There are no sketches to draw.")

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
+from aezoo import checks
 from aezoo.plots import style
 
 
@@ -43,6 +44,9 @@ def tile_figure(
         across: Panels in a row.
         row_labels: What is written beside the rows of a single panel.
     """
+    checks.whole("columns", columns, 1)
+    if not all(map(len, panels.values())):
+        raise ValueError("There are no pictures to draw.")
     mosaics = [_mosaic(tiles, columns) for tiles in panels.values()]
     across = min(across, len(mosaics))
     down = math.ceil(len(mosaics) / across)

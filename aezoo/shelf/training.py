@@ -29,9 +29,14 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
     Args:
         name: Of its recipe.
         data: As `aezoo.shelf.sources.load` gives them.
-        folder: Where to; what is there already is replaced.
+        folder: Where to; a preset that is there already is replaced.
         verbose: That of `fit`.
+
+    Raises:
+        FileExistsError: If the folder has other things in it.
     """
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / presets.CARD).is_file():
+        raise FileExistsError(f"{folder} is there already, and is no preset: remove it first.")
     recipe, (x, _) = RECIPES[name], data[0]
     start = time.monotonic()
     keras.utils.set_random_seed(SEED)
@@ -82,7 +87,7 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
         training: How it was trained: what `recipe_of` says, `date`, `minutes` and `cores`.
     """
     recipe, x_test = RECIPES[name], data[1][0]
-    with exporting.complete_or_absent(folder) as unfinished:
+    with exporting.complete_or_absent(folder, overwrite=True) as unfinished:
         unfinished.mkdir()
         presets.save(model, unfinished, recipe.half)
         stored = keras.saving.load_model(unfinished / presets.MODEL)
