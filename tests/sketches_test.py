@@ -192,6 +192,8 @@ def test_ndjson_says_which_line_is_wrong(line, message, tmp_path):
 
 def test_svg_roundtrip(tmp_path):
     same_lines(sketches.to_lines(sketches.from_svg(sketches.to_svg(STROKE3))), LINES)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        sketches.to_svg([[np.nan, 0, 1]], tmp_path / "a.svg")
     text = sketches.to_svg(sketches.stroke5([STROKE3], steps=9)[0], tmp_path / "a.svg")
     assert (tmp_path / "a.svg").read_text() == text and text.startswith("<svg ")
     assert (

@@ -143,6 +143,7 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
     """
     _check_machine(rbm)
     checks.values(rbm, x)
+    checks.sample_shape(rbm, np.shape(x))  # before minutes of annealing
     log_z = log_partition(rbm) if log_z is None else log_z
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
     pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]

@@ -48,7 +48,9 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
         _draw(ax, title, np.asarray(z), labels)
     if labels is not None and _are_values(labels):
         norm = matplotlib.colors.Normalize(np.min(labels), np.max(labels))
-        figure.colorbar(matplotlib.cm.ScalarMappable(norm, VALUES), ax=axes).outline.set_visible(False)
+        bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, VALUES), ax=axes)
+        bar.outline.set_visible(False)
+        bar.ax.tick_params(labelsize=8, labelcolor=style.TEXT, color="#aaaaaa")
     elif labels is not None:
         handles = [
             Line2D([], [], linestyle="", marker="o", markersize=5, color=color, label=str(name))

@@ -146,12 +146,17 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
     Returns:
         The text of the SVG.
 
+    Raises:
+        ValueError: If the sketch is neither, or has values that are not finite.
+
     Example:
         >>> from_svg(to_svg([[1, 1, 0], [2, 0, 1]])).tolist()
         [[1.0, 1.0, 0.0], [2.0, 0.0, 1.0]]
     """
     lines = formats.to_lines(sketch)
     points = np.concatenate(lines) if lines else np.zeros((1, 2))
+    if not np.isfinite(points).all():
+        raise ValueError("The sketch has values that are NaN or infinite.")
     low, span = points.min(axis=0), np.ptp(points, axis=0)
     unit = max(span.max(), 1e-9) / size
     box = [*(low - width * unit), *(span + 2 * width * unit)]

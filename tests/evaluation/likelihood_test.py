@@ -70,6 +70,8 @@ def test_log_likelihood_takes_a_known_log_partition_and_many_samples(monkeypatch
     monkeypatch.setattr(likelihood, "_CHUNK", 10)
     assert log_likelihood(rbm, x, log_z=0.0) == pytest.approx(log_sum(joint(*weights), axis=1), abs=1e-5)
     assert log_likelihood(rbm, x[:0], log_z=0.0).shape == (0,)
+    with pytest.raises(ValueError, match="was built for"):
+        log_likelihood(rbm, x[:, :-1])
 
 
 @pytest.mark.parametrize("base", [None, "data"])
