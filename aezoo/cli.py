@@ -394,6 +394,9 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
             )
         if not (output / "metrics.json").exists() or not (output / "model.keras").exists():
             raise FileExistsError(f"{output} was not written by aezoo train: --overwrite does not replace it.")
+    from aezoo.exporting import not_around_here
+
+    not_around_here(output)
     return output
 
 
@@ -553,7 +556,7 @@ class _Backup:
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder} is damaged: remove it to start anew.") from error
+            raise ValueError(f"{folder} is damaged, or of another Keras: remove it to start anew.") from error
         # The model is written after the history, which may therefore be ahead of it.
         finished = int(model.epoch.numpy())
         self.history = {name: values[:finished] for name, values in state["history"].items()}

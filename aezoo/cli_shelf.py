@@ -77,6 +77,7 @@ def _train(arguments: argparse.Namespace) -> int:
         if name not in RECIPES:
             close = difflib.get_close_matches(name, RECIPES) or RECIPES
             raise ValueError(f"There is no recipe {name!r}; there is {', '.join(close)}.")
+        training.check_folder(Path(arguments.output) / name)
     load = _loader(arguments.sketches)
     for name in names:  # all data before the first training, so that what is missing is said at once
         load(RECIPES[name].data)

@@ -16,6 +16,13 @@ import tensorflow as tf
 from aezoo import warmup as warming
 
 
+def not_around_here(path: Path) -> None:
+    """Checks that a folder may be replaced, as the one that the process works in may not."""
+    here = Path.cwd()
+    if path in (here, *here.parents):
+        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
+
+
 @contextmanager
 def complete_or_absent(path: Any, overwrite: bool = False) -> Iterator[Path]:
     """Gives a path to write to; it takes the final name only once all of it is written.
@@ -30,9 +37,7 @@ def complete_or_absent(path: Any, overwrite: bool = False) -> Iterator[Path]:
         ValueError: If it is the folder that the process works in, or one around it.
     """
     path = Path(path).resolve()
-    here = Path.cwd()
-    if path in (here, *here.parents):
-        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
+    not_around_here(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
         unfinished = Path(folder) / path.name

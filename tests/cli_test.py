@@ -269,15 +269,20 @@ def test_an_output_that_is_there_is_refused_before_training_and_replaced_on_dema
     assert names(tmp_path) == ["a"]
 
 
-def test_overwrite_spares_what_is_not_a_run(capsys, tmp_path):
+def test_overwrite_spares_what_is_not_a_run(capsys, tmp_path, monkeypatch):
     output = tmp_path / "a"
     output.mkdir()
     (output / "thesis.tex").write_text("")
     assert train(output, "--overwrite") == 2
     assert "was not written by aezoo train" in capsys.readouterr().err
     assert names(output) == ["thesis.tex"]
-    assert train(output / "thesis.tex", "--overwrite") == 2
-    assert "no folder" in capsys.readouterr().err
+    for path in (output / "thesis.tex", output / "thesis.tex" / "below"):
+        assert train(path, "--overwrite") == 2
+        assert "thesis.tex is there and is no folder" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert train(".") == 2
+    assert "the folder that this process works in" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("light")
@@ -378,7 +383,7 @@ def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, t
     whole = state.read_text()
     state.write_text(whole[:100])
     assert cli.main(command) == 2
-    assert re.search(r"\.a-backup is damaged: remove it to start anew", capsys.readouterr().err)
+    assert re.search(r"\.a-backup is damaged, .*: remove it to start anew", capsys.readouterr().err)
     state.write_text(whole)
     assert cli.main(command) == 0
     finished = int(re.search(r"Going on after epoch (\d+)", capsys.readouterr().out).group(1))

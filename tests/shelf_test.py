@@ -219,6 +219,11 @@ def test_train_stops_before_the_first_training(tmp_path, capsys):
     assert command("train", "sketch_rnn_cats", "--output", tmp_path) == 2
     assert "as --sketches FILE" in error_of(capsys)
     assert not list(tmp_path.iterdir())
+    (tmp_path / "rbm_mnist").mkdir()
+    (tmp_path / "rbm_mnist" / "thesis.tex").write_text("")
+    assert command("train", "vae_mnist_2d", "rbm_mnist", "--output", tmp_path) == 2
+    assert "is there already, and is no preset" in error_of(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["rbm_mnist"]
 
 
 def test_pictures():

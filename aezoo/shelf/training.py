@@ -23,20 +23,22 @@ VERSION = "1"
 FITTED = 10_000
 
 
+def check_folder(folder: Path) -> None:
+    """Checks that a folder is free, or a preset that may be replaced."""
+    exporting.not_around_here(folder.resolve())
+    if folder.exists() and not (folder / presets.CARD).is_file():
+        raise FileExistsError(f"{folder} is there already, and is no preset: remove it first.")
+
+
 def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
     """Trains a model and writes its folder, all of it or nothing.
 
     Args:
         name: Of its recipe.
         data: As `aezoo.shelf.sources.load` gives them.
-        folder: Where to; a preset that is there already is replaced.
+        folder: Where to; what is there already is replaced.
         verbose: That of `fit`.
-
-    Raises:
-        FileExistsError: If the folder has other things in it.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / presets.CARD).is_file():
-        raise FileExistsError(f"{folder} is there already, and is no preset: remove it first.")
     recipe, (x, _) = RECIPES[name], data[0]
     start = time.monotonic()
     keras.utils.set_random_seed(SEED)
