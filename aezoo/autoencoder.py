@@ -403,6 +403,17 @@ class Autoencoder(keras.Model):
         with checks.readable_errors(), dispatch.several_steps(self, call):
             return super().evaluate(x, y, *args, **kwargs)
 
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Returns the reconstructions of an array or of data, batch by batch; see `keras.Model.predict`.
+
+        Raises:
+            ValueError: If an array has no samples, other numbers than floating-point ones, or another shape than the
+                model takes.
+        """
+        if hasattr(x, "shape"):
+            checks.array(self, x)
+        return super().predict(x, *args, **kwargs)
+
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` puts before all others.
 

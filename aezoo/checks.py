@@ -21,7 +21,7 @@ from aezoo.layers import networks
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
-_EMPTY = "The data set is empty: there is nothing to train on."
+_EMPTY = "The data set is empty: there are no samples."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them before training."
 
 
@@ -209,6 +209,14 @@ def sample_shape(model: Any, shape: Any) -> None:
         )
 
 
+def array(model: Any, x: Any) -> None:
+    """Checks what can be seen of an array of samples without its numbers."""
+    kind(x)
+    sample_shape(model, x.shape)
+    if 0 in x.shape:
+        raise ValueError(_EMPTY)
+
+
 def code_shape(model: Any, shape: Any) -> None:
     """Checks that codes have the shape that a built model gives."""
     if not _fits(tuple(shape[1:]), model.code_shape):
@@ -341,7 +349,7 @@ def _guard_element(model: Any, element: Any) -> Any:
 
 def _guard_arrays(model: Any, x: Any, y: Any) -> None:
     kind(x)
-    if not x.shape[0]:
+    if 0 in x.shape:
         raise ValueError(_EMPTY)
     _check_shapes(model, x.shape, None if y is None else y.shape)
     if y is not None and y is not x:
