@@ -404,14 +404,17 @@ class Autoencoder(keras.Model):
             return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Returns the reconstructions of an array or of data, batch by batch; see `keras.Model.predict`.
+        """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
+
+        x is an array, (n, *input_shape), or a data set of batches of samples; x' a NumPy array, (n, *input_shape).
 
         Raises:
             ValueError: If an array has no samples, other numbers than floating-point ones, or another shape than the
                 model takes.
         """
         if hasattr(x, "shape"):
-            checks.array(self, x)
+            checks.array(x)
+            checks.sample_shape(self, x.shape)
         return super().predict(x, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:

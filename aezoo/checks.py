@@ -190,6 +190,13 @@ def kind(x: Any) -> None:
     _check_dtype(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
 
 
+def array(x: Any) -> None:
+    """Checks that an array has samples, of floating-point numbers."""
+    kind(x)
+    if 0 in x.shape:
+        raise ValueError(_EMPTY)
+
+
 def _check_dtype(dtype: Any) -> None:
     name = getattr(dtype, "name", str(dtype))
     if name == "bool" or "int" in name:
@@ -207,14 +214,6 @@ def sample_shape(model: Any, shape: Any) -> None:
         raise ValueError(
             f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
         )
-
-
-def array(model: Any, x: Any) -> None:
-    """Checks what can be seen of an array of samples without its numbers."""
-    kind(x)
-    sample_shape(model, x.shape)
-    if 0 in x.shape:
-        raise ValueError(_EMPTY)
 
 
 def code_shape(model: Any, shape: Any) -> None:
@@ -348,9 +347,7 @@ def _guard_element(model: Any, element: Any) -> Any:
 
 
 def _guard_arrays(model: Any, x: Any, y: Any) -> None:
-    kind(x)
-    if 0 in x.shape:
-        raise ValueError(_EMPTY)
+    array(x)
     _check_shapes(model, x.shape, None if y is None else y.shape)
     if y is not None and y is not x:
         _finite_range(x)

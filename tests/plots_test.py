@@ -511,7 +511,7 @@ def test_scatter_refuses_what_is_no_code(codes):
         plots.scatter(codes)
 
 
-def test_scatter_of_many_classes_and_of_values(x):
+def test_scatter_of_many_classes_and_of_values():
     rng = np.random.default_rng(0)
     codes = rng.random((60, 2))
     words = plots.scatter(codes, [f"class {i % 30}" for i in range(60)])
@@ -520,7 +520,9 @@ def test_scatter_of_many_classes_and_of_values(x):
     assert len(legend.get_texts()) == 30 and words.bbox.y0 <= legend.get_window_extent().y0
     values = plots.scatter(codes, codes[:, 0])
     assert not values.legends and len(values.axes) == 2  # a bar of colors
-    np.testing.assert_array_equal(values.axes[0].collections[0].get_array(), codes[:, 0])
+    drawn = values.axes[0].collections[0].get_facecolor()[np.argsort(codes[:, 0])]
+    assert len(np.unique(drawn, axis=0)) > 40  # of the 60 values, a color each but for the nearest
+    assert drawn[0, 2] > drawn[0, 1] and drawn[-1, 1] > drawn[-1, 2]  # from blue to yellow
     with pytest.raises(ValueError, match="labels have values that are NaN"):
         plots.scatter(codes, np.full(60, np.nan))
 

@@ -14,7 +14,6 @@ from sklearn.decomposition import PCA
 from aezoo.plots import style
 
 LEGEND = 20  # classes, one below the other
-VALUES = "viridis"
 
 
 def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
@@ -47,8 +46,7 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
     for (title, z), ax in zip(panels.items(), axes, strict=True):
         _draw(ax, title, np.asarray(z), labels)
     if labels is not None and _are_values(labels):
-        norm = matplotlib.colors.Normalize(np.min(labels), np.max(labels))
-        bar = figure.colorbar(matplotlib.cm.ScalarMappable(norm, VALUES), ax=axes)
+        bar = figure.colorbar(_scale(labels), ax=axes)
         bar.outline.set_visible(False)
         bar.ax.tick_params(labelsize=8, labelcolor=style.TEXT, color="#aaaaaa")
     elif labels is not None:
@@ -72,18 +70,11 @@ def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
         z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
     colors = style.BLUE
     if labels is not None and _are_values(labels):
-        colors = np.asarray(labels)
+        colors = _scale(labels).to_rgba(labels)
     elif labels is not None:
         of_class = _colors(labels)
         colors = [of_class[label] for label in np.asarray(labels).tolist()]
-    ax.scatter(
-        *z.T,
-        c=colors,
-        cmap=VALUES if isinstance(colors, np.ndarray) else None,
-        s=np.clip(8000 / len(z), 3, 16),
-        alpha=0.8,
-        linewidths=0,
-    )
+    ax.scatter(*z.T, c=colors, s=np.clip(8000 / len(z), 3, 16), alpha=0.8, linewidths=0)
     style.with_axes(ax, title, *names)
     ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)
 
@@ -96,6 +87,11 @@ def _are_values(labels: Any) -> bool:
     if not np.isfinite(labels).all():
         raise ValueError("The labels have values that are NaN or infinite.")
     return len(np.unique(labels)) > (LEGEND if labels.dtype.kind == "f" else 3 * LEGEND)
+
+
+def _scale(values: Any) -> matplotlib.cm.ScalarMappable:
+    """The colors of values."""
+    return matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(np.min(values), np.max(values)), "viridis")
 
 
 def _colors(labels: Any) -> dict[Any, Any]:

@@ -140,10 +140,11 @@ def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "")
     """
     if log not in ("", "x", "y", "xy"):
         raise ValueError(f'log must be "x", "y", "xy" or "", not {log!r}.')
-    panels = points if isinstance(points, Mapping) and any(map(_is_mapping, points.values())) else {"": points}
+    several = isinstance(points, Mapping) and any(isinstance(panel, Mapping) for panel in points.values())
+    panels = points if several else {"": points}
     figure, axes = style.panels(len(panels), (640, style.WIDTH), 300)
     for (title, panel), ax in zip(panels.items(), axes, strict=True):
-        if not _is_mapping(panel) or not panel:
+        if not isinstance(panel, Mapping) or not panel:
             raise ValueError("There is nothing to draw: pass {name: [(x, y), ...]}, or {title: {name: ...}}.")
         drawn = {name: _points(name, some, log) for name, some in panel.items()}
         for i, (name, some) in enumerate(drawn.items()):
@@ -161,10 +162,6 @@ def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "")
         elif any(drawn):
             style.legend(ax)
     return figure
-
-
-def _is_mapping(given: Any) -> bool:
-    return isinstance(given, Mapping)
 
 
 def _points(name: str, points: Any, log: str) -> np.ndarray:

@@ -110,7 +110,7 @@ def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
         The figure.
 
     Raises:
-        ValueError: If the samples are no pictures.
+        ValueError: If there are no samples, they are no pictures, or `columns` is below 1.
 
     Example:
         >>> figure = samples(np.random.default_rng(0).random((20, 8, 8, 1)))

@@ -23,7 +23,7 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
         The figure, with one axes; each line of a sketch is drawn in it.
 
     Raises:
-        ValueError: If there is no sketch, or not one label a row.
+        ValueError: If there is no sketch, not one label a row, or `columns` is below 1.
 
     Example:
         >>> import aezoo
