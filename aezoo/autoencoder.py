@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, data, dispatch, divergence, exporting, losses, optimizers, presets, workers
+from aezoo import checks, dispatch, divergence, exporting, gate, losses, optimizers, presets, samples, workers
 from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.schedules import Scheduled
@@ -306,6 +306,33 @@ class Autoencoder(keras.Model):
             loss += reported["regularization"]
         return reported, loss, y_pred
 
+    def initialize_from(self, x: Any) -> None:
+        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+
+        `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
+        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
+        those that still have their initial values. Use no random state: a run that is killed before its first
+        checkpoint starts here again.
+
+        Args:
+            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
+                an array, those of the first batches of a data set.
+
+        Example:
+            >>> import numpy as np
+            >>> class Centered(Autoencoder):
+            ...     def initialize_from(self, x):
+            ...         bias = self.trainable_variables[-1]
+            ...         if not np.any(bias):
+            ...             bias.assign(x.mean(axis=0))
+            >>> x = np.random.default_rng(0).random((32, 4), "float32")
+            >>> model = Centered(2, output_activation="linear")
+            >>> model.compile(keras.optimizers.SGD(0.0))
+            >>> history = model.fit(x, verbose=0)
+            >>> bool(np.allclose(model.trainable_variables[-1], x.mean(axis=0)))
+            True
+        """
+
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
 
@@ -352,14 +379,14 @@ class Autoencoder(keras.Model):
         return self.train_function
 
     def _batch(self, elements: Any) -> Batch:
-        x, y, weight = map(data.dense, keras.utils.unpack_x_y_sample_weight(elements))
-        data.Rules.of(self).check_form(x, y, weight)
+        x, y, weight = map(gate.dense, keras.utils.unpack_x_y_sample_weight(elements))
+        gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
         return Batch.of(x, y, weight)
 
     def predict_step(self, elements: Any) -> Any:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
-        return super().predict_step(keras.tree.map_structure(data.dense, elements))
+        return super().predict_step(keras.tree.map_structure(gate.dense, elements))
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
@@ -407,26 +434,36 @@ class Autoencoder(keras.Model):
         """
         call = _FIT.bind(self, x, y, *args, **kwargs).arguments
         call.pop("self")
-        data.check_class_weight(call.get("class_weight"))
+        gate.check_class_weight(call.get("class_weight"))
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
         checks.replicas(self)
-        found = data.validated(self, call.get("x"), call.get("y"), call.get("sample_weight"))
+        found = gate.validated(self, call.get("x"), call.get("y"), call.get("sample_weight"))
         call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
         if isinstance(found.x, (tf.data.Dataset, types.GeneratorType)):
             call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
         self._ensure_built(found.shape)
         self._ensure_optimizer()
         if call.get("validation_data") is not None:
-            call["validation_data"] = data.validation(self, call["validation_data"])
+            call["validation_data"] = gate.validation(self, call["validation_data"])
+        if self._starts_from_data():
+            with gate.readable_errors():
+                call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
+            self.initialize_from(sample)
+            workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         self._set_modes(call["callbacks"])
         workers.agree_on_order(self.distribute_strategy)
         self._divergence_watch().reset()
-        with data.readable_errors(), dispatch.several_steps(self, call):
+        with gate.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
+
+    def _starts_from_data(self) -> bool:
+        if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:
+            return False
+        return not int(self.epoch.numpy()) and not int(self.optimizer.iterations.numpy())
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Returns the terms and metrics of data; see `keras.Model.evaluate` for all arguments.
@@ -440,10 +477,10 @@ class Autoencoder(keras.Model):
         call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
         call.pop("self")
         checks.replicas(self)
-        found = data.validated(self, x, y, call.get("sample_weight"), labels="evaluate(x)")
+        found = gate.validated(self, x, y, call.get("sample_weight"), labels="evaluate(x)")
         call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
         self._ensure_built(found.shape)
-        with data.readable_errors(), dispatch.several_steps(self, call):
+        with gate.readable_errors(), dispatch.several_steps(self, call):
             return super().evaluate(**call, **extra)
 
     def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -452,12 +489,12 @@ class Autoencoder(keras.Model):
         Raises:
             ValueError: As `fit`.
         """
-        data.check_class_weight(args[0] if args else kwargs.get("class_weight"))
-        found = data.validated(self, x, y, sample_weight, labels="train_on_batch(x)")
+        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
+        found = gate.validated(self, x, y, sample_weight, labels="train_on_batch(x)")
         self._ensure_built(found.shape)
         self._ensure_optimizer()
         self._divergence_watch().reset()
-        return super().train_on_batch(data.dense(found.x), found.y, found.weight, *args, **kwargs)
+        return super().train_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluates one array; see `keras.Model.test_on_batch` for all arguments.
@@ -465,9 +502,9 @@ class Autoencoder(keras.Model):
         Raises:
             ValueError: As `evaluate`.
         """
-        found = data.validated(self, x, y, sample_weight, labels="test_on_batch(x)")
+        found = gate.validated(self, x, y, sample_weight, labels="test_on_batch(x)")
         self._ensure_built(found.shape)
-        return super().test_on_batch(data.dense(found.x), found.y, found.weight, *args, **kwargs)
+        return super().test_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
         """Returns x' of one array; see `keras.Model.predict_on_batch`.
@@ -475,7 +512,7 @@ class Autoencoder(keras.Model):
         Raises:
             ValueError: As `predict`.
         """
-        return super().predict_on_batch(data.samples(self, x))
+        return super().predict_on_batch(gate.samples(self, x))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
@@ -486,8 +523,8 @@ class Autoencoder(keras.Model):
             ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
                 model takes.
         """
-        x = data.validated(self, x, labels="predict(x)", compared=False).x
-        with data.readable_errors():
+        x = gate.validated(self, x, labels="predict(x)", compared=False).x
+        with gate.readable_errors():
             return super().predict(x, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
@@ -545,7 +582,7 @@ class Autoencoder(keras.Model):
             ValueError: If the model has not been built, or z is of another shape than its codes.
         """
         checks.built(self)
-        return self.decoder(ops.convert_to_tensor(data.codes(self, z)), training=False)
+        return self.decoder(ops.convert_to_tensor(gate.codes(self, z)), training=False)
 
     def reconstruct(self, x: Any) -> Any:
         """Returns x', `decode(encode(x))`, with the shape of x. For a large array: `model.predict(x)`."""
@@ -610,8 +647,8 @@ class Autoencoder(keras.Model):
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
         return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
 
-    def _input(self, x: Any) -> Any:
-        x = ops.convert_to_tensor(data.samples(self, x), dtype=self.variable_dtype)
+    def _input(self, x: Any, compared: bool = False) -> Any:
+        x = ops.convert_to_tensor(gate.samples(self, x, compared=compared), dtype=self.variable_dtype)
         self._ensure_built(x.shape)
         return x
 

@@ -12,7 +12,6 @@ import keras
 from aezoo import losses
 from aezoo.layers import networks
 
-
 # === Arguments ===
 
 
@@ -214,7 +213,7 @@ def target_range(model: Any) -> tuple[float, float] | None:
     decoder = model.decoder
     activation = model.output_activation if decoder is None else networks.output_activation(decoder)
     activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or isinstance(model.reconstruction_loss, losses.CrossEntropy):
+    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
         return 0.0, 1.0
     return (-1.0, 1.0) if activation is keras.activations.tanh else None
 

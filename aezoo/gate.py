@@ -168,8 +168,8 @@ def validated(
 
     Args:
         model: The model.
-        x: Whatever `keras.Model.fit` takes as x, a DataFrame of pandas or polars, a table of pyarrow, or a sparse matrix
-            of SciPy, which is made dense batch by batch.
+        x: Whatever `keras.Model.fit` takes as x, a DataFrame of pandas or polars, a table of pyarrow, or a matrix
+            of scipy.sparse, which is made dense batch by batch.
         y: Targets, where x is an array.
         weight: Sample weights, (n,), where x is an array.
         labels: How to leave out labels, for the error message.
