@@ -26,7 +26,7 @@ _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
 _EMPTY = "The data set is empty: there are no samples."
-_NOT_FINITE = "The data contain NaN or infinite values: remove or replace them before training."
+_NOT_FINITE = "The data contain NaN or infinite values: remove or replace them."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,7 +231,7 @@ def validation(model: Any, data: Any) -> Any:
     return found.x, found.y, found.weight
 
 
-def samples(model: Any, x: Any, *, compared: bool = False) -> Any:
+def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Any:
     """Check samples for a verb, and return them as a dense array or a tensor of the model's precision.
 
     Numbers are looked at where there are some: not in a graph.
@@ -240,6 +240,7 @@ def samples(model: Any, x: Any, *, compared: bool = False) -> Any:
         model: The model; one that is not built takes any shape.
         x: (n, ...), an array, a tensor, a table or a sparse matrix.
         compared: Whether they have to be in the range that the model's output can reach.
+        bounds: Another range that they have to be in.
 
     Returns:
         (n, ...), not yet converted to a tensor.
@@ -254,6 +255,9 @@ def samples(model: Any, x: Any, *, compared: bool = False) -> Any:
     x = dense(as_array(x))
     x = x if hasattr(x, "shape") else np.asarray(x)
     rules = Rules.of(model, compared=compared)
+    rules = dataclasses.replace(rules, bounds=bounds or rules.bounds)
+    if 0 in x.shape and not tf.is_symbolic_tensor(x):
+        raise ValueError(_EMPTY)
     rules.check_form(x)
     if not tf.is_symbolic_tensor(x) and not isinstance(x, keras.KerasTensor):
         rules.check_numbers(x)
@@ -372,8 +376,8 @@ def _table(columns: dict[str, tuple[bool, Any]]) -> np.ndarray:
         raise ValueError("The table has no columns.")
     if text := [name for name, (numeric, _) in columns.items() if not numeric]:
         raise ValueError(
-            f"{_named(text)} not numbers: encode categories and text, for example with "
-            "sklearn.preprocessing.OneHotEncoder, or leave them out."
+            f"The table has columns that hold no numbers ({_named(text)}): encode categories and text, for example "
+            "with sklearn.preprocessing.OneHotEncoder, or leave them out."
         )
     arrays = {name: convert(column) for name, (_, (convert, column)) in columns.items()}
     with np.errstate(over="ignore"):
@@ -381,15 +385,14 @@ def _table(columns: dict[str, tuple[bool, Any]]) -> np.ndarray:
     finite = np.isfinite(table).all(axis=0)
     if lacking := [name for name, whole in zip(arrays, finite, strict=True) if not whole]:
         raise ValueError(
-            f"{_named(lacking)} not finite everywhere (missing, NaN or infinite values): remove or replace them, for "
-            "example with sklearn.impute.SimpleImputer."
+            f"The table has missing, NaN or infinite values ({_named(lacking)}): remove or replace them, for example "
+            "with sklearn.impute.SimpleImputer."
         )
     return table
 
 
 def _named(columns: list[str]) -> str:
-    names = ", ".join(repr(name[:40]) for name in columns[:5]) + (", ..." if len(columns) > 5 else "")
-    return f"Column {names} is" if len(columns) == 1 else f"Columns {names} are"
+    return ", ".join(repr(name[:40]) for name in columns[:5]) + (", ..." if len(columns) > 5 else "")
 
 
 def _one_tensor(x: Any) -> None:

@@ -326,7 +326,7 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: fitted(x).encode(x[0]), "a single sample is x"),
         (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
         (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
-        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight a sample"),
+        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight per sample"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
         (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
         (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
