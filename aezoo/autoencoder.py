@@ -379,14 +379,14 @@ class Autoencoder(keras.Model):
         return self.train_function
 
     def _batch(self, elements: Any) -> Batch:
-        x, y, weight = map(gate.dense, keras.utils.unpack_x_y_sample_weight(elements))
+        x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
         gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
         return Batch.of(x, y, weight)
 
     def predict_step(self, elements: Any) -> Any:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
-        return super().predict_step(keras.tree.map_structure(gate.dense, elements))
+        return super().predict_step(keras.tree.map_structure(lambda part: gate.single(gate.dense(part)), elements))
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had

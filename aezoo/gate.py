@@ -232,7 +232,7 @@ def validation(model: Any, data: Any) -> Any:
 
 
 def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Any:
-    """Check samples for a verb, and return them as a dense array or a tensor of the model's precision.
+    """Check samples for a verb, and return them as a dense array or a tensor.
 
     Numbers are looked at where there are some: not in a graph.
 
@@ -243,7 +243,7 @@ def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, 
         bounds: Another range that they have to be in.
 
     Returns:
-        (n, ...), not yet converted to a tensor.
+        (n, ...), not yet converted to a tensor, but in single precision.
 
     Raises:
         ValueError: If they are not floating-point, of another shape than the model takes, or not finite.
@@ -261,7 +261,7 @@ def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, 
     rules.check_form(x)
     if not tf.is_symbolic_tensor(x) and not isinstance(x, keras.KerasTensor):
         rules.check_numbers(x)
-    return x
+    return single(x)
 
 
 def codes(model: Any, z: Any) -> Any:
@@ -329,6 +329,18 @@ def as_array(x: Any) -> Any:
     if isinstance(x, tf.RaggedTensor):
         raise ValueError("The samples differ in length (a ragged tensor): pad them to one length, x.to_tensor().")
     return x
+
+
+def is_table(x: Any) -> bool:
+    """Return whether x is a DataFrame of pandas or polars, or a table of pyarrow."""
+    return _columns(x) is not None
+
+
+def single(x: Any) -> Any:
+    """Return double-precision numbers in single precision, which models compute in; leave anything else as it is."""
+    if getattr(getattr(x, "dtype", None), "name", "") != "float64":
+        return x
+    return tf.cast(x, "float32") if tf.is_tensor(x) else np.asarray(x, "float32")
 
 
 def dense(x: Any) -> Any:

@@ -201,7 +201,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _samples(self, X: Any, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
-        X = gate.dense(X)
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
