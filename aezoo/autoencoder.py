@@ -591,6 +591,9 @@ class Autoencoder(keras.Model):
     def score_samples(self, x: Any) -> Any:
         """Returns how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
+        The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
+        lower for anomalies.
+
         A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
         It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
         at least inside (Pinsker's inequality).
