@@ -71,7 +71,7 @@ class Autoencoder(keras.Model):
     term_names: tuple[str, ...] = ("reconstruction",)
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
-    """The names of what it reports beside them."""
+    """The names of what it reports beside them, as means over samples."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
     steps_together: int = 8
@@ -127,6 +127,7 @@ class Autoencoder(keras.Model):
             checks.known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
         if layers := self.code_layers():
+            checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
             self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="encoder")
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
@@ -283,6 +284,10 @@ class Autoencoder(keras.Model):
 
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
+        checks.scale(self, x)
+
+    def check_loss(self) -> None:
+        """Warns where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
@@ -371,6 +376,8 @@ class Autoencoder(keras.Model):
         if self.compiled and not self.optimizer.built:
             with self.distribute_strategy.scope():  # a step that makes variables is traced twice
                 self.optimizer.build(self.trainable_variables)
+        self.check_scale(x)
+        self.check_loss()
         validation = call.get("validation_data")
         if validation is not None:
             if isinstance(validation, (tuple, list)):
@@ -396,12 +403,14 @@ class Autoencoder(keras.Model):
         if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
         call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
+        call.pop("self")
         checks.replicas(self)
-        x, first = checks.guard(self, x, y)
+        call["x"], first = checks.guard(self, x, y)
         self._ensure_built(first)
-        y = x if call.get("sample_weight") is not None and y is None else y
+        if call.get("sample_weight") is not None and y is None:
+            call["y"] = call["x"]
         with checks.readable_errors(), dispatch.several_steps(self, call):
-            return super().evaluate(x, y, *args, **kwargs)
+            return super().evaluate(**call)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
@@ -515,6 +524,19 @@ class Autoencoder(keras.Model):
         return x
 
     # === Saving ===
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Writes the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
+
+        Raises:
+            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
+                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
+            )
+        super().save(filepath, *args, **kwargs)
 
     @classmethod
     def from_preset(cls, preset: Any) -> Autoencoder:

@@ -6,6 +6,8 @@ import itertools
 import math
 import numbers
 import re
+import textwrap
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +25,10 @@ _OPEN, _CLOSE = "<<aezoo: ", ">>"
 _SLACK = 1e-5
 _EMPTY = "The data set is empty: there are no samples."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them before training."
+#: How to give features mean 0 and variance 1.
+STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
+# The largest root mean square of a feature that networks are made for, and on how many samples it is looked for.
+_LARGEST, _LOOKED_AT = 30.0, 1000
 
 
 # === Arguments ===
@@ -139,17 +145,43 @@ def known_shape(x_shape: tuple[int | None, ...]) -> None:
         )
 
 
-def call_network(role: str, network: Any, x: Any) -> Any:
-    """Calls a network on a symbolic input, and says in one sentence if it does not take it."""
+def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
+    """Calls a network on a symbolic input, and says in one sentence if it does not take it.
+
+    Args:
+        role: "encoder" or "decoder".
+        network: A Keras model or layer.
+        x: A symbolic input.
+        outputs: How many outputs the caller wants; it sees to it itself where that is more than one.
+
+    Returns:
+        What the network returned.
+
+    Raises:
+        ValueError: If the network fails, or has more than one output where one is wanted.
+    """
     try:
-        return network(x)
+        made = network(x)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         made_by = "the input" if role == "encoder" else "the encoder's output"
         raise ValueError(
-            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({reason}): "
+            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
             f"change its input shape."
         ) from error
+    if outputs == 1 and isinstance(made, (list, tuple, dict)):
+        also = "; a VAE takes two, μ and log σ²" if role == "encoder" else ""
+        raise ValueError(
+            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
+            f"keras.Model({role}.input, {role}.output[0]), or whichever it is."
+        )
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: Keras puts it in bold after a line that says where."""
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
+    text = (bold[1] if bold else str(error)).strip()
+    return textwrap.shorten(text, 240, placeholder=" ...").rstrip(".") if text else type(error).__name__
 
 
 def same_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
@@ -268,9 +300,28 @@ def codes_in_range(below: Any, above: Any) -> None:
 
 def _out_of_range(model: Any, low: Any, high: Any) -> str:
     return (
-        f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them, or "
-        f"choose {model.unbounded}."
+        f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them into "
+        f"it (pixels: x / 255), or standardize them, {STANDARDIZED}, and choose {model.unbounded}."
     )
+
+
+def scale(model: Any, x: Any) -> None:
+    """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
+
+    Args:
+        model: The model.
+        x: Samples, an array that has been checked; anything else is passed over.
+    """
+    if not hasattr(x, "shape") or target_range(model) is not None:
+        return
+    some = np.asarray(x[:: max(1, len(x) // _LOOKED_AT)], "float64")
+    largest = float(np.sqrt(np.mean(np.square(some), axis=0)).max())
+    if largest > _LARGEST:
+        warnings.warn(
+            f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "
+            f"to {largest:.3g}: use {STANDARDIZED}, with the mean and deviation of the training data.",
+            stacklevel=4,
+        )
 
 
 def guard(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
