@@ -180,8 +180,8 @@ def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
 def _reason(error: Exception) -> str:
     """What went wrong, in one line: Keras puts it in bold after a line that says where."""
     bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
-    text = (bold[1] if bold else str(error)).strip()
-    return textwrap.shorten(text, 240, placeholder=" ...").rstrip(".") if text else type(error).__name__
+    text = (bold[1] if bold else str(error)).strip().rstrip(".")
+    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
 def same_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:

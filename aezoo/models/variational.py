@@ -44,8 +44,8 @@ class VAE(Autoencoder):
         free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
         importance_samples: k >= 1.
         output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
-        encoder: A Keras model from x to μ and log σ², two outputs of the same shape, (batch, units) or of a spatial code
-            (batch, height, width, channels).
+        encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
+            space (batch, height, width, channels).
         **kwargs: Those of `Autoencoder`; the code is linear.
 
     Raises:

@@ -267,11 +267,11 @@ def test_lambda_layers_of_a_live_model_are_trusted_and_those_of_a_file_are_not(t
     decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
     model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
     x = RNG.normal(size=(60, 3)).astype("float32")
-    detector = AnomalyDetector(model, epochs=1, random_state=0).fit(x)
+    detector = AnomalyDetector(model, epochs=1, false_positive_rate=0.2, random_state=0).fit(x)
     assert not model.built and detector.predict(x).shape == (60,)
     np.testing.assert_allclose(
         detector.model_.encode(x), (2 * x) @ detector.model_.encoder.layers[-1].kernel.numpy(), atol=0.1
     )
     detector.model_.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="(?i)lambda"):
+    with pytest.raises(ValueError, match=r"[Ll]ambda"):
         keras.saving.load_model(tmp_path / "model.keras")

@@ -241,9 +241,9 @@ def test_a_code_in_space_is_one_code(arguments):
     results = []
     for flat in (False, True):
         model = spatial(flat=flat, **arguments)
-        noise = iter(np.random.default_rng(0).normal(size=(20, 9 * 12 * 3)).astype("float32"))
-        model.noise = lambda shape, noise=noise: tf.reshape(next(noise)[: np.prod(shape)], shape)
-        model.random.normal = model.noise
+        model.noise = model.random.normal = lambda shape: tf.reshape(
+            tf.cos(tf.range(tf.cast(tf.reduce_prod(shape), "float32"))), shape
+        )
         reported = model.evaluate(x, verbose=0, return_dict=True)
         scores, likelihood = np.asarray(model.score_samples(x)), np.asarray(model.log_likelihood(x, samples=3))
         assert scores.shape == likelihood.shape == (9,)
