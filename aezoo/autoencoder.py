@@ -579,7 +579,8 @@ class Autoencoder(keras.Model):
             filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
                 there already is replaced.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
-                `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+                `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
+                ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
                 first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
                 users have other sizes than the made-up ones.

@@ -27,8 +27,9 @@ _EMPTY = "The data set is empty: there are no samples."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them before training."
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
-# The largest root mean square of a feature that networks are made for, and on how many samples it is looked for.
-_LARGEST, _LOOKED_AT = 30.0, 1000
+# The largest root mean square of a feature that networks are made for, and on how many samples and values at most it is
+# measured.
+_LARGEST, _SAMPLES, _VALUES = 30.0, 1000, 2**22
 
 
 # === Arguments ===
@@ -314,7 +315,8 @@ def scale(model: Any, x: Any) -> None:
     """
     if not hasattr(x, "shape") or target_range(model) is not None:
         return
-    some = np.asarray(x[:: max(1, len(x) // _LOOKED_AT)], "float64")
+    number = max(1, min(_SAMPLES, _VALUES // math.prod(x.shape[1:])))
+    some = np.asarray(x[:: -(-len(x) // number)], "float64")
     largest = float(np.sqrt(np.mean(np.square(some), axis=0)).max())
     if largest > _LARGEST:
         warnings.warn(

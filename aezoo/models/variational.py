@@ -227,9 +227,17 @@ class VAE(Autoencoder):
         Args:
             n: Number of samples, any that memory holds.
             seed: An integer that all randomness follows from; None goes on with the model's own.
+
+        Raises:
+            ValueError: If n is less than 1, or codes have no fixed size.
         """
         checks.built(self)
         checks.whole("n", n, 1)
+        if None in self.code_shape:
+            raise ValueError(
+                f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
+                "give it to decode."
+            )
         return self._draw(n, None if seed is None else checks.whole("seed", seed))
 
     def _draw(self, n: Any, seed: Any) -> Any:
@@ -261,7 +269,7 @@ class VAE(Autoencoder):
         checks.whole("batch_size", batch_size, 1)
         checks.values(self, x)
         x = self._input(x)
-        chunk = max(1, _CHUNK // (batch_size * math.prod(self.x_shape)))
+        chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
         parts = [
             self._log_likelihood(x[i : i + batch_size], tf.constant(samples), tf.constant(min(chunk, samples)))
             for i in range(0, len(x), batch_size)
@@ -285,6 +293,8 @@ class VAE(Autoencoder):
         return total - tf.math.log(tf.cast(samples, "float32"))
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
+        if None in self.code_shape:
+            return super().signatures()
         inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
 
         def sample(n: Any, seed: Any) -> Any:
