@@ -75,7 +75,7 @@ class Autoencoder(keras.Model):
     term_names: tuple[str, ...] = ("reconstruction",)
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
-    """The names of what it reports beside them."""
+    """The names of what it reports beside them, as means over samples."""
     measure_modes: Mapping[str, str] = types.MappingProxyType({})
     """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
@@ -137,6 +137,7 @@ class Autoencoder(keras.Model):
             checks.known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
         if layers := self.code_layers():
+            checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
             self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="encoder")
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
@@ -335,6 +336,11 @@ class Autoencoder(keras.Model):
 
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and checks.target_range(self) is None:
+            checks.scale(self, samples.take(x)[1])
+
+    def check_loss(self) -> None:
+        """Warns where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
@@ -444,6 +450,8 @@ class Autoencoder(keras.Model):
             call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
         self._ensure_built(found.shape)
         self._ensure_optimizer()
+        self.check_scale(call["x"])
+        self.check_loss()
         if call.get("validation_data") is not None:
             call["validation_data"] = gate.validation(self, call["validation_data"])
         if self._starts_from_data():
@@ -657,6 +665,19 @@ class Autoencoder(keras.Model):
 
     # === Saving ===
 
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Writes the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
+
+        Raises:
+            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
+                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
+            )
+        super().save(filepath, *args, **kwargs)
+
     @classmethod
     def from_preset(cls, preset: Any) -> Autoencoder:
         """Loads a trained model, ready for its verbs; `compile` it to train on.
@@ -698,7 +719,8 @@ class Autoencoder(keras.Model):
             filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
                 there already is replaced.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
-                `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+                `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
+                ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
                 first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
                 users have other sizes than the made-up ones.

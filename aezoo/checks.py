@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
+import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from aezoo import losses
 from aezoo.layers import networks
+
+#: How to give features mean 0 and variance 1.
+STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
+# The largest root mean square of a feature that networks are made for.
+_LARGEST = 30.0
+
 
 # === Arguments ===
 
@@ -128,17 +138,43 @@ def known_shape(x_shape: tuple[int | None, ...]) -> None:
         )
 
 
-def call_network(role: str, network: Any, x: Any) -> Any:
-    """Calls a network on a symbolic input, and says in one sentence if it does not take it."""
+def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
+    """Calls a network on a symbolic input, and says in one sentence if it does not take it.
+
+    Args:
+        role: "encoder" or "decoder".
+        network: A Keras model or layer.
+        x: A symbolic input.
+        outputs: How many outputs the caller wants; it sees to it itself where that is more than one.
+
+    Returns:
+        What the network returned.
+
+    Raises:
+        ValueError: If the network fails, or has more than one output where one is wanted.
+    """
     try:
-        return network(x)
+        made = network(x)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         made_by = "the input" if role == "encoder" else "the encoder's output"
         raise ValueError(
-            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({reason}): "
+            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
             f"change its input shape."
         ) from error
+    if outputs == 1 and isinstance(made, (list, tuple, dict)):
+        also = "; a VAE takes two, μ and log σ²" if role == "encoder" else ""
+        raise ValueError(
+            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
+            f"keras.Model({role}.input, {role}.output[0]), or whichever it is."
+        )
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: Keras puts it in bold after a line that says where."""
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
+    text = (bold[1] if bold else str(error)).strip().rstrip(".")
+    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
 def same_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
@@ -236,4 +272,20 @@ def codes_in_range(below: Any, above: Any) -> None:
         raise ValueError(
             f"The codes of {below.name!r} ({last.__name__}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all "
             f"that {above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
+        )
+
+
+def scale(model: Any, x: np.ndarray) -> None:
+    """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
+
+    Args:
+        model: The model.
+        x: Some of the samples, (n, *input_shape).
+    """
+    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    if largest > _LARGEST:
+        warnings.warn(
+            f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "
+            f"to {largest:.3g}: use {STANDARDIZED}, with the mean and deviation of the training data.",
+            stacklevel=4,
         )

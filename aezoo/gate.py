@@ -111,7 +111,8 @@ class Rules:
         low, high = self.bounds or (0.0, 1.0)
         return (
             f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them "
-            f"(new data a little outside: np.clip), or choose {self.advice}."
+            f"(pixels: x / 255; new data a little outside: np.clip), or standardize them, {checks.STANDARDIZED}, and "
+            f"choose {self.advice}."
         )
 
     def _finite_range(self, array: Any) -> tuple[float, float]:

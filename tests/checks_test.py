@@ -73,14 +73,36 @@ def convolutional():
     return network((6, 6, 1), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(4), name="mine")
 
 
+def two_outputs(inputs, outputs, name):
+    x = keras.Input(inputs)
+    h = keras.layers.Dense(int(np.prod(outputs)))(keras.layers.Flatten()(x))
+    return keras.Model(x, [keras.layers.Reshape(outputs)(h) for _ in range(2)], name=name)
+
+
 NETWORKS = {
     "code": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(5)),
-        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\)",
+        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\) \(Input 0 .* expected shape=.*5",
     ),
     "input": (
         lambda: aezoo.Autoencoder(encoder=network((5,), keras.layers.Dense(4), name="mine"), decoder=decoder(4)),
         r"The encoder 'mine' does not take the input of shape \(6, 6, 1\)",
+    ),
+    "two outputs": (
+        lambda: aezoo.Autoencoder(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4)),
+        r"The encoder 'mine' has 2 outputs, but it must have one; a VAE takes two",
+    ),
+    "two outputs before a layer of ours": (
+        lambda: aezoo.KSparseAE(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4), k=2),
+        r"The encoder 'mine' has 2 outputs, but it must have one",
+    ),
+    "two reconstructions": (
+        lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=two_outputs((4,), (6, 6, 1), "mine")),
+        r"The decoder 'mine' has 2 outputs, but it must have one: give keras.Model\(decoder.input, decoder.output",
+    ),
+    "input of a VAE": (
+        lambda: aezoo.VAE(encoder=two_outputs((5,), (4,), "mine"), decoder=decoder(4)),
+        r"The encoder 'mine' does not take the input of shape \(6, 6, 1\) \(.* expected shape=\(None, 5\)",
     ),
     "output": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (36,))),
@@ -119,6 +141,24 @@ def test_networks(name):
         model.fit(x, verbose=0)
     sentence(error)
     assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_a_reason_is_one_short_line():
+    class Broken:
+        name = "mine"
+
+        def __call__(self, x):
+            raise RuntimeError(self.text)
+
+    for text, said in ((3 * "out of order,\n", r"out of order, out of order, out of order,"), ("", "RuntimeError")):
+        Broken.text = text
+        with pytest.raises(ValueError, match=rf"of shape \(4,\) \({said}\): change") as error:
+            aezoo.checks.call_network("encoder", Broken(), keras.Input((4,)))
+        sentence(error)
+    Broken.text = 300 * "out of order, "
+    with pytest.raises(ValueError, match=r"out of order, \.\.\.\): change") as error:
+        aezoo.checks.call_network("encoder", Broken(), keras.Input((4,)))
+    sentence(error)
 
 
 def test_samples_without_a_fixed_size():
@@ -167,7 +207,7 @@ def test_data(data, message):
 
 
 def test_the_range_that_is_asked_for_is_that_of_the_output():
-    compiled(output_activation="linear").fit(X * 255, verbose=0)
+    compiled(output_activation="linear").fit(X * 20, verbose=0)
     compiled(output_activation="tanh").fit(2 * X - 1, verbose=0)
     with pytest.raises(ValueError, match=r"outside \[-1, 1\]"):
         compiled(output_activation="tanh").fit(2 * X, verbose=0)

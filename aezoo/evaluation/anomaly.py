@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -247,6 +248,9 @@ def _fresh(model: Any, seed: int) -> Any:
     config = model.get_config()
     if config.get("seed") is None:
         config["seed"] = seed
+    for name in ("encoder", "decoder"):  # of the user's own process, and not from a file: Lambda layers are trusted
+        if isinstance(config.get(name), dict):
+            config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     copy = type(model).from_config(config)
     if model.compiled:
         copy.compile_from_config(model.get_compile_config())

@@ -75,7 +75,7 @@ class RBM(Autoencoder):
         center deep Boltzmann machines", JMLR 17 (2016).
     """
 
-    unbounded = "visible='gaussian' and standardised data"
+    unbounded = "visible='gaussian'"
 
     def __init__(
         self,
@@ -298,10 +298,6 @@ class RBM(Autoencoder):
                     f"{mean:.3g} and standard deviation {deviation:.3g}: use (x - x.mean(0)) / (x.std(0) + 1e-6).",
                     stacklevel=3,
                 )
-
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self.check_scale(x)
-        return super().fit(x, y, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         return [*super().own_callbacks(), _FreeEnergyGap()]
