@@ -5,6 +5,9 @@ exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare
 spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
 and many small values (linear).
 
+The units of a code of several axes, (batch, height, width, channels) say, are all entries that a sample has, as `TopK`
+counts them.
+
 The functions take all codes at once; `CodeStatistics` takes them chunk by chunk.
 """
 
@@ -33,7 +36,7 @@ def active_units(z: ArrayLike, tol: float = 0.0) -> float:
         The mean count, between 0 and `units`.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
         >>> active_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -61,7 +64,7 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
         The count, between 0 and `units`.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
         >>> dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -91,7 +94,7 @@ def population_sparsity(z: ArrayLike) -> float:
         The mean of S over the samples with an active unit, in [0, 1]; NaN when there is none.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 units or values that are not finite.
 
     Example:
         >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
@@ -124,7 +127,7 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
         out.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 samples or values that are not
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 samples or values that are not
             finite.
 
     Example:
@@ -177,7 +180,7 @@ class CodeStatistics:
             This object.
 
         Raises:
-            ValueError: `z` is not (batch, units), is empty, or has values that are not finite.
+            ValueError: `z` has fewer than 2 axes, is empty, or has values that are not finite.
         """
         z = _codes(z)
         magnitudes = np.abs(z)
@@ -227,8 +230,9 @@ def _vinje_gallant(magnitudes: np.ndarray, squares: np.ndarray, n: int) -> np.nd
 
 def _codes(z: ArrayLike) -> np.ndarray:
     z = np.asarray(z)
-    if z.ndim != 2 or z.size == 0:
+    if z.ndim < 2 or z.size == 0:
         raise ValueError(f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each.")
+    z = z.reshape(len(z), -1)
     if z.dtype.kind not in "f":
         z = z.astype("float64")  # the absolute value of the smallest integer overflows
     if not np.isfinite(z).all():

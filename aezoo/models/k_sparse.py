@@ -11,7 +11,7 @@ from keras import ops
 from aezoo import checks, losses, schedules
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch, sum_over_replicas
-from aezoo.layers import TopK
+from aezoo.layers import TopK, networks
 from aezoo.layers.selection import DenseSelection, RowSelection
 
 
@@ -28,6 +28,8 @@ class KSparseAE(Autoencoder):
     decoder of the paper it is W'z_aux. Codes may be negative here, where Gao et al. have none: units that are far below
     zero can fit the error with negative codes, and stay dead.
 
+    The units of a code of several axes, that of an encoder of your own, are all its entries: of (4, 4, 16), k of 256.
+
     Args:
         latent_dim: Number of code units.
         k: Number of units that stay, at most `latent_dim`.
@@ -35,7 +37,7 @@ class KSparseAE(Autoencoder):
         alpha: α >= 1.
         aux_weight: w_aux >= 0; 0 leaves AuxK out, Gao et al. use 1/32.
         aux_k: k_aux; None takes half the number of features, as Gao et al. do, or all units if they are fewer.
-        dead_after: A unit is dead once this many samples have not used it.
+        dead_after: A unit is dead once this many samples have not used it; samples of weight 0 do not count.
         by_rows: Whether a training step goes through the rows of W and W' of the active units alone, in place of
             products with all of them: the same gradients for less work and memory where k is a small part of the code.
             With `aezoo.optimizers.LazyAdam` the update touches no other rows either. None does so where there are
@@ -73,8 +75,7 @@ class KSparseAE(Autoencoder):
         tied: bool | None = None,
         **kwargs: Any,
     ):
-        if tied is None:
-            tied = kwargs.get("decoder") is None and not kwargs.get("filters")
+        tied = networks.can_tie(kwargs) if tied is None else tied
         super().__init__(
             latent_dim,
             code_activation=code_activation,
@@ -132,27 +133,36 @@ class KSparseAE(Autoencoder):
             units = RowSelection(batch.x, encoder, self.decoder)
         else:
             units = DenseSelection(batch.x, encoder, self.decoder, training)
-        code = units.largest(units.z, *self.top_k.numbers(units.z.shape[-1], training))
+        code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
+        # Before the pass that counts: the losses of a network's layers are those of its last call.
+        estimate = self._error_estimate(units) if self.aux_weight else None
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred)}
         if self.aux_weight:
-            auxiliary = self._auxiliary_error(batch.y - y_pred, units)
-            terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary)
+            auxiliary = losses.SquaredError().call(ops.stop_gradient(batch.y - y_pred), estimate)
+            any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
+            terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
             if training:
-                uses = sum_over_replicas(units.uses(code))
-                idle = self.samples_since_active + batch.size
-                self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
+                self._count_uses(batch, units, code)
         return terms, y_pred
 
-    def _auxiliary_error(self, error: Any, units: DenseSelection | RowSelection) -> Any:
-        """‖e - ê‖² of each sample, (batch,); 0 while no unit is dead."""
+    def _dead(self) -> Any:
+        return self.samples_since_active >= self.dead_after
+
+    def _error_estimate(self, units: DenseSelection | RowSelection) -> Any:
+        """ê of each sample, (batch, *input_shape)."""
         z = units.z
-        dead = self.samples_since_active >= self.dead_after
-        aux_k = min(z.shape[-1], math.prod(self.x_shape) // 2 if self.aux_k is None else self.aux_k)
-        code = units.largest(ops.where(dead, z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
-        estimate = units.decode(code) - units.nothing(code)
-        squared = losses.SquaredError().call(ops.stop_gradient(error), estimate)
-        return squared * ops.cast(ops.any(dead), squared.dtype)
+        most = max(1, math.prod(self.x_shape) // 2) if self.aux_k is None else self.aux_k
+        aux_k = min(math.prod(self.code_shape), most)
+        code = units.largest(ops.where(self._dead(), z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
+        return units.addition(code)
+
+    def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Any) -> None:
+        """Counts the samples since each unit was last used; samples of weight 0 are none."""
+        counts = ops.ones(ops.shape(batch.x)[:1]) if batch.weight is None else ops.cast(batch.weight > 0, "float32")
+        uses = sum_over_replicas(units.uses(code, counts))
+        idle = self.samples_since_active + sum_over_replicas(ops.sum(counts))
+        self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
 
     def get_config(self) -> dict[str, Any]:
         return {
