@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, optimizers, presets, workers
+from aezoo import checks, dispatch, exporting, losses, optimizers, presets, samples, workers
 from aezoo.batch import Batch
 from aezoo.layers import dense_transpose, networks
 from aezoo.schedules import Scheduled
@@ -282,6 +282,33 @@ class Autoencoder(keras.Model):
             loss += reported["regularization"]
         return reported, loss, y_pred
 
+    def initialize_from(self, x: Any) -> None:
+        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+
+        `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
+        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
+        those that still have their initial values. Use no random state: a run that is killed before its first
+        checkpoint starts here again.
+
+        Args:
+            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
+                an array, those of the first batches of a data set.
+
+        Example:
+            >>> import numpy as np
+            >>> class Centered(Autoencoder):
+            ...     def initialize_from(self, x):
+            ...         bias = self.trainable_variables[-1]
+            ...         if not np.any(bias):
+            ...             bias.assign(x.mean(axis=0))
+            >>> x = np.random.default_rng(0).random((32, 4), "float32")
+            >>> model = Centered(2, output_activation="linear")
+            >>> model.compile(keras.optimizers.SGD(0.0))
+            >>> history = model.fit(x, verbose=0)
+            >>> bool(np.allclose(model.trainable_variables[-1], x.mean(axis=0)))
+            True
+        """
+
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
 
@@ -381,12 +408,22 @@ class Autoencoder(keras.Model):
                     call["validation_data"] = (val_x, val_x, val_weight)
             else:
                 call["validation_data"], _ = checks.guard(self, validation, None)
+        if self._starts_from_data():
+            with checks.readable_errors():
+                call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
+            self.initialize_from(sample)
+            workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         workers.agree_on_order(self.distribute_strategy)
         with checks.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
+
+    def _starts_from_data(self) -> bool:
+        if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:
+            return False
+        return not int(self.epoch.numpy()) and not int(self.optimizer.iterations.numpy())
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Returns the terms and metrics of data; see `keras.Model.evaluate` for all arguments.
