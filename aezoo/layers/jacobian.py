@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import activations, ops
 
+from aezoo.layers.centering import Centering
 from aezoo.losses import in_float32
 
 # φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
@@ -30,7 +31,7 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
 
     A user's subclass of `Dense` may compute anything, and so has none.
     """
-    plain = (keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
+    plain = (Centering, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
         type(layer) in plain and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from aezoo.layers.centering import Centering
 from aezoo.layers.dense_transpose import DenseTranspose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.top_k import TopK
@@ -81,6 +82,7 @@ def encoder(
     activation: Any = "relu",
     code_activation: Any = None,
     rows: bool = False,
+    centered: bool = False,
     seed: int | None = None,
     dtype: Any = None,
 ) -> keras.Sequential:
@@ -95,6 +97,7 @@ def encoder(
         activation: Of convolutions and hidden layers.
         code_activation: Of the code.
         rows: Whether the layer of the code is a `RowEncoder`.
+        centered: Whether a `Centering` comes first.
         seed: Seed of the initial weights.
         dtype: Keras dtype policy.
 
@@ -111,7 +114,7 @@ def encoder(
     if filters:
         warn_of_axes(input_shape)
     initializer = _Initializers(seed)
-    stack: list[keras.layers.Layer] = [keras.Input(input_shape)]
+    stack: list[keras.layers.Layer] = [keras.Input(input_shape), *([Centering(dtype=dtype)] if centered else [])]
     for n in filters:
         convolution = _convolution(len(input_shape) - 1)
         stack.append(
@@ -336,10 +339,10 @@ def chain(encoder: keras.layers.Layer, dense: Any = keras.layers.Dense) -> list[
 
     Returns:
         Its layers in order, those of nested models in their place, at least one of them dense; `Flatten`, `Reshape`,
-        `Dropout`, `Quantizer` and `TopK` may stand between.
+        `Dropout`, `Centering`, `Quantizer` and `TopK` may stand between.
     """
     layers = _flat(encoder)
-    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, Quantizer, TopK)
+    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, Centering, Quantizer, TopK)
     is_dense = [isinstance(layer, dense) and _sees_flat_inputs(layer) for layer in layers]
     known = all(d or isinstance(layer, harmless) for d, layer in zip(is_dense, layers, strict=True))
     return layers if known and any(is_dense) else None

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from aezoo import checks, losses, schedules
@@ -28,6 +29,10 @@ class KSparseAE(Autoencoder):
     decoder of the paper it is W'z_aux. Codes may be negative here, where Gao et al. have none: units that are far below
     zero can fit the error with negative codes, and stay dead.
 
+    Where the networks are the model's own, dense, and their output linear, `fit` starts from the mean x̄ of the data, as
+    Gao et al. do: z = W(x - x̄) + b, and b' = x̄. That is z = Wx + b with another initial b, but here b needs not follow
+    W: with data far from 0 the mean would choose the same few units for every sample, and the others would die.
+
     The units of a code of several axes, that of an encoder of your own, are all its entries: of (4, 4, 16), k of 256.
 
     Args:
@@ -42,6 +47,7 @@ class KSparseAE(Autoencoder):
             products with all of them: the same gradients for less work and memory where k is a small part of the code.
             With `aezoo.optimizers.LazyAdam` the update touches no other rows either. None does so where there are
             networks of the model's own and 64 units or more to each that stays, and at least 4096.
+        centered: Whether the encoder subtracts x̄; None does where it can.
         code_activation: σ of the code before the k largest are chosen.
         output_activation: σ' of the reconstruction.
         tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
@@ -70,6 +76,7 @@ class KSparseAE(Autoencoder):
         aux_k: int | None = None,
         dead_after: int = 10_000,
         by_rows: bool | None = None,
+        centered: bool | None = None,
         code_activation: Any = "linear",
         output_activation: Any = "linear",
         tied: bool | None = None,
@@ -96,7 +103,15 @@ class KSparseAE(Autoencoder):
         if by_rows is None:
             most = max(self.top_k.k_at_inference, self.top_k.k_in_training.schedule.maximum)
             by_rows = own and latent_dim is not None and latent_dim >= max(4096, 64 * most)
+        linear = keras.activations.get(output_activation) is keras.activations.linear
+        can_center = own and not kwargs.get("filters") and linear
+        if centered and not can_center:
+            raise ValueError(
+                "centered=True needs dense networks of the model's own and a linear output: leave out encoder, decoder "
+                "and filters, and keep output_activation='linear'."
+            )
         self.by_rows = by_rows
+        self.centered = can_center if centered is None else centered
         self.aux_weight = aux_weight
         self.aux_k = aux_k
         self.dead_after = dead_after
@@ -120,10 +135,18 @@ class KSparseAE(Autoencoder):
             )
 
     def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        return super().build_encoder(x_shape, rows=self.by_rows)
+        return super().build_encoder(x_shape, rows=self.by_rows, centered=self.centered)
 
     def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
         return super().build_decoder(x_shape, rows=self.by_rows)
+
+    def initialize_from(self, x: Any) -> None:
+        """Sets the mean that the encoder subtracts, and which the decoder starts with, to that of the data."""
+        last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
+        if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
+            mean = np.mean(x, axis=0, dtype="float64")
+            self.encoder.layers[0].layers[0].mean.assign(mean)
+            last.bias.assign(mean.ravel())
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not self.aux_weight and not self.by_rows:
@@ -174,4 +197,10 @@ class KSparseAE(Autoencoder):
             "aux_k": self.aux_k,
             "dead_after": self.dead_after,
             "by_rows": self.by_rows,
+            "centered": self.centered,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KSparseAE:
+        """Makes a model from what `get_config` returned; files that do not know `centered` subtract nothing."""
+        return super().from_config({"centered": False, **config})

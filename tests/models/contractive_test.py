@@ -295,3 +295,18 @@ def test_the_reconstruction_error_follows_the_output(x):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         aezoo.ContractiveAE(latent_dim=4, **arguments)
+
+
+def test_ties_where_it_can_as_in_the_paper():
+    encoder = keras.Sequential([keras.Input((9,)), keras.layers.Dense(4, "sigmoid")])
+    decoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(9, "sigmoid")])
+    for model, tied in (
+        (aezoo.ContractiveAE(4), True),
+        (aezoo.ContractiveAE(4, hidden_dims=(5,)), True),
+        (aezoo.ContractiveAE(encoder=encoder), True),
+        (aezoo.ContractiveAE(4, tied=False), False),
+        (aezoo.ContractiveAE(4, filters=(3,)), False),
+        (aezoo.ContractiveAE(encoder=encoder, decoder=decoder), False),
+    ):
+        assert model.tied is tied
+        assert type(model).from_config(model.get_config()).tied is tied

@@ -355,3 +355,62 @@ def test_auxk_of_one_feature():
     for _ in range(2):
         terms, _ = model.objective(Batch.of(X[:, :1]), training=True)
     assert float(terms["auxiliary"]) > 0
+
+
+# === Data whose mean is not 0 ===
+
+
+@pytest.mark.parametrize("options", [{}, {"tied": False}, {"hidden_dims": (7,)}, {"by_rows": True}], ids=str)
+def test_training_starts_from_the_mean_of_the_data(options):
+    x = X + np.arange(9, dtype="float32")
+    model, centered = (aezoo.KSparseAE(10, k=3, seed=0, **options) for _ in range(2))
+    for each, data in ((model, x), (centered, x - x.mean(axis=0))):
+        each.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+        each.build((None, 9))
+        if each is model:
+            each.fit(data, verbose=0)
+    np.testing.assert_allclose(model.encode(x), centered.encode(x - x.mean(axis=0)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model(x) - x.mean(axis=0), centered(x - x.mean(axis=0)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"filters": (3,)}, {"output_activation": "sigmoid"}, {"centered": False}], ids=str)
+def test_what_subtracts_no_mean_starts_as_it_is(options, x):
+    model = aezoo.KSparseAE(8, k=3, seed=0, **options)
+    assert not model.centered
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.fit(x, verbose=0)
+    assert not any(np.any(v) for v in model.trainable_variables if "bias" in v.path)
+    if "centered" not in options:
+        with pytest.raises(ValueError, match="centered=True needs dense networks"):
+            aezoo.KSparseAE(8, k=3, centered=True, **options)
+
+
+def test_models_saved_before_there_was_a_mean_subtract_none():
+    config = make(k=3).get_config()
+    assert config.pop("centered")
+    assert not aezoo.KSparseAE.from_config(config).centered
+
+
+def test_biases_that_were_set_stay():
+    model = make(k=3)
+    before = model.get_weights()
+    model.fit(X, verbose=0)
+    for a, b in zip(before[1:], model.get_weights()[1:], strict=True):  # but for the epoch
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_mean_far_from_0_leaves_no_unit_dead():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(48, 16))
+    coefficients = rng.uniform(0.5, 1.5, (1000, 48)) * (rng.random((1000, 48)) < 0.08)
+    x = coefficients @ directions
+    x = ((x - x.mean()) / x.std()).astype("float32")
+    explained = {}
+    for mean in (0, 10):
+        model = aezoo.KSparseAE(48, k=4, aux_weight=1 / 32, dead_after=2000, seed=0)
+        model.compile(keras.optimizers.Adam(5e-3), steps_per_execution=16)
+        model.fit(x + mean, epochs=20, batch_size=64, shuffle=False, verbose=0)
+        assert aezoo.evaluation.dead_units(model.encode(x + mean)) == 0
+        explained[mean] = aezoo.evaluation.explained_variance(model, x + mean)
+    assert explained[10] == pytest.approx(explained[0], abs=0.01)
+    assert explained[0] > 0.5
