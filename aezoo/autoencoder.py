@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,14 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, optimizers, presets, samples, workers
+from aezoo import checks, dispatch, divergence, exporting, gate, losses, optimizers, presets, samples, workers
 from aezoo.batch import Batch
 from aezoo.layers import dense_transpose, networks
 from aezoo.schedules import Scheduled
 
 _FIT = inspect.signature(keras.Model.fit)
 _EVALUATE = inspect.signature(keras.Model.evaluate)
+_BUILDING = threading.RLock()  # of all models: one at a time is enough
 
 
 class _EpochClock(keras.callbacks.Callback):
@@ -52,6 +54,8 @@ class Autoencoder(keras.Model):
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
         decoder: A Keras model from z to x'.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
+        on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
+            ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
         **kwargs: `name` and `dtype` of `keras.Model`; not float64.
 
     Raises:
@@ -73,6 +77,8 @@ class Autoencoder(keras.Model):
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
     """The names of what it reports beside them."""
+    measure_modes: Mapping[str, str] = types.MappingProxyType({})
+    """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
     steps_together: int = 8
@@ -91,9 +97,11 @@ class Autoencoder(keras.Model):
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
+        on_divergence: str = "raise",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        checks.one_of("on_divergence", on_divergence, divergence.CHOICES)
         workers.mend(self.distribute_strategy)
         checks.precision(self)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
@@ -107,9 +115,11 @@ class Autoencoder(keras.Model):
         self.output_activation = output_activation
         self.tied = tied
         self.seed = None if seed is None else checks.whole("seed", seed)
+        self.on_divergence = on_divergence
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._steps_of_graphs = None
+        self._watch: divergence.Watch | None = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -206,9 +216,23 @@ class Autoencoder(keras.Model):
             self.build(config["input_shape"])
 
     def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
-        if not self.built:
-            with self.distribute_strategy.scope():
-                self.build((None, *x_shape[1:]))
+        if self.built:
+            return
+        with _BUILDING:  # threads that come meanwhile find the networks of the first
+            if not self.built:
+                with self.distribute_strategy.scope():
+                    self.build((None, *x_shape[1:]))
+
+    def _ensure_optimizer(self) -> None:
+        if self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+                self.optimizer.build(self.trainable_variables)
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
+        if not self.built and hasattr(x, "shape"):
+            self._ensure_built(x.shape)
+        return super().__call__(x, *args, **kwargs)
 
     # === The objective ===
 
@@ -275,6 +299,7 @@ class Autoencoder(keras.Model):
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
         reported, y_pred = self.objective(batch, training)
+        checks.declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
             penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
@@ -321,11 +346,20 @@ class Autoencoder(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one step down the gradient of the sum of the terms of `objective`; returns what Keras reports."""
         batch = self._batch(data)
+        watch = self._divergence_watch()
+        state = watch.state(self)
         with tf.GradientTape() as tape:
             reported, loss, y_pred = self._evaluate_objective(batch, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        optimizers.apply(self.optimizer, tape.gradient(scaled, variables), variables)
+        watch.guarded(
+            self,
+            lambda gradients: optimizers.apply(self.optimizer, gradients, variables),
+            {name: reported[name] for name in (*self.term_names, "regularization") if name in reported},
+            loss,
+            tape.gradient(scaled, variables),
+            state,
+        )
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -333,11 +367,27 @@ class Autoencoder(keras.Model):
         batch = self._batch(data)
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 
-    def _batch(self, data: Any) -> Batch:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.step(self, x, y)
+    def _divergence_watch(self) -> divergence.Watch:
+        if self._watch is None:
+            self._watch = divergence.Watch(self)
+        return self._watch
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make the function that takes the steps; see `keras.Model.make_train_function`."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self._divergence_watch().watched(self, self.train_function)
+        return self.train_function
+
+    def _batch(self, elements: Any) -> Batch:
+        x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
+        gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
         return Batch.of(x, y, weight)
+
+    def predict_step(self, elements: Any) -> Any:
+        """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
+        return super().predict_step(keras.tree.map_structure(lambda part: gate.single(gate.dense(part)), elements))
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
@@ -381,43 +431,34 @@ class Autoencoder(keras.Model):
             metric, and with `val_` before the name that of the validation data.
 
         Raises:
-            ValueError: If the data cannot be trained on; the message says why and what to do.
+            ValueError: If the data cannot be trained on, or the training diverges; the message says why and what to do.
         """
         call = _FIT.bind(self, x, y, *args, **kwargs).arguments
         call.pop("self")
-        checks.weights(call.get("sample_weight"), call.get("class_weight"))
+        gate.check_class_weight(call.get("class_weight"))
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
         checks.replicas(self)
-        x, first = checks.guard(self, call.get("x"), call.get("y"))
-        call["x"] = x
-        if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
+        found = gate.validated(self, call.get("x"), call.get("y"), call.get("sample_weight"))
+        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
+        if isinstance(found.x, (tf.data.Dataset, types.GeneratorType)):
             call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
-        elif call.get("sample_weight") is not None and call.get("y") is None:
-            call["y"] = x  # Keras drops the weights of samples that have no target
-        self._ensure_built(first)
-        if self.compiled and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
-                self.optimizer.build(self.trainable_variables)
-        validation = call.get("validation_data")
-        if validation is not None:
-            if isinstance(validation, (tuple, list)):
-                val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-                checks.guard(self, val_x, val_y)
-                if val_weight is not None and val_y is None:
-                    call["validation_data"] = (val_x, val_x, val_weight)
-            else:
-                call["validation_data"], _ = checks.guard(self, validation, None)
+        self._ensure_built(found.shape)
+        self._ensure_optimizer()
+        if call.get("validation_data") is not None:
+            call["validation_data"] = gate.validation(self, call["validation_data"])
         if self._starts_from_data():
-            with checks.readable_errors():
+            with gate.readable_errors():
                 call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
             self.initialize_from(sample)
             workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
+        self._set_modes(call["callbacks"])
         workers.agree_on_order(self.distribute_strategy)
-        with checks.readable_errors(), dispatch.several_steps(self, call):
+        self._divergence_watch().reset()
+        with gate.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
 
     def _starts_from_data(self) -> bool:
@@ -433,13 +474,46 @@ class Autoencoder(keras.Model):
         """
         if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
+        extra = {name: kwargs.pop(name) for name in [*kwargs] if name not in _EVALUATE.parameters}
         call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
+        call.pop("self")
         checks.replicas(self)
-        x, first = checks.guard(self, x, y)
-        self._ensure_built(first)
-        y = x if call.get("sample_weight") is not None and y is None else y
-        with checks.readable_errors(), dispatch.several_steps(self, call):
-            return super().evaluate(x, y, *args, **kwargs)
+        found = gate.validated(self, x, y, call.get("sample_weight"), labels="evaluate(x)")
+        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
+        self._ensure_built(found.shape)
+        with gate.readable_errors(), dispatch.several_steps(self, call):
+            return super().evaluate(**call, **extra)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Takes one step on an array; see `keras.Model.train_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `fit`.
+        """
+        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
+        found = gate.validated(self, x, y, sample_weight, labels="train_on_batch(x)")
+        self._ensure_built(found.shape)
+        self._ensure_optimizer()
+        self._divergence_watch().reset()
+        return super().train_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one array; see `keras.Model.test_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `evaluate`.
+        """
+        found = gate.validated(self, x, y, sample_weight, labels="test_on_batch(x)")
+        self._ensure_built(found.shape)
+        return super().test_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Returns x' of one array; see `keras.Model.predict_on_batch`.
+
+        Raises:
+            ValueError: As `predict`.
+        """
+        return super().predict_on_batch(gate.samples(self, x))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
@@ -447,13 +521,12 @@ class Autoencoder(keras.Model):
         x is an array, (n, *input_shape), or a data set of batches of samples; x' a NumPy array, (n, *input_shape).
 
         Raises:
-            ValueError: If an array has no samples, other numbers than floating-point ones, or another shape than the
+            ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
                 model takes.
         """
-        if hasattr(x, "shape"):
-            checks.array(x)
-            checks.sample_shape(self, x.shape)
-        return super().predict(x, *args, **kwargs)
+        x = gate.validated(self, x, labels="predict(x)", compared=False).x
+        with gate.readable_errors():
+            return super().predict(x, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` puts before all others.
@@ -461,6 +534,14 @@ class Autoencoder(keras.Model):
         They come first because a checkpoint at an epoch's end must find that epoch counted.
         """
         return [_EpochClock()]
+
+    def _set_modes(self, callbacks: Any) -> None:
+        """Tells Keras' callbacks whether a term or a measure is to fall or to rise, which they know of metrics only."""
+        modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.measure_modes}
+        for callback in getattr(callbacks, "callbacks", callbacks):
+            mode = modes.get(str(getattr(callback, "monitor", None)).removeprefix("val_"))
+            if mode and getattr(callback, "mode", None) == "auto":
+                callback.mode = mode
 
     def move_schedules(self) -> None:
         """Sets every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
@@ -502,16 +583,21 @@ class Autoencoder(keras.Model):
             ValueError: If the model has not been built, or z is of another shape than its codes.
         """
         checks.built(self)
-        z = ops.convert_to_tensor(z)
-        checks.code_shape(self, z.shape)
-        return self.decoder(z, training=False)
+        return self.decoder(ops.convert_to_tensor(gate.codes(self, z)), training=False)
 
     def reconstruct(self, x: Any) -> Any:
         """Returns x', `decode(encode(x))`, with the shape of x. For a large array: `model.predict(x)`."""
         return self.decode(self.encode(x))
 
     def score_samples(self, x: Any) -> Any:
-        """Returns the reconstruction error of each sample: higher is more anomalous.
+        """Returns how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
+
+        The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
+        lower for anomalies.
+
+        A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
+        It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
+        at least inside (Pinsker's inequality).
 
         Args:
             x: (batch, *input_shape), floating-point.
@@ -523,6 +609,26 @@ class Autoencoder(keras.Model):
             ValueError: As `encode`.
         """
         x = self._input(x)
+        if not self.scores_probabilities:
+            return self.scores(x)
+        inside = ops.clip(x, 0.0, 1.0)
+        outside = losses.SquaredError().call(x, inside)
+        return self.scores(inside) + 2.0 * outside
+
+    @property
+    def scores_probabilities(self) -> bool:
+        """Whether scores are defined for samples in [0, 1] alone."""
+        return losses.needs_probabilities(self.reconstruction_loss)
+
+    def scores(self, x: Any) -> Any:
+        """Returns the score of each sample; a variant with another one than its reconstruction error overrides this.
+
+        Args:
+            x: (batch, *input_shape), a tensor that `score_samples` has checked.
+
+        Returns:
+            (batch,) float32.
+        """
         return losses.per_sample(self.reconstruction_loss, x, self.reconstruct(x))[0]
 
     def interpolate(self, x_a: Any, x_b: Any, steps: int = 10) -> Any:
@@ -545,11 +651,9 @@ class Autoencoder(keras.Model):
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
         return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
 
-    def _input(self, x: Any) -> Any:
-        checks.kind(x)
-        x = ops.convert_to_tensor(x, dtype=self.variable_dtype)
+    def _input(self, x: Any, compared: bool = False) -> Any:
+        x = ops.convert_to_tensor(gate.samples(self, x, compared=compared), dtype=self.variable_dtype)
         self._ensure_built(x.shape)
-        checks.sample_shape(self, x.shape)
         return x
 
     # === Saving ===
@@ -637,7 +741,7 @@ class Autoencoder(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed"):
+        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed", "on_divergence"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo import gate
+
 #: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
 _MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
 
@@ -35,7 +37,7 @@ def take(x: Any, strategy: tf.distribute.Strategy | None = None, validation_spli
         rows = _spaced(n, _most(x.shape[1:]))
         if tf.is_tensor(x):
             return x, _array(tf.gather(x, rows))
-        return x, _array(x[rows] if isinstance(x, np.ndarray) else np.asarray(x)[rows])
+        return x, _array(gate.dense(x[rows] if hasattr(x, "toarray") else np.asarray(x)[rows]))
     if isinstance(x, keras.utils.PyDataset):
         first = _inputs(x[0], strategy)
         batches = (x[int(i)] for i in _spaced(len(x), -(-_most(first.shape[1:]) // max(1, len(first)))))

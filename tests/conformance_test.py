@@ -144,6 +144,7 @@ ONCE = {
     testing.target,
     testing.determinism,
     testing.bad_input,
+    testing.bad_input_of_verbs,
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import Quantizer, TopK, jacobian, networks
 from aezoo.losses import in_float32
@@ -54,8 +54,7 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
         Rifai et al., "Contractive auto-encoders", ICML 2011.
     """
     checks.built(model)
-    checks.kind(x)
-    checks.sample_shape(model, np.shape(x))
+    x = gate.samples(model, x)
     if is_rounded(model):
         raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
     squared, numbers = _squared_norms(model, math.prod(np.shape(x)[1:]))

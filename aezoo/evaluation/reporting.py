@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import activations
 
-from aezoo import checks, losses
+from aezoo import checks, gate, losses
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
@@ -144,9 +144,7 @@ def _split(name: str, model: Any, data: Any) -> tuple[Any, Any]:
     x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
     if not hasattr(x, "shape"):
         raise ValueError(f"{name} must be an array of samples, or a pair (samples, labels), not {type(x).__name__}.")
-    checks.kind(x)
-    checks.sample_shape(model, x.shape)
-    checks.values(model, x)
+    x = gate.samples(model, x, compared=True)
     if y is not None and np.shape(y)[:1] != (len(x),):
         raise ValueError(f"{name} has {len(x)} samples and labels of shape {np.shape(y)}: give one label a sample.")
     return x, y

@@ -72,8 +72,8 @@ class TopK(keras.layers.Layer):
             raise ValueError(f"k must be a whole number (a schedule of it is k_schedule), but k={k!r}.")
         if k < 1:
             raise ValueError(f"k must be at least 1, but k={k!r}.")
-        if alpha < 1:
-            raise ValueError(f"alpha must be at least 1, but alpha={alpha!r}.")
+        if not 1 <= alpha < math.inf:
+            raise ValueError(f"alpha must be at least 1 and finite, but alpha={alpha!r}.")
         self.k = int(k)
         self.alpha = alpha
         self.k_in_training = schedules.Scheduled(k if schedule is None else schedule)

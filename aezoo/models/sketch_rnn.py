@@ -136,6 +136,10 @@ class SketchRNN(Autoencoder):
         return ("reconstruction", "kl") if self.conditional else ("reconstruction",)
 
     @property
+    def measure_modes(self) -> dict[str, str]:
+        return dict.fromkeys(self.measure_names, "min")
+
+    @property
     def measure_names(self) -> tuple[str, ...]:
         return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
 
@@ -239,7 +243,7 @@ class SketchRNN(Autoencoder):
                 stacklevel=3,
             )
 
-    def score_samples(self, x: Any) -> Any:
+    def scores(self, x: Any) -> Any:
         """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
         return self.negative_log_likelihood(x, self.encode(x))
 

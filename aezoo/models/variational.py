@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import types
 from typing import Any
 
 import keras
@@ -53,6 +54,7 @@ class VAE(Autoencoder):
         Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     """
 
+    measure_modes = types.MappingProxyType({"reconstruction": "min", "kl": "min"})
     unbounded = "likelihood='gaussian'"
 
     def __init__(
@@ -200,9 +202,8 @@ class VAE(Autoencoder):
         z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
         return self.decoder(z, training=False)
 
-    def score_samples(self, x: Any) -> Any:
+    def scores(self, x: Any) -> Any:
         """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
-        x = self._input(x)
         mean, log_variance = self.posterior(x, training=False)
         error = losses.per_sample(self.reconstruction_loss, x, self.decoder(mean, training=False))[0]
         return error + self.beta.value * ops.sum(losses.gaussian_kl(mean, log_variance), axis=-1)
@@ -223,8 +224,7 @@ class VAE(Autoencoder):
         """
         checks.whole("samples", samples, 1)
         checks.whole("batch_size", batch_size, 1)
-        checks.values(self, x)
-        x = self._input(x)
+        x = self._input(x, compared=True)
         chunk = max(1, _CHUNK // (batch_size * math.prod(self.x_shape)))
         parts = [
             self._log_likelihood(x[i : i + batch_size], tf.constant(samples), tf.constant(min(chunk, samples)))

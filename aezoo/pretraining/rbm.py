@@ -138,6 +138,13 @@ class RBM(Autoencoder):
         return ("contrastive_divergence", *decay, *sparsity)
 
     @property
+    def measure_modes(self) -> dict[str, str]:
+        return {
+            **dict.fromkeys(("reconstruction", "free_energy_gap"), "min"),
+            "pseudo_log_likelihood": "max",
+        }
+
+    @property
     def measure_names(self) -> tuple[str, ...]:
         pseudo = ("pseudo_log_likelihood",) if self.visible == "bernoulli" else ()
         return ("reconstruction", "free_energy", *pseudo)
@@ -299,7 +306,11 @@ class RBM(Autoencoder):
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         return [*super().own_callbacks(), _FreeEnergyGap()]
 
-    def score_samples(self, x: Any) -> Any:
+    @property
+    def scores_probabilities(self) -> bool:
+        return self.visible == "bernoulli"
+
+    def scores(self, x: Any) -> Any:
         """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
@@ -314,8 +325,7 @@ class RBM(Autoencoder):
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
-        checks.values(self, x)
-        v = self._flat(self._input(x))
+        v = self._flat(self._input(x, compared=True))
         energy = self._free_energy(v, *self.parameters())
 
         def one(i: Any) -> Any:
