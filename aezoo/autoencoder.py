@@ -16,7 +16,7 @@ from keras import ops
 
 from aezoo import checks, dispatch, divergence, exporting, gate, losses, optimizers, presets, samples, workers
 from aezoo.batch import Batch
-from aezoo.layers import networks
+from aezoo.layers import dense_transpose, networks
 from aezoo.schedules import Scheduled
 
 _FIT = inspect.signature(keras.Model.fit)
@@ -45,7 +45,8 @@ class Autoencoder(keras.Model):
     Args:
         latent_dim: Number of code units.
         hidden_dims: Units of the hidden layers, from the input to the code; the decoder mirrors them.
-        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them.
+        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them. Samples are
+            (..., channels): of images (28, 28), whose axes are equally long, it warns that `x[..., None]` is meant.
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
@@ -769,6 +770,8 @@ class Autoencoder(keras.Model):
             config[name] = keras.activations.serialize(value) if callable(value) else value
         for name, network in (("encoder", self._given_encoder), ("decoder", self._given_decoder)):
             config[name] = None if network is None else keras.saving.serialize_keras_object(network)
+        if ties := dense_transpose.ties(self._given_encoder, self._given_decoder):
+            config["ties"] = ties
         return config
 
     @classmethod
@@ -778,6 +781,7 @@ class Autoencoder(keras.Model):
         for name in ("encoder", "decoder"):
             if isinstance(config.get(name), dict):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
+        dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
 
 

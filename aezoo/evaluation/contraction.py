@@ -84,7 +84,7 @@ def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int
     def in_closed_form(x: Any) -> Any:
         code, a = jacobian.factor(layers, x)
         if top_k is not None:  # the rows of J of the units that do not stay are 0
-            stays = ops.cast(top_k(code) != 0, a.dtype)
+            stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
             a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
         return jacobian.squared_norm(a, dense[0].kernel)
 

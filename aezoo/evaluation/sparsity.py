@@ -5,6 +5,9 @@ exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare
 spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
 and many small values (linear).
 
+The units of a code of several axes, (batch, height, width, channels) say, are all entries that a sample has, as `TopK`
+counts them.
+
 The functions take all codes at once; `CodeStatistics` takes them chunk by chunk. `active_units` is a measure of
 variational autoencoders, by the variance of a unit.
 """
@@ -70,7 +73,7 @@ def l0(z: ArrayLike, tol: float = 0.0) -> float:
 
     Raises:
         TypeError: `z` is a model.
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
         >>> l0([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -100,7 +103,7 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
 
     Raises:
         TypeError: `z` is a model.
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
         >>> dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -131,7 +134,7 @@ def population_sparsity(z: ArrayLike) -> float:
         The mean of S over the samples with an active unit, in [0, 1]; NaN when there is none.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 units or values that are not finite.
 
     Example:
         >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
@@ -164,7 +167,7 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
         out.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 samples or values that are not
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 samples or values that are not
             finite.
 
     Example:
@@ -217,7 +220,7 @@ class CodeStatistics:
             This object.
 
         Raises:
-            ValueError: `z` is not (batch, units), is empty, or has values that are not finite.
+            ValueError: `z` has fewer than 2 axes, is empty, or has values that are not finite.
         """
         z = _codes(z)
         magnitudes = np.abs(z)
@@ -273,8 +276,9 @@ def _no_model(z: Any) -> Any:
 
 def _codes(z: ArrayLike) -> np.ndarray:
     z = np.asarray(_no_model(z))
-    if z.ndim != 2 or z.size == 0:
+    if z.ndim < 2 or z.size == 0:
         raise ValueError(f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each.")
+    z = z.reshape(len(z), -1)
     if z.dtype.kind not in "f":
         z = z.astype("float64")  # the absolute value of the smallest integer overflows
     if not np.isfinite(z).all():

@@ -214,10 +214,13 @@ class GreedyStack:
             ValueError: If a stage has no weights yet.
         """
         checks.whole("num_classes", num_classes, 1)
+        x_shape = self._x_shape()
+        flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense takes the last axis
         return keras.Sequential(
             [
-                keras.Input(self._x_shape()),
+                keras.Input(x_shape),
                 *self._copies("encoder"),
+                *flat,
                 keras.layers.Dense(num_classes, activation=activation, name="classes"),
             ],
             name="classifier",
