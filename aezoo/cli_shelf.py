@@ -55,6 +55,7 @@ def add_commands(commands: Any) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from aezoo import presets
     from aezoo.shelf import cards
+    from aezoo.untrusted import printable
 
     found = {name: presets.read_card(presets.find(name)) for name in presets.list_presets()}
     if not found:
@@ -64,7 +65,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, found)) + 2
     for name, card in found.items():
-        print(f"{name:{width}}{card.get('title', card['class'])}")
+        print(f"{printable(name):{width}}{printable(card.get('title', card['class']))}")
     return 0
 
 
