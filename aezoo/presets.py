@@ -243,7 +243,7 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
             for name in source.namelist():
                 data = source.read(name)
                 if name == loading.CONFIG:
-                    config = json.loads(data, object_pairs_hook=_known_since_keras_3_10)
+                    config = json.loads(data, object_pairs_hook=_known_to_older_keras)
                     config.pop("compile_config", None)
                     data = json.dumps(config).encode()
                 elif name == loading.WEIGHTS:
@@ -251,7 +251,7 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
                 target.writestr(name, data)
 
 
-def _known_since_keras_3_10(config: list[tuple[str, Any]]) -> dict[str, Any]:
+def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
     """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
     newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
     return {name: value for name, value in config if not (value is None and name in newer)}

@@ -94,7 +94,7 @@ class Checkpoint:
             return int(self._finished(i).read_bytes()[:20])
         except ValueError:
             raise ValueError(
-                f"{str(self._finished(i))!r} is damaged: choose another checkpoint_dir, or delete this one to start anew."
+                f"{str(self._finished(i))!r} is damaged: choose another checkpoint_dir, or delete it to start anew."
             ) from None
 
     def finish(self, i: int, epochs: int) -> None:
