@@ -39,9 +39,7 @@ def places() -> list[Path]:
 
 
 def list_presets(cls: type | None = None) -> list[str]:
-    """Returns the names of all presets that are found, in alphabetical order.
-
-    A folder with a damaged card is left out, with a warning.
+    """Returns the names of all presets that are found, in alphabetical order; a damaged one is left out with a warning.
 
     Args:
         cls: Only those that `cls.from_preset` takes.
@@ -51,18 +49,27 @@ def list_presets(cls: type | None = None) -> list[str]:
         >>> "k_sparse_mnist_k25" in aezoo.list_presets(aezoo.KSparseAE)
         True
     """
+    names = None if cls is None else {kind.__name__ for kind in _family(cls)}
+    return sorted(name for name, card in cards().items() if names is None or card["class"] in names)
+
+
+def folders() -> dict[str, Path]:
+    """Return the folders of all presets that are found, damaged ones too, by name."""
     found = {card.parent.name: card.parent for place in reversed(places()) for card in place.glob(f"*/{CARD}")}
-    wanted = None if cls is None else {kind.__name__ for kind in _family(cls)}
-    names = []
-    for name, folder in found.items():
+    return dict(sorted(found.items()))
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of all presets that are found, by name; a damaged preset is left out with a warning."""
+    read = {}
+    for name, folder in folders().items():
         try:
-            card = read_card(folder)
+            if not (folder / MODEL).is_file():
+                raise FileNotFoundError(f"{folder / MODEL} is missing.")
+            read[name] = read_card(folder)
         except (ValueError, OSError) as error:
-            warnings.warn(f"A preset is left out: {error}", stacklevel=2)
-            continue
-        if wanted is None or card["class"] in wanted:
-            names.append(name)
-    return sorted(names)
+            warnings.warn(f"A preset is left out: {untrusted.printable(error, 1000)}", stacklevel=3)
+    return read
 
 
 def _family(cls: type) -> Iterable[type]:

@@ -92,11 +92,11 @@ def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: b
             text = file.readline(_LINE + 1)
             if not text or (limit is not None and len(sketches) >= limit):
                 break
-            if not text.strip():
-                continue
             try:
                 if len(text) > _LINE:
                     raise ValueError(f"it has more than {_LINE:,} bytes")
+                if not text.strip():
+                    continue
                 drawing = json.loads(text)
                 if recognized and not drawing.get("recognized", True):
                     continue

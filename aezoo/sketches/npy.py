@@ -21,7 +21,7 @@ from aezoo.untrusted import printable
 
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(
-    rb"\{'descr': '([^'\\]{2,20})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,15}L?,? ?){0,9})\), ?\} *\n?"
+    rb"\{'descr': '([^'\\]{2,20})', 'fortran_order': (True|False), 'shape': \(((?:\d{1,15}L?,? ?){0,9})\),? ?\} *\n?"
 )
 _DTYPE = re.compile(r"[<>|=]?(?:[iu][1248]|f[248])")
 _DAMAGED = "it is damaged"
