@@ -110,9 +110,9 @@ def _verify(arguments: argparse.Namespace) -> int:
             print(f"{printable(name):{width}}FAILED", flush=True)
             continue
         if measured:
-            value = cards.number(measured[card["metric"]])
+            label, value = printable(cards.label(card["metric"])), cards.number(measured[card["metric"]])
             print(
-                f"{printable(name):{width}}{printable(cards.label(card['metric']))} {value}, as its card says",
+                f"{printable(name):{width}}{label} {value}, as its card says",
                 flush=True,
             )
         else:

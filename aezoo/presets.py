@@ -242,7 +242,11 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
         model: A built model.
         folder: Where to.
         half: Whether kernels are stored in half precision. Keras casts them back when they are loaded.
+
+    Raises:
+        ValueError: If a weight is not finite: such a model would not load.
     """
+    loading.check_finite(model, f"The model {model.name!r}")
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / MODEL
         model.save(whole)

@@ -558,6 +558,16 @@ def test_weights_that_are_not_finite_are_named(saved, tmp_path, value):
         aezoo.Autoencoder.from_preset(path)
 
 
+def test_a_preset_that_would_not_load_is_not_written(tmp_path):
+    model = aezoo.Autoencoder(2, seed=0)
+    model.build((None, 3))
+    kernel = model.encoder.trainable_variables[0]
+    kernel.assign(kernel * np.nan)
+    with pytest.raises(ValueError, match=r"The model .* has values that are NaN or infinite in the weight .*kernel"):
+        model.save_to_preset(tmp_path / "nan")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("command", ["evaluate", "compress", "decompress"])
 def test_the_command_line_says_it_in_one_line(saved, tmp_path, command, capsys):
     path = forged(tmp_path / "bad.keras", saved, config__json=configuration(saved, filters={}))
