@@ -25,8 +25,9 @@ WEIGHTS, CONFIG = "model.weights.h5", "config.json"
 # What a file may unpack to, however small it is; beyond, `untrusted.members` goes by its size.
 _LEAST = 2**24
 # A model may have so many numbers, and beyond so many times those that its file holds: an optimizer has some for each
-# weight, equal weights are written once.
-_FREE, _TIMES = 2**20, 8
+# weight, equal weights are written once. Likewise with its variables, by their names in the file, and with the objects
+# that its configuration describes: layers, some without weights, initializers, dtypes.
+_NUMBERS, _VARIABLES, _OBJECTS = (2**20, 8), (100, 8), (1000, 32)
 _LOCK = threading.RLock()
 
 
@@ -47,16 +48,17 @@ def load(path: str | os.PathLike) -> Any:
     for name in (CONFIG, WEIGHTS):
         if name not in found:
             raise ValueError(f"{path} is no .keras file, or damaged: it has no {name}.")
-    untrusted.parse_json(found[CONFIG], f"{path}, {CONFIG},")
-    numbers = _numbers(f"{path}, {WEIGHTS},", found.pop(WEIGHTS))
-    most = _FREE + _TIMES * numbers
-    with _at_most(most) as exceeded:
+    objects = _objects(untrusted.parse_json(found[CONFIG], f"{path}, {CONFIG},"))
+    numbers, variables = _numbers(f"{path}, {WEIGHTS},", found.pop(WEIGHTS))
+    if objects > _most(_OBJECTS, variables):
+        raise ValueError(f"{path} is damaged: it describes {objects:,} objects, but holds only {variables:,} weights.")
+    with _at_most(_most(_NUMBERS, numbers), _most(_VARIABLES, variables)) as exceeded:
         try:
             model = keras.saving.load_model(path)
         except Exception as error:  # of whatever layer the file describes
             reason = untrusted.printable(error).rstrip(".") or type(error).__name__
             if exceeded:
-                reason = f"it describes a model of more than {most:,} weights, but holds {numbers:,}"
+                reason = f"it describes a model of {exceeded[0]}, but holds {numbers:,} in {variables:,}"
             raise ValueError(f"{path} is damaged, or not for this version of Keras: {reason}.") from error
     check_finite(model, path)
     return model
@@ -77,9 +79,23 @@ def check_finite(model: Any, path: Any) -> None:
             raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
 
 
-def _numbers(where: str, weights: bytes) -> int:
-    """The number of numbers that an HDF5 file holds: in itself, and not by the names of other files."""
-    total = 0
+def _most(limit: tuple[int, int], held: int) -> int:
+    return limit[0] + limit[1] * held
+
+
+def _objects(config: Any) -> int:
+    """The number of objects that a configuration describes."""
+    found, parts = 0, [config]
+    while parts:
+        part = parts.pop()
+        found += isinstance(part, dict) and "class_name" in part
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return found
+
+
+def _numbers(where: str, weights: bytes) -> tuple[int, int]:
+    """How many numbers an HDF5 file holds, in itself and not by the names of other files, and under how many names."""
+    total = names = 0
     try:
         with h5py.File(io.BytesIO(weights)) as file:
             groups, seen = [file], set()
@@ -89,6 +105,7 @@ def _numbers(where: str, weights: bytes) -> int:
                     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                         raise ValueError(f"{untrusted.printable(name)} is a link")
                     item = group[name]
+                    names += isinstance(item, h5py.Dataset)
                     place = h5py.h5o.get_info(item.id).addr
                     if place in seen:
                         continue
@@ -99,7 +116,7 @@ def _numbers(where: str, weights: bytes) -> int:
                         total += _size(item, len(weights))
     except Exception as error:  # of h5py, for damaged files
         raise ValueError(f"{where} is damaged: {untrusted.printable(error).rstrip('.')}.") from None
-    return total
+    return total, names
 
 
 def _size(dataset: Any, most: int) -> int:
@@ -113,19 +130,22 @@ def _size(dataset: Any, most: int) -> int:
 
 
 @contextlib.contextmanager
-def _at_most(numbers: int) -> Iterator[list[Any]]:
-    """Refuses to make the variable with which those of this thread would have more numbers; yields what was refused."""
-    refused: list[Any] = []
-    made, thread, make = 0, threading.get_ident(), keras.Variable.__init__
+def _at_most(numbers: int, variables: int) -> Iterator[list[str]]:
+    """Refuses to make a variable of this thread beyond either number; yields a list that then says which it was."""
+    refused: list[str] = []
+    made, count, thread, make = 0, 0, threading.get_ident(), keras.Variable.__init__
 
     def counted(self: Any, initializer: Any, shape: Any = None, *args: Any, **kwargs: Any) -> None:
-        nonlocal made
+        nonlocal made, count
         if threading.get_ident() == thread:
             sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
             made += math.prod(size for size in sizes if isinstance(size, int))
-            if made > numbers:
-                refused.append(shape)
-                raise ValueError(f"A variable of shape {shape} is too large for the file.")
+            count += 1
+            if made > numbers or count > variables:
+                refused.append(
+                    f"more than {numbers:,} numbers" if made > numbers else f"more than {variables:,} weights"
+                )
+                raise ValueError("The model is too large for its file.")
         make(self, initializer, shape, *args, **kwargs)
 
     with _LOCK:

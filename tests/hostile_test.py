@@ -452,12 +452,31 @@ def test_a_bomb_in_the_configuration(saved, tmp_path):
             loading.load(path)
 
 
-@pytest.mark.parametrize("arguments", [{"latent_dim": 10**6}, {"filters": [10**6]}, {"filters": [2000, 2000]}])
-def test_a_model_far_larger_than_its_file(saved, tmp_path, arguments):
+@pytest.mark.parametrize(
+    ("arguments", "what"),
+    [
+        ({"latent_dim": 10**6}, "1,0.* numbers"),
+        ({"filters": [10**6]}, "1,0.* numbers"),
+        ({"filters": [2000, 2000]}, "1,0.* numbers"),
+        ({"filters": [1] * 3000}, r"\d+ weights"),
+    ],
+    ids=range(4),
+)
+def test_a_model_far_larger_than_its_file(saved, tmp_path, arguments, what):
     path = forged(tmp_path / "large.keras", saved, config__json=configuration(saved, **arguments))
-    with pytest.raises(ValueError, match=r"large\.keras is damaged.*: it describes a model of more than 1,0[\d,]+ wei"):
+    with pytest.raises(
+        ValueError, match=rf"large\.keras is damaged.*: it describes a model of more than {what}, but holds"
+    ):
         loading.load(path)
     keras.layers.Dense(2000).build((None, 2000))  # the limit was that of the file
+
+
+def test_a_configuration_of_many_layers(saved, tmp_path):
+    layers = [{"class_name": "Flatten", "module": "keras.layers", "config": {"name": f"f{i}"}} for i in range(5000)]
+    config = configuration(saved, encoder={"class_name": "Sequential", "config": {"layers": layers}})
+    path = forged(tmp_path / "many.keras", saved, config__json=config)
+    with refused(r"many\.keras is damaged: it describes 5,\d+ objects, but holds only \d+ weights"):
+        loading.load(path)
 
 
 def test_weights_that_lie_elsewhere(saved, tmp_path):
