@@ -58,7 +58,9 @@ def load(path: str | os.PathLike) -> Any:
         except Exception as error:  # of whatever layer the file describes
             reason = untrusted.printable(error).rstrip(".") or type(error).__name__
             if exceeded:
-                reason = f"it describes a model of {exceeded[0]}, but holds {numbers:,} in {variables:,}"
+                reason = (
+                    f"it describes a model of {exceeded[0]}, but holds {variables:,} weights of {numbers:,} numbers"
+                )
             raise ValueError(f"{path} is damaged, or not for this version of Keras: {reason}.") from error
     check_finite(model, path)
     return model
@@ -142,9 +144,8 @@ def _at_most(numbers: int, variables: int) -> Iterator[list[str]]:
             made += math.prod(size for size in sizes if isinstance(size, int))
             count += 1
             if made > numbers or count > variables:
-                refused.append(
-                    f"more than {numbers:,} numbers" if made > numbers else f"more than {variables:,} weights"
-                )
+                most = f"{numbers:,} numbers" if made > numbers else f"{variables:,} weights"
+                refused.append(f"more than {most}")
                 raise ValueError("The model is too large for its file.")
         make(self, initializer, shape, *args, **kwargs)
 

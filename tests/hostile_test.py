@@ -464,9 +464,7 @@ def test_a_bomb_in_the_configuration(saved, tmp_path):
 )
 def test_a_model_far_larger_than_its_file(saved, tmp_path, arguments, what):
     path = forged(tmp_path / "large.keras", saved, config__json=configuration(saved, **arguments))
-    with pytest.raises(
-        ValueError, match=rf"large\.keras is damaged.*: it describes a model of more than {what}, but holds"
-    ):
+    with pytest.raises(ValueError, match=rf"large\.keras is damaged.*: it describes .* more than {what}, but holds"):
         loading.load(path)
     keras.layers.Dense(2000).build((None, 2000))  # the limit was that of the file
 
