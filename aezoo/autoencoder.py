@@ -692,7 +692,8 @@ class Autoencoder(keras.Model):
 
         Raises:
             FileNotFoundError: If it is found nowhere; the message says where it was looked for.
-            ValueError: If its file is damaged, or it is of another class.
+            ValueError: If its file is damaged, has weights that are not finite or far fewer than the model needs, or it
+                is of another class.
         """
         return presets.load(cls, preset)
 
@@ -704,7 +705,7 @@ class Autoencoder(keras.Model):
             half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch.
+            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a weight is not finite.
             FileExistsError: If the folder has other things in it.
         """
         checks.built(self)

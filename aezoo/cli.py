@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aezoo import cli_codec, cli_evaluate, cli_shelf, docstrings, zoo
+from aezoo.untrusted import printable
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _INTERRUPTED
     except (ValueError, OSError) as error:
-        print(f"aezoo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"aezoo: error: {printable(error, 5000)}", file=sys.stderr)
         return 2
 
 
