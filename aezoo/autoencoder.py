@@ -76,7 +76,7 @@ class Autoencoder(keras.Model):
     term_names: tuple[str, ...] = ("reconstruction",)
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
-    """The names of what it reports beside them, as means over samples."""
+    """The names of what it reports beside them."""
     measure_modes: Mapping[str, str] = types.MappingProxyType({})
     """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
@@ -156,7 +156,19 @@ class Autoencoder(keras.Model):
             for part in parts
         )
         names = (*self.term_names, *self.measure_names, *(["regularization"] if regularized else []))
-        self._term_means = [keras.metrics.Mean(name=name) for name in names]
+        self._trackers = [self.tracker(name) for name in names]
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        """Make what follows a term or a measure through an epoch: its mean over samples.
+
+        Args:
+            name: One of `term_names` or `measure_names`, or "regularization".
+
+        Returns:
+            `keras.metrics.Mean`; or for a measure that is no mean another metric, whose `update_state` is given what
+            `objective` returns by this name, and the sample weights.
+        """
+        return keras.metrics.Mean(name=name)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Returns the layers that a variant puts behind the encoder; they become its end."""
@@ -288,7 +300,8 @@ class Autoencoder(keras.Model):
 
         Returns:
             By name, the terms of `term_names`, of which the sum is minimised, and what is reported beside them, of
-            `measure_names`; each is a float32 scalar and this replica's share. And x', (batch, *input_shape).
+            `measure_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
+            a measure than its mean. And x', (batch, *input_shape).
         """
         code = self.encoder(batch.x, training=training)
         y_pred = self.decoder(code, training=training)
@@ -398,10 +411,13 @@ class Autoencoder(keras.Model):
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
-        shares = [loss, *(reported[mean.name] for mean in self._term_means)]
-        for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
-            mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
-            mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
+        values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
+        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+            if isinstance(tracker, keras.metrics.Mean):
+                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
+                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+            else:
+                tracker.update_state(value, batch.weight)
         return workers.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, batch.weight))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
