@@ -80,6 +80,7 @@ class Case:
             model.steps_together = 1  # the graph is smaller; `execution` compares
         model.build((None, *self.x.shape[1:]))
         model.compile(**{"optimizer": keras.optimizers.SGD(self.learning_rate), **compile})
+        model.initialize_from(self.x)  # which `fit` would do with the samples it is given, others in each comparison
         return model
 
 
