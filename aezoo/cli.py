@@ -618,7 +618,7 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
         "mean_squared_error": float(np.mean(squared, dtype="float64")) / math.prod(data.x_test.shape[1:]),
         "probe_error_codes": None,
         "probe_error_pixels": None,
-        "active_units": evaluation.active_units(z_test, tol),
+        "l0": evaluation.l0(z_test, tol),
         "dead_units": evaluation.dead_units(z_test, tol),
         "activity_threshold": tol,
     }
@@ -640,7 +640,7 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
         ("mean squared error a feature", "mean_squared_error", ".5f", ""),
         ("error of a linear probe on codes", "probe_error_codes", ".2%", ""),
         ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
-        ("active units a sample", "active_units", ".1f", units),
+        ("active units per sample (L0)", "l0", ".1f", units),
         ("dead units", "dead_units", "d", units),
         ("reconstruction error L_R a step", "reconstruction", ".4f", "nats"),
         ("divergence L_KL a code unit", "kl_divergence", ".4f", "nats"),
