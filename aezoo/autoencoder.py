@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, optimizers, presets, workers
+from aezoo import callbacks, checks, dispatch, exporting, losses, optimizers, presets, workers, writing
 from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.schedules import Scheduled
@@ -383,6 +383,7 @@ class Autoencoder(keras.Model):
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
+        callbacks.say_data(call["callbacks"], x)
         workers.agree_on_order(self.distribute_strategy)
         with checks.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
@@ -537,7 +538,7 @@ class Autoencoder(keras.Model):
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
-            preset_dir: The folder; that of another preset is replaced.
+            preset_dir: The folder; that of another preset is replaced, if it has no other files in it.
             half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
 
         Raises:
@@ -545,7 +546,7 @@ class Autoencoder(keras.Model):
             FileExistsError: If the folder has other things in it.
         """
         checks.built(self)
-        with exporting.complete_or_absent(preset_dir) as folder:
+        with writing.complete_or_absent(preset_dir, presets.foreign) as folder:
             folder.mkdir()
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
@@ -554,8 +555,8 @@ class Autoencoder(keras.Model):
         """Writes the model for inference elsewhere.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
-                there already is replaced.
+            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that this
+                method wrote, as `assets.extra/aezoo.json` in it says, is replaced if it has no other files in it.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
                 `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
