@@ -481,10 +481,8 @@ def _backup_folder(output: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        if folder.is_dir() and {path.name for path in folder.iterdir()} <= {
-            writing.LOCK,
-            _RUN,
-        }:  # nothing to resume from
+        left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if left <= {writing.LOCK, _RUN}:  # nothing to resume from
             for name in (_RUN, writing.LOCK):
                 (folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # which somebody else uses
