@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aezoo import cli_codec, cli_evaluate, cli_models, cli_shelf, docstrings, writing, zoo
+from aezoo.untrusted import printable
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\naezoo: interrupted; nothing was written.{resume}", file=sys.stderr)
         return _INTERRUPTED
     except (ValueError, OSError, OverflowError, MemoryError) as error:
-        print(f"aezoo: error: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        print(f"aezoo: error: {printable(error, 5000) or type(error).__name__}", file=sys.stderr)
         return 2
 
 
@@ -749,7 +750,7 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
         "mean_squared_error": float(np.mean(squared, dtype="float64")) / math.prod(data.x_test.shape[1:]),
         "probe_error_codes": None,
         "probe_error_pixels": None,
-        "active_units": evaluation.active_units(z_test, tol),
+        "l0": evaluation.l0(z_test, tol),
         "dead_units": evaluation.dead_units(z_test, tol),
         "activity_threshold": tol,
     }
@@ -771,7 +772,7 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
         ("mean squared error a feature", "mean_squared_error", ".5f", ""),
         ("error of a linear probe on codes", "probe_error_codes", ".2%", ""),
         ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
-        ("active units a sample", "active_units", ".1f", units),
+        ("active units per sample (L0)", "l0", ".1f", units),
         ("dead units", "dead_units", "d", units),
         ("reconstruction error L_R a step", "reconstruction", ".4f", "nats"),
         ("divergence L_KL a code unit", "kl_divergence", ".4f", "nats"),

@@ -113,6 +113,41 @@ class GaussianNegativeLogLikelihood(_SummedLoss):
         return {**super().get_config(), "log_variance": float(self.log_variance)}
 
 
+# Keras clips some of these targets to [0, 1] without a word, and computes with others as they are.
+_OF_PROBABILITIES = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.categorical_generalized_cross_entropy,
+    keras.losses.kl_divergence,
+    keras.losses.dice,
+    keras.losses.tversky,
+)
+
+
+def needs_probabilities(loss: Any) -> bool:
+    """Return whether a loss is defined only for targets in [0, 1], as a cross-entropy is.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        True for `CrossEntropy`, and for the cross-entropies, `kl_divergence`, `dice` and `tversky` of Keras, also
+        where they take logits; False for any other loss, and for None.
+
+    Raises:
+        ValueError: If Keras knows no loss of this name.
+
+    Example:
+        >>> needs_probabilities("binary_crossentropy"), needs_probabilities(keras.losses.MeanSquaredError())
+        (True, False)
+    """
+    loss = keras.losses.get(loss)
+    function = getattr(loss, "fn", loss)  # Keras' classes wrap a function
+    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
+
+
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 

@@ -26,9 +26,9 @@ def data(x: Any) -> dict[str, Any]:
         return {"type": type(x).__name__, "batches": len(x)}
     if not hasattr(x, "shape"):
         return {"type": type(x).__name__}
-    rows = np.asarray(x)
+    rows = np.asarray(x.data if hasattr(x, "nnz") else x)  # of a sparse matrix what it stores
     sample = rows[:: 1 + rows.nbytes // _HASHED]
-    return {"shape": list(rows.shape), "dtype": rows.dtype.name, "checksum": zlib.crc32(np.ascontiguousarray(sample))}
+    return {"shape": list(x.shape), "dtype": rows.dtype.name, "checksum": zlib.crc32(np.ascontiguousarray(sample))}
 
 
 def compilation(model: keras.Model) -> dict[str, Any]:
