@@ -384,7 +384,7 @@ def test_networks_of_the_users_own_made_again(x, tmp_path):
         ({"optimizer": "sgd"}, r"with other layer 1 optimizer \(Adam, not SGD\)"),
         ({"optimizer": keras.optimizers.Adam(1e-5)}, r"layer 1 optimizer learning_rate \(0\.0\d+, not [\d.]+e-0[56]\)"),
         ({"loss": "mse"}, r"layer 2 loss \(CrossEntropy, not 'mse'\)"),
-        ({"activation": "tanh"}, r"another stack, layer 1 with another activation \('sigmoid', not 'tanh'\)"),
+        ({"activation": "tanh"}, r"another stack, layer 2 with another activation \('sigmoid', not 'tanh'\)"),
         ({"data": tf.data.Dataset}, r"data shape \(\[21, 6, 6, 1\], not None\)"),
     ],
 )
@@ -393,7 +393,7 @@ def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tm
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     changed, again = dict(changed), small()
     if "activation" in changed:
-        again = eagerly(aezoo.StackedAE([aezoo.DenoisingAE(5, seed=1, **changed), aezoo.DenoisingAE(4, seed=2)]))
+        again = eagerly(aezoo.StackedAE([aezoo.DenoisingAE(5, seed=1), aezoo.DenoisingAE(4, seed=2, **changed)]))
         changed = {}
     if loss := changed.pop("loss", None):
         again.stages[1].compile("adam", loss, run_eagerly=True)
