@@ -14,7 +14,20 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, divergence, exporting, gate, losses, optimizers, presets, samples, workers
+from aezoo import (
+    callbacks,
+    checks,
+    dispatch,
+    divergence,
+    exporting,
+    gate,
+    losses,
+    optimizers,
+    presets,
+    samples,
+    workers,
+    writing,
+)
 from aezoo.batch import Batch
 from aezoo.layers import dense_transpose, networks
 from aezoo.schedules import Scheduled
@@ -479,6 +492,7 @@ class Autoencoder(keras.Model):
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
+        callbacks.say_data(call["callbacks"], found.x)
         self._set_modes(call["callbacks"])
         workers.agree_on_order(self.distribute_strategy)
         self._divergence_watch().reset()
@@ -717,7 +731,7 @@ class Autoencoder(keras.Model):
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
-            preset_dir: The folder; that of another preset is replaced.
+            preset_dir: The folder; that of another preset is replaced, if it has no other files in it.
             half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
 
         Raises:
@@ -725,7 +739,7 @@ class Autoencoder(keras.Model):
             FileExistsError: If the folder has other things in it.
         """
         checks.built(self)
-        with exporting.complete_or_absent(preset_dir) as folder:
+        with writing.complete_or_absent(preset_dir, presets.foreign) as folder:
             folder.mkdir()
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
@@ -734,8 +748,8 @@ class Autoencoder(keras.Model):
         """Writes the model for inference elsewhere.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
-                there already is replaced.
+            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that this
+                method wrote, as `assets.extra/aezoo.json` in it says, is replaced if it has no other files in it.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
                 `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
                 ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
