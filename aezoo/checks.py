@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import losses
-from aezoo.layers import networks
+from aezoo.layers import Quantizer, TopK, networks
 
 # What a failed assertion of a tf.data pipeline says is found again between these two.
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
@@ -256,8 +256,7 @@ _CODES = {
 def codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds = target_range(above)
-    activations = [getattr(layer, "activation", None) for layer in networks.chain(below.encoder) or []]
-    last = next((activation for activation in reversed(activations) if activation is not None), None)
+    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
     reached = _CODES.get(last, (-math.inf, math.inf))
     if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
         raise ValueError(

@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -214,6 +215,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, x: np.ndarray, seed: int) -> None:
         self.model_.check_scale(x)
+        self.model_.score_samples(x[:2])  # a loss that gives no scores is said so before the training
         # Keras' own shuffling follows the global seeds, which are not ours to set.
         data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
         self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
@@ -240,6 +242,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
+def _again(part: Any) -> Any:
+    """A part of a compilation for another model: what has state anew, all else as it is."""
+    if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
+        return type(part).from_config(part.get_config())
+    return part
+
+
 def _fresh(model: Any, seed: int) -> Any:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
@@ -247,7 +256,8 @@ def _fresh(model: Any, seed: int) -> Any:
         config["seed"] = seed
     copy = type(model).from_config(config)
     if model.compiled:
-        copy.compile_from_config(model.get_compile_config())
+        # As they are, not by their names: a live model's own functions need not be registered.
+        copy.compile(**keras.tree.map_structure(_again, model._compile_config.config))
     else:
         copy.compile(optimizer=copy.default_optimizer())
     return copy

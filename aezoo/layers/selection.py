@@ -48,9 +48,9 @@ class DenseSelection:
         """Returns x' of a code in which all units are 0."""
         return self.decode(ops.zeros_like(code))
 
-    def uses(self, code: Any) -> Any:
-        """Returns how many samples use each unit, (units,) float32."""
-        return ops.sum(ops.cast(code != 0, "float32"), axis=0)
+    def uses(self, code: Any, counted: Any) -> Any:
+        """Return how many samples use each unit, (units,) float32; `counted`, (batch,), is 0 for those left out."""
+        return ops.tensordot(counted, ops.cast(code != 0, "float32"), axes=1)
 
 
 class RowSelection:
@@ -81,9 +81,10 @@ class RowSelection:
         values, indices = code
         return self.decode((ops.zeros_like(values[:, :1]), indices[:, :1]))
 
-    def uses(self, code: tuple[Any, Any]) -> Any:
+    def uses(self, code: tuple[Any, Any], counted: Any) -> Any:
         values, indices = code
-        return tf.math.unsorted_segment_sum(ops.cast(values != 0, "float32"), indices, self.last.units)
+        used = ops.cast(values != 0, "float32") * counted[:, None]
+        return tf.math.unsorted_segment_sum(used, indices, self.last.units)
 
 
 def _through(layers: list[keras.layers.Layer], x: Any) -> Any:

@@ -139,8 +139,8 @@ class KSparseAE(Autoencoder):
             auxiliary = self._auxiliary_error(batch.y - y_pred, units)
             terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary)
             if training:
-                uses = sum_over_replicas(units.uses(code))
-                idle = self.samples_since_active + batch.size
+                uses = sum_over_replicas(units.uses(code, batch.counted))
+                idle = self.samples_since_active + batch.counted_size
                 self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
         return terms, y_pred
 
