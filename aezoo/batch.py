@@ -67,7 +67,7 @@ class Batch:
     divisor: Any
 
     @classmethod
-    def of(cls, x: Any, y: Any = None, weight: Any = None, reduction: str = "sum_over_batch_size") -> Batch:
+    def of(cls, x: Any, y: Any = None, weight: Any = None, reduction: str = "mean") -> Batch:
         """Make this replica's batch.
 
         Args:

@@ -245,20 +245,20 @@ def reduction(loss: Any) -> str:
         loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
 
     Returns:
-        "sum", "mean_with_sample_weight", or "sum_over_batch_size" for all else.
+        "sum", "mean_with_sample_weight", or "mean" for all else.
 
     Raises:
         ValueError: If `loss` is a list or a dict, or does not reduce.
 
     Example:
         >>> reduction("mse"), reduction(SquaredError(reduction="sum"))
-        ('sum_over_batch_size', 'sum')
+        ('mean', 'sum')
     """
     if isinstance(loss, (list, tuple, dict)):
         raise ValueError(f"An autoencoder has one output: give compile one loss, not {loss!r}.")
     loss = keras.losses.get(loss)
     if not isinstance(loss, keras.losses.Loss) or loss.reduction in ("sum_over_batch_size", "mean"):
-        return "sum_over_batch_size"
+        return "mean"
     if loss.reduction not in ("sum", "mean_with_sample_weight"):
         raise ValueError(
             f"reduction={loss.reduction!r} of {type(loss).__name__} is not supported: "
@@ -294,7 +294,7 @@ def per_sample(
     Example:
         >>> values, how = per_sample("mse", [[0.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]])
         >>> values.numpy(), how
-        (array([0.5, 2. ], dtype=float32), 'sum_over_batch_size')
+        (array([0.5, 2. ], dtype=float32), 'mean')
     """
     how = reduction(loss)
     loss = keras.losses.get(loss)
