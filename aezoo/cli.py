@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aezoo import cli_codec, cli_evaluate, cli_shelf, docstrings, zoo
+from aezoo.untrusted import printable
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         return _INTERRUPTED
     except (ValueError, OSError) as error:
-        print(f"aezoo: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"aezoo: error: {printable(error, 5000)}", file=sys.stderr)
         return 2
 
 
@@ -617,7 +618,7 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
         "mean_squared_error": float(np.mean(squared, dtype="float64")) / math.prod(data.x_test.shape[1:]),
         "probe_error_codes": None,
         "probe_error_pixels": None,
-        "active_units": evaluation.active_units(z_test, tol),
+        "l0": evaluation.l0(z_test, tol),
         "dead_units": evaluation.dead_units(z_test, tol),
         "activity_threshold": tol,
     }
@@ -639,7 +640,7 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
         ("mean squared error a feature", "mean_squared_error", ".5f", ""),
         ("error of a linear probe on codes", "probe_error_codes", ".2%", ""),
         ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
-        ("active units a sample", "active_units", ".1f", units),
+        ("active units per sample (L0)", "l0", ".1f", units),
         ("dead units", "dead_units", "d", units),
         ("reconstruction error L_R a step", "reconstruction", ".4f", "nats"),
         ("divergence L_KL a code unit", "kl_divergence", ".4f", "nats"),

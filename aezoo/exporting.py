@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,8 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     archive = keras.export.ExportArchive()
     # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
     for name, (function, inputs, output) in model.signatures().items():
-        archive.add_endpoint(name, _endpoint(function, output, kernels), list(inputs.values()))
+        specs = list(inputs.values())
+        archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
     with complete_or_absent(path) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))
@@ -108,10 +110,50 @@ def halves(values: np.ndarray) -> bool:
     return values.dtype == "float32" and values.ndim >= 2 and bool(np.all(np.abs(values) <= np.finfo("float16").max))
 
 
-def _endpoint(function: Any, output: str, kernels: list[tuple[Any, Any]]) -> Any:
+#: The most samples that a signature draws, and the most values that they have.
+_MOST_SAMPLES, _MOST_VALUES = 10_000, 2**25
+
+
+def most_samples(x_shape: Sequence[int]) -> int:
+    """Returns how many samples of a shape a signature draws at most: a request is small whatever it asks for."""
+    return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
+
+
+def inside(name: str, value: Any, low: float, high: float) -> Any:
+    """Returns an input of a signature that fails, when it is called, unless it is finite and in [low, high].
+
+    Args:
+        name: Its name.
+        value: A scalar tensor.
+        low: The smallest value.
+        high: The largest value.
+    """
+    fits = (value >= low) & (value <= high)
+    if value.dtype.is_floating:
+        fits &= tf.math.is_finite(value)
+    message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
+    return _asserted(fits, message, value)
+
+
+def _asserted(condition: Any, message: str, value: Any) -> Any:
+    """What comes after the assertion, so that nothing is computed of a value that fails it."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(value)
+
+
+def _valid(value: Any, spec: tf.TensorSpec) -> Any:
+    """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
+    value = tf.ensure_shape(value, spec.shape)
+    if not value.dtype.is_floating:
+        return value
+    return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
+
+
+def _endpoint(function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]]) -> Any:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
+        inputs = [_valid(value, spec) for value, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 

@@ -238,7 +238,8 @@ def epoch_means(case: Case) -> None:
     model = case.model(quiet=True, optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     history = _fit(model, case.x, epochs=1, validation_data=(case.x[::-1],))[1]
     assert "loss" in history and len(history) >= 4, f"only {sorted(history)} is reported"
-    reported = [name for name in history if not name.startswith("val_") and name not in ("loss", "free_energy_gap")]
+    no_means = ("loss", "free_energy_gap", "active_units")  # the last is a variance over the epoch
+    reported = [name for name in history if not name.startswith("val_") and name not in no_means]
     terms = [name for name in reported if name not in model.measure_names]
     assert len(reported) == len(terms) + len(model.measure_names), f"of {model.measure_names} some are not reported"
     assert np.isclose(history["loss"][0], sum(history[name][0] for name in terms), rtol=1e-5), (
@@ -559,6 +560,88 @@ def bad_input(case: Case) -> None:
             assert np.array_equal(a, b), f"{what}: noticed only after a step"
 
 
+def bad_input_of_verbs(case: Case) -> None:
+    """10. What `fit` refuses, every verb refuses: no number, and no NaN, comes of it in silence."""
+    model = case.model(run_eagerly=True)
+    nan = case.x.copy()
+    nan[1].flat[0] = np.nan
+    wrong = {
+        "NaN": (nan, "NaN"),
+        "integers": ((case.x * 255).astype("int32"), "floating-point"),
+        "samples of another shape": (case.x[:, None], "was built for"),
+        "no samples": (case.x[:0], "no samples"),
+    }
+    verbs: dict[str, Callable[[Any], Any]] = {
+        "evaluate": lambda x: model.evaluate(x, verbose=0),
+        "predict": lambda x: model.predict(x, verbose=0),
+        "train_on_batch": model.train_on_batch,
+        "test_on_batch": model.test_on_batch,
+        "encode": model.encode,
+        "reconstruct": model.reconstruct,
+        "score_samples": model.score_samples,
+    }
+    for what, (x, message) in wrong.items():
+        for name, verb in verbs.items():
+            try:
+                verb(x)
+            except ValueError as error:
+                assert message in str(error), f"{name} of {what}: the message does not say {message!r}: {error}"
+            else:
+                raise AssertionError(f"{name} took {what} without an error")
+
+
+def declared(case: Case) -> None:
+    """11. The names that `objective` returns are those of `term_names` and `measure_names`: no term gets lost."""
+    model = case.model(run_eagerly=True)
+    names = {*model.term_names, *model.measure_names}
+    for training in (True, False):
+        reported, _ = model.objective(Batch.of(tf.constant(case.x[:8])), training)
+        assert set(reported) == names, f"the objective returns {sorted(reported)}, but declared are {sorted(names)}"
+
+
+def scores(case: Case) -> None:
+    """12. A score is that of its sample, whatever is beside it; a loss without one per sample is refused there."""
+    model = case.model(run_eagerly=True)
+    together = np.asarray(model.score_samples(case.x[:6]))
+    alone = np.concatenate([np.asarray(model.score_samples(case.x[i : i + 1])) for i in range(6)])
+    assert np.allclose(together, alone, rtol=1e-4, atol=1e-5), f"scores {together} become {alone} one by one"
+    if not case.takes_loss:
+        return
+    model = case.model(loss=lambda y, y_pred: keras.ops.mean(keras.ops.abs(y - y_pred)), run_eagerly=True)
+    try:
+        got = np.asarray(model.score_samples(case.x[:6]))
+    except ValueError:
+        return
+    assert np.allclose(together, got, rtol=1e-4), "a loss of the whole batch became part of the score of every sample"
+
+
+def divergence(case: Case) -> None:
+    """14. The first loss that is not finite ends training, names its term and leaves the weights before it."""
+    expected, model = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
+    _fit(expected, case.x[:16], epochs=1)
+    objective, name = model.objective, model.term_names[-1]
+    steps = tf.Variable(0, trainable=False)
+
+    def poisoned(batch: Any, training: bool) -> Any:
+        reported, y_pred = objective(batch, training)
+        steps.assign_add(1)
+        reported[name] += tf.where(steps > 2, np.inf, 0.0)
+        return reported, y_pred
+
+    model.objective = poisoned
+    try:
+        _fit(model, case.x)
+    except ValueError as error:
+        assert f"in epoch 1 the term {name!r}" in str(error), f"the message does not name {name!r}: {error}"
+    else:
+        raise AssertionError("training went on after a loss that was not finite")
+    for variable, a, b in zip(model.variables, expected.variables, model.variables, strict=True):
+        if "float" in variable.dtype:
+            assert np.allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6), (
+                f"{variable.path} is not as it was before the step that diverged"
+            )
+
+
 def verbs(case: Case) -> None:
     """The verbs give what they promise, of the shapes that they promise."""
     model = case.model(run_eagerly=True)
@@ -663,6 +746,10 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     target,
     determinism,
     bad_input,
+    bad_input_of_verbs,
+    declared,
+    scores,
+    divergence,
     verbs,
     weight_scale,
     weight_zero,

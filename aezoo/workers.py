@@ -47,6 +47,14 @@ def agree_on_order(strategy: tf.distribute.Strategy) -> None:
         tf.random.set_seed(from_chief(strategy, random.randrange(2**31)))
 
 
+def take_weights_of_chief(model: Any) -> None:
+    """Set every process's variables of a model to the chief's; every process must call it."""
+    if several(model.distribute_strategy):
+        with model.distribute_strategy.scope():  # which gives a new variable the chief's value everywhere
+            for variable in model.variables:
+                variable.assign(tf.Variable(variable.numpy(), trainable=False).numpy())
+
+
 @contextmanager
 def written_once(strategy: tf.distribute.Strategy, path: Any) -> Iterator[Path]:
     """Gives every process a path to write to, since saving may need them all; only what the chief writes stays.

@@ -173,3 +173,25 @@ def test_the_backup_of_another_model_and_a_damaged_one_are_refused(x, tmp_path):
     (tmp_path / "epoch-2.weights.h5").write_bytes(b"damaged")
     with pytest.raises(ValueError, match="delete it to start anew"):
         backed_up(tmp_path, x)
+
+
+# === Keras' own, on terms ===
+
+
+@pytest.mark.parametrize(
+    ("make", "monitor", "best"),
+    [
+        (lambda: aezoo.VAE(2, seed=0), "val_kl", min),
+        (lambda: aezoo.SparseAE(3, seed=0), "val_reconstruction", min),
+        (lambda: aezoo.RBM(3, seed=0), "val_pseudo_log_likelihood", max),
+    ],
+)
+def test_callbacks_know_whether_a_term_is_to_fall(make, monitor, best, tmp_path):
+    """Keras knows that of its own metrics alone, and says so only after an epoch."""
+    x = np.random.default_rng(0).random((32, 6), "float32")
+    model = make()
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor=monitor, save_best_only=True)
+    stop = keras.callbacks.EarlyStopping(monitor, patience=10)
+    history = model.fit(x, validation_data=(x[:8],), epochs=3, verbose=0, callbacks=[checkpoint, stop]).history
+    assert stop.best == checkpoint.best == best(history[monitor])

@@ -107,7 +107,7 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         "mean_squared_error": np.mean((model.reconstruct(x_test) - x_test) ** 2),
         "probe_error_codes": evaluation.linear_probe(z_train, y_train, z_test, y_test),
         "probe_error_pixels": evaluation.linear_probe(x_train, y_train, x_test, y_test),
-        "active_units": evaluation.active_units(z_test, threshold),
+        "l0": evaluation.l0(z_test, threshold),
         "dead_units": evaluation.dead_units(z_test, threshold),
         "activity_threshold": 0.1 if networks.output_activation(model.encoder) is keras.activations.sigmoid else 0.0,
     }
@@ -118,7 +118,7 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         f"{metrics['mean_squared_error']:.5f}",
         f"{metrics['probe_error_codes']:.2%}",
         f"{metrics['probe_error_pixels']:.2%}",
-        f"{metrics['active_units']:.1f}",
+        f"{metrics['l0']:.1f}",
         str(metrics["dead_units"]),
     ]
 

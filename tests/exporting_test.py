@@ -224,3 +224,57 @@ def test_onnx_gives_the_same_numbers(make, x, tmp_path):
     for size in (1, 21):
         (got,) = session.run(None, {given.name: x[:size]})
         np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-4, atol=1e-5)
+
+
+# === What a signature refuses ===
+
+
+def refuses(signature, message, **inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signature(**{name: tf.constant(value) for name, value in inputs.items()})
+
+
+def test_signatures_check_what_they_are_sent(model, folder, x):
+    signatures = tf.saved_model.load(folder).signatures
+    z = np.asarray(model.encode(x))
+    for name, (given, _) in SIGNATURES.items():
+        value = {"x": x, "z": z}[given]
+        for wrong in (np.nan, np.inf, -np.inf):
+            bad = value.copy()
+            bad[-1].flat[-1] = wrong
+            refuses(signatures[name], f"{given} has NaN or infinite values", **{given: bad})
+        other = x.reshape(21, 3, 12, 1) if given == "x" else z.reshape(42, 4)
+        refuses(signatures[name], "Shape of tensor", **{given: other})
+        refuses(signatures[name], "Shape of tensor", **{given: value.reshape(-1)})
+
+
+def test_a_codec_encodes_no_nan(x, tmp_path):
+    model = aezoo.CompressiveAE(latent_dim=2, seed=0)
+    model.build(x.shape)
+    model.export(tmp_path / "1", warmup=False)
+    signatures = tf.saved_model.load(tmp_path / "1").signatures
+    refuses(signatures["encode"], "x has NaN", x=np.full_like(x, np.nan))
+    refuses(signatures["decode"], "Shape of tensor", z=np.zeros((4, 3), "int32"))
+    np.testing.assert_array_equal(signatures["encode"](x=tf.constant(x))["code"], model.encode(x))
+
+
+def test_samples_are_drawn_within_limits(x, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_MOST_VALUES", 20 * 36)
+    vae = aezoo.VAE(latent_dim=2, seed=0)
+    vae.build(x.shape)
+    sketches = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+    sketches.build((None, 3, 5))
+    seed = np.int64(0)
+    for model, most, more in ((vae, 20, {}), (sketches, 48, {"temperature": np.float32(0.5)})):
+        model.export(tmp_path / model.name / "1", warmup=False)
+        sample = tf.saved_model.load(tmp_path / model.name / "1").signatures["sample"]
+        assert exporting.most_samples(model.x_shape) == most
+        (drawn,) = sample(n=tf.constant(most), seed=tf.constant(seed), **more).values()
+        assert drawn.shape == (most, *model.x_shape)
+        for n in (0, -1, most + 1, 2**31 - 1):
+            refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
+        assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
+    for temperature in (-1.0, np.nan, np.inf):
+        refuses(sample, "temperature must be at least 0", n=1, seed=seed, temperature=np.float32(temperature))
+    monkeypatch.undo()
+    assert exporting.most_samples((28, 28, 1)) == 10_000 and exporting.most_samples((512, 512, 3)) == 42

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 
 try:
@@ -202,10 +202,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _samples(self, X: Any, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
-        rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
+        with np.errstate(over="ignore"):  # which scikit-learn then finds infinite
+            rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
             built_for = self.model.x_shape if self.model.built else (None,)
@@ -254,6 +256,9 @@ def _fresh(model: Any, seed: int) -> Any:
     config = model.get_config()
     if config.get("seed") is None:
         config["seed"] = seed
+    for name in ("encoder", "decoder"):  # of the user's own process, and not from a file: Lambda layers are trusted
+        if isinstance(config.get(name), dict):
+            config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     copy = type(model).from_config(config)
     if model.compiled:
         # As they are, not by their names: a live model's own functions need not be registered.

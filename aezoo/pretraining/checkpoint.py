@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from aezoo import workers
+from aezoo import untrusted, workers
 from aezoo.autoencoder import Autoencoder
 
 
@@ -34,13 +34,7 @@ class Checkpoint:
         architecture = _without_names(architecture)
         manifest = self.folder / "stack.json"
         if manifest.exists():
-            try:
-                saved = json.loads(manifest.read_text())
-                saved_architecture, self.starts, saved_run = saved["architecture"], saved["starts"], saved["run"]
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(
-                    f"{str(manifest)!r} is not what a pretraining writes: choose another checkpoint_dir."
-                ) from None
+            saved_architecture, self.starts, saved_run = _read_manifest(manifest)
             for i, (a, b) in enumerate(zip(saved_architecture, architecture, strict=False)):
                 changed = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
                 if changed:
@@ -86,7 +80,7 @@ class Checkpoint:
         workers.wait_for_chief(self.strategy)  # which may still be writing it
         try:
             self.stages[i].load_weights(self._path(i))
-        except OSError as error:
+        except Exception as error:  # of h5py and Keras, for damaged files
             raise ValueError(
                 f"{str(self._path(i))!r} is damaged or missing, so that the pretraining cannot go on: choose another "
                 "checkpoint_dir, or delete this one to start anew."
@@ -94,7 +88,14 @@ class Checkpoint:
 
     def finished(self, i: int) -> int:
         """The number of epochs that stage i was to be trained for when it was done, -1 while it is not."""
-        return int(self._finished(i).read_text()) if self._finished(i).exists() else -1
+        if not self._finished(i).exists():
+            return -1
+        try:
+            return int(self._finished(i).read_bytes()[:20])
+        except ValueError:
+            raise ValueError(
+                f"{str(self._finished(i))!r} is damaged: choose another checkpoint_dir, or delete it to start anew."
+            ) from None
 
     def finish(self, i: int, epochs: int) -> None:
         """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
@@ -109,6 +110,20 @@ class Checkpoint:
     def callback(self, i: int) -> keras.callbacks.Callback:
         """Saves stage i at the end of each epoch."""
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._save(i))
+
+
+def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
+    """The architecture, the first epochs and the run that a manifest names, one of the first two for each layer."""
+    try:
+        saved = untrusted.read_json(path)
+        architecture, starts, run = saved["architecture"], saved["starts"], saved["run"]
+        layers = isinstance(architecture, list) and all(isinstance(layer, dict) for layer in architecture)
+        numbers = isinstance(starts, list) and all(isinstance(start, int) and start >= 0 for start in starts)
+        if not layers or not numbers or len(starts) != len(architecture) or not isinstance(run, dict):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{str(path)!r} is not what a pretraining writes: choose another checkpoint_dir.") from None
+    return architecture, starts, run
 
 
 def _without_names(architecture: Any) -> Any:

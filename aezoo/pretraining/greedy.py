@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 
@@ -98,7 +98,8 @@ class GreedyStack:
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
-        x, first = checks.guard(self.stages[0], x, None)
+        found = gate.validated(self.stages[0], x)
+        x, first = found.x, found.shape
         self.stages[0].check_scale(x)
         self._build(tuple(first[1:]))
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
@@ -213,10 +214,13 @@ class GreedyStack:
             ValueError: If a stage has no weights yet.
         """
         checks.whole("num_classes", num_classes, 1)
+        x_shape = self._x_shape()
+        flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense takes the last axis
         return keras.Sequential(
             [
-                keras.Input(self._x_shape()),
+                keras.Input(x_shape),
                 *self._copies("encoder"),
+                *flat,
                 keras.layers.Dense(num_classes, activation=activation, name="classes"),
             ],
             name="classifier",

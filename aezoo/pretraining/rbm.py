@@ -75,7 +75,7 @@ class RBM(Autoencoder):
         center deep Boltzmann machines", JMLR 17 (2016).
     """
 
-    unbounded = "visible='gaussian' and standardised data"
+    unbounded = "visible='gaussian'"
 
     def __init__(
         self,
@@ -136,6 +136,13 @@ class RBM(Autoencoder):
         decay = ("weight_decay",) if self.weight_decay else ()
         sparsity = ("sparsity",) if self.sparsity_target is not None else ()
         return ("contrastive_divergence", *decay, *sparsity)
+
+    @property
+    def measure_modes(self) -> dict[str, str]:
+        return {
+            **dict.fromkeys(("reconstruction", "free_energy_gap"), "min"),
+            "pseudo_log_likelihood": "max",
+        }
 
     @property
     def measure_names(self) -> tuple[str, ...]:
@@ -295,14 +302,14 @@ class RBM(Autoencoder):
                     stacklevel=3,
                 )
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self.check_scale(x)
-        return super().fit(x, y, *args, **kwargs)
-
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         return [*super().own_callbacks(), _FreeEnergyGap()]
 
-    def score_samples(self, x: Any) -> Any:
+    @property
+    def scores_probabilities(self) -> bool:
+        return self.visible == "bernoulli"
+
+    def scores(self, x: Any) -> Any:
         """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
@@ -317,8 +324,7 @@ class RBM(Autoencoder):
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
-        checks.values(self, x)
-        v = self._flat(self._input(x))
+        v = self._flat(self._input(x, compared=True))
         energy = self._free_energy(v, *self.parameters())
 
         def one(i: Any) -> Any:
