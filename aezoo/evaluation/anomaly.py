@@ -186,6 +186,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
+        return {"X_types": ["2darray", "sparse"]}
+
     def _check_arguments(self) -> None:
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "own_callbacks")
         if not of_aezoo or isinstance(self.model, type):
