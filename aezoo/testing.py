@@ -266,6 +266,8 @@ def sample_weights(case: Case) -> None:
     x = case.x[:8]
     weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
     weighted, repeated = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
+    for model in (weighted, repeated):
+        model.initialize_from(x)  # from the same data: this is about the steps
     _fit(weighted, x, sample_weight=weight, epochs=1)
     _fit(repeated, np.concatenate([x[1:2], x[1:]]), epochs=1)
     _same_trainable("sample weights", repeated, weighted)
@@ -724,6 +726,7 @@ def weight_zero(case: Case) -> None:
     for a, b in zip(*(step[2].non_trainable_variables for step in (rest, whole)), strict=True):
         assert np.allclose(a, b, rtol=1e-4, atol=1e-6), f"2 of 8 weights are zero: {a.path} differs"
     model = case.model(quiet=True, run_eagerly=True)
+    model.initialize_from(x)
     start = _trainable(model)
     _fit(model, x, sample_weight=np.zeros(8, "float32"), epochs=1)
     for variable, a, b in zip(model.trainable_variables, start, _trainable(model), strict=True):
