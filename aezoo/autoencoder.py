@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import threading
 import types
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -156,6 +157,7 @@ class Autoencoder(keras.Model):
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
             self.decoder = self.build_decoder(x_shape)
+        networks.carry_logits(self.decoder)
         reconstruction = checks.call_network("decoder", self.decoder, code)
         checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
         self.code_shape = tuple(code.shape[1:])
@@ -288,8 +290,7 @@ class Autoencoder(keras.Model):
         Returns:
             A float32 scalar, in the units of `reconstruction_loss`.
         """
-        values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
-        return batch.sum(values) if reduction == "sum" else batch.mean(values)
+        return batch.mean(losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight, batch)[0])
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
         """The terms that a variant adds to the reconstruction error, by name; each is this replica's share.
@@ -330,7 +331,7 @@ class Autoencoder(keras.Model):
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
             penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
-            reported["regularization"] = batch.share(sum(penalties))
+            reported["regularization"] = batch.share(sum(penalties), weighted=False)  # as in any Keras model
             loss += reported["regularization"]
         return reported, loss, y_pred
 
@@ -415,7 +416,7 @@ class Autoencoder(keras.Model):
         x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
         gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
-        return Batch.of(x, y, weight)
+        return Batch.of(x, y, weight, losses.reduction(self.reconstruction_loss))
 
     def predict_step(self, elements: Any) -> Any:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
@@ -446,7 +447,8 @@ class Autoencoder(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
-        return self._evaluate_objective(Batch.of(x, y, sample_weight), training)[1]
+        batch = Batch.of(x, y, sample_weight, losses.reduction(self.reconstruction_loss))
+        return self._evaluate_objective(batch, training)[1]
 
     # === Keras' verbs ===
 
@@ -777,12 +779,21 @@ class Autoencoder(keras.Model):
         """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
         x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
         z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
-        return {
+        signatures = {
             "serving_default": (self.reconstruct, x, "reconstruction"),
             "encode": (self.encode, x, "code"),
             "decode": (self.decode, z, "reconstruction"),
             "score": (self.score_samples, x, "score"),
         }
+        if self.compiled and self._compile_config.config.get("loss") is not None:
+            try:
+                self.score_samples(self.examples(2))
+            except losses.NoScores as error:
+                warnings.warn(f"The model is exported without the signature 'score'. {error}", stacklevel=2)
+                del signatures["score"]
+            except Exception:  # it does not take made-up samples
+                pass
+        return signatures
 
     def examples(self, n: int) -> Any:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
