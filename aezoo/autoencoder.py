@@ -392,6 +392,7 @@ class Autoencoder(keras.Model):
             loss,
             tape.gradient(scaled, variables),
             state,
+            None if batch.weight is None else batch.total_weight,
         )
         return self._report(batch, reported, loss, y_pred)
 
