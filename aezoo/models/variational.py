@@ -190,13 +190,12 @@ class VAE(Autoencoder):
             reported["kl"] = self.beta.value * kl
             return reported, y_pred
         targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
-        errors, reduction = losses.per_sample(self.reconstruction_loss, targets, y_pred)
+        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred)[0]
         errors = ops.reshape(errors, (k, -1))
         log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
-        reduce = batch.sum if reduction == "sum" else batch.mean
-        reported["importance_weighted_bound"] = reduce(bound)
-        reported["reconstruction"] = reduce(ops.mean(errors, axis=0))
+        reported["importance_weighted_bound"] = batch.mean(bound)
+        reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
         return reported, y_pred[: ops.shape(mean)[0]]
 
