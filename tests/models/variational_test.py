@@ -295,7 +295,7 @@ def test_the_variances_are_bounded_and_come_back():
         model.log_variance.assign(outside)
         np.testing.assert_array_equal(model.moments(X)[1], np.full((40, 2), low))
         assert float(model.paper_loss.log_variance) == high
-        assert np.isfinite(model.evaluate(X, verbose=0))
+        assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
         assert np.isfinite(model.log_likelihood(X, samples=3)).all()
         model.fit(X, verbose=0)
         assert (np.abs(bias.numpy()) < 1e3).all() and abs(float(model.log_variance)) < 1e3, "the gradients point back"
