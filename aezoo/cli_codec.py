@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import cli_models
+from aezoo import cli_models, writing
 from aezoo.untrusted import printable
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import aezoo
 
 _MODEL_HELP = "a CompressiveAE: its .keras file, or the folder of its `aezoo train`"
+_OVERWRITE_HELP = "replace a file that is there already"
 _MODES = {1: "L", 3: "RGB"}
 # What Pillow reads by itself: others run programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
@@ -29,6 +31,7 @@ def add_commands(commands: Any) -> None:
     compress.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     compress.add_argument("picture", metavar="IMAGE.png", help="a picture of any size")
     compress.add_argument("output", metavar="OUT.aez", help="the file to write")
+    compress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
     _add_limit(compress)
     compress.set_defaults(run=_compress)
     decompress = commands.add_parser(
@@ -37,6 +40,7 @@ def add_commands(commands: Any) -> None:
     decompress.add_argument("model", metavar="MODEL", help="the model that compressed it")
     decompress.add_argument("data", metavar="IN.aez", help="what `aezoo compress` wrote")
     decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
+    decompress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
     _add_limit(decompress)
     decompress.set_defaults(run=_decompress)
 
@@ -55,15 +59,16 @@ def _compress(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from aezoo import codec
-    from aezoo.exporting import complete_or_absent
 
+    _check_output(arguments, arguments.picture)
     model = _model(arguments.model)
     limit = _limit(arguments)
     pixels = np.asarray(_read(arguments.picture, _MODES[codec.picture_channels(model)], limit))
     picture = pixels.reshape(*pixels.shape[:2], -1)
     data = _installed(codec.compress_picture, model, picture, limit)
-    with complete_or_absent(arguments.output) as path:
+    with writing.complete_or_absent(arguments.output) as path:
         path.write_bytes(data)
+        _check_output(arguments, arguments.picture)
     height, width = picture.shape[:2]
     print(f"{arguments.output}: {len(data):,} bytes, {8 * len(data) / (height * width):.3f} bits per pixel")
     return 0
@@ -73,15 +78,30 @@ def _decompress(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
     from aezoo import codec
-    from aezoo.exporting import complete_or_absent
 
+    _check_output(arguments, arguments.data)
     model = _model(arguments.model)
     picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes(), _limit(arguments))
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    with complete_or_absent(arguments.output) as path:
+    with writing.complete_or_absent(arguments.output) as path:
         image.save(path)
+        _check_output(arguments, arguments.data)
     print(f"{arguments.output}: {image.width} x {image.height}")
     return 0
+
+
+def _check_output(arguments: argparse.Namespace, source: str) -> None:
+    """Checks that the output is a file that is not there yet, or one that the user wants replaced."""
+    output = writing.check(arguments.output)
+    if output.is_dir():
+        raise FileExistsError(f"{arguments.output} is a folder: name a file.")
+    if not output.exists():
+        return
+    for given in (source, arguments.model, Path(arguments.model) / "model.keras"):
+        if os.path.exists(given) and output.samefile(given):
+            raise FileExistsError(f"{arguments.output} is what this command reads: name another file to write.")
+    if not arguments.overwrite:
+        raise FileExistsError(f"{arguments.output} is there already: name another, or replace it with --overwrite.")
 
 
 def _limit(arguments: argparse.Namespace) -> int:

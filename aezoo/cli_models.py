@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import aezoo
+
+
+def name(text: str) -> str:
+    """Read the name of a file or folder as an option; an empty one, of a shell variable that is not set, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, not an empty one")
+    return text
 
 
 def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aezoo import cli_models
+
 _SKETCHES = "the file of sketch-rnn's that the cats are read from (.npz)"
 
 
@@ -24,7 +26,9 @@ def add_commands(commands: Any) -> None:
     train = actions.add_parser("train", help="train them", description="Trains models of the shelf by their recipes.")
     train.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
     train.add_argument("--sketches", metavar="FILE", help=_SKETCHES)
-    train.add_argument("--output", default="saved_models", metavar="DIR", help="(default: saved_models)")
+    train.add_argument(
+        "--output", type=cli_models.name, default="saved_models", metavar="DIR", help="(default: saved_models)"
+    )
     train.set_defaults(run=_train)
 
     verify = actions.add_parser(

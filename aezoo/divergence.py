@@ -46,11 +46,13 @@ class Watch:
         loss: Any,
         gradients: Sequence[Any],
         state: Sequence[tuple[Any, Any]],
+        total_weight: Any = None,
     ) -> None:
         """Call `update(gradients)` where the loss and all gradients are finite, on all replicas or none.
 
         A step that is not applied puts `state` back and notes which term was to blame. With loss scaling, gradients are
-        left to the optimizer, which skips steps of its own.
+        left to the optimizer, which skips steps of its own. A batch in which no sample has a weight changes nothing
+        either: the moments of an optimizer would move the weights without a gradient.
 
         Args:
             model: The model.
@@ -59,6 +61,7 @@ class Watch:
             loss: Their sum.
             gradients: One for each trainable variable; None where there is none.
             state: What `state` returned before the step.
+            total_weight: The sum of the sample weights on all replicas, or None where there are none.
         """
         self._names = [*terms]
         total = tf.cast(loss, "float32") + self._poison
@@ -67,33 +70,36 @@ class Watch:
             # NaN and infinity survive a sum, which takes one pass and no memory.
             total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in values)])
         finite = tf.math.is_finite(sum_over_replicas(total))
+        applied = finite if total_weight is None else finite & (total_weight > 0)
         sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
         if replicas() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
             terms = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
-            _branch(finite, functools.partial(update, gradients), functools.partial(skip, terms, before))
+            _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, terms, before))
             return
 
         # TensorFlow has no branch in a replica that waits for the others, as optimizers do.
-        def across(strategy: Any, finite: Any, gradients: Any, terms: Any, before: Any) -> None:
+        def across(strategy: Any, applied: Any, finite: Any, gradients: Any, terms: Any, before: Any) -> None:
             each = strategy.extended.call_for_each_replica
             _branch(
-                strategy.experimental_local_results(finite)[0],
+                strategy.experimental_local_results(applied)[0],
                 functools.partial(each, update, args=(gradients,)),
-                functools.partial(each, skip, args=(terms, before)),
+                functools.partial(each, skip, args=(finite, terms, before)),
             )
 
-        tf.distribute.get_replica_context().merge_call(across, args=(finite, gradients, sums, before))
+        tf.distribute.get_replica_context().merge_call(across, args=(applied, finite, gradients, sums, before))
 
-    def _skip(self, variables: Sequence[Any], for_good: bool, terms: Sequence[Any], before: Sequence[Any]) -> None:
+    def _skip(
+        self, variables: Sequence[Any], for_good: bool, finite: Any, terms: Sequence[Any], before: Sequence[Any]
+    ) -> None:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
         bad = ~tf.math.is_finite(tf.stack([*terms, tf.constant(float("nan"))]))  # else it was the gradients
         first = tf.argmax(tf.cast(bad, "int64")) + 1
-        self._culprit.assign(tf.where(self._culprit == 0, first, self._culprit))
+        self._culprit.assign(tf.where(finite | (self._culprit != 0), self._culprit, first))
         if for_good:
-            self._poison.assign(float("nan"))
+            self._poison.assign(tf.where(finite, self._poison, float("nan")))
 
     # === Outside ===
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,51 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import warmup as warming
+from aezoo import writing
+from aezoo.version import __version__
 
-
-def not_around_here(path: Path) -> None:
-    """Checks that a folder may be replaced, as the one that the process works in may not."""
-    here = Path.cwd()
-    if path in (here, *here.parents):
-        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
-
-
-@contextmanager
-def complete_or_absent(path: Any, overwrite: bool = False) -> Iterator[Path]:
-    """Gives a path to write to; it takes the final name only once all of it is written.
-
-    Args:
-        path: The final name of a file or folder. A file that is there already is replaced in the end, and so is a
-            folder with nothing in it but what is written anew.
-        overwrite: Whether a folder is replaced whatever is in it.
-
-    Raises:
-        FileExistsError: If there is a folder with other things in it, or a file where a folder is written.
-        ValueError: If it is the folder that the process works in, or one around it.
-    """
-    path = Path(path).resolve()
-    not_around_here(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        yield unfinished
-        if path.is_file() and unfinished.is_dir():
-            raise FileExistsError(f"{path} is a file, and not a folder: choose another name, or remove it first.")
-        if path.is_dir():  # a folder that is not empty cannot be replaced, only moved out of the way
-            lost = sorted(_names(path) - _names(unfinished))
-            if lost and not overwrite:
-                shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
-                raise FileExistsError(
-                    f"{path} is there already, and has in it what would be lost ({shown}): choose another folder, or "
-                    "remove it first."
-                )
-            os.replace(path, Path(folder) / "old")
-        os.replace(unfinished, path)
-
-
-def _names(path: Path) -> set[str]:
-    """What is in a folder; nothing in a file."""
-    return {inside.name for inside in path.iterdir()} if path.is_dir() else set()
+MARKER = Path("assets.extra") / "aezoo.json"
+"""Where a SavedModel says that it is ours, and of which files; TensorFlow leaves this folder to others."""
 
 
 def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:
@@ -72,7 +31,7 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
         half: Whether kernels are stored in half precision, and cast where they are used.
         warmup: Whether requests go along that a server warms up with, or the samples for them.
     """
-    path = Path(path).resolve()
+    path = writing.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
     requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
@@ -81,13 +40,24 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
         archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
-    with complete_or_absent(path) as unfinished:
+    with writing.complete_or_absent(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))
         (unfinished / "assets.extra").mkdir()
         model.write_extra_assets(unfinished)
         if requests:
             warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
+        content = {"aezoo": __version__, "files": sorted([*writing.files(unfinished), MARKER.as_posix()])}
+        (unfinished / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that `saved_model` did not write: all of them where its marker is missing."""
+    try:
+        ours = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+        return sorted({*writing.files(folder)} - {*ours})
+    except (OSError, ValueError, KeyError, TypeError):
+        return writing.files(folder)
 
 
 @contextmanager
@@ -120,7 +90,7 @@ def most_samples(x_shape: Sequence[int]) -> int:
 
 
 def inside(name: str, value: Any, low: float, high: float) -> Any:
-    """Returns an input of a signature that fails, when it is called, unless it is finite and in [low, high].
+    """Returns an input of a signature, which fails when it is called with one outside [low, high].
 
     Args:
         name: Its name.
@@ -128,11 +98,8 @@ def inside(name: str, value: Any, low: float, high: float) -> Any:
         low: The smallest value.
         high: The largest value.
     """
-    fits = (value >= low) & (value <= high)
-    if value.dtype.is_floating:
-        fits &= tf.math.is_finite(value)
     message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
-    return _asserted(fits, message, value)
+    return _asserted((value >= low) & (value <= high), message, value)
 
 
 def _asserted(condition: Any, message: str, value: Any) -> Any:

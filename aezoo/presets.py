@@ -24,7 +24,7 @@ import h5py
 import keras
 import numpy as np
 
-from aezoo import exporting, loading, untrusted
+from aezoo import exporting, loading, untrusted, writing
 from aezoo.version import __version__
 
 MODEL, CARD = "model.keras", "card.json"
@@ -221,6 +221,14 @@ def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
             raise FileNotFoundError(f"{path} is missing, though {CARD} beside it names it: fetch the preset again.")
         if sha256(path) != files.get(name):
             raise ValueError(f"{path} is damaged or was altered: its SHA-256 is not that of {CARD} beside it.")
+
+
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that its card does not name: all of them where it is no preset."""
+    try:
+        return sorted({*writing.files(folder)} - {*read_card(folder)["files"], CARD})
+    except (OSError, ValueError, TypeError):
+        return writing.files(folder)
 
 
 def sha256(path: Path) -> str:

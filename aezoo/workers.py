@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from aezoo.exporting import complete_or_absent
+from aezoo.writing import complete_or_absent
 
 
 def several(strategy: tf.distribute.Strategy) -> bool:

@@ -1,6 +1,7 @@
 """`aezoo compress` and `aezoo decompress`."""
 
 import re
+import shutil
 import sys
 
 import keras
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 import aezoo
-from aezoo import cli, codec
+from aezoo import cli, cli_codec, codec
 
 RNG = np.random.default_rng(0)
 SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1", "--quiet"]
@@ -172,6 +173,32 @@ def test_errors_are_one_line_and_write_nothing(run, tmp_path, capsys):
         error = capsys.readouterr().err
         assert re.fullmatch(f"aezoo: error: .*{message}.*\n", error), error
         assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_not_replaced(run, tmp_path, capsys, monkeypatch):
+    picture(tmp_path / "in.png")
+    model = shutil.copy(run / "model.keras", tmp_path / "model.keras")
+    assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 0
+    (tmp_path / "link.png").symlink_to(tmp_path / "in.png")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(cli_codec, "_model", lambda name: pytest.fail("it got as far as loading the model"))
+        for arguments, message in {
+            ("compress", model, tmp_path / "in.png", tmp_path / "in.png"): "is what this command reads",
+            ("compress", model, tmp_path / "in.png", tmp_path / "link.png"): "is what this command reads",
+            ("compress", model, tmp_path / "in.png", model): "is what this command reads",
+            ("compress", tmp_path, tmp_path / "in.png", model): "is what this command reads",
+            ("decompress", model, tmp_path / "out.aez", tmp_path / "out.aez"): "is what this command reads",
+            ("decompress", model, tmp_path / "out.aez", tmp_path / "in.png"): "replace it with --overwrite",
+            ("compress", model, tmp_path / "in.png", tmp_path): "have|lost|folder",
+        }.items():
+            overwrite = [] if "overwrite" in message else ["--overwrite"]
+            assert command(*arguments, *overwrite) == 2
+            assert re.search(message, capsys.readouterr().err)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert command("decompress", model, tmp_path / "out.aez", tmp_path / "in.png", "--overwrite") == 0
+    assert (tmp_path / "in.png").read_bytes() != before["in.png"]
 
 
 def test_without_constriction(run, tmp_path, capsys, monkeypatch):

@@ -179,3 +179,32 @@ def test_the_choice_is_saved(tmp_path):
     assert aezoo.RBM(3, on_divergence="warn").get_config()["on_divergence"] == "warn"
     with pytest.raises(ValueError, match="on_divergence='stop' is unknown: choose one of 'raise', 'warn'"):
         linear(on_divergence="stop")
+
+
+# === Batches in which no sample counts ===
+
+
+@pytest.mark.parametrize("how", HOW)
+def test_a_batch_without_weight_changes_nothing(how):
+    """Not even what Adam's moments would: all is as after the batches that count."""
+    expected, got = Faulty(2, seed=0), Faulty(2, seed=0)
+    for model in (expected, got):
+        model.compile(keras.optimizers.Adam(0.01), **HOW[how])
+    weight = np.repeat([1.0, 0.0, 2.0, 0.0], 8).astype("float32")
+    fitted(expected, X[weight > 0], sample_weight=weight[weight > 0])
+    fitted(got, X, sample_weight=weight)
+    for a, b in zip(state(expected), state(got), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-6)
+    assert int(got.optimizer.iterations.numpy()) == 2
+
+
+def test_two_replicas_skip_a_batch_without_weight_together():
+    with testing.two_replicas().scope():
+        model = Faulty(2, seed=0)
+        model.compile(keras.optimizers.Adam(0.01))
+    weight = np.repeat([1.0, 0.0, 0.0, 0.0], 8).astype("float32")
+    fitted(model, X[:8], sample_weight=weight[:8])
+    before = state(model)
+    fitted(model, X, sample_weight=0 * weight)
+    for a, b in zip(before, state(model), strict=True):
+        np.testing.assert_array_equal(a, b)

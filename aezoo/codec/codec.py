@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import untrusted
+from aezoo import untrusted, writing
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
@@ -246,7 +246,8 @@ class Codec:
             "fingerprint": self.fingerprint.hex(),
             "tables": [{"low": table.low, "frequencies": table.frequencies.tolist()} for table in self.tables],
         }
-        Path(path).write_text(json.dumps(content) + "\n")
+        with writing.complete_or_absent(path) as unfinished:
+            unfinished.write_text(json.dumps(content) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Codec:

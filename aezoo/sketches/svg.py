@@ -11,6 +11,7 @@ from xml.parsers import expat
 
 import numpy as np
 
+from aezoo import writing
 from aezoo.sketches import formats
 from aezoo.untrusted import printable
 
@@ -182,6 +183,7 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
 
     Raises:
         ValueError: If the sketch is neither, or has values that are not finite.
+        OSError: If the file cannot be written; one that is there already is then as it was.
 
     Example:
         >>> from_svg(to_svg([[1, 1, 0], [2, 0, 1]])).tolist()
@@ -202,5 +204,6 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
         'stroke-linejoin="round"/></svg>\n'
     )
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        with writing.complete_or_absent(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return text
