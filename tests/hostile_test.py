@@ -216,7 +216,7 @@ def read_or_refused(read, path):
         assert sketch.dtype == "float32" and sketch.ndim == 2 and sketch.shape[1] == 3 and np.isfinite(sketch).all()
 
 
-@fuzz(4)
+@fuzz(2)
 @given(st.sampled_from(FILES), st.lists(MUTATION, min_size=1, max_size=4))
 def test_fuzz_npz(tmp_path_factory, data, mutations):
     folder = tmp_path_factory.getbasetemp()
