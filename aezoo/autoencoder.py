@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import threading
 import types
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,7 @@ class Autoencoder(keras.Model):
     term_names: tuple[str, ...] = ("reconstruction",)
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
-    """The names of what it reports beside them, as means over samples."""
+    """The names of what it reports beside them."""
     measure_modes: Mapping[str, str] = types.MappingProxyType({})
     """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
@@ -156,6 +157,7 @@ class Autoencoder(keras.Model):
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
             self.decoder = self.build_decoder(x_shape)
+        networks.carry_logits(self.decoder)
         reconstruction = checks.call_network("decoder", self.decoder, code)
         checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
         self.code_shape = tuple(code.shape[1:])
@@ -169,7 +171,19 @@ class Autoencoder(keras.Model):
             for part in parts
         )
         names = (*self.term_names, *self.measure_names, *(["regularization"] if regularized else []))
-        self._term_means = [keras.metrics.Mean(name=name) for name in names]
+        self._trackers = [self.tracker(name) for name in names]
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        """Make what follows a term or a measure through an epoch: its mean over samples.
+
+        Args:
+            name: One of `term_names` or `measure_names`, or "regularization".
+
+        Returns:
+            `keras.metrics.Mean`; or for a measure that is no mean another metric, whose `update_state` is given what
+            `objective` returns by this name, and the sample weights.
+        """
+        return keras.metrics.Mean(name=name)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Returns the layers that a variant puts behind the encoder; they become its end."""
@@ -276,8 +290,7 @@ class Autoencoder(keras.Model):
         Returns:
             A float32 scalar, in the units of `reconstruction_loss`.
         """
-        values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
-        return batch.sum(values) if reduction == "sum" else batch.mean(values)
+        return batch.mean(losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight, batch)[0])
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
         """The terms that a variant adds to the reconstruction error, by name; each is this replica's share.
@@ -301,7 +314,8 @@ class Autoencoder(keras.Model):
 
         Returns:
             By name, the terms of `term_names`, of which the sum is minimised, and what is reported beside them, of
-            `measure_names`; each is a float32 scalar and this replica's share. And x', (batch, *input_shape).
+            `measure_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
+            a measure than its mean. And x', (batch, *input_shape).
         """
         code = self.encoder(batch.x, training=training)
         y_pred = self.decoder(code, training=training)
@@ -317,7 +331,7 @@ class Autoencoder(keras.Model):
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
             penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
-            reported["regularization"] = batch.share(sum(penalties))
+            reported["regularization"] = batch.share(sum(penalties), weighted=False)  # as in any Keras model
             loss += reported["regularization"]
         return reported, loss, y_pred
 
@@ -402,7 +416,7 @@ class Autoencoder(keras.Model):
         x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
         gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
-        return Batch.of(x, y, weight)
+        return Batch.of(x, y, weight, losses.reduction(self.reconstruction_loss))
 
     def predict_step(self, elements: Any) -> Any:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
@@ -411,10 +425,13 @@ class Autoencoder(keras.Model):
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
-        shares = [loss, *(reported[mean.name] for mean in self._term_means)]
-        for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
-            mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
-            mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
+        values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
+        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+            if isinstance(tracker, keras.metrics.Mean):
+                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
+                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+            else:
+                tracker.update_state(value, batch.weight)
         return workers.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, batch.weight))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -430,7 +447,8 @@ class Autoencoder(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
-        return self._evaluate_objective(Batch.of(x, y, sample_weight), training)[1]
+        batch = Batch.of(x, y, sample_weight, losses.reduction(self.reconstruction_loss))
+        return self._evaluate_objective(batch, training)[1]
 
     # === Keras' verbs ===
 
@@ -761,12 +779,21 @@ class Autoencoder(keras.Model):
         """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
         x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
         z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
-        return {
+        signatures = {
             "serving_default": (self.reconstruct, x, "reconstruction"),
             "encode": (self.encode, x, "code"),
             "decode": (self.decode, z, "reconstruction"),
             "score": (self.score_samples, x, "score"),
         }
+        if self.compiled and self._compile_config.config.get("loss") is not None:
+            try:
+                self.score_samples(self.examples(2))
+            except losses.NoScores as error:
+                warnings.warn(f"The model is exported without the signature 'score'. {error}", stacklevel=2)
+                del signatures["score"]
+            except Exception:  # it does not take made-up samples
+                pass
+        return signatures
 
     def examples(self, n: int) -> Any:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""

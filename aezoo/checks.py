@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo.layers import networks
+from aezoo.layers import Quantizer, TopK, networks
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -265,8 +265,7 @@ _CODES = {
 def codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds = target_range(above)
-    activations = [getattr(layer, "activation", None) for layer in networks.chain(below.encoder) or []]
-    last = next((activation for activation in reversed(activations) if activation is not None), None)
+    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
     reached = _CODES.get(last, (-math.inf, math.inf))
     if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
         raise ValueError(

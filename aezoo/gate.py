@@ -257,8 +257,6 @@ def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, 
     x = x if hasattr(x, "shape") else np.asarray(x)
     rules = Rules.of(model, compared=compared)
     rules = dataclasses.replace(rules, bounds=bounds or rules.bounds)
-    if 0 in x.shape and not tf.is_symbolic_tensor(x):
-        raise ValueError(_EMPTY)
     rules.check_form(x)
     if not tf.is_symbolic_tensor(x) and not isinstance(x, keras.KerasTensor):
         rules.check_numbers(x)

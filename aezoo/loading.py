@@ -55,6 +55,8 @@ def load(path: str | os.PathLike) -> Any:
     with _at_most(_most(_NUMBERS, numbers), _most(_VARIABLES, variables)) as exceeded:
         try:
             model = keras.saving.load_model(path)
+            if exceeded:  # Keras passes over some errors of layers
+                raise ValueError
         except Exception as error:  # of whatever layer the file describes
             reason = untrusted.printable(error).rstrip(".") or type(error).__name__
             if exceeded:

@@ -80,6 +80,7 @@ class Case:
             model.steps_together = 1  # the graph is smaller; `execution` compares
         model.build((None, *self.x.shape[1:]))
         model.compile(**{"optimizer": keras.optimizers.SGD(self.learning_rate), **compile})
+        model.initialize_from(self.x)  # which `fit` would do with the samples it is given, others in each comparison
         return model
 
 
@@ -238,8 +239,7 @@ def epoch_means(case: Case) -> None:
     model = case.model(quiet=True, optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
     history = _fit(model, case.x, epochs=1, validation_data=(case.x[::-1],))[1]
     assert "loss" in history and len(history) >= 4, f"only {sorted(history)} is reported"
-    no_means = ("loss", "free_energy_gap", "active_units")  # the last is a variance over the epoch
-    reported = [name for name in history if not name.startswith("val_") and name not in no_means]
+    reported = [name for name in history if not name.startswith("val_") and name not in ("loss", "free_energy_gap")]
     terms = [name for name in reported if name not in model.measure_names]
     assert len(reported) == len(terms) + len(model.measure_names), f"of {model.measure_names} some are not reported"
     assert np.isclose(history["loss"][0], sum(history[name][0] for name in terms), rtol=1e-5), (
@@ -253,7 +253,8 @@ def epoch_means(case: Case) -> None:
         model.reset_metrics()
         step = model.train_step(tf.constant(batch))
         logs.append({name: float(value) for name, value in step.items()})
-    for name in ["loss", *reported]:
+    means = [name for name in reported if isinstance(model.tracker(name), keras.metrics.Mean)]
+    for name in ["loss", *means]:
         mean = np.average([log[name] for log in logs], weights=[len(batch) for batch in batches])
         assert mean != 0, f"{name} is 0"
         assert np.isclose(history[name][0], mean, rtol=1e-5), (
@@ -266,6 +267,8 @@ def sample_weights(case: Case) -> None:
     x = case.x[:8]
     weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
     weighted, repeated = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
+    for model in (weighted, repeated):
+        model.initialize_from(x)  # from the same data: this is about the steps
     _fit(weighted, x, sample_weight=weight, epochs=1)
     _fit(repeated, np.concatenate([x[1:2], x[1:]]), epochs=1)
     _same_trainable("sample weights", repeated, weighted)
@@ -569,7 +572,6 @@ def bad_input_of_verbs(case: Case) -> None:
         "NaN": (nan, "NaN"),
         "integers": ((case.x * 255).astype("int32"), "floating-point"),
         "samples of another shape": (case.x[:, None], "was built for"),
-        "no samples": (case.x[:0], "no samples"),
     }
     verbs: dict[str, Callable[[Any], Any]] = {
         "evaluate": lambda x: model.evaluate(x, verbose=0),
@@ -678,6 +680,60 @@ def verbs(case: Case) -> None:
     assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), "a path does not end at its second sample"
 
 
+def _weighted_step(case: Case, x: np.ndarray, weight: Any) -> tuple[dict[str, float], list[np.ndarray], keras.Model]:
+    """The terms of a batch with sample weights, the gradient of their sum, and the model after that training step."""
+    model = case.model(quiet=True, run_eagerly=True)
+    batch = Batch.of(tf.constant(x), weight=tf.constant(weight, "float32"))
+    with tf.GradientTape() as tape:
+        reported = model.objective(batch, training=True)[0]
+        loss = sum(reported[name] for name in model.term_names)
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    terms = {name: float(reported[name]) for name in model.term_names}
+    return terms, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], model
+
+
+def _same_step(what: str, expected: Any, got: Any, factor: float) -> None:
+    for name, value in expected[0].items():
+        assert np.isclose(got[0][name], factor * value, rtol=1e-4, atol=1e-6), (
+            f"{what}: the term {name} is {got[0][name]} instead of {factor:g} times {value}: {_SHARES}"
+        )
+    for variable, a, b in zip(expected[2].trainable_variables, *(step[1] for step in (expected, got)), strict=True):
+        scale = factor * np.max(np.abs(a), initial=0)
+        assert np.allclose(b, factor * a, rtol=1e-3, atol=1e-5 * scale + 1e-7), (
+            f"{what}: the gradient of {variable.path} is not {factor:g} times what it was: {_SHARES}"
+        )
+
+
+_SHARES = "a term is batch.mean of one value per sample, or batch.share of a value that all replicas know"
+
+
+def weight_scale(case: Case) -> None:
+    """All sample weights times c scale every term and its gradient by c."""
+    x, weight = case.x[:6], np.array([1, 2, 1, 0.5, 1, 1], "float32")
+    once, thrice = (_weighted_step(case, x, c * weight) for c in (1, 3))
+    _same_step("all weights times 3", once, thrice, 3)
+
+
+def weight_zero(case: Case) -> None:
+    """A weight of zero leaves a sample out of every term and statistic; a batch of such samples changes nothing.
+
+    The terms stay divided by the size of the batch, as in Keras: of 8 samples, 2 left out, they are 6/8 of those of 6.
+    """
+    weight = np.array([1, 0, 1, 1, 1, 1, 0, 1], "float32")
+    x = case.x[:8]
+    rest, whole = _weighted_step(case, x[weight > 0], np.ones(6)), _weighted_step(case, x, weight)
+    _same_step("2 of 8 weights are zero", rest, whole, 6 / 8)
+    for a, b in zip(*(step[2].non_trainable_variables for step in (rest, whole)), strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6), f"2 of 8 weights are zero: {a.path} differs"
+    model = case.model(quiet=True, run_eagerly=True)
+    model.initialize_from(x)
+    start = _trainable(model)
+    _fit(model, x, sample_weight=np.zeros(8, "float32"), epochs=1)
+    for variable, a, b in zip(model.trainable_variables, start, _trainable(model), strict=True):
+        assert np.array_equal(a, b), f"a batch of weight zero changed {variable.path} to {b}"
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     replicas,
     mixed_precision,
@@ -698,4 +754,6 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     scores,
     divergence,
     verbs,
+    weight_scale,
+    weight_zero,
 )

@@ -289,7 +289,7 @@ def test_samples_are_drawn_within_limits(x, tmp_path, monkeypatch):
         for n in (0, -1, most + 1, 2**31 - 1):
             refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
         assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
-    for temperature in (-1.0, np.nan, np.inf):
-        refuses(sample, "temperature must be at least 0", n=1, seed=seed, temperature=np.float32(temperature))
+    for temperature, message in ((-1.0, "must be at least 0"), (np.nan, "has NaN"), (np.inf, "has NaN or infinite")):
+        refuses(sample, f"temperature {message}", n=1, seed=seed, temperature=np.float32(temperature))
     monkeypatch.undo()
     assert exporting.most_samples((28, 28, 1)) == 10_000 and exporting.most_samples((512, 512, 3)) == 42

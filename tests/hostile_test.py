@@ -136,7 +136,7 @@ DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00i2K\x00K\x01\x87R"
         (header((1,)) + pickle.dumps(rows([SOME]), 2), "holds (lists|O)"),
         (header((1,)) + pickle.dumps(rows([[[1, 2, 1]]]), 2), "holds lists"),
         (header((1,)) + pickle.dumps(rows([np.array(["a"])]), 2), "holds [<|]U1"),
-        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "holds records"),
+        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "what no array of sketches needs"),
         (header((1,)) + pickle.dumps(rows([{}]), 2), "what no array of sketches needs"),
     ],
 )
@@ -458,7 +458,7 @@ def test_a_bomb_in_the_configuration(saved, tmp_path):
         ({"latent_dim": 10**6}, "1,0.* numbers"),
         ({"filters": [10**6]}, "1,0.* numbers"),
         ({"filters": [2000, 2000]}, "1,0.* numbers"),
-        ({"filters": [1] * 3000}, r"\d+ weights"),
+        ({"filters": [1] * 400}, r"\d+ weights"),
     ],
     ids=range(4),
 )
@@ -681,6 +681,7 @@ def test_a_preset_without_its_model_is_left_out(place, capsys):
 def test_a_link_out_of_the_folder_is_not_followed(place, tmp_path):
     (tmp_path / "secret").write_bytes(b"secret")
     folder = place("linked", {**CARD, "files": {"a": presets.sha256(tmp_path / "secret")}})
+    (folder / "model.keras").unlink()
     (folder / "a").symlink_to(tmp_path / "secret")
     with pytest.raises(ValueError, match=r"linked.a is a link out of its folder"):
         presets.check_files(folder)

@@ -186,6 +186,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
+        return {"X_types": ["2darray", "sparse"]}
+
     def _check_arguments(self) -> None:
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "own_callbacks")
         if not of_aezoo or isinstance(self.model, type):
@@ -217,6 +225,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, x: np.ndarray, seed: int) -> None:
         self.model_.check_scale(x)
+        self.model_.score_samples(x[:2])  # a loss that gives no scores is said so before the training
         # Keras' own shuffling follows the global seeds, which are not ours to set.
         data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
         self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
@@ -243,6 +252,13 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
+def _again(part: Any) -> Any:
+    """A part of a compilation for another model: what has state anew, all else as it is."""
+    if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
+        return type(part).from_config(part.get_config())
+    return part
+
+
 def _fresh(model: Any, seed: int) -> Any:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
@@ -253,7 +269,8 @@ def _fresh(model: Any, seed: int) -> Any:
             config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     copy = type(model).from_config(config)
     if model.compiled:
-        copy.compile_from_config(model.get_compile_config())
+        # As they are, not by their names: a live model's own functions need not be registered.
+        copy.compile(**keras.tree.map_structure(_again, model._compile_config.config))
     else:
         copy.compile(optimizer=copy.default_optimizer())
     return copy

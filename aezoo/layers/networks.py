@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from aezoo import losses
 from aezoo.layers.centering import Centering
 from aezoo.layers.dense_transpose import DenseTranspose
 from aezoo.layers.quantizer import Quantizer
@@ -358,9 +360,105 @@ def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [layer for part in network.layers for layer in _flat(part)]
 
 
-def output_activation(decoder: keras.layers.Layer) -> Any:
-    """Returns the activation function of a network's last layer, or None where it has none."""
-    last = decoder
-    while getattr(last, "layers", None):
-        last = last.layers[-1]
-    return getattr(last, "activation", None)
+def output_activation(network: keras.layers.Layer, through: Any = ()) -> Any:
+    """Return the activation function of a network's output, or None where it has none.
+
+    Layers that only change the shape are looked through, those of nested and functional models too.
+
+    Args:
+        network: A Keras model or layer.
+        through: Further kinds of layers to look through.
+
+    Returns:
+        The function, as `keras.activations.sigmoid`.
+
+    Example:
+        >>> layers = [keras.Input((3,)), keras.layers.Dense(8, "sigmoid"), keras.layers.Reshape((2, 4))]
+        >>> output_activation(keras.Sequential(layers)) is keras.activations.sigmoid
+        True
+    """
+    last = next((layer for layer in _backwards(network) if not (_only_shapes(layer) or isinstance(layer, through))), 0)
+    return _activation(last)
+
+
+_SHAPES = tuple(
+    getattr(keras.layers, name)
+    for name in "Reshape Flatten Permute RepeatVector Cropping1D Cropping2D Cropping3D Identity".split()
+)
+# What functions of keras.ops are in a functional model, by the name of the class.
+_SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
+_OPERATIONS = {"Sigmoid": keras.activations.sigmoid, "Tanh": keras.activations.tanh}
+
+
+def _activation(layer: Any) -> Any:
+    return getattr(layer, "activation", None) or _OPERATIONS.get(type(layer).__name__)
+
+
+def _only_shapes(layer: Any) -> bool:
+    """Whether a layer gives the values that it is given, in another shape."""
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.linear
+    return isinstance(layer, _SHAPES) or type(layer).__name__ in _SHAPE_OPERATIONS
+
+
+def _backwards(network: Any) -> Iterator[Any]:
+    """Yields the layers and operations of a network from its output on back, as far as they are one chain."""
+    if isinstance(network, keras.layers.TimeDistributed):
+        yield from _backwards(network.layer)
+    elif not getattr(network, "layers", None):
+        yield network
+    elif isinstance(network, keras.Sequential) or not getattr(network, "outputs", None):
+        for layer in reversed(network.layers):
+            yield from _backwards(layer)
+    else:
+        tensors = network.outputs
+        while len(tensors) == 1:
+            operation, node, _ = tensors[0]._keras_history
+            if isinstance(operation, keras.layers.InputLayer):
+                return
+            yield from _backwards(operation)
+            tensors = operation._inbound_nodes[node].input_tensors
+
+
+def carry_logits(network: keras.layers.Layer) -> None:
+    """Make the layers of a network mark what a sigmoid gives with its logits, also behind a change of shape.
+
+    `aezoo.losses.logits_of` finds them. Keras marks the output of a sigmoid alone, so that `Reshape` loses the mark.
+
+    Args:
+        network: A Keras model or layer. Neither its configuration nor what it computes changes.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "sigmoid"), keras.layers.Flatten()])
+        >>> carry_logits(network)
+        >>> losses.logits_of(network(keras.ops.ones((5, 3)))).shape
+        TensorShape([5, 8])
+    """
+    for layer in {id(layer): layer for part in _parts(network) for layer in part}.values():
+        if _only_shapes(layer) or _activation(layer) is keras.activations.sigmoid:
+            _carry(layer)
+
+
+def _parts(network: Any) -> Iterator[list[Any]]:
+    for layer in network._flatten_layers():
+        yield [layer, *getattr(layer, "operations", ())]
+
+
+def _carry(layer: Any) -> None:
+    call = layer.call
+    if hasattr(call, "carries_logits"):
+        return
+
+    @functools.wraps(call)
+    def carrying(*args: Any, **kwargs: Any) -> Any:
+        y = call(*args, **kwargs)
+        x = args[0] if args else None
+        if y is x:
+            return y
+        if not _only_shapes(layer):  # a sigmoid, of which Keras marks the output
+            return losses.with_logits(y, getattr(y, "_keras_logits", None))
+        logits = losses.logits_of(x)
+        return y if logits is None else losses.with_logits(y, call(logits))
+
+    carrying.carries_logits = True
+    layer.call = carrying

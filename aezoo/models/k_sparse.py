@@ -182,9 +182,8 @@ class KSparseAE(Autoencoder):
 
     def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Any) -> None:
         """Counts the samples since each unit was last used; samples of weight 0 are none."""
-        counts = ops.ones(ops.shape(batch.x)[:1]) if batch.weight is None else ops.cast(batch.weight > 0, "float32")
-        uses = sum_over_replicas(units.uses(code, counts))
-        idle = self.samples_since_active + sum_over_replicas(ops.sum(counts))
+        uses = sum_over_replicas(units.uses(code, batch.counted))
+        idle = self.samples_since_active + batch.counted_size
         self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
 
     def get_config(self) -> dict[str, Any]:

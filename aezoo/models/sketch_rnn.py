@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from typing import Any
@@ -207,7 +208,7 @@ class SketchRNN(Autoencoder):
         until_end = ops.sum(of_offsets + of_pens * _until_end(y), axis=1)
         y_pred = ops.concatenate([mixture.expectation(), ops.softmax(pen)], axis=-1)
         if self.reconstruction_loss is not None:
-            reconstruction = self.reconstruction(Batch(x, y, batch.weight, batch.local_size, batch.size), y_pred)
+            reconstruction = self.reconstruction(dataclasses.replace(batch, x=x, y=y), y_pred)
         else:
             nats = ops.sum(of_offsets + of_pens, axis=1) if training else until_end
             reconstruction = batch.mean(nats) / self.x_shape[0]

@@ -70,6 +70,7 @@ class SparseAE(Autoencoder):
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)
+        networks.carry_logits(self.encoder)
         activation = networks.output_activation(self.encoder)
         if self.penalty == "kl" and activation not in (None, keras.activations.sigmoid):
             raise ValueError(
@@ -78,11 +79,16 @@ class SparseAE(Autoencoder):
             )
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+        logits = losses.logits_of(code)
         code = ops.reshape(losses.in_float32(code), (ops.shape(code)[0], -1))
         if self.penalty == "l1":
             return {"sparsity": self.weight * batch.mean(ops.sum(ops.abs(code), axis=1))}
-        mean_activation = batch.statistic(code)
-        divergence = losses.bernoulli_kl(self.target, mean_activation)
+        if logits is None:
+            divergence = losses.bernoulli_kl(self.target, batch.statistic(code))
+        else:
+            a = ops.reshape(losses.in_float32(logits), ops.shape(code))
+            on, off = (batch.statistic(ops.sigmoid(sign * a)) for sign in (1, -1))
+            divergence = losses.bernoulli_kl(self.target, on, off)
         return {"sparsity": self.weight * batch.share(ops.sum(divergence))}
 
     def get_config(self) -> dict[str, Any]:

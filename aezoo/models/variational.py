@@ -111,7 +111,7 @@ class VAE(Autoencoder):
 
     @property
     def measure_names(self) -> tuple[str, ...]:
-        return () if self.importance_samples == 1 else ("reconstruction", "kl")
+        return ("active_units",) if self.importance_samples == 1 else ("reconstruction", "kl", "active_units")
 
     @property
     def paper_loss(self) -> keras.losses.Loss:
@@ -145,7 +145,9 @@ class VAE(Autoencoder):
             self.posterior = keras.Model(x, moments, name="posterior")
             self.encoder = keras.Model(x, moments[0], name="encoder")
         super().build(input_shape)
-        self._active_units = ActiveUnits(self.code_shape)
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
     def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
         encoder = super().build_encoder(x_shape)
@@ -178,7 +180,7 @@ class VAE(Autoencoder):
         noise = self.noise((k, *ops.shape(mean)))
         y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=training)
         dimensions = losses.gaussian_kl(mean, log_variance)
-        reported = {"mean": mean}
+        reported = {"active_units": mean}
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
             if self.free_bits:
@@ -188,19 +190,14 @@ class VAE(Autoencoder):
             reported["kl"] = self.beta.value * kl
             return reported, y_pred
         targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
-        errors, reduction = losses.per_sample(self.reconstruction_loss, targets, y_pred)
+        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred)[0]
         errors = ops.reshape(errors, (k, -1))
         log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
-        reduce = batch.sum if reduction == "sum" else batch.mean
-        reported["importance_weighted_bound"] = reduce(bound)
-        reported["reconstruction"] = reduce(ops.mean(errors, axis=0))
+        reported["importance_weighted_bound"] = batch.mean(bound)
+        reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
         return reported, y_pred[: ops.shape(mean)[0]]
-
-    def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
-        self._active_units.update_state(reported["mean"], batch.weight)
-        return super()._report(batch, reported, loss, y_pred)
 
     def check_loss(self) -> None:
         """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""

@@ -239,7 +239,8 @@ class RBM(Autoencoder):
         v = self._flat(batch.x)
         parameters = tuple(tf.identity(p) for p in self.parameters())
         kernel, hidden_bias, _ = parameters
-        hidden_mean = _HIDDEN[self.hidden][0](ops.matmul(v, kernel) + hidden_bias)
+        a = ops.matmul(v, kernel) + hidden_bias
+        hidden_mean = _HIDDEN[self.hidden][0](a)
         slope = parameters
         if self.centering:
             # As tensors: eagerly the gradient would read the variables only after they have moved on below.
@@ -255,16 +256,18 @@ class RBM(Autoencoder):
             negative = ops.mean(self._free_energy(fantasy, *slope))
             difference = batch.mean(positive - negative)  # a sample's weight is that of both
             if training:
-                self.chain.assign(fantasy)
+                self.chain.assign(batch.unless_empty(fantasy, self.chain))
         reported = {"contrastive_divergence": difference}
         if self.weight_decay:
             reported["weight_decay"] = batch.share(0.5 * self.weight_decay * ops.sum(ops.square(kernel)))
         if self.sparsity_target is not None:
-            divergence = losses.bernoulli_kl(self.sparsity_target, batch.statistic(hidden_mean))
+            on, off = batch.statistic(hidden_mean), batch.statistic(ops.sigmoid(-a))
+            divergence = losses.bernoulli_kl(self.sparsity_target, on, off)
             reported["sparsity"] = self.sparsity_weight * batch.share(ops.sum(divergence))
         if self.centering and training:
             for offset, mean in ((self.visible_offset, v), (self.hidden_offset, hidden_mean)):
-                offset.assign(offset + self.centering_rate * (batch.statistic(mean) - offset))
+                moved = offset + self.centering_rate * (batch.statistic(mean) - offset)
+                offset.assign(batch.unless_empty(moved, offset))
         y_pred = ops.reshape(self.mean_visible(hidden_mean, parameters), ops.shape(batch.x))
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
         reported["free_energy"] = batch.mean(positive)

@@ -64,6 +64,7 @@ if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 6):
     EXEMPT.add("check_parameters_default_constructible")
 
 
+@pytest.mark.filterwarnings("ignore:Autoencoder expects features of mean 0")
 @parametrize_with_checks([quick()])
 def test_the_checks_of_scikit_learn(estimator, check):
     if getattr(check, "func", check).__name__ in EXEMPT:

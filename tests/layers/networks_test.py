@@ -222,3 +222,52 @@ def test_images_that_would_lose_an_axis_to_the_channels(shape, advice):
 def test_series_and_images_with_channels_last_are_taken_as_they_are(shape):
     networks.encoder(shape, 2, filters=(2,))  # a warning would be an error
     networks.encoder((28, 28), 2)
+
+
+def branches():
+    x = keras.Input((8,))
+    main = keras.layers.Dense(4, "tanh")(x)
+    keras.layers.Dense(4, "relu")(main)  # made last, and no part of the output
+    return keras.Model(x, keras.layers.Reshape((2, 2))(main))
+
+
+L = keras.layers
+
+
+@pytest.mark.parametrize(
+    ("layers", "expected"),
+    [
+        ([L.Dense(8, "sigmoid"), L.Reshape((4, 2))], "sigmoid"),
+        ([L.Dense(8, "sigmoid"), L.Reshape((4, 2)), L.Permute((2, 1)), L.Flatten(), L.Activation("linear")], "sigmoid"),
+        ([L.Dense(8, "sigmoid"), L.Reshape((4, 2)), L.Cropping1D(1)], "sigmoid"),
+        ([keras.Sequential([L.Dense(8, "sigmoid"), L.Reshape((4, 2))]), L.Flatten()], "sigmoid"),
+        ([L.Dense(8, "sigmoid"), keras.Sequential([L.Reshape((4, 2)), L.Flatten()])], "sigmoid"),
+        ([L.Dense(8), branches()], "tanh"),
+        ([L.Reshape((4, 2)), L.TimeDistributed(L.Dense(3, "sigmoid"))], "sigmoid"),
+        ([L.Dense(8, "sigmoid"), L.Dropout(0.5)], None),  # which scales values up
+        ([L.Dense(8, "sigmoid"), L.BatchNormalization()], None),
+        ([L.Dense(8, "sigmoid"), L.Reshape((4, 2)), L.ZeroPadding1D(1)], None),
+        ([L.Dense(8, "sigmoid"), L.Dense(3)], "linear"),
+    ],
+    ids=range(11),
+)
+def test_the_output_activation_is_found_behind_a_change_of_shape(layers, expected):
+    found = networks.output_activation(keras.Sequential([keras.Input((8,)), *layers]))
+    assert getattr(found, "__name__", None) == expected
+
+
+def test_the_output_activation_of_operations():
+    x = keras.Input((8,))
+    network = keras.Model(x, keras.ops.reshape(keras.ops.sigmoid(L.Dense(4)(x)), (-1, 2, 2)))
+    assert networks.output_activation(network) is keras.activations.sigmoid
+
+
+def test_a_sigmoid_behind_a_change_of_shape_bounds_the_data():
+    decoder = keras.Sequential([keras.Input((2,)), L.Dense(8, "sigmoid"), L.Reshape((4, 2))])
+    encoder = keras.Sequential([keras.Input((4, 2)), L.Flatten(), L.Dense(2)])
+    for kind in (aezoo.DenoisingAE, aezoo.ContractiveAE):
+        model = kind(encoder=encoder, decoder=decoder)
+        model.compile("sgd")
+        with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
+            model.fit(np.full((8, 4, 2), 2.0, "float32"))
+        assert isinstance(model.paper_loss, aezoo.losses.CrossEntropy)

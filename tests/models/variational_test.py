@@ -49,7 +49,7 @@ def test_the_terms_are_the_bound():
     np.testing.assert_allclose(reported["reconstruction"], expected, rtol=1e-5)
     kl = (mean**2 + np.exp(log_variance) - log_variance - 1).sum(axis=1).mean() / 2
     np.testing.assert_allclose(reported["kl"], 0.7 * kl, rtol=1e-5)
-    np.testing.assert_allclose(reported["mean"], mean, rtol=1e-6)
+    np.testing.assert_allclose(reported["active_units"], mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize("variance", [0.3, None])
