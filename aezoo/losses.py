@@ -215,6 +215,10 @@ def logits_of(probability: Any) -> Any:
 
     Returns:
         A tensor of the same shape, or None.
+
+    Example:
+        >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # which no layer has marked
+        True
     """
     return getattr(probability, "_sigmoid_logits", None)
 
@@ -228,6 +232,11 @@ def with_logits(probability: Any, logits: Any) -> Any:
 
     Returns:
         The first tensor itself.
+
+    Example:
+        >>> logits = ops.convert_to_tensor([[17.0]])
+        >>> float(CrossEntropy()([[0.0]], with_logits(ops.sigmoid(logits), logits)))
+        17.0
     """
     if logits is not None:
         probability._sigmoid_logits = probability._keras_logits = logits
@@ -235,7 +244,15 @@ def with_logits(probability: Any, logits: Any) -> Any:
 
 
 class NoScores(ValueError):
-    """A loss gives one number for a batch where one for each sample is wanted."""
+    """A loss gives one number for a batch where one for each sample is wanted.
+
+    Example:
+        >>> try:
+        ...     per_sample(lambda y, p: ops.mean(y - p), ops.ones((4, 3)), ops.ones((4, 3)))
+        ... except NoScores as error:
+        ...     print(str(error)[:58])
+        The loss '<lambda>' returns one number for the whole batch
+    """
 
 
 def reduction(loss: Any) -> str:
