@@ -74,6 +74,8 @@ class Autoencoder(keras.Model):
     """The names of what it reports beside them."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
+    keeps_training_samples: bool = False
+    """Whether the callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     steps_together: int = 8
     """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
 
@@ -109,6 +111,7 @@ class Autoencoder(keras.Model):
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._steps_of_graphs = None
+        self._training_samples = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -407,17 +410,24 @@ class Autoencoder(keras.Model):
                     call["validation_data"] = (val_x, val_x, val_weight)
             else:
                 call["validation_data"], _ = checks.guard(self, validation, None)
-        if self._starts_from_data():
+        starts = self._starts_from_data()
+        if starts or (self.keeps_training_samples and (validation is not None or call.get("validation_split"))):
             with checks.readable_errors():
-                call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
-            self.initialize_from(sample)
+                call["x"], self._training_samples = samples.take(
+                    call["x"], self.distribute_strategy, call.get("validation_split") or 0.0
+                )
+        if starts:
+            self.initialize_from(self._training_samples)
             workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
         workers.agree_on_order(self.distribute_strategy)
-        with checks.readable_errors(), dispatch.several_steps(self, call):
-            return super().fit(**call)
+        try:
+            with checks.readable_errors(), dispatch.several_steps(self, call):
+                return super().fit(**call)
+        finally:
+            self._training_samples = None
 
     def _starts_from_data(self) -> bool:
         if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:
