@@ -298,7 +298,8 @@ def test_the_variances_are_bounded_and_come_back():
         assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
         assert np.isfinite(model.log_likelihood(X, samples=3)).all()
         model.fit(X, verbose=0)
-        assert (np.abs(bias.numpy()) < 1e3).all() and abs(float(model.log_variance)) < 1e3, "the gradients point back"
+        for moved in (*bias.numpy(), model.log_variance.numpy()):
+            assert (moved - outside) * outside < 0, "the gradients point back"
 
 
 def test_the_advice_for_data_out_of_range_works():
