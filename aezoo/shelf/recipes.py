@@ -171,7 +171,7 @@ RECIPES: dict[str, Recipe] = {
     "denoising_mnist": Recipe(
         "Denoising autoencoder of 1000 units, 30 % of the pixels masked",
         lambda: DenoisingAE(1000, corruption=0.3, tied=True, seed=SEED),
-        epochs=12,
+        epochs=8,
         picture="denoising",
         batch_size=20,
         optimizer=descent(0.1, weight_decay=0.001),
@@ -179,7 +179,7 @@ RECIPES: dict[str, Recipe] = {
     "sparse_kl_mnist": Recipe(
         "Sparse autoencoder of 1000 units, KL penalty",
         lambda: SparseAE(1000, penalty="kl", target=0.05, weight=1.0, tied=True, seed=SEED),
-        epochs=12,
+        epochs=6,
         picture="filters",
         batch_size=20,
         optimizer=descent(0.1, weight_decay=0.002),
