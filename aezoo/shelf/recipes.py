@@ -169,9 +169,9 @@ RECIPES: dict[str, Recipe] = {
         half=False,
     ),
     "denoising_mnist": Recipe(
-        "Denoising autoencoder of 1000 units, 30 % of the pixels masked",
-        lambda: DenoisingAE(1000, corruption=0.3, tied=True, seed=SEED),
-        epochs=8,
+        "Denoising autoencoder of 1000 units, a quarter of the pixels masked",
+        lambda: DenoisingAE(1000, corruption=0.25, tied=True, seed=SEED),
+        epochs=16,
         picture="denoising",
         batch_size=20,
         optimizer=descent(0.1, weight_decay=0.001),
