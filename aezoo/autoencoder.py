@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import threading
 import types
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,27 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, dispatch, exporting, losses, optimizers, presets, workers
+from aezoo import (
+    callbacks,
+    checks,
+    dispatch,
+    divergence,
+    exporting,
+    gate,
+    losses,
+    optimizers,
+    presets,
+    samples,
+    workers,
+    writing,
+)
 from aezoo.batch import Batch
-from aezoo.layers import networks
+from aezoo.layers import dense_transpose, networks
 from aezoo.schedules import Scheduled
 
 _FIT = inspect.signature(keras.Model.fit)
 _EVALUATE = inspect.signature(keras.Model.evaluate)
+_BUILDING = threading.RLock()  # of all models: one at a time is enough
 
 
 class _EpochClock(keras.callbacks.Callback):
@@ -43,7 +59,8 @@ class Autoencoder(keras.Model):
     Args:
         latent_dim: Number of code units.
         hidden_dims: Units of the hidden layers, from the input to the code; the decoder mirrors them.
-        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them.
+        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them. Samples are
+            (..., channels): of images (28, 28), whose axes are equally long, it warns that `x[..., None]` is meant.
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
@@ -51,6 +68,8 @@ class Autoencoder(keras.Model):
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
         decoder: A Keras model from z to x'.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
+        on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
+            ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
         **kwargs: `name` and `dtype` of `keras.Model`; not float64.
 
     Raises:
@@ -72,6 +91,8 @@ class Autoencoder(keras.Model):
     """The names of the terms that a training step minimises. A variant adds its own."""
     measure_names: tuple[str, ...] = ()
     """The names of what it reports beside them."""
+    measure_modes: Mapping[str, str] = types.MappingProxyType({})
+    """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
     steps_together: int = 8
@@ -90,9 +111,11 @@ class Autoencoder(keras.Model):
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
+        on_divergence: str = "raise",
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
+        checks.one_of("on_divergence", on_divergence, divergence.CHOICES)
         workers.mend(self.distribute_strategy)
         checks.precision(self)
         checks.network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
@@ -106,9 +129,11 @@ class Autoencoder(keras.Model):
         self.output_activation = output_activation
         self.tied = tied
         self.seed = None if seed is None else checks.whole("seed", seed)
+        self.on_divergence = on_divergence
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._steps_of_graphs = None
+        self._watch: divergence.Watch | None = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -127,10 +152,12 @@ class Autoencoder(keras.Model):
             checks.known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
         if layers := self.code_layers():
+            checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
             self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="encoder")
         code = checks.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
         if self.decoder is None:
             self.decoder = self.build_decoder(x_shape)
+        networks.carry_logits(self.decoder)
         reconstruction = checks.call_network("decoder", self.decoder, code)
         checks.same_shape(x_shape, tuple(reconstruction.shape[1:]))
         self.code_shape = tuple(code.shape[1:])
@@ -144,7 +171,19 @@ class Autoencoder(keras.Model):
             for part in parts
         )
         names = (*self.term_names, *self.measure_names, *(["regularization"] if regularized else []))
-        self._term_means = [keras.metrics.Mean(name=name) for name in names]
+        self._trackers = [self.tracker(name) for name in names]
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        """Make what follows a term or a measure through an epoch: its mean over samples.
+
+        Args:
+            name: One of `term_names` or `measure_names`, or "regularization".
+
+        Returns:
+            `keras.metrics.Mean`; or for a measure that is no mean another metric, whose `update_state` is given what
+            `objective` returns by this name, and the sample weights.
+        """
+        return keras.metrics.Mean(name=name)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Returns the layers that a variant puts behind the encoder; they become its end."""
@@ -205,9 +244,23 @@ class Autoencoder(keras.Model):
             self.build(config["input_shape"])
 
     def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
-        if not self.built:
-            with self.distribute_strategy.scope():
-                self.build((None, *x_shape[1:]))
+        if self.built:
+            return
+        with _BUILDING:  # threads that come meanwhile find the networks of the first
+            if not self.built:
+                with self.distribute_strategy.scope():
+                    self.build((None, *x_shape[1:]))
+
+    def _ensure_optimizer(self) -> None:
+        if self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+                self.optimizer.build(self.trainable_variables)
+
+    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
+        if not self.built and hasattr(x, "shape"):
+            self._ensure_built(x.shape)
+        return super().__call__(x, *args, **kwargs)
 
     # === The objective ===
 
@@ -237,8 +290,7 @@ class Autoencoder(keras.Model):
         Returns:
             A float32 scalar, in the units of `reconstruction_loss`.
         """
-        values, reduction = losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight)
-        return batch.sum(values) if reduction == "sum" else batch.mean(values)
+        return batch.mean(losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight, batch)[0])
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
         """The terms that a variant adds to the reconstruction error, by name; each is this replica's share.
@@ -262,7 +314,8 @@ class Autoencoder(keras.Model):
 
         Returns:
             By name, the terms of `term_names`, of which the sum is minimised, and what is reported beside them, of
-            `measure_names`; each is a float32 scalar and this replica's share. And x', (batch, *input_shape).
+            `measure_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
+            a measure than its mean. And x', (batch, *input_shape).
         """
         code = self.encoder(batch.x, training=training)
         y_pred = self.decoder(code, training=training)
@@ -274,15 +327,48 @@ class Autoencoder(keras.Model):
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
         reported, y_pred = self.objective(batch, training)
+        checks.declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
             penalties = [ops.sum(losses.in_float32(penalty)) for penalty in self.losses]
-            reported["regularization"] = batch.share(sum(penalties))
+            reported["regularization"] = batch.share(sum(penalties), weighted=False)  # as in any Keras model
             loss += reported["regularization"]
         return reported, loss, y_pred
 
+    def initialize_from(self, x: Any) -> None:
+        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+
+        `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
+        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
+        those that still have their initial values. Use no random state: a run that is killed before its first
+        checkpoint starts here again.
+
+        Args:
+            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
+                an array, those of the first batches of a data set.
+
+        Example:
+            >>> import numpy as np
+            >>> class Centered(Autoencoder):
+            ...     def initialize_from(self, x):
+            ...         bias = self.trainable_variables[-1]
+            ...         if not np.any(bias):
+            ...             bias.assign(x.mean(axis=0))
+            >>> x = np.random.default_rng(0).random((32, 4), "float32")
+            >>> model = Centered(2, output_activation="linear")
+            >>> model.compile(keras.optimizers.SGD(0.0))
+            >>> history = model.fit(x, verbose=0)
+            >>> bool(np.allclose(model.trainable_variables[-1], x.mean(axis=0)))
+            True
+        """
+
     def check_scale(self, x: Any) -> None:
         """Warns where samples are on a scale that the model does not expect."""
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and checks.target_range(self) is None:
+            checks.scale(self, samples.take(x)[1])
+
+    def check_loss(self) -> None:
+        """Warns where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
@@ -293,11 +379,21 @@ class Autoencoder(keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one step down the gradient of the sum of the terms of `objective`; returns what Keras reports."""
         batch = self._batch(data)
+        watch = self._divergence_watch()
+        state = watch.state(self)
         with tf.GradientTape() as tape:
             reported, loss, y_pred = self._evaluate_objective(batch, training=True)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
-        optimizers.apply(self.optimizer, tape.gradient(scaled, variables), variables)
+        watch.guarded(
+            self,
+            lambda gradients: optimizers.apply(self.optimizer, gradients, variables),
+            {name: reported[name] for name in (*self.term_names, "regularization") if name in reported},
+            loss,
+            tape.gradient(scaled, variables),
+            state,
+            None if batch.weight is None else batch.total_weight,
+        )
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
@@ -305,19 +401,38 @@ class Autoencoder(keras.Model):
         batch = self._batch(data)
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 
-    def _batch(self, data: Any) -> Batch:
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
-        checks.step(self, x, y)
+    def _divergence_watch(self) -> divergence.Watch:
+        if self._watch is None:
+            self._watch = divergence.Watch(self)
+        return self._watch
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Make the function that takes the steps; see `keras.Model.make_train_function`."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self._divergence_watch().watched(self, self.train_function)
+        return self.train_function
+
+    def _batch(self, elements: Any) -> Batch:
+        x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
+        gate.Rules.of(self).check_form(x, y, weight)
         self._ensure_built(x.shape)
-        return Batch.of(x, y, weight)
+        return Batch.of(x, y, weight, losses.reduction(self.reconstruction_loss))
+
+    def predict_step(self, elements: Any) -> Any:
+        """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
+        return super().predict_step(keras.tree.map_structure(lambda part: gate.single(gate.dense(part)), elements))
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
-        shares = [loss, *(reported[mean.name] for mean in self._term_means)]
-        for mean, share in zip([self._loss_tracker, *self._term_means], shares, strict=True):
-            mean.total.assign_add(ops.cast(share * ops.cast(batch.size, share.dtype), mean.dtype))
-            mean.count.assign_add(ops.cast(batch.local_size, mean.dtype))
+        values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
+        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+            if isinstance(tracker, keras.metrics.Mean):
+                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
+                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+            else:
+                tracker.update_state(value, batch.weight)
         return workers.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, batch.weight))
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
@@ -333,7 +448,8 @@ class Autoencoder(keras.Model):
         training: bool = True,
     ) -> Any:
         """Returns the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
-        return self._evaluate_objective(Batch.of(x, y, sample_weight), training)[1]
+        batch = Batch.of(x, y, sample_weight, losses.reduction(self.reconstruction_loss))
+        return self._evaluate_objective(batch, training)[1]
 
     # === Keras' verbs ===
 
@@ -353,39 +469,43 @@ class Autoencoder(keras.Model):
             metric, and with `val_` before the name that of the validation data.
 
         Raises:
-            ValueError: If the data cannot be trained on; the message says why and what to do.
+            ValueError: If the data cannot be trained on, or the training diverges; the message says why and what to do.
         """
         call = _FIT.bind(self, x, y, *args, **kwargs).arguments
         call.pop("self")
-        checks.weights(call.get("sample_weight"), call.get("class_weight"))
+        gate.check_class_weight(call.get("class_weight"))
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
         checks.replicas(self)
-        x, first = checks.guard(self, call.get("x"), call.get("y"))
-        call["x"] = x
-        if isinstance(x, (tf.data.Dataset, types.GeneratorType)):
+        found = gate.validated(self, call.get("x"), call.get("y"), call.get("sample_weight"))
+        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
+        if isinstance(found.x, (tf.data.Dataset, types.GeneratorType)):
             call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
-        elif call.get("sample_weight") is not None and call.get("y") is None:
-            call["y"] = x  # Keras drops the weights of samples that have no target
-        self._ensure_built(first)
-        if self.compiled and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
-                self.optimizer.build(self.trainable_variables)
-        validation = call.get("validation_data")
-        if validation is not None:
-            if isinstance(validation, (tuple, list)):
-                val_x, val_y, val_weight = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-                checks.guard(self, val_x, val_y)
-                if val_weight is not None and val_y is None:
-                    call["validation_data"] = (val_x, val_x, val_weight)
-            else:
-                call["validation_data"], _ = checks.guard(self, validation, None)
+        self._ensure_built(found.shape)
+        self._ensure_optimizer()
+        self.check_scale(call["x"])
+        self.check_loss()
+        if call.get("validation_data") is not None:
+            call["validation_data"] = gate.validation(self, call["validation_data"])
+        if self._starts_from_data():
+            with gate.readable_errors():
+                call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
+            self.initialize_from(sample)
+            workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
         call["callbacks"] = _prepend(self.own_callbacks(), call.get("callbacks"))
+        callbacks.say_data(call["callbacks"], found.x)
+        self._set_modes(call["callbacks"])
         workers.agree_on_order(self.distribute_strategy)
-        with checks.readable_errors(), dispatch.several_steps(self, call):
+        self._divergence_watch().reset()
+        with gate.readable_errors(), dispatch.several_steps(self, call):
             return super().fit(**call)
+
+    def _starts_from_data(self) -> bool:
+        if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:
+            return False
+        return not int(self.epoch.numpy()) and not int(self.optimizer.iterations.numpy())
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Returns the terms and metrics of data; see `keras.Model.evaluate` for all arguments.
@@ -395,13 +515,46 @@ class Autoencoder(keras.Model):
         """
         if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
+        extra = {name: kwargs.pop(name) for name in [*kwargs] if name not in _EVALUATE.parameters}
         call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
+        call.pop("self")
         checks.replicas(self)
-        x, first = checks.guard(self, x, y)
-        self._ensure_built(first)
-        y = x if call.get("sample_weight") is not None and y is None else y
-        with checks.readable_errors(), dispatch.several_steps(self, call):
-            return super().evaluate(x, y, *args, **kwargs)
+        found = gate.validated(self, x, y, call.get("sample_weight"), labels="evaluate(x)")
+        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
+        self._ensure_built(found.shape)
+        with gate.readable_errors(), dispatch.several_steps(self, call):
+            return super().evaluate(**call, **extra)
+
+    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Takes one step on an array; see `keras.Model.train_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `fit`.
+        """
+        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
+        found = gate.validated(self, x, y, sample_weight, labels="train_on_batch(x)")
+        self._ensure_built(found.shape)
+        self._ensure_optimizer()
+        self._divergence_watch().reset()
+        return super().train_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one array; see `keras.Model.test_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `evaluate`.
+        """
+        found = gate.validated(self, x, y, sample_weight, labels="test_on_batch(x)")
+        self._ensure_built(found.shape)
+        return super().test_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Returns x' of one array; see `keras.Model.predict_on_batch`.
+
+        Raises:
+            ValueError: As `predict`.
+        """
+        return super().predict_on_batch(gate.samples(self, x))
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
@@ -409,13 +562,12 @@ class Autoencoder(keras.Model):
         x is an array, (n, *input_shape), or a data set of batches of samples; x' a NumPy array, (n, *input_shape).
 
         Raises:
-            ValueError: If an array has no samples, other numbers than floating-point ones, or another shape than the
+            ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
                 model takes.
         """
-        if hasattr(x, "shape"):
-            checks.array(x)
-            checks.sample_shape(self, x.shape)
-        return super().predict(x, *args, **kwargs)
+        x = gate.validated(self, x, labels="predict(x)", compared=False).x
+        with gate.readable_errors():
+            return super().predict(x, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` puts before all others.
@@ -423,6 +575,14 @@ class Autoencoder(keras.Model):
         They come first because a checkpoint at an epoch's end must find that epoch counted.
         """
         return [_EpochClock()]
+
+    def _set_modes(self, callbacks: Any) -> None:
+        """Tells Keras' callbacks whether a term or a measure is to fall or to rise, which they know of metrics only."""
+        modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.measure_modes}
+        for callback in getattr(callbacks, "callbacks", callbacks):
+            mode = modes.get(str(getattr(callback, "monitor", None)).removeprefix("val_"))
+            if mode and getattr(callback, "mode", None) == "auto":
+                callback.mode = mode
 
     def move_schedules(self) -> None:
         """Sets every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
@@ -464,16 +624,21 @@ class Autoencoder(keras.Model):
             ValueError: If the model has not been built, or z is of another shape than its codes.
         """
         checks.built(self)
-        z = ops.convert_to_tensor(z)
-        checks.code_shape(self, z.shape)
-        return self.decoder(z, training=False)
+        return self.decoder(ops.convert_to_tensor(gate.codes(self, z)), training=False)
 
     def reconstruct(self, x: Any) -> Any:
         """Returns x', `decode(encode(x))`, with the shape of x. For a large array: `model.predict(x)`."""
         return self.decode(self.encode(x))
 
     def score_samples(self, x: Any) -> Any:
-        """Returns the reconstruction error of each sample: higher is more anomalous.
+        """Returns how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
+
+        The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
+        lower for anomalies.
+
+        A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
+        It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
+        at least inside (Pinsker's inequality).
 
         Args:
             x: (batch, *input_shape), floating-point.
@@ -485,6 +650,26 @@ class Autoencoder(keras.Model):
             ValueError: As `encode`.
         """
         x = self._input(x)
+        if not self.scores_probabilities:
+            return self.scores(x)
+        inside = ops.clip(x, 0.0, 1.0)
+        outside = losses.SquaredError().call(x, inside)
+        return self.scores(inside) + 2.0 * outside
+
+    @property
+    def scores_probabilities(self) -> bool:
+        """Whether scores are defined for samples in [0, 1] alone."""
+        return losses.needs_probabilities(self.reconstruction_loss)
+
+    def scores(self, x: Any) -> Any:
+        """Returns the score of each sample; a variant with another one than its reconstruction error overrides this.
+
+        Args:
+            x: (batch, *input_shape), a tensor that `score_samples` has checked.
+
+        Returns:
+            (batch,) float32.
+        """
         return losses.per_sample(self.reconstruction_loss, x, self.reconstruct(x))[0]
 
     def interpolate(self, x_a: Any, x_b: Any, steps: int = 10) -> Any:
@@ -507,14 +692,25 @@ class Autoencoder(keras.Model):
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
         return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
 
-    def _input(self, x: Any) -> Any:
-        checks.kind(x)
-        x = ops.convert_to_tensor(x, dtype=self.variable_dtype)
+    def _input(self, x: Any, compared: bool = False) -> Any:
+        x = ops.convert_to_tensor(gate.samples(self, x, compared=compared), dtype=self.variable_dtype)
         self._ensure_built(x.shape)
-        checks.sample_shape(self, x.shape)
         return x
 
     # === Saving ===
+
+    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+        """Writes the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
+
+        Raises:
+            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
+                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
+            )
+        super().save(filepath, *args, **kwargs)
 
     @classmethod
     def from_preset(cls, preset: Any) -> Autoencoder:
@@ -529,7 +725,8 @@ class Autoencoder(keras.Model):
 
         Raises:
             FileNotFoundError: If it is found nowhere; the message says where it was looked for.
-            ValueError: If its file is damaged, or it is of another class.
+            ValueError: If its file is damaged, has weights that are not finite or far fewer than the model needs, or it
+                is of another class.
         """
         return presets.load(cls, preset)
 
@@ -537,15 +734,15 @@ class Autoencoder(keras.Model):
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
-            preset_dir: The folder; that of another preset is replaced.
+            preset_dir: The folder; that of another preset is replaced, if it has no other files in it.
             half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch.
+            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a weight is not finite.
             FileExistsError: If the folder has other things in it.
         """
         checks.built(self)
-        with exporting.complete_or_absent(preset_dir) as folder:
+        with writing.complete_or_absent(preset_dir, presets.foreign) as folder:
             folder.mkdir()
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
@@ -554,10 +751,11 @@ class Autoencoder(keras.Model):
         """Writes the model for inference elsewhere.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that is
-                there already is replaced.
+            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that this
+                method wrote, as `assets.extra/aezoo.json` in it says, is replaced if it has no other files in it.
             format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
-                `score`), for any batch size. Other formats ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+                `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
+                ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
                 first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
                 users have other sizes than the made-up ones.
@@ -582,12 +780,21 @@ class Autoencoder(keras.Model):
         """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
         x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
         z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
-        return {
+        signatures = {
             "serving_default": (self.reconstruct, x, "reconstruction"),
             "encode": (self.encode, x, "code"),
             "decode": (self.decode, z, "reconstruction"),
             "score": (self.score_samples, x, "score"),
         }
+        if self.compiled and self._compile_config.config.get("loss") is not None:
+            try:
+                self.score_samples(self.examples(2))
+            except losses.NoScores as error:
+                warnings.warn(f"The model is exported without the signature 'score'. {error}", stacklevel=2)
+                del signatures["score"]
+            except Exception:  # it does not take made-up samples
+                pass
+        return signatures
 
     def examples(self, n: int) -> Any:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
@@ -599,13 +806,15 @@ class Autoencoder(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed"):
+        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed", "on_divergence"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)
             config[name] = keras.activations.serialize(value) if callable(value) else value
         for name, network in (("encoder", self._given_encoder), ("decoder", self._given_decoder)):
             config[name] = None if network is None else keras.saving.serialize_keras_object(network)
+        if ties := dense_transpose.ties(self._given_encoder, self._given_decoder):
+            config["ties"] = ties
         return config
 
     @classmethod
@@ -615,6 +824,7 @@ class Autoencoder(keras.Model):
         for name in ("encoder", "decoder"):
             if isinstance(config.get(name), dict):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
+        dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import tensorflow as tf
 
-from aezoo import checks, workers
+from aezoo import checks, resuming, workers, writing
 
 __all__ = ["BackupAndRestore", "PlotEvery"]
 
@@ -35,6 +37,7 @@ class PlotEvery(keras.callbacks.Callback):
     Raises:
         ValueError: If `draw` is no function, or n no whole number of at least 1; and when drawing, if `draw` returns no
             figure. What `draw` raises ends the training.
+        OSError: If a picture cannot be written; one that is there already is then as it was.
 
     Example:
         >>> import tempfile
@@ -69,6 +72,13 @@ class PlotEvery(keras.callbacks.Callback):
         self.tensorboard = tensorboard
         self._writer: Any = None
 
+    def _path(self, epoch: int) -> Path:
+        return self.folder / f"epoch-{epoch:04d}.png"
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Checks that pictures can be written, before the first epoch."""
+        writing.check(self._path(0))
+
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws after each n-th epoch; Keras counts them from 0."""
         finished = epoch + 1
@@ -84,8 +94,8 @@ class PlotEvery(keras.callbacks.Callback):
             # A figure of pyplot stays in memory until it is closed; others go with their last name.
             if "matplotlib.pyplot" in sys.modules:
                 sys.modules["matplotlib.pyplot"].close(figure)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / f"epoch-{finished:04d}.png").write_bytes(picture.getvalue())
+        with writing.complete_or_absent(self._path(finished)) as unfinished:
+            unfinished.write_bytes(picture.getvalue())
         if self.tensorboard is not None:
             self._show(picture.getvalue(), finished)
 
@@ -109,19 +119,21 @@ class PlotEvery(keras.callbacks.Callback):
 
 
 class BackupAndRestore(keras.callbacks.Callback):
-    """Saves a training after each epoch; started again after it was killed, it goes on after the last finished one.
+    """Saves a training after each epoch; started again after it was killed, it resumes after the last finished one.
 
     Unlike Keras' callback of this name it writes one file, that is either complete or absent, and under a strategy of
     several processes writes it once: the folder must then be one that all of them see. Nothing of the model is lost:
     weights, optimizer, schedules, chains and random state. The order of the samples of an array is not part of a
-    model, and starts anew.
+    model, and starts anew. A training with another model, optimizer, loss, number of steps or data is not resumed: what
+    differs is said.
 
     Args:
-        backup_dir: The folder of the backup, of this one `fit` and no other.
+        backup_dir: The folder of the backup, of this one `fit` and no other. What else is in it is left alone.
         delete_checkpoint: Whether the backup is deleted when the training has come to its end.
 
     Raises:
-        ValueError: In `fit`, if the folder holds the backup of another model, or one that only some processes see.
+        ValueError: In `fit`, if the folder holds the backup of another training, or one that only some processes see.
+        OSError: In `fit`, if the backup cannot be written.
 
     Example:
         >>> import tempfile, aezoo
@@ -132,36 +144,76 @@ class BackupAndRestore(keras.callbacks.Callback):
         ...     history = model.fit(x_train, verbose=0, callbacks=[aezoo.callbacks.BackupAndRestore(folder)])
     """
 
+    _KEY = "aezoo_backup"  # what the file says of the training, beside the weights
+
     def __init__(self, backup_dir: Any, delete_checkpoint: bool = True):
         super().__init__()
         self.folder = Path(backup_dir)
         self.delete_checkpoint = delete_checkpoint
+        self.data: dict[str, Any] | None = None
+        """What `aezoo.Autoencoder.fit` says of its data; other models do not say it."""
 
-    def _backups(self) -> dict[int, Path]:
-        """The files by the number of epochs of this `fit` that were finished, which their names say, the last last."""
-        found = {int(path.name.split("-")[1].split(".")[0]): path for path in self.folder.glob("epoch-*.weights.h5")}
-        return dict(sorted(found.items()))
+    @property
+    def _path(self) -> Path:
+        return self.folder / "backup.weights.h5"
+
+    def _saved(self) -> dict[str, Any] | None:
+        """What the backup says of itself, None if there is none."""
+        if not self._path.exists():
+            return None
+        try:
+            with h5py.File(self._path) as file:
+                saved = json.loads(file[self._KEY].asstr()[()])
+            return {"epoch": int(saved["epoch"]), "run": dict(saved["run"]), "rate": float(saved["rate"])}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{str(self._path)!r} is damaged, or no backup of this callback: delete it to start anew, or choose "
+                "another backup_dir."
+            ) from error
+
+    def _run(self) -> dict[str, Any]:
+        """What must be the same for a training to be resumed."""
+        run = {**resuming.architecture(self.model), **resuming.compilation(self.model)}
+        if not workers.several(self.model.distribute_strategy):  # where each process may have a part of its own
+            run |= {"data": self.data, "steps": self.params.get("steps")}
+        return resuming.plain(run)
+
+    def _rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_begin(self, logs: Any = None) -> None:
         strategy = self.model.distribute_strategy
-        workers.wait_for_chief(strategy)  # which may still be deleting those of a training before
-        backups = self._backups()
-        finished = max(backups, default=0)
+        workers.wait_for_chief(strategy)  # which may still be deleting that of a training before
+        if workers.is_chief(strategy):
+            writing.check(self._path)
+            writing.recover(self._path)
+        saved = self._saved()
+        finished = saved["epoch"] if saved else 0
         chief = workers.from_chief(strategy, finished)
         if finished != chief:
             raise ValueError(
                 f"This process finds a backup of {finished} epochs and the chief one of {chief}: backup_dir "
                 f"({str(self.folder)!r}) must be a folder that all processes see."
             )
-        if not backups:
+        self._begun = self._run()
+        if saved is None:
             return
+        changed = resuming.differences(saved["run"], self._begun)
+        if len(changed) == 1 and "learning_rate (" in changed[0] and self._rate() == saved["rate"]:
+            changed = []  # a callback changed it, in the process that was interrupted
+        if changed:
+            raise ValueError(
+                f"{str(self._path)!r} is the backup of a training with other {resuming.sentence(changed)}: give the "
+                "same to resume it, or delete it to start anew."
+            )
+        self._begun = saved["run"]
         with strategy.scope():
             self.model.optimizer.build(self.model.trainable_variables)
         try:
-            self.model.load_weights(backups[finished])
+            self.model.load_weights(self._path)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"{str(backups[finished])!r} is damaged, or the backup of another model: delete it to start anew."
+                f"{str(self._path)!r} is damaged, or the backup of another model: delete it to start anew."
             ) from error
         self.model._initial_epoch = finished  # where Keras' own callback puts it
 
@@ -169,17 +221,21 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.model._initial_epoch = None  # else the model's next `fit` would begin there too
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        strategy = self.model.distribute_strategy
-        with workers.written_once(strategy, self.folder / f"epoch-{epoch + 1}.weights.h5") as unfinished:
+        state = {"epoch": epoch + 1, "run": self._begun, "rate": self._rate()}
+        with workers.written_once(self.model.distribute_strategy, self._path) as unfinished:
             self.model.save_weights(unfinished)
-        if workers.is_chief(strategy):
-            self._delete(list(self._backups().values())[:-1])
+            with h5py.File(unfinished, "a") as file:
+                file[self._KEY] = json.dumps(state)
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model._initial_epoch = None
         if self.delete_checkpoint and workers.is_chief(self.model.distribute_strategy):
-            self._delete(self._backups().values())
+            self._path.unlink(missing_ok=True)
 
-    def _delete(self, paths: Iterable[Path]) -> None:
-        for path in paths:
-            path.unlink(missing_ok=True)
+
+def say_data(callbacks: Any, x: Any) -> None:
+    """Tell each `BackupAndRestore` among callbacks what data it is that a model is fitted to."""
+    callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks or []
+    for callback in callbacks:
+        if isinstance(callback, BackupAndRestore):
+            callback.data = resuming.data(x)

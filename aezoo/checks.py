@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import numbers
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import textwrap
+import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from aezoo import losses
-from aezoo.layers import networks
+from aezoo.layers import Quantizer, TopK, networks
 
-# What a failed assertion of a tf.data pipeline says is found again between these two.
-_OPEN, _CLOSE = "<<aezoo: ", ">>"
-# Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
-_SLACK = 1e-5
-_EMPTY = "The data set is empty: there are no samples."
-_NOT_FINITE = "The data contain NaN or infinite values: remove or replace them before training."
+#: How to give features mean 0 and variance 1.
+STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
+# The largest root mean square of a feature that networks are made for.
+_LARGEST = 30.0
 
 
 # === Arguments ===
@@ -64,7 +61,7 @@ NETWORK_ARGUMENTS = (
 
 def no_networks(model: Any, kwargs: Any) -> None:
     """Checks that a model whose networks are given by what it is gets no arguments for others."""
-    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable"}:
+    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
         raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
 
 
@@ -80,6 +77,8 @@ def precision(model: Any) -> None:
 def _number(name: str, value: Any) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, but it is {value!r}.")
+    if math.isinf(value):
+        raise ValueError(f"{name} must be finite, but it is {value!r}.")
 
 
 def whole(name: str, value: Any, low: int | None = None) -> int:
@@ -139,17 +138,43 @@ def known_shape(x_shape: tuple[int | None, ...]) -> None:
         )
 
 
-def call_network(role: str, network: Any, x: Any) -> Any:
-    """Calls a network on a symbolic input, and says in one sentence if it does not take it."""
+def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
+    """Calls a network on a symbolic input, and says in one sentence if it does not take it.
+
+    Args:
+        role: "encoder" or "decoder".
+        network: A Keras model or layer.
+        x: A symbolic input.
+        outputs: How many outputs the caller wants; it sees to it itself where that is more than one.
+
+    Returns:
+        What the network returned.
+
+    Raises:
+        ValueError: If the network fails, or has more than one output where one is wanted.
+    """
     try:
-        return network(x)
+        made = network(x)
     except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         made_by = "the input" if role == "encoder" else "the encoder's output"
         raise ValueError(
-            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({reason}): "
+            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
             f"change its input shape."
         ) from error
+    if outputs == 1 and isinstance(made, (list, tuple, dict)):
+        also = "; a VAE takes two, μ and log σ²" if role == "encoder" else ""
+        raise ValueError(
+            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
+            f"keras.Model({role}.input, {role}.output[0]), or whichever it is."
+        )
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: Keras puts it in bold after a line that says where."""
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
+    text = (bold[1] if bold else str(error)).strip().rstrip(".")
+    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
 def same_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
@@ -172,6 +197,22 @@ def replicas(model: Any) -> None:
         )
 
 
+def declared(model: Any, reported: Any) -> None:
+    """Check that an objective returns the terms and measures that its class declares, no more and no less."""
+    names = {*model.term_names, *model.measure_names}
+    kind = type(model).__name__
+    if extra := sorted(reported.keys() - names):
+        raise ValueError(
+            f"The objective of {kind} returns {', '.join(map(repr, extra))}, which it does not declare: name it in "
+            "term_names, where it is to be minimized, or in measure_names."
+        )
+    if missing := sorted(names - reported.keys()):
+        raise ValueError(
+            f"{kind} declares {', '.join(map(repr, missing))} in term_names or measure_names, but its objective does "
+            "not return it."
+        )
+
+
 def built(model: Any) -> None:
     """Checks that a model has its networks."""
     if not hasattr(model, "built"):
@@ -183,34 +224,10 @@ def built(model: Any) -> None:
 # === Data ===
 
 
-def kind(x: Any) -> None:
-    """Checks that samples are floating-point numbers."""
-    if isinstance(x, tf.data.Dataset):
-        raise ValueError("Expected samples as one array, not a data set: use model.predict or model.encoder.predict.")
-    _check_dtype(x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype)
-
-
-def array(x: Any) -> None:
-    """Checks that an array has samples, of floating-point numbers."""
-    kind(x)
-    if 0 in x.shape:
-        raise ValueError(_EMPTY)
-
-
-def _check_dtype(dtype: Any) -> None:
-    name = getattr(dtype, "name", str(dtype))
-    if name == "bool" or "int" in name:
-        raise ValueError(
-            f"The samples are {name}, not floating-point: scale them first, for example x.astype('float32') / 255."
-        )
-    if "float" not in name:
-        raise ValueError(f"The samples are {name}, not floating-point: convert them with x.astype('float32').")
-
-
 def sample_shape(model: Any, shape: Any) -> None:
     """Checks that samples have the shape that a built model takes."""
-    if model.built and not _fits(tuple(shape[1:]), model.x_shape):
-        one = ": a single sample is x[None]" if _fits(tuple(shape), model.x_shape) else ""
+    if model.built and not fits(tuple(shape[1:]), model.x_shape):
+        one = ": a single sample is x[None]" if fits(tuple(shape), model.x_shape) else ""
         raise ValueError(
             f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
         )
@@ -218,21 +235,13 @@ def sample_shape(model: Any, shape: Any) -> None:
 
 def code_shape(model: Any, shape: Any) -> None:
     """Checks that codes have the shape that a built model gives."""
-    if not _fits(tuple(shape[1:]), model.code_shape):
+    if not fits(tuple(shape[1:]), model.code_shape):
         raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
 
 
-def _fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+def fits(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the one wanted, where None stands for any size."""
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
-
-
-def _check_shapes(model: Any, x_shape: Any, y_shape: Any) -> None:
-    sample_shape(model, x_shape)
-    if y_shape is not None and not _fits(tuple(y_shape[1:]), tuple(x_shape[1:])):
-        raise ValueError(
-            f"The targets have shape {tuple(y_shape[1:])}, but reconstructions have shape {tuple(x_shape[1:])}; if "
-            "they are labels, leave them out: fit(x), or dataset.map(lambda image, label: image)."
-        )
 
 
 def target_range(model: Any) -> tuple[float, float] | None:
@@ -240,7 +249,7 @@ def target_range(model: Any) -> tuple[float, float] | None:
     decoder = model.decoder
     activation = model.output_activation if decoder is None else networks.output_activation(decoder)
     activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or isinstance(model.reconstruction_loss, losses.CrossEntropy):
+    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
         return 0.0, 1.0
     return (-1.0, 1.0) if activation is keras.activations.tanh else None
 
@@ -256,8 +265,7 @@ _CODES = {
 def codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds = target_range(above)
-    activations = [getattr(layer, "activation", None) for layer in networks.chain(below.encoder) or []]
-    last = next((activation for activation in reversed(activations) if activation is not None), None)
+    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
     reached = _CODES.get(last, (-math.inf, math.inf))
     if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
         raise ValueError(
@@ -266,138 +274,17 @@ def codes_in_range(below: Any, above: Any) -> None:
         )
 
 
-def _out_of_range(model: Any, low: Any, high: Any) -> str:
-    return (
-        f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them, or "
-        f"choose {model.unbounded}."
-    )
-
-
-def guard(model: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """Checks data for `fit` and `evaluate`.
-
-    Arrays are checked here and now, a `tf.data.Dataset` batch by batch on its way, of anything else the first batch.
+def scale(model: Any, x: np.ndarray) -> None:
+    """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
 
     Args:
         model: The model.
-        x: Whatever `keras.Model.fit` takes as x.
-        y: Targets, where x is an array.
-
-    Returns:
-        x, to be used in its place, and the shape of its first batch.
-
-    Raises:
-        ValueError: If the data cannot be used.
+        x: Some of the samples, (n, *input_shape).
     """
-    if isinstance(x, tf.data.Dataset):
-        return _guard_dataset(model, x)
-    if isinstance(x, tf.distribute.DistributedDataset):
-        spec = keras.tree.flatten(x.element_spec)[0]
-        return x, getattr(spec, "_value_specs", [spec])[0].shape
-    if isinstance(x, keras.utils.PyDataset):
-        if not len(x):
-            raise ValueError(_EMPTY)
-        return x, _guard_element(model, x[0])
-    if hasattr(x, "__next__"):
-        try:
-            first = next(x)
-        except StopIteration:
-            raise ValueError(_EMPTY) from None
-        shape = _guard_element(model, first)
-        # Keras takes no other kind of iterator, and of it only tuples.
-        every = itertools.chain([first], x)
-        return (element if isinstance(element, tuple) else (element,) for element in every), shape
-    if x is None or isinstance(x, (tuple, list, dict)) or not hasattr(x, "shape"):
-        raise ValueError(
-            f"Expected samples as one array, a tf.data.Dataset, a keras.utils.PyDataset or a generator, "
-            f"but got {type(x).__name__}."
+    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    if largest > _LARGEST:
+        warnings.warn(
+            f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "
+            f"to {largest:.3g}: use {STANDARDIZED}, with the mean and deviation of the training data.",
+            stacklevel=4,
         )
-    _guard_arrays(model, x, y)
-    return x, x.shape
-
-
-def _one_tensor(x: Any) -> None:
-    if isinstance(x, dict):
-        raise ValueError(
-            f"The elements of the data are dicts ({', '.join(map(repr, x))}): take out the samples, for example "
-            f"dataset.map(lambda element: element[{next(iter(x), 'image')!r}])."
-        )
-
-
-def step(model: Any, x: Any, y: Any) -> None:
-    """Checks what can be seen of a batch without its numbers, for those that come by another way than `fit`."""
-    _one_tensor(x)
-    kind(x)
-    _check_shapes(model, x.shape, None if y is None else y.shape)
-
-
-def weights(sample_weight: Any, class_weight: Any) -> None:
-    """Checks the weights that `fit` is given."""
-    if class_weight is not None:
-        raise ValueError("class_weight needs labels, which an autoencoder has none of: give sample_weight.")
-    if sample_weight is not None and np.ndim(sample_weight) != 1:
-        raise ValueError(f"Give one weight a sample, (n,), not weights of shape {np.shape(sample_weight)}.")
-
-
-def _guard_element(model: Any, element: Any) -> Any:
-    x, y, _ = keras.utils.unpack_x_y_sample_weight(element)
-    _one_tensor(x)
-    _guard_arrays(model, x, y)
-    return x.shape
-
-
-def _guard_arrays(model: Any, x: Any, y: Any) -> None:
-    array(x)
-    _check_shapes(model, x.shape, None if y is None else y.shape)
-    if y is not None and y is not x:
-        _finite_range(x)
-    values(model, x if y is None else y)
-
-
-def _finite_range(array: Any) -> tuple[float, float]:
-    low, high = float(np.min(array)), float(np.max(array))  # NaN and infinity come out in one of them
-    if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(_NOT_FINITE)
-    return low, high
-
-
-def values(model: Any, x: Any) -> None:
-    """Checks that samples, of any dtype and number, are finite and what the model can reconstruct."""
-    if math.prod(np.shape(x)):
-        (low, high), bounds = _finite_range(x), target_range(model)
-        if bounds and (low < bounds[0] - _SLACK or high > bounds[1] + _SLACK):
-            raise ValueError(f"{_out_of_range(model, *bounds)} Theirs are from {low:g} to {high:g}.")
-
-
-def _guard_dataset(model: Any, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, Any]:
-    x, y, _ = keras.utils.unpack_x_y_sample_weight(dataset.element_spec)
-    _one_tensor(x)
-    if int(dataset.cardinality()) == 0:
-        raise ValueError(_EMPTY)
-    _check_dtype(x.dtype)
-    _check_shapes(model, x.shape, None if y is None else y.shape)
-    bounds = target_range(model)
-
-    def check(*element: Any) -> Any:
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(element)
-        assertions = [tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(x)), [_OPEN + _NOT_FINITE + _CLOSE])]
-        if bounds:
-            target = x if y is None else y
-            in_range = (tf.reduce_min(target) >= bounds[0] - _SLACK) & (tf.reduce_max(target) <= bounds[1] + _SLACK)
-            assertions.append(tf.debugging.Assert(in_range, [_OPEN + _out_of_range(model, *bounds) + _CLOSE]))
-        with tf.control_dependencies(assertions):
-            return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)
-
-    return dataset.map(check), x.shape
-
-
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """Turns the failure of a check inside a `tf.data` pipeline into its sentence."""
-    try:
-        yield
-    except tf.errors.InvalidArgumentError as error:
-        found = re.search(f"{_OPEN}(.*?){_CLOSE}", error.message)
-        if not found:
-            raise
-        raise ValueError(found.group(1).replace("\\'", "'")) from None  # TensorFlow escapes quotes

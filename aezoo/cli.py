@@ -7,33 +7,38 @@ from __future__ import annotations
 
 import argparse
 import collections.abc
+import contextlib
 import dataclasses
 import datetime
 import inspect
+import itertools
 import json
 import math
 import os
 import re
-import shutil
 import sys
+import tempfile
 import time
 import types
 import typing
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import cli_codec, cli_evaluate, cli_shelf, docstrings, zoo
+from aezoo import cli_codec, cli_evaluate, cli_models, cli_shelf, docstrings, writing, zoo
+from aezoo.untrusted import printable
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
     import keras
 
-# TensorFlow and all that stands on it is imported where it is used, so that --version and --help are quick.
+# TensorFlow and all that stands on it is imported by `_import_zoo`, so that --version and --help are quick.
 
 # Arguments that are no option: networks cannot be written on a command line, --seed seeds more than the model.
 _NO_OPTION = ("encoder", "decoder", "seed")
 _INTERRUPTED = 130  # the exit status of a program that Ctrl-C stopped
+_LARGEST = 2**32  # whole numbers are smaller: those that TensorFlow can count to
 
 _DESCRIPTION = """\
 Trains a model on a data set of images (sketch-rnn: of sketches), evaluates it on the test split, and writes into a
@@ -45,8 +50,8 @@ Lists are written with commas: --hidden-dims 500,250. A SCHEDULE is a number, or
 steps from START to END in so many epochs: --k-schedule 100:25:20.
 
 Ctrl-C ends the training; what the model has learned up to then is evaluated and written. A second Ctrl-C, or one in
-the pretraining of a stack, writes nothing. The same command, started again after that or after its process was killed,
-goes on from the last backup of the training (a hidden folder beside the output)."""
+the pretraining of a stack, writes nothing. Run the same command again after that, or after its process was killed, to
+resume from the last backup of the training (a hidden folder beside the output)."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,16 +70,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would still print that there is no GPU as an error
     arguments = _parser(argv).parse_args(argv)
     try:
+        if arguments.run is not _list:
+            _import_zoo()
         return arguments.run(arguments)
     except KeyboardInterrupt:
-        print(
-            "\naezoo: interrupted; nothing was written. The same command goes on after the last finished epoch.",
-            file=sys.stderr,
-        )
+        resume = " Run the same command again to resume after the last backup." if arguments.run is _train else ""
+        print(f"\naezoo: interrupted; nothing was written.{resume}", file=sys.stderr)
         return _INTERRUPTED
-    except (ValueError, OSError) as error:
-        print(f"aezoo: error: {' '.join(str(error).split())}", file=sys.stderr)
+    except (ValueError, OSError, OverflowError, MemoryError) as error:
+        print(f"aezoo: error: {printable(error, 5000) or type(error).__name__}", file=sys.stderr)
         return 2
+
+
+def _import_zoo() -> None:
+    """Imports the package, of which the console script has imported the command line alone (`aezoo_command`)."""
+    package = sys.modules["aezoo"]
+    if not hasattr(package, "Autoencoder"):
+        with _without_log_lines():
+            package.__spec__.loader.exec_module(package)
+
+
+# What TensorFlow says while it is imported, before it knows its log level: all but what ends the process.
+_LOG_LINE = re.compile(rb"WARNING: All log messages before absl|[IWE]0000 |\d{4}-\d\d-\d\d [\d:.]+: [IWE] ")
+
+
+@contextlib.contextmanager
+def _without_log_lines() -> Iterator[None]:
+    """Keeps the log lines of TensorFlow's import off standard error, and all else on it."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":  # the user wants to see them
+        yield
+        return
+    with tempfile.TemporaryFile() as said:
+        sys.stderr.flush()
+        standard_error = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+            said.seek(0)
+            os.write(2, b"".join(line for line in said if not _LOG_LINE.match(line)))
 
 
 # === Arguments ===
@@ -100,6 +137,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         )
         model.set_defaults(run=_train)
         if name in argv:  # the options of a model are those of its class, and that imports TensorFlow
+            _import_zoo()
             _add_training_options(model, name)
             _add_model_options(model, name)
     cli_evaluate.add_command(commands)
@@ -119,9 +157,14 @@ def _add_training_options(parser: argparse.ArgumentParser, name: str) -> None:
         default = "shapes"
         data = "'shapes', which a program draws, or a file of sketch-rnn (.npz) or of QuickDraw (.ndjson)"
     options.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
-    options.add_argument("--output", metavar="DIR", help=f"the folder to write (default: runs/{name}-DATASET)")
     options.add_argument(
-        "--overwrite", action="store_true", help="replace the folder of an earlier run, once this one is complete"
+        "--output", type=cli_models.name, metavar="DIR", help=f"the folder to write (default: runs/{name}-DATASET)"
+    )
+    options.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the folder of an earlier run, once this one is complete, and the backup of one with other "
+        "arguments",
     )
     options.add_argument("--limit", type=_positive_int, metavar="N", help="use only the first N samples of each split")
     options.add_argument(
@@ -185,6 +228,7 @@ class _Argument:
     metavar: str
     default: str
     help: str
+    value: Any  # the default itself
 
 
 def _model_class(name: str) -> type[keras.Model]:
@@ -214,7 +258,9 @@ def _model_arguments(name: str) -> list[_Argument]:
             parse, metavar = _reader(parameter.name, hints[parameter.name])
             default = "chosen for the data and the other options" if parameter.name in by_rule else parameter.default
             help_text = help_texts.get(parameter.name, "")
-            found[parameter.name] = _Argument(parameter.name, parse, metavar, _written(default), help_text)
+            found[parameter.name] = _Argument(
+                parameter.name, parse, metavar, _written(default), help_text, parameter.default
+            )
     return list(found.values())
 
 
@@ -255,7 +301,7 @@ def _reader(name: str, hint: Any) -> tuple[Callable[[str], Any], str]:
 def _number(kind: type) -> Callable[[str], Any]:
     def number(text: str) -> Any:
         value = kind(text)
-        if not math.isfinite(value):
+        if not (abs(value) < _LARGEST if kind is int else math.isfinite(value)):
             raise ValueError
         return value
 
@@ -283,7 +329,7 @@ def _schedule(text: str) -> Any:
         if not rest:
             return _plain_number(start)
         end, epochs = rest
-        return schedules.Linear(_plain_number(start), _plain_number(end), int(epochs))
+        return schedules.Linear(_plain_number(start), _plain_number(end), _number(int)(epochs))
     except ValueError:
         raise argparse.ArgumentTypeError(
             f"expected a number or START:END:EPOCHS with EPOCHS >= 1, not {text!r}"
@@ -292,9 +338,10 @@ def _schedule(text: str) -> Any:
 
 def _plain_number(text: str) -> int | float:
     try:
-        return int(text)
+        int(text)
     except ValueError:
         return _number(float)(text)
+    return _number(int)(text)
 
 
 def _activation(text: str) -> str:
@@ -319,15 +366,15 @@ def _bounded(kind: type, allowed: Callable[[Any], bool], wanted: str) -> Callabl
 
 
 _positive_int = _bounded(int, lambda value: value >= 1, "positive whole number")
-_natural_int = _bounded(int, lambda value: 0 <= value < 2**32, "seed")
+_natural_int = _bounded(int, lambda value: value >= 0, "seed")
 _positive_float = _bounded(float, lambda value: value > 0, "positive number")
 
 
 def _list(arguments: argparse.Namespace) -> int:
     width = max(map(len, zoo.MODELS)) + 2
-    for name in zoo.MODELS:
-        cls = _described_class(name)
-        for column, text in ((name, docstrings.summary(cls)), ("", docstrings.reference(cls))):
+    for name, entry in zoo.MODELS.items():
+        described = docstrings.of_source(entry.stack or entry.class_name)
+        for column, text in ((name, docstrings.summary(described)), ("", docstrings.reference(described))):
             if text:
                 print(f"{column:{width}}{text}")
     return 0
@@ -348,34 +395,44 @@ def _train(arguments: argparse.Namespace) -> int:
     import keras
 
     output = _output_folder(arguments)
-    data = _load(arguments)
-    keras.utils.set_random_seed(arguments.seed)
-    training = zoo.Training.on(len(data.x_train), math.prod(data.x_train.shape[1:]))
-    for name in ("epochs", "batch_size"):
-        if getattr(arguments, name) is None:
-            setattr(arguments, name, getattr(training, name))
-    training = dataclasses.replace(training, epochs=arguments.epochs)
-    backup_folder = output.parent / f".{output.name}-backup"
-    model = _new_model(arguments, training, data, backup_folder / "layers")
-    configuration = _configuration(arguments, model)
-    backup = _Backup(backup_folder, configuration)
-    model = backup.restored() or model
-    interrupted = _fit(model, data, backup, arguments)
-    metrics, units = _metrics(model, data)
-    results = {
-        **configuration,
-        "train_samples": len(data.x_train),
-        "test_samples": len(data.x_test),
-        "epochs_trained": len(backup.history["loss"]),
-        "interrupted": interrupted,
-        "metrics": metrics,
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "seconds": round(backup.seconds, 1),
-    }
-    if not arguments.quiet:
-        _print_table(metrics, units)
-    _write(output, model, data, results, backup.history)
-    backup.remove()
+    there = _contents(output)
+    with _backup_folder(output) as folder:
+        data = _load(arguments)
+        keras.utils.set_random_seed(arguments.seed)
+        training = zoo.Training.on(len(data.x_train), math.prod(data.x_train.shape[1:]))
+        for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
+            if getattr(arguments, name, "of a stack") is None:
+                setattr(arguments, name, getattr(training, name))
+        training = dataclasses.replace(training, epochs=arguments.epochs)
+        given = zoo.MODELS[arguments.model].arguments(_given(arguments), training)
+        backup = _Backup(folder, _run(arguments, given, data), arguments.overwrite)
+        model = _new_model(arguments, training, given, data, folder / _LAYERS)
+        model = backup.restored() or model
+        interrupted = _fit(model, data, backup, arguments)
+        metrics, units = _metrics(model, data)
+        results = {
+            **_configuration(arguments, model),
+            "train_samples": len(data.x_train),
+            "test_samples": len(data.x_test),
+            "epochs_trained": len(backup.history["loss"]),
+            "interrupted": interrupted,
+            "metrics": metrics,
+            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "seconds": round(backup.seconds, 1),
+        }
+        if not arguments.quiet:
+            _print_table(metrics, units)
+        try:
+            _write(output, there, model, data, results, backup.history)
+        except FileExistsError:
+            names = (output.with_name(f"{output.name}-{i}") for i in itertools.count(2))
+            free = next(path for path in names if not os.path.lexists(path))
+            _write(free, {}, model, data, results, backup.history)
+            backup.remove()
+            raise FileExistsError(
+                f"{output} was made or changed while the model was trained, and is kept: the result is in {free}."
+            ) from None
+        backup.remove()
     print(f"Written to {os.path.relpath(output)}")
     return _INTERRUPTED if interrupted else 0
 
@@ -387,6 +444,7 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
     for path in (output, *output.parents):
         if path.exists() and not path.is_dir():
             raise FileExistsError(f"{path} is there and is no folder: choose another --output.")
+    writing.recover(output)
     if output.is_dir() and any(output.iterdir()):
         if not arguments.overwrite:
             raise FileExistsError(
@@ -394,10 +452,44 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
             )
         if not (output / "metrics.json").exists() or not (output / "model.keras").exists():
             raise FileExistsError(f"{output} was not written by aezoo train: --overwrite does not replace it.")
-    from aezoo.exporting import not_around_here
+    return writing.check(output, lambda folder: [])
 
-    not_around_here(output)
-    return output
+
+def _contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """What is in a folder, by name: when each file was written, and its size."""
+    status = {name: (folder / name).lstat() for name in (writing.files(folder) if folder.is_dir() else ())}
+    return {name: (each.st_mtime_ns, each.st_size) for name, each in status.items()}
+
+
+# What is in the folder of a backup.
+_RUN, _MODEL, _LAYERS = "run.json", "model.keras", "layers"
+
+
+@contextlib.contextmanager
+def _backup_folder(output: Path) -> Iterator[Path]:
+    """Makes the folder of a training's backup, and keeps other processes from training for the same output."""
+    folder = writing.beside(output, "backup")
+    if folder.exists() and not (folder / writing.LOCK).exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is no backup of this aezoo: remove it, or choose another --output.")
+    new = [parent for parent in folder.parents if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = writing.hold(folder / writing.LOCK)
+    except BlockingIOError:
+        raise BlockingIOError(
+            f"Another aezoo train writes {output}: wait until it has ended, or choose another --output."
+        ) from None
+    try:
+        yield folder
+    finally:
+        left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if left <= {writing.LOCK, _RUN}:  # nothing to resume from
+            for name in (_RUN, writing.LOCK):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # which somebody else uses
+                for empty in (folder, *new):
+                    empty.rmdir()
+        lock.release()
 
 
 def _load(arguments: argparse.Namespace) -> _Data:
@@ -409,16 +501,21 @@ def _load(arguments: argparse.Namespace) -> _Data:
     return _Data(*(None if value is None else value[: arguments.limit] for value in values))
 
 
-def _new_model(arguments: argparse.Namespace, training: zoo.Training, data: _Data, layers_folder: Path) -> keras.Model:
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The constructor arguments that are given as options."""
+    names = [argument.name for argument in _model_arguments(arguments.model)]
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+
+
+def _new_model(
+    arguments: argparse.Namespace, training: zoo.Training, given: dict[str, Any], data: _Data, layers_folder: Path
+) -> keras.Model:
     """A model that is ready to be trained: a stack has been pretrained and unrolled."""
     import keras
 
     entry = zoo.MODELS[arguments.model]
-    names = [argument.name for argument in _model_arguments(arguments.model)]
-    given = {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
-    given = entry.arguments(given, training)
     if entry.stack:
-        model = _pretrained(arguments, training, given, data, layers_folder)
+        model = _pretrained(arguments, given, data, layers_folder)
     else:
         model = _model_class(arguments.model)(**given, seed=arguments.seed)
     if entry.adam:
@@ -435,15 +532,11 @@ def _new_model(arguments: argparse.Namespace, training: zoo.Training, data: _Dat
     return model
 
 
-def _pretrained(
-    arguments: argparse.Namespace, training: zoo.Training, given: dict[str, Any], data: _Data, folder: Path
-) -> keras.Model:
+def _pretrained(arguments: argparse.Namespace, given: dict[str, Any], data: _Data, folder: Path) -> keras.Model:
     """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
     import aezoo
 
     entry, cls = zoo.MODELS[arguments.model], _model_class(arguments.model)
-    arguments.layers = arguments.layers or training.layers
-    arguments.pretrain_epochs = arguments.pretrain_epochs or training.pretrain_epochs
     layers = [cls(units, **given, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
     if entry.top:
         layers[-1] = cls(arguments.layers[-1], **given, **entry.top, seed=arguments.seed)
@@ -462,11 +555,25 @@ def _pretrained(
     return stack.unroll(seed=arguments.seed)
 
 
-def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[str, Any]:
-    """What makes a run: two runs of the same configuration are the same."""
+def _versions() -> dict[str, str]:
     import keras
     import tensorflow as tf
 
+    return {"aezoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__}
+
+
+def _run(arguments: argparse.Namespace, given: dict[str, Any], data: _Data) -> dict[str, Any]:
+    """What makes a training: two of the same run are the same."""
+    from aezoo import resuming
+
+    without = ("run", "output", "overwrite", "quiet")
+    run = {name: value for name, value in vars(arguments).items() if name not in without}
+    run |= {argument.name: given.get(argument.name, argument.value) for argument in _model_arguments(arguments.model)}
+    return resuming.plain({**run, "data": resuming.data(data.x_train), "versions": _versions()})
+
+
+def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[str, Any]:
+    """How a model was made and trained, as `metrics.json` says it."""
     without = {"encoder", "decoder", "name", "dtype", "trainable"}
     layers = {name: getattr(arguments, name) for name in ("layers", "pretrain_epochs") if hasattr(arguments, name)}
     return {
@@ -481,7 +588,7 @@ def _configuration(arguments: argparse.Namespace, model: keras.Model) -> dict[st
         "optimizer": type(model.optimizer).__name__,
         "learning_rate": arguments.learning_rate,
         "seed": arguments.seed,
-        "versions": {"aezoo": __version__, "keras": keras.__version__, "tensorflow": tf.__version__},
+        "versions": _versions(),
     }
 
 
@@ -507,8 +614,8 @@ def _fit(model: keras.Model, data: _Data, backup: _Backup, arguments: argparse.N
         if not finished:
             raise
         print(
-            f"\nInterrupted: the model is written as it is after {finished} of {arguments.epochs} epochs. "
-            "Ctrl-C again writes nothing.",
+            f"\nInterrupted: the model is written as it is after {finished} of {arguments.epochs} epochs. Ctrl-C again "
+            "writes nothing; the same command then resumes after the last backup.",
             flush=True,
         )
         return True
@@ -519,49 +626,73 @@ def _fit(model: keras.Model, data: _Data, backup: _Backup, arguments: argparse.N
 
 
 class _Backup:
-    """The state of a training in a folder, from which the same command goes on after its process was killed.
+    """The state of a training in a folder, from which the same command resumes after its process was killed.
 
-    Keras' `BackupAndRestore` keeps no history, does not see that it belongs to another configuration, and overwrites
-    its files in place, so that a kill can leave one that does not load.
+    Keras' `BackupAndRestore` keeps no history, does not see that it belongs to another run, and overwrites its files in
+    place, so that a kill can leave one that does not load. Here a file that says which run it is comes first, and then
+    one with both model and history.
 
     Attributes:
-        folder: Where it is.
+        folder: Where it is; the process holds its lock.
         history: The numbers of each finished epoch, those of an earlier process included.
         seconds: How long all processes trained.
     """
 
-    def __init__(self, folder: Path, configuration: dict[str, Any]):
+    _STATE = "training.json"  # beside what Keras puts into a .keras file
+
+    def __init__(self, folder: Path, run: dict[str, Any], overwrite: bool):
+        """Looks at what an earlier process has left.
+
+        Raises:
+            ValueError: If that is another run, and may not be replaced, or is damaged.
+        """
+        from aezoo import resuming
+
         self.folder = folder
-        self.configuration = json.loads(json.dumps(configuration))  # as it will be read: lists for tuples
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
         self._started = time.monotonic()
         self._saved = self._cost = 0.0
+        shown = os.path.relpath(folder)
+        try:
+            before = json.loads((folder / _RUN).read_text())
+        except FileNotFoundError:
+            before = run
+        except ValueError as error:
+            raise ValueError(f"{shown} is damaged: remove it to start anew.") from error
+        if differing := resuming.sentence(resuming.differences(before, run)):
+            if not overwrite:
+                raise ValueError(
+                    f"{shown} has an unfinished training with other {differing}: give the same to resume it, choose "
+                    "another --output, or start anew with --overwrite."
+                )
+            print(f"Not going on from {shown}, which has a training with other {differing}, and is replaced")
+            self.remove()
+        with writing.complete_or_absent(folder / _RUN) as path:
+            path.write_text(json.dumps(run))
 
     def restored(self) -> keras.Model | None:
-        """The model as an earlier process of this configuration left it, or None.
+        """The model as an earlier process left it, or None.
 
         Raises:
-            ValueError: If a file is damaged.
+            ValueError: If the file is damaged.
         """
         import keras
 
+        path = self.folder / _MODEL
+        writing.recover(path)
+        if not path.exists():
+            return None
         folder = os.path.relpath(self.folder)
         try:
-            state = json.loads((self.folder / "state.json").read_text())
-            if state["configuration"] != self.configuration:
-                print(f"Not going on from {folder}, which has a training with other arguments, and is replaced")
-                return None
-            model = keras.saving.load_model(self.folder / "model.keras")
-        except FileNotFoundError:
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"{folder} is damaged, or of another Keras: remove it to start anew.") from error
-        # The model is written after the history, which may therefore be ahead of it.
-        finished = int(model.epoch.numpy())
-        self.history = {name: values[:finished] for name, values in state["history"].items()}
-        self._started -= state["seconds"]
-        print(f"Going on after epoch {finished}, from {folder} (remove it to start anew)")
+            with zipfile.ZipFile(path) as archive:
+                state = json.loads(archive.read(self._STATE))
+            self.history, seconds = state["history"], state["seconds"]
+            model = keras.saving.load_model(path)
+        except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{folder} is damaged: remove it to start anew.") from error
+        self._started -= seconds
+        print(f"Going on after epoch {int(model.epoch.numpy())}, from {folder} (remove it to start anew)")
         return model
 
     def callback(self) -> keras.callbacks.Callback:
@@ -577,23 +708,25 @@ class _Backup:
         return callback
 
     def _save(self, model: keras.Model) -> None:
-        from aezoo.exporting import complete_or_absent
-
         start = time.monotonic()
         self.seconds = start - self._started
         if not math.isfinite(self.history["loss"][-1]) or start - self._saved < 10 * self._cost:
             return  # where epochs are short, a backup after each would be most of the time
-        state = {"configuration": self.configuration, "history": self.history, "seconds": self.seconds}
-        with complete_or_absent(self.folder / "state.json") as path:
-            path.write_text(json.dumps(state))
-        with complete_or_absent(self.folder / "model.keras") as path:
+        state = {"history": self.history, "seconds": self.seconds}
+        with writing.complete_or_absent(self.folder / _MODEL) as path:
             model.save(path)
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(self._STATE, json.dumps(state))
         self._saved = time.monotonic()
         self._cost = self._saved - start
 
     def remove(self) -> None:
-        """Removes the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Removes what there is to resume from."""
+        from aezoo.pretraining.checkpoint import Checkpoint
+
+        (self.folder / _MODEL).unlink(missing_ok=True)
+        Checkpoint.remove(self.folder / _LAYERS)
+        (self.folder / _RUN).unlink(missing_ok=True)  # last: it says what the others are of
 
 
 # === Results ===
@@ -617,7 +750,7 @@ def _metrics(model: keras.Model, data: _Data) -> tuple[dict[str, float | int | N
         "mean_squared_error": float(np.mean(squared, dtype="float64")) / math.prod(data.x_test.shape[1:]),
         "probe_error_codes": None,
         "probe_error_pixels": None,
-        "active_units": evaluation.active_units(z_test, tol),
+        "l0": evaluation.l0(z_test, tol),
         "dead_units": evaluation.dead_units(z_test, tol),
         "activity_threshold": tol,
     }
@@ -639,7 +772,7 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
         ("mean squared error a feature", "mean_squared_error", ".5f", ""),
         ("error of a linear probe on codes", "probe_error_codes", ".2%", ""),
         ("error of a linear probe on pixels", "probe_error_pixels", ".2%", ""),
-        ("active units a sample", "active_units", ".1f", units),
+        ("active units per sample (L0)", "l0", ".1f", units),
         ("dead units", "dead_units", "d", units),
         ("reconstruction error L_R a step", "reconstruction", ".4f", "nats"),
         ("divergence L_KL a code unit", "kl_divergence", ".4f", "nats"),
@@ -652,10 +785,17 @@ def _print_table(metrics: dict[str, float | int | None], units: str) -> None:
     print()
 
 
-def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any], history: dict[str, Any]) -> None:
+def _write(
+    output: Path,
+    there: dict[str, tuple[int, int]],
+    model: keras.Model,
+    data: _Data,
+    results: dict[str, Any],
+    history: dict[str, Any],
+) -> None:
+    """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
     import aezoo
     from aezoo import plots
-    from aezoo.exporting import complete_or_absent
 
     pictures: dict[str, Callable[[], Any]] = {"history.png": lambda: plots.history(history)}
     if isinstance(model, aezoo.SketchRNN):
@@ -670,7 +810,11 @@ def _write(output: Path, model: keras.Model, data: _Data, results: dict[str, Any
             pictures["interpolation.png"] = lambda: plots.interpolation(model, data.x_test[:5], data.x_test[5:10])
             if model.code_shape == (2,):
                 pictures["manifold.png"] = lambda: plots.manifold(model)
-    with complete_or_absent(output, overwrite=True) as folder:
+
+    def foreign(folder: Path) -> list[str]:
+        return [] if _contents(folder) == there else writing.files(folder)
+
+    with writing.complete_or_absent(output, foreign) as folder:
         folder.mkdir()
         model.save(folder / "model.keras")
         model.export(folder / "1")

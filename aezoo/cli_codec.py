@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo import cli_models
+from aezoo import cli_models, writing
+from aezoo.untrusted import printable
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     import aezoo
 
 _MODEL_HELP = "a CompressiveAE: its .keras file, or the folder of its `aezoo train`"
+_OVERWRITE_HELP = "replace a file that is there already"
 _MODES = {1: "L", 3: "RGB"}
+# What Pillow reads by itself: others run programs.
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
+# Formats of which Pillow has 16 bits as integers of 32.
+_SIXTEEN_BITS = ("PNG", "PPM")
 
 
 def add_commands(commands: Any) -> None:
@@ -22,6 +31,8 @@ def add_commands(commands: Any) -> None:
     compress.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     compress.add_argument("picture", metavar="IMAGE.png", help="a picture of any size")
     compress.add_argument("output", metavar="OUT.aez", help="the file to write")
+    compress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
+    _add_limit(compress)
     compress.set_defaults(run=_compress)
     decompress = commands.add_parser(
         "decompress", help="make a picture of what compress wrote", description="Makes a picture of an .aez file."
@@ -29,27 +40,35 @@ def add_commands(commands: Any) -> None:
     decompress.add_argument("model", metavar="MODEL", help="the model that compressed it")
     decompress.add_argument("data", metavar="IN.aez", help="what `aezoo compress` wrote")
     decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
+    decompress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
+    _add_limit(decompress)
     decompress.set_defaults(run=_decompress)
+
+
+def _add_limit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="the most image values, height x width x channels, that are taken, for both ways (default: 2^27, 44 "
+        "million pixels in color)",
+    )
 
 
 def _compress(arguments: argparse.Namespace) -> int:
     import numpy as np
-    from PIL import Image
 
     from aezoo import codec
-    from aezoo.exporting import complete_or_absent
 
+    _check_output(arguments, arguments.picture)
     model = _model(arguments.model)
-    mode = _MODES[codec.picture_channels(model)]
-    with Image.open(arguments.picture) as image:
-        if image.mode != mode:
-            note = f"aezoo: {arguments.picture} is of mode {image.mode}, the model takes {mode}: it was converted."
-            print(note, file=sys.stderr)
-        pixels = np.asarray(image.convert(mode))
+    limit = _limit(arguments)
+    pixels = np.asarray(_read(arguments.picture, _MODES[codec.picture_channels(model)], limit))
     picture = pixels.reshape(*pixels.shape[:2], -1)
-    data = _installed(codec.compress_picture, model, picture)
-    with complete_or_absent(arguments.output) as path:
+    data = _installed(codec.compress_picture, model, picture, limit)
+    with writing.complete_or_absent(arguments.output) as path:
         path.write_bytes(data)
+        _check_output(arguments, arguments.picture)
     height, width = picture.shape[:2]
     print(f"{arguments.output}: {len(data):,} bytes, {8 * len(data) / (height * width):.3f} bits per pixel")
     return 0
@@ -59,15 +78,73 @@ def _decompress(arguments: argparse.Namespace) -> int:
     from PIL import Image
 
     from aezoo import codec
-    from aezoo.exporting import complete_or_absent
 
+    _check_output(arguments, arguments.data)
     model = _model(arguments.model)
-    picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes())
+    picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes(), _limit(arguments))
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    with complete_or_absent(arguments.output) as path:
+    with writing.complete_or_absent(arguments.output) as path:
         image.save(path)
+        _check_output(arguments, arguments.data)
     print(f"{arguments.output}: {image.width} x {image.height}")
     return 0
+
+
+def _check_output(arguments: argparse.Namespace, source: str) -> None:
+    """Checks that the output is a file that is not there yet, or one that the user wants replaced."""
+    output = writing.check(arguments.output)
+    if output.is_dir():
+        raise FileExistsError(f"{arguments.output} is a folder: name a file.")
+    if not output.exists():
+        return
+    for given in (source, arguments.model, Path(arguments.model) / "model.keras"):
+        if os.path.exists(given) and output.samefile(given):
+            raise FileExistsError(f"{arguments.output} is what this command reads: name another file to write.")
+    if not arguments.overwrite:
+        raise FileExistsError(f"{arguments.output} is there already: name another, or replace it with --overwrite.")
+
+
+def _limit(arguments: argparse.Namespace) -> int:
+    from aezoo import checks, codec
+
+    return codec.LIMIT if arguments.limit is None else checks.whole("--limit", arguments.limit, 1)
+
+
+def _read(path: str, mode: str, limit: int) -> Image.Image:
+    """The picture of a file, upright, in a mode; of a file that may come from anyone.
+
+    Raises:
+        OSError: If there is no such file, or it is no picture.
+        ValueError: If it is damaged, larger than the limit, or of numbers without a range.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our limit is the one that holds
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            kind, values = image.format, image.width * image.height * len(mode)
+            if values > limit:
+                raise ValueError(
+                    f"{path} has {image.width} x {image.height} pixels, {values:,} values, more than the limit of "
+                    f"{limit:,}: give a higher --limit, here and to decompress, or make the picture smaller."
+                )
+            try:
+                upright = ImageOps.exif_transpose(image)
+                upright.load()
+            except Exception as error:  # each format has errors of its own
+                raise ValueError(f"{path} is damaged: {printable(error).rstrip('.')}.") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = allowed
+    if upright.mode != mode:
+        note = f"aezoo: {path} is of mode {upright.mode}, the model takes {mode}: it was converted."
+        print(note, file=sys.stderr)
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and kind in _SIXTEEN_BITS):
+        # Pillow's own conversion cuts off what is above 255.
+        upright = Image.fromarray(np.rint(np.asarray(upright) / 257).astype("uint8"))
+    elif upright.mode in ("I", "F"):
+        raise ValueError(f"{path} has pixels of mode {upright.mode}, without a range: save it with 8 or 16 bits.")
+    return upright.convert(mode)
 
 
 def _model(name: str) -> aezoo.CompressiveAE:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+import re
 from pathlib import Path
 from typing import Any
 
-from aezoo import cli_models
+from aezoo import cli_models, untrusted
+
+#: A data set of TensorFlow Datasets, its configuration and version; of its own names, not of a community's.
+_PLAIN = re.compile(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?")
 
 _DESCRIPTION = """\
 Measures a model on the test split of a data set: reconstruction error, explained variance beside that of a PCA of as
@@ -20,7 +23,9 @@ def add_command(commands: Any) -> None:
     evaluate = commands.add_parser("evaluate", help="measure a trained model", description=_DESCRIPTION)
     evaluate.add_argument("model", metavar="DIR", help="the folder of an `aezoo train`, or a .keras file")
     evaluate.add_argument(
-        "--dataset", metavar="NAME", help="as for `aezoo train` (default: what the model was trained on)"
+        "--dataset",
+        metavar="NAME",
+        help="as for `aezoo train` (default: what the model was trained on, if that is on this machine)",
     )
     evaluate.add_argument(
         "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
@@ -40,7 +45,13 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     name = arguments.dataset or trained_on
     if name is None:
         raise ValueError(f"What {path} was trained on is written nowhere beside it: give --dataset.")
-    load = aezoo.sketches.load if isinstance(model, aezoo.SketchRNN) else aezoo.datasets.load
+    of_sketches = isinstance(model, aezoo.SketchRNN)
+    if arguments.dataset is None and not _is_here(name, of_sketches):
+        raise ValueError(
+            f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
+            "it, get it by --dataset."
+        )
+    load = aezoo.sketches.load if of_sketches else aezoo.datasets.load
     train, test = (tuple(None if part is None else part[: arguments.limit] for part in split) for split in load(name))
     try:
         checks.sample_shape(model, test[0].shape)
@@ -53,8 +64,18 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _trained_on(path: Path) -> str | None:
-    """The data set that `aezoo train` wrote beside a model."""
+    """The data set that `aezoo train` wrote beside a model, if that is a name."""
     try:
-        return json.loads((path.parent / "metrics.json").read_text())["dataset"]
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        name = untrusted.read_json(path.parent / "metrics.json")["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    return name if isinstance(name, str) else None
+
+
+def _is_here(name: str, of_sketches: bool) -> bool:
+    """Whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
+    from aezoo.datasets import loading
+
+    if of_sketches:
+        return name == "shapes" or (name.endswith((".npz", ".ndjson")) and Path(name).is_file())
+    return bool(_PLAIN.fullmatch(name)) and loading.is_here(name)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import aezoo
+
+
+def name(text: str) -> str:
+    """Read the name of a file or folder as an option; an empty one, of a shell variable that is not set, is none."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, not an empty one")
+    return text
 
 
 def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:
@@ -22,11 +30,10 @@ def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not hold a model of the zoo.
+        ValueError: If it does not hold a model of the zoo, or is damaged.
     """
-    import keras
-
     import aezoo
+    from aezoo import loading
 
     path = Path(name)
     path = path / "model.keras" if path.is_dir() else path
@@ -34,7 +41,7 @@ def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:
         raise FileNotFoundError(f"There is no model {path}: train one with `{train}`.")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is damaged, or no .keras file: train the model again with `{train}`.")
-    model = keras.saving.load_model(path)
+    model = loading.load(path)
     if not isinstance(model, aezoo.Autoencoder):
         raise ValueError(f"{path} holds {type(model).__name__}, no model of aezoo: train one with `{train}`.")
     return model, path

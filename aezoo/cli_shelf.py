@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from aezoo import cli_models
+
 _SKETCHES = "the file of sketch-rnn's that the cats are read from (.npz)"
 
 
@@ -24,7 +26,9 @@ def add_commands(commands: Any) -> None:
     train = actions.add_parser("train", help="train them", description="Trains models of the shelf by their recipes.")
     train.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
     train.add_argument("--sketches", metavar="FILE", help=_SKETCHES)
-    train.add_argument("--output", default="saved_models", metavar="DIR", help="(default: saved_models)")
+    train.add_argument(
+        "--output", type=cli_models.name, default="saved_models", metavar="DIR", help="(default: saved_models)"
+    )
     train.set_defaults(run=_train)
 
     verify = actions.add_parser(
@@ -55,8 +59,9 @@ def add_commands(commands: Any) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     from aezoo import presets
     from aezoo.shelf import cards
+    from aezoo.untrusted import printable
 
-    found = {name: presets.read_card(presets.find(name)) for name in presets.list_presets()}
+    found = presets.cards()
     if not found:
         raise FileNotFoundError(f"There are no presets in {', '.join(map(str, presets.places()))}.")
     if arguments.markdown:
@@ -64,7 +69,7 @@ def _list(arguments: argparse.Namespace) -> int:
         return 0
     width = max(map(len, found)) + 2
     for name, card in found.items():
-        print(f"{name:{width}}{card.get('title', card['class'])}")
+        print(f"{printable(name):{width}}{printable(card.get('title', card['class']))}")
     return 0
 
 
@@ -92,8 +97,9 @@ def _train(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from aezoo import presets
     from aezoo.shelf import cards, verifying
+    from aezoo.untrusted import printable
 
-    names = arguments.names or presets.list_presets()
+    names = arguments.names or list(presets.folders())
     load = _loader(arguments.sketches)
     width = max(map(len, names), default=0) + 2
     wrong = []
@@ -105,14 +111,17 @@ def _verify(arguments: argparse.Namespace) -> int:
             measured = verifying.verify(folder, load(card["data"]["name"]) if measurable else None)
         except (OSError, ValueError) as error:
             wrong.append(str(error))
-            print(f"{name:{width}}FAILED", flush=True)
+            print(f"{printable(name):{width}}FAILED", flush=True)
             continue
         if measured:
-            value = cards.number(measured[card["metric"]])
-            print(f"{name:{width}}{cards.label(card['metric'])} {value}, as its card says", flush=True)
+            label, value = printable(cards.label(card["metric"])), cards.number(measured[card["metric"]])
+            print(
+                f"{printable(name):{width}}{label} {value}, as its card says",
+                flush=True,
+            )
         else:
             why = "its data are given as --sketches FILE" if cards.of_shelf(card) else "its card names no data"
-            print(f"{name:{width}}files as its card says; not measured: {why}", flush=True)
+            print(f"{printable(name):{width}}files as its card says; not measured: {why}", flush=True)
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(names)} failed: {' '.join(wrong)}")
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,8 +21,21 @@ def looks_at_batches(callback: keras.callbacks.Callback) -> bool:
     )
 
 
+class _ProgressBar(keras.callbacks.ProgbarLogger):
+    """Keras' own, which counts the steps of the last call beyond the end, 48/46."""
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(self._step(batch), logs)
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_test_batch_end(self._step(batch), logs)
+
+    def _step(self, batch: int) -> int:
+        return batch if self.target is None else min(batch, self.target - 1)
+
+
 @contextmanager
-def several_steps(model: Any, call: Mapping[str, Any]) -> Iterator[None]:
+def several_steps(model: Any, call: MutableMapping[str, Any]) -> Iterator[None]:
     """Lets a model make `model.steps_together` steps a call, where `compile` left it at one and nothing hinders it.
 
     What hinders it: callbacks that look at each step, a number of steps an epoch, beyond which Keras would go, eager
@@ -30,20 +43,23 @@ def several_steps(model: Any, call: Mapping[str, Any]) -> Iterator[None]:
 
     Args:
         model: A compiled model.
-        call: The arguments of `fit` or `evaluate` by name.
+        call: The arguments of `fit` or `evaluate` by name, to which a progress bar is added.
     """
     compiled = model.steps_per_execution
-    callbacks = call.get("callbacks") or []
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        callbacks = callbacks.callbacks
+    given = call.get("callbacks") or []
+    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given)
     hindered = (
-        any(map(looks_at_batches, keras.tree.flatten(callbacks)))
+        any(map(looks_at_batches, callbacks))
         or any(call.get(name) is not None for name in ("steps_per_epoch", "validation_steps", "steps"))
         or model.run_eagerly
         or model.distribute_strategy.num_replicas_in_sync > 1
     )
     if compiled == 1 and not hindered:
         model.steps_per_execution = model.steps_together
+    if model.steps_per_execution > 1 and callbacks is not getattr(given, "callbacks", None):
+        bar = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in callbacks)
+        if call.get("verbose") != 0 and not bar:
+            call["callbacks"] = [*callbacks, _ProgressBar()]
     if model.steps_per_execution != model._steps_of_graphs:
         model.train_function = model.test_function = None  # they were made for another number
         model._steps_of_graphs = model.steps_per_execution

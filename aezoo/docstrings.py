@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import textwrap
+from pathlib import Path
 
 
-def summary(cls: type) -> str:
+def of_source(name: str) -> str:
+    """Return the docstring of a class that `aezoo` offers, from its source: nothing is imported."""
+    package = Path(__file__).parent
+    for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+            path = package.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            (cls,) = (each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
+            return ast.get_docstring(cls)
+    raise ValueError(f"aezoo has no class {name!r}.")
+
+
+def _text(cls: type | str) -> str:
+    return cls if isinstance(cls, str) else inspect.getdoc(cls)
+
+
+def summary(cls: type | str) -> str:
     """Returns the first line of a docstring."""
-    return inspect.getdoc(cls).partition("\n")[0].rstrip(".")
+    return _text(cls).partition("\n")[0].rstrip(".")
 
 
-def section(cls: type, title: str) -> str:
+def section(cls: type | str, title: str) -> str:
     """Returns a section of a docstring, such as "Args"; "" if it has none."""
-    found = re.search(rf"^{title}:\n((?:    .*\n|\n)+)", inspect.getdoc(cls) + "\n", re.MULTILINE)
+    found = re.search(rf"^{title}:\n((?:    .*\n|\n)+)", _text(cls) + "\n", re.MULTILINE)
     return textwrap.dedent(found.group(1)).strip() if found else ""
 
 
@@ -24,6 +42,6 @@ def arguments(cls: type) -> dict[str, str]:
     return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
 
 
-def reference(cls: type) -> str:
+def reference(cls: type | str) -> str:
     """Returns the paper of a model, in one line; "" if it has none."""
     return " ".join(section(cls, "Reference").split()).rstrip(".")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator
+import json
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,51 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import warmup as warming
+from aezoo import writing
+from aezoo.version import __version__
 
-
-def not_around_here(path: Path) -> None:
-    """Checks that a folder may be replaced, as the one that the process works in may not."""
-    here = Path.cwd()
-    if path in (here, *here.parents):
-        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
-
-
-@contextmanager
-def complete_or_absent(path: Any, overwrite: bool = False) -> Iterator[Path]:
-    """Gives a path to write to; it takes the final name only once all of it is written.
-
-    Args:
-        path: The final name of a file or folder. A file that is there already is replaced in the end, and so is a
-            folder with nothing in it but what is written anew.
-        overwrite: Whether a folder is replaced whatever is in it.
-
-    Raises:
-        FileExistsError: If there is a folder with other things in it, or a file where a folder is written.
-        ValueError: If it is the folder that the process works in, or one around it.
-    """
-    path = Path(path).resolve()
-    not_around_here(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as folder:
-        unfinished = Path(folder) / path.name
-        yield unfinished
-        if path.is_file() and unfinished.is_dir():
-            raise FileExistsError(f"{path} is a file, and not a folder: choose another name, or remove it first.")
-        if path.is_dir():  # a folder that is not empty cannot be replaced, only moved out of the way
-            lost = sorted(_names(path) - _names(unfinished))
-            if lost and not overwrite:
-                shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
-                raise FileExistsError(
-                    f"{path} is there already, and has in it what would be lost ({shown}): choose another folder, or "
-                    "remove it first."
-                )
-            os.replace(path, Path(folder) / "old")
-        os.replace(unfinished, path)
-
-
-def _names(path: Path) -> set[str]:
-    """What is in a folder; nothing in a file."""
-    return {inside.name for inside in path.iterdir()} if path.is_dir() else set()
+MARKER = Path("assets.extra") / "aezoo.json"
+"""Where a SavedModel says that it is ours, and of which files; TensorFlow leaves this folder to others."""
 
 
 def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:
@@ -71,21 +31,33 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
         half: Whether kernels are stored in half precision, and cast where they are used.
         warmup: Whether requests go along that a server warms up with, or the samples for them.
     """
-    path = Path(path).resolve()
+    path = writing.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
     requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
     archive = keras.export.ExportArchive()
     # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
     for name, (function, inputs, output) in model.signatures().items():
-        archive.add_endpoint(name, _endpoint(function, output, kernels), list(inputs.values()))
-    with complete_or_absent(path) as unfinished:
+        specs = list(inputs.values())
+        archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
+    with writing.complete_or_absent(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))
         (unfinished / "assets.extra").mkdir()
         model.write_extra_assets(unfinished)
         if requests:
             warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
+        content = {"aezoo": __version__, "files": sorted([*writing.files(unfinished), MARKER.as_posix()])}
+        (unfinished / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that `saved_model` did not write: all of them where its marker is missing."""
+    try:
+        ours = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+        return sorted({*writing.files(folder)} - {*ours})
+    except (OSError, ValueError, KeyError, TypeError):
+        return writing.files(folder)
 
 
 @contextmanager
@@ -108,10 +80,47 @@ def halves(values: np.ndarray) -> bool:
     return values.dtype == "float32" and values.ndim >= 2 and bool(np.all(np.abs(values) <= np.finfo("float16").max))
 
 
-def _endpoint(function: Any, output: str, kernels: list[tuple[Any, Any]]) -> Any:
+#: The most samples that a signature draws, and the most values that they have.
+_MOST_SAMPLES, _MOST_VALUES = 10_000, 2**25
+
+
+def most_samples(x_shape: Sequence[int]) -> int:
+    """Returns how many samples of a shape a signature draws at most: a request is small whatever it asks for."""
+    return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
+
+
+def inside(name: str, value: Any, low: float, high: float) -> Any:
+    """Returns an input of a signature, which fails when it is called with one outside [low, high].
+
+    Args:
+        name: Its name.
+        value: A scalar tensor.
+        low: The smallest value.
+        high: The largest value.
+    """
+    message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
+    return _asserted((value >= low) & (value <= high), message, value)
+
+
+def _asserted(condition: Any, message: str, value: Any) -> Any:
+    """What comes after the assertion, so that nothing is computed of a value that fails it."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(value)
+
+
+def _valid(value: Any, spec: tf.TensorSpec) -> Any:
+    """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
+    value = tf.ensure_shape(value, spec.shape)
+    if not value.dtype.is_floating:
+        return value
+    return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
+
+
+def _endpoint(function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]]) -> Any:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
+        inputs = [_valid(value, spec) for value, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 

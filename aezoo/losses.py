@@ -6,11 +6,20 @@ beside them. All of these compute in float32 (or float64), whatever the dtype of
 
 from __future__ import annotations
 
+import functools
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
+
+if TYPE_CHECKING:
+    from aezoo.batch import Batch
+
+
+_TINY = 1e-30  # of which single precision has the logarithm
 
 
 def in_float32(x: Any) -> Any:
@@ -40,8 +49,7 @@ class _SummedLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the error of each sample, (batch,): the sum over its features."""
-        error = self.elementwise(in_float32(y_true), in_float32(y_pred))
-        return ops.sum(error, axis=tuple(range(1, len(error.shape))))
+        return _over_features(self.elementwise(in_float32(y_true), _prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -68,7 +76,8 @@ class SquaredError(_SummedLoss):
 class CrossEntropy(_SummedLoss):
     """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 
-    The prediction is a probability: the output of a sigmoid, kept 1e-7 away from 0 and 1 as Keras does.
+    The prediction is a probability. That of a model of aezoo is computed from the logits of its last sigmoid, exactly
+    and with the gradient x' - x, however sure the model is; any other is kept 1e-7 away from 0 and 1, as Keras does.
 
     Args:
         name: As of `keras.losses.Loss`.
@@ -83,6 +92,9 @@ class CrossEntropy(_SummedLoss):
         super().__init__(name=name, **kwargs)
 
     def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+        logits = logits_of(y_pred)
+        if logits is not None:
+            return tf.nn.sigmoid_cross_entropy_with_logits(y_true, logits)
         p = ops.clip(y_pred, keras.config.epsilon(), 1.0 - keras.config.epsilon())
         return -(y_true * ops.log(p) + (1.0 - y_true) * ops.log(1.0 - p))  # log1p(-p) is slower
 
@@ -113,6 +125,41 @@ class GaussianNegativeLogLikelihood(_SummedLoss):
         return {**super().get_config(), "log_variance": float(self.log_variance)}
 
 
+# Keras clips some of these targets to [0, 1] without a word, and computes with others as they are.
+_OF_PROBABILITIES = (
+    keras.losses.binary_crossentropy,
+    keras.losses.binary_focal_crossentropy,
+    keras.losses.categorical_crossentropy,
+    keras.losses.categorical_focal_crossentropy,
+    keras.losses.categorical_generalized_cross_entropy,
+    keras.losses.kl_divergence,
+    keras.losses.dice,
+    keras.losses.tversky,
+)
+
+
+def needs_probabilities(loss: Any) -> bool:
+    """Return whether a loss is defined only for targets in [0, 1], as a cross-entropy is.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        True for `CrossEntropy`, and for the cross-entropies, `kl_divergence`, `dice` and `tversky` of Keras, also
+        where they take logits; False for any other loss, and for None.
+
+    Raises:
+        ValueError: If Keras knows no loss of this name.
+
+    Example:
+        >>> needs_probabilities("binary_crossentropy"), needs_probabilities(keras.losses.MeanSquaredError())
+        (True, False)
+    """
+    loss = keras.losses.get(loss)
+    function = getattr(loss, "fn", loss)  # Keras' classes wrap a function
+    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
+
+
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
@@ -131,12 +178,15 @@ def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
 
 
-def bernoulli_kl(target: float, rate: Any) -> Any:
+def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
     """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
 
     Args:
         target: ρ, inside (0, 1).
-        rate: ρ̂, a tensor of any shape with values in [0, 1]; kept 1e-7 away from both ends.
+        rate: ρ̂, a tensor of any shape with values in [0, 1].
+        complement: 1 - ρ̂, where it is known better than by subtraction, which gives 0 for a mean of sigmoids of 17 and
+            more: the mean of sigmoids of minus the logits. With it the gradient draws even such units to ρ; without
+            it ρ̂ is kept 1e-7 away from 1.
 
     Returns:
         A tensor with the shape of `rate`.
@@ -145,57 +195,226 @@ def bernoulli_kl(target: float, rate: Any) -> Any:
         >>> [round(float(kl), 4) for kl in bernoulli_kl(0.5, [0.5, 0.25])]  # 0 and ½ log(4/3)
         [0.0, 0.1438]
     """
-    rate = ops.clip(in_float32(rate), keras.config.epsilon(), 1.0 - keras.config.epsilon())
-    return target * (ops.log(target) - ops.log(rate)) + (1.0 - target) * (ops.log(1.0 - target) - ops.log(1.0 - rate))
+    rate = in_float32(rate)
+    if complement is None:
+        complement = 1.0 - ops.minimum(rate, 1.0 - keras.config.epsilon())
+    off = ops.log(ops.maximum(in_float32(complement), _TINY))
+    return target * (ops.log(target) - ops.log(ops.maximum(rate, _TINY))) + (1.0 - target) * (
+        ops.log(1.0 - target) - off
+    )
 
 
-def per_sample(loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None) -> tuple[Any, str]:
-    """Evaluates any Keras loss sample by sample.
+def logits_of(probability: Any) -> Any:
+    """Return the logits that a sigmoid made a tensor of, or None where they are not known.
+
+    Keras' own mark, `_keras_logits`, is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
+    of a network leave this one.
+
+    Args:
+        probability: A tensor.
+
+    Returns:
+        A tensor of the same shape, or None.
+
+    Example:
+        >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # which no layer has marked
+        True
+    """
+    return getattr(probability, "_sigmoid_logits", None)
+
+
+def with_logits(probability: Any, logits: Any) -> Any:
+    """Mark a tensor as the sigmoid of logits, for `CrossEntropy` and for Keras' own cross-entropy.
+
+    Args:
+        probability: A tensor.
+        logits: A tensor of the same shape, or None, which marks nothing.
+
+    Returns:
+        The first tensor itself.
+
+    Example:
+        >>> logits = ops.convert_to_tensor([[17.0]])
+        >>> float(CrossEntropy()([[0.0]], with_logits(ops.sigmoid(logits), logits)))
+        17.0
+    """
+    if logits is not None:
+        probability._sigmoid_logits = probability._keras_logits = logits
+    return probability
+
+
+class NoScores(ValueError):
+    """A loss gives one number for a batch where one for each sample is wanted.
+
+    Example:
+        >>> try:
+        ...     per_sample(lambda y, p: ops.mean(y - p), ops.ones((4, 3)), ops.ones((4, 3)))
+        ... except NoScores as error:
+        ...     print(str(error)[:58])
+        The loss '<lambda>' returns one number for the whole batch
+    """
+
+
+def reduction(loss: Any) -> str:
+    """Return how a loss reduces over the batch.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        "sum", "mean_with_sample_weight", or "mean" for all else.
+
+    Raises:
+        ValueError: If `loss` is a list or a dict, or does not reduce.
+
+    Example:
+        >>> reduction("mse"), reduction(SquaredError(reduction="sum"))
+        ('mean', 'sum')
+    """
+    if isinstance(loss, (list, tuple, dict)):
+        raise ValueError(f"An autoencoder has one output: give compile one loss, not {loss!r}.")
+    loss = keras.losses.get(loss)
+    if not isinstance(loss, keras.losses.Loss) or loss.reduction in ("sum_over_batch_size", "mean"):
+        return "mean"
+    if loss.reduction not in ("sum", "mean_with_sample_weight"):
+        raise ValueError(
+            f"reduction={loss.reduction!r} of {type(loss).__name__} is not supported: "
+            "use 'sum_over_batch_size' or 'sum'."
+        )
+    return loss.reduction
+
+
+def per_sample(
+    loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None, batch: Batch | None = None
+) -> tuple[Any, str]:
+    """Evaluate any Keras loss sample by sample.
+
+    Steps that Keras' mask of `y_pred` leaves out do not count. A loss that averages takes the mean over the steps of
+    each sample; with `batch` it divides by the mean number of steps, so that the mean over the batch is that over all
+    steps, as in Keras.
 
     Args:
         loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
         y_true: Targets, (batch, ...).
         y_pred: Predictions, (batch, ...).
         feature_weight: Weights of the errors of single features, (batch, ...), or None.
+        batch: The batch, where only its mean is wanted and not the scores of samples. A loss that returns one number
+            for all samples is then taken as it is, unless the samples have weights.
 
     Returns:
-        The loss of each sample, (batch,), and how Keras reduces it over the batch: "mean" or "sum".
+        The loss of each sample, (batch,), and how Keras reduces it over the batch, as `reduction` says.
 
     Raises:
-        ValueError: If `loss` is a list or a dict, or reduces in another way.
+        ValueError: If `loss` is a list or a dict or does not reduce; if it gives no number for each sample where these
+            are wanted; if it mixes features or steps where they have weights of their own or a mask.
 
     Example:
-        >>> values, reduction = per_sample("mse", [[0.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]])
-        >>> values.numpy(), reduction
+        >>> values, how = per_sample("mse", [[0.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]])
+        >>> values.numpy(), how
         (array([0.5, 2. ], dtype=float32), 'mean')
     """
-    if isinstance(loss, (list, tuple, dict)):
-        raise ValueError(f"An autoencoder has one output: give compile one loss, not {loss!r}.")
+    how = reduction(loss)
     loss = keras.losses.get(loss)
-    reduction = "mean"
-    function = loss
-    if isinstance(loss, keras.losses.Loss):
-        function = loss.call
-        if loss.reduction == "sum":
-            reduction = "sum"
-        elif loss.reduction not in ("sum_over_batch_size", "mean"):
-            raise ValueError(
-                f"reduction={loss.reduction!r} of {type(loss).__name__} is not supported: "
-                "use 'sum_over_batch_size' or 'sum'."
-            )
-    y_true, y_pred = in_float32(y_true), in_float32(y_pred)
+    mask = getattr(y_pred, "_keras_mask", None)
+    y_true, y_pred = in_float32(y_true), _prediction(y_pred)
     if isinstance(loss, _SummedLoss):
         values = loss.elementwise(y_true, y_pred)
         values = values if feature_weight is None else values * feature_weight
-        return ops.sum(values, axis=tuple(range(1, len(values.shape)))), reduction
+        if mask is not None:
+            values *= _broadcast_mask(mask, values, loss)
+        return _over_features(values, ops.sum), how
+    function = loss.call if isinstance(loss, keras.losses.Loss) else loss
     if feature_weight is None:
         values = in_float32(function(y_true, y_pred))
     else:
-        # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
-        values = ops.mean(in_float32(function(y_true[..., None], y_pred[..., None])) * feature_weight, axis=-1)
-    if len(values.shape) == 0:  # a function that averages by itself: its number stands for each sample
-        values = ops.broadcast_to(values, ops.shape(y_true)[:1])
+        _check_elementwise(loss, function, y_true)
+        values = ops.mean(_feature_by_feature(function, y_true, y_pred) * feature_weight, axis=-1)
+    if not _is_per_sample(function, values, y_true):
+        if batch is None or batch.weight is not None:
+            raise NoScores(
+                f"The loss {_name(loss)} returns one number for the whole batch and none for each sample, which scores "
+                "and sample weights need: give compile a loss of shape (batch,), one that averages over the last axis "
+                "alone for example."
+            )
+        return ops.broadcast_to(ops.mean(values), ops.shape(y_true)[:1]), how
+    if mask is None:
+        return _over_features(values, ops.sum if how == "sum" else ops.mean), how
+    mask = _broadcast_mask(mask, values, loss)
+    total = _over_features(values * mask, ops.sum)
+    if how == "sum":
+        return total, how
+    steps = _over_features(mask, ops.sum)
+    return ops.divide_no_nan(total, steps if batch is None else batch.statistic(steps)), how
+
+
+def _over_features(values: Any, reduce: Any) -> Any:
+    """Reduces (batch, ...) to (batch,)."""
     rest = tuple(range(1, len(values.shape)))
-    if rest:
-        values = ops.sum(values, axis=rest) if reduction == "sum" else ops.mean(values, axis=rest)
-    return values, reduction
+    return reduce(values, axis=rest) if rest else values
+
+
+def _prediction(y_pred: Any) -> Any:
+    single = in_float32(y_pred)
+    logits = logits_of(y_pred)
+    return single if logits is None else with_logits(single, in_float32(logits))
+
+
+def _name(loss: Any) -> str:
+    return repr(getattr(loss, "__name__", None) or type(loss).__name__)
+
+
+def _is_per_sample(function: Any, values: Any, y_true: Any) -> bool:
+    """Whether the first axis of what a loss returns is that of the samples."""
+    if not len(values.shape):
+        return False
+    got, wanted = values.shape[0], y_true.shape[0]
+    if got is not None:
+        return got == wanted
+    if wanted is None and not getattr(function, "__module__", "").startswith("keras."):
+        # In a graph, a batch of any size may have become another axis of any size.
+        tf.debugging.assert_equal(
+            tf.shape(values)[0], tf.shape(y_true)[0], "The loss returns no number for each sample, (batch,)."
+        )
+    return True
+
+
+def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
+    """Makes a mask (batch, steps) one of values (batch, steps, ...), 1.0 where they count."""
+    rank = len(values.shape)
+    if len(mask.shape) > rank:
+        raise ValueError(
+            f"The loss {_name(loss)} averages over the steps of a sample, also those that the model's mask leaves out: "
+            "give compile a loss that averages over the last axis alone."
+        )
+    mask = ops.reshape(mask, (*ops.shape(mask), *(1,) * (rank - len(mask.shape))))
+    return ops.broadcast_to(ops.cast(mask, values.dtype), ops.shape(values))
+
+
+def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
+    # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
+    logits = logits_of(y_pred)
+    y_pred = with_logits(y_pred[..., None], None if logits is None else logits[..., None])
+    return in_float32(function(y_true[..., None], y_pred))
+
+
+@functools.lru_cache(maxsize=32)
+def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a loss is the mean over the last axis of the errors of single features: found by trying."""
+    random = np.random.default_rng(0)
+    with tf.init_scope():  # eagerly, also where a graph is traced
+        y, p = (tf.constant(random.uniform(0.1, 0.9, shape), "float32") for _ in range(2))
+        try:
+            alone = ops.mean(_feature_by_feature(function, y, p), axis=-1)
+            together = in_float32(function(y, p))
+            return alone.shape == together.shape and bool(np.allclose(alone, together, rtol=1e-4, atol=1e-6))
+        except Exception:
+            return False  # it does not take features one by one
+
+
+def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
+    shape = (2, *(size or 3 for size in y_true.shape[1:]))
+    if not _is_elementwise(function, shape):
+        raise ValueError(
+            f"The loss {_name(loss)} is no mean of the errors of single features, so that they cannot have weights of "
+            "their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
+        )

@@ -14,21 +14,21 @@ import json
 import math
 import os
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import h5py
 import keras
 import numpy as np
 
-from aezoo import exporting
+from aezoo import exporting, loading, untrusted, writing
 from aezoo.version import __version__
 
 MODEL, CARD = "model.keras", "card.json"
 ENVIRONMENT = "AEZOO_PRESETS"
-_WEIGHTS, _CONFIG = "model.weights.h5", "config.json"
 
 
 def places() -> list[Path]:
@@ -39,7 +39,7 @@ def places() -> list[Path]:
 
 
 def list_presets(cls: type | None = None) -> list[str]:
-    """Returns the names of all presets that are found, in alphabetical order.
+    """Returns the names of all presets that are found, in alphabetical order; a damaged one is left out with a warning.
 
     Args:
         cls: Only those that `cls.from_preset` takes.
@@ -49,9 +49,27 @@ def list_presets(cls: type | None = None) -> list[str]:
         >>> "k_sparse_mnist_k25" in aezoo.list_presets(aezoo.KSparseAE)
         True
     """
-    found = {card.parent.name: card.parent for place in reversed(places()) for card in place.glob(f"*/{CARD}")}
     names = None if cls is None else {kind.__name__ for kind in _family(cls)}
-    return sorted(name for name, folder in found.items() if names is None or read_card(folder)["class"] in names)
+    return sorted(name for name, card in cards().items() if names is None or card["class"] in names)
+
+
+def folders() -> dict[str, Path]:
+    """Return the folders of all presets that are found, damaged ones too, by name."""
+    found = {card.parent.name: card.parent for place in reversed(places()) for card in place.glob(f"*/{CARD}")}
+    return dict(sorted(found.items()))
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of all presets that are found, by name; a damaged preset is left out with a warning."""
+    read = {}
+    for name, folder in folders().items():
+        try:
+            if not (folder / MODEL).is_file():
+                raise FileNotFoundError(f"{folder / MODEL} is missing.")
+            read[name] = read_card(folder)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"A preset is left out: {untrusted.printable(error, 1000)}", stacklevel=3)
+    return read
 
 
 def _family(cls: type) -> Iterable[type]:
@@ -62,8 +80,12 @@ def _family(cls: type) -> Iterable[type]:
 
 def load(cls: type, preset: Any) -> Any:
     """Loads a model; see `aezoo.Autoencoder.from_preset`."""
-    path = _find(os.fspath(preset))
-    model = keras.saving.load_model(path)
+    path = _find(preset)
+    if isinstance(path, str):
+        model = keras.saving.load_model(path)
+        loading.check_finite(model, path)
+    else:
+        model = loading.load(path)
     if not isinstance(model, cls):
         kind = type(model).__name__
         advice = f"load it with aezoo.{kind}.from_preset" if hasattr(model, "from_preset") else "it is none of aezoo's"
@@ -71,30 +93,43 @@ def load(cls: type, preset: Any) -> Any:
     return model
 
 
-def find(preset: str) -> Path:
+def find(preset: str | os.PathLike) -> Path:
     """Returns the folder of a preset, given its name or the folder itself.
+
+    A string without a separator is a name first: a folder of the working directory does not take the place of a preset
+    that is found elsewhere. Such a folder is given as "./name", or as a `pathlib.Path`.
 
     Raises:
         FileNotFoundError: If there is none; the message says where it was looked for.
     """
-    folders = [Path(preset), *(place / preset for place in places())]
+    here, name = Path(preset), os.fspath(preset)
+    named = [place / name for place in places()]
+    is_name = isinstance(preset, str) and not {"/", os.sep, os.altsep} & set(name)
+    folders = [*named, here] if is_name else [here, *named]
     for folder in folders:
         if (folder / MODEL).is_file():
+            if folder != here and (here / MODEL).is_file():
+                warnings.warn(
+                    f"The preset {name!r} is the one in {folder}, not the folder {name!r} of the working directory: "
+                    f"write './{name}' for that one.",
+                    stacklevel=2,
+                )
             return folder
-    close = difflib.get_close_matches(preset, list_presets())
+    close = difflib.get_close_matches(name, list_presets())
     hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else " aezoo.list_presets() names all there are."
     unset = "" if os.environ.get(ENVIRONMENT) else f" The environment variable {ENVIRONMENT} names no further folder."
     raise FileNotFoundError(
-        f"There is no preset {preset!r}: none of {', '.join(map(str, folders))} holds a {MODEL}.{unset}{hint}"
+        f"There is no preset {name!r}: none of {', '.join(map(str, folders))} holds a {MODEL}.{unset}{hint}"
     )
 
 
-def _find(preset: str) -> str | Path:
-    """What `keras.saving.load_model` is to load."""
-    if "://" in preset:
-        return preset
-    if preset.endswith(".keras"):
-        path = Path(preset)
+def _find(preset: str | os.PathLike) -> str | Path:
+    """The file that is to be loaded, or the address that is Keras' to load."""
+    name = os.fspath(preset)
+    if "://" in name:
+        return name
+    if name.endswith(".keras"):
+        path = Path(name)
     else:
         folder = find(preset)
         path = folder / MODEL
@@ -115,17 +150,38 @@ def read_card(folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is not what `save` writes.
+        ValueError: If it is not what `save` writes, or names files outside its folder.
     """
     path = folder / CARD
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing.")
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-        card["class"], card["files"].items()
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} is damaged, or no card of a preset.") from None
+    card = untrusted.read_json(path)
+    wrong = _wrong(card)
+    if wrong:
+        raise ValueError(f"{path} is damaged, or no card of a preset: {wrong}.")
     return card
+
+
+def _wrong(card: Any) -> str:
+    """Says what keeps a card from being read; "" if nothing does."""
+    if not isinstance(card, dict) or not isinstance(card.get("class"), str) or not isinstance(card.get("files"), dict):
+        return "it has no class and no files"
+    for name, digest in card["files"].items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or PureWindowsPath(name).drive or "\\" in name or ".." in path.parts:
+            return f"it names the file {untrusted.printable(name)}, which is not within its folder"
+        if not isinstance(digest, str):
+            return f"it has no SHA-256 of {untrusted.printable(name)}"
+    if any(not isinstance(card.get(key, ""), str) for key in ("name", "title", "limits", "reference")):
+        return "its name, title, limits and reference are not all texts"
+    if "metrics" not in card:
+        return ""
+    metrics, data = card["metrics"], card.get("data")
+    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
+        return "its metrics are not numbers by name"
+    if not isinstance(card.get("metric"), str) or card["metric"] not in metrics or not {"name", "title"} <= card.keys():
+        return "it has metrics, but no name, title and metric"
+    return "" if isinstance(data, dict) and isinstance(data.get("name"), str) else "it does not say what its data are"
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
@@ -150,12 +206,15 @@ def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
 
     Raises:
         FileNotFoundError: If a file is missing, which the message names.
-        ValueError: If one is not what was written.
+        ValueError: If one is not what was written, or lies outside the folder.
     """
     files = read_card(folder)["files"]
     if names is None:
         for name in sorted(_names(folder) - files.keys()):
             raise ValueError(f"{folder / name} is not in {CARD}: it is of something else.")
+        for name in files:
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{folder / name} is a link out of its folder: fetch the preset again.")
     for name in files if names is None else names:
         path = folder / name
         if not path.is_file():
@@ -164,9 +223,21 @@ def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
             raise ValueError(f"{path} is damaged or was altered: its SHA-256 is not that of {CARD} beside it.")
 
 
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that its card does not name: all of them where it is no preset."""
+    try:
+        return sorted({*writing.files(folder)} - {*read_card(folder)["files"], CARD})
+    except (OSError, ValueError, TypeError):
+        return writing.files(folder)
+
+
 def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 # === Saving ===
@@ -179,23 +250,27 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
         model: A built model.
         folder: Where to.
         half: Whether kernels are stored in half precision. Keras casts them back when they are loaded.
+
+    Raises:
+        ValueError: If a weight is not finite: such a model would not load.
     """
+    loading.check_finite(model, f"The model {model.name!r}")
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / MODEL
         model.save(whole)
         with zipfile.ZipFile(whole) as source, zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as target:
             for name in source.namelist():
                 data = source.read(name)
-                if name == _CONFIG:
-                    config = json.loads(data, object_pairs_hook=_known_since_keras_3_10)
+                if name == loading.CONFIG:
+                    config = json.loads(data, object_pairs_hook=_known_to_older_keras)
                     config.pop("compile_config", None)
                     data = json.dumps(config).encode()
-                elif name == _WEIGHTS:
+                elif name == loading.WEIGHTS:
                     data = _without_optimizer(data, half)
                 target.writestr(name, data)
 
 
-def _known_since_keras_3_10(config: list[tuple[str, Any]]) -> dict[str, Any]:
+def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
     """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
     newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
     return {name: value for name, value in config if not (value is None and name in newer)}

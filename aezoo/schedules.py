@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -192,6 +193,7 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
 
     Raises:
         TypeError: If `value` is none of these.
+        ValueError: If it is a number that is not finite.
 
     Example:
         >>> get(0.5)
@@ -202,6 +204,8 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
     if isinstance(value, Schedule):
         return value
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise ValueError(f"A value that changes in training (beta, corruption, ...) must be finite, not {value!r}.")
         return Constant(value if isinstance(value, (int, float)) else value.item())
     raise TypeError(f"Expected a number or an aezoo.schedules.Schedule, but got {value!r}.")
 

@@ -35,6 +35,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import warmup
+from aezoo.batch import Batch
 from aezoo.layers import networks
 from aezoo.schedules import Constant, Scheduled
 
@@ -79,6 +80,7 @@ class Case:
             model.steps_together = 1  # the graph is smaller; `execution` compares
         model.build((None, *self.x.shape[1:]))
         model.compile(**{"optimizer": keras.optimizers.SGD(self.learning_rate), **compile})
+        model.initialize_from(self.x)  # which `fit` would do with the samples it is given, others in each comparison
         return model
 
 
@@ -251,7 +253,8 @@ def epoch_means(case: Case) -> None:
         model.reset_metrics()
         step = model.train_step(tf.constant(batch))
         logs.append({name: float(value) for name, value in step.items()})
-    for name in ["loss", *reported]:
+    means = [name for name in reported if isinstance(model.tracker(name), keras.metrics.Mean)]
+    for name in ["loss", *means]:
         mean = np.average([log[name] for log in logs], weights=[len(batch) for batch in batches])
         assert mean != 0, f"{name} is 0"
         assert np.isclose(history[name][0], mean, rtol=1e-5), (
@@ -264,6 +267,8 @@ def sample_weights(case: Case) -> None:
     x = case.x[:8]
     weight = np.array([0, 2, 1, 1, 1, 1, 1, 1], "float32")
     weighted, repeated = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
+    for model in (weighted, repeated):
+        model.initialize_from(x)  # from the same data: this is about the steps
     _fit(weighted, x, sample_weight=weight, epochs=1)
     _fit(repeated, np.concatenate([x[1:2], x[1:]]), epochs=1)
     _same_trainable("sample weights", repeated, weighted)
@@ -558,6 +563,87 @@ def bad_input(case: Case) -> None:
             assert np.array_equal(a, b), f"{what}: noticed only after a step"
 
 
+def bad_input_of_verbs(case: Case) -> None:
+    """10. What `fit` refuses, every verb refuses: no number, and no NaN, comes of it in silence."""
+    model = case.model(run_eagerly=True)
+    nan = case.x.copy()
+    nan[1].flat[0] = np.nan
+    wrong = {
+        "NaN": (nan, "NaN"),
+        "integers": ((case.x * 255).astype("int32"), "floating-point"),
+        "samples of another shape": (case.x[:, None], "was built for"),
+    }
+    verbs: dict[str, Callable[[Any], Any]] = {
+        "evaluate": lambda x: model.evaluate(x, verbose=0),
+        "predict": lambda x: model.predict(x, verbose=0),
+        "train_on_batch": model.train_on_batch,
+        "test_on_batch": model.test_on_batch,
+        "encode": model.encode,
+        "reconstruct": model.reconstruct,
+        "score_samples": model.score_samples,
+    }
+    for what, (x, message) in wrong.items():
+        for name, verb in verbs.items():
+            try:
+                verb(x)
+            except ValueError as error:
+                assert message in str(error), f"{name} of {what}: the message does not say {message!r}: {error}"
+            else:
+                raise AssertionError(f"{name} took {what} without an error")
+
+
+def declared(case: Case) -> None:
+    """11. The names that `objective` returns are those of `term_names` and `measure_names`: no term gets lost."""
+    model = case.model(run_eagerly=True)
+    names = {*model.term_names, *model.measure_names}
+    for training in (True, False):
+        reported, _ = model.objective(Batch.of(tf.constant(case.x[:8])), training)
+        assert set(reported) == names, f"the objective returns {sorted(reported)}, but declared are {sorted(names)}"
+
+
+def scores(case: Case) -> None:
+    """12. A score is that of its sample, whatever is beside it; a loss without one per sample is refused there."""
+    model = case.model(run_eagerly=True)
+    together = np.asarray(model.score_samples(case.x[:6]))
+    alone = np.concatenate([np.asarray(model.score_samples(case.x[i : i + 1])) for i in range(6)])
+    assert np.allclose(together, alone, rtol=1e-4, atol=1e-5), f"scores {together} become {alone} one by one"
+    if not case.takes_loss:
+        return
+    model = case.model(loss=lambda y, y_pred: keras.ops.mean(keras.ops.abs(y - y_pred)), run_eagerly=True)
+    try:
+        got = np.asarray(model.score_samples(case.x[:6]))
+    except ValueError:
+        return
+    assert np.allclose(together, got, rtol=1e-4), "a loss of the whole batch became part of the score of every sample"
+
+
+def divergence(case: Case) -> None:
+    """14. The first loss that is not finite ends training, names its term and leaves the weights before it."""
+    expected, model = (case.model(quiet=True, run_eagerly=True) for _ in range(2))
+    _fit(expected, case.x[:16], epochs=1)
+    objective, name = model.objective, model.term_names[-1]
+    steps = tf.Variable(0, trainable=False)
+
+    def poisoned(batch: Any, training: bool) -> Any:
+        reported, y_pred = objective(batch, training)
+        steps.assign_add(1)
+        reported[name] += tf.where(steps > 2, np.inf, 0.0)
+        return reported, y_pred
+
+    model.objective = poisoned
+    try:
+        _fit(model, case.x)
+    except ValueError as error:
+        assert f"in epoch 1 the term {name!r}" in str(error), f"the message does not name {name!r}: {error}"
+    else:
+        raise AssertionError("training went on after a loss that was not finite")
+    for variable, a, b in zip(model.variables, expected.variables, model.variables, strict=True):
+        if "float" in variable.dtype:
+            assert np.allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6), (
+                f"{variable.path} is not as it was before the step that diverged"
+            )
+
+
 def verbs(case: Case) -> None:
     """The verbs give what they promise, of the shapes that they promise."""
     model = case.model(run_eagerly=True)
@@ -594,6 +680,60 @@ def verbs(case: Case) -> None:
     assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), "a path does not end at its second sample"
 
 
+def _weighted_step(case: Case, x: np.ndarray, weight: Any) -> tuple[dict[str, float], list[np.ndarray], keras.Model]:
+    """The terms of a batch with sample weights, the gradient of their sum, and the model after that training step."""
+    model = case.model(quiet=True, run_eagerly=True)
+    batch = Batch.of(tf.constant(x), weight=tf.constant(weight, "float32"))
+    with tf.GradientTape() as tape:
+        reported = model.objective(batch, training=True)[0]
+        loss = sum(reported[name] for name in model.term_names)
+    variables = model.trainable_variables
+    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+    terms = {name: float(reported[name]) for name in model.term_names}
+    return terms, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], model
+
+
+def _same_step(what: str, expected: Any, got: Any, factor: float) -> None:
+    for name, value in expected[0].items():
+        assert np.isclose(got[0][name], factor * value, rtol=1e-4, atol=1e-6), (
+            f"{what}: the term {name} is {got[0][name]} instead of {factor:g} times {value}: {_SHARES}"
+        )
+    for variable, a, b in zip(expected[2].trainable_variables, *(step[1] for step in (expected, got)), strict=True):
+        scale = factor * np.max(np.abs(a), initial=0)
+        assert np.allclose(b, factor * a, rtol=1e-3, atol=1e-5 * scale + 1e-7), (
+            f"{what}: the gradient of {variable.path} is not {factor:g} times what it was: {_SHARES}"
+        )
+
+
+_SHARES = "a term is batch.mean of one value per sample, or batch.share of a value that all replicas know"
+
+
+def weight_scale(case: Case) -> None:
+    """All sample weights times c scale every term and its gradient by c."""
+    x, weight = case.x[:6], np.array([1, 2, 1, 0.5, 1, 1], "float32")
+    once, thrice = (_weighted_step(case, x, c * weight) for c in (1, 3))
+    _same_step("all weights times 3", once, thrice, 3)
+
+
+def weight_zero(case: Case) -> None:
+    """A weight of zero leaves a sample out of every term and statistic; a batch of such samples changes nothing.
+
+    The terms stay divided by the size of the batch, as in Keras: of 8 samples, 2 left out, they are 6/8 of those of 6.
+    """
+    weight = np.array([1, 0, 1, 1, 1, 1, 0, 1], "float32")
+    x = case.x[:8]
+    rest, whole = _weighted_step(case, x[weight > 0], np.ones(6)), _weighted_step(case, x, weight)
+    _same_step("2 of 8 weights are zero", rest, whole, 6 / 8)
+    for a, b in zip(*(step[2].non_trainable_variables for step in (rest, whole)), strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6), f"2 of 8 weights are zero: {a.path} differs"
+    model = case.model(quiet=True, run_eagerly=True)
+    model.initialize_from(x)
+    start = _trainable(model)
+    _fit(model, x, sample_weight=np.zeros(8, "float32"), epochs=1)
+    for variable, a, b in zip(model.trainable_variables, start, _trainable(model), strict=True):
+        assert np.array_equal(a, b), f"a batch of weight zero changed {variable.path} to {b}"
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     replicas,
     mixed_precision,
@@ -609,5 +749,11 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     target,
     determinism,
     bad_input,
+    bad_input_of_verbs,
+    declared,
+    scores,
+    divergence,
     verbs,
+    weight_scale,
+    weight_zero,
 )

@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from aezoo.exporting import complete_or_absent
+from aezoo.writing import complete_or_absent
 
 
 def several(strategy: tf.distribute.Strategy) -> bool:
@@ -45,6 +45,14 @@ def agree_on_order(strategy: tf.distribute.Strategy) -> None:
     """Seeds TensorFlow alike in all processes, each of which takes its share of data that it has shuffled itself."""
     if several(strategy):
         tf.random.set_seed(from_chief(strategy, random.randrange(2**31)))
+
+
+def take_weights_of_chief(model: Any) -> None:
+    """Set every process's variables of a model to the chief's; every process must call it."""
+    if several(model.distribute_strategy):
+        with model.distribute_strategy.scope():  # which gives a new variable the chief's value everywhere
+            for variable in model.variables:
+                variable.assign(tf.Variable(variable.numpy(), trainable=False).numpy())
 
 
 @contextmanager

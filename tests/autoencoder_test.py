@@ -214,3 +214,17 @@ def test_the_configuration_is_plain_json(x):
     again = aezoo.Autoencoder.from_config(config)
     again.build((None, 6, 6, 1))
     assert again.encoder.layers[1].activation is keras.activations.gelu
+
+
+def test_a_file_that_could_not_be_loaded_is_not_written(x, tmp_path):
+    model = aezoo.Autoencoder(latent_dim=2)
+    model(x)
+    for name in ("model.h5", "model.hdf5"):
+        with pytest.raises(ValueError, match=r"could not be loaded again.*save it as .keras"):
+            model.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    model.save_weights(tmp_path / "model.weights.h5")
+    again = aezoo.Autoencoder(latent_dim=2)
+    again.build(x.shape)
+    again.load_weights(tmp_path / "model.weights.h5")
+    np.testing.assert_array_equal(again.encode(x), model.encode(x))

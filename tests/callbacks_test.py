@@ -1,4 +1,5 @@
 import gc
+import shutil
 import weakref
 
 import keras
@@ -130,7 +131,7 @@ class Killed(Exception):
     pass
 
 
-def backed_up(folder, x, before=0, stop=None, latent_dim=3, eagerly=True):
+def backed_up(folder, x, before=0, stop=None, eagerly=True, optimizer="adam", loss=None, watch=(), **arguments):
     """A model that is fitted `before` epochs, and then with backups for 4, or until epoch `stop` begins."""
 
     def kill(epoch, logs):
@@ -140,12 +141,12 @@ def backed_up(folder, x, before=0, stop=None, latent_dim=3, eagerly=True):
 
     began = []
     keras.utils.set_random_seed(0)
-    model = aezoo.DenoisingAE(latent_dim, seed=0)
-    model.compile("adam", run_eagerly=eagerly)
+    model = aezoo.DenoisingAE(**{"latent_dim": 3, "seed": 0, **arguments})
+    model.compile(optimizer, loss, run_eagerly=eagerly)
     options = {"batch_size": 8, "shuffle": False, "verbose": 0}
     if before:
         model.fit(x, epochs=before, **options)
-    callbacks = [BackupAndRestore(folder), keras.callbacks.LambdaCallback(on_epoch_begin=kill)]
+    callbacks = [BackupAndRestore(folder), keras.callbacks.LambdaCallback(on_epoch_begin=kill), *watch]
     model.fit(x, epochs=4, callbacks=callbacks, **options)
     return model, began
 
@@ -155,7 +156,7 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, b
     expected, _ = backed_up(tmp_path / "whole", x, before, eagerly=eagerly)
     with pytest.raises(Killed):
         backed_up(tmp_path / "killed", x, before, stop=2, eagerly=eagerly)
-    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["epoch-2.weights.h5"]
+    assert [path.name for path in (tmp_path / "killed").iterdir()] == ["backup.weights.h5"]
     model, began = backed_up(tmp_path / "killed", x, before, eagerly=eagerly)
     assert began == [2, 3]
     for a, b in zip(expected.variables, model.variables, strict=True):
@@ -165,11 +166,118 @@ def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, b
     assert history.epoch == [0], "the next fit began where the backup was"
 
 
-def test_the_backup_of_another_model_and_a_damaged_one_are_refused(x, tmp_path):
+@pytest.fixture(scope="module")
+def backup(x, tmp_path_factory):
+    """The folder of a training that was stopped after two epochs."""
+    folder = tmp_path_factory.mktemp("backup")
     with pytest.raises(Killed):
-        backed_up(tmp_path, x, stop=2)
-    with pytest.raises(ValueError, match="delete it to start anew"):
-        backed_up(tmp_path, x, latent_dim=5)
-    (tmp_path / "epoch-2.weights.h5").write_bytes(b"damaged")
-    with pytest.raises(ValueError, match="delete it to start anew"):
-        backed_up(tmp_path, x)
+        backed_up(folder, x, stop=2)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"latent_dim": 5}, r"latent_dim \(3, not 5\)"),
+        ({"activation": "tanh"}, r"activation \('\w+', not 'tanh'\)"),
+        ({"optimizer": "sgd"}, r"optimizer \(Adam, not SGD\)"),
+        ({"optimizer": keras.optimizers.Adam(1e-5)}, r"optimizer learning_rate \(0\.001\d*, not [\d.]+e-0[56]\)"),
+        ({"loss": "mse"}, r"loss \(CrossEntropy, not 'mse'\)"),
+        ({"data": 0.5}, r"data checksum \(\d+, not \d+\)"),
+        ({"samples": 12}, r"data shape \(\[21, 6, 6, 1\], not \[12, 6, 6, 1\]\)"),
+    ],
+)
+def test_what_differs_from_the_backup_is_said(changed, message, backup, x, tmp_path):
+    changed = dict(changed)
+    folder = shutil.copytree(backup, tmp_path / "backup")
+    before = (folder / "backup.weights.h5").read_bytes()
+    data = changed.pop("data", 1) * x[: changed.pop("samples", None)]
+    with pytest.raises(ValueError, match=f"{message}.*delete it to start anew"):
+        backed_up(folder, data, **changed)
+    assert (folder / "backup.weights.h5").read_bytes() == before
+
+
+def test_the_rate_that_a_callback_has_set_is_no_difference(x, tmp_path):
+    model = aezoo.Autoencoder(3, seed=0)
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
+
+    def slower(epoch, logs):
+        model.optimizer.learning_rate = 0.01 / (epoch + 2)
+
+    def stop(epoch, logs):
+        if epoch == 1:
+            raise Killed
+
+    slow = keras.callbacks.LambdaCallback(on_epoch_end=slower)
+    callbacks = [slow, BackupAndRestore(tmp_path), keras.callbacks.LambdaCallback(on_epoch_begin=stop)]
+    with pytest.raises(Killed):
+        model.fit(x, epochs=3, callbacks=callbacks, verbose=0)
+    history = model.fit(x, epochs=3, callbacks=callbacks[:2], verbose=0)  # the same cell again
+    assert history.epoch == [1, 2]
+    with pytest.raises(Killed):
+        model.fit(x, epochs=3, callbacks=callbacks, verbose=0)
+    model.compile(keras.optimizers.Adam(0.007))
+    with pytest.raises(ValueError, match="learning_rate"):
+        model.fit(x, epochs=3, callbacks=callbacks, verbose=0)
+
+
+def test_what_is_not_a_backup_is_left_alone(backup, x, tmp_path):
+    mine = [tmp_path / "epoch-2.weights.h5", tmp_path / "epoch-01-0.5.weights.h5", tmp_path / ".notes-1" / "a"]
+    for path in mine:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "epoch-{epoch}.weights.h5", save_weights_only=True)
+    backed_up(tmp_path, x, watch=[checkpoint])
+    assert names(tmp_path) == [".notes-1", "epoch-01-0.5.weights.h5", *(f"epoch-{i}.weights.h5" for i in range(1, 5))]
+    assert [path.read_text() for path in mine[1:]] == ["mine"] * 2
+    path = tmp_path / "backup.weights.h5"
+    for content in (b"damaged", (tmp_path / "epoch-1.weights.h5").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="is damaged, or no backup of this callback: delete it"):
+            backed_up(tmp_path, x)
+        assert path.read_bytes() == content
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_the_first_epoch(model, x, tmp_path):
+    (tmp_path / "file").touch()
+    drew = Draw()
+    for callback in (BackupAndRestore(tmp_path / "file" / "backup"), PlotEvery(drew, tmp_path / "file" / "pictures")):
+        with pytest.raises(NotADirectoryError, match="file"):
+            model.fit(x, epochs=2, verbose=0, callbacks=[callback])
+    assert not drew.models
+
+
+def test_a_picture_on_a_full_disk_is_the_old_one(model, x, tmp_path, monkeypatch):
+    (tmp_path / "epoch-0001.png").write_bytes(b"old")
+
+    def full(path, data):
+        with path.open("wb") as file:
+            file.write(data[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        model.fit(x, callbacks=[PlotEvery(Draw(), tmp_path)], verbose=0)
+    assert names(tmp_path) == ["epoch-0001.png"] and (tmp_path / "epoch-0001.png").read_bytes() == b"old"
+
+
+# === Keras' own, on terms ===
+
+
+@pytest.mark.parametrize(
+    ("make", "monitor", "best"),
+    [
+        (lambda: aezoo.VAE(2, seed=0), "val_kl", min),
+        (lambda: aezoo.SparseAE(3, seed=0), "val_reconstruction", min),
+        (lambda: aezoo.RBM(3, seed=0), "val_pseudo_log_likelihood", max),
+    ],
+)
+def test_callbacks_know_whether_a_term_is_to_fall(make, monitor, best, tmp_path):
+    """Keras knows that of its own metrics alone, and says so only after an epoch."""
+    x = np.random.default_rng(0).random((32, 6), "float32")
+    model = make()
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    checkpoint = keras.callbacks.ModelCheckpoint(tmp_path / "best.keras", monitor=monitor, save_best_only=True)
+    stop = keras.callbacks.EarlyStopping(monitor, patience=10)
+    history = model.fit(x, validation_data=(x[:8],), epochs=3, verbose=0, callbacks=[checkpoint, stop]).history
+    assert stop.best == checkpoint.best == best(history[monitor])

@@ -1,10 +1,12 @@
 """What is refused, with which sentence, and before any step."""
 
+import concurrent.futures
 import io
 import json
 import pathlib
 import re
 import tempfile
+import threading
 import zipfile
 
 import keras
@@ -71,14 +73,36 @@ def convolutional():
     return network((6, 6, 1), keras.layers.Conv2D(2, 3), keras.layers.Flatten(), keras.layers.Dense(4), name="mine")
 
 
+def two_outputs(inputs, outputs, name):
+    x = keras.Input(inputs)
+    h = keras.layers.Dense(int(np.prod(outputs)))(keras.layers.Flatten()(x))
+    return keras.Model(x, [keras.layers.Reshape(outputs)(h) for _ in range(2)], name=name)
+
+
 NETWORKS = {
     "code": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(5)),
-        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\)",
+        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\) \(Input 0 .* expected shape=.*5",
     ),
     "input": (
         lambda: aezoo.Autoencoder(encoder=network((5,), keras.layers.Dense(4), name="mine"), decoder=decoder(4)),
         r"The encoder 'mine' does not take the input of shape \(6, 6, 1\)",
+    ),
+    "two outputs": (
+        lambda: aezoo.Autoencoder(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4)),
+        r"The encoder 'mine' has 2 outputs, but it must have one; a VAE takes two",
+    ),
+    "two outputs before a layer of ours": (
+        lambda: aezoo.KSparseAE(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4), k=2),
+        r"The encoder 'mine' has 2 outputs, but it must have one",
+    ),
+    "two reconstructions": (
+        lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=two_outputs((4,), (6, 6, 1), "mine")),
+        r"The decoder 'mine' has 2 outputs, but it must have one: give keras.Model\(decoder.input, decoder.output",
+    ),
+    "input of a VAE": (
+        lambda: aezoo.VAE(encoder=two_outputs((5,), (4,), "mine"), decoder=decoder(4)),
+        r"The encoder 'mine' does not take the input of shape \(6, 6, 1\) \(.* expected shape=\(None, 5\)",
     ),
     "output": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (36,))),
@@ -117,6 +141,24 @@ def test_networks(name):
         model.fit(x, verbose=0)
     sentence(error)
     assert int(model.optimizer.iterations.numpy()) == 0
+
+
+def test_a_reason_is_one_short_line():
+    class Broken:
+        name = "mine"
+
+        def __call__(self, x):
+            raise RuntimeError(self.text)
+
+    for text, said in ((3 * "out of order,\n", r"out of order, out of order, out of order,"), ("", "RuntimeError")):
+        Broken.text = text
+        with pytest.raises(ValueError, match=rf"of shape \(4,\) \({said}\): change") as error:
+            aezoo.checks.call_network("encoder", Broken(), keras.Input((4,)))
+        sentence(error)
+    Broken.text = 300 * "out of order, "
+    with pytest.raises(ValueError, match=r" \.\.\.\): change") as error:
+        aezoo.checks.call_network("encoder", Broken(), keras.Input((4,)))
+    sentence(error)
 
 
 def test_samples_without_a_fixed_size():
@@ -165,7 +207,7 @@ def test_data(data, message):
 
 
 def test_the_range_that_is_asked_for_is_that_of_the_output():
-    compiled(output_activation="linear").fit(X * 255, verbose=0)
+    compiled(output_activation="linear").fit(X * 20, verbose=0)
     compiled(output_activation="tanh").fit(2 * X - 1, verbose=0)
     with pytest.raises(ValueError, match=r"outside \[-1, 1\]"):
         compiled(output_activation="tanh").fit(2 * X, verbose=0)
@@ -326,7 +368,7 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: fitted(x).encode(x[0]), "a single sample is x"),
         (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
         (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
-        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight a sample"),
+        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight per sample"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
         (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
         (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
@@ -349,7 +391,8 @@ def test_a_loss_that_averages_by_itself_counts_as_it_is(x):
     by_name = fitted(x, loss="mse").evaluate(x, batch_size=7, verbose=0)
     model = fitted(x, loss=lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2))
     assert model.evaluate(x, batch_size=7, verbose=0)[0] == pytest.approx(by_name[0], rel=1e-5)
-    assert model.score_samples(x).shape == (len(x),)
+    with pytest.raises(ValueError, match="one number for the whole batch and none for each sample"):
+        model.score_samples(x)
 
 
 def test_a_generator_of_plain_arrays(x):
@@ -379,3 +422,78 @@ def test_steps_per_execution_on_two_replicas_is_refused(x):
     for verb in (model.fit, model.evaluate):
         with pytest.raises(ValueError, match="steps_per_execution=4 fails in Keras"):
             verb(x)
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda value: aezoo.SparseAE(4, weight=value), "weight"),
+        (lambda value: aezoo.ContractiveAE(4, hessian_sigma=value), "hessian_sigma"),
+        (lambda value: aezoo.KSparseAE(4, k=2, alpha=value), "alpha"),
+        (lambda value: aezoo.DenoisingAE(4, corruption=value, noise="gaussian"), "corruption"),
+        (lambda value: aezoo.DenoisingAE(4, emphasis=(value, 1.0)), "alpha of emphasis"),
+        (lambda value: aezoo.VAE(4, beta=value), "beta"),
+        (lambda value: aezoo.VAE(4, free_bits=value), "free_bits"),
+        (lambda value: aezoo.VAE(4, likelihood="gaussian", variance=value), "variance"),
+        (lambda value: aezoo.LinearAE(4, weight=value), "weight"),
+        (lambda value: aezoo.CompressiveAE(4, weight=value), "weight"),
+        (lambda value: aezoo.RBM(4, weight_decay=value), "weight_decay"),
+        (lambda value: aezoo.SketchRNN(4, kl_floor=value), "kl_floor"),
+    ],
+)
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_an_argument_that_is_not_finite_is_refused(make, name, value):
+    with pytest.raises(ValueError, match=name) as error:
+        make(value)
+    sentence(error)
+
+
+# === What a class declares ===
+
+
+class Undeclared(aezoo.Autoencoder):
+    def penalties(self, batch, code, training):
+        return {"extra": batch.mean(keras.ops.sum(keras.ops.abs(code), axis=1))}
+
+
+class Missing(aezoo.Autoencoder):
+    term_names = ("reconstruction", "extra")
+
+
+@pytest.mark.parametrize(
+    ("cls", "message"),
+    [
+        (Undeclared, "objective of Undeclared returns 'extra', which it does not declare: name it in term_names"),
+        (Missing, "Missing declares 'extra' in term_names or measure_names, but its objective does not return it"),
+    ],
+)
+def test_a_term_that_is_not_declared_or_not_returned(cls, message):
+    """It would be left out of the loss in silence, or be a bare KeyError."""
+    case = aezoo.testing.Case(lambda **kwargs: cls(latent_dim=4, **kwargs), np.concatenate([X, X[:7]]))
+    with pytest.raises(AssertionError, match="but declared are"):
+        aezoo.testing.declared(case)
+    model = cls(latent_dim=4)
+    model.compile("sgd")
+    for verb in (model.fit, model.evaluate):
+        with pytest.raises(ValueError, match=message) as error:
+            verb(X, verbose=0)
+        sentence(error)
+
+
+# === Threads ===
+
+
+def test_the_first_use_by_many_threads_builds_a_model_once():
+    for first_use in (lambda model: model(X), lambda model: model.encode(X), lambda model: model.score_samples(X)):
+        model = aezoo.Autoencoder(latent_dim=4, seed=0)
+        start = threading.Barrier(8)
+
+        def use(_, model=model, start=start, first_use=first_use):
+            start.wait()
+            return np.asarray(first_use(model))
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            results = list(pool.map(use, range(8)))
+        assert len(model.weights) == len(model.get_weights()) == 5  # two layers, and the epoch
+        for result in results:
+            np.testing.assert_allclose(result, results[0], rtol=1e-6)

@@ -3,6 +3,7 @@ import inspect
 import io
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -15,10 +16,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import aezoo
-from aezoo import cli, datasets, evaluation, zoo
+from aezoo import cli, datasets, docstrings, evaluation, zoo
 from aezoo.layers import networks
 from aezoo.schedules import Linear
 
+ROOT = pathlib.Path(__file__).parents[1]
 PICTURES = {"rbm": ["samples.png"], "vae": ["samples.png", "interpolation.png"]}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
 SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1"]
@@ -107,7 +109,7 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         "mean_squared_error": np.mean((model.reconstruct(x_test) - x_test) ** 2),
         "probe_error_codes": evaluation.linear_probe(z_train, y_train, z_test, y_test),
         "probe_error_pixels": evaluation.linear_probe(x_train, y_train, x_test, y_test),
-        "active_units": evaluation.active_units(z_test, threshold),
+        "l0": evaluation.l0(z_test, threshold),
         "dead_units": evaluation.dead_units(z_test, threshold),
         "activity_threshold": 0.1 if networks.output_activation(model.encoder) is keras.activations.sigmoid else 0.0,
     }
@@ -118,7 +120,7 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         f"{metrics['mean_squared_error']:.5f}",
         f"{metrics['probe_error_codes']:.2%}",
         f"{metrics['probe_error_pixels']:.2%}",
-        f"{metrics['active_units']:.1f}",
+        f"{metrics['l0']:.1f}",
         str(metrics["dead_units"]),
     ]
 
@@ -205,6 +207,16 @@ def test_schedules_are_read():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--output", ""], "--output: expected a name, not an empty one"),
+        (["--epochs", "1" + 30 * "0"], "--epochs: invalid positive whole number value: '1000"),
+        (["--batch-size", "1" + 400 * "0"], "--batch-size: invalid positive whole number value: '1000"),
+        (["--batch-size", "1e30"], "--batch-size: invalid positive whole number value: '1e30'"),
+        (["--limit", "9" * 5000], "--limit: invalid positive whole number value: '999"),
+        (["--latent-dim", "1" + 30 * "0"], "--latent-dim: invalid whole number value: '1000"),
+        (["--latent-dim", "inf"], "--latent-dim: invalid whole number value: 'inf'"),
+        (["--corruption", "0.1:0.2:" + 400 * "9"], "--corruption: expected a number or START:END:EPOCHS"),
+        (["--corruption", 400 * "9"], "--corruption: expected a number or START:END:EPOCHS"),
+        (["--learning-rate", "inf"], "--learning-rate: invalid positive number value: 'inf'"),
         (["--no-such-option"], "unrecognized arguments: --no-such-option"),
         (["--latent", "3"], "unrecognized arguments: --latent"),
         (["--latent-dim", "many"], "--latent-dim: invalid whole number value: 'many'"),
@@ -236,7 +248,7 @@ def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
         ("sparse", ["--target", "1"], r"target must be inside \(0, 1\)"),
         ("sparse", ["--penalty", "l3"], "penalty='l3' is unknown"),
         ("autoencoder", ["--dataset", "digitz"], "Unknown data set 'digitz'.*Did you mean 'digits'"),
-        ("autoencoder", ["--learning-rate", "1e30", "--output-activation", "linear"], "The training diverged"),
+        ("autoencoder", ["--learning-rate", "1e30", "--output-activation", "linear"], "Training diverged"),
     ],
 )
 def test_errors_are_one_line(model, options, message, capsys, tmp_path):
@@ -356,41 +368,204 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
     interrupt(epoch=1, error=OSError("died"))
     assert train(tmp_path / "a", "--epochs", 3) == 2
     assert names(tmp_path) == [".a-backup"]
-    assert train(tmp_path / "a", "--latent-dim", 5) == 0
+    capsys.readouterr()
+    for options, differs in {
+        ("--epochs", 3, "--latent-dim", 5): r"latent_dim \(32, not 5\)",
+        ("--epochs", 3, "--learning-rate", 0.1): r"learning_rate \(None, not 0\.1\)",
+        ("--epochs", 3, "--activation", "tanh"): r"activation \('relu', not 'tanh'\)",
+        ("--epochs", 4): r"epochs \(3, not 4\)",
+        ("--epochs", 3, "--limit", 90): r"limit \(100, not 90\) and data shape .* and data checksum",
+    }.items():
+        assert train(tmp_path / "a", *options) == 2
+        error = capsys.readouterr().err
+        assert re.search(rf"unfinished training with other {differs}.*give the same to resume it", error), error
+    assert names(tmp_path / ".a-backup") == ["model.keras", "run.json"]
+    assert train(tmp_path / "a", "--epochs", 3, "--latent-dim", 5, "--overwrite") == 2  # which dies, too
     said = capsys.readouterr().out
-    assert "Going on" not in said and "Not going on from" in said and "other arguments" in said
-    assert names(tmp_path) == ["a"]
+    assert "Going on" not in said and "Not going on from" in said and "other latent_dim (32, not 5)" in said
+    interrupt(epoch=2, error=OSError("died"))
+    assert train(tmp_path / "a", "--epochs", 3) == 2
+    assert "latent_dim (5, not 32)" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("light")
 def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, tmp_path):
     output = tmp_path / "a"
     command = ["train", "autoencoder", *SMALL, "--epochs", "20", "--quiet", "--output", str(output)]
-    known = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    environment = {**os.environ, "PYTHONWARNINGS": f"error,{known}"}
-    process = subprocess.Popen([sys.executable, "-m", "aezoo", *command], stderr=subprocess.DEVNULL, env=environment)
+    with (tmp_path / "error").open("w") as error:
+        process = script(*command, stdout=subprocess.DEVNULL, stderr=error)
     try:
         deadline = time.monotonic() + 60
-        while not (tmp_path / ".a-backup" / "model.keras").exists():
+        while not (tmp_path / ".a-backup" / "model.keras").exists():  # the other process has the lock
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
     finally:
         process.kill()
         process.wait()
     assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "error").read_text() == ""  # neither warnings nor what TensorFlow logs
+    (tmp_path / "error").unlink()
     assert names(tmp_path) == [".a-backup"]
-    state = tmp_path / ".a-backup" / "state.json"
-    whole = state.read_text()
-    state.write_text(whole[:100])
-    assert cli.main(command) == 2
-    assert re.search(r"\.a-backup is damaged, .*: remove it to start anew", capsys.readouterr().err)
-    state.write_text(whole)
+    for name in ("run.json", "model.keras"):
+        file = tmp_path / ".a-backup" / name
+        whole = file.read_bytes()
+        file.write_bytes(whole[:100])
+        assert cli.main(command) == 2
+        assert re.search(r"\.a-backup is damaged: remove it to start anew", capsys.readouterr().err)
+        file.write_bytes(whole)
     assert cli.main(command) == 0
     finished = int(re.search(r"Going on after epoch (\d+)", capsys.readouterr().out).group(1))
     assert 1 <= finished < 20
     assert results(output)["epochs_trained"] == 20
     assert int(keras.saving.load_model(output / "model.keras").epoch) == 20
     assert names(tmp_path) == ["a"] and names(output) == FILES
+
+
+@pytest.mark.usefixtures("light")
+def test_a_kill_at_the_first_backup_starts_anew(tmp_path, monkeypatch):
+    """Each file of a backup is complete or not there, and the one that says of which run it is comes first."""
+    output = tmp_path / "a"
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_):
+        raise Killed
+
+    for target in ("_new_model", "_Backup._save"):
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(f"aezoo.cli.{target}", killed)
+            patch.setattr("pathlib.Path.unlink", lambda *_, **__: None)  # nor is anything tidied up
+            patch.setattr("pathlib.Path.rmdir", lambda *_, **__: None)
+            train(output)
+        assert names(tmp_path) == [".a-backup"]
+        leftover = tmp_path / ".a-backup" / ".model.keras-12345678.aezoo"
+        leftover.mkdir()
+        (leftover / "aezoo.lock").touch()
+    assert train(output) == 0
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.usefixtures("light")
+def test_two_commands_do_not_train_for_the_same_output(capsys, tmp_path, monkeypatch):
+    load, inside = cli._load, []
+
+    def load_meanwhile(arguments):
+        if not inside:
+            inside.append(train(tmp_path / "runs" / "a", "--seed", 3))
+        return load(arguments)
+
+    monkeypatch.setattr(cli, "_load", load_meanwhile)
+    assert train(tmp_path / "runs" / "a") == 0
+    assert inside == [2]
+    assert re.search(r"Another aezoo train writes .*a: wait .* choose another --output", capsys.readouterr().err)
+    assert results(tmp_path / "runs" / "a")["seed"] == 0
+
+
+@pytest.mark.usefixtures("light")
+def test_what_appears_at_the_output_meanwhile_is_kept(capsys, tmp_path, monkeypatch):
+    output, metrics = tmp_path / "a", cli._metrics
+
+    def meanwhile(*arguments):
+        appears.mkdir(exist_ok=True)
+        (appears / "thesis.tex").write_text("of years")
+        return metrics(*arguments)
+
+    monkeypatch.setattr(cli, "_metrics", meanwhile)
+    appears = output
+    assert train(output) == 2
+    assert re.search(r"/a was made or changed .* is kept: the result is in .*/a-2\.", capsys.readouterr().err)
+    assert names(output) == ["thesis.tex"] and names(tmp_path / "a-2") == FILES and names(tmp_path) == ["a", "a-2"]
+    appears = tmp_path / "a-2"
+    assert train(appears, "--overwrite") == 2  # nor does --overwrite replace what was not there
+    assert names(appears) == sorted([*FILES, "thesis.tex"]) and names(tmp_path / "a-2-2") == FILES
+    assert names(tmp_path) == ["a", "a-2", "a-2-2"]
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_data_are_loaded(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "_load", lambda *_: pytest.fail("it got as far as loading data"))
+    assert train(tmp_path / ("x" * 256)) == 2
+    assert "too long" in capsys.readouterr().err
+    (tmp_path / ".a-backup").mkdir()
+    (tmp_path / ".a-backup" / "thesis.tex").write_text("")
+    assert train(tmp_path / "a") == 2
+    assert re.search(r"\.a-backup is no backup of this aezoo", capsys.readouterr().err)
+
+    def read_only(*_, **__):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.mkdtemp", read_only)
+    assert train(tmp_path / "runs" / "b") == 2
+    assert re.search(r"Read-only file system: '.*runs/b'", capsys.readouterr().err)
+    assert names(tmp_path) == [".a-backup"] and names(tmp_path / ".a-backup") == ["thesis.tex"]
+
+
+@pytest.mark.usefixtures("light")
+def test_a_name_as_long_as_the_file_system_takes(tmp_path):
+    assert train(tmp_path / ("x" * 255)) == 0
+    assert names(tmp_path) == ["x" * 255]
+
+
+@pytest.mark.usefixtures("light")
+def test_only_our_files_leave_the_folder_of_the_backup(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(cli, "_metrics", lambda *_: (_ for _ in ()).throw(OSError("died")))
+        assert train(tmp_path / "a") == 2
+    (tmp_path / ".a-backup" / "notes.txt").write_text("mine")
+    assert train(tmp_path / "a") == 0
+    assert names(tmp_path) == [".a-backup", "a"] and names(tmp_path / ".a-backup") == ["aezoo.lock", "notes.txt"]
+
+
+@pytest.mark.usefixtures("light")
+def test_errors_of_the_machine_are_one_line(capsys, tmp_path, monkeypatch):
+    for error, said in ((MemoryError(), "MemoryError"), (OverflowError("too\nlarge"), "too large")):
+        monkeypatch.setattr(cli, "_load", lambda *_, error=error: (_ for _ in ()).throw(error))
+        assert train(tmp_path / "a") == 2
+        assert capsys.readouterr().err == f"aezoo: error: {said}\n"
+    assert names(tmp_path) == []
+
+
+def script(*arguments, code="import aezoo_command; aezoo_command.main()", **options):
+    """Starts the console script of this clone, in which warnings are errors."""
+    known = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        "PYTHONWARNINGS": f"error,{known}",
+    }
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, env=environment, **options)
+
+
+@pytest.mark.skipif(not (ROOT / "aezoo_command.py").exists(), reason="the tests are not in a clone")
+def test_the_script_imports_nothing_that_it_does_not_need(capsys):
+    code = "import atexit, sys; atexit.register(lambda: print({'tensorflow', 'keras', 'numpy'} & {*sys.modules})); "
+    code += "import aezoo_command; aezoo_command.main()"
+    for line in ("--help", "--version", "train --help", "shelf train --help", "--nope", "list"):
+        process = script(*line.split(), code=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, error = process.communicate(timeout=60)
+        assert out.endswith("set()\n"), line
+        assert (process.returncode, "usage:" in error) == ((2, True) if line == "--nope" else (0, False))
+    cli.main(["list"])
+    assert out == capsys.readouterr().out + "set()\n"
+
+
+def test_what_is_listed_is_what_the_classes_say():
+    for entry in zoo.MODELS.values():
+        name = entry.stack or entry.class_name
+        assert docstrings.of_source(name) == inspect.getdoc(getattr(aezoo, name))
+    with pytest.raises(ValueError, match="no class 'Nope'"):
+        docstrings.of_source("Nope")
+
+
+def test_standard_error_comes_back_with_all_but_log_lines(capfd, monkeypatch):
+    lines = ["I0000 00:00:1 7 port.cc:1] oneDNN\n", "2026-01-01 00:00:00.1: I external/x.cc] GPU\n"]
+    lines += ["WARNING: All log messages before absl::InitializeLog() is called\n", "F0000 00:00:1 fatal\n", "mine"]
+    for level, kept in (("3", "".join(lines[3:])), ("0", "".join(lines))):
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", level)
+        with pytest.raises(ImportError), cli._without_log_lines():
+            os.write(2, "".join(lines).encode())
+            raise ImportError
+        assert capfd.readouterr().err == kept
 
 
 def test_version(capsys):

@@ -1,5 +1,7 @@
 """How many steps TensorFlow is given at a time."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -106,3 +108,17 @@ def test_a_step_is_traced_once(x, monkeypatch):
     model.compile("adam")
     model.fit(x, epochs=2, verbose=0)
     assert len(traced) == 1
+
+
+def test_the_progress_bar_ends_where_the_steps_do(x, capsys):
+    model = Autoencoder(3)
+    model.compile("adam")
+    model.fit(x, batch_size=4)
+    model.evaluate(x, batch_size=4)
+    model.evaluate(x, batch_size=4, callbacks=keras.callbacks.History())
+    bars = [int(done) for done in re.findall(r"(\d+)/21", capsys.readouterr().out)]
+    assert bars.count(21) >= 3 and max(bars) == 21
+    model.fit(x, batch_size=4, verbose=2)
+    assert re.match(r"21/21 - .*loss: ", capsys.readouterr().out)
+    model.fit(x, batch_size=4, verbose=0)
+    assert not capsys.readouterr().out

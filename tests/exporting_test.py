@@ -1,6 +1,8 @@
 """The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
 
+import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -86,9 +88,13 @@ def files(folder):
 
 def test_exporting_again_replaces_all_of_the_old(x, tmp_path):
     small(x, 2).export(tmp_path / "1")
-    (tmp_path / "1" / "variables" / "left_over").write_text("of the old")
+    left_over = tmp_path / "1" / "variables" / "left_over"
+    left_over.write_text("of the old")
+    marker = tmp_path / "1" / exporting.MARKER
+    content = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**content, "files": [*content["files"], "variables/left_over"]}))
     small(x, 3).export(tmp_path / "1")
-    assert not (tmp_path / "1" / "variables" / "left_over").exists()
+    assert not left_over.exists()
     assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 3)
     assert files(tmp_path) == ["1"]
 
@@ -98,9 +104,32 @@ def test_a_folder_with_other_things_is_left_alone(x, tmp_path):
     with pytest.raises(FileExistsError, match=r"lost \(notes\.txt\)"):
         small(x, 2).export(tmp_path)
     assert files(tmp_path) == ["notes.txt"]
-    with exporting.complete_or_absent(tmp_path, overwrite=True) as unfinished:
-        unfinished.mkdir()
-    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["assets/app.js", "variables/mine.csv", "assets.extra/mine.json", "saved_model.pb"])
+def test_only_what_this_library_exported_is_replaced(name, x, tmp_path, monkeypatch):
+    """A folder of the user's whose names a SavedModel has too, and a file of the user's in one of ours."""
+    mine, model = tmp_path / "web" / name, small(x, 2)
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "signatures", lambda: pytest.fail("it got as far as tracing"))
+        with pytest.raises(FileExistsError, match=f"lost \\({re.escape(name)}\\)"):
+            model.export(tmp_path / "web")
+    mine.unlink()
+    mine.parent.rmdir() if mine.parent != tmp_path / "web" else None
+    model.export(tmp_path / "web", warmup=False)
+    if name != "saved_model.pb":
+        mine.write_text("mine")
+        with pytest.raises(FileExistsError, match=f"lost \\({re.escape(name)}\\)"):
+            model.export(tmp_path / "web")
+        assert mine.read_text() == "mine"
+
+
+def test_the_marker_names_all_files(folder):
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    content = json.loads((folder / "assets.extra" / "aezoo.json").read_text())
+    assert content == {"aezoo": aezoo.__version__, "files": found}
 
 
 def test_onnx_without_its_packages(x, tmp_path, monkeypatch):
@@ -123,20 +152,6 @@ def test_an_export_that_fails_leaves_the_old_one(x, tmp_path, monkeypatch):
             small(x, 3).export(tmp_path / name)
     assert files(tmp_path) == ["1"]
     assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 2)
-
-
-def test_complete_or_absent_for_files(tmp_path):
-    target = tmp_path / "new" / "file.txt"
-    for text in ("first", "second"):
-        with exporting.complete_or_absent(target) as unfinished:
-            unfinished.write_text(text)
-            assert not target.exists() or target.read_text() == "first"
-        assert target.read_text() == text
-    with pytest.raises(KeyboardInterrupt), exporting.complete_or_absent(target) as unfinished:
-        unfinished.write_text("third")
-        raise KeyboardInterrupt
-    assert target.read_text() == "second"
-    assert files(target.parent) == ["file.txt"]
 
 
 def test_export_in_half_precision_gives_single_precision(x, tmp_path):
@@ -224,3 +239,57 @@ def test_onnx_gives_the_same_numbers(make, x, tmp_path):
     for size in (1, 21):
         (got,) = session.run(None, {given.name: x[:size]})
         np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-4, atol=1e-5)
+
+
+# === What a signature refuses ===
+
+
+def refuses(signature, message, **inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signature(**{name: tf.constant(value) for name, value in inputs.items()})
+
+
+def test_signatures_check_what_they_are_sent(model, folder, x):
+    signatures = tf.saved_model.load(folder).signatures
+    z = np.asarray(model.encode(x))
+    for name, (given, _) in SIGNATURES.items():
+        value = {"x": x, "z": z}[given]
+        for wrong in (np.nan, np.inf, -np.inf):
+            bad = value.copy()
+            bad[-1].flat[-1] = wrong
+            refuses(signatures[name], f"{given} has NaN or infinite values", **{given: bad})
+        other = x.reshape(21, 3, 12, 1) if given == "x" else z.reshape(42, 4)
+        refuses(signatures[name], "Shape of tensor", **{given: other})
+        refuses(signatures[name], "Shape of tensor", **{given: value.reshape(-1)})
+
+
+def test_a_codec_encodes_no_nan(x, tmp_path):
+    model = aezoo.CompressiveAE(latent_dim=2, seed=0)
+    model.build(x.shape)
+    model.export(tmp_path / "1", warmup=False)
+    signatures = tf.saved_model.load(tmp_path / "1").signatures
+    refuses(signatures["encode"], "x has NaN", x=np.full_like(x, np.nan))
+    refuses(signatures["decode"], "Shape of tensor", z=np.zeros((4, 3), "int32"))
+    np.testing.assert_array_equal(signatures["encode"](x=tf.constant(x))["code"], model.encode(x))
+
+
+def test_samples_are_drawn_within_limits(x, tmp_path, monkeypatch):
+    monkeypatch.setattr(exporting, "_MOST_VALUES", 20 * 36)
+    vae = aezoo.VAE(latent_dim=2, seed=0)
+    vae.build(x.shape)
+    sketches = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+    sketches.build((None, 3, 5))
+    seed = np.int64(0)
+    for model, most, more in ((vae, 20, {}), (sketches, 48, {"temperature": np.float32(0.5)})):
+        model.export(tmp_path / model.name / "1", warmup=False)
+        sample = tf.saved_model.load(tmp_path / model.name / "1").signatures["sample"]
+        assert exporting.most_samples(model.x_shape) == most
+        (drawn,) = sample(n=tf.constant(most), seed=tf.constant(seed), **more).values()
+        assert drawn.shape == (most, *model.x_shape)
+        for n in (0, -1, most + 1, 2**31 - 1):
+            refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
+        assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
+    for temperature, message in ((-1.0, "must be at least 0"), (np.nan, "has NaN"), (np.inf, "has NaN or infinite")):
+        refuses(sample, f"temperature {message}", n=1, seed=seed, temperature=np.float32(temperature))
+    monkeypatch.undo()
+    assert exporting.most_samples((28, 28, 1)) == 10_000 and exporting.most_samples((512, 512, 3)) == 42

@@ -1,5 +1,7 @@
 """Reconstruction errors against NumPy, SciPy and Keras."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -76,6 +78,29 @@ def test_the_gradient_of_bernoulli_kl():
 
 def test_bernoulli_kl_is_finite_at_the_ends():
     assert np.all(np.isfinite(losses.bernoulli_kl(0.1, np.array([0.0, 1.0], "float32"))))
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (losses.CrossEntropy(), True),
+        ("binary_crossentropy", True),
+        ("kld", True),
+        (keras.losses.binary_focal_crossentropy, True),
+        (keras.losses.BinaryCrossentropy(from_logits=True), True),
+        (keras.losses.CategoricalCrossentropy(), True),
+        (keras.losses.KLDivergence(), True),
+        (functools.partial(keras.losses.binary_crossentropy, label_smoothing=0.1), True),
+        (losses.SquaredError(), False),
+        ("mse", False),
+        (keras.losses.Huber(), False),
+        (keras.losses.Poisson(), False),
+        (lambda y, p: keras.ops.abs(y - p), False),
+        (None, False),
+    ],
+)
+def test_needs_probabilities(loss, expected):
+    assert losses.needs_probabilities(loss) is expected
 
 
 # === per_sample ===

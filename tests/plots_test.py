@@ -132,6 +132,17 @@ def test_filters_of_flat_features_are_squares():
     np.testing.assert_allclose(mosaic(figure), 0.5 + largest.reshape(3, 3) / np.abs(largest).max() / 2, rtol=1e-6)
 
 
+def test_filters_behind_another_kernel_are_no_pictures():
+    layers = [keras.layers.Conv1D(4, 3, strides=2, padding="same"), keras.layers.Flatten(), keras.layers.Dense(3)]
+    encoder = keras.Sequential([keras.Input((8, 4)), *layers[:2], keras.layers.Dense(32), keras.layers.Dense(3)])
+    assert encoder.layers[2].kernel.shape[0] == 16
+    decoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(32), keras.layers.Reshape((8, 4))])
+    decoder.add(keras.layers.Conv1D(4, 3, padding="same"))  # its output is as large as that of the dense layer
+    for part in ("encoder", "decoder"):
+        with pytest.raises(ValueError, match="no built Dense or Conv2D layer next to the image"):
+            plots.filters(StandIn(encoder, decoder), part=part)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [

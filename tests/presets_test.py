@@ -163,6 +163,12 @@ def test_a_folder_with_other_things_is_left_alone(model, tmp_path, monkeypatch):
     (tmp_path / "work" / "thesis.txt").write_text("of years")
     with pytest.raises(FileExistsError, match=r"work is there already, .* lost \(thesis\.txt\)"):
         model.save_to_preset(tmp_path / "work")
+    model.save(tmp_path / "work" / "model.keras")  # the user's, though a preset has a file of this name
+    (tmp_path / "work" / "thesis.txt").rename(tmp_path / "thesis.txt")
+    with pytest.raises(FileExistsError, match=r"lost \(model\.keras\)"):
+        model.save_to_preset(tmp_path / "work")
+    (tmp_path / "work" / "model.keras").unlink()
+    (tmp_path / "thesis.txt").rename(tmp_path / "work" / "thesis.txt")
     monkeypatch.chdir(tmp_path / "work")
     for here in ("", ".", ".."):
         with pytest.raises(ValueError, match="the folder that this process works in"):

@@ -227,6 +227,12 @@ def test_train_stops_before_the_first_training(tmp_path, capsys):
     assert command("train", "vae_mnist_2d", "rbm_mnist", "--output", tmp_path) == 2
     assert "is there already, and is no preset" in error_of(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["rbm_mnist"]
+    (tmp_path / "rbm_mnist" / "card.json").write_text('{"class": "RBM", "files": {}}')
+    assert command("train", "rbm_mnist", "--output", tmp_path) == 2
+    assert "lost (thesis.tex)" in error_of(capsys)
+    with pytest.raises(SystemExit):
+        command("train", "rbm_mnist", "--output", "")
+    assert "expected a name" in capsys.readouterr().err
 
 
 def test_pictures():

@@ -1,6 +1,7 @@
 """Formats and files of sketches, against what a person can read off them."""
 
 import json
+import pathlib
 import pickle
 import zipfile
 
@@ -286,3 +287,18 @@ def test_load_says_what_is_missing(tmp_path):
             sketches.load(name, **options)
     with pytest.raises(FileNotFoundError):
         sketches.load(tmp_path / "none.npz")
+
+
+def test_an_svg_on_a_full_disk_is_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.svg"
+    sketches.to_svg([[1, 1, 0], [2, 0, 1]], path)
+    old, write_text = path.read_text(), pathlib.Path.write_text
+
+    def full(path, text, **kwargs):
+        write_text(path, text[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        sketches.to_svg([[5, 5, 0]], path)
+    assert path.read_text() == old and [each.name for each in tmp_path.iterdir()] == ["a.svg"]

@@ -85,7 +85,11 @@ def test_images_of_any_size(tmp_path):
     testing.servable(folder)
     shapes = {request.inputs["x"].shape for request in warmup.read(folder / FILE) if "x" in request.inputs}
     assert shapes == {(1, 64, 64, 1), (2, 64, 64, 1)}
-    assert {path.name for path in (folder / "assets.extra").iterdir()} == {"codec.json", "tf_serving_warmup_requests"}
+    assert {path.name for path in (folder / "assets.extra").iterdir()} == {
+        "aezoo.json",
+        "codec.json",
+        "tf_serving_warmup_requests",
+    }
     exported(model, np.zeros((1, 8, 8, 1), "float32"), folder, warmup=np.ones((1, 12, 16, 1)))
     assert {request.inputs["x"].shape for request in warmup.read(folder / FILE) if "x" in request.inputs} == {
         (1, 12, 16, 1)

@@ -7,16 +7,20 @@ import hashlib
 import json
 import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from aezoo import untrusted, writing
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
 LIMIT = 2**27
 """The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32."""
+# What a code takes, in image values: it is held as int32, and on its way through the network as float32 too.
+_CODE = 4
 # Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
 _SHORT = 128
 _GREATEST = 2**31
@@ -128,7 +132,8 @@ class Codec:
 
         Args:
             data: What `encode` wrote.
-            limit: The most image values (samples times features) to make room for.
+            limit: The most image values (samples times features, or four times the codes where they are more) to make
+                room for.
 
         Returns:
             The codes, (n, *code_shape) int32, and the true size of the picture that they tile, () if they tile none.
@@ -146,29 +151,41 @@ class Codec:
             )
         self._check_shape(container.code_shape)
         positions = container.samples * math.prod(container.code_shape[:-1])
-        if max(positions * self.values, positions * len(self.tables)) > limit:
+        needed = self.needed(positions)
+        if needed > limit:
             raise ValueError(
-                f"The compressed data claim {positions * self.values:,} values, more than the limit of {limit:,}: if "
-                "you trust them, give a higher limit."
+                f"The compressed data claim {needed:,} values, more than the limit of {limit:,}: if you trust them, "
+                "give a higher limit."
             )
         least = sum(-math.log2(min(1.0, table.frequencies.max() / TOTAL + 1e-3)) for table in self.tables)
         if positions * least > 8 * len(container.payload) + 64:
             raise ValueError("The compressed data are damaged: they are too short for their codes. Get them again.")
-        symbols = self._range_decoded(container.payload, positions)
-        escaped = [column == table.escape for table, column in zip(self.tables, symbols, strict=True)]
-        counts = [int(mask.sum()) for mask in escaped]
-        escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
         codes = np.empty((positions, len(self.tables)), "int32")
-        for channel, (table, index, mask, distance) in enumerate(
-            zip(self.tables, symbols, escaped, escapes, strict=True)
-        ):
-            column = index.astype("int64")
-            column[mask] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
+        for channel, column in enumerate(self._range_decoded(container.payload, positions)):
+            codes[:, channel] = column
+        counts = [int((codes[:, channel] == table.escape).sum()) for channel, table in enumerate(self.tables)]
+        escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
+        for channel, (table, distance) in enumerate(zip(self.tables, escapes, strict=True)):
+            column = codes[:, channel].astype("int64")
+            column[column == table.escape] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
             column += table.low
-            if (np.abs(column) >= _GREATEST).any():
+            if column.min() <= -_GREATEST or column.max() >= _GREATEST:
                 raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
             codes[:, channel] = column
         return codes.reshape(container.samples, *container.code_shape), container.picture
+
+    def needed(self, positions: int) -> int:
+        """Return what decoding takes, in image values: for those or, where it is more, for the codes.
+
+        Args:
+            positions: The number of samples, times the positions of the code of each.
+
+        Example:
+            >>> from aezoo.codec.table import Table
+            >>> Codec((Table.of([1.0], 0),), (1,), values=784).needed(10)
+            7840
+        """
+        return positions * max(self.values, _CODE * len(self.tables))
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != len(self.code_shape) or any(
@@ -198,18 +215,18 @@ class Codec:
                     continue
                 candidate = number.to_bytes(length, "big")
                 try:
-                    decoded = self._range_decoded(candidate, len(symbols[0]))
+                    if all(map(np.array_equal, self._range_decoded(candidate, len(symbols[0])), symbols)):
+                        return candidate
                 except ValueError:
                     continue
-                if all(map(np.array_equal, decoded, symbols)):
-                    return candidate
         return code
 
-    def _range_decoded(self, code: bytes, positions: int) -> list[np.ndarray]:
+    def _range_decoded(self, code: bytes, positions: int) -> Iterator[np.ndarray]:
         words = np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype("uint32")
         coder = _constriction().stream.queue.RangeDecoder(words)
         try:
-            return [coder.decode(model, positions) for model in self._models()]
+            for model in self._models():
+                yield coder.decode(model, positions)
         except AssertionError as error:
             raise ValueError("The compressed data are damaged: no code has these bits. Get them again.") from error
 
@@ -229,7 +246,8 @@ class Codec:
             "fingerprint": self.fingerprint.hex(),
             "tables": [{"low": table.low, "frequencies": table.frequencies.tolist()} for table in self.tables],
         }
-        Path(path).write_text(json.dumps(content) + "\n")
+        with writing.complete_or_absent(path) as unfinished:
+            unfinished.write_text(json.dumps(content) + "\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Codec:
@@ -246,12 +264,20 @@ class Codec:
             OSError: If there is no such file.
         """
         path = Path(path)
-        content = json.loads((path / IN_SAVED_MODEL if path.is_dir() else path).read_text())
-        if content.get("format") != FORMAT:
-            raise ValueError(f"{path} has format version {content.get('format')}, but this aezoo reads {FORMAT}.")
-        tables = tuple(Table(entry["low"], np.array(entry["frequencies"], "int64")) for entry in content["tables"])
-        codec = cls(tables, tuple(content["code_shape"]), content["values"], bytes.fromhex(content["model"]))
-        if codec.fingerprint.hex() != content["fingerprint"]:
+        path = path / IN_SAVED_MODEL if path.is_dir() else path
+        content = untrusted.read_json(path)
+        version = content.get("format") if isinstance(content, dict) else None
+        if version != FORMAT:
+            raise ValueError(f"{path} has format version {version!r:.20}, but this aezoo reads {FORMAT}.")
+        try:
+            tables = tuple(Table(entry["low"], np.array(entry["frequencies"])) for entry in content["tables"])
+            codec = cls(tables, tuple(content["code_shape"]), content["values"], bytes.fromhex(content["model"]))
+            sizes = [codec.values, *(size for size in codec.code_shape if size is not None)]
+            whole = all(isinstance(size, int) and size >= 1 for size in sizes)
+            fits = whole and codec.fingerprint.hex() == content["fingerprint"]
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"{path} is damaged: {untrusted.printable(error).rstrip('.')}.") from None
+        if not fits:
             raise ValueError(f"{path} is damaged: its fingerprint does not fit. Export the model again.")
         return codec
 

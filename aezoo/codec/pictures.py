@@ -9,8 +9,11 @@ import numpy as np
 
 from aezoo.codec.codec import LIMIT
 
+# What is decoded at once, in image values, as by a `CompressiveAE` itself.
+_PIECE = 2**20
 
-def compress_picture(model: Any, picture: np.ndarray) -> bytes:
+
+def compress_picture(model: Any, picture: np.ndarray, limit: int = LIMIT) -> bytes:
     """Compresses one picture.
 
     A model of samples of one size gets it in blocks of that size, a spatial one as a whole; what lacks to full blocks
@@ -19,12 +22,13 @@ def compress_picture(model: Any, picture: np.ndarray) -> bytes:
     Args:
         model: A `CompressiveAE` of images in [0, 1].
         picture: (height, width, channels) uint8.
+        limit: The most image values, the same as `decompress_picture` has: it refuses larger pictures.
 
     Returns:
         A container with the true size of the picture.
 
     Raises:
-        ValueError: If the model takes no such pictures.
+        ValueError: If the model takes no such pictures, or the picture has more values than `limit`.
         ImportError: If constriction is not installed.
 
     Example:
@@ -46,11 +50,19 @@ def compress_picture(model: Any, picture: np.ndarray) -> bytes:
     else:
         block = model.x_shape[:2]
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
+    coder = model.codec()
+    sizes = [size // model.stride for size in block] if model.spatial else model.code_shape[:-1]
+    needed = coder.needed(rows * columns * math.prod(sizes))
+    if needed > limit:
+        raise ValueError(
+            f"The picture of {width} x {height} takes {needed:,} values, more than the limit of {limit:,}: give a "
+            "higher limit, here and to decompress it, or make the picture smaller."
+        )
     missing = (rows * block[0] - height, columns * block[1] - width)
     padded = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
     blocks = padded.reshape(rows, block[0], columns, block[1], channels).swapaxes(1, 2)
     samples = blocks.reshape(-1, *block, channels).astype("float32") / 255
-    return model.codec().encode(model.encode(samples), (height, width))
+    return coder.encode(model.encode(samples), (height, width))
 
 
 def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarray:
@@ -85,9 +97,14 @@ def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarra
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
     if rows * columns != len(codes):
         raise ValueError("The compressed data are damaged: their picture is not of their blocks. Get them again.")
-    x = np.asarray(model.decode(codes))
-    blocks = np.rint(255 * np.clip(x, 0.0, 1.0)).astype("uint8").reshape(rows, columns, *block, channels)
-    return blocks.swapaxes(1, 2).reshape(rows * block[0], columns * block[1], channels)[:height, :width]
+    blocks = np.empty((len(codes), *block, channels), "uint8")
+    size = max(1, _PIECE // math.prod(blocks.shape[1:]))
+    for start in range(0, len(codes), size):
+        x = np.clip(np.asarray(model.decode(codes[start : start + size])), 0.0, 1.0)
+        x *= 255
+        blocks[start : start + size] = np.rint(x, out=x)
+    picture = blocks.reshape(rows, columns, *block, channels).swapaxes(1, 2)
+    return picture.reshape(rows * block[0], columns * block[1], channels)[:height, :width]
 
 
 def picture_channels(model: Any) -> int:

@@ -40,8 +40,12 @@ class Table:
 
     def __post_init__(self):
         frequencies = self.frequencies
-        if frequencies.ndim != 1 or not len(frequencies) or frequencies.min() < 1 or frequencies.sum() != TOTAL:
+        if frequencies.ndim != 1 or not len(frequencies) or frequencies.dtype.kind not in "iu":
+            raise ValueError("A table has a row of whole numbers as its frequencies, which these are not.")
+        if frequencies.min() < 1 or frequencies.max() > TOTAL or frequencies.sum() != TOTAL:
             raise ValueError(f"A table has frequencies of at least 1 that sum to {TOTAL}, which these do not.")
+        if not isinstance(self.low, int) or abs(self.low) >= 2**31:
+            raise ValueError("A table begins at a whole number within ±2³¹, which this one does not.")
 
     @classmethod
     def of(cls, probabilities: Any, low: int) -> Table:

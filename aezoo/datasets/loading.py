@@ -32,16 +32,33 @@ def _source(name: str, data_dir: str | os.PathLike | None, manual_dir: str | os.
     return source
 
 
+def is_here(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+    """Return whether a data set can be loaded without a network: it is bundled, or has been prepared.
+
+    Args:
+        name: as in `load`.
+        data_dir: as in `load`.
+
+    Raises:
+        ValueError: if there is no such data set.
+
+    Example:
+        >>> is_here("digits")
+        True
+    """
+    if name in bundled.NAMES:
+        return True
+    from aezoo.datasets import tfds
+
+    return tfds.is_prepared(name, data_dir)
+
+
 def _on_this_machine(
     name: str, fallback: str, data_dir: str | os.PathLike | None, manual_dir: str | os.PathLike | None
 ) -> bool:
     if fallback not in bundled.NAMES:
         raise ValueError(f"fallback={fallback!r} is not bundled: choose {' or '.join(map(repr, bundled.NAMES))}.")
-    if name in bundled.NAMES:
-        return True
-    from aezoo.datasets import tfds
-
-    return tfds.is_prepared(name, data_dir) or bool(manual_dir and glob.glob(os.path.join(manual_dir, "*")))
+    return is_here(name, data_dir) or bool(manual_dir and glob.glob(os.path.join(manual_dir, "*")))
 
 
 def _batches(

@@ -12,6 +12,7 @@ from aezoo.evaluation.sparsity import (
     CodeStatistics,
     active_units,
     dead_units,
+    l0,
     lifetime_sparsity,
     population_sparsity,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "dead_units",
     "explained_variance",
     "jacobian_norm",
+    "l0",
     "lifetime_sparsity",
     "linear_probe",
     "log_likelihood",

@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator, OutlierMixin
@@ -13,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 
 try:
@@ -185,6 +186,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
+        return {"X_types": ["2darray", "sparse"]}
+
     def _check_arguments(self) -> None:
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "own_callbacks")
         if not of_aezoo or isinstance(self.model, type):
@@ -201,10 +210,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _samples(self, X: Any, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
-        rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
+        with np.errstate(over="ignore"):  # which scikit-learn then finds infinite
+            rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
             built_for = self.model.x_shape if self.model.built else (None,)
@@ -214,6 +225,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def _train(self, x: np.ndarray, seed: int) -> None:
         self.model_.check_scale(x)
+        self.model_.score_samples(x[:2])  # a loss that gives no scores is said so before the training
         # Keras' own shuffling follows the global seeds, which are not ours to set.
         data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
         self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
@@ -240,14 +252,25 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
+def _again(part: Any) -> Any:
+    """A part of a compilation for another model: what has state anew, all else as it is."""
+    if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
+        return type(part).from_config(part.get_config())
+    return part
+
+
 def _fresh(model: Any, seed: int) -> Any:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
     if config.get("seed") is None:
         config["seed"] = seed
+    for name in ("encoder", "decoder"):  # of the user's own process, and not from a file: Lambda layers are trusted
+        if isinstance(config.get(name), dict):
+            config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     copy = type(model).from_config(config)
     if model.compiled:
-        copy.compile_from_config(model.get_compile_config())
+        # As they are, not by their names: a live model's own functions need not be registered.
+        copy.compile(**keras.tree.map_structure(_again, model._compile_config.config))
     else:
         copy.compile(optimizer=copy.default_optimizer())
     return copy

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import checks
+from aezoo import checks, gate
 
 #: Samples in hand at once, where nothing else is asked for.
 BATCH_SIZE = 256
@@ -16,9 +16,11 @@ BATCH_SIZE = 256
 def chunks(x: Any, size: int = BATCH_SIZE) -> Iterator[Any]:
     """Cuts x, (n, ...) with n >= 1, into pieces of at most `size` samples."""
     checks.whole("batch_size", size, 1)
-    if not len(x):
+    x = gate.as_array(x)
+    n = x.shape[0] if hasattr(x, "shape") else len(x)
+    if not n:
         raise ValueError("There are no samples to evaluate.")
-    return (x[start : start + size] for start in range(0, len(x), size))
+    return (gate.dense(x[start : start + size]) for start in range(0, n, size))
 
 
 def in_chunks(function: Callable[[Any], Any], x: Any, size: int = BATCH_SIZE) -> np.ndarray:

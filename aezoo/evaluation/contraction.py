@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import Quantizer, TopK, jacobian, networks
 from aezoo.losses import in_float32
@@ -54,8 +54,7 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
         Rifai et al., "Contractive auto-encoders", ICML 2011.
     """
     checks.built(model)
-    checks.kind(x)
-    checks.sample_shape(model, np.shape(x))
+    x = gate.samples(model, x)
     if is_rounded(model):
         raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
     squared, numbers = _squared_norms(model, math.prod(np.shape(x)[1:]))
@@ -85,7 +84,7 @@ def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int
     def in_closed_form(x: Any) -> Any:
         code, a = jacobian.factor(layers, x)
         if top_k is not None:  # the rows of J of the units that do not stay are 0
-            stays = ops.cast(top_k(code) != 0, a.dtype)
+            stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
             a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
         return jacobian.squared_norm(a, dense[0].kernel)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aezoo import checks
+from aezoo import checks, gate
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -142,8 +142,7 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
         array([-1.3863])
     """
     _check_machine(rbm)
-    checks.values(rbm, x)
-    checks.sample_shape(rbm, np.shape(x))  # before minutes of annealing
+    x = gate.samples(rbm, x, compared=True)  # before minutes of annealing
     log_z = log_partition(rbm) if log_z is None else log_z
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
     pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]

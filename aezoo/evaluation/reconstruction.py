@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from aezoo import checks, losses
+from aezoo import checks, gate, losses
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 
 __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error"]
@@ -28,7 +28,8 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
 
     Raises:
         ValueError: If the model is not built, there are no samples, they have another shape, or the model was trained
-            with no error that compares x with x' (`SketchRNN`) and no loss is given.
+            with no error that compares x with x' (`SketchRNN`) and no loss is given; if they are not finite, or outside
+            [0, 1] where the loss is a cross-entropy.
 
     Example:
         >>> import aezoo
@@ -44,7 +45,13 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
             f"{type(model).__name__} is trained by a likelihood, not by an error that compares x with x': use "
             "model.score_samples, or give a loss."
         )
-    return in_chunks(lambda piece: losses.per_sample(loss, piece, model.reconstruct(piece))[0], x, batch_size)
+    bounds = (0.0, 1.0) if losses.needs_probabilities(loss) else None
+
+    def errors(piece: Any) -> Any:
+        piece = gate.samples(model, piece, bounds=bounds)
+        return losses.per_sample(loss, piece, model.reconstruct(piece))[0]
+
+    return in_chunks(errors, x, batch_size)
 
 
 def explained_variance(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> float:

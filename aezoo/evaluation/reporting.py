@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import activations
 
-from aezoo import checks, losses
+from aezoo import checks, gate, losses
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
@@ -17,6 +17,7 @@ from aezoo.evaluation.reconstruction import pca_explained_variance, reconstructi
 from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
+from aezoo.metrics import ActiveUnits
 
 __all__ = ["activity_threshold", "report"]
 
@@ -29,7 +30,8 @@ _LABELS = {
     "pca_explained_variance": "explained variance of PCA",
     "score": "mean of score_samples",
     "rate": "bits a sample",
-    "active_units": "active units a sample",
+    "l0": "active units per sample (L0)",
+    "active_units": "active units over the data",
     "dead_units": "dead units",
     "population_sparsity": "population sparsity",
     "lifetime_sparsity": "lifetime sparsity",
@@ -61,8 +63,9 @@ def report(
       feature, `explained_variance`, and `pca_explained_variance` by as many components as there are code units;
     - `score`: the mean of `model.score_samples`;
     - `rate`: bits a sample, of a model that has one;
-    - `active_units` of a sample, `dead_units`, `population_sparsity`, and `lifetime_sparsity` (the mean over units that
-      are not 0 in every sample);
+    - `active_units`, as a `VAE` reports them in training, of a model that does;
+    - `l0`, the number of units that are active in a sample, `dead_units`, `population_sparsity`, and
+      `lifetime_sparsity` (the mean over units that are not 0 in every sample);
     - `jacobian_norm`, a mean, and `saturation`;
     - `probe_error_codes` and `probe_error_pixels`, of `linear_probe`, where there are labels;
     - `anomaly_auroc`, where there are anomalies.
@@ -144,9 +147,7 @@ def _split(name: str, model: Any, data: Any) -> tuple[Any, Any]:
     x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
     if not hasattr(x, "shape"):
         raise ValueError(f"{name} must be an array of samples, or a pair (samples, labels), not {type(x).__name__}.")
-    checks.kind(x)
-    checks.sample_shape(model, x.shape)
-    checks.values(model, x)
+    x = gate.samples(model, x, compared=True)
     if y is not None and np.shape(y)[:1] != (len(x),):
         raise ValueError(f"{name} has {len(x)} samples and labels of shape {np.shape(y)}: give one label a sample.")
     return x, y
@@ -191,6 +192,7 @@ def _codes(
     """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
     statistics, saturated, bits, kept = CodeStatistics(activity_threshold(model)), 0.0, 0.0, []
+    active = ActiveUnits(model.code_shape) if hasattr(model, "posterior") else None
     for piece in chunks(x, batch_size):
         code = model.encode(piece)
         z = _vectors(code)
@@ -198,11 +200,15 @@ def _codes(
             statistics.update(z)
         if flat:
             saturated += len(z) * saturation(z, flat)
+        if active:
+            active.update_state(code)
         if hasattr(model, "rate"):
             bits += float(np.sum(model.rate(code), dtype="float64"))
         if keep:
             kept.append(z)
     measured = _sparsity(statistics, z.shape[1])
+    if active:
+        measured["active_units"] = (int(active.result()), f"of {z.shape[1]}, Var(μ) > {active.threshold:g}")
     if hasattr(model, "rate"):
         measured["rate"] = (bits / len(x), "")
     if flat:
@@ -214,11 +220,11 @@ def _codes(
 
 def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
     if not units:
-        names = ("active_units", "dead_units", "population_sparsity", "lifetime_sparsity")
+        names = ("l0", "dead_units", "population_sparsity", "lifetime_sparsity")
         return dict.fromkeys(names, _absent("the model has no code"))
     counted = f"of {units}, |z| > {statistics.tol:g}"
     measured: dict[str, Measured] = {
-        "active_units": (statistics.active_units(), counted),
+        "l0": (statistics.l0(), counted),
         "dead_units": (statistics.dead_units(), counted),
     }
     population = statistics.population_sparsity() if units > 1 else math.nan

@@ -1,11 +1,15 @@
 """How sparse a code is.
 
-Two families of measures. `active_units` and `dead_units` count units that are not 0, and so fit codes with
+Two families of measures. `l0` and `dead_units` count units that are not 0, and so fit codes with
 exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare the mean of a code with its
 spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
 and many small values (linear).
 
-The functions take all codes at once; `CodeStatistics` takes them chunk by chunk.
+The units of a code of several axes, (batch, height, width, channels) say, are all entries that a sample has, as `TopK`
+counts them.
+
+The functions take all codes at once; `CodeStatistics` takes them chunk by chunk. `active_units` is a measure of
+variational autoencoders, by the variance of a unit.
 """
 
 import math
@@ -14,16 +18,51 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-__all__ = ["CodeStatistics", "active_units", "dead_units", "lifetime_sparsity", "population_sparsity"]
+from aezoo.metrics import ActiveUnits
+
+__all__ = ["CodeStatistics", "active_units", "dead_units", "l0", "lifetime_sparsity", "population_sparsity"]
 
 
-def active_units(z: ArrayLike, tol: float = 0.0) -> float:
+def active_units(z: ArrayLike, *, threshold: float = 0.01) -> int:
+    """Count the units of a variational code that are active: Var(μ) > threshold over the data.
+
+    It is what a `VAE` reports as `active_units` while it trains. Units that the divergence has switched off have
+    μ = 0 for every sample.
+
+    Args:
+        z: posterior means μ, (batch, units) or of a spatial code (batch, ...): `model.encode(x)`.
+        threshold: the largest variance of a unit that is not active.
+
+    Returns:
+        The count, between 0 and the number of units.
+
+    Raises:
+        TypeError: `z` is a model.
+        ValueError: `z` has no batch axis, is empty, has values that are not finite, or `threshold` is negative.
+
+    Example:
+        >>> active_units([[0.0, 1.0], [1.0, 1.0]])  # variances 0.25 and 0
+        1
+
+    Reference:
+        Burda et al. 2016, "Importance weighted autoencoders", ICLR, arXiv:1509.00519, section 5.
+    """
+    if not threshold >= 0:
+        raise ValueError(f"threshold={threshold}: expected a number >= 0.")
+    shape = np.shape(_no_model(z))
+    means = _codes(np.reshape(z, (shape[0], math.prod(shape[1:]))) if len(shape) > 2 else z)
+    metric = ActiveUnits(means.shape[1:], threshold)
+    metric.update_state(means)
+    return int(metric.result())
+
+
+def l0(z: ArrayLike, tol: float = 0.0) -> float:
     """The mean number of units that are active in a sample, the "L0" of a code.
 
     A unit is active when |z| > tol. With `tol=0`, the definition for ReLU and top-k codes, all units of a
     sigmoid or linear code count: give a `tol` in units of the code (0.1 of a sigmoid, say), and report it
-    with the number. This is not the count of active units of a VAE (Burda et al. 2016), which is about the
-    variance of a unit over the data.
+    with the number. The count of active units of a VAE, which is about the variance of a unit over the data, is
+    `active_units`.
 
     Args:
         z: codes, (batch, units).
@@ -33,23 +72,25 @@ def active_units(z: ArrayLike, tol: float = 0.0) -> float:
         The mean count, between 0 and `units`.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        TypeError: `z` is a model.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
-        >>> active_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
+        >>> l0([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
         1.5
 
     Reference:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093 (L0).
     """
-    return CodeStatistics(tol).update(z).active_units()
+    _no_model(z)
+    return CodeStatistics(tol).update(z).l0()
 
 
 def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
     """The number of units that are active in no sample.
 
     The count is about the samples given: a rare feature looks dead in a small batch, so pass as many samples
-    as the published number that it is compared with. About `tol` the same holds as for `active_units`. A
+    as the published number that it is compared with. About `tol` the same holds as for `l0`. A
     sigmoid unit stuck at 1, or a linear unit stuck at a constant, carries no information either but is not
     dead in this sense: `lifetime_sparsity` shows such a unit as 0.
 
@@ -61,7 +102,8 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
         The count, between 0 and `units`.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has values that are not finite, or `tol` is negative.
+        TypeError: `z` is a model.
+        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
 
     Example:
         >>> dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -71,6 +113,7 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
         Gao et al. 2024, "Scaling and evaluating sparse autoencoders", arXiv:2406.04093: latents that "stop
         activating entirely", there over 10 million tokens.
     """
+    _no_model(z)
     return CodeStatistics(tol).update(z).dead_units()
 
 
@@ -91,7 +134,7 @@ def population_sparsity(z: ArrayLike) -> float:
         The mean of S over the samples with an active unit, in [0, 1]; NaN when there is none.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 units or values that are not finite.
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 units or values that are not finite.
 
     Example:
         >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
@@ -124,7 +167,7 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
         out.
 
     Raises:
-        ValueError: `z` is not (batch, units), is empty, has less than 2 samples or values that are not
+        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 samples or values that are not
             finite.
 
     Example:
@@ -151,7 +194,7 @@ class CodeStatistics:
         >>> statistics = CodeStatistics()
         >>> for z in ([[0.0, 2.0, -1.0]], [[0.0, 0.0, 3.0]]):
         ...     statistics = statistics.update(z)
-        >>> statistics.active_units(), statistics.dead_units()
+        >>> statistics.l0(), statistics.dead_units()
         (1.5, 1)
     """
 
@@ -177,7 +220,7 @@ class CodeStatistics:
             This object.
 
         Raises:
-            ValueError: `z` is not (batch, units), is empty, or has values that are not finite.
+            ValueError: `z` has fewer than 2 axes, is empty, or has values that are not finite.
         """
         z = _codes(z)
         magnitudes = np.abs(z)
@@ -194,8 +237,8 @@ class CodeStatistics:
             self._population_sum += np.nansum(sparsity)
         return self
 
-    def active_units(self) -> float:
-        """As `aezoo.evaluation.active_units`."""
+    def l0(self) -> float:
+        """As `aezoo.evaluation.l0`."""
         return float(self._active / self.samples)
 
     def dead_units(self) -> int:
@@ -225,10 +268,17 @@ def _vinje_gallant(magnitudes: np.ndarray, squares: np.ndarray, n: int) -> np.nd
     return np.clip((1 - ratio) / (1 - 1 / n), 0, 1)
 
 
+def _no_model(z: Any) -> Any:
+    if hasattr(z, "encode") or hasattr(z, "predict"):
+        raise TypeError(f"z must be codes, (batch, units), but it is a {type(z).__name__}: give model.encode(x).")
+    return z
+
+
 def _codes(z: ArrayLike) -> np.ndarray:
-    z = np.asarray(z)
-    if z.ndim != 2 or z.size == 0:
+    z = np.asarray(_no_model(z))
+    if z.ndim < 2 or z.size == 0:
         raise ValueError(f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each.")
+    z = z.reshape(len(z), -1)
     if z.dtype.kind not in "f":
         z = z.astype("float64")  # the absolute value of the smallest integer overflows
     if not np.isfinite(z).all():

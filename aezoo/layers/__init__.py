@@ -1,5 +1,6 @@
 """Layers that variants are made of, and builders of encoders and decoders."""
 
+from aezoo.layers.centering import Centering
 from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.factorized_density import FactorizedDensity
@@ -15,6 +16,7 @@ from aezoo.layers.unit_rows import RowDecoder, RowEncoder
 __all__ = [
     "LSTM",
     "BivariateMixture",
+    "Centering",
     "Corruption",
     "DenseTranspose",
     "FactorizedDensity",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -15,9 +16,13 @@ class SharedDense(keras.layers.Layer):
         units: Number of outputs.
         activation: σ, a Keras activation.
         kernel_initializer: Of K, where it is the layer's own.
-        tied_to: The built layer whose `kernel` is used. Without it, as when a decoder was saved by itself, K is the
-            layer's own.
+        tied_to: The built layer whose `kernel` is used. A configuration cannot hold it: an `aezoo.Autoencoder` ties the
+            layers of its networks again when it is loaded or copied; without one, as when a decoder was saved by
+            itself, K is the layer's own.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: Once it is built, if the kernel of `tied_to` is not there yet, or of another shape.
 
     Example:
         >>> first = SharedDense(2)
@@ -43,18 +48,46 @@ class SharedDense(keras.layers.Layer):
         self.units = units
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self._source = None if tied_to is None else (lambda: tied_to.kernel)
+        self._source = None if tied_to is None else (lambda: tied_to)  # hidden from Keras: no part of this layer
 
     def build(self, input_shape: Any) -> None:
         """Takes or makes the kernel, and makes the bias, (units,)."""
         shape = (input_shape[-1], self.units)
+        shape = shape[::-1] if self.transposed else shape
         if self._source is None:
-            self.kernel = self.add_weight(
-                shape=shape[::-1] if self.transposed else shape, initializer=self.kernel_initializer, name="kernel"
-            )
+            self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
         else:
-            self.kernel = self._source()
+            self._share(shape)
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
+
+    def _share(self, shape: tuple[int, ...]) -> None:
+        source = self._source()
+        found = tuple(source.kernel.shape) if hasattr(source, "kernel") else None
+        if found != shape:
+            has = "has no kernel yet" if found is None else f"has a kernel of shape {found}"
+            raise ValueError(
+                f"{self.name!r} shares a kernel of shape {shape}, but {source.name!r} {has}: tie it to a built layer "
+                "of that shape."
+            )
+        self.kernel = source.kernel
+
+    @property
+    def tied_to(self) -> keras.layers.Layer | None:
+        """The layer whose kernel is used, or None."""
+        return None if self._source is None else self._source()
+
+    def tie(self, source: keras.layers.Layer) -> None:
+        """Uses the kernel of another layer from now on, in place of its own."""
+        self._source = lambda: source
+        if not self.built:
+            return
+        kernel, bias = self.kernel, self.bias
+        self._tracker.unlock()  # Keras has no other way to change the variables of a built layer
+        for variable in (kernel, bias):
+            self._untrack_variable(variable)
+        self._share(tuple(kernel.shape))
+        self.bias = bias  # behind the kernel, as it is in files
+        self._tracker.lock()
 
     def call(self, x: Any) -> Any:
         return self.activation(tf.matmul(x, self.kernel, transpose_b=self.transposed) + self.bias)
@@ -85,3 +118,70 @@ class DenseTranspose(SharedDense):
     """
 
     transposed = True
+
+
+def ties(*networks: keras.layers.Layer | None) -> list[tuple[int, int]]:
+    """Finds out which layers of some networks share a kernel.
+
+    Args:
+        *networks: Keras models or layers; None stands for one that has no layers.
+
+    Returns:
+        For each `SharedDense` that is tied, its place among all layers of the networks, and the place of the layer it
+        is tied to.
+
+    Raises:
+        ValueError: If a layer is tied to one that is in none of the networks.
+
+    Example:
+        >>> encode = keras.layers.Dense(2)
+        >>> z = encode(keras.ops.ones((5, 8)))
+        >>> ties(encode, keras.Sequential([DenseTranspose(8, tied_to=encode)]))
+        [(1, 0)]
+    """
+    layers = _layers(networks)
+    places = {id(layer): place for place, layer in enumerate(layers)}
+    found = []
+    for place, layer in enumerate(layers):
+        source = layer.tied_to if isinstance(layer, SharedDense) else None
+        if source is not None and id(source) not in places:
+            raise ValueError(
+                f"{layer.name!r} is tied to {source.name!r}, which is no layer of the encoder or the decoder, so that "
+                "they cannot be saved together: tie it to a layer of these."
+            )
+        if source is not None:
+            found.append((place, places[id(source)]))
+    return found
+
+
+def tie_again(found: list[tuple[int, int]], *networks: keras.layers.Layer | None) -> None:
+    """Ties the layers of copies of some networks as `ties` found them.
+
+    Args:
+        found: What `ties` returned.
+        *networks: The copies, in the same order.
+
+    Example:
+        >>> encode = keras.layers.Dense(2)
+        >>> z = encode(keras.ops.ones((5, 8)))
+        >>> decode = DenseTranspose(8)
+        >>> tie_again([(1, 0)], encode, decode)
+        >>> decode.tied_to is encode
+        True
+    """
+    layers = _layers(networks)
+    for place, source in found:
+        layers[place].tie(layers[source])
+
+
+def _layers(networks: tuple[keras.layers.Layer | None, ...]) -> list[keras.layers.Layer]:
+    return [layer for network in networks if network is not None for layer in _leaves(network)]
+
+
+def _leaves(layer: keras.layers.Layer) -> Iterator[keras.layers.Layer]:
+    inner = getattr(layer, "layers", None)
+    if inner is None:
+        yield layer
+    else:
+        for child in inner:
+            yield from _leaves(child)

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import activations, ops
 
+from aezoo.layers.centering import Centering
 from aezoo.losses import in_float32
 
 # φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
@@ -26,10 +27,13 @@ _SLOPES = {
 
 
 def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
-    """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known."""
-    plain = (keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
+    """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known.
+
+    A user's subclass of `Dense` may compute anything, and so has none.
+    """
+    plain = (Centering, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
-        isinstance(layer, plain) and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
+        type(layer) in plain and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
     )
 
 
@@ -68,35 +72,33 @@ def squared_norm(a: Any, kernel: Any) -> Any:
     return ops.sum(ops.matmul(a, gram) * a, axis=(1, 2))
 
 
-def exact(encoder: Any, x: Any, training: bool = False) -> tuple[Any, Any]:
-    """Encodes x, and returns the Jacobian of any encoder by automatic differentiation.
+def exact(encoder: Any, x: Any) -> tuple[Any, Any]:
+    """Encodes x as at inference, and returns the Jacobian of any encoder by automatic differentiation.
 
     Args:
-        encoder: A model whose code of a sample depends on that sample only.
+        encoder: A model whose code of a sample depends, at inference, on that sample only.
         x: (batch, *input_shape).
-        training: Passed to the encoder.
 
     Returns:
-        The code (batch, p) and the Jacobian (batch, p, *input_shape).
+        The code (batch, *code_shape) and the Jacobian (batch, *code_shape, *input_shape).
     """
     x = ops.convert_to_tensor(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        code = encoder(x, training=training)
+        code = encoder(x, training=False)
     return code, tape.batch_jacobian(code, x)
 
 
-def product(encoder: Any, x: Any, v: Any, training: bool = False) -> tuple[Any, Any]:
-    """Encodes x, and returns vᵀJ for each sample: the squared norm of which, for random signs v, estimates ‖J‖²_F.
+def product(encoder: Any, x: Any, v: Any) -> tuple[Any, Any]:
+    """Encodes x as at inference, and returns vᵀJ for each sample: its squared norm, for random signs, estimates ‖J‖²_F.
 
     Args:
         encoder: Any model.
         x: (batch, *input_shape).
-        v: A vector for each sample's code, (batch, p).
-        training: Passed to the encoder.
+        v: A vector for each sample's code, (batch, *code_shape).
 
     Returns:
-        The code (batch, p) and the product, with the shape of x.
+        The code (batch, *code_shape) and the product, with the shape of x.
 
     Reference:
         Hutchinson, "A stochastic estimator of the trace of the influence matrix", 1990.
@@ -104,6 +106,6 @@ def product(encoder: Any, x: Any, v: Any, training: bool = False) -> tuple[Any, 
     x = ops.convert_to_tensor(x)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        code = encoder(x, training=training)
+        code = encoder(x, training=False)
         projection = ops.sum(in_float32(code) * v)
     return code, tape.gradient(projection, x)

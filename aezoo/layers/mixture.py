@@ -10,7 +10,11 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo.layers.bounded import bounded
 from aezoo.losses import in_float32
+
+# log σ and artanh ρ stay inside ±15, where the squares in the density are finite; ρ rounds to 1 long before.
+_LARGEST = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +43,12 @@ class BivariateMixture:
 
     @classmethod
     def of(cls, parameters: Any) -> BivariateMixture:
-        """Makes the mixtures of (..., 6M) numbers without bounds: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂."""
+        """Makes the mixtures of (..., 6M) numbers: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂, the last three kept in ±15."""
         logits, mean_1, mean_2, scale_1, scale_2, correlation = ops.split(in_float32(parameters), 6, axis=-1)
-        return cls(logits, ops.stack([mean_1, mean_2], -1), ops.stack([scale_1, scale_2], -1), correlation)
+        log_scale, correlation = (
+            bounded(raw, -_LARGEST, _LARGEST) for raw in (ops.stack([scale_1, scale_2], -1), correlation)
+        )
+        return cls(logits, ops.stack([mean_1, mean_2], -1), log_scale, correlation)
 
     @property
     def log_independence(self) -> Any:

@@ -22,7 +22,7 @@ class DenseSelection:
         training: Whether this is a training step.
 
     Attributes:
-        z: The whole code, (batch, units).
+        z: The whole code, (batch, *code_shape).
     """
 
     def __init__(self, x: Any, encoder: keras.Model, decoder: keras.Model, training: bool):
@@ -41,16 +41,25 @@ class DenseSelection:
         return self.z * ops.stop_gradient(chosen)
 
     def decode(self, code: Any) -> Any:
-        """Returns x' of such a code."""
+        """Returns x' of such a code: the step's one pass through the decoder that changes its state."""
         return self.decoder(code, training=self.training)
 
-    def nothing(self, code: Any) -> Any:
-        """Returns x' of a code in which all units are 0."""
-        return self.decode(ops.zeros_like(code))
+    def addition(self, code: Any) -> Any:
+        """Returns what a code adds to the decoder's output, as the decoder is at inference.
 
-    def uses(self, code: Any) -> Any:
-        """Returns how many samples use each unit, (units,) float32."""
-        return ops.sum(ops.cast(code != 0, "float32"), axis=0)
+        A pass with `training=True` would move the statistics of a BatchNormalization, here to those of the output for
+        zeros, which has no variance at all; and dropout would draw other units for each of the two.
+        """
+        return self.decoder(code, training=False) - self.decoder(ops.zeros_like(code), training=False)
+
+    def uses(self, code: Any, counts: Any) -> Any:
+        """Returns how many samples use each unit, (*code_shape,) float32.
+
+        Args:
+            code: The code of a batch.
+            counts: 1 for each sample that counts, 0 for others, (batch,) float32.
+        """
+        return ops.tensordot(counts, ops.cast(code != 0, "float32"), axes=1)
 
 
 class RowSelection:
@@ -77,13 +86,14 @@ class RowSelection:
     def decode(self, code: tuple[Any, Any]) -> Any:
         return _through(self.above, self.first.of(*code))
 
-    def nothing(self, code: tuple[Any, Any]) -> Any:
+    def addition(self, code: tuple[Any, Any]) -> Any:
         values, indices = code
-        return self.decode((ops.zeros_like(values[:, :1]), indices[:, :1]))
+        return self.decode(code) - self.decode((ops.zeros_like(values[:, :1]), indices[:, :1]))
 
-    def uses(self, code: tuple[Any, Any]) -> Any:
+    def uses(self, code: tuple[Any, Any], counts: Any) -> Any:
         values, indices = code
-        return tf.math.unsorted_segment_sum(ops.cast(values != 0, "float32"), indices, self.last.units)
+        used = ops.cast(values != 0, "float32") * counts[:, None]
+        return tf.math.unsorted_segment_sum(used, indices, self.last.units)
 
 
 def _through(layers: list[keras.layers.Layer], x: Any) -> Any:

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.layers.lstm import LSTM
 from aezoo.layers.mixture import BivariateMixture
 
@@ -77,7 +78,7 @@ class SketchEncoder(keras.Model):
         self.built = True
 
     def distribution(self, x: Any, training: bool = False) -> tuple[Any, Any]:
-        """Returns μ and log σ² of q(z given x), (batch, latent_dim) float32.
+        """Returns μ and log σ² of q(z given x), (batch, latent_dim) float32; log σ² is kept inside [-30, 15].
 
         Args:
             x: (batch, steps, 5).
@@ -90,7 +91,7 @@ class SketchEncoder(keras.Model):
         _, (forward, _) = self.forward(x, active=points, training=training)
         _, (backward, _) = self.backward(x, active=points, reverse=True, training=training)
         h = ops.concatenate([forward, backward], axis=-1)
-        return self.mean(h), self.log_variance(h)
+        return self.mean(h), bounded(self.log_variance(h), *LOG_VARIANCE)
 
     def call(self, x: Any, training: bool = False) -> Any:
         """Returns μ."""

@@ -14,12 +14,12 @@ from aezoo import schedules
 
 
 def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
-    """Marks the k largest entries of each row, exactly k also where values tie (the first of them by index).
+    """Marks the k largest entries of each code, exactly k also where values tie (the first of them by index).
 
     k may be a tensor: a new k needs no new graph, since only `k_max` fixes shapes.
 
     Args:
-        z: (batch, units).
+        z: (batch, ...): the units of a code are all its entries, of every axis but the first.
         k: The number of entries to keep, an int or an int32 scalar, from 0 to `k_max`.
         k_max: The largest k that will be asked for, at most `units`.
 
@@ -30,6 +30,8 @@ def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
         >>> keras.ops.convert_to_numpy(top_k_mask(keras.ops.array([[1.0, 3.0, 3.0, 3.0]]), k=2, k_max=4))
         array([[0., 1., 1., 0.]], dtype=float32)
     """
+    if len(z.shape) > 2:
+        return tf.reshape(top_k_mask(tf.reshape(z, (-1, math.prod(z.shape[1:]))), k, k_max), tf.shape(z))
     k = ops.cast(k, "int32")
     largest = tf.math.top_k(z, k=k_max)  # of equal values the first by index comes first
     last = tf.maximum(k - 1, 0)
@@ -44,6 +46,8 @@ def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
 class TopK(keras.layers.Layer):
     """Sets all but the k largest entries of each code to 0; the gradient flows through those that stay.
 
+    A code is all that belongs to a sample: of feature maps (h, w, channels), k of all h · w · channels entries stay.
+
     Args:
         k: How many entries stay at inference is round(alpha · k); in training k stay, unless a schedule is given.
         schedule: k in training, by the epoch: a number or a `Schedule`. Values are rounded.
@@ -51,7 +55,8 @@ class TopK(keras.layers.Layer):
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If k < 1 or alpha < 1, or, once the number of units is known, if more are to be kept than there are.
+        ValueError: If k < 1 or alpha < 1; or, once it is built, if more units are to be kept than there are, or their
+            number is not fixed.
 
     Example:
         >>> TopK(k=2)(keras.ops.array([[0.3, -0.1, 0.7, 0.2]])).numpy()
@@ -67,8 +72,8 @@ class TopK(keras.layers.Layer):
             raise ValueError(f"k must be a whole number (a schedule of it is k_schedule), but k={k!r}.")
         if k < 1:
             raise ValueError(f"k must be at least 1, but k={k!r}.")
-        if alpha < 1:
-            raise ValueError(f"alpha must be at least 1, but alpha={alpha!r}.")
+        if not 1 <= alpha < math.inf:
+            raise ValueError(f"alpha must be at least 1 and finite, but alpha={alpha!r}.")
         self.k = int(k)
         self.alpha = alpha
         self.k_in_training = schedules.Scheduled(k if schedule is None else schedule)
@@ -86,7 +91,13 @@ class TopK(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         """Checks that there are as many units as are to be kept."""
-        self.check(input_shape[-1])
+        shape = tuple(input_shape[1:])
+        if None in shape:
+            raise ValueError(
+                f"The {self.k} largest units of a code are kept, but codes of shape {shape} have no fixed number of "
+                "units: give the encoder inputs of a fixed size."
+            )
+        self.check(math.prod(shape))
 
     def check(self, units: int) -> None:
         """Raises a ValueError if more units are to be kept than there are."""
@@ -102,11 +113,16 @@ class TopK(keras.layers.Layer):
         """Returns how many of a code's units stay, an int or an int32 scalar, and how many at most."""
         if not training:
             return self.k_at_inference, self.k_at_inference
+        most = math.ceil(min(self.k_in_training.schedule.maximum, units))
         k = ops.cast(ops.round(self.k_in_training.value), "int32")
-        return k, math.ceil(min(self.k_in_training.schedule.maximum, units))
+        return ops.clip(k, 1, most), most  # a schedule of a user's own may not know how far it goes
 
     def call(self, z: Any, training: bool = False) -> Any:
-        return z * tf.stop_gradient(top_k_mask(z, *self.numbers(z.shape[-1], training)))
+        return z * tf.stop_gradient(self.mask(z, training))
+
+    def mask(self, z: Any, training: bool = False) -> Any:
+        """Marks the units that stay, in z's dtype and shape, (batch, ...)."""
+        return top_k_mask(z, *self.numbers(math.prod(z.shape[1:]), training))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

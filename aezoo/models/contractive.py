@@ -17,6 +17,9 @@ from aezoo.layers import RandomState, jacobian, networks
 class ContractiveAE(Autoencoder):
     """Adds w · ‖J(x)‖²_F, J = ∂z/∂x the Jacobian of the encoder: the code changes little where x changes a little.
 
+    As in the paper the decoder is tied, W' = Wᵀ, where it can be: with a decoder of its own the penalty mostly makes W
+    smaller and W' larger.
+
     For one dense layer ‖J‖² = Σⱼ φ'(aⱼ)² ‖Wⱼ‖², as in the paper; for deeper dense encoders it is the exact norm of the
     product of the layers' Jacobians. Other encoders get Hutchinson's estimate E‖vᵀJ‖², v random signs, or the exact
     norm by automatic differentiation. CAE+H adds w_H · E_ε ‖J(x) - J(x + ε)‖²_F, ε ~ N(0, σ²).
@@ -26,6 +29,7 @@ class ContractiveAE(Autoencoder):
     Args:
         latent_dim: Number of code units.
         weight: w >= 0, beside an error that is summed over features.
+        tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
         method: "exact", "hutchinson", or "auto": exact for chains of dense layers, Hutchinson's estimate otherwise.
         probes: Number of random vectors v of the estimate.
         hessian_weight: w_H >= 0; 0 leaves the second-order term out.
@@ -38,7 +42,7 @@ class ContractiveAE(Autoencoder):
         ValueError: If an argument is out of range.
 
     Example:
-        >>> model = ContractiveAE(latent_dim=1000, weight=0.1)
+        >>> model = ContractiveAE(latent_dim=1000, weight=1.0)
 
     Reference:
         Rifai et al., "Contractive auto-encoders", ICML 2011;
@@ -49,7 +53,8 @@ class ContractiveAE(Autoencoder):
         self,
         latent_dim: int | None = None,
         *,
-        weight: float = 0.1,
+        weight: float = 1.0,
+        tied: bool | None = None,
         method: str = "auto",
         probes: int = 1,
         hessian_weight: float = 0.0,
@@ -58,7 +63,8 @@ class ContractiveAE(Autoencoder):
         activation: Any = "sigmoid",
         **kwargs: Any,
     ):
-        super().__init__(latent_dim, activation=activation, **kwargs)
+        tied = networks.can_tie(kwargs) if tied is None else tied
+        super().__init__(latent_dim, activation=activation, tied=tied, **kwargs)
         checks.one_of("method", method, ("auto", "exact", "hutchinson"))
         checks.at_least("weight", weight, 0)
         checks.whole("probes", probes, 1)
@@ -103,31 +109,43 @@ class ContractiveAE(Autoencoder):
         Args:
             x: (batch, *input_shape).
             noises: Tensors ε with the shape of x.
-            training: Passed to an encoder that is not a chain of dense layers.
+            training: Whether the code is that of a training step. Jacobians are always those of inference: in training
+                a code with BatchNormalization depends on the other samples too, and dropout tells J(x) from J(x + ε).
 
         Returns:
-            The code (batch, latent_dim); ‖J(x)‖²_F (batch,); and for each ε, ‖J(x) - J(x + ε)‖²_F (batch,). The norms
+            The code (batch, *code_shape); ‖J(x)‖²_F (batch,); and for each ε, ‖J(x) - J(x + ε)‖²_F (batch,). The norms
             are exact or estimates, as `method` says.
         """
+        code, norm, differences = self._norms(x, noises)
+        if training and self.encoder.non_trainable_variables:
+            # Layers that act otherwise in training have a state, and this is the one pass that changes it. It is the
+            # last: the losses of an encoder's layers are those of its last call.
+            code = self.encoder(x, training=True)
+        return code, norm, differences
+
+    def _norms(self, x: Any, noises: Any) -> tuple[Any, Any, list[Any]]:
         layers = networks.chain(self.encoder)
         if self.method != "hutchinson" and jacobian.has_closed_form(layers):
             kernel = next(layer.kernel for layer in layers if isinstance(layer, keras.layers.Dense))
-            code, a = jacobian.factor(layers, x)
             at_noise = [jacobian.factor(layers, x + noise)[1] for noise in noises]
+            code, a = jacobian.factor(layers, x)
             differences = [jacobian.squared_norm(a - b, kernel) for b in at_noise]
             return code, jacobian.squared_norm(a, kernel), differences
         if self.method == "exact":
-            code, j = jacobian.exact(self.encoder, x, training)
-            at_noise = [jacobian.exact(self.encoder, x + noise, training)[1] for noise in noises]
+            at_noise = [jacobian.exact(self.encoder, x + noise)[1] for noise in noises]
+            code, j = jacobian.exact(self.encoder, x)
             return code, _squared(j), [_squared(j - b) for b in at_noise]
         norms, differences = [], [[] for _ in noises]
         for _ in range(self.probes):
-            shape = ops.shape(self.encoder(x, training=training))
+            shape = (ops.shape(x)[0], *self.code_shape)
+            if None in shape:  # images of any size
+                shape = ops.shape(self.encoder(x, training=False))
             v = ops.where(self.random.uniform(shape) < 0.5, -1.0, 1.0)
-            code, j = jacobian.product(self.encoder, x, v, training)
+            at_noise = [jacobian.product(self.encoder, x + noise, v)[1] for noise in noises]
+            code, j = jacobian.product(self.encoder, x, v)
             norms.append(_squared(j))
-            for noise, difference in zip(noises, differences, strict=True):
-                difference.append(_squared(j - jacobian.product(self.encoder, x + noise, v, training)[1]))
+            for difference, b in zip(differences, at_noise, strict=True):
+                difference.append(_squared(j - b))
         return code, sum(norms) / self.probes, [sum(d) / self.probes for d in differences]
 
     def get_config(self) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from aezoo import checks, losses, schedules
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch, sum_over_replicas
-from aezoo.layers import TopK
+from aezoo.layers import TopK, networks
 from aezoo.layers.selection import DenseSelection, RowSelection
 
 
@@ -28,6 +29,12 @@ class KSparseAE(Autoencoder):
     decoder of the paper it is W'z_aux. Codes may be negative here, where Gao et al. have none: units that are far below
     zero can fit the error with negative codes, and stay dead.
 
+    Where the networks are the model's own, dense, and their output linear, `fit` starts from the mean x̄ of the data, as
+    Gao et al. do: z = W(x - x̄) + b, and b' = x̄. That is z = Wx + b with another initial b, but here b needs not follow
+    W: with data far from 0 the mean would choose the same few units for every sample, and the others would die.
+
+    The units of a code of several axes, that of an encoder of your own, are all its entries: of (4, 4, 16), k of 256.
+
     Args:
         latent_dim: Number of code units.
         k: Number of units that stay, at most `latent_dim`.
@@ -35,11 +42,12 @@ class KSparseAE(Autoencoder):
         alpha: α >= 1.
         aux_weight: w_aux >= 0; 0 leaves AuxK out, Gao et al. use 1/32.
         aux_k: k_aux; None takes half the number of features, as Gao et al. do, or all units if they are fewer.
-        dead_after: A unit is dead once this many samples have not used it.
+        dead_after: A unit is dead once this many samples have not used it; samples of weight 0 do not count.
         by_rows: Whether a training step goes through the rows of W and W' of the active units alone, in place of
             products with all of them: the same gradients for less work and memory where k is a small part of the code.
             With `aezoo.optimizers.LazyAdam` the update touches no other rows either. None does so where there are
             networks of the model's own and 64 units or more to each that stays, and at least 4096.
+        centered: Whether the encoder subtracts x̄; None does where it can.
         code_activation: σ of the code before the k largest are chosen.
         output_activation: σ' of the reconstruction.
         tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
@@ -68,13 +76,13 @@ class KSparseAE(Autoencoder):
         aux_k: int | None = None,
         dead_after: int = 10_000,
         by_rows: bool | None = None,
+        centered: bool | None = None,
         code_activation: Any = "linear",
         output_activation: Any = "linear",
         tied: bool | None = None,
         **kwargs: Any,
     ):
-        if tied is None:
-            tied = kwargs.get("decoder") is None and not kwargs.get("filters")
+        tied = networks.can_tie(kwargs) if tied is None else tied
         super().__init__(
             latent_dim,
             code_activation=code_activation,
@@ -95,7 +103,15 @@ class KSparseAE(Autoencoder):
         if by_rows is None:
             most = max(self.top_k.k_at_inference, self.top_k.k_in_training.schedule.maximum)
             by_rows = own and latent_dim is not None and latent_dim >= max(4096, 64 * most)
+        linear = keras.activations.get(output_activation) is keras.activations.linear
+        can_center = own and not kwargs.get("filters") and linear
+        if centered and not can_center:
+            raise ValueError(
+                "centered=True needs dense networks of the model's own and a linear output: leave out encoder, decoder "
+                "and filters, and keep output_activation='linear'."
+            )
         self.by_rows = by_rows
+        self.centered = can_center if centered is None else centered
         self.aux_weight = aux_weight
         self.aux_k = aux_k
         self.dead_after = dead_after
@@ -119,10 +135,18 @@ class KSparseAE(Autoencoder):
             )
 
     def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        return super().build_encoder(x_shape, rows=self.by_rows)
+        return super().build_encoder(x_shape, rows=self.by_rows, centered=self.centered)
 
     def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
         return super().build_decoder(x_shape, rows=self.by_rows)
+
+    def initialize_from(self, x: Any) -> None:
+        """Sets the mean that the encoder subtracts, and which the decoder starts with, to that of the data."""
+        last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
+        if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
+            mean = np.mean(x, axis=0, dtype="float64")
+            self.encoder.layers[0].layers[0].mean.assign(mean)
+            last.bias.assign(mean.ravel())
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not self.aux_weight and not self.by_rows:
@@ -132,27 +156,35 @@ class KSparseAE(Autoencoder):
             units = RowSelection(batch.x, encoder, self.decoder)
         else:
             units = DenseSelection(batch.x, encoder, self.decoder, training)
-        code = units.largest(units.z, *self.top_k.numbers(units.z.shape[-1], training))
+        code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
+        # Before the pass that counts: the losses of a network's layers are those of its last call.
+        estimate = self._error_estimate(units) if self.aux_weight else None
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred)}
         if self.aux_weight:
-            auxiliary = self._auxiliary_error(batch.y - y_pred, units)
-            terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary)
+            auxiliary = losses.SquaredError().call(ops.stop_gradient(batch.y - y_pred), estimate)
+            any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
+            terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
             if training:
-                uses = sum_over_replicas(units.uses(code))
-                idle = self.samples_since_active + batch.size
-                self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
+                self._count_uses(batch, units, code)
         return terms, y_pred
 
-    def _auxiliary_error(self, error: Any, units: DenseSelection | RowSelection) -> Any:
-        """‖e - ê‖² of each sample, (batch,); 0 while no unit is dead."""
+    def _dead(self) -> Any:
+        return self.samples_since_active >= self.dead_after
+
+    def _error_estimate(self, units: DenseSelection | RowSelection) -> Any:
+        """ê of each sample, (batch, *input_shape)."""
         z = units.z
-        dead = self.samples_since_active >= self.dead_after
-        aux_k = min(z.shape[-1], math.prod(self.x_shape) // 2 if self.aux_k is None else self.aux_k)
-        code = units.largest(ops.where(dead, z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
-        estimate = units.decode(code) - units.nothing(code)
-        squared = losses.SquaredError().call(ops.stop_gradient(error), estimate)
-        return squared * ops.cast(ops.any(dead), squared.dtype)
+        most = max(1, math.prod(self.x_shape) // 2) if self.aux_k is None else self.aux_k
+        aux_k = min(math.prod(self.code_shape), most)
+        code = units.largest(ops.where(self._dead(), z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
+        return units.addition(code)
+
+    def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Any) -> None:
+        """Counts the samples since each unit was last used; samples of weight 0 are none."""
+        uses = sum_over_replicas(units.uses(code, batch.counted))
+        idle = self.samples_since_active + batch.counted_size
+        self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -164,4 +196,10 @@ class KSparseAE(Autoencoder):
             "aux_k": self.aux_k,
             "dead_after": self.dead_after,
             "by_rows": self.by_rows,
+            "centered": self.centered,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> KSparseAE:
+        """Makes a model from what `get_config` returned; files that do not know `centered` subtract nothing."""
+        return super().from_config({"centered": False, **config})

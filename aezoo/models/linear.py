@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import checks
+from aezoo import checks, gate
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch
 
@@ -108,8 +108,8 @@ class LinearAE(Autoencoder):
         _, s, components = np.linalg.svd(w2, full_matrices=False)
         components = _signed(components)
         if x is not None:
-            checks.sample_shape(self, np.shape(x))
-            flat = np.asarray(x, "float64").reshape(len(x), -1)
+            x = np.asarray(gate.samples(self, x), "float64")
+            flat = x.reshape(len(x), -1)
             # Within the subspace the data tell the axes, whether or not training has come so far.
             scores = (flat - flat.mean(axis=0)) @ components.T
             variance, rotation = np.linalg.eigh(np.atleast_2d(np.cov(scores, rowvar=False)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import warnings
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, losses
+from aezoo import checks, exporting, losses
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch
 from aezoo.layers import RandomState, StrokeAugmentation, sketch_networks
@@ -136,6 +138,10 @@ class SketchRNN(Autoencoder):
         return ("reconstruction", "kl") if self.conditional else ("reconstruction",)
 
     @property
+    def measure_modes(self) -> dict[str, str]:
+        return dict.fromkeys(self.measure_names, "min")
+
+    @property
     def measure_names(self) -> tuple[str, ...]:
         return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
 
@@ -202,7 +208,7 @@ class SketchRNN(Autoencoder):
         until_end = ops.sum(of_offsets + of_pens * _until_end(y), axis=1)
         y_pred = ops.concatenate([mixture.expectation(), ops.softmax(pen)], axis=-1)
         if self.reconstruction_loss is not None:
-            reconstruction = self.reconstruction(Batch(x, y, batch.weight, batch.local_size, batch.size), y_pred)
+            reconstruction = self.reconstruction(dataclasses.replace(batch, x=x, y=y), y_pred)
         else:
             nats = ops.sum(of_offsets + of_pens, axis=1) if training else until_end
             reconstruction = batch.mean(nats) / self.x_shape[0]
@@ -216,10 +222,6 @@ class SketchRNN(Autoencoder):
         return reported, y_pred
 
     # === Verbs ===
-
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self.check_scale(x)
-        return super().fit(x, y, *args, **kwargs)
 
     def check_scale(self, x: Any) -> None:
         """Raises a ValueError where sketches are not stroke-5; warns where their offsets are not about 1."""
@@ -239,7 +241,7 @@ class SketchRNN(Autoencoder):
                 stacklevel=3,
             )
 
-    def score_samples(self, x: Any) -> Any:
+    def scores(self, x: Any) -> Any:
         """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
         return self.negative_log_likelihood(x, self.encode(x))
 
@@ -256,7 +258,7 @@ class SketchRNN(Autoencoder):
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
     def sample(self, n: int | None = None, temperature: float = 1.0, z: Any = None, seed: int | None = None) -> Any:
-        """Draws sketches.
+        """Draws sketches. The exported signature `sample` takes an n of at most 10,000, and a temperature >= 0.
 
         Args:
             n: Number of sketches; of a given z there are as many as codes.
@@ -323,7 +325,12 @@ class SketchRNN(Autoencoder):
             "temperature": tf.TensorSpec((), "float32", name="temperature"),
             "seed": tf.TensorSpec((), "int64", name="seed"),
         }
-        return {**super().signatures(), "sample": (lambda n, t, seed: self._draw(n, t, None, seed), inputs, "sketch")}
+
+        def sample(n: Any, temperature: Any, seed: Any) -> Any:
+            n = exporting.inside("n", n, 1, exporting.most_samples(self.x_shape))
+            return self._draw(n, exporting.inside("temperature", temperature, 0.0, math.inf), None, seed)
+
+        return {**super().signatures(), "sample": (sample, inputs, "sketch")}
 
     def examples(self, n: int) -> Any:
         """Returns n made-up sketches that end at once, (n, Nmax, 5)."""

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import types
+import warnings
 from typing import Any
 
 import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, losses, schedules
+from aezoo import checks, exporting, losses, schedules
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch
 from aezoo.layers import RandomState
+from aezoo.layers.bounded import LOG_VARIANCE, bounded
+from aezoo.metrics import ActiveUnits
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
 _OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
+# Of the likelihood's log σ²: float32 resolves no smaller errors, and squares of larger ones overflow soon.
+_LIKELIHOOD = -30.0, 30.0
+# A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
+_HEAVY = 10
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -27,7 +35,7 @@ class VAE(Autoencoder):
     log w = log p(x given z) + β (log p(z) - log q(z given x)).
 
     Evaluation draws z, too: its loss is the bound. Reported beside it: `active_units`, the number of code units whose
-    μ has a variance over the batch of more than 0.01, and for k > 1 `reconstruction` and `kl`.
+    μ has a variance over the data of an epoch of more than 0.01, and for k > 1 `reconstruction` and `kl`.
 
     Args:
         latent_dim: Number of code units.
@@ -37,7 +45,8 @@ class VAE(Autoencoder):
         free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
         importance_samples: k >= 1.
         output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
-        encoder: A Keras model from x to μ and log σ², two outputs of the same shape (batch, units).
+        encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
+            space (batch, height, width, channels).
         **kwargs: Those of `Autoencoder`; the code is linear.
 
     Raises:
@@ -53,6 +62,7 @@ class VAE(Autoencoder):
         Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     """
 
+    measure_modes = types.MappingProxyType({"reconstruction": "min", "kl": "min"})
     unbounded = "likelihood='gaussian'"
 
     def __init__(
@@ -109,7 +119,7 @@ class VAE(Autoencoder):
         if self.likelihood == "bernoulli":
             return losses.CrossEntropy()
         return losses.GaussianNegativeLogLikelihood(
-            self.log_variance if self.variance is None else math.log(self.variance)
+            bounded(self.log_variance, *_LIKELIHOOD) if self.variance is None else math.log(self.variance)
         )
 
     @property
@@ -127,7 +137,7 @@ class VAE(Autoencoder):
     def build(self, input_shape: Any) -> None:
         if self._given_encoder is not None:
             x = keras.Input(tuple(input_shape[1:]), dtype=self.compute_dtype)
-            moments = self._given_encoder(x)
+            moments = checks.call_network("encoder", self._given_encoder, x, outputs=2)
             if not isinstance(moments, (list, tuple)) or len(moments) != 2 or moments[0].shape != moments[1].shape:
                 raise ValueError(
                     "The encoder of a VAE returns two tensors of the same shape: μ and log σ² of the code."
@@ -135,6 +145,9 @@ class VAE(Autoencoder):
             self.posterior = keras.Model(x, moments, name="posterior")
             self.encoder = keras.Model(x, moments[0], name="encoder")
         super().build(input_shape)
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
     def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
         encoder = super().build_encoder(x_shape)
@@ -151,33 +164,53 @@ class VAE(Autoencoder):
 
     # === The objective ===
 
+    def moments(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+        """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
+
+        Args:
+            x: (batch, *input_shape).
+            training: Whether this is a training step.
+        """
+        mean, log_variance = (losses.in_float32(t) for t in self.posterior(x, training=training))
+        return mean, bounded(log_variance, *LOG_VARIANCE)
+
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         k = self.importance_samples
-        mean, log_variance = (losses.in_float32(t) for t in self.posterior(batch.x, training=training))
+        mean, log_variance = self.moments(batch.x, training)
         noise = self.noise((k, *ops.shape(mean)))
         y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=training)
         dimensions = losses.gaussian_kl(mean, log_variance)
-        deviation = mean - batch.statistic(mean)
-        active = ops.sum(ops.cast(batch.statistic(ops.square(deviation)) > 0.01, "float32"))
-        reported = {"active_units": batch.share(active)}
+        reported = {"active_units": mean}
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
             if self.free_bits:
                 kl = batch.share(ops.sum(ops.maximum(batch.statistic(dimensions), self.free_bits)))
             else:
-                kl = batch.mean(ops.sum(dimensions, axis=-1))
+                kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
             return reported, y_pred
         targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
-        errors, reduction = losses.per_sample(self.reconstruction_loss, targets, y_pred)
+        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred)[0]
         errors = ops.reshape(errors, (k, -1))
         log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
-        reduce = batch.sum if reduction == "sum" else batch.mean
-        reported["importance_weighted_bound"] = reduce(bound)
-        reported["reconstruction"] = reduce(ops.mean(errors, axis=0))
-        reported["kl"] = self.beta.value * batch.mean(ops.sum(dimensions, axis=-1))
+        reported["importance_weighted_bound"] = batch.mean(bound)
+        reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
+        reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
         return reported, y_pred[: ops.shape(mean)[0]]
+
+    def check_loss(self) -> None:
+        """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""
+        loss = keras.losses.get(self.reconstruction_loss)
+        weight = self.beta.schedule.maximum * math.prod(size or 1 for size in self.x_shape)
+        # Keras' own losses do; of a user's function nobody knows.
+        if getattr(loss, "__module__", type(loss).__module__).startswith("keras.") and weight > _HEAVY:
+            warnings.warn(
+                f"The loss {getattr(loss, 'name', None) or loss.__name__!r} averages over features while the KL "
+                f"divergence is a sum, which makes beta count as {weight:.4g} and may leave the code unused: give "
+                "compile no loss, or aezoo.losses.SquaredError(), or divide beta by the number of features.",
+                stacklevel=3,
+            )
 
     def noise(self, shape: Any) -> Any:
         """Draws the standard normal numbers of z = μ + σε."""
@@ -188,24 +221,33 @@ class VAE(Autoencoder):
     def sample(self, n: int, seed: int | None = None) -> Any:
         """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
 
+        The exported signature `sample` takes at most 10,000, and fewer where they have more than 2²⁵ values.
+
         Args:
-            n: Number of samples.
+            n: Number of samples, any that memory holds.
             seed: An integer that all randomness follows from; None goes on with the model's own.
+
+        Raises:
+            ValueError: If n is less than 1, or codes have no fixed size.
         """
         checks.built(self)
         checks.whole("n", n, 1)
+        if None in self.code_shape:
+            raise ValueError(
+                f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
+                "give it to decode."
+            )
         return self._draw(n, None if seed is None else checks.whole("seed", seed))
 
     def _draw(self, n: Any, seed: Any) -> Any:
         z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
         return self.decoder(z, training=False)
 
-    def score_samples(self, x: Any) -> Any:
+    def scores(self, x: Any) -> Any:
         """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
-        x = self._input(x)
-        mean, log_variance = self.posterior(x, training=False)
+        mean, log_variance = self.moments(x)
         error = losses.per_sample(self.reconstruction_loss, x, self.decoder(mean, training=False))[0]
-        return error + self.beta.value * ops.sum(losses.gaussian_kl(mean, log_variance), axis=-1)
+        return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
     def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100) -> Any:
         """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
@@ -223,9 +265,8 @@ class VAE(Autoencoder):
         """
         checks.whole("samples", samples, 1)
         checks.whole("batch_size", batch_size, 1)
-        checks.values(self, x)
-        x = self._input(x)
-        chunk = max(1, _CHUNK // (batch_size * math.prod(self.x_shape)))
+        x = self._input(x, compared=True)
+        chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
         parts = [
             self._log_likelihood(x[i : i + batch_size], tf.constant(samples), tf.constant(min(chunk, samples)))
             for i in range(0, len(x), batch_size)
@@ -234,7 +275,7 @@ class VAE(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _log_likelihood(self, x: Any, samples: Any, most: Any) -> Any:
-        mean, log_variance = (losses.in_float32(t) for t in self.posterior(x, training=False))
+        mean, log_variance = self.moments(x)
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         done = 0
         while done < samples:
@@ -249,13 +290,24 @@ class VAE(Autoencoder):
         return total - tf.math.log(tf.cast(samples, "float32"))
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
+        if None in self.code_shape:
+            return super().signatures()
         inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
-        return {**super().signatures(), "sample": (self._draw, inputs, "sample")}
+
+        def sample(n: Any, seed: Any) -> Any:
+            return self._draw(exporting.inside("n", n, 1, exporting.most_samples(self.x_shape)), seed)
+
+        return {**super().signatures(), "sample": (sample, inputs, "sample")}
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")
         beta = schedules.serialize(self.beta.schedule)
         return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
+
+
+def _sum(values: Any, batch_axes: int = 1) -> Any:
+    """Sums over the axes of a code, which come after those of the batch."""
+    return ops.sum(values, axis=tuple(range(batch_axes, len(values.shape))))
 
 
 def _reparameterized(mean: Any, log_variance: Any, noise: Any) -> Any:
@@ -268,6 +320,6 @@ def _rows(x: Any) -> Any:
 
 
 def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:
-    """Log p(z) - log q(z given x) of z = μ + σε, with the shape of ε but the last axis."""
+    """Log p(z) - log q(z given x) of z = μ + σε, ε of (k, batch, *code_shape): (k, batch)."""
     z = _reparameterized(mean, log_variance, noise)
-    return 0.5 * ops.sum(log_variance + ops.square(noise) - ops.square(z), axis=-1)
+    return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)

@@ -95,12 +95,12 @@ def _kernel_pictures(model: Any, part: str) -> np.ndarray:
     """The weights of `part` next to the image, (units, *picture shape)."""
     network = getattr(model, part)
     layers = list(_layers_with_kernel(network))
-    if not layers:
+    layer = layers[0 if part == "encoder" else -1] if layers else None
+    if layer is None or len(layer.kernel.shape) not in (2, 4):
         raise ValueError(
-            f"model.{part} has no built Dense or Conv2D layer to show: call the model on a batch first, or "
+            f"model.{part} has no built Dense or Conv2D layer next to the image: call the model on a batch first, or "
             "pass the pictures as an array, plots.filters(weights.reshape(units, height, width))."
         )
-    layer = layers[0] if part == "encoder" else layers[-1]
     classes = {cls.__name__ for cls in type(layer).__mro__}
     kernel = np.asarray(layer.kernel)
     if kernel.ndim == 4:
@@ -122,10 +122,10 @@ def _kernel_pictures(model: Any, part: str) -> np.ndarray:
 
 
 def _layers_with_kernel(layer: Any) -> Iterator[Any]:
-    """The dense and 2-D convolution layers of a network, in order, those of nested models included."""
+    """The layers of a network with a kernel, in order, those of nested models included."""
     inner = getattr(layer, "layers", None)
     if inner is not None:
         for child in inner:
             yield from _layers_with_kernel(child)
-    elif getattr(layer, "built", False) and hasattr(layer, "kernel") and len(layer.kernel.shape) in (2, 4):
+    elif getattr(layer, "built", False) and hasattr(layer, "kernel"):
         yield layer

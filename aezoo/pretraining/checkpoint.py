@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from aezoo import workers
+from aezoo import resuming, untrusted, workers, writing
 from aezoo.autoencoder import Autoencoder
+
+MANIFEST = "stack.json"
 
 
 class Checkpoint:
@@ -22,46 +24,45 @@ class Checkpoint:
         Args:
             folder: Where it is, or is to be.
             stages: The models.
-            run: By name, what must be the same for a run to go on, as JSON has it.
+            run: By name, what must be the same for a run to be resumed, as JSON has it.
+
+        Raises:
+            ValueError: If the folder holds something else, or another run; the message names the difference.
+            OSError: If it cannot be written, or another process trains in it.
         """
         self.folder = Path(folder)
+        self._lock: writing.Lock | None = None
         self.stages = stages
         self.strategy = stages[0].distribute_strategy
-        architecture = [
-            {"model": type(stage).__name__, "input_shape": stage.x_shape, **stage.get_config(), "name": None}
-            for stage in stages
-        ]
-        architecture = _without_names(architecture)
-        manifest = self.folder / "stack.json"
+        architecture = [{"input_shape": list(stage.x_shape), **resuming.architecture(stage)} for stage in stages]
+        run = resuming.plain(run)
+        manifest = self.folder / MANIFEST
         if manifest.exists():
-            try:
-                saved = json.loads(manifest.read_text())
-                saved_architecture, self.starts, saved_run = saved["architecture"], saved["starts"], saved["run"]
-            except (ValueError, KeyError, TypeError):
-                raise ValueError(
-                    f"{str(manifest)!r} is not what a pretraining writes: choose another checkpoint_dir."
-                ) from None
+            saved_architecture, self.starts, saved_run = _read_manifest(manifest)
             for i, (a, b) in enumerate(zip(saved_architecture, architecture, strict=False)):
-                changed = sorted(key for key in a.keys() | b.keys() if a.get(key) != b.get(key))
+                changed = resuming.differences(a, b)
                 if changed:
                     raise ValueError(
-                        f"{str(folder)!r} holds the pretraining of another stack (layer {i + 1} differs in "
-                        f"{', '.join(changed)}): choose another checkpoint_dir, or delete it to start anew."
+                        f"{str(folder)!r} holds the pretraining of another stack, layer {i + 1} with another "
+                        f"{resuming.sentence(changed)}: choose another checkpoint_dir, or delete it to start anew."
                     )
             if len(saved_architecture) != len(architecture):
                 raise ValueError(
                     f"{str(folder)!r} holds the pretraining of a stack of {len(saved_architecture)} layers, not "
                     f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
                 )
-            changed = [name for name in run if saved_run.get(name) != run[name]]
+            changed = resuming.differences(saved_run, run)
             if changed:
                 raise ValueError(
-                    f"{str(folder)!r} holds a pretraining with other {' and '.join(changed)}, which cannot go on with "
-                    "these: choose another checkpoint_dir, or delete it to start anew."
+                    f"{str(folder)!r} holds a pretraining with other {resuming.sentence(changed)}: give the same to "
+                    "resume it, choose another checkpoint_dir, or delete it to start anew."
                 )
             if workers.is_chief(self.strategy):
-                for leftover in self.folder.glob(".*-*"):  # of a write that was killed
-                    shutil.rmtree(leftover, ignore_errors=True)
+                self._hold()
+                for i in range(len(stages)):
+                    for path in (self._path(i), self._finished(i)):
+                        writing.check(path)
+                        writing.recover(path)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
         else:
@@ -74,6 +75,37 @@ class Checkpoint:
                 (unfinished / manifest.name).write_text(
                     json.dumps({"architecture": architecture, "starts": self.starts, "run": run}, indent=1)
                 )
+            if workers.is_chief(self.strategy):
+                self._hold()
+
+    def _hold(self) -> None:
+        try:
+            self._lock = writing.hold(self.folder / writing.LOCK)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                f"Another process trains in {str(self.folder)!r}: wait until it ends, or choose another checkpoint_dir."
+            ) from error
+
+    def close(self) -> None:
+        """Lets other processes train in the folder."""
+        if self._lock:
+            (self.folder / writing.LOCK).unlink(missing_ok=True)
+            self._lock.release()
+
+    @staticmethod
+    def remove(folder: Path) -> None:
+        """Removes the files of a pretraining, and its folder if nothing else is in it."""
+        try:
+            layers = range(len(json.loads((folder / MANIFEST).read_text())["starts"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return  # not ours
+        # The manifest last: without it, what is left would be nobody's.
+        own = [f"layer-{i + 1}.{kind}" for i in layers for kind in ("weights.h5", "finished")]
+        for name in (*own, writing.LOCK, MANIFEST):
+            writing.recover(folder / name)
+            (folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
     def _path(self, i: int) -> Path:
         return self.folder / f"layer-{i + 1}.weights.h5"
@@ -86,7 +118,7 @@ class Checkpoint:
         workers.wait_for_chief(self.strategy)  # which may still be writing it
         try:
             self.stages[i].load_weights(self._path(i))
-        except OSError as error:
+        except Exception as error:  # of h5py and Keras, for damaged files
             raise ValueError(
                 f"{str(self._path(i))!r} is damaged or missing, so that the pretraining cannot go on: choose another "
                 "checkpoint_dir, or delete this one to start anew."
@@ -94,7 +126,14 @@ class Checkpoint:
 
     def finished(self, i: int) -> int:
         """The number of epochs that stage i was to be trained for when it was done, -1 while it is not."""
-        return int(self._finished(i).read_text()) if self._finished(i).exists() else -1
+        if not self._finished(i).exists():
+            return -1
+        try:
+            return int(self._finished(i).read_bytes()[:20])
+        except ValueError:
+            raise ValueError(
+                f"{str(self._finished(i))!r} is damaged: choose another checkpoint_dir, or delete it to start anew."
+            ) from None
 
     def finish(self, i: int, epochs: int) -> None:
         """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
@@ -111,22 +150,15 @@ class Checkpoint:
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._save(i))
 
 
-def _without_names(architecture: Any) -> Any:
-    """Numbers the names of layers, which Keras counts up with every model that is made, in their order."""
-    names: dict[str, str] = {}
-
-    def collect(config: dict[str, Any]) -> dict[str, Any]:
-        if len(config) > 1 and isinstance(config.get("name"), str):  # a dtype policy has a name and nothing else
-            names.setdefault(config["name"], f"layer {len(names)}")
-        return config
-
-    def number(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: number(part) for key, part in value.items()}
-        if isinstance(value, list):
-            return [number(part) for part in value]
-        return names.get(value, value) if isinstance(value, str) else value
-
-    text = json.dumps(architecture, default=repr)
-    json.loads(text, object_hook=collect)
-    return number(json.loads(text))
+def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
+    """The architecture, the first epochs and the run that a manifest names, one of the first two for each layer."""
+    try:
+        saved = untrusted.read_json(path)
+        architecture, starts, run = saved["architecture"], saved["starts"], saved["run"]
+        layers = isinstance(architecture, list) and all(isinstance(layer, dict) for layer in architecture)
+        numbers = isinstance(starts, list) and all(isinstance(start, int) and start >= 0 for start in starts)
+        if not layers or not numbers or len(starts) != len(architecture) or not isinstance(run, dict):
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{str(path)!r} is not what a pretraining writes: choose another checkpoint_dir.") from None
+    return architecture, starts, run

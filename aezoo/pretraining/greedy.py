@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import checks
+from aezoo import checks, gate, resuming, workers
 from aezoo.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 
@@ -68,9 +67,10 @@ class GreedyStack:
             callbacks: A list of callbacks for all stages, or a list of such lists, one a stage.
             cache: Whether the codes that a stage learns from are computed once and kept in memory.
             checkpoint_dir: A folder in which training is saved after each epoch. With the same folder a run that was
-                stopped at any moment goes on from its last finished epoch, and ends with the weights of an
+                stopped at any moment resumes after its last finished epoch, and ends with the weights of an
                 uninterrupted one, bit for bit; for a data set, if it always gives its batches in the same order. More
-                epochs than a finished run had train each layer on, the upper ones from where they are.
+                epochs than a finished run had train each layer on, the upper ones from where they are. Everything else
+                must be as it was.
             seed: Seed of the order in which the samples of an array are visited.
             verbose: 1 for one progress bar over all stages, 0 for none.
 
@@ -79,7 +79,9 @@ class GreedyStack:
 
         Raises:
             ValueError: If the arguments or the data do not fit the stack, or the folder holds another stack, or one
-                that was trained on another array, with another seed or batch size. Nothing has been changed then.
+                that was trained on other data, or with another seed, batch size, optimizer or loss; the message names
+                the difference. Nothing has been changed then.
+            OSError: If the folder cannot be written, or another process trains in it.
         """
         count = len(self.stages)
         all_epochs, batch_sizes = _for_each("epochs", epochs, count), _for_each("batch_size", batch_size, count)
@@ -98,7 +100,8 @@ class GreedyStack:
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
-        x, first = checks.guard(self.stages[0], x, None)
+        found = gate.validated(self.stages[0], x)
+        x, first = found.x, found.shape
         self.stages[0].check_scale(x)
         self._build(tuple(first[1:]))
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
@@ -106,15 +109,18 @@ class GreedyStack:
                 _compile(stage, optimizer)
         checkpoint = None
         if checkpoint_dir is not None:
-            run = {"seed": seed}
+            run = {"seed": seed, "data": resuming.data(x)}
             if not isinstance(x, tf.data.Dataset):
-                run |= {"data": zlib.crc32(np.ascontiguousarray(x)), "batch_size": batch_sizes}
+                run["batch_size"] = batch_sizes
+            elif workers.several(self.stages[0].distribute_strategy):
+                del run["data"]["batches"]  # each process may have a part of its own
+            run |= {f"layer {i + 1}": resuming.compilation(stage) for i, stage in enumerate(self.stages)}
             checkpoint = Checkpoint(checkpoint_dir, self.stages, run)
         starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
         progress = _Progress(self.stages, all_epochs, disable=not verbose)
         histories = []
         below: list[Autoencoder] = []
-        with contextlib.closing(progress):
+        with contextlib.closing(progress), contextlib.closing(checkpoint) if checkpoint else contextlib.nullcontext():
             for i, stage in enumerate(self.stages):
                 if checkpoint:
                     checkpoint.restore(i)
@@ -213,10 +219,13 @@ class GreedyStack:
             ValueError: If a stage has no weights yet.
         """
         checks.whole("num_classes", num_classes, 1)
+        x_shape = self._x_shape()
+        flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense takes the last axis
         return keras.Sequential(
             [
-                keras.Input(self._x_shape()),
+                keras.Input(x_shape),
                 *self._copies("encoder"),
+                *flat,
                 keras.layers.Dense(num_classes, activation=activation, name="classes"),
             ],
             name="classifier",

@@ -75,7 +75,7 @@ class RBM(Autoencoder):
         center deep Boltzmann machines", JMLR 17 (2016).
     """
 
-    unbounded = "visible='gaussian' and standardised data"
+    unbounded = "visible='gaussian'"
 
     def __init__(
         self,
@@ -136,6 +136,13 @@ class RBM(Autoencoder):
         decay = ("weight_decay",) if self.weight_decay else ()
         sparsity = ("sparsity",) if self.sparsity_target is not None else ()
         return ("contrastive_divergence", *decay, *sparsity)
+
+    @property
+    def measure_modes(self) -> dict[str, str]:
+        return {
+            **dict.fromkeys(("reconstruction", "free_energy_gap"), "min"),
+            "pseudo_log_likelihood": "max",
+        }
 
     @property
     def measure_names(self) -> tuple[str, ...]:
@@ -232,7 +239,8 @@ class RBM(Autoencoder):
         v = self._flat(batch.x)
         parameters = tuple(tf.identity(p) for p in self.parameters())
         kernel, hidden_bias, _ = parameters
-        hidden_mean = _HIDDEN[self.hidden][0](ops.matmul(v, kernel) + hidden_bias)
+        a = ops.matmul(v, kernel) + hidden_bias
+        hidden_mean = _HIDDEN[self.hidden][0](a)
         slope = parameters
         if self.centering:
             # As tensors: eagerly the gradient would read the variables only after they have moved on below.
@@ -248,16 +256,18 @@ class RBM(Autoencoder):
             negative = ops.mean(self._free_energy(fantasy, *slope))
             difference = batch.mean(positive - negative)  # a sample's weight is that of both
             if training:
-                self.chain.assign(fantasy)
+                self.chain.assign(batch.unless_empty(fantasy, self.chain))
         reported = {"contrastive_divergence": difference}
         if self.weight_decay:
             reported["weight_decay"] = batch.share(0.5 * self.weight_decay * ops.sum(ops.square(kernel)))
         if self.sparsity_target is not None:
-            divergence = losses.bernoulli_kl(self.sparsity_target, batch.statistic(hidden_mean))
+            on, off = batch.statistic(hidden_mean), batch.statistic(ops.sigmoid(-a))
+            divergence = losses.bernoulli_kl(self.sparsity_target, on, off)
             reported["sparsity"] = self.sparsity_weight * batch.share(ops.sum(divergence))
         if self.centering and training:
             for offset, mean in ((self.visible_offset, v), (self.hidden_offset, hidden_mean)):
-                offset.assign(offset + self.centering_rate * (batch.statistic(mean) - offset))
+                moved = offset + self.centering_rate * (batch.statistic(mean) - offset)
+                offset.assign(batch.unless_empty(moved, offset))
         y_pred = ops.reshape(self.mean_visible(hidden_mean, parameters), ops.shape(batch.x))
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
         reported["free_energy"] = batch.mean(positive)
@@ -292,14 +302,14 @@ class RBM(Autoencoder):
                     stacklevel=3,
                 )
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        self.check_scale(x)
-        return super().fit(x, y, *args, **kwargs)
-
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         return [*super().own_callbacks(), _FreeEnergyGap()]
 
-    def score_samples(self, x: Any) -> Any:
+    @property
+    def scores_probabilities(self) -> bool:
+        return self.visible == "bernoulli"
+
+    def scores(self, x: Any) -> Any:
         """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
@@ -314,8 +324,7 @@ class RBM(Autoencoder):
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
-        checks.values(self, x)
-        v = self._flat(self._input(x))
+        v = self._flat(self._input(x, compared=True))
         energy = self._free_energy(v, *self.parameters())
 
         def one(i: Any) -> Any:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from aezoo import untrusted
 from aezoo.shelf.sources import SOURCES
 
 README, PICTURE = "README.md", "picture.png"
+_CELL = 1000
 #: The metrics that recipes name, as the table of the shelf says them.
 _HEADLINES = {
     "mean_squared_error": "mean squared error a pixel",
@@ -78,7 +80,8 @@ def of_shelf(card: Mapping[str, Any]) -> bool:
 def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Writes a table in Markdown."""
     head = list(head)
-    return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows])
+    cells = ([untrusted.printable(cell, _CELL) for cell in row] for row in [head, ["---"] * len(head), *rows])
+    return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def label(metric: str) -> str:

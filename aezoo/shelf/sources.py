@@ -52,9 +52,11 @@ def load(name: str, sketches_file: str | os.PathLike | None = None) -> tuple[Spl
         sketches_file: The file of the cats, which aezoo does not fetch.
 
     Raises:
-        ValueError: If cats are wanted, and no file of them is given.
+        ValueError: If cats are wanted, and no file of them is given, or it is none of them.
         FileNotFoundError: If the data are not there.
     """
+    if name not in SOURCES:
+        raise ValueError(f"{name!r} is none of the data of the shelf, {', '.join(SOURCES)}: it is not fetched.")
     if name != "cats":
         return datasets.load(name)
     if sketches_file is None:

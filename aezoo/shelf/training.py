@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from aezoo import docstrings, evaluation, exporting, losses, presets
+from aezoo import docstrings, evaluation, losses, presets, writing
 from aezoo.pretraining.greedy import GreedyStack
 from aezoo.shelf import cards, pictures
 from aezoo.shelf.recipes import RECIPES, SEED, Recipe
@@ -24,10 +24,10 @@ FITTED = 10_000
 
 
 def check_folder(folder: Path) -> None:
-    """Checks that a folder is free, or a preset that may be replaced."""
-    exporting.not_around_here(folder.resolve())
+    """Checks that a folder can be written: that it is free, or a preset with nothing else in it."""
     if folder.exists() and not (folder / presets.CARD).is_file():
         raise FileExistsError(f"{folder} is there already, and is no preset: remove it first.")
+    writing.check(folder, presets.foreign)
 
 
 def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
@@ -91,7 +91,7 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
         training: How it was trained: what `recipe_of` says, `date`, `minutes` and `cores`.
     """
     recipe, x_test = RECIPES[name], data[1][0]
-    with exporting.complete_or_absent(folder, overwrite=True) as unfinished:
+    with writing.complete_or_absent(folder, presets.foreign) as unfinished:
         unfinished.mkdir()
         presets.save(model, unfinished, recipe.half)
         stored = keras.saving.load_model(unfinished / presets.MODEL)

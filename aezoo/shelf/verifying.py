@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import keras
-
-from aezoo import presets
+from aezoo import loading, presets
 from aezoo.shelf.sources import Split
 from aezoo.shelf.training import measure
 
@@ -36,7 +34,7 @@ def verify(folder: Path, data: tuple[Split, Split] | None) -> dict[str, float]:
     presets.check_files(folder)
     if data is None:
         return {}
-    measured = measure(keras.saving.load_model(folder / presets.MODEL), data)
+    measured = measure(loading.load(folder / presets.MODEL), data)
     wrong = differences(card["metrics"], measured)
     if wrong:
         raise ValueError(f"{folder} does not do what its card says: {'; '.join(wrong)}.")

@@ -9,6 +9,8 @@ import numpy as np
 from aezoo.sketches import files, formats, synthetic
 
 Arrays = tuple[np.ndarray, None]
+#: Beyond so many numbers, 256 MiB, the steps that fill up the shorter sketches may be at most so many times the others.
+_LEAST, _PADDING = 2**26, 50
 
 
 def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays, Arrays]:
@@ -23,7 +25,8 @@ def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays
         `((x_train, None), (x_test, None))`, each x (n, Nmax, 5) float32, Nmax the points of the longest sketch.
 
     Raises:
-        ValueError: If there is no such set, the file cannot be read, or nothing is left of it.
+        ValueError: If there is no such set, the file cannot be read, nothing is left of it, or one sketch is so much
+            longer than the others that to fill them up would take more than 256 MiB and 50 times their size.
         FileNotFoundError: If there is no such file.
 
     Example:
@@ -59,7 +62,13 @@ def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays
     scale = formats.offset_scale(train)
     if not scale:
         raise ValueError(f"{text}: all offsets are the same, so that there is nothing to draw.")
-    steps = max(map(len, [*train, *test]))
+    lengths = [len(sketch) for sketch in (*train, *test)]
+    steps = max(lengths)
+    if 5 * steps * len(lengths) > max(_LEAST, _PADDING * 5 * sum(lengths)):
+        raise ValueError(
+            f"{text} has a sketch of {steps:,} points among {len(lengths):,} of {sum(lengths) / len(lengths):.0f} on "
+            "average, to which all would be filled up: leave the longest out by max_points."
+        )
     x_train, x_test = (
         formats.stroke5([sketch / [scale, scale, 1] for sketch in split], steps) for split in (train, test)
     )

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-import pickle
-import zipfile
 from typing import Any
 
 import numpy as np
 
-from aezoo.sketches import formats
+from aezoo import untrusted
+from aezoo.sketches import formats, npy
 
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads pickled NumPy arrays, and refuses whatever else a pickle may name, which could be any code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in (("numpy", "ndarray"), ("numpy", "dtype")):
-            return getattr(np, name)
-        if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
-            return np.empty(0).__reduce__()[0]
-        if (module, name) == ("_codecs", "encode"):
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"it names {module}.{name}, which no array of sketches needs")
+#: What a file with sketches may unpack to, however small it is, and the longest line of a drawing.
+_LEAST, _LINE = 2**20, 2**24
 
 
 def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
     """Reads sketches in stroke-3 from the .npz files of sketch-rnn, QuickDraw's included.
 
-    Those are pickles, which can run any code where `numpy.load(allow_pickle=True)` reads them; here nothing but arrays
-    is read.
+    Those are pickles, which can run any code where `numpy.load(allow_pickle=True)` reads them. Here nothing but arrays
+    of numbers is read, by a reader of our own that takes files from anyone.
 
     Args:
-        path: A file with arrays of objects, each object an array (points, 3).
+        path: A file with arrays of objects, each object an array (points, 3); sketches of equal length may also be one
+            array (sketches, points, 3). It may unpack to 20 times its size, or to 1 MiB.
 
     Returns:
         By the name of the split ("train", "valid", "test"): arrays (points, 3) float32.
@@ -50,37 +41,24 @@ def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
         ...     read_npz(f"{folder}/lines.npz")["train"][0].tolist()
         [[2.0, 0.0, 0.0], [0.0, 3.0, 1.0]]
     """
+    return {
+        name.removesuffix(".npy"): _read_split(f"{os.fspath(path)}, {name}", data)
+        for name, data in untrusted.members(path, ".npz", _LEAST)
+        if name.endswith(".npy")
+    }
+
+
+def _read_split(where: str, data: bytes) -> list[np.ndarray]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return {
-                name.removesuffix(".npy"): _read_split(path, archive, name)
-                for name in archive.namelist()
-                if name.endswith(".npy")
-            }
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{os.fspath(path)} is no .npz file, or damaged: {error}.") from None
-
-
-def _read_split(path: Any, archive: zipfile.ZipFile, name: str) -> list[np.ndarray]:
-    where = f"{os.fspath(path)}, {name}"
-    with archive.open(name) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read_header(file)
-            if not dtype.hasobject or len(shape) != 1:
-                raise ValueError(f"expected a row of sketches, but it holds {dtype} of shape {shape}")
-            array = _ArraysOnly(file, encoding="latin1").load()
-        except (ValueError, pickle.UnpicklingError, EOFError, IndexError, KeyError, AttributeError, TypeError) as error:
-            raise ValueError(f"{where}: {error or 'it ends too early'}.") from None
+        arrays = npy.read(data)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}.") from None
     sketches = []
-    for i, sketch in enumerate(np.asarray(array).ravel()):
-        sketch = np.asarray(sketch)
-        if sketch.ndim != 2 or sketch.shape[1] != 3 or not len(sketch) or sketch.dtype.kind not in "iuf":
+    for i, sketch in enumerate(arrays):
+        if sketch.ndim != 2 or sketch.shape[1] != 3 or not len(sketch):
             raise ValueError(f"{where}: sketch {i} has shape {sketch.shape}, not stroke-3, (points, 3).")
-        sketch = sketch.astype("float32")
+        with np.errstate(over="ignore"):
+            sketch = sketch.astype("float32")
         if not np.isfinite(sketch).all() or not np.isin(sketch[:, 2], (0, 1)).all():
             raise ValueError(f"{where}: sketch {i} has numbers that are not finite, or pen states other than 0 and 1.")
         sketches.append(sketch)
@@ -109,21 +87,26 @@ def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: b
         [[0.0, 0.0, 0.0], [2.0, 3.0, 1.0]]
     """
     sketches: list[np.ndarray] = []
-    with open(path, encoding="utf-8") as file:
-        for number, text in enumerate(file, start=1):
-            if limit is not None and len(sketches) >= limit:
+    with open(path, "rb") as file:
+        for number in itertools.count(1):
+            text = file.readline(_LINE + 1)
+            if not text or (limit is not None and len(sketches) >= limit):
                 break
-            if not text.strip():
-                continue
             try:
+                if len(text) > _LINE:
+                    raise ValueError(f"it has more than {_LINE:,} bytes")
+                if not text.strip():
+                    continue
                 drawing = json.loads(text)
                 if recognized and not drawing.get("recognized", True):
                     continue
                 lines = [_line(stroke) for stroke in drawing["drawing"]]
                 sketches.append(formats.from_lines(lines))
-            except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
                 reason = f"no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
-                raise ValueError(f"{os.fspath(path)}, line {number} is no drawing of QuickDraw: {reason}.") from None
+                raise ValueError(
+                    f"{os.fspath(path)}, line {number} is no drawing of QuickDraw: {untrusted.printable(reason)}."
+                ) from None
     return sketches
 
 
@@ -132,7 +115,7 @@ def _line(stroke: Any) -> np.ndarray:
     x, y = stroke[0], stroke[1]
     if len(x) != len(y):
         raise ValueError(f"a stroke has {len(x)} numbers x and {len(y)} numbers y")
-    points = np.stack([x, y], axis=1).astype("float64")
-    if not np.isfinite(points).all():
-        raise ValueError("a stroke has numbers that are not finite")
-    return points
+    points = np.array([x, y])
+    if points.dtype.kind not in "iuf":
+        raise ValueError("a stroke has what is no number, or too large a one")
+    return points.T.astype("float64")

@@ -25,7 +25,7 @@ def from_lines(lines: Sequence[Any]) -> np.ndarray:
         (points, 3) float32.
 
     Raises:
-        ValueError: If there is no line, or one is no array of points.
+        ValueError: If there is no line, one is no array of points, or offsets are not finite in float32.
 
     Example:
         >>> from_lines([[[1, 1], [3, 1]], [[3, 2]]]).tolist()
@@ -38,8 +38,12 @@ def from_lines(lines: Sequence[Any]) -> np.ndarray:
         if line.ndim != 2 or line.shape[1] != 2 or not len(line):
             raise ValueError(f"Line {i} has shape {line.shape}: give each as points (n, 2), n >= 1.")
     lifted = np.concatenate([[0.0] * (len(line) - 1) + [1.0] for line in arrays])
-    offsets = np.diff(np.concatenate(arrays), axis=0, prepend=np.zeros((1, 2)))
-    return np.concatenate([offsets, lifted[:, None]], axis=1).astype("float32")
+    with np.errstate(over="ignore", invalid="ignore"):
+        offsets = np.diff(np.concatenate(arrays), axis=0, prepend=np.zeros((1, 2)))
+        sketch = np.concatenate([offsets, lifted[:, None]], axis=1).astype("float32")
+    if not np.isfinite(sketch).all():
+        raise ValueError("A sketch has points that are not finite, or too far apart for float32.")
+    return sketch
 
 
 def to_lines(sketch: Any) -> list[np.ndarray]:

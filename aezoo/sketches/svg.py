@@ -5,16 +5,21 @@ from __future__ import annotations
 import math
 import os
 import re
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
+from xml.parsers import expat
 
 import numpy as np
 
+from aezoo import writing
 from aezoo.sketches import formats
+from aezoo.untrusted import printable
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-_TOKEN = re.compile(rf"\s*,?\s*(?:([A-Za-z])|({_NUMBER}))")
+_TOKEN = re.compile(rf"\s*(?:,\s*)?(?:([A-Za-z])|({_NUMBER}))")
+#: The longest text that is read, and the most points that may come of it.
+_LONGEST, _POINTS = 2**23, 10**6
+_GREATEST = float(np.finfo("float32").max)
 #: How many numbers each command takes at a time.
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "Q": 4, "Z": 0}
 
@@ -31,38 +36,62 @@ def from_svg(source: str | os.PathLike, curve_points: int = 8) -> np.ndarray:
         Stroke-3, (points, 3) float32.
 
     Raises:
-        ValueError: If there is no path, or a path that cannot be read; the message says which and where.
+        ValueError: If there is no path, a path that cannot be read, which the message names, entities of the file's
+            own, numbers too large for float32, more than 8 MiB or a million points.
 
     Example:
         >>> from_svg("M 1 1 h 2 v 2").tolist()
         [[1.0, 1.0, 0.0], [2.0, 0.0, 0.0], [0.0, 2.0, 1.0]]
     """
     if not isinstance(source, str) or source.lower().endswith(".svg"):
-        name, text = os.fspath(source), Path(source).read_text(encoding="utf-8")
+        with Path(source).open("rb") as file:
+            name, data = os.fspath(source), file.read(_LONGEST + 1)
     else:
-        name, text = "the SVG", source
+        name, data = "the SVG", source.encode("utf-8", "replace")
+    if len(data) > _LONGEST:
+        raise ValueError(f"{name} has more than {_LONGEST:,} bytes: simplify it in your editor.")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name} is damaged, or no SVG in UTF-8: {error}.") from None
     if "<" not in text:
         return formats.from_lines(_lines_of_path("the path", text, curve_points))
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise ValueError(f"{name} is no XML: {error}.") from None
-    for element in root.iter():
-        if "transform" in element.attrib:
-            raise ValueError(f"{name}: <{_tag(element)}> has a transform, which is not read: let your editor apply it.")
-    paths = [element for element in root.iter() if _tag(element) == "path"]
     lines = [
-        line
-        for i, path in enumerate(paths)
-        for line in _lines_of_path(f"{name}, path {i}", path.get("d", ""), curve_points)
+        line for i, d in enumerate(_paths(name, text)) for line in _lines_of_path(f"{name}, path {i}", d, curve_points)
     ]
     if not lines:
         raise ValueError(f"{name} has no <path> with points.")
-    return formats.from_lines(lines)
+    try:
+        return formats.from_lines(lines)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
-def _tag(element: Any) -> str:
-    return str(element.tag).rpartition("}")[2]
+def _paths(name: str, text: str) -> list[str]:
+    """The `d` of each path. No tree is made, and no entity and no default of an attribute is known to the parser."""
+    found: list[str] = []
+
+    def doctype(root: str, system: str | None, public: str | None, internal: int) -> None:
+        if internal:
+            raise ValueError(f"{name} declares entities of its own, which are not read: save it as plain SVG.")
+
+    def start(tag: str, attributes: dict[str, str]) -> None:
+        tag = tag.rpartition(" ")[2]
+        if "transform" in attributes:
+            raise ValueError(
+                f"{name}: <{printable(tag)}> has a transform, which is not read: let your editor apply it."
+            )
+        if tag == "path":
+            found.append(attributes.get("d", ""))
+
+    parser = expat.ParserCreate("utf-8", " ")
+    parser.StartDoctypeDeclHandler = doctype
+    parser.StartElementHandler = start
+    try:
+        parser.Parse(text, True)
+    except expat.ExpatError as error:
+        raise ValueError(f"{name} is no XML: {error}.") from None
+    return found
 
 
 def _tokens(where: str, d: str) -> list[str | float]:
@@ -77,6 +106,8 @@ def _tokens(where: str, d: str) -> list[str | float]:
             )
         command, number = match.groups()
         tokens.append(command if command else float(number))
+        if number and not abs(tokens[-1]) <= _GREATEST:
+            raise ValueError(f"{where}: the number {printable(number, 20)} at character {at} is too large for float32.")
         at = match.end()
     return tokens
 
@@ -85,6 +116,7 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
     tokens = _tokens(where, d)
     lines: list[list[np.ndarray]] = []
     here = start = np.zeros(2)
+    count = 0
     command = ""
     i = 0
     while i < len(tokens):
@@ -103,6 +135,7 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
         if kind == "M":
             here = start = np.array(numbers) + relative * here
             lines.append([here])
+            count += 1
             command = "l" if relative else "L"  # further pairs are lines
             continue
         if not lines:
@@ -121,6 +154,8 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
             lines[-1].append(here)
         lines[-1] += points
         here = points[-1]
+        if (count := count + len(points)) > _POINTS:
+            raise ValueError(f"{where}: it has more than {_POINTS:,} points: simplify it in your editor.")
         if kind == "Z":
             lines.append([])
     return [np.stack(line) for line in lines if line]
@@ -148,6 +183,7 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
 
     Raises:
         ValueError: If the sketch is neither, or has values that are not finite.
+        OSError: If the file cannot be written; one that is there already is then as it was.
 
     Example:
         >>> from_svg(to_svg([[1, 1, 0], [2, 0, 1]])).tolist()
@@ -168,5 +204,6 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
         'stroke-linejoin="round"/></svg>\n'
     )
     if path is not None:
-        Path(path).write_text(text, encoding="utf-8")
+        with writing.complete_or_absent(path) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
     return text

@@ -10,7 +10,7 @@ import keras
 from reporting import Clock, Row, arguments, mnist, report
 
 import aezoo
-from aezoo.evaluation import active_units, dead_units, linear_probe
+from aezoo.evaluation import dead_units, l0, linear_probe
 from aezoo.schedules import Linear
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     error = linear_probe(z, y, z_test, y_test)
     rows.append(Row(f"k-sparse codes, k={options.k}, linear probe, error %", "–", "1.8", 100 * error, trained))
     rows.append(Row("  dead units on the test set", "–", "0", dead_units(z_test), 0.0))
-    report("k_sparse", options, rows, mean_active_units=active_units(z_test))
+    report("k_sparse", options, rows, mean_active_units=l0(z_test))
 
 
 if __name__ == "__main__":

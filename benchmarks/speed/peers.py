@@ -66,7 +66,7 @@ def aezoo(x: np.ndarray, batch_size: int, network: str, units: int, **compiled: 
         "DenoisingAE": aezoo.DenoisingAE,
         "SparseAE l1": functools.partial(aezoo.SparseAE, penalty="l1"),
         "SparseAE kl": functools.partial(aezoo.SparseAE, penalty="kl"),
-        "ContractiveAE": aezoo.ContractiveAE,
+        "ContractiveAE": functools.partial(aezoo.ContractiveAE, tied=False),
         "KSparseAE": aezoo.KSparseAE,
         "VAE": lambda units: aezoo.VAE(40, hidden_dims=(units,)),
     }[network](units)

@@ -28,7 +28,7 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from peers import FEATURES, gemms
 
 import aezoo
-from aezoo import checks, optimizers
+from aezoo import gate, optimizers
 from aezoo.batch import Batch
 
 BATCH = 128
@@ -75,7 +75,7 @@ def parts(x: np.ndarray, units: int, quick: bool) -> dict[str, Run]:
 
     own = model()
     runs["fit, three epochs"] = lambda: own.fit(x, batch_size=BATCH, epochs=3, verbose=0)
-    runs["checks of the data"] = lambda: checks.guard(own, x, None)
+    runs["checks of the data"] = lambda: gate.validated(own, x)
 
     fed = ArrayDataAdapter(x, batch_size=BATCH, shuffle=True).get_tf_dataset()
     runs["the input pipeline"] = lambda: [None for _ in fed]

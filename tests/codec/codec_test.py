@@ -1,7 +1,9 @@
 """Integer codes to bytes and back: exactly, in few bits, and never from bad bytes."""
 
+import json
 import sys
 import time
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -250,6 +252,22 @@ def test_a_code_that_costs_nothing_is_held_by_the_limit():
     assert codec.decode(small, limit=100 * 784)[0].shape == (100, 1)
 
 
+def test_codes_count_where_they_are_more_than_the_image():
+    """25 bytes that claim 2²⁷ codes, which took 2.8 GB and 36 s."""
+    codec = Codec((Table.of([1.0], 0),), (1,), values=1)
+    data = hostile(samples=2**27, code_shape=(1,), model=codec)
+    assert len(data) == 25
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(ValueError, match="claim 536,870,912 values, more than the limit of 134,217,728"):
+        codec.decode(data)
+    assert time.perf_counter() - start < 1.0
+    # What is within a limit takes no more than its values as float32.
+    codec.decode(hostile(samples=2**18, code_shape=(1,), model=codec), limit=2**20)
+    assert tracemalloc.get_traced_memory()[1] < 4 * 2**20 + 2**18
+    tracemalloc.stop()
+
+
 MUTATION = st.one_of(
     st.tuples(st.just("cut"), st.integers(0, len(DATA)), st.integers(0, len(DATA))),
     st.tuples(st.just("set"), st.integers(0, len(DATA) - 1), st.integers(0, 255)),
@@ -310,6 +328,35 @@ def test_a_codec_is_saved_as_it_is(tmp_path):
     (tmp_path / "codec.json").write_text(text.replace('"format": 1', '"format": 7'))
     with pytest.raises(ValueError, match="format version 7"):
         Codec.load(tmp_path / "codec.json")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda c: [],
+        lambda c: {**c, "tables": None},
+        lambda c: {**c, "tables": [{"low": 10**30, "frequencies": [2**22]}]},
+        lambda c: {**c, "tables": [{"low": 0, "frequencies": [2**62, 2**62, 2**62, 2**62, 2**22]}] * 3},
+        lambda c: {**c, "tables": [{"low": 0, "frequencies": [[1]]}]},
+        lambda c: {**c, "tables": [{"low": 0, "frequencies": [10**30]}]},
+        lambda c: {**c, "tables": c["tables"][:2]},
+        lambda c: {**c, "code_shape": [-3]},
+        lambda c: {**c, "code_shape": 3},
+        lambda c: {**c, "values": "49"},
+        lambda c: {**c, "values": 0},
+        lambda c: {**c, "model": "no hex"},
+        lambda c: {name: value for name, value in c.items() if name != "fingerprint"},
+    ],
+)
+def test_a_damaged_codec_is_named(change, tmp_path):
+    path = tmp_path / "codec.json"
+    CODEC.save(path)
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(ValueError, match=r"codec\.json (is damaged|has format version None)"):
+        Codec.load(path)
+    path.write_text("[" * 10**5)
+    with pytest.raises(ValueError, match=r"codec\.json is damaged"):
+        Codec.load(path)
 
 
 def test_without_constriction_the_error_says_how_to_get_it(monkeypatch):

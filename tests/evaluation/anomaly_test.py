@@ -64,6 +64,7 @@ if tuple(map(int, sklearn.__version__.split(".")[:2])) < (1, 6):
     EXEMPT.add("check_parameters_default_constructible")
 
 
+@pytest.mark.filterwarnings("ignore:Autoencoder expects features of mean 0")
 @parametrize_with_checks([quick()])
 def test_the_checks_of_scikit_learn(estimator, check):
     if getattr(check, "func", check).__name__ in EXEMPT:
@@ -260,3 +261,18 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order():
     assert anomaly_auroc(model, normal, anomalous, batch_size=4) == pytest.approx(pairs)
     with pytest.raises(ValueError, match="no samples"):
         anomaly_auroc(model, normal, anomalous[:0])
+
+
+def test_lambda_layers_of_a_live_model_are_trusted_and_those_of_a_file_are_not(tmp_path):
+    encoder = keras.Sequential([keras.Input((3,)), keras.layers.Lambda(lambda x: 2 * x), keras.layers.Dense(2)])
+    decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
+    x = RNG.normal(size=(60, 3)).astype("float32")
+    detector = AnomalyDetector(model, epochs=1, false_positive_rate=0.2, random_state=0).fit(x)
+    assert not model.built and detector.predict(x).shape == (60,)
+    np.testing.assert_allclose(
+        detector.model_.encode(x), (2 * x) @ detector.model_.encoder.layers[-1].kernel.numpy(), atol=0.1
+    )
+    detector.model_.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"[Ll]ambda"):
+        keras.saving.load_model(tmp_path / "model.keras")

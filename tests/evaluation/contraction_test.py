@@ -108,3 +108,23 @@ def test_saturation_is_where_a_sigmoid_is_flat():
     kernel.assign(100 * kernel)
     assert saturation(code) < 0.1 and saturation(model.encode(X)) > 0.9
     assert np.median(jacobian_norm(model, X)) < 0.01 * np.median(norm)
+
+
+def test_of_a_k_sparse_code_of_several_axes():
+    encoder = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Flatten(), keras.layers.Dense(12), keras.layers.Reshape((2, 2, 3))]
+    )
+    decoder = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten(), keras.layers.Dense(36)])
+    decoder.add(keras.layers.Reshape((6, 6, 1)))
+    model = aezoo.KSparseAE(encoder=encoder, decoder=decoder, k=3)
+    model.build(X.shape)
+    kernel = np.asarray(encoder.layers[1].kernel)
+    stays = np.asarray(model.encode(X)).reshape(7, 12) != 0
+    expected = np.sqrt(stays @ np.sum(kernel**2, axis=0))
+    np.testing.assert_allclose(jacobian_norm(model, X), expected, rtol=1e-5)
+    # A unit whose value is 0, and which is among the k largest, moves with x.
+    encoder.layers[1].kernel.assign(np.vstack([np.zeros((1, 12)), kernel[1:]]))
+    zeros = np.zeros_like(X)
+    zeros[:, 0, 0] = 1
+    expected = np.linalg.norm(kernel[1:, :3])
+    np.testing.assert_allclose(jacobian_norm(model, zeros), np.full(7, expected), rtol=1e-5)

@@ -12,7 +12,7 @@ RNG = np.random.default_rng(0)
 X, X_TRAIN = RNG.random((31, 6, 6, 1), "float32"), RNG.random((40, 6, 6, 1), "float32")
 Y, Y_TRAIN = np.arange(31) % 3, np.arange(40) % 3
 RECONSTRUCTION = ["reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance"]
-SPARSITY = ["active_units", "dead_units", "population_sparsity", "lifetime_sparsity"]
+SPARSITY = ["l0", "dead_units", "population_sparsity", "lifetime_sparsity"]
 CONTRACTION = ["jacobian_norm", "saturation"]
 PROBES = ["probe_error_codes", "probe_error_pixels"]
 NAMES = [*RECONSTRUCTION, "score", *SPARSITY, *CONTRACTION, *PROBES]
@@ -39,7 +39,7 @@ def test_the_numbers_are_those_of_the_single_measures():
         "explained_variance": evaluation.explained_variance(model, X),
         "pca_explained_variance": evaluation.pca_explained_variance(X, 8, X_TRAIN),
         "score": np.mean(model.score_samples(X)),
-        "active_units": evaluation.active_units(z, 0.1),
+        "l0": evaluation.l0(z, 0.1),
         "dead_units": evaluation.dead_units(z, 0.1),
         "population_sparsity": evaluation.population_sparsity(z),
         "lifetime_sparsity": np.mean(evaluation.lifetime_sparsity(z)),
@@ -57,9 +57,9 @@ def test_the_table_is_read_as_text_and_as_markdown():
     text, markdown = str(table), table.markdown()
     assert text.startswith("KSparseAE with a code of 8, on 31 samples\n")
     assert len({line.find("  of 8, |z| > 0") for line in text.splitlines() if "|z|" in line}) == 1
-    assert re.search(r"^  active units a sample +2  of 8", text, re.MULTILINE)
+    assert re.search(r"^  active units per sample \(L0\) +2  of 8", text, re.MULTILINE)
     assert "–  does not apply: there are no labels" in text
-    assert "| active units a sample | 2 | of 8, &#124;z&#124; > 0 |" in markdown.splitlines()
+    assert "| active units per sample (L0) | 2 | of 8, &#124;z&#124; > 0 |" in markdown.splitlines()
     assert table._repr_markdown_() == markdown and "KSparseAE" in repr(table)
     rows = {"small": evaluation.table.Row("a", 1 / 3), "large": evaluation.table.Row("b", 123456.7, "nats")}
     assert str(Report("T", rows)) == "T\n  a   0.3333\n  b  123,457  nats"
@@ -74,6 +74,16 @@ def test_without_training_data_the_samples_themselves_are_fitted_on():
     assert "3 components, fitted on these samples" in str(table) and "every second sample" in str(table)
     assert absent(table) == ["saturation"]
     assert absent(report(model, (X, None))) == ["saturation", *PROBES]
+
+
+def test_active_units_are_those_of_training_and_of_numpy():
+    model = built(aezoo.VAE(latent_dim=8, seed=0))
+    model.compile(run_eagerly=True)
+    active = int(np.sum(np.asarray(model.encode(X), "float64").var(axis=0) > 0.01))
+    assert 0 < active and model.evaluate(X, batch_size=4, verbose=0, return_dict=True)["active_units"] == active
+    table = report(model, X, batch_size=7)
+    assert table["active_units"] == active and table.rows["active_units"].note == "of 8, Var(μ) > 0.01"
+    assert table["l0"] == 8
 
 
 def test_of_a_machine():

@@ -3,16 +3,39 @@ import warnings
 import numpy as np
 import pytest
 
-from aezoo.evaluation import CodeStatistics, active_units, dead_units, lifetime_sparsity, population_sparsity
+import aezoo
+from aezoo.evaluation import CodeStatistics, active_units, dead_units, l0, lifetime_sparsity, population_sparsity
 
 # Active: 2, 0 and 2 of 4 units. Unit 3 never is.
 Z = np.array([[1.0, -2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [0.05, 0.0, 3.0, 0.0]])
 
 
-def test_active_units_count_what_exceeds_the_tolerance():
-    assert active_units(Z) == pytest.approx(4 / 3)
-    assert active_units(Z, tol=0.1) == pytest.approx(1.0)
-    assert active_units(Z, tol=2.0) == pytest.approx(1 / 3)  # |-2| is not more than 2
+def test_l0_counts_what_exceeds_the_tolerance():
+    assert l0(Z) == pytest.approx(4 / 3)
+    assert l0(Z, tol=0.1) == pytest.approx(1.0)
+    assert l0(Z, tol=2.0) == pytest.approx(1 / 3)  # |-2| is not more than 2
+
+
+def test_active_units_are_those_that_vary_over_the_data():
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(500, 2, 3)) * [0.05, 0.2, 3.0] + 7
+    assert active_units(z) == np.sum(z.var(axis=0) > 0.01) == 4
+    assert active_units(z.reshape(500, 6), threshold=1.0) == 2
+    assert active_units(np.full((5, 3), 1e4, "float32")) == 0  # never 0, and nothing but its mean
+    with pytest.raises(TypeError):
+        active_units(z, 0.1)  # once the tolerance of what is now `l0`
+    with pytest.raises(ValueError, match="threshold=-1"):
+        active_units(z, threshold=-1)
+
+
+def test_of_a_model_its_codes_are_wanted():
+    model = aezoo.SparseAE(latent_dim=3)
+    for measure in (active_units, population_sparsity, lifetime_sparsity):
+        with pytest.raises(TypeError, match=r"it is a SparseAE: give model.encode\(x\)"):
+            measure(model)
+    for measure in (l0, dead_units):
+        with pytest.raises(TypeError, match=r"it is a SparseAE: give model.encode\(x\)"):
+            measure(model, np.zeros((5, 4), "float32"))
 
 
 def test_dead_units_are_active_in_no_sample():
@@ -57,11 +80,12 @@ def test_half_precision_does_not_overflow():
 
 
 def test_integers_and_booleans_are_codes():
-    assert active_units([[1, 0], [0, 0]]) == 0.5
+    assert l0([[1, 0], [0, 0]]) == 0.5
+    assert active_units([[1, 0], [0, 0]]) == 1
     assert dead_units(np.array([[True, False], [True, False]])) == 1
 
 
-@pytest.mark.parametrize("measure", [active_units, dead_units, population_sparsity, lifetime_sparsity])
+@pytest.mark.parametrize("measure", [active_units, l0, dead_units, population_sparsity, lifetime_sparsity])
 def test_what_is_no_code_is_refused(measure):
     with pytest.raises(ValueError, match=r"shape \(3,\)"):
         measure(np.zeros(3))
@@ -73,7 +97,7 @@ def test_what_is_no_code_is_refused(measure):
 
 def test_wrong_options_are_refused():
     with pytest.raises(ValueError, match="tol=-1"):
-        active_units(Z, tol=-1)
+        l0(Z, tol=-1)
     with pytest.raises(ValueError, match="tol=nan"):
         dead_units(Z, tol=float("nan"))
     with pytest.raises(ValueError, match="at least 2 units"):
@@ -90,7 +114,7 @@ def test_statistics_of_chunks_are_those_of_all_codes():
     for start in (0, 1, 11):
         statistics.update(z[start : {0: 1, 1: 11}.get(start)])
     assert statistics.samples == 23
-    assert statistics.active_units() == pytest.approx(np.mean(np.sum(np.abs(z) > 0.5, axis=1)))
+    assert statistics.l0() == pytest.approx(np.mean(np.sum(np.abs(z) > 0.5, axis=1)))
     assert statistics.dead_units() == 1
     assert statistics.population_sparsity() == pytest.approx(population_sparsity(z))
     np.testing.assert_allclose(statistics.lifetime_sparsity(), lifetime_sparsity(z))

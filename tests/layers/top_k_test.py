@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from aezoo.layers import TopK, top_k_mask
-from aezoo.schedules import Linear, Step
+from aezoo.schedules import Linear, Schedule, Step
 
 
 def numpy_mask(z, k):
@@ -93,7 +93,7 @@ def test_configuration():
     ("arguments", "message"),
     [
         ({"k": 0}, "k must be at least 1, but k=0"),
-        ({"k": 2, "alpha": 0.5}, "alpha must be at least 1, but alpha=0.5"),
+        ({"k": 2, "alpha": 0.5}, "alpha must be at least 1 and finite, but alpha=0.5"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -109,3 +109,38 @@ def test_bad_arguments(arguments, message):
 def test_more_units_than_there_are(arguments):
     with pytest.raises(ValueError, match="of a code that has 8"):
         TopK(**arguments)(np.zeros((1, 8), "float32"))
+
+
+def test_of_feature_maps_k_of_all_entries_stay():
+    z = np.random.default_rng(0).normal(size=(5, 4, 4, 3)).astype("float32")
+    layer = TopK(4)
+    expected = (z.reshape(5, 48) * numpy_mask(z.reshape(5, 48), 4)).reshape(z.shape)
+    np.testing.assert_array_equal(layer(z), expected)
+    np.testing.assert_array_equal(layer(z, training=True), expected)
+    network = keras.Sequential([keras.Input((4, 4, 3)), TopK(48)])
+    assert network.output_shape == (None, 4, 4, 3)
+    np.testing.assert_array_equal(network(z), z)
+    with pytest.raises(ValueError, match="would keep 49 units of a code that has 48"):
+        TopK(49)(z)
+    with pytest.raises(ValueError, match=r"codes of shape \(None, 3\) have no fixed number of units"):
+        keras.Sequential([keras.Input((None, 3)), TopK(2)])
+
+
+def test_nan_stays_to_be_seen():
+    z = np.array([[1.0, np.nan, 3.0, 2.0]], "float32")
+    assert np.isnan(TopK(1)(z).numpy()[0, 1])
+
+
+class Growing(Schedule):
+    """A schedule that does not say how far it goes."""
+
+    def __call__(self, epoch):
+        return 2.0**epoch - 1 if epoch else 1
+
+
+def test_a_schedule_without_known_ends_keeps_from_one_unit_to_all():
+    z = np.random.default_rng(0).normal(size=(5, 8)).astype("float32")
+    layer = TopK(2, Growing())
+    for epoch, k in enumerate([1, 1, 3, 7, 8, 8]):
+        layer.k_in_training.move_to(epoch)
+        np.testing.assert_array_equal(np.count_nonzero(layer(z, training=True), axis=1), k)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo.batch import Batch
+from aezoo.evaluation import jacobian_norm
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 9)).astype("float32")
@@ -145,11 +146,91 @@ def test_probes_average():
     spread = {}
     for probes in (1, 16):
         model = make("tanh", method="hutchinson", seed=0, probes=probes)
-        for variable, value in zip(model.trainable_variables, np.random.default_rng(1).normal(size=4), strict=True):
+        for variable, value in zip(model.trainable_variables, np.random.default_rng(1).normal(size=3), strict=True):
             variable.assign(np.random.default_rng(int(abs(value) * 1e6)).normal(0, 0.6, variable.shape))
         draw = tf.function(lambda model=model: model.jacobian_norms(X)[1])
         spread[probes] = np.stack([draw().numpy() for _ in range(500)]).std(axis=0).mean()
     assert spread[16] == pytest.approx(spread[1] / 4, rel=0.2)
+
+
+ON_LAST_AXIS = {
+    "first": lambda: [keras.layers.Dense(2, "sigmoid"), keras.layers.Flatten()],
+    "second": lambda: [
+        keras.layers.Flatten(),
+        keras.layers.Dense(6, "tanh"),
+        keras.layers.Reshape((3, 2)),
+        keras.layers.Dense(2, "sigmoid"),
+        keras.layers.Flatten(),
+    ],
+}
+
+
+def from_encoder(*layers, **kwargs):
+    """With a code of 8 for samples (4, 3)."""
+    encoder = keras.Sequential([keras.Input((4, 3)), *layers])
+    units = encoder.output_shape[1]
+    decoder = keras.Sequential([keras.Input((units,)), keras.layers.Dense(12), keras.layers.Reshape((4, 3))])
+    model = aezoo.ContractiveAE(encoder=encoder, decoder=decoder, seed=0, **kwargs)
+    model.build((None, 4, 3))
+    for variable in model.trainable_variables:
+        variable.assign(RNG.normal(0, 0.6, variable.shape))
+    return model
+
+
+@pytest.mark.parametrize("name", ON_LAST_AXIS)
+def test_a_dense_layer_along_the_last_axis_has_no_closed_form(name):
+    x = RNG.random((5, 4, 3)).astype("float32")
+    model = from_encoder(*ON_LAST_AXIS[name](), method="exact", hessian_weight=1.0)
+    expected = oracle(model.encoder, x)
+    _, norms, (difference,) = model.jacobian_norms(x, [0.2 * x])
+    np.testing.assert_allclose(norms, squared(expected), rtol=1e-4)
+    np.testing.assert_allclose(difference, squared(expected - oracle(model.encoder, 1.2 * x)), rtol=1e-3)
+    np.testing.assert_allclose(jacobian_norm(model, x) ** 2, squared(expected), rtol=1e-4)
+    estimate = from_encoder(*ON_LAST_AXIS[name]())
+    estimate.set_weights(model.get_weights())
+    draw = tf.function(lambda: estimate.jacobian_norms(x)[1])
+    np.testing.assert_allclose(np.mean([draw() for _ in range(1000)], axis=0), squared(expected), rtol=0.1)
+
+
+@keras.saving.register_keras_serializable("contractive_test")
+class Doubled(keras.layers.Dense):
+    def call(self, x, training=None):
+        return 2 * super().call(x)
+
+
+def test_a_layer_that_extends_dense_has_no_closed_form():
+    x = RNG.random((5, 4, 3)).astype("float32")
+    model = from_encoder(keras.layers.Flatten(), Doubled(8, "tanh"), method="exact")
+    expected = squared(oracle(model.encoder, x))
+    np.testing.assert_allclose(model.jacobian_norms(x)[1], expected, rtol=1e-4)
+    np.testing.assert_allclose(jacobian_norm(model, x) ** 2, expected, rtol=1e-4)
+
+
+# === Encoders that act otherwise in training ===
+
+
+@pytest.mark.parametrize("method", ["exact", "hutchinson"])
+def test_jacobians_are_those_of_inference_and_statistics_move_once_a_step(method):
+    x = RNG.random((5, 4, 3)).astype("float32")
+    layers = [
+        keras.layers.Flatten(),
+        keras.layers.Dense(8, activity_regularizer=keras.regularizers.L2(0.1)),
+        keras.layers.BatchNormalization(),
+        keras.layers.Dropout(0.5, seed=0),
+    ]
+    model = from_encoder(*layers, method=method, probes=2, hessian_weight=1.0, hessian_samples=2)
+    normalization = layers[2]
+    code, norms, differences = model.jacobian_norms(x, [0.0 * x, 0.1 * x], training=True)
+    h = layers[1](x.reshape(5, 12)).numpy()
+    np.testing.assert_allclose(normalization.moving_mean, 0.01 * h.mean(axis=0), rtol=1e-3, atol=1e-6)
+    assert 0 < np.mean(code.numpy() == 0) < 1  # dropped out
+    np.testing.assert_allclose(differences, np.zeros((2, 5)), atol=1e-6)  # linear, and the same units at both ends
+    (penalty,) = model.encoder.losses
+    assert float(penalty) == pytest.approx(0.1 * np.sum(h**2) / 5, rel=1e-4)  # of x, not of x + ε
+    normalization.moving_mean.assign(tf.zeros(8))
+    normalization.moving_variance.assign(tf.ones(8))
+    if method == "exact":
+        np.testing.assert_allclose(norms, squared(oracle(model.encoder, x)), rtol=1e-4)
 
 
 # === CAE+H ===
@@ -214,3 +295,18 @@ def test_the_reconstruction_error_follows_the_output(x):
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         aezoo.ContractiveAE(latent_dim=4, **arguments)
+
+
+def test_ties_where_it_can_as_in_the_paper():
+    encoder = keras.Sequential([keras.Input((9,)), keras.layers.Dense(4, "sigmoid")])
+    decoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(9, "sigmoid")])
+    for model, tied in (
+        (aezoo.ContractiveAE(4), True),
+        (aezoo.ContractiveAE(4, hidden_dims=(5,)), True),
+        (aezoo.ContractiveAE(encoder=encoder), True),
+        (aezoo.ContractiveAE(4, tied=False), False),
+        (aezoo.ContractiveAE(4, filters=(3,)), False),
+        (aezoo.ContractiveAE(encoder=encoder, decoder=decoder), False),
+    ):
+        assert model.tied is tied
+        assert type(model).from_config(model.get_config()).tied is tied

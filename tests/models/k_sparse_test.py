@@ -226,7 +226,7 @@ def test_auxk_revives_dead_units():
         ({"k": 3, "k_schedule": Step([2], [3, 12])}, "would keep 12 units of a code that has 10"),
         ({"k": 3, "k_schedule": Linear(3, 0, 5)}, "k must be at least 1"),
         ({"k": 0}, "k must be at least 1, but k=0"),
-        ({"k": 3, "alpha": 0.9}, "alpha must be at least 1, but alpha=0.9"),
+        ({"k": 3, "alpha": 0.9}, "alpha must be at least 1 and finite, but alpha=0.9"),
         ({"k": 3, "aux_weight": -1.0}, "aux_weight must be at least 0"),
         ({"k": 3, "aux_weight": 1.0, "aux_k": 0}, "aux_k must be at least 1"),
         ({"k": 3, "dead_after": 0}, "dead_after must be at least 1"),
@@ -273,3 +273,144 @@ def test_auxk_finds_a_dictionary_again_and_leaves_few_units_dead():
         dead[weight] = aezoo.evaluation.dead_units(model.encode(x).numpy()) / 96
     assert cosine[1 / 32] >= 0.95 > cosine[0.0]
     assert dead[1 / 32] < 0.1 < dead[0.0]
+
+
+# === Networks of the user's own ===
+
+
+def normalized(**kwargs):
+    """With layers that have a state."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input((9,)), layers.Dense(12), layers.BatchNormalization()])
+    decoder = keras.Sequential([keras.Input((12,)), layers.Dense(8, activity_regularizer=keras.regularizers.L2(0.1))])
+    for layer in (layers.BatchNormalization(momentum=0.5), layers.Dropout(0.3, seed=0), layers.Dense(9)):
+        decoder.add(layer)
+    model = aezoo.KSparseAE(encoder=encoder, decoder=decoder, k=3, seed=0, **kwargs)
+    model.build((None, 9))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("dead_after", [1, 10**6])
+def test_auxk_leaves_the_state_of_the_networks_to_the_one_pass_that_counts(dead_after):
+    plain, aux = normalized(), normalized(aux_weight=1 / 32, dead_after=dead_after)
+    histories = [model.fit(X, epochs=4, batch_size=4, shuffle=False, verbose=0).history for model in (plain, aux)]
+    np.testing.assert_allclose(histories[1]["reconstruction"], histories[0]["reconstruction"], rtol=1e-5)
+    np.testing.assert_allclose(histories[1]["regularization"], histories[0]["regularization"], rtol=1e-5)
+    for a, b in zip(plain.decoder.variables, aux.decoder.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-6, err_msg=a.path)
+    assert np.mean(aux.score_samples(X)) == pytest.approx(np.mean(plain.score_samples(X)), rel=1e-5)
+
+
+def spatial(k=4, **kwargs):
+    """With a code of (4, 4, 4) for samples (8, 8, 1)."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+    encoder = keras.Sequential([keras.Input((8, 8, 1)), layers.Conv2D(4, 3, strides=2, padding="same")])
+    decoder = keras.Sequential([keras.Input((4, 4, 4)), layers.Conv2DTranspose(1, 3, strides=2, padding="same")])
+    return aezoo.KSparseAE(encoder=encoder, decoder=decoder, k=k, **kwargs)
+
+
+def test_of_a_code_of_several_axes_k_of_all_units_stay():
+    images = RNG.normal(size=(6, 8, 8, 1)).astype("float32")
+    model = spatial(aux_weight=0.5, dead_after=6, aux_k=5)
+    model.build((None, 8, 8, 1))
+    before, decoder = model.encoder.layers[0], model.decoder
+    z = np.asarray(before(images)).reshape(6, 64)
+    code = keep(z, 4)
+    np.testing.assert_allclose(model.encode(images).numpy().reshape(6, 64), code, rtol=1e-5)
+    terms, _ = model.objective(Batch.of(images), training=True)
+    error = images - decoder(code.reshape(6, 4, 4, 4)).numpy()
+    assert float(terms["reconstruction"]) == pytest.approx((error**2).sum() / 6, rel=1e-4)
+    dead = ~code.any(axis=0)
+    np.testing.assert_array_equal(model.samples_since_active.numpy().ravel(), 6.0 * dead)
+    terms, _ = model.objective(Batch.of(images), training=True)
+    z_aux = np.zeros_like(z)
+    z_aux[:, dead] = keep(z[:, dead], 5)
+    estimate = (decoder(z_aux.reshape(6, 4, 4, 4)) - decoder(np.zeros((6, 4, 4, 4)))).numpy()
+    assert float(terms["auxiliary"]) == pytest.approx(0.5 * ((error - estimate) ** 2).sum() / 6, rel=1e-4)
+    table = aezoo.evaluation.report(model, images)
+    assert (table["l0"], table["dead_units"]) == (4, dead.sum())
+    assert aezoo.evaluation.dead_units(model.encode(images)) == dead.sum()
+    with pytest.raises(ValueError, match="would keep 65 units of a code that has 64"):
+        spatial(k=65).build((None, 8, 8, 1))
+
+
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_samples_of_weight_0_use_no_unit(by_rows):
+    some, all_weighted = (
+        make(latent_dim=12, k=1, aux_weight=1.0, dead_after=4, tied=False, by_rows=by_rows) for _ in range(2)
+    )
+    weight = np.array([2, 0, 1, 0, 0.5, 0, 1, 0, 1, 0, 1, 0], "float32")
+    some.objective(Batch.of(X[::2]), training=True)
+    all_weighted.objective(Batch.of(X, weight=weight), training=True)
+    np.testing.assert_array_equal(all_weighted.samples_since_active, some.samples_since_active)
+    assert some.samples_since_active.numpy().max() == 6
+
+
+def test_auxk_of_one_feature():
+    model = aezoo.KSparseAE(4, k=1, aux_weight=1.0, dead_after=1)
+    model.build((None, 1))
+    for _ in range(2):
+        terms, _ = model.objective(Batch.of(X[:, :1]), training=True)
+    assert float(terms["auxiliary"]) > 0
+
+
+# === Data whose mean is not 0 ===
+
+
+@pytest.mark.parametrize("options", [{}, {"tied": False}, {"hidden_dims": (7,)}, {"by_rows": True}], ids=str)
+def test_training_starts_from_the_mean_of_the_data(options):
+    x = X + np.arange(9, dtype="float32")
+    model, centered = (aezoo.KSparseAE(10, k=3, seed=0, **options) for _ in range(2))
+    for each, data in ((model, x), (centered, x - x.mean(axis=0))):
+        each.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+        each.build((None, 9))
+        if each is model:
+            each.fit(data, verbose=0)
+    np.testing.assert_allclose(model.encode(x), centered.encode(x - x.mean(axis=0)), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model(x) - x.mean(axis=0), centered(x - x.mean(axis=0)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", [{"filters": (3,)}, {"output_activation": "sigmoid"}, {"centered": False}], ids=str)
+def test_what_subtracts_no_mean_starts_as_it_is(options, x):
+    model = aezoo.KSparseAE(8, k=3, seed=0, **options)
+    assert not model.centered
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.fit(x, verbose=0)
+    assert not any(np.any(v) for v in model.trainable_variables if "bias" in v.path)
+    if "centered" not in options:
+        with pytest.raises(ValueError, match="centered=True needs dense networks"):
+            aezoo.KSparseAE(8, k=3, centered=True, **options)
+
+
+def test_models_saved_before_there_was_a_mean_subtract_none():
+    config = make(k=3).get_config()
+    assert config.pop("centered")
+    assert not aezoo.KSparseAE.from_config(config).centered
+
+
+def test_biases_that_were_set_stay():
+    model = make(k=3)
+    before = model.get_weights()
+    model.fit(X, verbose=0)
+    for a, b in zip(before[1:], model.get_weights()[1:], strict=True):  # but for the epoch
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_mean_far_from_0_leaves_no_unit_dead():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(48, 16))
+    coefficients = rng.uniform(0.5, 1.5, (1000, 48)) * (rng.random((1000, 48)) < 0.08)
+    x = coefficients @ directions
+    x = ((x - x.mean()) / x.std()).astype("float32")
+    explained = {}
+    for mean in (0, 10):
+        model = aezoo.KSparseAE(48, k=4, aux_weight=1 / 32, dead_after=2000, seed=0)
+        model.compile(keras.optimizers.Adam(5e-3), steps_per_execution=16)
+        model.fit(x + mean, epochs=20, batch_size=64, shuffle=False, verbose=0)
+        assert aezoo.evaluation.dead_units(model.encode(x + mean)) == 0
+        explained[mean] = aezoo.evaluation.explained_variance(model, x + mean)
+    assert explained[10] == pytest.approx(explained[0], abs=0.01)
+    assert explained[0] > 0.5

@@ -42,7 +42,9 @@ def test_kl_is_the_closed_form_elsewhere(x, weighted):
     randomise(model, x)
     weight = np.linspace(0, 3, 21, dtype="float32") if weighted else None
     code = np.asarray(model.encode(x))
-    assert penalty(model, x, weight) == pytest.approx(3 * kl(0.1, np.average(code, axis=0, weights=weight)), rel=1e-4)
+    scale = 3 if weight is None else 3 * weight.mean()  # as of the other terms
+    expected = scale * kl(0.1, np.average(code, axis=0, weights=weight))
+    assert penalty(model, x, weight) == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_gradient_of_kl(x):
@@ -125,3 +127,16 @@ def test_bad_arguments(x):
         with pytest.raises(ValueError, match=f"the code's activation is '{activation}': use code_activation='sigmoid'"):
             model.fit(x, verbose=0)
     aezoo.SparseAE(latent_dim=7, activation="relu", code_activation="sigmoid")(x)
+
+
+def test_the_default_weight_comes_near_the_target_and_keeps_the_code_sparse():
+    assert aezoo.SparseAE(4, penalty="l1").weight == 0.1
+    digits = aezoo.datasets.load("digits")[0][0]
+    model = aezoo.SparseAE(64, seed=0)
+    assert model.weight == 1.0
+    model.compile(model.default_optimizer(), steps_per_execution=45)
+    keras.utils.set_random_seed(0)
+    model.fit(digits, epochs=60, batch_size=32, verbose=0)
+    z = np.asarray(model.encode(digits))
+    assert 0.05 < z.mean() < 0.07
+    assert aezoo.evaluation.population_sparsity(z) > 0.5

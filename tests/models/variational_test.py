@@ -49,7 +49,7 @@ def test_the_terms_are_the_bound():
     np.testing.assert_allclose(reported["reconstruction"], expected, rtol=1e-5)
     kl = (mean**2 + np.exp(log_variance) - log_variance - 1).sum(axis=1).mean() / 2
     np.testing.assert_allclose(reported["kl"], 0.7 * kl, rtol=1e-5)
-    assert reported["active_units"] == np.sum(mean.var(axis=0) > 0.01)
+    np.testing.assert_allclose(reported["active_units"], mean, rtol=1e-6)
 
 
 @pytest.mark.parametrize("variance", [0.3, None])
@@ -212,3 +212,113 @@ def test_a_learned_variance_goes_with_no_other_loss():
     model.compile(optimizer="adam", loss="mse")
     with pytest.raises(ValueError, match="give compile no loss"):
         model.fit(X, verbose=0)
+
+
+# === Codes in space ===
+
+
+def spatial(likelihood="bernoulli", flat=False, **arguments):
+    """A VAE whose code is (2, 2, 3), or with the same weights the same numbers in one axis."""
+    inputs = keras.Input((4, 4, 1))
+    h = keras.layers.Conv2D(5, 3, strides=2, padding="same", activation="tanh")(inputs)
+    moments = [keras.layers.Conv2D(3, 1)(h) for _ in range(2)]
+    decoder = [keras.Input((2, 2, 3)), keras.layers.Conv2DTranspose(1, 3, strides=2, padding="same")]
+    if flat:
+        moments = [keras.layers.Flatten()(moment) for moment in moments]
+        decoder = [keras.Input((12,)), keras.layers.Reshape((2, 2, 3)), *decoder[1:]]
+    decoder = keras.Sequential([*decoder, keras.layers.Activation("sigmoid")])
+    model = VAE(encoder=keras.Model(inputs, moments), decoder=decoder, likelihood=likelihood, seed=0, **arguments)
+    model.build((None, 4, 4, 1))
+    for i, variable in enumerate(model.trainable_variables):
+        variable.assign(np.random.default_rng(i).normal(size=variable.shape) / 2)
+    model.compile("sgd", run_eagerly=True)
+    return model
+
+
+@pytest.mark.parametrize("arguments", [{}, {"importance_samples": 3}, {"free_bits": 0.1}, {"likelihood": "gaussian"}])
+def test_a_code_in_space_is_one_code(arguments):
+    x = RNG.random((9, 4, 4, 1)).astype("float32")
+    results = []
+    for flat in (False, True):
+        model = spatial(flat=flat, **arguments)
+        model.noise = model.random.normal = lambda shape: tf.reshape(
+            tf.cos(tf.range(tf.cast(tf.reduce_prod(shape), "float32"))), shape
+        )
+        reported = model.evaluate(x, verbose=0, return_dict=True)
+        scores, likelihood = np.asarray(model.score_samples(x)), np.asarray(model.log_likelihood(x, samples=3))
+        assert scores.shape == likelihood.shape == (9,)
+        model.fit(x, verbose=0)
+        results.append([*reported.values(), scores, likelihood, *model.get_weights()[-4:]])
+        assert model.sample(5).shape == (5, 4, 4, 1)
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+    assert evaluation.report(spatial(), x)["active_units"] == evaluation.report(spatial(flat=True), x)["active_units"]
+
+
+def test_a_code_in_space_is_served(tmp_path):
+    model = spatial()
+    x = RNG.random((3, 4, 4, 1)).astype("float32")
+    model.export(tmp_path / "1", warmup=False)
+    signatures = tf.saved_model.load(tmp_path / "1").signatures
+    np.testing.assert_allclose(signatures["score"](x=tf.constant(x))["score"], model.score_samples(x), rtol=1e-5)
+    assert signatures["sample"](n=tf.constant(2), seed=tf.constant(0, "int64"))["sample"].shape == (2, 4, 4, 1)
+
+
+# === Scales ===
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("kind", ["table", "pixels"])
+def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):
+    x = {
+        "table": RNG.normal(size=(60, 6)) * 10.0 ** np.array([-3, -1, 0, 2, 4, 6 if dtype == "float32" else 4]),
+        "pixels": RNG.integers(0, 256, (60, 6)),
+    }[kind].astype("float32")
+    model = VAE(2, likelihood="gaussian", hidden_dims=(8,), seed=0, dtype=dtype)
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
+    with pytest.warns(UserWarning, match=r"mean 0 and variance 1, but .* use \(x - x.mean\(0\)\)") as warned:
+        history = model.fit(x, epochs=3, batch_size=20, verbose=0).history
+    assert warned[0].filename == __file__
+    assert np.isfinite(history["loss"]).all() and np.isfinite(model.score_samples(x)).all()
+    standardized = ((x - x.mean(0)) / (x.std(0) + 1e-6)).astype("float32")
+    assert np.isfinite(model.fit(standardized, verbose=0).history["loss"]).all()
+
+
+def test_the_variances_are_bounded_and_come_back():
+    model = VAE(2, likelihood="gaussian", seed=0)
+    model.build((None, 12))
+    kernel, bias = model.posterior.layers[-1].weights
+    kernel.assign(0 * kernel)
+    model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
+    for outside, low, high in ((1e3, 15, 30), (-1e3, -30, -30)):
+        bias.assign(np.full(2, outside))
+        model.log_variance.assign(outside)
+        np.testing.assert_array_equal(model.moments(X)[1], np.full((40, 2), low))
+        assert float(model.paper_loss.log_variance) == high
+        assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
+        assert np.isfinite(model.log_likelihood(X, samples=3)).all()
+        model.fit(X, verbose=0)
+        assert (np.abs(bias.numpy()) < 1e3).all() and abs(float(model.log_variance)) < 1e3, "the gradients point back"
+
+
+def test_the_advice_for_data_out_of_range_works():
+    x = RNG.normal(size=(50, 6)).astype("float32") * [1, 10, 100, 1000, 1, 1] + 5
+    with pytest.raises(ValueError, match=r"x / 255.*\(x - x.mean\(0\)\).*likelihood='gaussian'"):
+        trained(VAE(2), x.astype("float32"), 1)
+    x = ((x - x.mean(0)) / (x.std(0) + 1e-6)).astype("float32")
+    trained(VAE(2, likelihood="gaussian", seed=0), x, 1)  # without a warning, which would be an error
+
+
+def test_a_loss_that_averages_is_warned_of():
+    model = VAE(3, beta=Linear(0.0, 1.0, 3), seed=0)
+    for loss, name in (("mse", "mean_squared_error"), (keras.losses.BinaryCrossentropy(), "binary_crossentropy")):
+        model.compile("adam", loss=loss, run_eagerly=True)
+        with pytest.warns(UserWarning, match=f"{name}' averages over features .* beta count as 12 .*SquaredError") as w:
+            model.fit(X, verbose=0)
+        assert w[0].filename == __file__
+    for loss in (None, losses.SquaredError()):
+        model.compile("adam", loss=loss, run_eagerly=True)
+        model.fit(X, verbose=0)  # a warning would be an error
+    model = VAE(3, beta=1 / 12, seed=0)
+    model.compile("adam", loss="mse", run_eagerly=True)
+    model.fit(X, verbose=0)

@@ -311,6 +311,28 @@ def folder_with_a_damaged_manifest(folder, x):
 
 
 @pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("stack.json", lambda text: "[" * 10**5),
+        ("stack.json", lambda text: "[]"),
+        ("stack.json", lambda text: text.replace('"architecture": [', '"architecture": [3, ')),
+        ("stack.json", lambda text: text.replace('"starts": [', '"starts": ["a", ')),
+        ("stack.json", lambda text: text.replace('"run": {', '"run": 3, "walk": {')),
+        ("layer-1.finished", lambda text: "soon"),
+        ("layer-1.weights.h5", lambda text: "damaged"),
+        ("layer-1.weights.h5", lambda text: None),
+    ],
+)
+def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, name, change):
+    aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
+    path = tmp_path / "run" / name
+    changed = change(path.read_text(errors="replace"))
+    path.unlink() if changed is None else path.write_text(changed)
+    with pytest.raises(ValueError, match=rf"{name}' is (damaged|not what a pretraining writes).*checkpoint_dir"):
+        aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
     ("prepare", "message"),
     [
         (folder_of_other_units, "holds the pretraining of another stack"),

@@ -16,8 +16,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import aezoo
+from aezoo import writing
+from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.schedules import Linear
 
 EPOCHS = [3, 2, 2]
@@ -375,13 +378,55 @@ def test_networks_of_the_users_own_made_again(x, tmp_path):
     assert_same(state(first.stages), state(second.stages))
 
 
-def test_another_optimizer_goes_on_without_what_the_first_one_knew(x, tmp_path):
-    first, second = small(), small()
-    pretrain(first, x, tmp_path, epochs=1)
-    with pytest.warns(UserWarning, match="optimizer"):
-        pretrain(second, x, tmp_path, optimizer="sgd")
-    assert [int(stage.epoch.numpy()) for stage in second.stages] == [2, 2]
-    assert [int(stage.optimizer.iterations.numpy()) for stage in second.stages] == [3, 3]
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"optimizer": "sgd"}, r"with other layer 1 optimizer \(Adam, not SGD\)"),
+        ({"optimizer": keras.optimizers.Adam(1e-5)}, r"layer 1 optimizer learning_rate \(0\.0\d+, not [\d.]+e-0[56]\)"),
+        ({"loss": "mse"}, r"layer 2 loss \(CrossEntropy, not 'mse'\)"),
+        ({"activation": "tanh"}, r"another stack, layer 2 with another activation \('sigmoid', not 'tanh'\)"),
+        ({"data": tf.data.Dataset}, r"data shape \(\[21, 6, 6, 1\], not None\)"),
+    ],
+)
+def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tmp_path):
+    pretrain(small(), x, tmp_path, epochs=1)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    changed, again = dict(changed), small()
+    if "activation" in changed:
+        again = eagerly(aezoo.StackedAE([aezoo.DenoisingAE(5, seed=1), aezoo.DenoisingAE(4, seed=2, **changed)]))
+        changed = {}
+    if loss := changed.pop("loss", None):
+        again.stages[1].compile("adam", loss, run_eagerly=True)
+    data = tf.data.Dataset.from_tensor_slices(x).batch(8) if changed.pop("data", None) else x
+    with pytest.raises(ValueError, match=message):
+        pretrain(again, data, tmp_path, **changed)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_is_not_ours_stays_in_the_folder(x, tmp_path):
+    pretrain(small(), x, tmp_path, epochs=1)
+    mine = [tmp_path / ".git-notes" / "a", tmp_path / "epoch-1.weights.h5", tmp_path / "layer-7.weights.h5"]
+    leftovers = [tmp_path / ".layer-1.weights.h5-12345678.aezoo", tmp_path / ".layer-2.finished-12345678.aezoo"]
+    for path in (*mine, *(leftover / "aezoo.lock" for leftover in leftovers)):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    pretrain(small(), x, tmp_path, epochs=2)
+    assert all(path.exists() for path in mine) and not any(path.exists() for path in leftovers)
+    Checkpoint.remove(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        path.relative_to(tmp_path).parts[0] for path in mine
+    )
+    Checkpoint.remove(tmp_path)  # and once more where there is none
+
+
+def test_one_process_at_a_time(x, tmp_path):
+    pretrain(small(), x, tmp_path, epochs=1)
+    lock = writing.hold(tmp_path / writing.LOCK)
+    with pytest.raises(BlockingIOError, match=r"Another process trains in .*choose another checkpoint_dir"):
+        pretrain(small(), x, tmp_path, epochs=2)
+    lock.release()
+    pretrain(small(), x, tmp_path, epochs=2)
+    assert writing.LOCK not in [path.name for path in tmp_path.iterdir()]
 
 
 def test_nothing_but_the_checkpoints_is_left_in_the_folder(x, tmp_path):

@@ -215,6 +215,15 @@ def test_the_classifier_trains_and_leaves_the_stages_alone(quick, x):
         quick.to_classifier(0)
 
 
+def test_a_classifier_of_codes_of_several_axes_has_a_label_a_sample():
+    encoder = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Conv2D(2, 3, strides=2)])
+    decoder = keras.Sequential([keras.Input((2, 2, 2)), keras.layers.Flatten(), keras.layers.Dense(36)])
+    decoder.add(keras.layers.Reshape((6, 6, 1)))
+    stack = aezoo.StackedAE([aezoo.Autoencoder(encoder=encoder, decoder=decoder)])
+    stack.stages[0].build((None, 6, 6, 1))
+    assert stack.to_classifier(3).output_shape == (None, 3)
+
+
 # === What a stage learns from ===
 
 

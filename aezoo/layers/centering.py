@@ -1,0 +1,42 @@
+"""Subtracting the mean of the training data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class Centering(keras.layers.Layer):
+    """Subtracts a mean that is saved with the model, and not trained: 0 until it is set.
+
+    Args:
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Example:
+        >>> layer = Centering()
+        >>> layer.build((None, 2))
+        >>> layer.mean.assign([10.0, 20.0])
+        >>> layer(keras.ops.array([[11.0, 19.0]])).numpy()
+        array([[ 1., -1.]], dtype=float32)
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the mean, of the shape of a sample."""
+        self.mean = self.add_weight(
+            shape=input_shape[1:],
+            initializer="zeros",
+            trainable=False,
+            name="mean",
+            aggregation="only_first_replica",
+        )
+
+    def call(self, x: Any) -> Any:
+        return x - self.mean
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()  # Keras writes no dtype policy that was given to a layer without this method
