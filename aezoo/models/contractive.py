@@ -17,8 +17,9 @@ from aezoo.layers import RandomState, jacobian, networks
 class ContractiveAE(Autoencoder):
     """Adds w · ‖J(x)‖²_F, J = ∂z/∂x the Jacobian of the encoder: the code changes little where x changes a little.
 
-    As in the paper an encoder of one layer is tied, W' = Wᵀ: with a decoder of its own the penalty mostly makes W smaller
-    and W' larger. Behind hidden layers, which the paper does not have, a tied decoder learns worse, and is not the default.
+    As in the paper an encoder of one layer is tied, W' = Wᵀ: with a decoder of its own, the penalty mostly makes W
+    smaller and W' larger. With hidden layers, which the paper does not have, a tied decoder learns worse and is no
+    default.
 
     For one dense layer ‖J‖² = Σⱼ φ'(aⱼ)² ‖Wⱼ‖², as in the paper; for deeper dense encoders it is the exact norm of the
     product of the layers' Jacobians. Other encoders get Hutchinson's estimate E‖vᵀJ‖², v random signs, or the exact
