@@ -95,6 +95,8 @@ class Autoencoder(keras.Model):
     """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
+    keeps_training_samples: bool = False
+    """Whether the callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     steps_together: int = 8
     """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
 
@@ -134,6 +136,7 @@ class Autoencoder(keras.Model):
         self.decoder = self._given_decoder = decoder
         self._steps_of_graphs = None
         self._watch: divergence.Watch | None = None
+        self._training_samples = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -485,12 +488,17 @@ class Autoencoder(keras.Model):
         self._ensure_optimizer()
         self.check_scale(call["x"])
         self.check_loss()
-        if call.get("validation_data") is not None:
-            call["validation_data"] = gate.validation(self, call["validation_data"])
-        if self._starts_from_data():
+        validation = call.get("validation_data")
+        if validation is not None:
+            call["validation_data"] = gate.validation(self, validation)
+        starts = self._starts_from_data()
+        if starts or (self.keeps_training_samples and (validation is not None or call.get("validation_split"))):
             with gate.readable_errors():
-                call["x"], sample = samples.take(call["x"], self.distribute_strategy, call.get("validation_split", 0.0))
-            self.initialize_from(sample)
+                call["x"], self._training_samples = samples.take(
+                    call["x"], self.distribute_strategy, call.get("validation_split") or 0.0
+                )
+        if starts:
+            self.initialize_from(self._training_samples)
             workers.take_weights_of_chief(self)
         if call.get("initial_epoch") is not None:
             self.epoch.assign(call["initial_epoch"])
@@ -499,8 +507,11 @@ class Autoencoder(keras.Model):
         self._set_modes(call["callbacks"])
         workers.agree_on_order(self.distribute_strategy)
         self._divergence_watch().reset()
-        with gate.readable_errors(), dispatch.several_steps(self, call):
-            return super().fit(**call)
+        try:
+            with gate.readable_errors(), dispatch.several_steps(self, call):
+                return super().fit(**call)
+        finally:
+            self._training_samples = None
 
     def _starts_from_data(self) -> bool:
         if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:

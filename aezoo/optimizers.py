@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+
+_OfStep = keras.optimizers.schedules.LearningRateSchedule
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -19,10 +23,18 @@ class ScheduledSGD(keras.optimizers.SGD):
     Both are variables: a new epoch needs no new graph, and they are saved with the optimizer. `aezoo.Autoencoder.fit`
     moves them; with another trainer, call `move_to(epoch)`.
 
+    A number is set once and then left alone, so that `keras.callbacks.ReduceLROnPlateau` and whoever else assigns
+    `learning_rate` have the last word. A schedule sets the rate at the start of each epoch, times whatever factor it
+    was given in the meantime: a rate that a callback halved stays half of the schedule's.
+
     Args:
-        learning_rate: η, a number or an `aezoo.schedules.Schedule`.
-        momentum: μ in [0, 1], a number or a schedule.
-        **kwargs: Those of `keras.optimizers.SGD`.
+        learning_rate: η, a number, an `aezoo.schedules.Schedule` of the epoch, or a
+            `keras.optimizers.schedules.LearningRateSchedule` of the step.
+        momentum: μ in [0, 1], a number or a schedule of the epoch.
+        **kwargs: Those of `keras.optimizers.SGD`, `nesterov` for w ← w + μm - ηg among them.
+
+    Raises:
+        ValueError: If the momentum is outside [0, 1].
 
     Example:
         >>> optimizer = ScheduledSGD(0.1, momentum=schedules.Step([5], [0.5, 0.9]))
@@ -33,14 +45,23 @@ class ScheduledSGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate: float | schedules.Schedule = 0.01,
+        learning_rate: float | schedules.Schedule | _OfStep = 0.01,
         momentum: float | schedules.Schedule = 0.0,
         **kwargs: Any,
     ):
+        if isinstance(learning_rate, dict):
+            learning_rate = keras.saving.deserialize_keras_object(learning_rate)
+        by_step = isinstance(learning_rate, _OfStep)
+        schedule, momentum = learning_rate if by_step else schedules.get(learning_rate), schedules.get(momentum)
+        for value in (momentum(0), momentum.minimum, momentum.maximum):
+            if math.isfinite(value) and not 0 <= value <= 1:
+                raise ValueError(f"momentum must be between 0 and 1, but it is {momentum!r}.")
+        scheduled = None if by_step else float(schedule(0))
         # Keras makes momentum buffers where the momentum it is given is not 0.
-        super().__init__(float(schedules.get(learning_rate)(0)), momentum=1.0, **kwargs)
-        self.learning_rate_schedule = schedules.get(learning_rate)
-        self.momentum_schedule = schedules.get(momentum)
+        super().__init__(schedule if by_step else scheduled, momentum=1.0, **kwargs)
+        self.learning_rate_schedule = schedule
+        self.momentum_schedule = momentum
+        self._scheduled = scheduled
 
     def build(self, variables: Any) -> None:
         if self.built:
@@ -49,30 +70,82 @@ class ScheduledSGD(keras.optimizers.SGD):
         self.momentum_value = self.add_variable(
             shape=(), initializer=keras.initializers.Constant(self.momentum_schedule(0)), name="momentum_value"
         )
+        # What the schedule set last, which tells what others made of it since; saved with the rate itself.
+        self.scheduled_rate = self.add_variable(
+            shape=(), initializer=keras.initializers.Constant(self._scheduled or 0.0), name="scheduled_rate"
+        )
 
     def move_to(self, epoch: int) -> None:
-        """Sets learning rate and momentum to those of epoch `epoch`, counted from 0."""
-        self.learning_rate = self.learning_rate_schedule(epoch)
+        """Set learning rate and momentum to those of epoch `epoch`, counted from 0."""
+        if self._scheduled is not None:
+            rate, scheduled = float(self.learning_rate_schedule(epoch)), self._scheduled
+            if self.built:
+                scheduled = float(self.scheduled_rate.numpy())
+                self.scheduled_rate.assign(rate)
+            self._scheduled = rate
+            now = float(self.learning_rate.numpy())
+            changed = scheduled and now != float(np.float32(scheduled))
+            self.learning_rate = rate * now / scheduled if changed else rate
         if self.built:
             self.momentum_value.assign(self.momentum_schedule(epoch))
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         m = self.momentums[self._get_variable_index(variable)]
-        rate = ops.cast(learning_rate, variable.dtype)
         momentum = ops.cast(self.momentum_value, variable.dtype)
-        step = ops.subtract(ops.multiply(m, momentum), ops.multiply(ops.cast(gradient, variable.dtype), rate))
-        self.assign(m, step)
-        self.assign_add(variable, step)
+        step = ops.multiply(ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype))
+        moved = ops.subtract(ops.multiply(m, momentum), step)
+        self.assign(m, moved)
+        self.assign_add(variable, ops.subtract(ops.multiply(moved, momentum), step) if self.nesterov else moved)
+
+    def load_own_variables(self, store: Any) -> None:
+        count = len(self.variables)
+        old = len(store.keys()) == count - 1  # from before there was `scheduled_rate`
+        if old:
+            store = {str(i): store[str(i)] for i in range(count - 1)} | {str(count - 1): 0.0}
+        super().load_own_variables(store)
+        if old:
+            self.scheduled_rate.assign(self.learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        config["learning_rate"] = schedules.serialize(self.learning_rate_schedule)
+        if self._scheduled is not None:
+            config["learning_rate"] = schedules.serialize(self.learning_rate_schedule)
         config["momentum"] = schedules.serialize(self.momentum_schedule)
         return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ScheduledSGD:
         return cls(**config)
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class DecayToFloor(_OfStep):
+    """(η₀ - floor) · decayᵗ + floor at step t: an exponential decay that never ends below a floor.
+
+    Args:
+        learning_rate: η₀, the rate at step 0.
+        floor: The rate that is approached.
+        decay: What the distance to the floor is multiplied by per step.
+
+    Example:
+        >>> rate = DecayToFloor(1e-3, floor=1e-5, decay=0.9999)
+        >>> [float(f"{float(rate(step)):.3g}") for step in (0, 10_000, 1_000_000)]
+        [0.001, 0.000374, 1e-05]
+
+    Reference:
+        Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477: the rate of the authors' code.
+    """
+
+    def __init__(self, learning_rate: float, floor: float, decay: float):
+        super().__init__()
+        self.learning_rate, self.floor, self.decay = learning_rate, floor, decay
+
+    def __call__(self, step: Any) -> Any:
+        return (self.learning_rate - self.floor) * self.decay ** ops.cast(step, "float32") + self.floor
+
+    def get_config(self) -> dict[str, Any]:
+        """Return every constructor argument."""
+        return {"learning_rate": self.learning_rate, "floor": self.floor, "decay": self.decay}
 
 
 @keras.saving.register_keras_serializable("aezoo")

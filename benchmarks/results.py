@@ -1,4 +1,5 @@
-"""Writes RESULTS.md, and its short form in the README, from what the scripts in papers/ and speed/ have measured.
+"""Writes RESULTS.md, and its short form in the README, from what defaults.py and the scripts in papers/ and speed/ have
+measured.
 
 python benchmarks/results.py
 
@@ -86,6 +87,42 @@ def speed() -> tuple[list[str], list[Goal]]:
     return lines, goals
 
 
+def defaults() -> tuple[list[str], list[Goal]]:
+    lines, goals = [], []
+    for path in sorted(HERE.glob("defaults.json")):
+        report = json.loads(path.read_text(encoding="utf-8"))
+        dates = sorted(run["date"] for run in report["runs"])
+        options = " ".join(f"{name}={value}" for name, value in report["options"].items())
+        lines += [
+            "## Defaults",
+            "",
+            f"`python {report['script']}`, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {report['cores']} "
+            f"cores, Keras {report['versions']['keras']}; {options}",
+            "",
+            "Every model with its constructor's defaults and its `default_optimizer()`. Errors are shares of the mean",
+            "sample's error; PCA has as many components as the model has units. The criteria are at the top of the",
+            "script.",
+            "",
+            "| model | data | units | error | PCA's | dead | beats the trivial answer | does what it is for |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for run in report["runs"]:
+            numbers = ["–" if run[name] is None else f"{100 * run[name]:.1f} %" for name in ("error", "pca", "dead")]
+            cells = []
+            for kind in ("trivial", "term"):
+                checks = [
+                    Goal("defaults", what, f"{ours:.4g}", target, reached(target, ours) or MISSED)
+                    for what, ours, target in (check.values() for check in run[kind])
+                ]
+                met = MISSED if any(check.met == MISSED for check in checks) else "yes"
+                cells.append(f"{met}: " + "; ".join(f"{check.what} {check.ours} ({check.goal})" for check in checks))
+                name = f"{run['model']}, {run['data']}"
+                goals += [dataclasses.replace(check, what=f"{name}: {check.what}") for check in checks]
+            lines.append(f"| {' | '.join([run['model'], run['data'], str(run['units']), *numbers, *cells])} |")
+        lines += [*_tried(path), ""]
+    return lines, goals
+
+
 def _tried(path: Path) -> list[str]:
     """What stands beside a result by hand."""
     text = path.with_suffix(".md")
@@ -136,16 +173,18 @@ def _ratios(value: dict, name: str = "") -> list[tuple[str, dict]]:
 def documents() -> dict[Path, str]:
     """The two documents, by their files."""
     of_papers, goals = papers()
+    of_defaults, judged = defaults()
     of_speed, more = speed()
     lines = [
         "# Results",
         "",
-        "Written by `python benchmarks/results.py` from the numbers that the scripts left in `papers/results` and",
-        "`speed/results`. What else ran on the machine meanwhile is not known here.",
+        "Written by `python benchmarks/results.py` from the numbers that the scripts left in `papers/results`,",
+        "`speed/results` and `defaults.json`. What else ran on the machine meanwhile is not known here.",
         "",
         "## Papers",
         "",
         *of_papers,
+        *of_defaults,
         "## Speed",
         "",
         "What is compared, and which way is better, is said at the top of each script.",
@@ -156,7 +195,7 @@ def documents() -> dict[Path, str]:
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
         README: re.sub(
             r"(<!-- results -->\n).*?(<!-- end of results -->)",
-            lambda match: "\n".join([match[1], *short(goals + more), "", match[2]]),
+            lambda match: "\n".join([match[1], *short(goals + judged + more), "", match[2]]),
             README.read_text(),
             flags=re.DOTALL,
         ),

@@ -50,6 +50,21 @@ def test_papers(run, name, tmp_path):
     run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
 
 
+def test_defaults(run, tmp_path, monkeypatch):
+    output = tmp_path / "defaults.json"
+    options = ["--output", str(output), "--only", "on digits|on shapes|(VAE|CD).* on breast_cancer"]
+    run("", "defaults", *options)
+    written = output.read_text()
+    run("", "defaults", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    module, runs = results(), json.loads(written)["runs"]
+    monkeypatch.setattr(module, "HERE", tmp_path)
+    lines, goals = module.defaults()
+    assert len([line for line in lines if re.search(r" \| (digits|breast_cancer|shapes) \| ", line)]) == len(runs) == 18
+    assert len(goals) == sum(len(run["trivial"]) + len(run["term"]) for run in runs)
+    assert {goal.met for goal in goals} == {"yes", module.MISSED}
+
+
 def shapes(folder):
     """Synthetic shapes in a file of sketch-rnn's format."""
     (x, _), (x_test, _) = sketches.load("shapes", max_points=9)

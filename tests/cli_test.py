@@ -379,7 +379,7 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
         assert train(tmp_path / "a", *options) == 2
         error = capsys.readouterr().err
         assert re.search(rf"unfinished training with other {differs}.*give the same to resume it", error), error
-    assert names(tmp_path / ".a-backup") == ["model.keras", "run.json"]
+    assert names(tmp_path / ".a-backup") == ["aezoo.lock", "model.keras", "run.json"]
     assert train(tmp_path / "a", "--epochs", 3, "--latent-dim", 5, "--overwrite") == 2  # which dies, too
     said = capsys.readouterr().out
     assert "Going on" not in said and "Not going on from" in said and "other latent_dim (32, not 5)" in said
@@ -392,9 +392,8 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
 def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, tmp_path):
     output = tmp_path / "a"
     command = ["train", "autoencoder", *SMALL, "--epochs", "20", "--quiet", "--output", str(output)]
-    known = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
-    environment = {**os.environ, "PYTHONWARNINGS": f"error,{known}"}
-    process = subprocess.Popen([sys.executable, "-m", "aezoo", *command], stderr=subprocess.DEVNULL, env=environment)
+    with (tmp_path / "error").open("w") as error:
+        process = script(*command, stdout=subprocess.DEVNULL, stderr=error)
     try:
         deadline = time.monotonic() + 60
         while not (tmp_path / ".a-backup" / "model.keras").exists():  # the other process has the lock
@@ -404,6 +403,8 @@ def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(capsys, t
         process.kill()
         process.wait()
     assert process.returncode == -signal.SIGKILL
+    assert (tmp_path / "error").read_text() == ""  # neither warnings nor what TensorFlow logs
+    (tmp_path / "error").unlink()
     assert names(tmp_path) == [".a-backup"]
     for name in ("run.json", "model.keras"):
         file = tmp_path / ".a-backup" / name
@@ -524,30 +525,29 @@ def test_errors_of_the_machine_are_one_line(capsys, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
-SCRIPT = "import sys, aezoo_command; sys.argv[0] = 'aezoo'; status = aezoo_command.main(); "
-SCRIPT += "print(sorted({'tensorflow', 'keras', 'numpy'} & {*sys.modules}), status)"
-
-
-def script(*arguments, code=SCRIPT):
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+def script(*arguments, code="import aezoo_command; aezoo_command.main()", **options):
+    """Starts the console script of this clone, in which warnings are errors."""
+    known = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
+        "PYTHONWARNINGS": f"error,{known}",
+    }
     environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
-    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=environment)
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, env=environment, **options)
 
 
 @pytest.mark.skipif(not (ROOT / "aezoo_command.py").exists(), reason="the tests are not in a clone")
 def test_the_script_imports_nothing_that_it_does_not_need(capsys):
-    """And what TensorFlow logs while it is imported is not on the terminal."""
     code = "import atexit, sys; atexit.register(lambda: print({'tensorflow', 'keras', 'numpy'} & {*sys.modules})); "
     code += "import aezoo_command; aezoo_command.main()"
     for line in ("--help", "--version", "train --help", "shelf train --help", "--nope", "list"):
-        done = script(*line.split(), code=code)
-        assert done.stdout.endswith("set()\n"), line
-        assert (done.returncode, "usage:" in done.stderr) == ((2, True) if line == "--nope" else (0, False))
+        process = script(*line.split(), code=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        out, error = process.communicate(timeout=60)
+        assert out.endswith("set()\n"), line
+        assert (process.returncode, "usage:" in error) == ((2, True) if line == "--nope" else (0, False))
     cli.main(["list"])
-    assert done.stdout == capsys.readouterr().out + "set()\n"
-    done = script("evaluate", "no-such-model")
-    assert done.stderr == "aezoo: error: There is no model no-such-model: train one with `aezoo train`.\n"
-    assert done.stdout == "['keras', 'numpy', 'tensorflow'] 2\n"
+    assert out == capsys.readouterr().out + "set()\n"
 
 
 def test_what_is_listed_is_what_the_classes_say():

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 import aezoo
 import aezoo.testing
-from aezoo.optimizers import LazyAdam, apply
+from aezoo import schedules
+from aezoo.optimizers import DecayToFloor, LazyAdam, ScheduledSGD, apply
 
 RNG = np.random.default_rng(0)
 W = RNG.normal(size=(5, 3)).astype("float32")
@@ -157,3 +158,110 @@ def test_what_the_kernel_cannot_is_left_to_keras():
             apply(optimizer, [slices(step)], [w])
             by_keras.apply([slices(step)], [other])
         np.testing.assert_array_equal(w, other)
+
+
+# === ScheduledSGD ===
+
+
+def moved(optimizer, move=False):
+    w = variable()
+    for epoch, g in enumerate(GRADIENTS):
+        if move:
+            optimizer.build([w])
+            optimizer.move_to(epoch)
+        optimizer.apply([tf.constant(g)], [w])
+    return w.numpy()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"momentum": 0.9},
+        {"momentum": 0.9, "nesterov": True},
+        {"momentum": 0.5, "weight_decay": 0.1, "clipnorm": 0.1},
+        {"momentum": 0.5, "nesterov": True, "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+        {"momentum": 0.5, "gradient_accumulation_steps": 2},
+    ],
+    ids=lambda options: "-".join(options) or "plain",
+)
+@pytest.mark.parametrize(
+    "rate", [0.1, keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)], ids=["number", "schedule of the step"]
+)
+def test_scheduled_sgd_is_keras_sgd(rate, options):
+    expected = moved(keras.optimizers.SGD(rate, **options))
+    for optimizer in (
+        ScheduledSGD(rate, **options),
+        ScheduledSGD.from_config(ScheduledSGD(rate, **options).get_config()),
+    ):
+        np.testing.assert_allclose(moved(optimizer, move=True), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_momentum_outside_its_range_is_refused():
+    for momentum in (1.5, -0.1, schedules.Linear(0.5, 1.5, 10)):
+        with pytest.raises(ValueError, match="momentum must be between 0 and 1, but it is"):
+            ScheduledSGD(0.1, momentum=momentum)
+
+
+def rates(schedule, callback, save=None):
+    """The learning rate in each epoch."""
+    model, seen = aezoo.Autoencoder(2, seed=0), []
+    model.compile(ScheduledSGD(schedule), run_eagerly=True)
+    note = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(float(model.optimizer.learning_rate)))
+    for first in range(4):
+        # Each epoch is a `fit` of its own, halfway of a loaded model.
+        model.fit(np.abs(W) / 9, epochs=first + 1, initial_epoch=first, verbose=0, callbacks=[note, callback])
+        if save and first == 1:
+            model.save(save)
+            model = keras.saving.load_model(save)
+    return seen
+
+
+class Halve(keras.callbacks.Callback):
+    """As `ReduceLROnPlateau` does it, after every epoch but the first."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch:
+            self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_what_a_callback_makes_of_the_rate_stays(loaded, tmp_path):
+    save = tmp_path / "model.keras" if loaded else None
+    assert rates(0.8, Halve(), save=save) == pytest.approx([0.8, 0.8, 0.4, 0.2])
+    ramp = schedules.Linear(0.8, 0.0, epochs=4)
+    assert rates(ramp, Halve(), save=save) == pytest.approx([0.8, 0.6, 0.2, 0.05])
+    assert rates(ramp, keras.callbacks.Callback(), save=save) == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    scheduler = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    assert rates(0.8, scheduler, save=save) == pytest.approx([0.4, 0.2, 0.1, 0.05])
+
+
+def test_a_rate_is_reduced_on_a_plateau():
+    model = aezoo.Autoencoder(2, seed=0)
+    model.compile(ScheduledSGD(0.8), run_eagerly=True)
+    plateau = keras.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1, min_delta=10.0)
+    model.fit(np.abs(W) / 9, epochs=4, verbose=0, callbacks=[plateau])
+    assert float(model.optimizer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_rate_that_rises_from_zero():
+    assert rates(schedules.Linear(0.0, 0.4, epochs=4), keras.callbacks.Callback()) == pytest.approx([0, 0.1, 0.2, 0.3])
+
+
+def test_a_state_from_before_the_rate_was_compared_is_read():
+    old, new = ScheduledSGD(0.1, momentum=0.5), ScheduledSGD(0.1, momentum=0.5)
+    for optimizer in (old, new):
+        optimizer.build([variable()])
+    store = {}
+    old.save_own_variables(store)
+    old_store = {str(i): 0.25 + np.asarray(store[str(i)]) for i in range(len(store) - 1)}
+    new.load_own_variables(old_store)
+    assert float(new.momentum_value) == pytest.approx(0.75)
+    assert float(new.scheduled_rate) == float(new.learning_rate) == pytest.approx(0.35)
+
+
+def test_decay_to_a_floor():
+    rate = keras.optimizers.schedules.deserialize(
+        keras.optimizers.schedules.serialize(DecayToFloor(1.0, floor=0.5, decay=0.5))
+    )
+    assert [float(rate(step)) for step in (0, 1, 2, 200)] == pytest.approx([1.0, 0.75, 0.625, 0.5])

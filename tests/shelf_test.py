@@ -32,6 +32,7 @@ TINY = {
         lambda: aezoo.DBN([aezoo.RBM(6, seed=0), aezoo.RBM(2, hidden="gaussian", seed=0)]),
         metric="reconstruction",
         loss="cross_entropy",
+        optimizer=recipes.descent(0.1, weight_decay=0.01),
         half=False,
         pretrain={"epochs": 1, "batch_size": 100, "optimizer": lambda: [aezoo.optimizers.ScheduledSGD(0.01)] * 2},
         **SMALL,
@@ -111,7 +112,9 @@ def test_a_card_says_what_was_done(shelf):
     assert f"| mean squared error | {mse:.4g} |" in readme
     assert f"loss: {card['metrics']['loss']:.6g}, before rounding {card['full_precision']['loss']:.6g}" in readme
     assert f"| dead units | {card['metrics']['dead_units']} |" in readme
-    assert "Hinton & Salakhutdinov" in (shelf / "dbn_digits" / "README.md").read_text()
+    dbn = (shelf / "dbn_digits" / "README.md").read_text()
+    assert "Hinton & Salakhutdinov" in dbn and "SGD (learning rate: initial learning rate 0.1" in dbn
+    assert "; weight decay 0.01)" in dbn and "weight decay" not in readme
     cats = (shelf / "cats" / "README.md").read_text()
     assert "train cats --sketches FILE" in cats and "\n\nDraws. No cats.\n\n" in cats
 

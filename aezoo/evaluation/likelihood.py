@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -33,6 +35,7 @@ def log_partition(
     temperatures: Any = 10_000,
     reverse: bool = False,
     base: Any = None,
+    data: Any = None,
     start: Any = None,
     seed: int = 0,
 ) -> tuple[float, float]:
@@ -44,24 +47,37 @@ def log_partition(
     - "exact": the states of the smaller layer are enumerated (at most 20 units, and bernoulli ones) and the other layer
       summed in closed form; with gaussian units in both layers there is a closed form for any number of them.
     - "ais": annealed importance sampling. Particles start at a machine without weights, p₀(v) ∝ exp(aᵀv), and go by one
-      Gibbs step at each temperature along p_β(v) ∝ exp((1-β)aᵀv + βbᵀv) Πⱼ(1 + exp(β(cⱼ + Wⱼᵀv))) to p₁, the RBM.
-      E[w] = Z/Z₀, so that log Z comes out too small where it is not accurate, and a likelihood too high.
+      Gibbs step per temperature along p_β(v) ∝ exp((1-β)aᵀv + βbᵀv) Πⱼ(1 + exp(β(cⱼ + Wⱼᵀv))) to p₁, the RBM.
+      E[w] = Z/Z₀, so that log Z comes out too small where it is not accurate, and a likelihood too high. No single base
+      is safe: particles run from two, the visible biases a = b of the RBM and the biases that have the means of `base`
+      or `data`, and the larger estimate counts. For bernoulli visibles it is at least the exact sum over the states
+      that the particles end in.
     - "ais" with `reverse`: particles start at samples of the RBM and go the same path back; E[w] = Z₀/Z, so that log Z
-      errs upwards. Report both: where they agree the chains mixed. This holds as far as the starts are samples of the
-      RBM; by default they are the ends of a forward run, which makes it take twice as long.
+      errs upwards as far as the starts are samples of the RBM. They are the ends of long Gibbs runs, as many steps as
+      there are temperatures, from `data` or else from random states.
 
-    The standard error is that of the log of the mean weight by the delta method, std(w) / (mean(w) √particles). It says
-    how the estimate scatters, not how far it is biased: a few large weights that no particle has found are not in it.
+    Give `data`. Forward annealing finds only modes that stay reachable on its path, and reverse annealing only those
+    in which it starts. Where reverse runs that start at the data agree with forward runs that do not know them, the
+    modes of the data have been found, and log Z is accurate up to modes that neither data nor annealing reach. Where
+    forward is lower, the chains do not mix: log Z lies in between, and more temperatures bring the two together. Where
+    forward is higher, the long runs stay at the data while the RBM has most of its mass elsewhere: forward is right.
+    Without data both can agree and miss a mode that holds nearly all of Z.
+
+    The standard error is that of the log of the mean weight by the delta method, std(w) / (mean(w) √particles), as long
+    as that says something. Where fewer than ten particles carry the weight it is at least the standard deviation of the
+    log weights. Where `data` or `reverse` is given it is at least the difference of forward and reverse annealing,
+    otherwise that of the two bases, if the difference is more than four standard errors. An error above 1 nat warns.
 
     Args:
         rbm: A built `aezoo.RBM` with hidden units "bernoulli" or "gaussian".
         method: "exact", "ais", or "auto": exact where it can be.
         particles: Number of particles of AIS.
         temperatures: Number of evenly spaced β from 0 to 1, or the increasing β themselves, the first 0 and the last 1.
-        reverse: Whether AIS goes from the RBM back to the base.
-        base: The means of the training data, (*input_shape): the visible units of the machine that AIS starts from have
-            them (kept in [0.01, 0.99] for bernoulli ones). By default it has the visible biases of the RBM.
-        start: Samples of the RBM that reverse AIS starts from, (particles, *input_shape).
+        reverse: Whether to return the value of reverse AIS, from the RBM back to the base.
+        base: Means of the visible units in the second base, (*input_shape), kept in [0.01, 0.99] for bernoulli ones; by
+            default those of `data`, or where there are none, of the RBM's own samples.
+        data: Samples that the RBM was trained on, (n, *input_shape): reverse AIS starts with long runs from them.
+        start: Samples of the RBM that reverse AIS starts from, in place of long runs, (particles, *input_shape).
         seed: Seed of AIS: the same seed gives the same value.
 
     Returns:
@@ -114,8 +130,7 @@ def log_partition(
             f"An exact log Z enumerates at most {_ENUMERABLE} bernoulli units, but the smaller such layer "
             f"({enumerated}) has {sizes[enumerated]}: use method='ais'."
         )
-    path = _Path(rbm, _base_bias(rbm, base, visible_bias))
-    return path.estimate(_betas(temperatures), particles, reverse, start, seed)
+    return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
 
 
 def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
@@ -125,7 +140,7 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
         rbm: A built `aezoo.RBM`.
         x: (batch, *input_shape): 0 or 1 for bernoulli visibles. Data in between have no probability; what is returned
             for them, -F(x) - log Z, is what papers report for gray pixels.
-        log_z: What `log_partition` returned, or the first number of it; by default it is computed.
+        log_z: What `log_partition` returned, or the first number of it; by default `log_partition(rbm, data=x)`.
 
     Returns:
         (batch,) in nats: of a probability, or of a density for gaussian visibles.
@@ -143,7 +158,8 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
     """
     _check_machine(rbm)
     x = gate.samples(rbm, x, compared=True)  # before minutes of annealing
-    log_z = log_partition(rbm) if log_z is None else log_z
+    if log_z is None:
+        log_z = log_partition(rbm, data=x if len(x) else None)
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
     pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
     return -np.concatenate(pieces or [np.zeros(0)]) - log_z
@@ -214,20 +230,114 @@ def _betas(temperatures: Any) -> np.ndarray:
     return betas
 
 
-def _base_bias(rbm: Any, base: Any, visible_bias: np.ndarray) -> np.ndarray:
-    """The visible biases of a machine without weights that has the means `base`."""
-    if base is None:
-        return visible_bias
+def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
+    """The visible biases of a machine without weights that has these means."""
+    means = means.reshape(-1)
+    if rbm.visible == "gaussian":
+        return means
+    rates = np.clip(means, _SMALLEST_RATE, 1 - _SMALLEST_RATE)
+    return np.log(rates) - np.log1p(-rates)
+
+
+def _checked_base(rbm: Any, base: Any) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
-    base = base.reshape(-1)
-    if rbm.visible == "gaussian":
-        return base
-    if not (base.min() >= 0 and base.max() <= 1):
+    if rbm.visible == "bernoulli" and not (base.min() >= 0 and base.max() <= 1):
         raise ValueError("base must be the mean of bernoulli data, but it has values outside [0, 1].")
-    rates = np.clip(base, _SMALLEST_RATE, 1 - _SMALLEST_RATE)
-    return np.log(rates) - np.log1p(-rates)
+    return base
+
+
+def _anneal_and_check(
+    rbm: Any, betas: np.ndarray, particles: int, reverse: bool, base: Any, data: Any, start: Any, seed: int
+) -> tuple[float, float]:
+    """Log Z by forward runs from two bases, or by a reverse run, with an error that knows of the others."""
+    checks.at_least("particles", particles, 2)
+    if start is not None and not reverse:
+        raise ValueError("start is where reverse AIS begins: set reverse=True with it.")
+    if start is not None and np.shape(start) != (particles, *rbm.x_shape):
+        raise ValueError(
+            f"start must have shape {(particles, *rbm.x_shape)}, a sample for each particle, but it has "
+            f"{np.shape(start)}."
+        )
+    if data is not None:
+        data = gate.samples(rbm, data, compared=True)
+        if not len(data):
+            raise ValueError("There are no data to start from.")
+    means = None if base is None else _checked_base(rbm, base)
+    own = _Path(rbm, np.asarray(rbm.parameters()[2], "float64"))
+    samples = None
+    if start is not None:
+        samples = tf.reshape(tf.cast(start, "float32"), (particles, -1))
+    elif reverse or data is not None or means is None:
+        samples = own.long_run(len(betas), particles, data, seed)
+    if means is None:
+        means = np.mean(samples if data is None else data, axis=0, dtype="float64")
+    paths = [own, _Path(rbm, _base_bias(rbm, means))]
+    runs = [path.forward(betas, particles, seed, stage) for path, stage in zip(paths, (0, 5), strict=True)]
+    best = max(
+        range(2), key=lambda i: runs[i].log_z - min(runs[i].error, 1.0)
+    )  # of like ones, that which scatters less
+    run, other = runs[best], runs[1 - best]
+    if rbm.visible == "bernoulli":
+        seen = np.concatenate([*(r.ends for r in runs), *([] if samples is None else [np.asarray(samples)])])
+        run = run.at_least(_sum_over(rbm, seen))
+    told = "the two bases"
+    if reverse or data is not None:
+        told, other = "forward and reverse annealing", paths[best].reverse(samples, betas, seed)
+    result, difference = other if reverse else run, abs(run.log_z - other.log_z)
+    error = result.error
+    if difference > 4 * math.hypot(*(r.error for r in (run, other) if not r.collapsed)):
+        error = max(error, difference)
+    if error > 1:
+        few = f", and {result.effective:.3g} of {particles} particles carry the weight" if result.collapsed else ""
+        more = "more temperatures" if data is not None or start is not None else "more temperatures, and give data"
+        warnings.warn(
+            f"log Z is uncertain by {error:.3g} nats: {told} give {run.log_z:.6g} and {other.log_z:.6g}{few}; take "
+            f"{more}.",
+            stacklevel=3,
+        )
+    return result.log_z, error
+
+
+def _sum_over(rbm: Any, states: np.ndarray) -> float:
+    """Log Σ exp(-F) over the distinct ones of some states: Z has all of them in it."""
+    kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
+    states = np.unique(states[np.all((states == 0) | (states == 1), axis=1)], axis=0)
+    if not len(states):
+        return -math.inf
+    gain = np.sum(np.asarray(_GAIN[rbm.hidden](states @ kernel + hidden_bias)), axis=1)
+    return float(np.logaddexp.reduce(states @ visible_bias + gain))
+
+
+@dataclasses.dataclass(frozen=True)
+class _Run:
+    """What a run of particles says of log Z."""
+
+    log_z: float
+    error: float
+    effective: float
+    """The number of particles that carry the weight, (Σw)² / Σw²."""
+    collapsed: bool
+    ends: np.ndarray
+
+    @classmethod
+    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Any) -> _Run:
+        particles, peak = len(log_w), log_w.max()
+        w = np.exp(log_w - peak)
+        effective = w.sum() ** 2 / np.sum(w**2)
+        collapsed = bool(effective < min(10, particles / 2))
+        error = w.std(ddof=1) / (w.mean() * math.sqrt(particles))
+        if collapsed:
+            error = max(error, log_w.std(ddof=1))
+        log_z = log_z_of_base + sign * (peak + math.log(w.mean()))
+        return cls(float(log_z), float(error), float(effective), collapsed, np.asarray(ends))
+
+    def at_least(self, bound: float) -> _Run:
+        """The same, but for a value that cannot be below a bound."""
+        if self.log_z >= bound:
+            return self
+        return dataclasses.replace(self, log_z=bound, error=max(self.error, bound - self.log_z))
 
 
 class _Path:
@@ -242,31 +352,27 @@ class _Path:
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
 
-    def estimate(self, betas: np.ndarray, particles: int, reverse: bool, start: Any, seed: int) -> tuple[float, float]:
-        """Log Z and its standard error by one run of particles."""
-        checks.at_least("particles", particles, 2)
-        if start is not None and not reverse:
-            raise ValueError("start is where reverse AIS begins: set reverse=True with it.")
+    def forward(self, betas: np.ndarray, particles: int, seed: int, stage: int) -> _Run:
+        """Particles from the base to the RBM."""
+        field = tf.broadcast_to(tf.cast(self.base_bias, "float32"), (particles, self.base_bias.size))
+        v = _draw(self.rbm.visible, field, _seeds(seed, stage))
+        log_w, ends = self._anneal(v, betas, _seeds(seed, stage + 1))
+        return _Run.of(log_w.numpy(), self._log_z_of_base(), 1, ends)
+
+    def reverse(self, v: Any, betas: np.ndarray, seed: int) -> _Run:
+        """Particles from samples of the RBM to the base."""
+        log_w, ends = self._anneal(v, betas[::-1], _seeds(seed, 2))
+        return _Run.of(log_w.numpy(), self._log_z_of_base(), -1, ends)
+
+    def long_run(self, steps: int, particles: int, data: Any, seed: int) -> Any:
+        """Where Gibbs sampling gets from evenly spaced data, or from random states."""
         units = self.base_bias.size
-        if start is not None:
-            if np.shape(start) != (particles, *self.rbm.x_shape):
-                raise ValueError(
-                    f"start must have shape {(particles, *self.rbm.x_shape)}, a sample for each particle, but it has "
-                    f"{np.shape(start)}."
-                )
-            v = tf.reshape(tf.cast(start, "float32"), (particles, units))
+        if data is not None:
+            starts = np.asarray(data)[np.arange(particles) * len(data) // particles]
+            v = tf.reshape(tf.cast(starts, "float32"), (particles, units))
         else:
-            field = tf.broadcast_to(tf.cast(self.base_bias, "float32"), (particles, units))
-            v = _draw(self.rbm.visible, field, _seeds(seed, 0))
-            log_w, v = self._anneal(v, betas, _seeds(seed, 1))
-        if reverse:
-            log_w, _ = self._anneal(v, betas[::-1], _seeds(seed, 2))
-        log_w = log_w.numpy()
-        peak = log_w.max()
-        w = np.exp(log_w - peak)
-        log_ratio = peak + math.log(w.mean())
-        error = w.std(ddof=1) / (w.mean() * math.sqrt(particles))
-        return float(self._log_z_of_base() + (-log_ratio if reverse else log_ratio)), float(error)
+            v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))
+        return self._anneal(v, np.ones(steps + 1, "float32"), _seeds(seed, 4))[1]
 
     def _anneal(self, v: Any, betas: np.ndarray, seed: Any) -> tuple[Any, Any]:
         base_bias = tf.cast(self.base_bias, "float32")

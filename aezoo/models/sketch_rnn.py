@@ -16,6 +16,7 @@ from aezoo import checks, exporting, losses
 from aezoo.autoencoder import Autoencoder
 from aezoo.batch import Batch
 from aezoo.layers import RandomState, StrokeAugmentation, sketch_networks
+from aezoo.optimizers import DecayToFloor
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -146,9 +147,13 @@ class SketchRNN(Autoencoder):
         return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """The authors' Adam: 0.001, times 0.9999 each step; no element of a gradient counts more than 1."""
-        rate = keras.optimizers.schedules.ExponentialDecay(learning_rate or 1e-3, decay_steps=1, decay_rate=0.9999)
-        return keras.optimizers.Adam(rate, clipvalue=1.0)
+        """Return the authors' Adam: gradients clipped at 1, a rate that decays by 0.9999 per step to 1e-5.
+
+        Args:
+            learning_rate: The rate at the first step, in place of 0.001; a rate below the floor of 1e-5 stays constant.
+        """
+        rate = learning_rate or 1e-3
+        return keras.optimizers.Adam(DecayToFloor(rate, floor=min(1e-5, rate), decay=0.9999), clipvalue=1.0)
 
     # === Networks ===
 

@@ -41,9 +41,12 @@ class RBM(Autoencoder):
     - Relu hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and F
       contains -½ max(0, a)² for them.
 
-    Reported beside the terms: `reconstruction` (of the mean field), `free_energy`, `free_energy_gap` (of validation
-    data over training data: a growing gap is overfitting), and for bernoulli visibles `pseudo_log_likelihood`,
-    estimated by one flipped bit a sample.
+    Reported beside the terms: `reconstruction` (of the mean field), `free_energy`, `free_energy_gap` and for bernoulli
+    visibles `pseudo_log_likelihood`, estimated by one flipped bit per sample. The gap is the mean free energy of the
+    validation data minus the mean of up to 5,000 training samples, the same in every epoch, both with the weights at
+    the epoch's end: a growing gap is overfitting.
+
+    `fit` starts the visible biases of an untrained machine at the data's means (see `initialize_from`).
 
     Args:
         hidden_units: Number of hidden units.
@@ -69,13 +72,15 @@ class RBM(Autoencoder):
         >>> rbm.compile(optimizer=rbm.default_optimizer())
 
     Reference:
-        Hinton, "Training products of experts by minimizing contrastive divergence", 2002; Tieleman, "Training
+        Hinton, "Training products of experts by minimizing contrastive divergence", 2002, and "A practical guide to
+        training restricted Boltzmann machines", UTML TR 2010-003; Tieleman, "Training
         restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008, for PCD; Nair &
         Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010; Melchior et al., "How to
         center deep Boltzmann machines", JMLR 17 (2016).
     """
 
     unbounded = "visible='gaussian'"
+    keeps_training_samples = True
 
     def __init__(
         self,
@@ -150,10 +155,23 @@ class RBM(Autoencoder):
         return ("reconstruction", "free_energy", *pseudo)
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """Hinton's recipe: momentum 0.5, from epoch 5 on 0.9; learning rate 0.1, or 0.001 with units without bound."""
+        """Return plain gradient descent for PCD, with Hinton's momentum for CD.
+
+        - PCD: no momentum, and a rate that falls in a line to a tenth over 20 epochs. Persistent chains must keep up
+          with the weights; with momentum they do not, and most hidden units die.
+        - CD: momentum 0.5, and 0.9 from epoch 5 on. For bernoulli units the rate falls to a fifth then, so that the
+          effective rate, rate / (1 - momentum), stays what it was.
+
+        Args:
+            learning_rate: The rate in the first epoch. By default 0.05 for PCD and 0.1 for CD, both 0.001 with gaussian
+                or relu units, which are without bound.
+        """
         bounded = self.visible == self.hidden == "bernoulli"
-        rate = learning_rate or (0.1 if bounded else 0.001)
-        return ScheduledSGD(rate, momentum=schedules.Step([5], [0.5, 0.9]))
+        rate = learning_rate or ((0.05 if self.persistent else 0.1) if bounded else 0.001)
+        if self.persistent:
+            return ScheduledSGD(schedules.Linear(rate, rate / 10, epochs=20))
+        momentum = schedules.Step([5], [0.5, 0.9])
+        return ScheduledSGD(schedules.Step([5], [rate, rate / 5]) if bounded else rate, momentum=momentum)
 
     # === Weights ===
 
@@ -176,6 +194,29 @@ class RBM(Autoencoder):
         kernel = encoder.layers[-1].kernel
         kernel.assign(keras.initializers.RandomNormal(stddev=self.kernel_stddev, seed=self.seed)(kernel.shape))
         return encoder
+
+    def initialize_from(self, x: Any) -> None:
+        """Set the visible biases, and the offsets of centering, such that the units have the means of the data.
+
+        A bernoulli unit's bias is log p/(1-p) with p = (Σx + 1) / (n + 2), finite also for a pixel that is always off;
+        a gaussian unit's bias is the mean. Where visible biases are not all 0 any more, nothing changes.
+
+        Args:
+            x: Training samples, (n, *input_shape).
+        """
+        visible_bias = self.decoder.layers[0].bias
+        if np.any(visible_bias.numpy()):
+            return
+        x = np.reshape(x, (len(x), -1)).astype("float64")
+        mean = x.mean(axis=0)
+        if self.visible == "bernoulli":
+            rate = (x.sum(axis=0) + 1) / (len(x) + 2)
+            visible_bias.assign(np.log(rate) - np.log1p(-rate))
+        else:
+            visible_bias.assign(mean)
+        if self.centering:
+            self.visible_offset.assign(mean)
+            self.hidden_offset.assign(np.mean(self.encode(x.reshape(-1, *self.x_shape).astype("float32")), axis=0))
 
     def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
@@ -376,11 +417,12 @@ class RBM(Autoencoder):
 
 
 class _FreeEnergyGap(keras.callbacks.Callback):
-    """Reports the free energy of validation data over that of training data."""
+    """Reports the free energy of validation data over that of training samples, both at the epoch's end."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs and "val_free_energy" in logs:
-            logs["free_energy_gap"] = logs["val_free_energy"] - logs["free_energy"]
+        training = self.model._training_samples
+        if logs and "val_free_energy" in logs and training is not None:
+            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model.free_energy(training)))
 
 
 @tf.custom_gradient

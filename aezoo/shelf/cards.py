@@ -123,7 +123,8 @@ def _training(training: Mapping[str, Any]) -> str:
         rate = f"{rate:g}"
     pretrain = training.get("pretrain")
     before = f"each layer {pretrain['epochs']} epochs in batches of {pretrain['batch_size']}, then " if pretrain else ""
-    return f"{before}{epochs}, {training['optimizer']} (learning rate: {rate})"
+    decay = f"; weight decay {training['weight_decay']:g}" if "weight_decay" in training else ""
+    return f"{before}{epochs}, {training['optimizer']} (learning rate: {rate}{decay})"
 
 
 def _precision(card: Mapping[str, Any]) -> str:

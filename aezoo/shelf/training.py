@@ -65,6 +65,7 @@ def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
     network = ("encoder", "decoder", "name", "dtype", "trainable")
     rate = model.optimizer.get_config()["learning_rate"]
     pretrain = {name: value for name, value in recipe.pretrain.items() if not callable(value)}
+    decay = model.optimizer.weight_decay
     return {
         "arguments": {name: value for name, value in model.get_config().items() if name not in network},
         **({"pretrain": pretrain} if pretrain else {}),
@@ -72,6 +73,7 @@ def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
         "batch_size": recipe.batch_size,
         "optimizer": type(model.optimizer).__name__,
         "learning_rate": rate["config"] if isinstance(rate, dict) else rate,
+        **({"weight_decay": decay} if decay else {}),
         "seed": SEED,
     }
 

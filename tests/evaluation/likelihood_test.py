@@ -1,8 +1,11 @@
+import contextlib
 import itertools
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.datasets import load_digits
 
 import aezoo
 from aezoo.evaluation import likelihood, log_likelihood, log_partition
@@ -102,9 +105,9 @@ def test_too_few_temperatures_err_downwards_forward_and_upwards_in_reverse():
     states = binary(8).astype("float32")
     p = np.exp(log_likelihood(rbm, states))
     start = states[np.random.default_rng(0).choice(256, 100, p=p / p.sum())]
-    coarse = {"method": "ais", "particles": 100, "temperatures": 2}
-    down = [log_partition(rbm, seed=s, **coarse)[0] for s in range(5)]
-    up = [log_partition(rbm, reverse=True, start=start, seed=s, **coarse)[0] for s in range(5)]
+    path, betas = likelihood._Path(rbm, weights[2]), likelihood._betas(2)
+    down = [path.forward(betas, 100, seed=s, stage=0).log_z for s in range(5)]
+    up = [path.reverse(tf.constant(start), betas, seed=s).log_z for s in range(5)]
     assert np.mean(down) < exact < np.mean(up)
 
 
@@ -115,6 +118,80 @@ def test_reverse_annealing_from_given_samples_of_the_model():
     start = states[np.random.default_rng(0).choice(64, 200, p=p / p.sum())].reshape(-1, 2, 3, 1)
     value, error = log_partition(rbm, method="ais", reverse=True, start=start, **EASY)
     assert abs(value - log_sum(joint(*weights))) < 3 * error
+
+
+# === An error bar that covers the error ===
+
+
+@pytest.fixture(scope="module")
+def two_modes():
+    """A machine of which almost all mass is near v = 1, where particles that start near v = 0 do not get."""
+    rbm = aezoo.RBM(10, seed=3)
+    rbm.build((None, 80))
+    rbm.encoder.layers[-1].kernel.assign(np.full((80, 10), 0.6))
+    rbm.encoder.layers[-1].bias.assign(np.full(10, -14.4))
+    rbm.decoder.layers[0].bias.assign(np.full(80, -4.0))
+    return rbm, log_partition(rbm)[0]
+
+
+def test_no_single_base_is_safe_and_the_better_one_counts(two_modes):
+    rbm, exact = two_modes
+    runs = [
+        likelihood._Path(rbm, bias).forward(likelihood._betas(200), 100, seed=0, stage=0)
+        for bias in (np.full(80, -4.0), likelihood._base_bias(rbm, np.full(80, 0.99)))
+    ]
+    assert runs[0].log_z - exact < -10 and runs[0].error < 0.5, "the visible biases as a base fail silently"
+    assert abs(runs[1].log_z - exact) < 0.5
+    for options in ({"base": np.full(80, 0.99)}, {"data": np.ones((7, 80), "float32")}, {}):
+        with contextlib.nullcontext() if "data" in options else pytest.warns(UserWarning, match="the two bases give"):
+            value, error = log_partition(rbm, method="ais", temperatures=200, **options)
+        assert abs(value - exact) < min(0.7, 4 * error), options
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_data_uncover_a_mode_that_both_bases_miss(two_modes, reverse):
+    rbm, exact = two_modes
+    options = {"method": "ais", "temperatures": 200, "base": np.zeros(80), "reverse": reverse}
+    with pytest.warns(UserWarning, match=r"forward and reverse annealing give .*; take more temperatures\.$"):
+        value, error = log_partition(rbm, data=np.ones((7, 80), "float32"), **options)
+    assert abs(value - exact) < 1.5 * error
+    assert error > 5
+
+
+@pytest.mark.parametrize("sizes", [(30, 12), (12, 30)])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_very_large_weights(sizes, reverse):
+    rbm, _ = machine(*sizes, scale=3000.0)
+    exact = log_partition(rbm)[0]
+    with pytest.warns(UserWarning, match="uncertain by"):
+        value, error = log_partition(rbm, method="ais", temperatures=50, reverse=reverse)
+    assert abs(value - exact) < 3 * error and error > 10
+
+
+@pytest.fixture(scope="module")
+def digits():
+    x = load_digits(return_X_y=True)[0] / 16
+    return (np.random.default_rng(0).random(x.shape) < x).astype("float32")
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_annealing_of_a_machine_that_learned_digits(digits, persistent):
+    rbm = aezoo.RBM(12, persistent=persistent, seed=0)
+    keras.utils.set_random_seed(0)
+    rbm.compile(rbm.default_optimizer())
+    rbm.fit(digits, epochs=10, verbose=0)
+    exact = log_partition(rbm)[0]
+    for options in ({}, {"data": digits}, {"data": digits, "reverse": True}, {"base": digits.mean(0)}):
+        value, error = log_partition(rbm, method="ais", temperatures=300, **options)
+        assert abs(value - exact) < 4 * error < 0.5, options
+
+
+def test_log_likelihood_gives_its_samples_to_the_annealing(digits, monkeypatch):
+    given = []
+    monkeypatch.setattr(likelihood, "log_partition", lambda rbm, data: given.append(data) or (1.0, 0.0))
+    rbm, _ = machine(64, 3)
+    assert log_likelihood(rbm, digits[:5]) == pytest.approx(-np.asarray(rbm.free_energy(digits[:5])) - 1.0)
+    assert given[0].shape == (5, 64)
 
 
 def test_temperatures_may_be_given_one_by_one():
@@ -206,6 +283,8 @@ def test_what_has_no_log_partition_is_refused():
         ({"base": np.zeros(3)}, r"shape \(4,\), but it has shape \(3,\)"),
         ({"base": np.full(4, 2.0)}, r"outside \[0, 1\]"),
         ({"base": np.full(4, np.nan)}, r"outside \[0, 1\]"),
+        ({"data": np.zeros((5, 3), "float32")}, "was built for"),
+        ({"data": np.full((5, 4), 2.0, "float32")}, r"outside \[0, 1\]"),
         ({"start": np.zeros((100, 4))}, "reverse=True"),
         ({"start": np.zeros((7, 4)), "reverse": True}, r"\(100, 4\).* but it has \(7, 4\)"),
     ],

@@ -93,7 +93,7 @@ def test_configuration():
     ("arguments", "message"),
     [
         ({"k": 0}, "k must be at least 1, but k=0"),
-        ({"k": 2, "alpha": 0.5}, "alpha must be at least 1, but alpha=0.5"),
+        ({"k": 2, "alpha": 0.5}, "alpha must be at least 1 and finite, but alpha=0.5"),
     ],
 )
 def test_bad_arguments(arguments, message):

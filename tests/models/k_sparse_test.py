@@ -226,7 +226,7 @@ def test_auxk_revives_dead_units():
         ({"k": 3, "k_schedule": Step([2], [3, 12])}, "would keep 12 units of a code that has 10"),
         ({"k": 3, "k_schedule": Linear(3, 0, 5)}, "k must be at least 1"),
         ({"k": 0}, "k must be at least 1, but k=0"),
-        ({"k": 3, "alpha": 0.9}, "alpha must be at least 1, but alpha=0.9"),
+        ({"k": 3, "alpha": 0.9}, "alpha must be at least 1 and finite, but alpha=0.9"),
         ({"k": 3, "aux_weight": -1.0}, "aux_weight must be at least 0"),
         ({"k": 3, "aux_weight": 1.0, "aux_k": 0}, "aux_k must be at least 1"),
         ({"k": 3, "dead_after": 0}, "dead_after must be at least 1"),
@@ -331,7 +331,7 @@ def test_of_a_code_of_several_axes_k_of_all_units_stay():
     estimate = (decoder(z_aux.reshape(6, 4, 4, 4)) - decoder(np.zeros((6, 4, 4, 4)))).numpy()
     assert float(terms["auxiliary"]) == pytest.approx(0.5 * ((error - estimate) ** 2).sum() / 6, rel=1e-4)
     table = aezoo.evaluation.report(model, images)
-    assert (table["active_units"], table["dead_units"]) == (4, dead.sum())
+    assert (table["l0"], table["dead_units"]) == (4, dead.sum())
     assert aezoo.evaluation.dead_units(model.encode(images)) == dead.sum()
     with pytest.raises(ValueError, match="would keep 65 units of a code that has 64"):
         spatial(k=65).build((None, 8, 8, 1))

@@ -431,5 +431,11 @@ def test_default_optimizer_is_the_authors():
     optimizer = aezoo.SketchRNN().default_optimizer()
     assert optimizer.clipvalue == 1.0
     assert float(optimizer.learning_rate) == pytest.approx(1e-3)
-    optimizer.iterations.assign(1000)
-    assert float(optimizer.learning_rate) == pytest.approx(1e-3 * 0.9999**1000, rel=1e-4)
+    for step in (0, 10_000, 100_000):
+        optimizer.iterations.assign(step)
+        expected = (1e-3 - 1e-5) * 0.9999**step + 1e-5  # as the authors' train() has it
+        assert float(optimizer.learning_rate) == pytest.approx(expected, rel=1e-3)
+    assert expected == pytest.approx(1e-5, rel=0.01)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert float(again._learning_rate(100_000)) == float(optimizer.learning_rate)
+    assert float(aezoo.SketchRNN().default_optimizer(1e-6)._learning_rate(10_000)) == pytest.approx(1e-6)

@@ -1,3 +1,4 @@
+import contextlib
 import itertools
 import time
 import warnings
@@ -13,9 +14,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import minmax_scale
 from threadpoolctl import threadpool_limits
 
-from aezoo import RBM, schedules
+from aezoo import RBM, samples, schedules
 from aezoo.batch import Batch
 from aezoo.optimizers import ScheduledSGD
+from aezoo.testing import two_replicas
 
 KINDS = {"visible": ("bernoulli", "gaussian"), "hidden": ("bernoulli", "gaussian", "relu")}
 
@@ -386,16 +388,122 @@ def test_schedules_move_without_a_new_graph_and_go_on_after_loading(tmp_path):
         assert np.array_equal(a.numpy(), b.numpy())
 
 
-def test_history_has_the_free_energy_gap_where_there_are_validation_data():
-    rbm = RBM(4, seed=0)
-    rbm.compile(optimizer=rbm.default_optimizer())
-    history = rbm.fit(data(), validation_data=(data(20, seed=1),), epochs=3, verbose=0).history
-    assert len(history["free_energy_gap"]) == 3
-    gap = np.subtract(history["val_free_energy"], history["free_energy"])
-    assert np.allclose(history["free_energy_gap"], gap, atol=1e-5)
+def gaps(rbm, x, val_x, **options):
+    """The reported gaps of free energy, and those of the weights at the end of each epoch."""
+    by_hand = []
+
+    def note(epoch, logs):
+        by_hand.append(float(np.mean(rbm.free_energy(val_x)) - np.mean(rbm.free_energy(data()))))
+
+    note = keras.callbacks.LambdaCallback(on_epoch_end=note)
+    history = rbm.fit(x, epochs=2, verbose=0, callbacks=[note], **options).history
+    return history["free_energy_gap"], by_hand
+
+
+@pytest.mark.parametrize("kind", ["array", "split", "Dataset", "generator", "replicas"])
+def test_the_free_energy_gap_is_that_of_the_weights_at_the_epochs_end(kind, monkeypatch):
+    monkeypatch.setattr(samples, "_MOST_SAMPLES", 60)
+    val_x = data(20, seed=1)
+    with two_replicas().scope() if kind == "replicas" else contextlib.nullcontext():
+        rbm = RBM(4, seed=0, centering=True)
+        rbm.compile(optimizer=keras.optimizers.SGD(0.5))
+    x, options = data(), {"validation_data": (val_x,), "batch_size": 20}
+    if kind == "split":
+        x, options = np.concatenate([x, val_x]), {"validation_split": 0.25, "batch_size": 20}
+    elif kind == "Dataset":
+        x, options = tf.data.Dataset.from_tensor_slices(x).batch(20), {"validation_data": (val_x,)}
+    elif kind == "generator":
+        x = ((data()[20 * (i % 3) : 20 * (i % 3) + 20],) for i in itertools.count())
+        options = {"validation_data": (val_x,), "steps_per_epoch": 3}
+    gap, by_hand = gaps(rbm, x, val_x, **options)
+    assert len(gap) == 2 and np.std(gap) > 1e-3
+    assert np.allclose(gap, by_hand, atol=1e-5)
+
+
+def test_the_free_energy_gap_is_there_where_validation_data_are_and_changes_no_training():
+    variables = []
+    for keeps in (False, True):
+        rbm = RBM(4, seed=0, persistent=True)
+        own = rbm.own_callbacks()
+        rbm.own_callbacks = lambda own=own, keeps=keeps: own if keeps else own[:1]
+        rbm.compile(optimizer=rbm.default_optimizer())
+        keras.utils.set_random_seed(0)
+        history = rbm.fit(data(), epochs=2, validation_data=(data(20, seed=1),), verbose=0).history
+        assert ("free_energy_gap" in history) == keeps
+        variables.append([v.numpy() for v in rbm.variables])
+        assert rbm._training_samples is None
+    for a, b in zip(*variables, strict=True):
+        assert np.array_equal(a, b)
+    assert "free_energy_gap" not in rbm.fit(data(), epochs=3, initial_epoch=2, verbose=0).history
     value = rbm.evaluate(data(20, seed=1), return_dict=True, verbose=0)["free_energy"]
     assert value == pytest.approx(float(np.mean(rbm.free_energy(data(20, seed=1)))), rel=1e-4)
-    assert "free_energy_gap" not in rbm.fit(data(), epochs=1, verbose=0).history
+
+
+# === Where training starts ===
+
+
+def test_visible_biases_and_offsets_start_at_the_means_of_the_data():
+    x = np.concatenate([data(40), np.zeros((40, 1), "float32")], axis=1)
+    for visible, hidden in itertools.product(*KINDS.values()):
+        rbm = RBM(3, visible=visible, hidden=hidden, centering=True, centering_rate=0, kernel_stddev=0.5, seed=0)
+        rbm.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # data that are not standardised
+            rbm.fit(x, verbose=0)
+        rate = (x.sum(axis=0) + 1) / 42
+        bias = np.log(rate / (1 - rate)) if visible == "bernoulli" else x.mean(axis=0)
+        assert np.allclose(rbm.parameters()[2], bias, atol=1e-5)
+        assert np.allclose(rbm.visible_offset, x.mean(axis=0), atol=1e-5)
+        assert np.allclose(rbm.hidden_offset, np.mean(rbm.encode(x), axis=0), atol=1e-5)
+
+
+def test_a_machine_with_weights_of_its_own_does_not_start_again(tmp_path):
+    rbm, weights = machine(6, 4)
+    rbm.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    rbm.fit(data(), verbose=0)
+    assert np.allclose(rbm.parameters()[2], weights[2], atol=1e-6)
+    rbm = RBM(4, seed=0)
+    rbm.compile(optimizer=keras.optimizers.SGD(0.1), run_eagerly=True)
+    rbm.train_on_batch(data())
+    rbm.save(tmp_path / "rbm.keras")
+    loaded = keras.saving.load_model(tmp_path / "rbm.keras")
+    before = np.asarray(loaded.parameters()[2])
+    loaded.compile(optimizer=keras.optimizers.SGD(0.0), run_eagerly=True)
+    loaded.fit(1 - data(), verbose=0)
+    assert np.array_equal(loaded.parameters()[2], before)
+
+
+def test_the_default_optimizer_of_pcd_keeps_units_alive():
+    images = load_digits(return_X_y=True)[0] / 16
+    x = (np.random.default_rng(0).random(images.shape) < images).astype("float32")
+    dead, pseudo = {}, {}
+    hinton = ScheduledSGD(0.1, momentum=schedules.Step([5], [0.5, 0.9]))  # that of CD, and once of PCD as well
+    for name in ("default", "momentum"):
+        rbm = RBM(60, persistent=True, seed=0)
+        rbm.compile(optimizer=rbm.default_optimizer() if name == "default" else hinton)
+        keras.utils.set_random_seed(0)
+        rbm.fit(x, epochs=9, batch_size=20, verbose=0)
+        dead[name] = int(np.sum(np.std(rbm.encode(x), axis=0) < 0.01))
+        pseudo[name] = float(np.mean(rbm.pseudo_log_likelihood(x)))
+    print(dead, pseudo)
+    assert dead["default"] == 0
+    assert pseudo["default"] > pseudo["momentum"]
+
+
+def test_default_optimizers():
+    def rates(optimizer):
+        seen = []
+        for epoch in (0, 4, 5, 10, 40):
+            optimizer.move_to(epoch)
+            seen.append((round(float(optimizer.learning_rate), 6), optimizer.momentum_schedule(epoch)))
+        return seen
+
+    cd = [(0.1, 0.5), (0.1, 0.5), (0.02, 0.9), (0.02, 0.9), (0.02, 0.9)]
+    assert rates(RBM(3).default_optimizer()) == cd
+    pcd = [(0.05, 0.0), (0.041, 0.0), (0.03875, 0.0), (0.0275, 0.0), (0.005, 0.0)]
+    assert rates(RBM(3, persistent=True).default_optimizer()) == pcd
+    assert rates(RBM(3, hidden="gaussian").default_optimizer())[-1] == (0.001, 0.9)
+    assert rates(RBM(3, persistent=True).default_optimizer(0.2))[0] == (0.2, 0.0)
 
 
 def test_every_kind_of_unit_learns_and_reports():
@@ -403,7 +511,8 @@ def test_every_kind_of_unit_learns_and_reports():
     standardised = (binary_data - binary_data.mean(axis=0)) / binary_data.std(axis=0)
     for visible, hidden in itertools.product(*KINDS.values()):
         rbm = RBM(6, visible=visible, hidden=hidden, seed=0)
-        rbm.compile(optimizer=keras.optimizers.SGD(0.05 if hidden == "bernoulli" else 0.01, momentum=0.5))
+        rate = (0.3 if visible == "bernoulli" else 0.05) if hidden == "bernoulli" else 0.05
+        rbm.compile(optimizer=keras.optimizers.SGD(rate, momentum=0.5))
         x = binary_data if visible == "bernoulli" else standardised
         # 25 epochs, the most of them as one.
         first, _, last = (rbm.fit(np.tile(x, (n, 1)), batch_size=10, verbose=0).history for n in (1, 23, 1))
