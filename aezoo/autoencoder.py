@@ -495,7 +495,10 @@ class Autoencoder(keras.Model):
         if starts or (self.keeps_training_samples and (validation is not None or call.get("validation_split"))):
             with gate.readable_errors():
                 call["x"], self._training_samples = samples.take(
-                    call["x"], self.distribute_strategy, call.get("validation_split") or 0.0
+                    call["x"],
+                    self.distribute_strategy,
+                    call.get("validation_split") or 0.0,
+                    call.get("sample_weight"),
                 )
         if starts:
             self.initialize_from(self._training_samples)

@@ -53,6 +53,23 @@ def test_a_sample_is_bounded_and_leaves_validation_samples_out(monkeypatch):
     assert len(samples.take(tf.data.Dataset.from_tensor_slices(X).repeat().batch(1))[1]) == 3
 
 
+@pytest.mark.parametrize("kind", ["array", "Dataset", "replicas"])
+def test_samples_count_by_their_weights(kind):
+    weight = np.ones(23, "float32")
+    weight[[3, 7, 11]] = 0, 2, 0.0
+    expected = X[[0, 1, 2, 4, 5, 6, 7, 7, 8, 9, 10, *range(12, 23)]]
+    if kind == "array":
+        sample = samples.take(X, sample_weight=weight)[1]
+        np.testing.assert_array_equal(samples.take(X, sample_weight=0 * weight)[1], X)
+        np.testing.assert_array_equal(samples.take(X, sample_weight=0.1 + 0 * weight)[1], X)
+        np.testing.assert_array_equal(samples.take(X, None, 0.5, weight)[1], expected[:11])
+    else:
+        strategy = aezoo.testing.two_replicas() if kind == "replicas" else None
+        x = tf.data.Dataset.from_tensor_slices((X, X, weight)).batch(6)
+        sample = samples.take(strategy.experimental_distribute_dataset(x) if strategy else x, strategy)[1]
+    np.testing.assert_array_equal(sample, expected)
+
+
 class Centered(aezoo.Autoencoder):
     """Starts at the mean of the data, and counts how often."""
 
