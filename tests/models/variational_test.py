@@ -324,3 +324,13 @@ def test_a_loss_that_averages_is_warned_of():
     model = VAE(3, beta=1 / 12, seed=0)
     model.compile("adam", loss="mse", run_eagerly=True)
     model.fit(X, verbose=0)
+
+
+def test_the_variance_that_is_learned_starts_at_that_of_the_data():
+    x = np.random.default_rng(0).normal(3.0, [0.1, 0.2, 0.3], (50, 3)).astype("float32")
+    model = VAE(2, likelihood="gaussian", seed=0)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.fit(x, verbose=0)
+    assert float(model.log_variance.numpy()) == pytest.approx(np.log(x.var(axis=0).mean()), rel=1e-5)
+    model.fit(10 * x, verbose=0)  # it has been set
+    assert float(model.log_variance.numpy()) == pytest.approx(np.log(x.var(axis=0).mean()), rel=1e-5)
