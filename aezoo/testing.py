@@ -734,6 +734,30 @@ def weight_zero(case: Case) -> None:
         assert np.array_equal(a, b), f"a batch of weight zero changed {variable.path} to {b}"
 
 
+def mask(case: Case) -> None:
+    """Steps that Keras' mask of a reconstruction leaves out do not count in its error; the first axis has the steps."""
+    losses = (None, "mse") if case.takes_loss else (None,)
+    for model in (case.model(run_eagerly=True, loss=loss) for loss in losses):
+        if model.reconstruction_loss is None or case.x.ndim < 3:
+            continue
+        batch = Batch.of(tf.constant(case.x[:6]))
+        y_pred = np.asarray(model(case.x[:6]))
+        counts = np.arange(case.x.shape[1]) < np.arange(1, 7)[:, None]  # of the first sample one step, ...
+        other = y_pred.copy()
+        other[~counts] = 0.5
+
+        def error(values: np.ndarray, mask: np.ndarray | None, model: Any = model, batch: Any = batch) -> float:
+            masked = tf.constant(values)
+            if mask is not None:
+                masked._keras_mask = tf.constant(mask)
+            return float(model.reconstruction(batch, masked))
+
+        assert not np.isclose(error(y_pred, None), error(other, None), rtol=1e-5), "there is nothing to leave out"
+        assert np.isclose(error(y_pred, counts), error(other, counts), rtol=1e-5), "masked steps count in the error"
+        whole = error(y_pred, np.ones_like(counts))
+        assert np.isclose(whole, error(y_pred, None), rtol=1e-5), "a mask of all steps changes the error"
+
+
 CHECKS: tuple[Callable[[Case], None], ...] = (
     replicas,
     mixed_precision,
@@ -756,4 +780,5 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     verbs,
     weight_scale,
     weight_zero,
+    mask,
 )

@@ -379,7 +379,7 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
         assert train(tmp_path / "a", *options) == 2
         error = capsys.readouterr().err
         assert re.search(rf"unfinished training with other {differs}.*give the same to resume it", error), error
-    assert names(tmp_path / ".a-backup") == ["model.keras", "run.json"]
+    assert names(tmp_path / ".a-backup") == ["aezoo.lock", "model.keras", "run.json"]
     assert train(tmp_path / "a", "--epochs", 3, "--latent-dim", 5, "--overwrite") == 2  # which dies, too
     said = capsys.readouterr().out
     assert "Going on" not in said and "Not going on from" in said and "other latent_dim (32, not 5)" in said
@@ -533,6 +533,7 @@ def script(*arguments, code="import aezoo_command; aezoo_command.main()", **opti
         "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]),
         "PYTHONWARNINGS": f"error,{known}",
     }
+    environment.pop("TF_CPP_MIN_LOG_LEVEL", None)
     return subprocess.Popen([sys.executable, "-c", code, *arguments], text=True, env=environment, **options)
 
 

@@ -17,8 +17,9 @@ from aezoo.layers import RandomState, jacobian, networks
 class ContractiveAE(Autoencoder):
     """Adds w · ‖J(x)‖²_F, J = ∂z/∂x the Jacobian of the encoder: the code changes little where x changes a little.
 
-    As in the paper the decoder is tied, W' = Wᵀ, where it can be: with a decoder of its own the penalty mostly makes W
-    smaller and W' larger.
+    As in the paper an encoder of one layer is tied, W' = Wᵀ: with a decoder of its own, the penalty mostly makes W
+    smaller and W' larger. With hidden layers, which the paper does not have, a tied decoder learns worse and is no
+    default.
 
     For one dense layer ‖J‖² = Σⱼ φ'(aⱼ)² ‖Wⱼ‖², as in the paper; for deeper dense encoders it is the exact norm of the
     product of the layers' Jacobians. Other encoders get Hutchinson's estimate E‖vᵀJ‖², v random signs, or the exact
@@ -29,7 +30,7 @@ class ContractiveAE(Autoencoder):
     Args:
         latent_dim: Number of code units.
         weight: w >= 0, beside an error that is summed over features.
-        tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
+        tied: Whether W' = Wᵀ; None ties where no decoder, no filters and no hidden layers are given.
         method: "exact", "hutchinson", or "auto": exact for chains of dense layers, Hutchinson's estimate otherwise.
         probes: Number of random vectors v of the estimate.
         hessian_weight: w_H >= 0; 0 leaves the second-order term out.
@@ -63,7 +64,8 @@ class ContractiveAE(Autoencoder):
         activation: Any = "sigmoid",
         **kwargs: Any,
     ):
-        tied = networks.can_tie(kwargs) if tied is None else tied
+        if tied is None:
+            tied = networks.can_tie(kwargs) and not kwargs.get("hidden_dims")
         super().__init__(latent_dim, activation=activation, tied=tied, **kwargs)
         checks.one_of("method", method, ("auto", "exact", "hutchinson"))
         checks.at_least("weight", weight, 0)

@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -161,6 +162,17 @@ class VAE(Autoencoder):
         moments = [encoder.outputs[0], log_variance(code.input)]
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         return encoder
+
+    def initialize_from(self, x: Any) -> None:
+        """Set the variance that is learned to that of the data around their mean, the best without a code.
+
+        Adam, which moves it by about 0.001 per step, would take thousands of steps there.
+        """
+        if self.likelihood != "gaussian" or self.variance is not None or float(self.log_variance.numpy()):
+            return
+        variance = np.mean(np.var(x, axis=0, dtype="float64"))
+        if variance > 0:
+            self.log_variance.assign(np.clip(math.log(variance), *_LIKELIHOOD))
 
     # === The objective ===
 

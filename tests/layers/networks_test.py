@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def test_dense_transpose_uses_the_kernel_of_another_layer():
-    dense = keras.layers.Dense(3)
+    dense = keras.layers.Dense(3, kernel_initializer=keras.initializers.GlorotUniform(seed=0))
     dense.build((None, 5))
     layer = DenseTranspose(5, activation="tanh", tied_to=dense)
     z = RNG.normal(size=(4, 3)).astype("float32")

@@ -302,7 +302,8 @@ def test_ties_where_it_can_as_in_the_paper():
     decoder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(9, "sigmoid")])
     for model, tied in (
         (aezoo.ContractiveAE(4), True),
-        (aezoo.ContractiveAE(4, hidden_dims=(5,)), True),
+        (aezoo.ContractiveAE(4, hidden_dims=(5,)), False),
+        (aezoo.ContractiveAE(4, hidden_dims=(5,), tied=True), True),
         (aezoo.ContractiveAE(encoder=encoder), True),
         (aezoo.ContractiveAE(4, tied=False), False),
         (aezoo.ContractiveAE(4, filters=(3,)), False),

@@ -284,22 +284,23 @@ def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):
     assert np.isfinite(model.fit(standardized, verbose=0).history["loss"]).all()
 
 
-def test_the_variances_are_bounded_and_come_back():
+@pytest.mark.parametrize(
+    ("which", "outside", "bound"), [("code", 1e3, 15), ("code", -1e3, -30), ("data", 1e3, 30), ("data", -1e3, -30)]
+)
+def test_the_variances_are_bounded_and_come_back(which, outside, bound):
     model = VAE(2, likelihood="gaussian", seed=0)
     model.build((None, 12))
     kernel, bias = model.posterior.layers[-1].weights
     kernel.assign(0 * kernel)
+    variable = bias if which == "code" else model.log_variance
+    variable.assign(np.full(variable.shape, outside))
     model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
-    for outside, low, high in ((1e3, 15, 30), (-1e3, -30, -30)):
-        bias.assign(np.full(2, outside))
-        model.log_variance.assign(outside)
-        np.testing.assert_array_equal(model.moments(X)[1], np.full((40, 2), low))
-        assert float(model.paper_loss.log_variance) == high
-        assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
-        assert np.isfinite(model.log_likelihood(X, samples=3)).all()
-        model.fit(X, verbose=0)
-        for moved in (*bias.numpy(), model.log_variance.numpy()):
-            assert (moved - outside) * outside < 0, "the gradients point back"
+    used = model.moments(X)[1] if which == "code" else model.paper_loss.log_variance
+    np.testing.assert_array_equal(used, np.full(used.shape, bound))
+    assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
+    assert np.isfinite(model.log_likelihood(X, samples=3)).all()
+    model.fit(X, batch_size=40, verbose=0)  # one step
+    assert ((variable.numpy() - outside) * outside < 0).all(), "the gradients point back"
 
 
 def test_the_advice_for_data_out_of_range_works():
@@ -323,3 +324,13 @@ def test_a_loss_that_averages_is_warned_of():
     model = VAE(3, beta=1 / 12, seed=0)
     model.compile("adam", loss="mse", run_eagerly=True)
     model.fit(X, verbose=0)
+
+
+def test_the_variance_that_is_learned_starts_at_that_of_the_data():
+    x = np.random.default_rng(0).normal(3.0, [0.1, 0.2, 0.3], (50, 3)).astype("float32")
+    model = VAE(2, likelihood="gaussian", seed=0)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.fit(x, verbose=0)
+    assert float(model.log_variance.numpy()) == pytest.approx(np.log(x.var(axis=0).mean()), rel=1e-5)
+    model.fit(5 * x, verbose=0)  # it has been set
+    assert float(model.log_variance.numpy()) == pytest.approx(np.log(x.var(axis=0).mean()), rel=1e-5)
