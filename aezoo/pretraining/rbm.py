@@ -163,8 +163,8 @@ class RBM(Autoencoder):
           effective rate, rate / (1 - momentum), stays what it was.
 
         Args:
-            learning_rate: The rate in the first epoch. By default 0.05 for PCD and 0.1 for CD with bernoulli units; with
-                units without bound 0.001, for PCD of gaussian visibles and bernoulli hidden units 0.01.
+            learning_rate: The rate in the first epoch. With bernoulli units it defaults to 0.1 for CD and 0.05 for PCD,
+                with others to 0.001, but for PCD of gaussian visibles with bernoulli hidden units to 0.01.
         """
         bounded = self.visible == self.hidden == "bernoulli"
         if self.persistent:
