@@ -163,11 +163,15 @@ class RBM(Autoencoder):
           effective rate, rate / (1 - momentum), stays what it was.
 
         Args:
-            learning_rate: The rate in the first epoch. By default 0.05 for PCD and 0.1 for CD, both 0.001 with gaussian
-                or relu units, which are without bound.
+            learning_rate: The rate in the first epoch. By default 0.05 for PCD and 0.1 for CD with bernoulli units; with
+                units without bound 0.001, for PCD of gaussian visibles and bernoulli hidden units 0.01.
         """
         bounded = self.visible == self.hidden == "bernoulli"
-        rate = learning_rate or ((0.05 if self.persistent else 0.1) if bounded else 0.001)
+        if self.persistent:
+            usual = 0.05 if bounded else 0.01 if self.hidden == "bernoulli" else 0.001
+        else:
+            usual = 0.1 if bounded else 0.001
+        rate = learning_rate or usual
         if self.persistent:
             return ScheduledSGD(schedules.Linear(rate, rate / 10, epochs=20))
         momentum = schedules.Step([5], [0.5, 0.9])

@@ -504,6 +504,22 @@ def test_default_optimizers():
     assert rates(RBM(3, persistent=True).default_optimizer()) == pcd
     assert rates(RBM(3, hidden="gaussian").default_optimizer())[-1] == (0.001, 0.9)
     assert rates(RBM(3, persistent=True).default_optimizer(0.2))[0] == (0.2, 0.0)
+    for hidden, rate in (("bernoulli", 0.01), ("gaussian", 0.001), ("relu", 0.001)):
+        machine = RBM(3, visible="gaussian", hidden=hidden, persistent=True)
+        assert rates(machine.default_optimizer())[0] == (rate, 0.0)
+
+
+@pytest.mark.parametrize("hidden", KINDS["hidden"])
+@pytest.mark.parametrize("persistent", [False, True])
+def test_default_optimizers_of_gaussian_visibles_learn_standardised_data(hidden, persistent):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 1)) + 0.3 * rng.normal(size=(600, 20))
+    x = ((x - x.mean(0)) / x.std(0)).astype("float32")
+    rbm = RBM(10, visible="gaussian", hidden=hidden, persistent=persistent, seed=0)
+    rbm.compile(rbm.default_optimizer())
+    keras.utils.set_random_seed(0)
+    errors = rbm.fit(x, epochs=12, batch_size=10, verbose=0).history["reconstruction"]
+    assert errors[-1] < 0.7 * errors[0]
 
 
 def test_every_kind_of_unit_learns_and_reports():
