@@ -579,9 +579,10 @@ class Autoencoder(keras.Model):
             ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
                 model takes.
         """
-        x = gate.validated(self, x, labels="predict(x)", compared=False).x
+        found = gate.validated(self, x, labels="predict(x)", compared=False)
+        self._ensure_built(found.shape)  # in a replica it would be too late
         with gate.readable_errors():
-            return super().predict(x, *args, **kwargs)
+            return super().predict(found.x, *args, **kwargs)
 
     def own_callbacks(self) -> list[keras.callbacks.Callback]:
         """Returns the callbacks that `fit` puts before all others.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -23,9 +24,10 @@ class Centering(keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
-        """Makes the mean, of the shape of a sample."""
+        """Makes the mean of each feature: a vector, so that exports do not take it for a kernel."""
+        self._shape = tuple(input_shape[1:])
         self.mean = self.add_weight(
-            shape=input_shape[1:],
+            shape=(math.prod(self._shape),),
             initializer="zeros",
             trainable=False,
             name="mean",
@@ -33,7 +35,7 @@ class Centering(keras.layers.Layer):
         )
 
     def call(self, x: Any) -> Any:
-        return x - self.mean
+        return x - keras.ops.reshape(self.mean, self._shape)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return input_shape

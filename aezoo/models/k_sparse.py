@@ -145,7 +145,7 @@ class KSparseAE(Autoencoder):
         last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
         if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
             mean = np.mean(x, axis=0, dtype="float64")
-            self.encoder.layers[0].layers[0].mean.assign(mean)
+            self.encoder.layers[0].layers[0].mean.assign(mean.ravel())
             last.bias.assign(mean.ravel())
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:

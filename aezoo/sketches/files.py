@@ -19,7 +19,7 @@ _LEAST, _LINE = 2**20, 2**24
 def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
     """Reads sketches in stroke-3 from the .npz files of sketch-rnn, QuickDraw's included.
 
-    Those are pickles, which can run any code where `numpy.load(allow_pickle=True)` reads them. Here nothing but arrays
+    Those are pickles, which can run any code where `numpy.load` is allowed to read them. Here nothing but arrays
     of numbers is read, by a reader of our own that takes files from anyone.
 
     Args:
