@@ -18,7 +18,7 @@ class Centering(keras.layers.Layer):
     Example:
         >>> layer = Centering()
         >>> layer.build((None, 2))
-        >>> layer.mean.assign([10.0, 20.0])
+        >>> _ = layer.mean.assign([10.0, 20.0])
         >>> layer(keras.ops.array([[11.0, 19.0]])).numpy()
         array([[ 1., -1.]], dtype=float32)
     """
