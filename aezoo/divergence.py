@@ -30,6 +30,7 @@ class Watch:
             self._culprit = tf.Variable(0, dtype="int64", **options)  # 0: none yet
             self._poison = tf.Variable(0.0, dtype="float32", **options)  # NaN: later steps are skipped too
         self._names: list[str] = []
+        self._warned = False
 
     # === Inside a step ===
 
@@ -121,8 +122,6 @@ class Watch:
         self._culprit.assign(0)
         self._poison.assign(0.0)
         self._warned = False
-
-    _warned = False
 
     def _report(self, model: Any, culprit: int) -> None:
         name = [*(f"the term {name!r}" for name in self._names), "the gradient"][culprit - 1]

@@ -272,20 +272,6 @@ def codes(model: Any, z: Any) -> Any:
     return z
 
 
-def array(x: Any) -> Any:
-    """Return samples as one dense array, for what has no model to ask: a table's columns become an axis.
-
-    Raises:
-        ValueError: If x has no samples, or they are not floating-point.
-    """
-    x = dense(as_array(x))
-    x = x if hasattr(x, "shape") else np.asarray(x)
-    _check_dtype(x.dtype)
-    if 0 in x.shape:
-        raise ValueError(_EMPTY)
-    return x
-
-
 def check_weights(weight: Any, n: int | None = None) -> None:
     """Check that sample weights are finite, not negative, and as many as there are samples."""
     weight = np.asarray(weight)
@@ -349,52 +335,54 @@ def dense(x: Any) -> Any:
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: Any) -> dict[str, tuple[bool, Any]] | None:
-    """By name, whether a column has numbers and how to get them as float64; None where x is no table."""
+def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
+    """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
-    if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas
+    if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def numbers(column: Any) -> np.ndarray:
-            return column.to_numpy(dtype="float64", na_value=np.nan)
+        def of_pandas(column: Any) -> Any:
+            return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
-        pairs = [(str(name), x.iloc[:, i]) for i, name in enumerate(x.columns)]
-        return {name: (column.dtype.kind in "biuf", (numbers, column)) for name, column in pairs}
+        columns = [x.iloc[:, i] for i in range(len(x.columns))]
+        return [(str(column.name), column.dtype.kind in "biuf", of_pandas(column)) for column in columns]
     if kind == "polars" and hasattr(x, "collect"):
         raise ValueError("A LazyFrame has no data yet: give what its collect() returns.")
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
-        return {
-            name: (
-                x[name].dtype.is_numeric() or x[name].dtype == boolean,
-                (lambda c: c.cast(float64).to_numpy(), x[name]),
-            )
-            for name in x.columns
-        }
+
+        def of_polars(column: Any) -> Any:
+            return lambda: column.cast(float64).to_numpy()
+
+        columns = [x[:, i] for i in range(len(x.columns))]
+        return [(c.name, c.dtype.is_numeric() or c.dtype == boolean, of_polars(c)) for c in columns]
     if kind == "pyarrow" and hasattr(x, "column_names"):
         types = sys.modules["pyarrow"].types
-
-        def converted(column: Any) -> np.ndarray:
-            column = column.cast("int8") if types.is_boolean(column.type) else column
-            return column.cast("float64").to_numpy()
-
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
-        return {name: (any(is_(x[name].type) for is_ in is_number), (converted, x[name])) for name in x.column_names}
+
+        def of_pyarrow(column: Any) -> Any:
+            column = column.cast("int8") if types.is_boolean(column.type) else column
+            return lambda: column.cast("float64").to_numpy()
+
+        columns = [x.column(i) for i in range(x.num_columns)]
+        return [
+            (name, any(is_(column.type) for is_ in is_number), of_pyarrow(column))
+            for name, column in zip(x.column_names, columns, strict=True)
+        ]
     return None
 
 
-def _table(columns: dict[str, tuple[bool, Any]]) -> np.ndarray:
+def _table(columns: list[tuple[str, bool, Any]]) -> np.ndarray:
     if not columns:
         raise ValueError("The table has no columns.")
-    if text := [name for name, (numeric, _) in columns.items() if not numeric]:
+    if text := [name for name, numeric, _ in columns if not numeric]:
         raise ValueError(
             f"The table has columns that hold no numbers ({_named(text)}): encode categories and text, for example "
             "with sklearn.preprocessing.OneHotEncoder, or leave them out."
         )
-    arrays = {name: convert(column) for name, (_, (convert, column)) in columns.items()}
     with np.errstate(over="ignore"):
-        table = np.stack(list(arrays.values()), axis=1).astype("float32")
+        table = np.stack([numbers() for _, _, numbers in columns], axis=1).astype("float32")
     finite = np.isfinite(table).all(axis=0)
-    if lacking := [name for name, whole in zip(arrays, finite, strict=True) if not whole]:
+    if lacking := [name for (name, _, _), whole in zip(columns, finite, strict=True) if not whole]:
         raise ValueError(
             f"The table has missing, NaN or infinite values ({_named(lacking)}): remove or replace them, for example "
             "with sklearn.impute.SimpleImputer."

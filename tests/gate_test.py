@@ -95,6 +95,11 @@ def test_a_form_gives_the_number_of_the_array(models, form):
         np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-5, atol=1e-6, err_msg=way)
 
 
+def test_columns_of_one_name_all_count(models):
+    for table in (pd.DataFrame(X, columns=["a", "a", "b", "b"]), pa.table([*X.T], names=["a", "a", "b", "b"])):
+        np.testing.assert_allclose(models["model"].encode(table), models["model"].encode(X), rtol=1e-6)
+
+
 def replaced(value, dtype="float32"):
     x = X.astype(dtype)
     x[-1, 2] = value
