@@ -1,5 +1,7 @@
 """aezoo: the autoencoder zoo on Keras 3 and TensorFlow."""
 
+import importlib as _importlib
+
 import keras as _keras
 
 if _keras.backend.backend() != "tensorflow":
@@ -8,27 +10,55 @@ if _keras.backend.backend() != "tensorflow":
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-from aezoo import callbacks as callbacks
-from aezoo import codec as codec
-from aezoo import datasets as datasets
-from aezoo import evaluation as evaluation
-from aezoo import layers as layers
-from aezoo import losses as losses
-from aezoo import optimizers as optimizers
-from aezoo import plots as plots
-from aezoo import schedules as schedules
-from aezoo import sketches as sketches
-from aezoo.autoencoder import Autoencoder as Autoencoder
-from aezoo.models.compressive import CompressiveAE as CompressiveAE
-from aezoo.models.contractive import ContractiveAE as ContractiveAE
-from aezoo.models.denoising import DenoisingAE as DenoisingAE
-from aezoo.models.k_sparse import KSparseAE as KSparseAE
-from aezoo.models.linear import LinearAE as LinearAE
-from aezoo.models.sketch_rnn import SketchRNN as SketchRNN
-from aezoo.models.sparse import SparseAE as SparseAE
-from aezoo.models.variational import VAE as VAE
-from aezoo.presets import list_presets as list_presets
-from aezoo.pretraining.dbn import DBN as DBN
-from aezoo.pretraining.rbm import RBM as RBM
-from aezoo.pretraining.stacked import StackedAE as StackedAE
-from aezoo.version import __version__ as __version__
+from aezoo import _moved, callbacks, codec, datasets, evaluation, layers, losses, optimizers, plots, schedules, sketches
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.compressive import CompressiveAE
+from aezoo.models.contractive import ContractiveAE
+from aezoo.models.denoising import DenoisingAE
+from aezoo.models.k_sparse import KSparseAE
+from aezoo.models.linear import LinearAE
+from aezoo.models.rbm import RBM
+from aezoo.models.sketch_rnn import SketchRNN
+from aezoo.models.sparse import SparseAE
+from aezoo.models.variational import VAE
+from aezoo.pretraining.dbn import DBN
+from aezoo.pretraining.stacked import StackedAE
+from aezoo.saving.presets import list_presets
+from aezoo.training.batch import Batch
+from aezoo.version import __version__
+
+__all__ = [
+    "DBN",
+    "RBM",
+    "VAE",
+    "Autoencoder",
+    "Batch",
+    "CompressiveAE",
+    "ContractiveAE",
+    "DenoisingAE",
+    "KSparseAE",
+    "LinearAE",
+    "SketchRNN",
+    "SparseAE",
+    "StackedAE",
+    "__version__",
+    "callbacks",
+    "codec",
+    "datasets",
+    "evaluation",
+    "layers",
+    "list_presets",
+    "losses",
+    "optimizers",
+    "plots",
+    "schedules",
+    "sketches",
+]
+
+_moved.install()
+
+
+def __getattr__(name: str) -> object:
+    if f"aezoo.{name}" in _moved.MOVED or name == "testing":
+        return _importlib.import_module(f"aezoo.{name}")
+    raise AttributeError(f"module 'aezoo' has no attribute {name!r}")

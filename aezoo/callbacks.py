@@ -14,7 +14,9 @@ import h5py
 import keras
 import tensorflow as tf
 
-from aezoo import checks, resuming, workers, writing
+from aezoo import _files, _validation
+from aezoo.saving import resume
+from aezoo.training import distribution
 
 __all__ = ["BackupAndRestore", "PlotEvery"]
 
@@ -68,7 +70,7 @@ class PlotEvery(keras.callbacks.Callback):
             )
         self.draw = draw
         self.folder = Path(folder)
-        self.every = checks.whole("every", every, 1)
+        self.every = _validation.check_int("every", every, 1)
         self.tensorboard = tensorboard
         self._writer: Any = None
 
@@ -77,7 +79,7 @@ class PlotEvery(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Checks that pictures can be written, before the first epoch."""
-        writing.check(self._path(0))
+        _files.check(self._path(0))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Draws after each n-th epoch; Keras counts them from 0."""
@@ -94,7 +96,7 @@ class PlotEvery(keras.callbacks.Callback):
             # A figure of pyplot stays in memory until it is closed; others go with their last name.
             if "matplotlib.pyplot" in sys.modules:
                 sys.modules["matplotlib.pyplot"].close(figure)
-        with writing.complete_or_absent(self._path(finished)) as unfinished:
+        with _files.atomic_write(self._path(finished)) as unfinished:
             unfinished.write_bytes(picture.getvalue())
         if self.tensorboard is not None:
             self._show(picture.getvalue(), finished)
@@ -173,23 +175,23 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def _run(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""
-        run = {**resuming.architecture(self.model), **resuming.compilation(self.model)}
-        if not workers.several(self.model.distribute_strategy):  # where each process may have a part of its own
+        run = {**resume.architecture(self.model), **resume.compilation(self.model)}
+        if not distribution.several(self.model.distribute_strategy):  # where each process may have a part of its own
             run |= {"data": self.data, "steps": self.params.get("steps")}
-        return resuming.plain(run)
+        return resume.plain(run)
 
     def _rate(self) -> float:
         return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
 
     def on_train_begin(self, logs: Any = None) -> None:
         strategy = self.model.distribute_strategy
-        workers.wait_for_chief(strategy)  # which may still be deleting that of a training before
-        if workers.is_chief(strategy):
-            writing.check(self._path)
-            writing.recover(self._path)
+        distribution.wait_for_chief(strategy)  # which may still be deleting that of a training before
+        if distribution.is_chief(strategy):
+            _files.check(self._path)
+            _files.recover(self._path)
         saved = self._saved()
         finished = saved["epoch"] if saved else 0
-        chief = workers.from_chief(strategy, finished)
+        chief = distribution.broadcast_from_chief(strategy, finished)
         if finished != chief:
             raise ValueError(
                 f"This process finds a backup of {finished} epochs and the chief one of {chief}: backup_dir "
@@ -198,12 +200,12 @@ class BackupAndRestore(keras.callbacks.Callback):
         self._begun = self._run()
         if saved is None:
             return
-        changed = resuming.differences(saved["run"], self._begun)
+        changed = resume.differences(saved["run"], self._begun)
         if len(changed) == 1 and "learning_rate (" in changed[0] and self._rate() == saved["rate"]:
             changed = []  # a callback changed it, in the process that was interrupted
         if changed:
             raise ValueError(
-                f"{str(self._path)!r} is the backup of a training with other {resuming.sentence(changed)}: give the "
+                f"{str(self._path)!r} is the backup of a training with other {resume.sentence(changed)}: give the "
                 "same to resume it, or delete it to start anew."
             )
         self._begun = saved["run"]
@@ -222,14 +224,14 @@ class BackupAndRestore(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         state = {"epoch": epoch + 1, "run": self._begun, "rate": self._rate()}
-        with workers.written_once(self.model.distribute_strategy, self._path) as unfinished:
+        with distribution.chief_writes(self.model.distribute_strategy, self._path) as unfinished:
             self.model.save_weights(unfinished)
             with h5py.File(unfinished, "a") as file:
                 file[self._KEY] = json.dumps(state)
 
     def on_train_end(self, logs: Any = None) -> None:
         self.model._initial_epoch = None
-        if self.delete_checkpoint and workers.is_chief(self.model.distribute_strategy):
+        if self.delete_checkpoint and distribution.is_chief(self.model.distribute_strategy):
             self._path.unlink(missing_ok=True)
 
 
@@ -238,4 +240,4 @@ def say_data(callbacks: Any, x: Any) -> None:
     callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks or []
     for callback in callbacks:
         if isinstance(callback, BackupAndRestore):
-            callback.data = resuming.data(x)
+            callback.data = resume.data(x)

@@ -15,28 +15,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo._numerics import as_float32
+
 if TYPE_CHECKING:
-    from aezoo.batch import Batch
+    from aezoo.training.batch import Batch
 
 
 _TINY = 1e-30  # of which single precision has the logarithm
-
-
-def in_float32(x: Any) -> Any:
-    """Returns `x` as a tensor of at least single precision: half-precision sums and logarithms lose too much.
-
-    Args:
-        x: A tensor, or what becomes one, of any shape and dtype.
-
-    Returns:
-        Float32, or float64 where x is; with the shape of x.
-
-    Example:
-        >>> in_float32(ops.ones(2, "float16")).dtype
-        tf.float32
-    """
-    x = ops.convert_to_tensor(x)
-    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
 class _SummedLoss(keras.losses.Loss):
@@ -49,7 +34,7 @@ class _SummedLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the error of each sample, (batch,): the sum over its features."""
-        return _over_features(self.elementwise(in_float32(y_true), _prediction(y_pred)), ops.sum)
+        return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -118,7 +103,7 @@ class GaussianNegativeLogLikelihood(_SummedLoss):
         self.log_variance = log_variance
 
     def elementwise(self, y_true: Any, y_pred: Any) -> Any:
-        log_variance = in_float32(self.log_variance)
+        log_variance = as_float32(self.log_variance)
         return 0.5 * (ops.square(y_true - y_pred) * ops.exp(-log_variance) + log_variance + math.log(2.0 * math.pi))
 
     def get_config(self) -> dict[str, Any]:
@@ -174,7 +159,7 @@ def gaussian_kl(mean: Any, log_variance: Any) -> Any:
         >>> gaussian_kl([0.0, 2.0], [0.0, 0.0]).numpy()
         array([0., 2.], dtype=float32)
     """
-    mean, log_variance = in_float32(mean), in_float32(log_variance)
+    mean, log_variance = as_float32(mean), as_float32(log_variance)
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
 
 
@@ -195,10 +180,10 @@ def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
         >>> [round(float(kl), 4) for kl in bernoulli_kl(0.5, [0.5, 0.25])]  # 0 and ½ log(4/3)
         [0.0, 0.1438]
     """
-    rate = in_float32(rate)
+    rate = as_float32(rate)
     if complement is None:
         complement = 1.0 - ops.minimum(rate, 1.0 - keras.config.epsilon())
-    off = ops.log(ops.maximum(in_float32(complement), _TINY))
+    off = ops.log(ops.maximum(as_float32(complement), _TINY))
     return target * (ops.log(target) - ops.log(ops.maximum(rate, _TINY))) + (1.0 - target) * (
         ops.log(1.0 - target) - off
     )
@@ -316,7 +301,7 @@ def per_sample(
     how = reduction(loss)
     loss = keras.losses.get(loss)
     mask = getattr(y_pred, "_keras_mask", None)
-    y_true, y_pred = in_float32(y_true), _prediction(y_pred)
+    y_true, y_pred = as_float32(y_true), _prediction(y_pred)
     if isinstance(loss, _SummedLoss):
         values = loss.elementwise(y_true, y_pred)
         values = values if feature_weight is None else values * feature_weight
@@ -325,7 +310,7 @@ def per_sample(
         return _over_features(values, ops.sum), how
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
     if feature_weight is None:
-        values = in_float32(function(y_true, y_pred))
+        values = as_float32(function(y_true, y_pred))
     else:
         _check_elementwise(loss, function, y_true)
         values = ops.mean(_feature_by_feature(function, y_true, y_pred) * feature_weight, axis=-1)
@@ -344,7 +329,7 @@ def per_sample(
     if how == "sum":
         return total, how
     steps = _over_features(mask, ops.sum)
-    return ops.divide_no_nan(total, steps if batch is None else batch.statistic(steps)), how
+    return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
 
 
 def _over_features(values: Any, reduce: Any) -> Any:
@@ -354,9 +339,9 @@ def _over_features(values: Any, reduce: Any) -> Any:
 
 
 def _prediction(y_pred: Any) -> Any:
-    single = in_float32(y_pred)
+    single = as_float32(y_pred)
     logits = logits_of(y_pred)
-    return single if logits is None else with_logits(single, in_float32(logits))
+    return single if logits is None else with_logits(single, as_float32(logits))
 
 
 def _name(loss: Any) -> str:
@@ -394,7 +379,7 @@ def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
     # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
     logits = logits_of(y_pred)
     y_pred = with_logits(y_pred[..., None], None if logits is None else logits[..., None])
-    return in_float32(function(y_true[..., None], y_pred))
+    return as_float32(function(y_true[..., None], y_pred))
 
 
 @functools.lru_cache(maxsize=32)
@@ -405,7 +390,7 @@ def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
         y, p = (tf.constant(random.uniform(0.1, 0.9, shape), "float32") for _ in range(2))
         try:
             alone = ops.mean(_feature_by_feature(function, y, p), axis=-1)
-            together = in_float32(function(y, p))
+            together = as_float32(function(y, p))
             return alone.shape == together.shape and bool(np.allclose(alone, together, rtol=1e-4, atol=1e-6))
         except Exception:
             return False  # it does not take features one by one

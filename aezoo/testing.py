@@ -34,10 +34,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import warmup
-from aezoo.batch import Batch
 from aezoo.layers import networks
+from aezoo.saving import warmup
 from aezoo.schedules import Constant, Scheduled
+from aezoo.training.batch import Batch
 
 Weights = dict[str, np.ndarray]
 
@@ -77,7 +77,7 @@ class Case:
         make = self.quiet if quiet and self.quiet else self.make
         model = make() if dtype is None else make(dtype=dtype)
         if quiet:
-            model.steps_together = 1  # the graph is smaller; `execution` compares
+            model.default_steps = 1  # the graph is smaller; `execution` compares
         model.build((None, *self.x.shape[1:]))
         model.compile(**{"optimizer": keras.optimizers.SGD(self.learning_rate), **compile})
         model.initialize_from(self.x)  # which `fit` would do with the samples it is given, others in each comparison
@@ -240,8 +240,8 @@ def epoch_means(case: Case) -> None:
     history = _fit(model, case.x, epochs=1, validation_data=(case.x[::-1],))[1]
     assert "loss" in history and len(history) >= 4, f"only {sorted(history)} is reported"
     reported = [name for name in history if not name.startswith("val_") and name not in ("loss", "free_energy_gap")]
-    terms = [name for name in reported if name not in model.measure_names]
-    assert len(reported) == len(terms) + len(model.measure_names), f"of {model.measure_names} some are not reported"
+    terms = [name for name in reported if name not in model.metric_names]
+    assert len(reported) == len(terms) + len(model.metric_names), f"of {model.metric_names} some are not reported"
     assert np.isclose(history["loss"][0], sum(history[name][0] for name in terms), rtol=1e-5), (
         f"the loss {history['loss'][0]} is not the sum of its terms {terms}"
     )
@@ -593,9 +593,9 @@ def bad_input_of_verbs(case: Case) -> None:
 
 
 def declared(case: Case) -> None:
-    """11. The names that `objective` returns are those of `term_names` and `measure_names`: no term gets lost."""
+    """11. The names that `objective` returns are those of `term_names` and `metric_names`: no term gets lost."""
     model = case.model(run_eagerly=True)
-    names = {*model.term_names, *model.measure_names}
+    names = {*model.term_names, *model.metric_names}
     for training in (True, False):
         reported, _ = model.objective(Batch.of(tf.constant(case.x[:8])), training)
         assert set(reported) == names, f"the objective returns {sorted(reported)}, but declared are {sorted(names)}"

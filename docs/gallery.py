@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.image import imread
 
 import aezoo
-from aezoo import plots, presets
+from aezoo import plots
 from aezoo.plots import style
+from aezoo.saving import presets
 
 SEED = 0
 COLUMNS = 12  # tiles in half of the width

@@ -16,7 +16,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 import aezoo
-from aezoo import cli, testing, zoo
+from aezoo import testing
+from aezoo.cli import defaults, program
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -164,11 +165,11 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
         re.findall(r"^## aezoo ([a-z ]+?)(?: [A-Z][^\n]*)?\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     )
     parser = argparse.ArgumentParser()
-    cli._add_training_options(parser, "autoencoder")
-    commands = options(cli._parser([]))
+    program._add_training_options(parser, "autoencoder")
+    commands = options(program._parser([]))
     commands[("train",)] |= options(parser)[()]
     for path, flags in commands.items():
-        if not path or path[-1] in zoo.MODELS:
+        if not path or path[-1] in defaults.MODELS:
             continue  # the options of a model are the arguments of its constructor
         section = sections.get(" ".join(path), "")
         assert section, f"aezoo {' '.join(path)} has no section"
@@ -250,7 +251,7 @@ def test_the_equation_of_the_guide(variant):
 
 
 def test_the_mistake_that_the_guide_speaks_of_is_found():
-    assert "batch.share(weights)" in BLOCKS[0]
-    wrong = run(BLOCKS[0].replace("batch.share(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
+    assert "batch.per_replica(weights)" in BLOCKS[0]
+    wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
     with pytest.raises(AssertionError, match="two replicas"):
         wrong.test_conformance(testing.replicas)

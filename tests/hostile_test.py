@@ -24,8 +24,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import aezoo
-from aezoo import cli, loading, presets, sketches, untrusted
-from aezoo.shelf import cards
+from aezoo import _untrusted, sketches
+from aezoo.cli import program
+from aezoo.recipes import cards
+from aezoo.saving import loading, presets
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLES = int(os.environ.get("AEZOO_FUZZ", "400"))
@@ -589,7 +591,7 @@ def test_a_preset_that_would_not_load_is_not_written(tmp_path):
 def test_the_command_line_says_it_in_one_line(saved, tmp_path, command, capsys):
     path = forged(tmp_path / "bad.keras", saved, config__json=configuration(saved, filters={}))
     further = [] if command == "evaluate" else ["in", "out"]
-    assert cli.main([command, str(path), *further]) == 2
+    assert program.main([command, str(path), *further]) == 2
     error = capsys.readouterr().err
     assert error.startswith("aezoo: error: ") and "bad.keras is damaged" in error and error.count("\n") == 1
 
@@ -667,14 +669,14 @@ def test_a_bad_card_is_named_and_its_preset_left_out(place, card, message, capsy
         with pytest.warns(UserWarning, match=rf"A preset is left out: .*{message}"):
             assert "few" in aezoo.list_presets(cls) and "bad" not in aezoo.list_presets(cls)
     monkeypatch.setattr(presets, "places", lambda: [folder.parent])
-    assert cli.main(["shelf", "verify"]) == 2
+    assert program.main(["shelf", "verify"]) == 2
     assert message.split(",")[0] in capsys.readouterr().err
 
 
 def test_a_preset_without_its_model_is_left_out(place, capsys):
     (place("half", CARD) / "model.keras").unlink()
     with pytest.warns(UserWarning, match=r"half.model\.keras is missing"):
-        assert cli.main(["shelf", "list"]) == 0
+        assert program.main(["shelf", "list"]) == 0
     assert capsys.readouterr().out.startswith("autoencoder_mnist ")
 
 
@@ -690,7 +692,7 @@ def test_a_link_out_of_the_folder_is_not_followed(place, tmp_path):
 def test_titles_do_not_control_the_terminal(place, capsys):
     place("red\x1b[31m", {**SHELF_CARD, "title": "A\x1b[2J\x07\u202e\ntitle"})
     for options in ([], ["--markdown"]):
-        assert cli.main(["shelf", "list", *options]) == 0
+        assert program.main(["shelf", "list", *options]) == 0
         out = capsys.readouterr().out
         assert r"A\x1b[2J\x07\u202e title" in out and out.replace("\n", "").isprintable()
     assert cards.table(["a"], [["b\x1b"]]).endswith(r"| b\x1b |")
@@ -698,7 +700,7 @@ def test_titles_do_not_control_the_terminal(place, capsys):
 
 def test_a_card_does_not_choose_what_is_fetched(place, capsys):
     folder = place("own", {**SHELF_CARD, "data": {"name": "cifar10"}})
-    assert cli.main(["shelf", "verify", str(folder)]) == 2
+    assert program.main(["shelf", "verify", str(folder)]) == 2
     assert (
         "'cifar10' is none of the data of the shelf, mnist, cats, digits: it is not fetched" in capsys.readouterr().err
     )
@@ -726,7 +728,7 @@ def test_evaluate_fetches_nothing_that_a_file_names(saved, tmp_path, name, capsy
     monkeypatch.setattr(aezoo.datasets, "load", lambda name: pytest.fail(f"{name} was loaded"))
     (tmp_path / "model.keras").write_bytes(saved.read_bytes())
     (tmp_path / "metrics.json").write_text(json.dumps({"dataset": name}))
-    assert cli.main(["evaluate", str(tmp_path)]) == 2
+    assert program.main(["evaluate", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "--dataset" in error and error[:-1].isprintable()
     assert ("is not on this machine" in error) == isinstance(name, str)
@@ -737,10 +739,10 @@ def test_evaluate_opens_no_file_of_sketches_that_is_none(tmp_path, capsys):
     model.build((None, 33, 5))
     model.save(tmp_path / "model.keras")
     (tmp_path / "metrics.json").write_text(json.dumps({"dataset": "/dev/none.npz"}))
-    assert cli.main(["evaluate", str(tmp_path)]) == 2
+    assert program.main(["evaluate", str(tmp_path)]) == 2
     assert "is not on this machine" in capsys.readouterr().err
 
 
 def test_printable():
-    assert untrusted.printable("a\tb\x00\n\u202ec") == r"a b\x00 \u202ec"
-    assert len(untrusted.printable("x" * 10**6, 50)) == 50
+    assert _untrusted.printable("a\tb\x00\n\u202ec") == r"a b\x00 \u202ec"
+    assert len(_untrusted.printable("x" * 10**6, 50)) == 50

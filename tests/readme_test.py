@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 import aezoo
 from aezoo.pretraining.greedy import GreedyStack
-from aezoo.shelf.recipes import RECIPES
+from aezoo.recipes.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -14,7 +14,8 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import cli, testing
+from aezoo import testing
+from aezoo.cli import program
 
 ROOT = pathlib.Path(__file__).parents[1]
 CASES = {
@@ -168,7 +169,7 @@ def test_the_readme_mounts_what_is_there(capsys, tmp_path, monkeypatch):
     (config,) = (command for command in commands() if command[0] == "aezoo")
     assert config[-2:] == [">", "models.config"]
     monkeypatch.chdir(ROOT)
-    assert cli.main(config[1:-2]) in (0, None)
+    assert program.main(config[1:-2]) in (0, None)
     assert f'base_path: "/models/{name}"' in capsys.readouterr().out
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import untrusted, writing
+from aezoo import _files, _untrusted
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
@@ -246,7 +246,7 @@ class Codec:
             "fingerprint": self.fingerprint.hex(),
             "tables": [{"low": table.low, "frequencies": table.frequencies.tolist()} for table in self.tables],
         }
-        with writing.complete_or_absent(path) as unfinished:
+        with _files.atomic_write(path) as unfinished:
             unfinished.write_text(json.dumps(content) + "\n")
 
     @classmethod
@@ -265,7 +265,7 @@ class Codec:
         """
         path = Path(path)
         path = path / IN_SAVED_MODEL if path.is_dir() else path
-        content = untrusted.read_json(path)
+        content = _untrusted.read_json(path)
         version = content.get("format") if isinstance(content, dict) else None
         if version != FORMAT:
             raise ValueError(f"{path} has format version {version!r:.20}, but this aezoo reads {FORMAT}.")
@@ -276,7 +276,7 @@ class Codec:
             whole = all(isinstance(size, int) and size >= 1 for size in sizes)
             fits = whole and codec.fingerprint.hex() == content["fingerprint"]
         except (ValueError, KeyError, TypeError, OverflowError) as error:
-            raise ValueError(f"{path} is damaged: {untrusted.printable(error).rstrip('.')}.") from None
+            raise ValueError(f"{path} is damaged: {_untrusted.printable(error).rstrip('.')}.") from None
         if not fits:
             raise ValueError(f"{path} is damaged: its fingerprint does not fit. Export the model again.")
         return codec

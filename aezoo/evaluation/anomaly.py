@@ -14,8 +14,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from aezoo import checks, gate
+from aezoo import _validation
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
+from aezoo.training import gate
 
 try:
     from sklearn.utils.validation import validate_data
@@ -52,7 +53,7 @@ def anomaly_auroc(model: Any, normal: Any, anomalous: Any, *, batch_size: int = 
         >>> anomaly_auroc(model, x, 100 + x)
         1.0
     """
-    checks.built(model)
+    _validation.check_built(model)
     scores = [in_chunks(model.score_samples, x, batch_size) for x in (normal, anomalous)]
     labels = np.repeat([0, 1], [len(part) for part in scores])
     return float(roc_auc_score(labels, np.concatenate(scores)))
@@ -195,18 +196,18 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return {"X_types": ["2darray", "sparse"]}
 
     def _check_arguments(self) -> None:
-        of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "own_callbacks")
+        of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "default_callbacks")
         if not of_aezoo or isinstance(self.model, type):
             raise TypeError(
                 f"model must be a model of aezoo, aezoo.Autoencoder(latent_dim=8) say, not {self.model!r}; of a stack, "
                 "what its `unroll` returns."
             )
-        checks.inside("false_positive_rate", self.false_positive_rate, 0, 1)
-        checks.inside("calibration_fraction", self.calibration_fraction, 0, 1)
-        checks.whole("epochs", self.epochs, 1)
-        checks.whole("batch_size", self.batch_size, 1)
+        _validation.check_open_interval("false_positive_rate", self.false_positive_rate, 0, 1)
+        _validation.check_open_interval("calibration_fraction", self.calibration_fraction, 0, 1)
+        _validation.check_int("epochs", self.epochs, 1)
+        _validation.check_int("batch_size", self.batch_size, 1)
         if self.prefit:
-            checks.built(self.model)
+            _validation.check_built(self.model)
 
     def _samples(self, X: Any, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import checks, gate
+from aezoo import _validation
+from aezoo.training import gate
 
 #: Samples in hand at once, where nothing else is asked for.
 BATCH_SIZE = 256
@@ -15,7 +16,7 @@ BATCH_SIZE = 256
 
 def chunks(x: Any, size: int = BATCH_SIZE) -> Iterator[Any]:
     """Cuts x, (n, ...) with n >= 1, into pieces of at most `size` samples."""
-    checks.whole("batch_size", size, 1)
+    _validation.check_int("batch_size", size, 1)
     x = gate.as_array(x)
     n = x.shape[0] if hasattr(x, "shape") else len(x)
     if not n:

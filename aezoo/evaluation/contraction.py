@@ -12,10 +12,11 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import checks, gate
+from aezoo import _validation
+from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import Quantizer, TopK, jacobian, networks
-from aezoo.losses import in_float32
+from aezoo.training import gate
 
 __all__ = ["jacobian_norm", "saturation"]
 
@@ -53,7 +54,7 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
     Reference:
         Rifai et al., "Contractive auto-encoders", ICML 2011.
     """
-    checks.built(model)
+    _validation.check_built(model)
     x = gate.samples(model, x)
     if is_rounded(model):
         raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
@@ -74,7 +75,7 @@ def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int
     if not jacobian.has_closed_form(layers):
 
         def by_differentiation(x: Any) -> Any:
-            j = in_float32(jacobian.exact(model.encoder, x)[1])
+            j = as_float32(jacobian.exact(model.encoder, x)[1])
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
         # As a graph, or every chunk would be traced anew.

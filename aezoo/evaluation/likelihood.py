@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from aezoo import checks, gate
+from aezoo import _validation
+from aezoo.training import gate
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -101,9 +102,9 @@ def log_partition(
         importance sampling", Statistics and Computing 11 (2001); Burda, Grosse & Salakhutdinov, "Accurate and
         conservative estimates of MRF log-likelihood using reverse annealing", AISTATS 2015, arXiv:1412.8566.
     """
-    checks.one_of("method", method, ("auto", "exact", "ais"))
+    _validation.check_choice("method", method, ("auto", "exact", "ais"))
     _check_machine(rbm)
-    checks.whole("seed", seed)
+    _validation.check_int("seed", seed)
     if rbm.hidden not in _GAIN:
         raise ValueError(
             f"The free energy of {rbm.hidden} hidden units is not that of a distribution which Gibbs sampling draws "
@@ -171,7 +172,7 @@ def _check_machine(rbm: Any) -> None:
             f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
             "one: dbn.rbms[-1]."
         )
-    checks.built(rbm)
+    _validation.check_built(rbm)
 
 
 # === Exactly ===
@@ -222,7 +223,7 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 
 def _betas(temperatures: Any) -> np.ndarray:
     if np.ndim(temperatures) == 0:
-        checks.at_least("temperatures", temperatures, 2)
+        _validation.check_at_least("temperatures", temperatures, 2)
         return np.linspace(0, 1, int(temperatures), dtype="float32")
     betas = np.asarray(temperatures, "float32")
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 0 or betas[-1] != 1 or np.any(np.diff(betas) <= 0):
@@ -252,7 +253,7 @@ def _anneal_and_check(
     rbm: Any, betas: np.ndarray, particles: int, reverse: bool, base: Any, data: Any, start: Any, seed: int
 ) -> tuple[float, float]:
     """Log Z by forward runs from two bases, or by a reverse run, with an error that knows of the others."""
-    checks.at_least("particles", particles, 2)
+    _validation.check_at_least("particles", particles, 2)
     if start is not None and not reverse:
         raise ValueError("start is where reverse AIS begins: set reverse=True with it.")
     if start is not None and np.shape(start) != (particles, *rbm.x_shape):

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from sklearn.decomposition import PCA
 
-from aezoo import checks, gate, losses
+from aezoo import _validation, losses
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
+from aezoo.training import gate
 
 __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error"]
 
@@ -38,7 +39,7 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
         >>> reconstruction_error(model, np.zeros((5, 8, 8, 1), "float32"), "mse").shape
         (5,)
     """
-    checks.built(model)
+    _validation.check_built(model)
     loss = model.reconstruction_loss if loss is None else loss
     if loss is None:
         raise ValueError(
@@ -105,7 +106,7 @@ def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_
         >>> round(pca_explained_variance(x, 4), 6)
         1.0
     """
-    checks.whole("components", components, 1)
+    _validation.check_int("components", components, 1)
     fitted_on = _flat(x if train is None else train)
     pca = PCA(min(components, *fitted_on.shape), random_state=0).fit(fitted_on)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from keras import activations
 
-from aezoo import checks, gate, losses
+from aezoo import _validation, losses
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
@@ -18,6 +18,7 @@ from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
 from aezoo.metrics import ActiveUnits
+from aezoo.training import gate
 
 __all__ = ["activity_threshold", "report"]
 
@@ -101,8 +102,8 @@ def report(
         >>> print(table.title)  # and print(table) all of it
         SparseAE with a code of 16, on 355 samples
     """
-    checks.built(model)
-    checks.whole("jacobian_samples", jacobian_samples, 1)
+    _validation.check_built(model)
+    _validation.check_int("jacobian_samples", jacobian_samples, 1)
     x, y = _split("data", model, data)
     x_train, y_train = (None, None) if train is None else _split("train", model, train)
     if len(x) < 2:
@@ -166,7 +167,7 @@ def _absent(why: str) -> Measured:
 
 def _reconstruction(model: Any, x: Any, x_train: Any, units: int, batch_size: int) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
-    if model.paper_loss is None:
+    if model.default_loss is None:
         return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
     loss, squared_error = model.reconstruction_loss, losses.SquaredError()
     squared = reconstruction_error(model, x, squared_error, batch_size=batch_size)
@@ -238,7 +239,7 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
 
 
 def _jacobian(model: Any, x: Any, batch_size: int) -> Measured:
-    if model.paper_loss is None:
+    if model.default_loss is None:
         return _absent("sketches are no points that could move a little")
     if is_rounded(model):
         return _absent("the code is rounded")

@@ -1,5 +1,6 @@
 """Layers that variants are made of, and builders of encoders and decoders."""
 
+from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
@@ -11,7 +12,6 @@ from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.random_state import RandomState
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
-from aezoo.layers.unit_rows import RowDecoder, RowEncoder
 
 __all__ = [
     "LSTM",

@@ -13,8 +13,8 @@ import keras
 import tensorflow as tf
 from keras import activations, ops
 
+from aezoo._numerics import as_float32
 from aezoo.layers.centering import Centering
-from aezoo.losses import in_float32
 
 # φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
 _SLOPES = {
@@ -53,19 +53,19 @@ def factor(layers: list[keras.layers.Layer], x: Any) -> tuple[Any, Any]:
         h = layer(h)
         if not isinstance(layer, keras.layers.Dense):
             continue
-        slope = _SLOPES[layer.activation](in_float32(h))
+        slope = _SLOPES[layer.activation](as_float32(h))
         if a is None:
             a = slope
         elif len(a.shape) == 2:
-            a = slope[:, :, None] * ops.transpose(in_float32(layer.kernel))[None] * a[:, None, :]
+            a = slope[:, :, None] * ops.transpose(as_float32(layer.kernel))[None] * a[:, None, :]
         else:
-            a = slope[:, :, None] * ops.einsum("hp,bhi->bpi", in_float32(layer.kernel), a)
+            a = slope[:, :, None] * ops.einsum("hp,bhi->bpi", as_float32(layer.kernel), a)
     return h, a
 
 
 def squared_norm(a: Any, kernel: Any) -> Any:
     """Returns ‖A W_1ᵀ‖²_F of each sample, (batch,), for A as `factor` returns it and W_1 (features, h_1)."""
-    kernel = in_float32(kernel)
+    kernel = as_float32(kernel)
     if len(a.shape) == 2:
         return ops.matmul(ops.square(a), ops.sum(ops.square(kernel), axis=0))
     gram = ops.matmul(ops.transpose(kernel), kernel)
@@ -107,5 +107,5 @@ def product(encoder: Any, x: Any, v: Any) -> tuple[Any, Any]:
     with tf.GradientTape() as tape:
         tape.watch(x)
         code = encoder(x, training=False)
-        projection = ops.sum(in_float32(code) * v)
+        projection = ops.sum(as_float32(code) * v)
     return code, tape.gradient(projection, x)

@@ -8,8 +8,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo._numerics import as_float32
 from aezoo.layers.random_state import RandomState
-from aezoo.losses import in_float32
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -89,7 +89,7 @@ class LSTM(keras.layers.Layer):
         """
         h, c = state
         dtype = self.compute_dtype
-        gates = in_float32(gates + ops.matmul(ops.cast(h, dtype), ops.cast(self.recurrent_kernel, dtype)))
+        gates = as_float32(gates + ops.matmul(ops.cast(h, dtype), ops.cast(self.recurrent_kernel, dtype)))
         i, f, g, o = ops.split(gates, 4, axis=-1)
         g = ops.tanh(g) if keep is None else ops.tanh(g) * keep
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * g
@@ -134,7 +134,7 @@ class LSTM(keras.layers.Layer):
             sequence = tf.reverse(sequence, [0]) if reverse else tf.convert_to_tensor(sequence)
             array = tf.TensorArray(sequence.dtype, steps, element_shape=sequence.shape[1:])
             arrays[name] = array.unstack(sequence)
-        h, c = self.zero_state(x) if initial_state is None else map(in_float32, initial_state)
+        h, c = self.zero_state(x) if initial_state is None else map(as_float32, initial_state)
         outputs = tf.TensorArray("float32", steps, element_shape=h.shape)
 
         def body(t: Any, h: Any, c: Any, outputs: Any) -> tuple[Any, ...]:

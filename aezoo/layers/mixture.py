@@ -10,8 +10,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo._numerics import as_float32
 from aezoo.layers.bounded import bounded
-from aezoo.losses import in_float32
 
 # log σ and artanh ρ stay inside ±15, where the squares in the density are finite; ρ rounds to 1 long before.
 _LARGEST = 15.0
@@ -44,7 +44,7 @@ class BivariateMixture:
     @classmethod
     def of(cls, parameters: Any) -> BivariateMixture:
         """Makes the mixtures of (..., 6M) numbers: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂, the last three kept in ±15."""
-        logits, mean_1, mean_2, scale_1, scale_2, correlation = ops.split(in_float32(parameters), 6, axis=-1)
+        logits, mean_1, mean_2, scale_1, scale_2, correlation = ops.split(as_float32(parameters), 6, axis=-1)
         log_scale, correlation = (
             bounded(raw, -_LARGEST, _LARGEST) for raw in (ops.stack([scale_1, scale_2], -1), correlation)
         )
@@ -63,7 +63,7 @@ class BivariateMixture:
             x: (..., 2).
         """
         # With Σ = LLᵀ the components of L⁻¹(x - μ) are independent and standard normal.
-        u, v = ops.unstack((in_float32(x)[..., None, :] - self.mean) * ops.exp(-self.log_scale), axis=-1)
+        u, v = ops.unstack((as_float32(x)[..., None, :] - self.mean) * ops.exp(-self.log_scale), axis=-1)
         v = (v - ops.tanh(self.raw_correlation) * u) * ops.exp(-self.log_independence)
         log_normal = (
             -0.5 * (ops.square(u) + ops.square(v))

@@ -11,11 +11,11 @@ from typing import Any
 import keras
 
 from aezoo import losses
+from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.dense_transpose import DenseTranspose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.top_k import TopK
-from aezoo.layers.unit_rows import RowDecoder, RowEncoder
 
 Shape = tuple[int, ...]
 

@@ -12,10 +12,10 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, codec
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation, codec
 from aezoo.layers import FactorizedDensity, Quantizer, networks
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch
 
 # What encode and decode take at once, in image values; the activations of a convolutional net are some times more.
 _PIECE = 2**20
@@ -61,7 +61,7 @@ class CompressiveAE(Autoencoder):
     """
 
     term_names = ("rate", "distortion")
-    measure_names = ("reconstruction",)
+    metric_names = ("reconstruction",)
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class CompressiveAE(Autoencoder):
         **kwargs: Any,
     ):
         super().__init__(latent_dim, code_activation=code_activation, **kwargs)
-        checks.inside("weight", weight, 0, math.inf)
+        _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
                 "spatial=True builds networks of convolutions alone: give latent_dim and filters, and no hidden_dims, "
@@ -148,9 +148,9 @@ class CompressiveAE(Autoencoder):
 
     def decode(self, z: Any) -> Any:
         """Returns the reconstruction x' of a code z, (batch, *input_shape); whole numbers may be of any dtype."""
-        checks.built(self)
+        _validation.check_built(self)
         z = ops.convert_to_tensor(z)
-        checks.code_shape(self, z.shape)
+        _validation.check_code_shape(self, z.shape)
         z = ops.cast(z, self.variable_dtype)
 
         def values(shape: Sequence[int]) -> int:
@@ -191,7 +191,7 @@ class CompressiveAE(Autoencoder):
 
     def codec(self) -> codec.Codec:
         """Returns what turns whole-number codes into bytes and back, as the model is now."""
-        checks.built(self)
+        _validation.check_built(self)
         tables = codec.tables(self.density.cumulative, self.code_shape[-1])
         return codec.Codec(tables, self.code_shape, self._values(), self._decoder_fingerprint())
 

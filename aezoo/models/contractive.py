@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import checks, losses
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation, losses
+from aezoo._numerics import as_float32
 from aezoo.layers import RandomState, jacobian, networks
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -67,12 +68,12 @@ class ContractiveAE(Autoencoder):
         if tied is None:
             tied = networks.can_tie(kwargs) and not kwargs.get("hidden_dims")
         super().__init__(latent_dim, activation=activation, tied=tied, **kwargs)
-        checks.one_of("method", method, ("auto", "exact", "hutchinson"))
-        checks.at_least("weight", weight, 0)
-        checks.whole("probes", probes, 1)
-        checks.at_least("hessian_weight", hessian_weight, 0)
-        checks.inside("hessian_sigma", hessian_sigma, 0, float("inf"))
-        checks.whole("hessian_samples", hessian_samples, 1)
+        _validation.check_choice("method", method, ("auto", "exact", "hutchinson"))
+        _validation.check_at_least("weight", weight, 0)
+        _validation.check_int("probes", probes, 1)
+        _validation.check_at_least("hessian_weight", hessian_weight, 0)
+        _validation.check_open_interval("hessian_sigma", hessian_sigma, 0, float("inf"))
+        _validation.check_int("hessian_samples", hessian_samples, 1)
         self.weight = weight
         self.method = method
         self.probes = probes
@@ -86,7 +87,7 @@ class ContractiveAE(Autoencoder):
         return ("reconstruction", "contraction") + (("hessian",) if self.hessian_weight else ())
 
     @property
-    def paper_loss(self) -> losses.SquaredError | losses.CrossEntropy:
+    def default_loss(self) -> losses.SquaredError | losses.CrossEntropy:
         sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
         return losses.CrossEntropy() if sigmoid else losses.SquaredError()
 
@@ -156,5 +157,5 @@ class ContractiveAE(Autoencoder):
 
 
 def _squared(j: Any) -> Any:
-    j = losses.in_float32(j)
+    j = as_float32(j)
     return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import checks, losses, schedules
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation, losses, schedules
 from aezoo.layers import Corruption, networks
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -60,10 +60,10 @@ class DenoisingAE(Autoencoder):
             if noise == "gaussian":
                 raise ValueError("Gaussian noise corrupts every feature: emphasis has nothing to tell apart.")
             for name, value in zip(("alpha", "beta"), emphasis, strict=True):
-                checks.at_least(f"{name} of emphasis", value, 0)
+                _validation.check_at_least(f"{name} of emphasis", value, 0)
 
     @property
-    def paper_loss(self) -> losses.SquaredError | losses.CrossEntropy:
+    def default_loss(self) -> losses.SquaredError | losses.CrossEntropy:
         sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
         return losses.CrossEntropy() if sigmoid else losses.SquaredError()
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import checks, losses, schedules
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch, sum_over_replicas
+from aezoo import _validation, losses, schedules
 from aezoo.layers import TopK, networks
-from aezoo.layers.selection import DenseSelection, RowSelection
+from aezoo.layers._selection import DenseSelection, RowSelection
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch, sum_over_replicas
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -90,10 +90,10 @@ class KSparseAE(Autoencoder):
             tied=tied,
             **kwargs,
         )
-        checks.at_least("aux_weight", aux_weight, 0)
-        checks.whole("dead_after", dead_after, 1)
+        _validation.check_at_least("aux_weight", aux_weight, 0)
+        _validation.check_int("dead_after", dead_after, 1)
         if aux_k is not None:
-            checks.whole("aux_k", aux_k, 1)
+            _validation.check_int("aux_k", aux_k, 1)
         self.top_k = TopK(k, k_schedule, alpha, dtype=self.dtype_policy)
         if latent_dim is not None:
             self.top_k.check(latent_dim)

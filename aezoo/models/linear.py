@@ -8,9 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from aezoo import checks, gate
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training import gate
+from aezoo.training.batch import Batch
 
 
 class PrincipalComponents(NamedTuple):
@@ -70,12 +71,12 @@ class LinearAE(Autoencoder):
         super().__init__(latent_dim, tied=tied, seed=seed, **linear, **kwargs)
         if self.hidden_dims or self.filters or self.encoder is not None:
             raise ValueError("A LinearAE is one linear layer each way: it takes no hidden_dims, filters or networks.")
-        checks.inside("weight", weight, 0.0, float("inf"))
+        _validation.check_open_interval("weight", weight, 0.0, float("inf"))
         self.weight = weight
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
         squares = [ops.sum(ops.square(kernel)) for kernel in self._kernels()]
-        return {"l2": self.weight * batch.share(sum(squares))}
+        return {"l2": self.weight * batch.per_replica(sum(squares))}
 
     def _kernels(self) -> tuple[Any, Any]:
         """W₁ as (features, latent_dim), and W₂ as (latent_dim, features)."""
@@ -101,7 +102,7 @@ class LinearAE(Autoencoder):
         Raises:
             ValueError: If the model has not been built, or its weights are not finite.
         """
-        checks.built(self)
+        _validation.check_built(self)
         w1, w2 = (np.asarray(ops.convert_to_numpy(kernel), "float64") for kernel in self._kernels())
         if not (np.isfinite(w1).all() and np.isfinite(w2).all()):
             raise ValueError("The weights are not finite: training diverged, choose a smaller learning rate.")

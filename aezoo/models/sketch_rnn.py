@@ -12,11 +12,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, exporting, losses
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
-from aezoo.layers import RandomState, StrokeAugmentation, sketch_networks
+from aezoo import _validation, losses
+from aezoo._numerics import as_float32
+from aezoo.layers import RandomState, StrokeAugmentation, _sketch_networks
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.optimizers import DecayToFloor
+from aezoo.saving import export
+from aezoo.training.batch import Batch
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -73,7 +75,7 @@ class SketchRNN(Autoencoder):
         Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477.
     """
 
-    steps_together = 1  # a step is long, and progress shows by steps
+    default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(
         self,
@@ -92,23 +94,23 @@ class SketchRNN(Autoencoder):
         drop_points: float = 0.1,
         **kwargs: Any,
     ):
-        checks.no_networks(self, kwargs)
+        _validation.check_no_networks(self, kwargs)
         for name, value in (
             ("encoder_units", encoder_units),
             ("decoder_units", decoder_units),
             ("components", components),
         ):
-            checks.whole(name, value, 1)
-        checks.at_least("kl_weight", kl_weight, 0)
-        checks.at_least("kl_floor", kl_floor, 0)
+            _validation.check_int(name, value, 1)
+        _validation.check_at_least("kl_weight", kl_weight, 0)
+        _validation.check_at_least("kl_floor", kl_floor, 0)
         for name, value in (
             ("recurrent_dropout", recurrent_dropout),
             ("random_scale", random_scale),
             ("drop_points", drop_points),
         ):
-            checks.fraction(name, value, below_1=True)
-        checks.fraction("kl_start", kl_start)
-        checks.inside("kl_rate", kl_rate, 0, 1)
+            _validation.check_fraction(name, value, below_1=True)
+        _validation.check_fraction("kl_start", kl_start)
+        _validation.check_open_interval("kl_rate", kl_rate, 0, 1)
         super().__init__(latent_dim, output_activation="linear", **kwargs)
         self.encoder_units = encoder_units
         self.decoder_units = decoder_units
@@ -139,11 +141,11 @@ class SketchRNN(Autoencoder):
         return ("reconstruction", "kl") if self.conditional else ("reconstruction",)
 
     @property
-    def measure_modes(self) -> dict[str, str]:
-        return dict.fromkeys(self.measure_names, "min")
+    def metric_modes(self) -> dict[str, str]:
+        return dict.fromkeys(self.metric_names, "min")
 
     @property
-    def measure_names(self) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
@@ -166,7 +168,7 @@ class SketchRNN(Autoencoder):
         super().build(input_shape)
 
     def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        return sketch_networks.SketchEncoder(
+        return _sketch_networks.SketchEncoder(
             self.latent_dim if self.conditional else 0,
             self.encoder_units,
             self.recurrent_dropout,
@@ -176,7 +178,7 @@ class SketchRNN(Autoencoder):
         )
 
     def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        return sketch_networks.SketchDecoder(
+        return _sketch_networks.SketchDecoder(
             self.latent_dim if self.conditional else 0,
             self.decoder_units,
             self.components,
@@ -196,7 +198,7 @@ class SketchRNN(Autoencoder):
         return self.kl_weight * eta
 
     @property
-    def paper_loss(self) -> None:
+    def default_loss(self) -> None:
         """None: L_R is no comparison of x with x', but the likelihood of x."""
         return None
 
@@ -219,9 +221,9 @@ class SketchRNN(Autoencoder):
             reconstruction = batch.mean(nats) / self.x_shape[0]
         reported = {"reconstruction": reconstruction, "negative_log_likelihood": batch.mean(until_end)}
         if self.conditional:
-            kl = batch.statistic(ops.mean(losses.gaussian_kl(mean, log_variance), axis=-1))
-            reported["kl"] = self.annealed_kl_weight * batch.share(ops.maximum(kl, self.kl_floor))
-            reported["kl_divergence"] = batch.share(kl)
+            kl = batch.global_mean(ops.mean(losses.gaussian_kl(mean, log_variance), axis=-1))
+            reported["kl"] = self.annealed_kl_weight * batch.per_replica(ops.maximum(kl, self.kl_floor))
+            reported["kl_divergence"] = batch.per_replica(kl)
         if training:
             self.steps.assign_add(1)
         return reported, y_pred
@@ -238,7 +240,7 @@ class SketchRNN(Autoencoder):
                 "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: make "
                 "stroke-5 with aezoo.sketches.stroke5."
             )
-        deviation = float(np.std(x[np.asarray(sketch_networks.not_ended(x))][:, :2]))
+        deviation = float(np.std(x[np.asarray(_sketch_networks.not_ended(x))][:, :2]))
         if np.isfinite(deviation) and not 0.2 < deviation < 5:
             warnings.warn(
                 f"Offsets should have a standard deviation of about 1, but theirs is {deviation:.3g}: divide them by "
@@ -258,7 +260,7 @@ class SketchRNN(Autoencoder):
             z: Codes, (batch, latent_dim).
         """
         x = self._input(x)
-        checks.code_shape(self, z.shape)
+        _validation.check_code_shape(self, z.shape)
         of_offsets, of_pens = _negative_log_likelihood(x, *self.decoder.teacher_forced(z, x))
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
@@ -278,18 +280,18 @@ class SketchRNN(Autoencoder):
         Raises:
             ValueError: If there is neither n nor z, or they do not fit.
         """
-        checks.built(self)
-        checks.at_least("temperature", temperature, 0)
+        _validation.check_built(self)
+        _validation.check_at_least("temperature", temperature, 0)
         if z is None:
             if n is None:
                 raise ValueError("Give n, the number of sketches, or z, their codes.")
-            n = checks.whole("n", n, 1)
+            n = _validation.check_int("n", n, 1)
         else:
             z = ops.convert_to_tensor(z, "float32")
-            checks.code_shape(self, z.shape)
+            _validation.check_code_shape(self, z.shape)
             if n not in (None, z.shape[0]):
                 raise ValueError(f"n={n} sketches were asked for, but there are {z.shape[0]} codes.")
-        seed = None if seed is None else checks.whole("seed", seed)
+        seed = None if seed is None else _validation.check_int("seed", seed)
         return self._draw(n, tf.constant(temperature, "float32"), z, seed)
 
     def _draw(self, n: Any, temperature: Any, z: Any, seed: Any) -> Any:
@@ -314,7 +316,7 @@ class SketchRNN(Autoencoder):
         Returns:
             (batch, steps, Nmax, 5) float32.
         """
-        checks.whole("steps", steps, 2)
+        _validation.check_int("steps", steps, 2)
         a, b = self.encode(x_a), self.encode(x_b)
         if a.shape != b.shape:
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
@@ -332,17 +334,19 @@ class SketchRNN(Autoencoder):
         }
 
         def sample(n: Any, temperature: Any, seed: Any) -> Any:
-            n = exporting.inside("n", n, 1, exporting.most_samples(self.x_shape))
-            return self._draw(n, exporting.inside("temperature", temperature, 0.0, math.inf), None, seed)
+            n = export.inside("n", n, 1, export.most_samples(self.x_shape))
+            return self._draw(n, export.inside("temperature", temperature, 0.0, math.inf), None, seed)
 
         return {**super().signatures(), "sample": (sample, inputs, "sketch")}
 
-    def examples(self, n: int) -> Any:
+    def dummy_inputs(self, n: int) -> Any:
         """Returns n made-up sketches that end at once, (n, Nmax, 5)."""
         return ops.tile([[[0.0, 0.0, 0.0, 0.0, 1.0]]], (n, self.x_shape[0], 1))
 
     def get_config(self) -> dict[str, Any]:
-        config = {name: value for name, value in super().get_config().items() if name not in checks.NETWORK_ARGUMENTS}
+        config = {
+            name: value for name, value in super().get_config().items() if name not in _validation.NETWORK_ARGUMENTS
+        }
         names = (
             "encoder_units decoder_units components conditional kl_weight kl_start kl_rate kl_floor recurrent_dropout "
             "random_scale drop_points"
@@ -352,17 +356,17 @@ class SketchRNN(Autoencoder):
 
 def _until_end(x: Any) -> Any:
     """1 for the steps up to the first that ends the sketch, that included, and 0 after it; (batch, steps) float32."""
-    points = ops.cast(sketch_networks.not_ended(x), "float32")
+    points = ops.cast(_sketch_networks.not_ended(x), "float32")
     return ops.concatenate([ops.ones_like(points[:, :1]), points[:, :-1]], axis=1)
 
 
 def _negative_log_likelihood(x: Any, pen: Any, mixture: Any) -> tuple[Any, Any]:
     """-log p of the offset, 0 after the end of a sketch, and of the pen state of each step, (batch, steps) each."""
-    x = losses.in_float32(x)
-    points = sketch_networks.not_ended(x)
+    x = as_float32(x)
+    points = _sketch_networks.not_ended(x)
     # Elsewhere the offset is 0: no infinite density there may come into the gradient.
     of_offsets = ops.where(points, -mixture.log_density(x[..., :2]), 0.0)
-    of_pens = -ops.sum(x[..., 2:] * ops.log_softmax(losses.in_float32(pen)), axis=-1)
+    of_pens = -ops.sum(x[..., 2:] * ops.log_softmax(as_float32(pen)), axis=-1)
     return of_offsets, of_pens
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import checks, losses
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation, losses
+from aezoo._numerics import as_float32
 from aezoo.layers import networks
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch
 
 #: w where none is given. "kl" comes near its target within some epochs; as much of "l1" switches most units off.
 _WEIGHTS = {"kl": 1.0, "l1": 0.1}
@@ -60,10 +61,10 @@ class SparseAE(Autoencoder):
         **kwargs: Any,
     ):
         super().__init__(latent_dim, activation=activation, **kwargs)
-        checks.one_of("penalty", penalty, ("kl", "l1"))
-        checks.inside("target", target, 0.0, 1.0)
+        _validation.check_choice("penalty", penalty, ("kl", "l1"))
+        _validation.check_open_interval("target", target, 0.0, 1.0)
         weight = _WEIGHTS[penalty] if weight is None else weight
-        checks.at_least("weight", weight, 0)
+        _validation.check_at_least("weight", weight, 0)
         self.penalty = penalty
         self.target = target
         self.weight = weight
@@ -80,16 +81,16 @@ class SparseAE(Autoencoder):
 
     def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
         logits = losses.logits_of(code)
-        code = ops.reshape(losses.in_float32(code), (ops.shape(code)[0], -1))
+        code = ops.reshape(as_float32(code), (ops.shape(code)[0], -1))
         if self.penalty == "l1":
             return {"sparsity": self.weight * batch.mean(ops.sum(ops.abs(code), axis=1))}
         if logits is None:
-            divergence = losses.bernoulli_kl(self.target, batch.statistic(code))
+            divergence = losses.bernoulli_kl(self.target, batch.global_mean(code))
         else:
-            a = ops.reshape(losses.in_float32(logits), ops.shape(code))
-            on, off = (batch.statistic(ops.sigmoid(sign * a)) for sign in (1, -1))
+            a = ops.reshape(as_float32(logits), ops.shape(code))
+            on, off = (batch.global_mean(ops.sigmoid(sign * a)) for sign in (1, -1))
             divergence = losses.bernoulli_kl(self.target, on, off)
-        return {"sparsity": self.weight * batch.share(ops.sum(divergence))}
+        return {"sparsity": self.weight * batch.per_replica(ops.sum(divergence))}
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import checks, exporting, losses, schedules
-from aezoo.autoencoder import Autoencoder
-from aezoo.batch import Batch
+from aezoo import _validation, losses, schedules
+from aezoo._numerics import as_float32
 from aezoo.layers import RandomState
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.saving import export
+from aezoo.training.batch import Batch
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
 _OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
@@ -63,7 +65,7 @@ class VAE(Autoencoder):
         Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
     """
 
-    measure_modes = types.MappingProxyType({"reconstruction": "min", "kl": "min"})
+    metric_modes = types.MappingProxyType({"reconstruction": "min", "kl": "min"})
     unbounded = "likelihood='gaussian'"
 
     def __init__(
@@ -79,11 +81,11 @@ class VAE(Autoencoder):
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
-        checks.one_of("likelihood", likelihood, tuple(_OUTPUT))
-        checks.at_least("free_bits", free_bits, 0)
-        checks.whole("importance_samples", importance_samples, 1)
+        _validation.check_choice("likelihood", likelihood, tuple(_OUTPUT))
+        _validation.check_at_least("free_bits", free_bits, 0)
+        _validation.check_int("importance_samples", importance_samples, 1)
         if variance is not None:
-            checks.inside("variance", variance, 0, math.inf)
+            _validation.check_open_interval("variance", variance, 0, math.inf)
             if likelihood != "gaussian":
                 raise ValueError(
                     "A variance is that of likelihood='gaussian'; a bernoulli variable has none to choose."
@@ -101,7 +103,7 @@ class VAE(Autoencoder):
         self.free_bits = free_bits
         self.importance_samples = importance_samples
         self.beta = schedules.Scheduled(beta)
-        checks.at_least("beta", self.beta.schedule.minimum, 0)
+        _validation.check_at_least("beta", self.beta.schedule.minimum, 0)
         self.random = RandomState(self.seed)
         if likelihood == "gaussian" and variance is None:
             self.log_variance = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="log_variance")
@@ -111,11 +113,11 @@ class VAE(Autoencoder):
         return ("reconstruction", "kl") if self.importance_samples == 1 else ("importance_weighted_bound",)
 
     @property
-    def measure_names(self) -> tuple[str, ...]:
+    def metric_names(self) -> tuple[str, ...]:
         return ("active_units",) if self.importance_samples == 1 else ("reconstruction", "kl", "active_units")
 
     @property
-    def paper_loss(self) -> keras.losses.Loss:
+    def default_loss(self) -> keras.losses.Loss:
         """-log p(x given z)."""
         if self.likelihood == "bernoulli":
             return losses.CrossEntropy()
@@ -125,8 +127,8 @@ class VAE(Autoencoder):
 
     @property
     def reconstruction_loss(self) -> Any:
-        loss, paper_loss = super().reconstruction_loss, self.paper_loss
-        if type(loss) is not type(paper_loss) and self.likelihood == "gaussian" and self.variance is None:
+        loss, default_loss = super().reconstruction_loss, self.default_loss
+        if type(loss) is not type(default_loss) and self.likelihood == "gaussian" and self.variance is None:
             raise ValueError(
                 "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
                 "model a variance."
@@ -138,7 +140,7 @@ class VAE(Autoencoder):
     def build(self, input_shape: Any) -> None:
         if self._given_encoder is not None:
             x = keras.Input(tuple(input_shape[1:]), dtype=self.compute_dtype)
-            moments = checks.call_network("encoder", self._given_encoder, x, outputs=2)
+            moments = _validation.call_network("encoder", self._given_encoder, x, outputs=2)
             if not isinstance(moments, (list, tuple)) or len(moments) != 2 or moments[0].shape != moments[1].shape:
                 raise ValueError(
                     "The encoder of a VAE returns two tensors of the same shape: μ and log σ² of the code."
@@ -183,7 +185,7 @@ class VAE(Autoencoder):
             x: (batch, *input_shape).
             training: Whether this is a training step.
         """
-        mean, log_variance = (losses.in_float32(t) for t in self.posterior(x, training=training))
+        mean, log_variance = (as_float32(t) for t in self.posterior(x, training=training))
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
@@ -196,7 +198,7 @@ class VAE(Autoencoder):
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
             if self.free_bits:
-                kl = batch.share(ops.sum(ops.maximum(batch.statistic(dimensions), self.free_bits)))
+                kl = batch.per_replica(ops.sum(ops.maximum(batch.global_mean(dimensions), self.free_bits)))
             else:
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
@@ -242,14 +244,14 @@ class VAE(Autoencoder):
         Raises:
             ValueError: If n is less than 1, or codes have no fixed size.
         """
-        checks.built(self)
-        checks.whole("n", n, 1)
+        _validation.check_built(self)
+        _validation.check_int("n", n, 1)
         if None in self.code_shape:
             raise ValueError(
                 f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
                 "give it to decode."
             )
-        return self._draw(n, None if seed is None else checks.whole("seed", seed))
+        return self._draw(n, None if seed is None else _validation.check_int("seed", seed))
 
     def _draw(self, n: Any, seed: Any) -> Any:
         z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
@@ -275,8 +277,8 @@ class VAE(Autoencoder):
         Returns:
             (batch,) float32, in nats.
         """
-        checks.whole("samples", samples, 1)
-        checks.whole("batch_size", batch_size, 1)
+        _validation.check_int("samples", samples, 1)
+        _validation.check_int("batch_size", batch_size, 1)
         x = self._input(x, compared=True)
         chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
         parts = [
@@ -295,7 +297,7 @@ class VAE(Autoencoder):
             noise = self.random.normal((chunk, *ops.shape(mean)))
             y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=False)
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
-            errors = tf.reshape(losses.per_sample(self.paper_loss, targets, y_pred)[0], (chunk, -1))
+            errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
             total = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
             done += chunk
@@ -307,7 +309,7 @@ class VAE(Autoencoder):
         inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
 
         def sample(n: Any, seed: Any) -> Any:
-            return self._draw(exporting.inside("n", n, 1, exporting.most_samples(self.x_shape)), seed)
+            return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed)
 
         return {**super().signatures(), "sample": (sample, inputs, "sample")}
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import matplotlib.figure
 import numpy as np
 
-from aezoo import checks
+from aezoo import _validation
 from aezoo.plots import tiles
 
 
@@ -49,9 +49,9 @@ def filters(
         aezoo.plots.filters({f"k = {model.top_k.k}": model for model in models}, n=36)
         ```
     """
-    checks.one_of("order", order, ("norm", "index"))
-    checks.one_of("part", part, ("encoder", "decoder"))
-    checks.whole("n", n, 1)
+    _validation.check_choice("order", order, ("norm", "index"))
+    _validation.check_choice("part", part, ("encoder", "decoder"))
+    _validation.check_int("n", n, 1)
     if not isinstance(model, Mapping):
         name = f"{part} filters" if hasattr(model, "encoder") else "filters"
         shown, total = _feature_tiles(model, n, order, part, name)

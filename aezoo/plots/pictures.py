@@ -9,7 +9,7 @@ import matplotlib.figure
 import numpy as np
 import scipy.stats
 
-from aezoo import checks
+from aezoo import _validation
 from aezoo.plots import style, tiles
 
 _COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": style.BLUE}
@@ -39,7 +39,7 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
         aezoo.plots.rows({"input": x, "PCA": by_pca, "autoencoder": model.reconstruct(x)})
         ```
     """
-    checks.whole("n", n, 1)
+    _validation.check_int("n", n, 1)
     arrays = {name: np.asarray(row) for name, row in rows.items()}
     if not arrays:
         raise ValueError("plots.rows got no row: pass {name: samples}.")
@@ -90,7 +90,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -
         aezoo.plots.reconstructions(denoising, x_test, corrupted=corrupted)
         ```
     """
-    checks.whole("n", n, 1)
+    _validation.check_int("n", n, 1)
     shown = {"input": np.asarray(x)}
     if corrupted is not None:
         shown["corrupted"] = np.asarray(corrupted)
@@ -142,7 +142,7 @@ def chains(
         aezoo.plots.chains(rbm, start=x_test[:10], seed=0)
         ```
     """
-    steps = checks.whole_numbers("steps", steps)
+    steps = _validation.check_ints("steps", steps)
     if not steps or any(after <= before for before, after in itertools.pairwise(steps)):
         raise ValueError(f"The numbers of steps must rise, such as (1, 10, 100), but they are {steps}.")
     rng = np.random.default_rng(seed)
@@ -202,7 +202,7 @@ def manifold(model: Any, n: int = 20, x: Any = None) -> matplotlib.figure.Figure
         aezoo.plots.manifold(two_units, x=x_test)  # no prior: where the codes of x_test lie
         ```
     """
-    checks.whole("n", n, 2)
+    _validation.check_int("n", n, 2)
     if tuple(model.code_shape) != (2,):
         raise ValueError(f"A manifold is drawn of a code of 2 units, and this one has shape {tuple(model.code_shape)}.")
     at = (np.arange(n) + 0.5) / n

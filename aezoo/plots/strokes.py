@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from aezoo import checks
+from aezoo import _validation
 from aezoo.plots import style
 
 
@@ -31,7 +31,7 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
     """
     from aezoo.sketches import to_lines
 
-    checks.whole("columns", columns, 1)
+    _validation.check_int("columns", columns, 1)
     x = [x] if getattr(x, "ndim", 0) == 2 else x
     rows = math.ceil(len(x) / columns)
     if not rows:

@@ -7,7 +7,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 
-from aezoo import checks
+from aezoo import _validation
 from aezoo.plots import style
 
 
@@ -44,7 +44,7 @@ def tile_figure(
         across: Panels in a row.
         row_labels: What is written beside the rows of a single panel.
     """
-    checks.whole("columns", columns, 1)
+    _validation.check_int("columns", columns, 1)
     if not all(map(len, panels.values())):
         raise ValueError("There are no pictures to draw.")
     mosaics = [_mosaic(tiles, columns) for tiles in panels.values()]

@@ -9,8 +9,10 @@ from typing import Any
 
 import keras
 
-from aezoo import resuming, untrusted, workers, writing
-from aezoo.autoencoder import Autoencoder
+from aezoo import _files, _untrusted
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.saving import resume
+from aezoo.training import distribution
 
 MANIFEST = "stack.json"
 
@@ -31,56 +33,56 @@ class Checkpoint:
             OSError: If it cannot be written, or another process trains in it.
         """
         self.folder = Path(folder)
-        self._lock: writing.Lock | None = None
+        self._lock: _files.Lock | None = None
         self.stages = stages
         self.strategy = stages[0].distribute_strategy
-        architecture = [{"input_shape": list(stage.x_shape), **resuming.architecture(stage)} for stage in stages]
-        run = resuming.plain(run)
+        architecture = [{"input_shape": list(stage.x_shape), **resume.architecture(stage)} for stage in stages]
+        run = resume.plain(run)
         manifest = self.folder / MANIFEST
         if manifest.exists():
             saved_architecture, self.starts, saved_run = _read_manifest(manifest)
             for i, (a, b) in enumerate(zip(saved_architecture, architecture, strict=False)):
-                changed = resuming.differences(a, b)
+                changed = resume.differences(a, b)
                 if changed:
                     raise ValueError(
                         f"{str(folder)!r} holds the pretraining of another stack, layer {i + 1} with another "
-                        f"{resuming.sentence(changed)}: choose another checkpoint_dir, or delete it to start anew."
+                        f"{resume.sentence(changed)}: choose another checkpoint_dir, or delete it to start anew."
                     )
             if len(saved_architecture) != len(architecture):
                 raise ValueError(
                     f"{str(folder)!r} holds the pretraining of a stack of {len(saved_architecture)} layers, not "
                     f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
                 )
-            changed = resuming.differences(saved_run, run)
+            changed = resume.differences(saved_run, run)
             if changed:
                 raise ValueError(
-                    f"{str(folder)!r} holds a pretraining with other {resuming.sentence(changed)}: give the same to "
+                    f"{str(folder)!r} holds a pretraining with other {resume.sentence(changed)}: give the same to "
                     "resume it, choose another checkpoint_dir, or delete it to start anew."
                 )
-            if workers.is_chief(self.strategy):
+            if distribution.is_chief(self.strategy):
                 self._hold()
                 for i in range(len(stages)):
                     for path in (self._path(i), self._finished(i)):
-                        writing.check(path)
-                        writing.recover(path)
+                        _files.check(path)
+                        _files.recover(path)
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
         else:
             # The folder appears with all that a run begins with, or not at all.
             self.starts = [int(stage.epoch.numpy()) for stage in stages]
-            with workers.written_once(self.strategy, self.folder) as unfinished:
+            with distribution.chief_writes(self.strategy, self.folder) as unfinished:
                 unfinished.mkdir()
                 for i, stage in enumerate(stages):
                     stage.save_weights(unfinished / self._path(i).name)
                 (unfinished / manifest.name).write_text(
                     json.dumps({"architecture": architecture, "starts": self.starts, "run": run}, indent=1)
                 )
-            if workers.is_chief(self.strategy):
+            if distribution.is_chief(self.strategy):
                 self._hold()
 
     def _hold(self) -> None:
         try:
-            self._lock = writing.hold(self.folder / writing.LOCK)
+            self._lock = _files.hold(self.folder / _files.LOCK)
         except BlockingIOError as error:
             raise BlockingIOError(
                 f"Another process trains in {str(self.folder)!r}: wait until it ends, or choose another checkpoint_dir."
@@ -89,7 +91,7 @@ class Checkpoint:
     def close(self) -> None:
         """Lets other processes train in the folder."""
         if self._lock:
-            (self.folder / writing.LOCK).unlink(missing_ok=True)
+            (self.folder / _files.LOCK).unlink(missing_ok=True)
             self._lock.release()
 
     @staticmethod
@@ -101,8 +103,8 @@ class Checkpoint:
             return  # not ours
         # The manifest last: without it, what is left would be nobody's.
         own = [f"layer-{i + 1}.{kind}" for i in layers for kind in ("weights.h5", "finished")]
-        for name in (*own, writing.LOCK, MANIFEST):
-            writing.recover(folder / name)
+        for name in (*own, _files.LOCK, MANIFEST):
+            _files.recover(folder / name)
             (folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()
@@ -115,7 +117,7 @@ class Checkpoint:
 
     def restore(self, i: int) -> None:
         """Gives stage i the state that was saved last, at first that which the run began with."""
-        workers.wait_for_chief(self.strategy)  # which may still be writing it
+        distribution.wait_for_chief(self.strategy)  # which may still be writing it
         try:
             self.stages[i].load_weights(self._path(i))
         except Exception as error:  # of h5py and Keras, for damaged files
@@ -138,11 +140,11 @@ class Checkpoint:
     def finish(self, i: int, epochs: int) -> None:
         """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
         self._save(i)
-        with workers.written_once(self.strategy, self._finished(i)) as unfinished:
+        with distribution.chief_writes(self.strategy, self._finished(i)) as unfinished:
             unfinished.write_text(str(epochs))
 
     def _save(self, i: int) -> None:
-        with workers.written_once(self.strategy, self._path(i)) as unfinished:
+        with distribution.chief_writes(self.strategy, self._path(i)) as unfinished:
             self.stages[i].save_weights(unfinished)
 
     def callback(self, i: int) -> keras.callbacks.Callback:
@@ -153,7 +155,7 @@ class Checkpoint:
 def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
     """The architecture, the first epochs and the run that a manifest names, one of the first two for each layer."""
     try:
-        saved = untrusted.read_json(path)
+        saved = _untrusted.read_json(path)
         architecture, starts, run = saved["architecture"], saved["starts"], saved["run"]
         layers = isinstance(architecture, list) and all(isinstance(layer, dict) for layer in architecture)
         numbers = isinstance(starts, list) and all(isinstance(start, int) and start >= 0 for start in starts)

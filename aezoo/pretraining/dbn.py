@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from aezoo.models.rbm import RBM
 from aezoo.pretraining.greedy import GreedyStack
-from aezoo.pretraining.rbm import RBM
 
 
 class DBN(GreedyStack):

@@ -11,9 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import checks, gate, resuming, workers
-from aezoo.autoencoder import Autoencoder
+from aezoo import _validation
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
+from aezoo.saving import resume
+from aezoo.training import distribution, gate
 
 
 class GreedyStack:
@@ -90,9 +92,9 @@ class GreedyStack:
         if not callbacks or not isinstance(callbacks[0], (list, tuple)):
             callbacks = [list(callbacks or [])] * count
         callbacks = _for_each("callbacks", callbacks, count)
-        all_epochs = [checks.whole("epochs", number, 0) for number in all_epochs]
-        batch_sizes = [checks.whole("batch_size", number, 1) for number in batch_sizes]
-        seed = checks.whole("seed", seed)
+        all_epochs = [_validation.check_int("epochs", number, 0) for number in all_epochs]
+        batch_sizes = [_validation.check_int("batch_size", number, 1) for number in batch_sizes]
+        seed = _validation.check_int("seed", seed)
         optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
@@ -109,12 +111,12 @@ class GreedyStack:
                 _compile(stage, optimizer)
         checkpoint = None
         if checkpoint_dir is not None:
-            run = {"seed": seed, "data": resuming.data(x)}
+            run = {"seed": seed, "data": resume.data(x)}
             if not isinstance(x, tf.data.Dataset):
                 run["batch_size"] = batch_sizes
-            elif workers.several(self.stages[0].distribute_strategy):
+            elif distribution.several(self.stages[0].distribute_strategy):
                 del run["data"]["batches"]  # each process may have a part of its own
-            run |= {f"layer {i + 1}": resuming.compilation(stage) for i, stage in enumerate(self.stages)}
+            run |= {f"layer {i + 1}": resume.compilation(stage) for i, stage in enumerate(self.stages)}
             checkpoint = Checkpoint(checkpoint_dir, self.stages, run)
         starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
         progress = _Progress(self.stages, all_epochs, disable=not verbose)
@@ -161,7 +163,7 @@ class GreedyStack:
                 with stage.distribute_strategy.scope():
                     stage.build((None, *shape))
             if i:
-                checks.codes_in_range(self.stages[i - 1], stage)
+                _validation.check_codes_in_range(self.stages[i - 1], stage)
             shape = stage.code_shape
 
     # === What comes of it ===
@@ -218,7 +220,7 @@ class GreedyStack:
         Raises:
             ValueError: If a stage has no weights yet.
         """
-        checks.whole("num_classes", num_classes, 1)
+        _validation.check_int("num_classes", num_classes, 1)
         x_shape = self._x_shape()
         flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense takes the last axis
         return keras.Sequential(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import untrusted
+from aezoo import _untrusted
 from aezoo.sketches import formats, npy
 
 #: What a file with sketches may unpack to, however small it is, and the longest line of a drawing.
@@ -43,7 +43,7 @@ def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
     """
     return {
         name.removesuffix(".npy"): _read_split(f"{os.fspath(path)}, {name}", data)
-        for name, data in untrusted.members(path, ".npz", _LEAST)
+        for name, data in _untrusted.members(path, ".npz", _LEAST)
         if name.endswith(".npy")
     }
 
@@ -105,7 +105,7 @@ def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: b
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
                 reason = f"no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
                 raise ValueError(
-                    f"{os.fspath(path)}, line {number} is no drawing of QuickDraw: {untrusted.printable(reason)}."
+                    f"{os.fspath(path)}, line {number} is no drawing of QuickDraw: {_untrusted.printable(reason)}."
                 ) from None
     return sketches
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo.untrusted import printable
+from aezoo._untrusted import printable
 
 _MAGIC = b"\x93NUMPY"
 _HEADER = re.compile(

@@ -11,9 +11,9 @@ from xml.parsers import expat
 
 import numpy as np
 
-from aezoo import writing
+from aezoo import _files
+from aezoo._untrusted import printable
 from aezoo.sketches import formats
-from aezoo.untrusted import printable
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TOKEN = re.compile(rf"\s*(?:,\s*)?(?:([A-Za-z])|({_NUMBER}))")
@@ -204,6 +204,6 @@ def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.
         'stroke-linejoin="round"/></svg>\n'
     )
     if path is not None:
-        with writing.complete_or_absent(path) as unfinished:
+        with _files.atomic_write(path) as unfinished:
             unfinished.write_text(text, encoding="utf-8")
     return text

@@ -22,7 +22,7 @@ import numpy as np
 import timing
 
 import aezoo
-from aezoo import divergence
+from aezoo.training import divergence
 
 FEATURES, BATCH = 784, 128
 

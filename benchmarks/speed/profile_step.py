@@ -28,8 +28,9 @@ from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 from peers import FEATURES, gemms
 
 import aezoo
-from aezoo import gate, optimizers
-from aezoo.batch import Batch
+from aezoo import optimizers
+from aezoo.training import gate
+from aezoo.training.batch import Batch
 
 BATCH = 128
 
@@ -57,7 +58,7 @@ def parts(x: np.ndarray, units: int, quick: bool) -> dict[str, Run]:
 
     def model(together: int = 1, **compiled: Any) -> aezoo.Autoencoder:
         made = aezoo.Autoencoder(units)
-        made.steps_together = together
+        made.default_steps = together
         made.compile(keras.optimizers.Adam(1e-3), **compiled)
         made.fit(x[:BATCH], batch_size=BATCH, verbose=0)
         return made

@@ -75,7 +75,7 @@ def against_stock(x: np.ndarray, units: int, rounds: int, quick: bool) -> dict[s
         runs[f"aezoo {setting}"] = ours(x, aezoo.Autoencoder(latent_dim=units), **compiled)
     runs['aezoo loss="mse"'] = ours(x, aezoo.Autoencoder(latent_dim=units), loss="mse")
     single = aezoo.Autoencoder(latent_dim=units)
-    single.steps_together = 1
+    single.default_steps = 1
     runs["aezoo single steps"] = ours(x, single)
     seconds = timing.interleaved(runs, rounds, passes=1 if quick else 3)
     ratios = {

@@ -76,7 +76,7 @@ def main() -> None:
         contenders = {"pythae": lambda: trainer.train_step(1) and None}
         for name, steps in OURS.items():
             vae = aezoo.VAE(LATENT, hidden_dims=(UNITS,), seed=arguments.seed)
-            vae.steps_together = steps
+            vae.default_steps = steps
             vae.compile(optimizer="adam")
             contenders[name] = lambda vae=vae: vae.fit(x, batch_size=BATCH, verbose=0) and None
         seconds = timing.interleaved(contenders, rounds, passes)

@@ -82,7 +82,7 @@ def test_what_cannot_be_measured(model):
         reconstruction_error(model, X, batch_size=0)
 
     class Likelihood(aezoo.Autoencoder):
-        paper_loss = None
+        default_loss = None
 
     likelihood = Likelihood(latent_dim=3)
     likelihood.build(X.shape)

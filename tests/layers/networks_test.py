@@ -270,4 +270,4 @@ def test_a_sigmoid_behind_a_change_of_shape_bounds_the_data():
         model.compile("sgd")
         with pytest.raises(ValueError, match=r"outside \[0, 1\]"):
             model.fit(np.full((8, 4, 2), 2.0, "float32"))
-        assert isinstance(model.paper_loss, aezoo.losses.CrossEntropy)
+        assert isinstance(model.default_loss, aezoo.losses.CrossEntropy)

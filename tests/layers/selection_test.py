@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo.batch import Batch
 from aezoo.layers import RowDecoder, RowEncoder
 from aezoo.plots.features import _kernel_pictures
+from aezoo.training.batch import Batch
 
 X = np.random.default_rng(0).normal(size=(16, 9)).astype("float32")
 

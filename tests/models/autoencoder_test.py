@@ -7,7 +7,7 @@ import tensorflow as tf
 from scipy.special import expit
 
 import aezoo
-from aezoo.batch import Batch
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 import aezoo
 from aezoo import codec, datasets
-from aezoo.batch import Batch
 from aezoo.codec.container import Container
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 X = RNG.random((70, 8, 8, 1)).astype("float32")

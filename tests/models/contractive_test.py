@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo.batch import Batch
 from aezoo.evaluation import jacobian_norm
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(6, 9)).astype("float32")

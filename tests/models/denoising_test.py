@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo.batch import Batch
 from aezoo.layers import Corruption
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 

@@ -7,8 +7,8 @@ import tensorflow as tf
 
 import aezoo
 from aezoo import testing
-from aezoo.batch import Batch
 from aezoo.schedules import Linear, Step
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(12, 9)).astype("float32")

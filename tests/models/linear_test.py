@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 
 import aezoo
-from aezoo.batch import Batch
+from aezoo.training.batch import Batch
 
 
 def train(x, k, weight, rate, steps, momentum=0.98, tied=True):

@@ -10,8 +10,8 @@ from scipy.stats import multivariate_normal
 
 import aezoo
 from aezoo import sketches
-from aezoo.batch import Batch
 from aezoo.layers import LSTM, BivariateMixture, StrokeAugmentation
+from aezoo.training.batch import Batch
 
 X = sketches.stroke5(
     [sketch / [20, 20, 1] for sketch in sketches.shapes(40) if len(sketch) < 14], steps=15

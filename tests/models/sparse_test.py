@@ -8,7 +8,7 @@ from scipy import stats
 
 import aezoo
 from aezoo import testing
-from aezoo.batch import Batch
+from aezoo.training.batch import Batch
 
 
 def kl(target, rates):

@@ -9,8 +9,8 @@ import tensorflow as tf
 from sklearn.decomposition import PCA
 
 from aezoo import VAE, evaluation, losses
-from aezoo.batch import Batch
 from aezoo.schedules import Linear
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 X = (RNG.random((40, 12)) < RNG.random(12)).astype("float32")
@@ -59,7 +59,7 @@ def test_the_gaussian_likelihood_is_that_of_scipy(variance):
     if variance is None:
         model.log_variance.assign(np.log(0.3))
     y_pred = np.asarray(model.reconstruct(X))
-    error = losses.per_sample(model.paper_loss, X, y_pred)[0]
+    error = losses.per_sample(model.default_loss, X, y_pred)[0]
     np.testing.assert_allclose(error, -scipy.stats.norm.logpdf(X, y_pred, np.sqrt(0.3)).sum(axis=1), rtol=1e-5)
 
 
@@ -295,7 +295,7 @@ def test_the_variances_are_bounded_and_come_back(which, outside, bound):
     variable = bias if which == "code" else model.log_variance
     variable.assign(np.full(variable.shape, outside))
     model.compile(keras.optimizers.SGD(0.01), run_eagerly=True)
-    used = model.moments(X)[1] if which == "code" else model.paper_loss.log_variance
+    used = model.moments(X)[1] if which == "code" else model.default_loss.log_variance
     np.testing.assert_array_equal(used, np.full(used.shape, bound))
     assert np.isfinite(model.evaluate(X, verbose=0, return_dict=True)["loss"])
     assert np.isfinite(model.log_likelihood(X, samples=3)).all()

@@ -19,7 +19,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import writing
+from aezoo import _files
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.schedules import Linear
 
@@ -421,12 +421,12 @@ def test_what_is_not_ours_stays_in_the_folder(x, tmp_path):
 
 def test_one_process_at_a_time(x, tmp_path):
     pretrain(small(), x, tmp_path, epochs=1)
-    lock = writing.hold(tmp_path / writing.LOCK)
+    lock = _files.hold(tmp_path / _files.LOCK)
     with pytest.raises(BlockingIOError, match=r"Another process trains in .*choose another checkpoint_dir"):
         pretrain(small(), x, tmp_path, epochs=2)
     lock.release()
     pretrain(small(), x, tmp_path, epochs=2)
-    assert writing.LOCK not in [path.name for path in tmp_path.iterdir()]
+    assert _files.LOCK not in [path.name for path in tmp_path.iterdir()]
 
 
 def test_nothing_but_the_checkpoints_is_left_in_the_folder(x, tmp_path):

@@ -1,0 +1,69 @@
+"""Modules that have moved: their old names keep resolving for one release, so that pickled objects load."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from types import ModuleType
+from typing import Any
+
+MOVED = {
+    "aezoo.autoencoder": "aezoo.models.autoencoder",
+    "aezoo.batch": "aezoo.training.batch",
+    "aezoo.checks": "aezoo._validation",
+    "aezoo.cli_codec": "aezoo.cli.codec",
+    "aezoo.cli_evaluate": "aezoo.cli.evaluate",
+    "aezoo.cli_models": "aezoo.cli.loading",
+    "aezoo.cli_shelf": "aezoo.cli.presets",
+    "aezoo.dispatch": "aezoo.training.execution",
+    "aezoo.divergence": "aezoo.training.divergence",
+    "aezoo.docstrings": "aezoo._docstrings",
+    "aezoo.exporting": "aezoo.saving.export",
+    "aezoo.gate": "aezoo.training.gate",
+    "aezoo.layers.selection": "aezoo.layers._selection",
+    "aezoo.layers.sketch_networks": "aezoo.layers._sketch_networks",
+    "aezoo.layers.unit_rows": "aezoo.layers._unit_rows",
+    "aezoo.loading": "aezoo.saving.loading",
+    "aezoo.presets": "aezoo.saving.presets",
+    "aezoo.pretraining.rbm": "aezoo.models.rbm",
+    "aezoo.resuming": "aezoo.saving.resume",
+    "aezoo.samples": "aezoo.training.samples",
+    "aezoo.shelf": "aezoo.recipes",
+    "aezoo.shelf.cards": "aezoo.recipes.cards",
+    "aezoo.shelf.pictures": "aezoo.recipes.pictures",
+    "aezoo.shelf.recipes": "aezoo.recipes.recipes",
+    "aezoo.shelf.serving": "aezoo.recipes.serving",
+    "aezoo.shelf.sources": "aezoo.recipes.sources",
+    "aezoo.shelf.training": "aezoo.recipes.training",
+    "aezoo.shelf.verifying": "aezoo.recipes.verifying",
+    "aezoo.untrusted": "aezoo._untrusted",
+    "aezoo.warmup": "aezoo.saving.warmup",
+    "aezoo.workers": "aezoo.training.distribution",
+    "aezoo.writing": "aezoo._files",
+    "aezoo.zoo": "aezoo.cli.defaults",
+}
+
+
+class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Find a module by its old name."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        old = module.__name__
+        warnings.warn(
+            f"{old} has moved to {MOVED[old]}, and its old name will go with the next release.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        sys.modules[old] = importlib.import_module(MOVED[old])  # which the import system then takes
+
+
+def install() -> None:
+    """Let the import system find modules by their old names."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.append(_Finder())

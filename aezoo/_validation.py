@@ -1,0 +1,290 @@
+"""Checks that stop before the first step, each with one sentence that says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import math
+import numbers
+import re
+import textwrap
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from aezoo import losses
+from aezoo.layers import Quantizer, TopK, networks
+
+#: How to give features mean 0 and variance 1.
+STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
+# The largest root mean square of a feature that networks are made for.
+_LARGEST = 30.0
+
+
+# === Arguments ===
+
+
+def check_network_arguments(
+    latent_dim: int | None,
+    hidden_dims: Sequence[int],
+    filters: Sequence[int],
+    encoder: Any,
+    decoder: Any,
+    tied: bool,
+) -> None:
+    """Checks the arguments that say which networks a model has."""
+    if encoder is None:
+        if latent_dim is None:
+            raise ValueError("Give latent_dim (the number of code units), or an encoder and a decoder of your own.")
+        if decoder is not None:
+            raise ValueError("A decoder was given without an encoder: give both, or neither.")
+    elif latent_dim is not None or hidden_dims or filters:
+        raise ValueError("An encoder of your own was given: latent_dim, hidden_dims and filters must not be.")
+    if encoder is not None and decoder is None and not tied:
+        raise ValueError("An encoder was given without a decoder: give both, or tied=True for W' = Wᵀ.")
+    if decoder is not None and tied:
+        raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
+    if tied and filters:
+        raise ValueError("tied=True needs a dense encoder, which convolutions are not: set tied=False or filters=().")
+    for name, network in (("encoder", encoder), ("decoder", decoder)):
+        if network is not None and not isinstance(network, keras.layers.Layer):
+            raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
+
+
+#: The arguments of `Autoencoder` that choose its networks.
+NETWORK_ARGUMENTS = (
+    *("hidden_dims", "filters", "tied", "encoder", "decoder"),
+    *("activation", "code_activation", "output_activation"),
+)
+
+
+def check_no_networks(model: Any, kwargs: Any) -> None:
+    """Checks that a model whose networks are given by what it is gets no arguments for others."""
+    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
+        raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
+
+
+def check_precision(model: Any) -> None:
+    """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
+    if "float64" in (model.compute_dtype, model.variable_dtype):
+        raise ValueError(
+            "aezoo's models compute in single or half precision, not in float64: give dtype='float32' or "
+            "'mixed_float16', or leave keras.config.set_floatx at 'float32'."
+        )
+
+
+def _number(name: str, value: Any) -> None:
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a number, but it is {value!r}.")
+    if math.isinf(value):
+        raise ValueError(f"{name} must be finite, but it is {value!r}.")
+
+
+def check_int(name: str, value: Any, low: int | None = None) -> int:
+    """Checks that a value is a whole number, at least `low`, and returns it as an int."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool):
+        raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
+    if low is not None:
+        check_at_least(name, value, low)
+    return int(value)
+
+
+def check_ints(name: str, values: Any) -> tuple[int, ...]:
+    """Checks that a value is a sequence of whole numbers of at least 1, and returns it as a tuple."""
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise ValueError(f"{name} must be a sequence of whole numbers, such as (500, 250), but it is {values!r}.")
+    return tuple(check_int(f"Every number in {name}", value, 1) for value in values)
+
+
+def check_open_interval(name: str, value: float, low: float, high: float) -> None:
+    """Checks that low < value < high."""
+    _number(name, value)
+    if not low < value < high:
+        raise ValueError(f"{name} must be inside ({low:g}, {high:g}), but {name}={value!r}.")
+
+
+def check_at_least(name: str, value: float, low: float) -> None:
+    """Checks that value >= low."""
+    _number(name, value)
+    if not value >= low:
+        raise ValueError(f"{name} must be at least {low:g}, but it is {value!r}.")
+
+
+def check_fraction(name: str, value: float, below_1: bool = False) -> None:
+    """Checks that 0 <= value <= 1, or 0 <= value < 1."""
+    check_at_least(name, value, 0)
+    if value > 1 or (below_1 and value == 1):
+        raise ValueError(f"{name} must be {'less than' if below_1 else 'at most'} 1, but it is {value!r}.")
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Checks that a value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}.")
+
+
+# === Networks ===
+
+
+def check_known_shape(x_shape: tuple[int | None, ...]) -> None:
+    """Checks that the networks can be built for samples of this shape."""
+    if not x_shape:
+        raise ValueError("The samples are single numbers: give them as (n, 1), x.reshape(-1, 1).")
+    if None in x_shape:
+        raise ValueError(
+            f"Samples of shape {x_shape} have no fixed number of features, which the default networks need: "
+            "give an encoder and a decoder of your own, or resize the samples."
+        )
+
+
+def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
+    """Calls a network on a symbolic input, and says in one sentence if it does not take it.
+
+    Args:
+        role: "encoder" or "decoder".
+        network: A Keras model or layer.
+        x: A symbolic input.
+        outputs: How many outputs the caller wants; it sees to it itself where that is more than one.
+
+    Returns:
+        What the network returned.
+
+    Raises:
+        ValueError: If the network fails, or has more than one output where one is wanted.
+    """
+    try:
+        made = network(x)
+    except Exception as error:
+        made_by = "the input" if role == "encoder" else "the encoder's output"
+        raise ValueError(
+            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
+            f"change its input shape."
+        ) from error
+    if outputs == 1 and isinstance(made, (list, tuple, dict)):
+        also = "; a VAE takes two, μ and log σ²" if role == "encoder" else ""
+        raise ValueError(
+            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
+            f"keras.Model({role}.input, {role}.output[0]), or whichever it is."
+        )
+    return made
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in one line: Keras puts it in bold after a line that says where."""
+    bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
+    text = (bold[1] if bold else str(error)).strip().rstrip(".")
+    return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
+
+
+def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
+    """Checks that a reconstruction has the shape of its input."""
+    if len(x_shape) != len(reconstruction_shape) or any(
+        None not in (a, b) and a != b for a, b in zip(x_shape, reconstruction_shape, strict=True)
+    ):
+        raise ValueError(
+            f"The decoder gives reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
+            "end it with a layer that gives the input's shape (such as Reshape)."
+        )
+
+
+def check_replicas(model: Any) -> None:
+    """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
+    if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
+        raise ValueError(
+            f"steps_per_execution={model.steps_per_execution} fails in Keras where there are several replicas: leave "
+            "it at 1."
+        )
+
+
+def check_declared(model: Any, reported: Any) -> None:
+    """Check that an objective returns the terms and measures that its class declares, no more and no less."""
+    names = {*model.term_names, *model.metric_names}
+    kind = type(model).__name__
+    if extra := sorted(reported.keys() - names):
+        raise ValueError(
+            f"The objective of {kind} returns {', '.join(map(repr, extra))}, which it does not declare: name it in "
+            "term_names, where it is to be minimized, or in metric_names."
+        )
+    if missing := sorted(names - reported.keys()):
+        raise ValueError(
+            f"{kind} declares {', '.join(map(repr, missing))} in term_names or metric_names, but its objective does "
+            "not return it."
+        )
+
+
+def check_built(model: Any) -> None:
+    """Checks that a model has its networks."""
+    if not hasattr(model, "built"):
+        raise TypeError(f"{type(model).__name__} is no model of aezoo; of a stack, give what its `unroll` returns.")
+    if not model.built:
+        raise ValueError(f"{model.name!r} has no weights yet: fit it, or call it on a batch, before this.")
+
+
+# === Data ===
+
+
+def check_sample_shape(model: Any, shape: Any) -> None:
+    """Checks that samples have the shape that a built model takes."""
+    if model.built and not shapes_match(tuple(shape[1:]), model.x_shape):
+        one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
+        raise ValueError(
+            f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
+        )
+
+
+def check_code_shape(model: Any, shape: Any) -> None:
+    """Checks that codes have the shape that a built model gives."""
+    if not shapes_match(tuple(shape[1:]), model.code_shape):
+        raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
+
+
+def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+    """Return whether a shape is the one wanted, where None stands for any size."""
+    return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
+
+
+def target_range(model: Any) -> tuple[float, float] | None:
+    """The values that a model can reconstruct, or None where there is no bound."""
+    decoder = model.decoder
+    activation = model.output_activation if decoder is None else networks.output_activation(decoder)
+    activation = keras.activations.get(activation)
+    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
+        return 0.0, 1.0
+    return (-1.0, 1.0) if activation is keras.activations.tanh else None
+
+
+_CODES = {
+    keras.activations.sigmoid: (0.0, 1.0),
+    keras.activations.hard_sigmoid: (0.0, 1.0),
+    keras.activations.softmax: (0.0, 1.0),
+    keras.activations.tanh: (-1.0, 1.0),
+}
+
+
+def check_codes_in_range(below: Any, above: Any) -> None:
+    """Checks that the codes of one model can be reconstructed by another that learns from them."""
+    bounds = target_range(above)
+    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
+    reached = _CODES.get(last, (-math.inf, math.inf))
+    if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
+        raise ValueError(
+            f"The codes of {below.name!r} ({last.__name__}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all "
+            f"that {above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
+        )
+
+
+def check_scale(model: Any, x: np.ndarray) -> None:
+    """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
+
+    Args:
+        model: The model.
+        x: Some of the samples, (n, *input_shape).
+    """
+    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    if largest > _LARGEST:
+        warnings.warn(
+            f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "
+            f"to {largest:.3g}: use {STANDARDIZED}, with the mean and deviation of the training data.",
+            stacklevel=4,
+        )

@@ -1,0 +1,3 @@
+"""The command line, `aezoo`."""
+
+from aezoo.cli.program import main as main

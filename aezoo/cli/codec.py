@@ -1,0 +1,167 @@
+"""The commands `aezoo compress` and `aezoo decompress`: pictures to `.aez` files and back."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aezoo import _files
+from aezoo._untrusted import printable
+from aezoo.cli import loading
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    import aezoo
+
+_MODEL_HELP = "a CompressiveAE: its .keras file, or the folder of its `aezoo train`"
+_OVERWRITE_HELP = "replace a file that is there already"
+_MODES = {1: "L", 3: "RGB"}
+# What Pillow reads by itself: others run programs.
+_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
+# Formats of which Pillow has 16 bits as integers of 32.
+_SIXTEEN_BITS = ("PNG", "PPM")
+
+
+def add_commands(commands: Any) -> None:
+    """Adds the two commands to those of the command line."""
+    compress = commands.add_parser("compress", help="compress a picture", description="Compresses a picture.")
+    compress.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
+    compress.add_argument("picture", metavar="IMAGE.png", help="a picture of any size")
+    compress.add_argument("output", metavar="OUT.aez", help="the file to write")
+    compress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
+    _add_limit(compress)
+    compress.set_defaults(run=_compress)
+    decompress = commands.add_parser(
+        "decompress", help="make a picture of what compress wrote", description="Makes a picture of an .aez file."
+    )
+    decompress.add_argument("model", metavar="MODEL", help="the model that compressed it")
+    decompress.add_argument("data", metavar="IN.aez", help="what `aezoo compress` wrote")
+    decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
+    decompress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
+    _add_limit(decompress)
+    decompress.set_defaults(run=_decompress)
+
+
+def _add_limit(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="the most image values, height x width x channels, that are taken, for both ways (default: 2^27, 44 "
+        "million pixels in color)",
+    )
+
+
+def _compress(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from aezoo import codec
+
+    _check_output(arguments, arguments.picture)
+    model = _model(arguments.model)
+    limit = _limit(arguments)
+    pixels = np.asarray(_read(arguments.picture, _MODES[codec.picture_channels(model)], limit))
+    picture = pixels.reshape(*pixels.shape[:2], -1)
+    data = _installed(codec.compress_picture, model, picture, limit)
+    with _files.atomic_write(arguments.output) as path:
+        path.write_bytes(data)
+        _check_output(arguments, arguments.picture)
+    height, width = picture.shape[:2]
+    print(f"{arguments.output}: {len(data):,} bytes, {8 * len(data) / (height * width):.3f} bits per pixel")
+    return 0
+
+
+def _decompress(arguments: argparse.Namespace) -> int:
+    from PIL import Image
+
+    from aezoo import codec
+
+    _check_output(arguments, arguments.data)
+    model = _model(arguments.model)
+    picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes(), _limit(arguments))
+    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
+    with _files.atomic_write(arguments.output) as path:
+        image.save(path)
+        _check_output(arguments, arguments.data)
+    print(f"{arguments.output}: {image.width} x {image.height}")
+    return 0
+
+
+def _check_output(arguments: argparse.Namespace, source: str) -> None:
+    """Checks that the output is a file that is not there yet, or one that the user wants replaced."""
+    output = _files.check(arguments.output)
+    if output.is_dir():
+        raise FileExistsError(f"{arguments.output} is a folder: name a file.")
+    if not output.exists():
+        return
+    for given in (source, arguments.model, Path(arguments.model) / "model.keras"):
+        if os.path.exists(given) and output.samefile(given):
+            raise FileExistsError(f"{arguments.output} is what this command reads: name another file to write.")
+    if not arguments.overwrite:
+        raise FileExistsError(f"{arguments.output} is there already: name another, or replace it with --overwrite.")
+
+
+def _limit(arguments: argparse.Namespace) -> int:
+    from aezoo import _validation, codec
+
+    return codec.LIMIT if arguments.limit is None else _validation.check_int("--limit", arguments.limit, 1)
+
+
+def _read(path: str, mode: str, limit: int) -> Image.Image:
+    """The picture of a file, upright, in a mode; of a file that may come from anyone.
+
+    Raises:
+        OSError: If there is no such file, or it is no picture.
+        ValueError: If it is damaged, larger than the limit, or of numbers without a range.
+    """
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our limit is the one that holds
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            kind, values = image.format, image.width * image.height * len(mode)
+            if values > limit:
+                raise ValueError(
+                    f"{path} has {image.width} x {image.height} pixels, {values:,} values, more than the limit of "
+                    f"{limit:,}: give a higher --limit, here and to decompress, or make the picture smaller."
+                )
+            try:
+                upright = ImageOps.exif_transpose(image)
+                upright.load()
+            except Exception as error:  # each format has errors of its own
+                raise ValueError(f"{path} is damaged: {printable(error).rstrip('.')}.") from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = allowed
+    if upright.mode != mode:
+        note = f"aezoo: {path} is of mode {upright.mode}, the model takes {mode}: it was converted."
+        print(note, file=sys.stderr)
+    if upright.mode.startswith("I;16") or (upright.mode == "I" and kind in _SIXTEEN_BITS):
+        # Pillow's own conversion cuts off what is above 255.
+        upright = Image.fromarray(np.rint(np.asarray(upright) / 257).astype("uint8"))
+    elif upright.mode in ("I", "F"):
+        raise ValueError(f"{path} has pixels of mode {upright.mode}, without a range: save it with 8 or 16 bits.")
+    return upright.convert(mode)
+
+
+def _model(name: str) -> aezoo.CompressiveAE:
+    import aezoo
+
+    model, path = loading.load(name, "aezoo train compressive")
+    if not isinstance(model, aezoo.CompressiveAE):
+        raise ValueError(
+            f"{path} holds {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."
+        )
+    return model
+
+
+def _installed(function: Any, *arguments: Any) -> Any:
+    """Calls what needs constriction; the command line reports a ValueError in one line."""
+    try:
+        return function(*arguments)
+    except ImportError as error:
+        raise ValueError(str(error)) from error

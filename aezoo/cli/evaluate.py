@@ -1,0 +1,82 @@
+"""The command `aezoo evaluate`: what there is to say about a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from aezoo import _untrusted
+from aezoo.cli import loading
+
+#: A data set of TensorFlow Datasets, its configuration and version; of its own names, not of a community's.
+_PLAIN = re.compile(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?")
+
+_DESCRIPTION = """\
+Measures a model on the test split of a data set: reconstruction error, explained variance beside that of a PCA of as
+many components, sparsity, dead units, norm of the Jacobian, saturation and, where there are labels, the error of a
+linear probe. The PCA and the probe are fitted on the training split."""
+
+
+def add_command(commands: Any) -> None:
+    """Adds the command to those of the command line."""
+    evaluate = commands.add_parser("evaluate", help="measure a trained model", description=_DESCRIPTION)
+    evaluate.add_argument("model", metavar="DIR", help="the folder of an `aezoo train`, or a .keras file")
+    evaluate.add_argument(
+        "--dataset",
+        metavar="NAME",
+        help="as for `aezoo train` (default: what the model was trained on, if that is on this machine)",
+    )
+    evaluate.add_argument(
+        "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
+    )
+    evaluate.add_argument("--markdown", action="store_true", help="print the table in Markdown")
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    import aezoo
+    from aezoo import _validation, evaluation
+
+    if arguments.limit is not None:
+        _validation.check_int("--limit", arguments.limit, 2)
+    model, path = loading.load(arguments.model, "aezoo train")
+    trained_on = _trained_on(path)
+    name = arguments.dataset or trained_on
+    if name is None:
+        raise ValueError(f"What {path} was trained on is written nowhere beside it: give --dataset.")
+    of_sketches = isinstance(model, aezoo.SketchRNN)
+    if arguments.dataset is None and not _is_here(name, of_sketches):
+        raise ValueError(
+            f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
+            "it, get it by --dataset."
+        )
+    load = aezoo.sketches.load if of_sketches else aezoo.datasets.load
+    train, test = (tuple(None if part is None else part[: arguments.limit] for part in split) for split in load(name))
+    try:
+        _validation.check_sample_shape(model, test[0].shape)
+    except ValueError as error:
+        known = f" (it was trained on {trained_on!r})" if trained_on else ""
+        raise ValueError(f"{name!r} is not for this model{known}: {error} Give another --dataset.") from None
+    report = evaluation.report(model, test, train=train)
+    print(report.markdown() if arguments.markdown else report)
+    return 0
+
+
+def _trained_on(path: Path) -> str | None:
+    """The data set that `aezoo train` wrote beside a model, if that is a name."""
+    try:
+        name = _untrusted.read_json(path.parent / "metrics.json")["dataset"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return name if isinstance(name, str) else None
+
+
+def _is_here(name: str, of_sketches: bool) -> bool:
+    """Whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
+    from aezoo.datasets import loading
+
+    if of_sketches:
+        return name == "shapes" or (name.endswith((".npz", ".ndjson")) and Path(name).is_file())
+    return bool(_PLAIN.fullmatch(name)) and loading.is_here(name)

@@ -1,0 +1,445 @@
+"""The restricted Boltzmann machine."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from aezoo import _validation, losses, schedules
+from aezoo._numerics import as_float32
+from aezoo.layers import RandomState, networks
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.optimizers import ScheduledSGD
+from aezoo.training.batch import Batch
+
+Parameters = tuple[Any, Any, Any]  # W (visible, hidden), the hidden bias c and the visible bias b, float32
+
+# Of each kind of hidden unit with input a: the mean-field activation, and what it adds to -F, of which that is the
+# derivative.
+_HIDDEN = {
+    "bernoulli": (keras.activations.sigmoid, ops.softplus),
+    "gaussian": (keras.activations.linear, lambda a: 0.5 * ops.square(a)),
+    "relu": (keras.activations.relu, lambda a: 0.5 * ops.square(ops.relu(a))),
+}
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class RBM(Autoencoder):
+    """p(v, h) ∝ exp(-E), E = -bᵀv - cᵀh - vᵀWh: a tied autoencoder of one layer, trained by contrastive divergence.
+
+    `encode` gives the mean of h given v, σ(c + Wᵀv), and `decode` the mean of v given h, σ(b + Wh). A step follows the
+    difference of the mean free energies F of data and of samples v⁻, of which the gradient is that of CD-k, or of PCD,
+    where the samples come from chains that go on from step to step.
+
+    - Gaussian visibles have unit variance, ½‖v - b‖² in place of -bᵀv: standardise the data.
+    - Gaussian hidden units are linear with unit variance.
+    - Relu hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and F
+      contains -½ max(0, a)² for them.
+
+    Reported beside the terms: `reconstruction` (of the mean field), `free_energy`, `free_energy_gap` and for bernoulli
+    visibles `pseudo_log_likelihood`, estimated by one flipped bit per sample. The gap is the mean free energy of the
+    validation data minus the mean of up to 5,000 training samples, the same in every epoch, both with the weights at
+    the epoch's end: a growing gap is overfitting.
+
+    `fit` starts the visible biases of an untrained machine at the data's means (see `initialize_from`).
+
+    Args:
+        hidden_units: Number of hidden units.
+        visible: "bernoulli" (data in [0, 1]) or "gaussian".
+        hidden: "bernoulli", "gaussian" or "relu".
+        gibbs_steps: k of CD-k and PCD-k.
+        persistent: Whether chains go on from step to step (PCD).
+        chains: Number of those chains.
+        sample_visible: Whether v⁻ are samples, or the means of v, as in Hinton's own code for pixels in [0, 1].
+        weight_decay: λ of ½λ‖W‖².
+        sparsity_target: ρ in (0, 1) for the mean of each bernoulli hidden unit, or None.
+        sparsity_weight: Weight of Σⱼ KL(ρ‖mean of unit j).
+        centering: Whether the gradient is that of the centred machine.
+        centering_rate: How fast its offsets follow the means of v and h.
+        kernel_stddev: Standard deviation of the initial W.
+        **kwargs: `seed`, `name` and `dtype` of `Autoencoder`.
+
+    Raises:
+        ValueError: If an argument is unknown or out of range.
+
+    Example:
+        >>> rbm = RBM(500, gibbs_steps=1, persistent=True)
+        >>> rbm.compile(optimizer=rbm.default_optimizer())
+
+    Reference:
+        Hinton, "Training products of experts by minimizing contrastive divergence", 2002, and "A practical guide to
+        training restricted Boltzmann machines", UTML TR 2010-003; Tieleman, "Training
+        restricted Boltzmann machines using approximations to the likelihood gradient", ICML 2008, for PCD; Nair &
+        Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010; Melchior et al., "How to
+        center deep Boltzmann machines", JMLR 17 (2016).
+    """
+
+    unbounded = "visible='gaussian'"
+    keeps_training_samples = True
+
+    def __init__(
+        self,
+        hidden_units: int,
+        *,
+        visible: str = "bernoulli",
+        hidden: str = "bernoulli",
+        gibbs_steps: int = 1,
+        persistent: bool = False,
+        chains: int = 100,
+        sample_visible: bool = True,
+        weight_decay: float = 0.0,
+        sparsity_target: float | None = None,
+        sparsity_weight: float = 1.0,
+        centering: bool = False,
+        centering_rate: float = 0.01,
+        kernel_stddev: float = 0.01,
+        **kwargs: Any,
+    ):
+        _validation.check_no_networks(self, kwargs)
+        _validation.check_choice("visible", visible, ("bernoulli", "gaussian"))
+        _validation.check_choice("hidden", hidden, tuple(_HIDDEN))
+        _validation.check_int("hidden_units", hidden_units, 1)
+        _validation.check_int("gibbs_steps", gibbs_steps, 1)
+        _validation.check_int("chains", chains, 1)
+        _validation.check_at_least("weight_decay", weight_decay, 0)
+        _validation.check_at_least("sparsity_weight", sparsity_weight, 0)
+        _validation.check_at_least("kernel_stddev", kernel_stddev, 0)
+        _validation.check_fraction("centering_rate", centering_rate)
+        if sparsity_target is not None:
+            _validation.check_open_interval("sparsity_target", sparsity_target, 0, 1)
+            if hidden != "bernoulli":
+                raise ValueError(f"A sparsity target is a probability, which {hidden} hidden units do not have.")
+        activation = _HIDDEN[hidden][0]
+        output_activation = "sigmoid" if visible == "bernoulli" else "linear"
+        super().__init__(hidden_units, activation=activation, output_activation=output_activation, tied=True, **kwargs)
+        self.visible = visible
+        self.hidden = hidden
+        self.gibbs_steps = gibbs_steps
+        self.persistent = persistent
+        self.chains = chains
+        self.sample_visible = sample_visible
+        self.weight_decay = weight_decay
+        self.sparsity_target = sparsity_target
+        self.sparsity_weight = sparsity_weight
+        self.centering = centering
+        self.centering_rate = centering_rate
+        self.kernel_stddev = kernel_stddev
+        self.random = RandomState(self.seed)
+
+    @property
+    def hidden_units(self) -> int:
+        """Number of hidden units."""
+        return self.latent_dim
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        decay = ("weight_decay",) if self.weight_decay else ()
+        sparsity = ("sparsity",) if self.sparsity_target is not None else ()
+        return ("contrastive_divergence", *decay, *sparsity)
+
+    @property
+    def metric_modes(self) -> dict[str, str]:
+        return {
+            **dict.fromkeys(("reconstruction", "free_energy_gap"), "min"),
+            "pseudo_log_likelihood": "max",
+        }
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        pseudo = ("pseudo_log_likelihood",) if self.visible == "bernoulli" else ()
+        return ("reconstruction", "free_energy", *pseudo)
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        """Return plain gradient descent for PCD, with Hinton's momentum for CD.
+
+        - PCD: no momentum, and a rate that falls in a line to a tenth over 20 epochs. Persistent chains must keep up
+          with the weights; with momentum they do not, and most hidden units die.
+        - CD: momentum 0.5, and 0.9 from epoch 5 on. For bernoulli units the rate falls to a fifth then, so that the
+          effective rate, rate / (1 - momentum), stays what it was.
+
+        Args:
+            learning_rate: The rate in the first epoch. With bernoulli units it defaults to 0.1 for CD and 0.05 for PCD,
+                with others to 0.001, but for PCD of gaussian visibles with bernoulli hidden units to 0.01.
+        """
+        bounded = self.visible == self.hidden == "bernoulli"
+        if self.persistent:
+            usual = 0.05 if bounded else 0.01 if self.hidden == "bernoulli" else 0.001
+        else:
+            usual = 0.1 if bounded else 0.001
+        rate = learning_rate or usual
+        if self.persistent:
+            return ScheduledSGD(schedules.Linear(rate, rate / 10, epochs=20))
+        momentum = schedules.Step([5], [0.5, 0.9])
+        return ScheduledSGD(schedules.Step([5], [rate, rate / 5]) if bounded else rate, momentum=momentum)
+
+    # === Weights ===
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        units = math.prod(self.x_shape)
+        state = {"trainable": False, "aggregation": "only_first_replica"}
+        if self.persistent:
+            self.chain = self.add_weight(shape=(self.chains, units), initializer="zeros", name="chain", **state)
+        if self.centering:
+            self.visible_offset = self.add_weight(
+                shape=(units,), initializer=keras.initializers.Constant(0.5), name="visible_offset", **state
+            )
+            self.hidden_offset = self.add_weight(
+                shape=(self.hidden_units,), initializer=keras.initializers.Constant(0.5), name="hidden_offset", **state
+            )
+
+    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        encoder = super().build_encoder(x_shape)
+        kernel = encoder.layers[-1].kernel
+        kernel.assign(keras.initializers.RandomNormal(stddev=self.kernel_stddev, seed=self.seed)(kernel.shape))
+        return encoder
+
+    def initialize_from(self, x: Any) -> None:
+        """Set the visible biases, and the offsets of centering, such that the units have the means of the data.
+
+        A bernoulli unit's bias is log p/(1-p) with p = (Σx + 1) / (n + 2), finite also for a pixel that is always off;
+        a gaussian unit's bias is the mean. Where visible biases are not all 0 any more, nothing changes.
+
+        Args:
+            x: Training samples, (n, *input_shape).
+        """
+        visible_bias = self.decoder.layers[0].bias
+        if np.any(visible_bias.numpy()):
+            return
+        x = np.reshape(x, (len(x), -1)).astype("float64")
+        mean = x.mean(axis=0)
+        if self.visible == "bernoulli":
+            rate = (x.sum(axis=0) + 1) / (len(x) + 2)
+            visible_bias.assign(np.log(rate) - np.log1p(-rate))
+        else:
+            visible_bias.assign(mean)
+        if self.centering:
+            self.visible_offset.assign(mean)
+            self.hidden_offset.assign(np.mean(self.encode(x.reshape(-1, *self.x_shape).astype("float32")), axis=0))
+
+    def parameters(self) -> Parameters:
+        """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
+        _validation.check_built(self)
+        encode, decode = networks.chain(self.encoder)[-1], self.decoder.layers[0]
+        return tuple(as_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
+
+    # === The distribution ===
+
+    def free_energy(self, x: Any) -> Any:
+        """Returns F(v) = -log Σ_h exp(-E(v, h)), (batch,) in nats, up to log Z and a constant of gaussian units.
+
+        Args:
+            x: (batch, *input_shape).
+        """
+        return self._free_energy(self._flat(self._input(x)), *self.parameters())
+
+    def _free_energy(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
+        gain = ops.sum(_HIDDEN[self.hidden][1](ops.matmul(v, kernel) + hidden_bias), axis=1)
+        if self.visible == "gaussian":
+            return 0.5 * ops.sum(ops.square(v - visible_bias), axis=1) - gain
+        return -ops.matmul(v, visible_bias[:, None])[:, 0] - gain
+
+    def sample_hidden(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
+        """Draws h given v, (batch, hidden) float32; `shared` draws the same on every replica."""
+        kernel, hidden_bias, _ = parameters or self.parameters()
+        a = ops.matmul(v, kernel) + hidden_bias
+        if self.hidden == "bernoulli":
+            return self.bernoulli(ops.sigmoid(a), shared)
+        noise = self.random.normal(ops.shape(a), shared)
+        return a + noise if self.hidden == "gaussian" else ops.relu(a + ops.sqrt(ops.sigmoid(a)) * noise)
+
+    def mean_visible(self, h: Any, parameters: Parameters | None = None) -> Any:
+        """Returns the mean of v given h, (batch, visible) float32."""
+        kernel, _, visible_bias = parameters or self.parameters()
+        a = tf.matmul(h, kernel, transpose_b=True) + visible_bias
+        return ops.sigmoid(a) if self.visible == "bernoulli" else a
+
+    def bernoulli(self, p: Any, shared: bool = False) -> Any:
+        """Draws units that are 1 with probability p, float32."""
+        return ops.cast(self.random.uniform(ops.shape(p), shared) < p, "float32")
+
+    def gibbs(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> tuple[Any, Any]:
+        """Goes from v to h to v; returns the new v (batch, visible) and its mean."""
+        mean = self.mean_visible(self.sample_hidden(v, shared, parameters), parameters)
+        if self.visible == "bernoulli":
+            return self.bernoulli(mean, shared), mean
+        return mean + self.random.normal(ops.shape(mean), shared), mean
+
+    def negative(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
+        """Returns v⁻ after `gibbs_steps` steps from v, (batch, visible)."""
+        for _ in range(self.gibbs_steps):
+            sample, mean = self.gibbs(v, shared, parameters)
+            v = sample if self.sample_visible else mean
+        return v
+
+    # === The objective ===
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        # The parameters are read once: TensorFlow then finds that data meet W once for all that is computed below.
+        v = self._flat(batch.x)
+        parameters = tuple(tf.identity(p) for p in self.parameters())
+        kernel, hidden_bias, _ = parameters
+        a = ops.matmul(v, kernel) + hidden_bias
+        hidden_mean = _HIDDEN[self.hidden][0](a)
+        slope = parameters
+        if self.centering:
+            # As tensors: eagerly the gradient would read the variables only after they have moved on below.
+            offsets = [tf.convert_to_tensor(offset.value) for offset in (self.visible_offset, self.hidden_offset)]
+            slope = _centred(*parameters, *offsets)
+        positive = self._free_energy(v, *slope)
+        if not self.persistent:
+            fantasy = ops.stop_gradient(self.negative(v, parameters=parameters))
+            difference = batch.mean(positive - self._free_energy(fantasy, *slope))
+        else:
+            # Every replica runs the same chains, so that there are as many as on one.
+            fantasy = ops.stop_gradient(self.negative(self.chain.value, shared=True, parameters=parameters))
+            negative = ops.mean(self._free_energy(fantasy, *slope))
+            difference = batch.mean(positive - negative)  # a sample's weight is that of both
+            if training:
+                self.chain.assign(batch.unless_empty(fantasy, self.chain))
+        reported = {"contrastive_divergence": difference}
+        if self.weight_decay:
+            reported["weight_decay"] = batch.per_replica(0.5 * self.weight_decay * ops.sum(ops.square(kernel)))
+        if self.sparsity_target is not None:
+            on, off = batch.global_mean(hidden_mean), batch.global_mean(ops.sigmoid(-a))
+            divergence = losses.bernoulli_kl(self.sparsity_target, on, off)
+            reported["sparsity"] = self.sparsity_weight * batch.per_replica(ops.sum(divergence))
+        if self.centering and training:
+            for offset, mean in ((self.visible_offset, v), (self.hidden_offset, hidden_mean)):
+                moved = offset + self.centering_rate * (batch.global_mean(mean) - offset)
+                offset.assign(batch.unless_empty(moved, offset))
+        y_pred = ops.reshape(self.mean_visible(hidden_mean, parameters), ops.shape(batch.x))
+        reported["reconstruction"] = self.reconstruction(batch, y_pred)
+        reported["free_energy"] = batch.mean(positive)
+        if self.visible == "bernoulli":
+            reported["pseudo_log_likelihood"] = batch.mean(self._estimate_pseudo_log_likelihood(v, *parameters))
+        return reported, y_pred
+
+    def _estimate_pseudo_log_likelihood(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
+        # log p(v_i given the others), one i a sample, stands for their mean over all i.
+        units = v.shape[1]
+        gain = _HIDDEN[self.hidden][1]
+        a = ops.matmul(v, kernel) + hidden_bias
+        i = ops.cast(self.random.uniform((ops.shape(v)[0],)) * units, "int32")
+        flip = 1.0 - 2.0 * tf.gather(v, i, axis=1, batch_dims=1)
+        flipped = a + flip[:, None] * tf.gather(kernel, i)
+        difference = -flip * tf.gather(visible_bias, i) - ops.sum(gain(flipped) - gain(a), axis=1)
+        return -units * ops.softplus(-difference)
+
+    def _flat(self, x: Any) -> Any:
+        return ops.reshape(as_float32(x), (ops.shape(x)[0], math.prod(self.x_shape)))
+
+    # === Verbs ===
+
+    def check_scale(self, x: Any) -> None:
+        floats = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size
+        if self.visible == "gaussian" and floats and np.isfinite(x).all():  # the others are an error
+            mean, deviation = float(np.abs(np.mean(x, axis=0)).max()), float(np.std(x))
+            if mean > 0.5 or not 0.5 < deviation < 2.0:
+                warnings.warn(
+                    "Gaussian visible units expect data of mean 0 and variance 1, but these have means of up to "
+                    f"{mean:.3g} and standard deviation {deviation:.3g}: use (x - x.mean(0)) / (x.std(0) + 1e-6).",
+                    stacklevel=3,
+                )
+
+    def default_callbacks(self) -> list[keras.callbacks.Callback]:
+        return [*super().default_callbacks(), _FreeEnergyGap()]
+
+    @property
+    def scores_probabilities(self) -> bool:
+        return self.visible == "bernoulli"
+
+    def scores(self, x: Any) -> Any:
+        """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
+        return self.free_energy(x)
+
+    def pseudo_log_likelihood(self, x: Any) -> Any:
+        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (batch,) in nats, exactly.
+
+        Args:
+            x: (batch, *input_shape), bernoulli.
+
+        Raises:
+            ValueError: If the visible units are not bernoulli.
+        """
+        if self.visible != "bernoulli":
+            raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
+        v = self._flat(self._input(x, compared=True))
+        energy = self._free_energy(v, *self.parameters())
+
+        def one(i: Any) -> Any:
+            flipped = tf.where(tf.range(v.shape[1]) == i, 1.0 - v, v)
+            return -ops.softplus(energy - self._free_energy(flipped, *self.parameters()))
+
+        return ops.sum(tf.map_fn(one, tf.range(v.shape[1]), fn_output_signature="float32"), axis=0)
+
+    def sample(self, n: int, gibbs_steps: int = 1000, start: Any = None) -> Any:
+        """Draws samples by block Gibbs sampling.
+
+        Args:
+            n: Number of samples.
+            gibbs_steps: Steps from `start`, at least 1.
+            start: Where the chains start, (n, *input_shape); by default at random.
+
+        Returns:
+            (n, *input_shape) float32: the means of the visible units in the last step, which look less noisy than the
+            samples that they are the means of.
+        """
+        _validation.check_built(self)
+        _validation.check_int("n", n, 1)
+        _validation.check_int("gibbs_steps", gibbs_steps, 1)
+        if start is not None:
+            v = self._flat(self._input(start))
+        elif self.visible == "bernoulli":
+            v = self.bernoulli(ops.full((n, math.prod(self.x_shape)), 0.5))
+        else:
+            v = self.random.normal((n, math.prod(self.x_shape)))
+        if v.shape[0] != n:
+            raise ValueError(f"n={n} samples were asked for, but start has {v.shape[0]}.")
+        return ops.reshape(self._run_chain(v, tf.constant(gibbs_steps)), (n, *self.x_shape))
+
+    @tf.function(reduce_retracing=True)
+    def _run_chain(self, v: Any, steps: Any) -> Any:
+        mean = v
+        for _ in tf.range(steps):
+            v, mean = self.gibbs(v)
+        return mean
+
+    def get_config(self) -> dict[str, Any]:
+        config = {
+            name: value for name, value in super().get_config().items() if name not in _validation.NETWORK_ARGUMENTS
+        }
+        del config["latent_dim"]
+        names = (
+            "hidden_units visible hidden gibbs_steps persistent chains sample_visible weight_decay sparsity_target "
+            "sparsity_weight centering centering_rate kernel_stddev"
+        )
+        return {**config, **{name: getattr(self, name) for name in names.split()}}
+
+
+class _FreeEnergyGap(keras.callbacks.Callback):
+    """Reports the free energy of validation data over that of training samples, both at the epoch's end."""
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        training = self.model._training_samples
+        if logs and "val_free_energy" in logs and training is not None:
+            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model.free_energy(training)))
+
+
+@tf.custom_gradient
+def _centred(kernel: Any, hidden_bias: Any, visible_bias: Any, visible_offset: Any, hidden_offset: Any) -> Any:
+    """Passes the parameters on, and turns the gradient for them into the centred gradient of Melchior et al."""
+
+    def gradient(kernel_g: Any, hidden_g: Any, visible_g: Any) -> Any:
+        kernel_g = kernel_g - visible_offset[:, None] * hidden_g - visible_g[:, None] * hidden_offset
+        hidden_g = hidden_g - tf.linalg.matvec(kernel_g, visible_offset, transpose_a=True)
+        visible_g = visible_g - tf.linalg.matvec(kernel_g, hidden_offset)
+        return kernel_g, hidden_g, visible_g, None, None
+
+    return (tf.identity(kernel), tf.identity(hidden_bias), tf.identity(visible_bias)), gradient

@@ -1,0 +1,227 @@
+"""What each model of the shelf is, and how it is trained."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.compressive import CompressiveAE
+from aezoo.models.contractive import ContractiveAE
+from aezoo.models.denoising import DenoisingAE
+from aezoo.models.k_sparse import KSparseAE
+from aezoo.models.linear import LinearAE
+from aezoo.models.rbm import RBM
+from aezoo.models.sketch_rnn import SketchRNN
+from aezoo.models.sparse import SparseAE
+from aezoo.models.variational import VAE
+from aezoo.optimizers import ScheduledSGD
+from aezoo.pretraining.dbn import DBN
+from aezoo.pretraining.greedy import GreedyStack
+from aezoo.pretraining.stacked import StackedAE
+from aezoo.schedules import Linear, Step
+
+#: Seed of initial weights, noise and shuffling.
+SEED = 0
+
+
+def cosine(learning_rate: float, **kwargs: Any) -> Callable[[int], keras.optimizers.Optimizer]:
+    """Adam, its rate falling to 0 along a cosine over all steps of the training."""
+    return lambda steps: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), **kwargs)
+
+
+def descent(learning_rate: float, **kwargs: Any) -> Callable[[int], keras.optimizers.Optimizer]:
+    """Gradient descent, its rate falling as in `cosine`; in small batches it finds strokes where Adam does not."""
+    return lambda steps: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(learning_rate, steps), **kwargs)
+
+
+_ADAM = cosine(1e-3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a model of the shelf is trained.
+
+    Attributes:
+        title: What it is, in a line.
+        model: Makes the model, or the stack that is pretrained and unrolled.
+        epochs: Passes over the training set.
+        metric: The one of the card that a table shows.
+        picture: The one of `aezoo.recipes.pictures` that the card shows.
+        data: One of `aezoo.recipes.sources`.
+        batch_size: Samples a step.
+        optimizer: Makes the optimizer for so many steps.
+        loss: Makes the reconstruction error that is minimised, where it is not that of the model's paper.
+        jit_compile: Whether XLA compiles the steps.
+        half: Whether kernels are stored in half precision.
+        limits: What the model cannot do, for its card.
+        pretrain: Of a stack, the arguments of its `pretrain`.
+        unroll: Of a stack, makes the model that is fine-tuned.
+    """
+
+    title: str
+    model: Callable[[], Autoencoder | GreedyStack]
+    epochs: int
+    metric: str = "mean_squared_error"
+    picture: str = "reconstructions"
+    data: str = "mnist"
+    batch_size: int = 128
+    optimizer: Callable[[int], keras.optimizers.Optimizer] = _ADAM
+    loss: str | None = None
+    jit_compile: bool | str = "auto"
+    half: bool = True
+    limits: str = ""
+    pretrain: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    unroll: Callable[[Any], Autoencoder] = lambda stack: stack.unroll(seed=SEED)
+
+
+def _k_sparse(k: int) -> Recipe:
+    """Tied and linear as in the paper; AuxK, which it lacks, keeps units from dying while k falls."""
+    return Recipe(
+        f"k-sparse autoencoder: {k} of 1000 units stay",
+        lambda: KSparseAE(1000, k=k, k_schedule=Linear(100, k, epochs=10), aux_weight=1 / 32, seed=SEED),
+        epochs=20,
+        picture="filters",
+        optimizer=lambda steps: keras.optimizers.Adam(1e-3),
+        jit_compile=True,
+    )
+
+
+def _stacked_denoising() -> StackedAE:
+    return StackedAE([DenoisingAE(500, corruption=c, tied=True, seed=SEED) for c in (0.1, 0.2, 0.3)])
+
+
+def _deep_denoising(stack: StackedAE) -> DenoisingAE:
+    deep = stack.unroll(seed=SEED)
+    return DenoisingAE(encoder=deep.encoder, decoder=deep.decoder, corruption=0.25, seed=SEED)
+
+
+def _dbn() -> DBN:
+    """Hinton's settings for pixels in [0, 1]."""
+    layers = {1000: "bernoulli", 500: "bernoulli", 250: "bernoulli", 30: "gaussian"}
+    shared = {"sample_visible": False, "weight_decay": 2e-4, "kernel_stddev": 0.1, "seed": SEED}
+    return DBN([RBM(units, hidden=hidden, **shared) for units, hidden in layers.items()])
+
+
+def _dbn_optimizers() -> list[ScheduledSGD]:
+    momentum = Step([2], [0.5, 0.9])
+    return [ScheduledSGD(rate, momentum=momentum) for rate in (0.1, 0.1, 0.1, 0.001)]
+
+
+#: By the name of the preset, in the order in which `aezoo shelf train` trains them.
+RECIPES: dict[str, Recipe] = {
+    "autoencoder_mnist": Recipe(
+        "Autoencoder 784-256-32, a linear code",
+        lambda: Autoencoder(32, hidden_dims=(256,), code_activation="linear", seed=SEED),
+        epochs=15,
+    ),
+    **{f"k_sparse_mnist_k{k}": _k_sparse(k) for k in (70, 40, 25, 10)},
+    "vae_mnist_2d": Recipe(
+        "VAE 784-400-200-2, to look at",
+        lambda: VAE(2, hidden_dims=(400, 200), seed=SEED),
+        epochs=15,
+        metric="loss",
+        picture="manifold",
+    ),
+    "vae_mnist_20d": Recipe(
+        "VAE 784-400-20, to draw digits",
+        lambda: VAE(20, hidden_dims=(400,), seed=SEED),
+        epochs=15,
+        metric="loss",
+        picture="samples",
+    ),
+    "rbm_mnist": Recipe(
+        "Restricted Boltzmann machine of 500 hidden units, PCD-5",
+        lambda: RBM(500, persistent=True, chains=50, gibbs_steps=5, seed=SEED),
+        epochs=10,
+        metric="pseudo_log_likelihood",
+        picture="filters",
+        batch_size=50,
+        optimizer=lambda steps: ScheduledSGD(Linear(0.1, 0.002, epochs=10)),
+    ),
+    "dbn_mnist": Recipe(
+        "Deep autoencoder 784-1000-500-250-30, unrolled from a deep belief network and fine-tuned",
+        _dbn,
+        epochs=8,
+        metric="reconstruction",
+        loss="cross_entropy",
+        pretrain={"epochs": 4, "batch_size": 100, "optimizer": _dbn_optimizers},
+    ),
+    "compressive_mnist": Recipe(
+        "Compressive autoencoder 784-512-256-64",
+        lambda: CompressiveAE(64, hidden_dims=(512, 256), weight=32.0, seed=SEED),
+        epochs=15,
+        metric="rate",
+        batch_size=256,
+        optimizer=cosine(2e-3),
+    ),
+    "linear_mnist": Recipe(
+        "Linear autoencoder with 32 components",
+        lambda: LinearAE(32, weight=0.01, tied=True, seed=SEED),
+        epochs=15,
+        metric="explained_variance",
+        picture="components",
+        batch_size=1000,
+        optimizer=cosine(1e-2),
+        half=False,
+    ),
+    "denoising_mnist": Recipe(
+        "Denoising autoencoder of 1000 units, a quarter of the pixels masked",
+        lambda: DenoisingAE(1000, corruption=0.25, tied=True, seed=SEED),
+        epochs=16,
+        picture="denoising",
+        batch_size=20,
+        optimizer=descent(0.1, weight_decay=0.001),
+    ),
+    "sparse_kl_mnist": Recipe(
+        "Sparse autoencoder of 1000 units, KL penalty",
+        lambda: SparseAE(1000, penalty="kl", target=0.05, weight=1.0, tied=True, seed=SEED),
+        epochs=6,
+        picture="filters",
+        batch_size=20,
+        optimizer=descent(0.1, weight_decay=0.002),
+    ),
+    "sparse_l1_mnist": Recipe(
+        "Sparse autoencoder of 1000 units, L1 penalty",
+        lambda: SparseAE(
+            1000, penalty="l1", weight=0.2, activation="relu", output_activation="linear", tied=True, seed=SEED
+        ),
+        epochs=15,
+        picture="filters",
+        batch_size=50,
+    ),
+    "contractive_mnist": Recipe(
+        "Contractive autoencoder of 1000 units",
+        lambda: ContractiveAE(1000, weight=1.0, tied=True, seed=SEED),
+        epochs=12,
+        metric="jacobian_norm",
+        picture="filters",
+        batch_size=20,
+        optimizer=descent(0.05),
+    ),
+    "stacked_denoising_mnist": Recipe(
+        "Deep denoising autoencoder 784-500-500-500, pretrained layer by layer and fine-tuned",
+        _stacked_denoising,
+        epochs=8,
+        picture="denoising",
+        pretrain={"epochs": 4, "batch_size": 100},
+        unroll=_deep_denoising,
+    ),
+    "sketch_rnn_cats": Recipe(
+        "sketch-rnn: draws cats stroke by stroke, from the code of a cat",
+        # By the default rate the weight of the KL term grows for some 100,000 steps; here it has after half of 3,360.
+        lambda: SketchRNN(128, encoder_units=128, decoder_units=256, kl_rate=0.01 ** (2 / 3360), seed=SEED),
+        epochs=60,
+        metric="negative_log_likelihood",
+        picture="sketches",
+        data="cats",
+        batch_size=25,
+        optimizer=cosine(1e-3, clipvalue=1.0),
+        jit_compile=True,
+        limits="Of the sketches that `model.sample(n)` draws, from codes of its own, some are scraps, or end before "
+        "they have begun.",
+    ),
+}

@@ -1,0 +1,1 @@
+"""Saving: presets, exports, and resuming what was interrupted."""

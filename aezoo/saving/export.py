@@ -1,0 +1,127 @@
+"""Writing a model as a SavedModel with named signatures."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from aezoo import _files
+from aezoo.saving import warmup as warming
+from aezoo.version import __version__
+
+MARKER = Path("assets.extra") / "aezoo.json"
+"""Where a SavedModel says that it is ours, and of which files; TensorFlow leaves this folder to others."""
+
+
+def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:
+    """Writes the signatures of a model as a SavedModel.
+
+    Args:
+        model: A built model with a method `signatures`.
+        path: The folder to write; `name/1` for version 1 of the model `name`.
+        verbose: Whether Keras prints the endpoints.
+        half: Whether kernels are stored in half precision, and cast where they are used.
+        warmup: Whether requests go along that a server warms up with, or the samples for them.
+    """
+    path = _files.check(path, foreign)
+    name = path.parent.name if path.name.isdecimal() else path.name
+    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
+    kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
+    archive = keras.export.ExportArchive()
+    # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
+    for name, (function, inputs, output) in model.signatures().items():
+        specs = list(inputs.values())
+        archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
+    with _files.atomic_write(path, foreign) as unfinished:
+        with _quiet():
+            archive.write_out(str(unfinished), verbose=bool(verbose))
+        (unfinished / "assets.extra").mkdir()
+        model.write_extra_assets(unfinished)
+        if requests:
+            warming.write(unfinished / warming.IN_SAVED_MODEL, requests)
+        content = {"aezoo": __version__, "files": sorted([*_files.files(unfinished), MARKER.as_posix()])}
+        (unfinished / MARKER).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that `saved_model` did not write: all of them where its marker is missing."""
+    try:
+        ours = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
+        return sorted({*_files.files(folder)} - {*ours})
+    except (OSError, ValueError, KeyError, TypeError):
+        return _files.files(folder)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TensorFlow from saying where it writes to, which is not where the file will be."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def halves(values: np.ndarray) -> bool:
+    """Whether half precision is used for a variable: for kernels, the float32 arrays of two axes or more.
+
+    Biases, counters and schedules, which take no room, keep theirs, and so do kernels that go out of the range.
+    """
+    return values.dtype == "float32" and values.ndim >= 2 and bool(np.all(np.abs(values) <= np.finfo("float16").max))
+
+
+#: The most samples that a signature draws, and the most values that they have.
+_MOST_SAMPLES, _MOST_VALUES = 10_000, 2**25
+
+
+def most_samples(x_shape: Sequence[int]) -> int:
+    """Returns how many samples of a shape a signature draws at most: a request is small whatever it asks for."""
+    return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
+
+
+def inside(name: str, value: Any, low: float, high: float) -> Any:
+    """Returns an input of a signature, which fails when it is called with one outside [low, high].
+
+    Args:
+        name: Its name.
+        value: A scalar tensor.
+        low: The smallest value.
+        high: The largest value.
+    """
+    message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
+    return _asserted((value >= low) & (value <= high), message, value)
+
+
+def _asserted(condition: Any, message: str, value: Any) -> Any:
+    """What comes after the assertion, so that nothing is computed of a value that fails it."""
+    with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
+        return tf.identity(value)
+
+
+def _valid(value: Any, spec: tf.TensorSpec) -> Any:
+    """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
+    value = tf.ensure_shape(value, spec.shape)
+    if not value.dtype.is_floating:
+        return value
+    return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
+
+
+def _endpoint(function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]]) -> Any:
+    """A function that returns a dict: its keys become the names of a signature's outputs."""
+
+    def endpoint(*inputs: Any) -> dict[str, Any]:
+        inputs = [_valid(value, spec) for value, spec in zip(inputs, specs, strict=True)]
+        with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
+            return {output: function(*inputs)}
+
+    return endpoint

@@ -1,0 +1,159 @@
+"""Loading `.keras` files that anyone may have written.
+
+Keras runs no code of a file, and refuses some of what a file may do to the machine. What a model takes is checked here
+before Keras builds it: how much the file unpacks to, that its weights lie in it, and that the model has not many more
+weights than the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from aezoo import _untrusted
+
+WEIGHTS, CONFIG = "model.weights.h5", "config.json"
+# What a file may unpack to, however small it is; beyond, `_untrusted.members` goes by its size.
+_LEAST = 2**24
+# A model may have so many numbers, and beyond so many times those that its file holds: an optimizer has some for each
+# weight, equal weights are written once. Likewise with its variables, by their names in the file, and with the objects
+# that its configuration describes: layers, some without weights, initializers, dtypes.
+_NUMBERS, _VARIABLES, _OBJECTS = (2**20, 8), (100, 8), (1000, 32)
+_LOCK = threading.RLock()
+
+
+def load(path: str | os.PathLike) -> Any:
+    """Load a model from a `.keras` file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The model; all its weights are finite.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is damaged, asks for far more weights than it holds, or holds weights that are not finite.
+    """
+    found = dict(_untrusted.members(path, ".keras", _LEAST, (CONFIG, WEIGHTS)))
+    for name in (CONFIG, WEIGHTS):
+        if name not in found:
+            raise ValueError(f"{path} is no .keras file, or damaged: it has no {name}.")
+    objects = _objects(_untrusted.parse_json(found[CONFIG], f"{path}, {CONFIG},"))
+    numbers, variables = _numbers(f"{path}, {WEIGHTS},", found.pop(WEIGHTS))
+    if objects > _most(_OBJECTS, variables):
+        raise ValueError(f"{path} is damaged: it describes {objects:,} objects, but holds only {variables:,} weights.")
+    with _at_most(_most(_NUMBERS, numbers), _most(_VARIABLES, variables)) as exceeded:
+        try:
+            model = keras.saving.load_model(path)
+            if exceeded:  # Keras passes over some errors of layers
+                raise ValueError
+        except Exception as error:  # of whatever layer the file describes
+            reason = _untrusted.printable(error).rstrip(".") or type(error).__name__
+            if exceeded:
+                reason = (
+                    f"it describes a model of {exceeded[0]}, but holds {variables:,} weights of {numbers:,} numbers"
+                )
+            raise ValueError(f"{path} is damaged, or not for this version of Keras: {reason}.") from error
+    check_finite(model, path)
+    return model
+
+
+def check_finite(model: Any, path: Any) -> None:
+    """Check that no weight of a loaded model is NaN or infinite.
+
+    Args:
+        model: A model.
+        path: Where it was loaded from.
+
+    Raises:
+        ValueError: If one is; the message names it.
+    """
+    for variable in model.weights:
+        if "float" in variable.dtype and not np.isfinite(np.asarray(variable, "float32")).all():
+            raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
+
+
+def _most(limit: tuple[int, int], held: int) -> int:
+    return limit[0] + limit[1] * held
+
+
+def _objects(config: Any) -> int:
+    """The number of objects that a configuration describes."""
+    found, parts = 0, [config]
+    while parts:
+        part = parts.pop()
+        found += isinstance(part, dict) and "class_name" in part
+        parts += part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return found
+
+
+def _numbers(where: str, weights: bytes) -> tuple[int, int]:
+    """How many numbers an HDF5 file holds, in itself and not by the names of other files, and under how many names."""
+    total = names = 0
+    try:
+        with h5py.File(io.BytesIO(weights)) as file:
+            groups, seen = [file], set()
+            while groups:
+                group = groups.pop()
+                for name in group:
+                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                        raise ValueError(f"{_untrusted.printable(name)} is a link")
+                    item = group[name]
+                    names += isinstance(item, h5py.Dataset)
+                    place = h5py.h5o.get_info(item.id).addr
+                    if place in seen:
+                        continue
+                    seen.add(place)
+                    if isinstance(item, h5py.Group):
+                        groups.append(item)
+                    else:
+                        total += _size(item, len(weights))
+    except Exception as error:  # of h5py, for damaged files
+        raise ValueError(f"{where} is damaged: {_untrusted.printable(error).rstrip('.')}.") from None
+    return total, names
+
+
+def _size(dataset: Any, most: int) -> int:
+    size = math.prod(dataset.shape)
+    name = _untrusted.printable(dataset.name)
+    if dataset.dtype.kind not in "biufV" or dataset.external or dataset.is_virtual:
+        raise ValueError(f"{name} is no array of numbers within the file")
+    if size * dataset.dtype.itemsize > min(most, dataset.id.get_storage_size()):
+        raise ValueError(f"{name} claims more numbers, {dataset.shape}, than the file holds")
+    return size
+
+
+@contextlib.contextmanager
+def _at_most(numbers: int, variables: int) -> Iterator[list[str]]:
+    """Refuses to make a variable of this thread beyond either number; yields a list that then says which it was."""
+    refused: list[str] = []
+    made, count, thread, make = 0, 0, threading.get_ident(), keras.Variable.__init__
+
+    def counted(self: Any, initializer: Any, shape: Any = None, *args: Any, **kwargs: Any) -> None:
+        nonlocal made, count
+        if threading.get_ident() == thread:
+            sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
+            made += math.prod(size for size in sizes if isinstance(size, int))
+            count += 1
+            if made > numbers or count > variables:
+                most = f"{numbers:,} numbers" if made > numbers else f"{variables:,} weights"
+                refused.append(f"more than {most}")
+                raise ValueError("The model is too large for its file.")
+        make(self, initializer, shape, *args, **kwargs)
+
+    with _LOCK:
+        keras.Variable.__init__ = counted
+        try:
+            yield refused
+        finally:
+            keras.Variable.__init__ = make

@@ -1,0 +1,312 @@
+"""Presets: trained models that are loaded by name, by Keras' own convention.
+
+A preset is a folder with `model.keras` and `card.json`, which says what it is and has the SHA-256 of its files. It is
+looked for in the folder that the environment variable `AEZOO_PRESETS` names, in `saved_models/` beside the package, as
+in a clone, and in `saved_models/` inside it, as a wheel installs it (`setup.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+import math
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+import h5py
+import keras
+import numpy as np
+
+from aezoo import _files, _untrusted
+from aezoo.saving import export, loading
+from aezoo.version import __version__
+
+MODEL, CARD = "model.keras", "card.json"
+ENVIRONMENT = "AEZOO_PRESETS"
+
+
+def places() -> list[Path]:
+    """Returns the folders in which presets are looked for, in this order; they need not exist."""
+    package = Path(__file__).resolve().parents[1]
+    given = os.environ.get(ENVIRONMENT)
+    return [*([Path(given)] if given else []), package.parent / "saved_models", package / "saved_models"]
+
+
+def list_presets(cls: type | None = None) -> list[str]:
+    """Returns the names of all presets that are found, in alphabetical order; a damaged one is left out with a warning.
+
+    Args:
+        cls: Only those that `cls.from_preset` takes.
+
+    Example:
+        >>> import aezoo
+        >>> "k_sparse_mnist_k25" in aezoo.list_presets(aezoo.KSparseAE)
+        True
+    """
+    names = None if cls is None else {kind.__name__ for kind in _family(cls)}
+    return sorted(name for name, card in cards().items() if names is None or card["class"] in names)
+
+
+def folders() -> dict[str, Path]:
+    """Return the folders of all presets that are found, damaged ones too, by name."""
+    found = {card.parent.name: card.parent for place in reversed(places()) for card in place.glob(f"*/{CARD}")}
+    return dict(sorted(found.items()))
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """Return the cards of all presets that are found, by name; a damaged preset is left out with a warning."""
+    read = {}
+    for name, folder in folders().items():
+        try:
+            if not (folder / MODEL).is_file():
+                raise FileNotFoundError(f"{folder / MODEL} is missing.")
+            read[name] = read_card(folder)
+        except (ValueError, OSError) as error:
+            warnings.warn(f"A preset is left out: {_untrusted.printable(error, 1000)}", stacklevel=3)
+    return read
+
+
+def _family(cls: type) -> Iterable[type]:
+    yield cls
+    for kind in cls.__subclasses__():
+        yield from _family(kind)
+
+
+def load(cls: type, preset: Any) -> Any:
+    """Loads a model; see `aezoo.Autoencoder.from_preset`."""
+    path = _find(preset)
+    if isinstance(path, str):
+        model = keras.saving.load_model(path)
+        loading.check_finite(model, path)
+    else:
+        model = loading.load(path)
+    if not isinstance(model, cls):
+        kind = type(model).__name__
+        advice = f"load it with aezoo.{kind}.from_preset" if hasattr(model, "from_preset") else "it is none of aezoo's"
+        raise ValueError(f"{path} holds a model of class {kind}, not {cls.__name__}: {advice}.")
+    return model
+
+
+def find(preset: str | os.PathLike) -> Path:
+    """Returns the folder of a preset, given its name or the folder itself.
+
+    A string without a separator is a name first: a folder of the working directory does not take the place of a preset
+    that is found elsewhere. Such a folder is given as "./name", or as a `pathlib.Path`.
+
+    Raises:
+        FileNotFoundError: If there is none; the message says where it was looked for.
+    """
+    here, name = Path(preset), os.fspath(preset)
+    named = [place / name for place in places()]
+    is_name = isinstance(preset, str) and not {"/", os.sep, os.altsep} & set(name)
+    folders = [*named, here] if is_name else [here, *named]
+    for folder in folders:
+        if (folder / MODEL).is_file():
+            if folder != here and (here / MODEL).is_file():
+                warnings.warn(
+                    f"The preset {name!r} is the one in {folder}, not the folder {name!r} of the working directory: "
+                    f"write './{name}' for that one.",
+                    stacklevel=2,
+                )
+            return folder
+    close = difflib.get_close_matches(name, list_presets())
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else " aezoo.list_presets() names all there are."
+    unset = "" if os.environ.get(ENVIRONMENT) else f" The environment variable {ENVIRONMENT} names no further folder."
+    raise FileNotFoundError(
+        f"There is no preset {name!r}: none of {', '.join(map(str, folders))} holds a {MODEL}.{unset}{hint}"
+    )
+
+
+def _find(preset: str | os.PathLike) -> str | Path:
+    """The file that is to be loaded, or the address that is Keras' to load."""
+    name = os.fspath(preset)
+    if "://" in name:
+        return name
+    if name.endswith(".keras"):
+        path = Path(name)
+    else:
+        folder = find(preset)
+        path = folder / MODEL
+        if (folder / CARD).exists():
+            check_files(folder, [MODEL])
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no file {path}.")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is damaged, or no .keras file.")
+    return path
+
+
+# === Cards ===
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Returns what `card.json` of a preset says.
+
+    Raises:
+        FileNotFoundError: If there is none.
+        ValueError: If it is not what `save` writes, or names files outside its folder.
+    """
+    path = folder / CARD
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing.")
+    card = _untrusted.read_json(path)
+    wrong = _wrong(card)
+    if wrong:
+        raise ValueError(f"{path} is damaged, or no card of a preset: {wrong}.")
+    return card
+
+
+def _wrong(card: Any) -> str:
+    """Says what keeps a card from being read; "" if nothing does."""
+    if not isinstance(card, dict) or not isinstance(card.get("class"), str) or not isinstance(card.get("files"), dict):
+        return "it has no class and no files"
+    for name, digest in card["files"].items():
+        path = PurePosixPath(name)
+        if path.is_absolute() or PureWindowsPath(name).drive or "\\" in name or ".." in path.parts:
+            return f"it names the file {_untrusted.printable(name)}, which is not within its folder"
+        if not isinstance(digest, str):
+            return f"it has no SHA-256 of {_untrusted.printable(name)}"
+    if any(not isinstance(card.get(key, ""), str) for key in ("name", "title", "limits", "reference")):
+        return "its name, title, limits and reference are not all texts"
+    if "metrics" not in card:
+        return ""
+    metrics, data = card["metrics"], card.get("data")
+    if not isinstance(metrics, dict) or not all(isinstance(value, (int, float)) for value in metrics.values()):
+        return "its metrics are not numbers by name"
+    if not isinstance(card.get("metric"), str) or card["metric"] not in metrics or not {"name", "title"} <= card.keys():
+        return "it has metrics, but no name, title and metric"
+    return "" if isinstance(data, dict) and isinstance(data.get("name"), str) else "it does not say what its data are"
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Writes `card.json`, with the SHA-256 of every other file in the folder."""
+    files = {name: sha256(folder / name) for name in sorted(_names(folder))}
+    text = json.dumps({**card, "files": files}, indent=1, ensure_ascii=False)
+    (folder / CARD).write_text(text + "\n", encoding="utf-8")
+
+
+def _names(folder: Path) -> set[str]:
+    """All files of a preset but its card, relative to the folder."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
+    return {path.relative_to(folder).as_posix() for path in paths}
+
+
+def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
+    """Checks files of a preset against its card.
+
+    Args:
+        folder: The preset.
+        names: Of which files, relative to the folder; by default all, and there may be no others.
+
+    Raises:
+        FileNotFoundError: If a file is missing, which the message names.
+        ValueError: If one is not what was written, or lies outside the folder.
+    """
+    files = read_card(folder)["files"]
+    if names is None:
+        for name in sorted(_names(folder) - files.keys()):
+            raise ValueError(f"{folder / name} is not in {CARD}: it is of something else.")
+        for name in files:
+            if not (folder / name).resolve().is_relative_to(folder.resolve()):
+                raise ValueError(f"{folder / name} is a link out of its folder: fetch the preset again.")
+    for name in files if names is None else names:
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing, though {CARD} beside it names it: fetch the preset again.")
+        if sha256(path) != files.get(name):
+            raise ValueError(f"{path} is damaged or was altered: its SHA-256 is not that of {CARD} beside it.")
+
+
+def foreign(folder: Path) -> list[str]:
+    """Return the files in a folder that its card does not name: all of them where it is no preset."""
+    try:
+        return sorted({*_files.files(folder)} - {*read_card(folder)["files"], CARD})
+    except (OSError, ValueError, TypeError):
+        return _files.files(folder)
+
+
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+# === Saving ===
+
+
+def save(model: Any, folder: Path, half: bool = False) -> None:
+    """Writes `model.keras` into a folder that is there: the model without its optimizer and what it was compiled with.
+
+    Args:
+        model: A built model.
+        folder: Where to.
+        half: Whether kernels are stored in half precision. Keras casts them back when they are loaded.
+
+    Raises:
+        ValueError: If a weight is not finite: such a model would not load.
+    """
+    loading.check_finite(model, f"The model {model.name!r}")
+    with tempfile.TemporaryDirectory() as temporary:
+        whole = Path(temporary) / MODEL
+        model.save(whole)
+        with zipfile.ZipFile(whole) as source, zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as target:
+            for name in source.namelist():
+                data = source.read(name)
+                if name == loading.CONFIG:
+                    config = json.loads(data, object_pairs_hook=_known_to_older_keras)
+                    config.pop("compile_config", None)
+                    data = json.dumps(config).encode()
+                elif name == loading.WEIGHTS:
+                    data = _without_optimizer(data, half)
+                target.writestr(name, data)
+
+
+def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
+    newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
+    return {name: value for name, value in config if not (value is None and name in newer)}
+
+
+def _without_optimizer(weights: bytes, half: bool) -> bytes:
+    buffer = io.BytesIO()
+    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
+
+        def copy(name: str, item: Any) -> None:
+            if name.split("/")[0] == "optimizer":
+                return
+            if isinstance(item, h5py.Group):
+                new = target.require_group(name)
+            else:
+                values = np.asarray(item[()])
+                values = values.astype("float16") if half and export.halves(values) else values
+                # Tied kernels are written once, and linked to where they are used again.
+                new = written.setdefault((values.dtype, values.shape, values.tobytes()), name)
+                target[name] = target[new] if new != name else values
+                new = target[name]
+            for key, value in item.attrs.items():
+                new.attrs[key] = value
+
+        written: dict[Any, str] = {}
+        source.visititems(copy)
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
+    return buffer.getvalue()
+
+
+def card(model: Any) -> dict[str, Any]:
+    """Returns what a card says of any model."""
+    return {
+        "class": type(model).__name__,
+        "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
+        "versions": {"aezoo": __version__, "keras": keras.__version__},
+    }

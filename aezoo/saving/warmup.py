@@ -1,0 +1,135 @@
+"""Requests that TensorFlow Serving runs when it loads a model, so that no user waits for what is done only once.
+
+A record is the server's message `PredictionLog`, written here in protocol buffers' wire format: PyPI's
+tensorflow-serving-api, which has the message, has a release for each TensorFlow, later than that. The numbers of the
+fields are those of its `tensorflow_serving/apis/*.proto`, which fix them for good:
+
+    PredictionLog.predict_log = 6       PredictLog.request = 1
+    PredictRequest.model_spec = 1       ModelSpec.name = 1
+    PredictRequest.inputs = 2, a map    ModelSpec.signature_name = 3
+
+The entry of a map has the key as 1 and the value as 2. The tests read the records by the server's own messages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+#: Where a SavedModel has them.
+IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
+
+
+class Request(NamedTuple):
+    """A call of the server's predict API.
+
+    Attributes:
+        model: The name of the model.
+        signature: The name of the signature.
+        inputs: Its inputs by name.
+    """
+
+    model: str
+    signature: str
+    inputs: Mapping[str, np.ndarray]
+
+
+def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
+    """Makes requests for each signature that takes samples or codes, one for a single row and one for all.
+
+    Others, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses these, and a model of which
+    it refuses one request does not load.
+
+    Args:
+        model: A built model.
+        name: The name that the server knows it by.
+        samples: (n, *input_shape); by default made up by `model.examples`.
+
+    Raises:
+        ValueError: If no samples are given and the model does not take those that were made up.
+    """
+    signatures = model.signatures()
+    encode = signatures["encode"][0]
+    if samples is not None:
+        x = np.asarray(samples, signatures["encode"][1]["x"].dtype.as_numpy_dtype)
+        z = np.asarray(encode(x))
+    else:
+        x = np.asarray(model.dummy_inputs(2))
+        try:
+            z = np.asarray(encode(x))
+        except Exception as error:
+            raise ValueError(
+                f"The model does not take made-up samples of shape {x.shape[1:]}: give export some of yours, for "
+                "example warmup=x[:8], or warmup=False."
+            ) from error
+    known = {"x": x, "z": z}
+    return [
+        Request(name, signature, {key: known[key][:size] for key in specs})
+        for size in sorted({1, len(x)})
+        for signature, (_, specs, _) in signatures.items()
+        if specs.keys() <= known.keys()
+    ]
+
+
+def write(path: Any, requests: Iterable[Request]) -> None:
+    """Writes requests to a file, as records of TensorFlow's own format."""
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, signature, inputs in requests:
+            spec = _message((1, name.encode()), (3, signature.encode()))
+            entries = [(2, _message((1, key.encode()), (2, _tensor(value)))) for key, value in inputs.items()]
+            log = _message((1, _message((1, spec), *entries)))
+            writer.write(_message((6, log)))
+
+
+def read(path: Any) -> Iterator[Request]:
+    """Reads what `write` wrote."""
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        ((_, log),) = _fields(record)
+        ((_, request),) = _fields(log)
+        (_, spec), *entries = _fields(request)
+        (_, name), (_, signature) = _fields(spec)
+        inputs = {}
+        for _, entry in entries:
+            (_, key), (_, value) = _fields(entry)
+            inputs[key.decode()] = tf.make_ndarray(TensorProto.FromString(value))
+        yield Request(name.decode(), signature.decode(), inputs)
+
+
+def _tensor(value: np.ndarray) -> bytes:
+    """A TensorProto; of many equal values it holds one."""
+    first = value.reshape(-1)[:1]
+    same = len(first) and (value == first).all()
+    return tf.make_tensor_proto(first[0] if same else value, shape=value.shape).SerializeToString()
+
+
+def _message(*fields: tuple[int, bytes]) -> bytes:
+    """A protocol buffer of strings and messages."""
+    return b"".join(_varint(number << 3 | 2) + _varint(len(content)) + content for number, content in fields)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields that `_message` put together."""
+    at = 0
+    while at < len(message):
+        tag, at = _read_varint(message, at)
+        size, at = _read_varint(message, at)
+        yield tag >> 3, message[at : at + size]
+        at += size
+
+
+def _varint(number: int) -> bytes:
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + _varint(high) if high else bytes([low])
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    value = data[at] & 0x7F
+    if data[at] < 0x80:
+        return value, at + 1
+    high, at = _read_varint(data, at + 1)
+    return value | high << 7, at

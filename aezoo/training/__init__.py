@@ -1,0 +1,1 @@
+"""Training: batches and their reductions, checked data, and how steps run."""

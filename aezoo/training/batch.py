@@ -1,0 +1,164 @@
+"""A batch in the hands of one replica, and what it takes to average over the batch of all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+from keras import ops
+
+from aezoo._numerics import as_float32
+
+
+def replicas() -> int:
+    """The number of replicas that step together, 1 outside `tf.distribute`."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sum_over_replicas(value: Any) -> Any:
+    """The sum of `value` over all replicas; its gradient reaches each of them."""
+    context = tf.distribute.get_replica_context()
+    if replicas() == 1 or context is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One replica's part of a batch.
+
+    Keras sums the gradients of all replicas. So every term of an objective is a *share*: the sum of the shares of all
+    replicas is the term of the whole batch, also when the last batch leaves one replica fewer samples than another.
+
+    Sample weights mean the same in every term. As in Keras, `mean` divides Σ weight · value by the number of samples.
+    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `share` included:
+
+    - All weights times c scale every term, and with it the gradient, by c.
+    - A weight of zero leaves the sample out: of 8 samples, 2 with weight zero, the terms are 6/8 of those of the
+      other 6. A batch in which every weight is zero has no gradient.
+
+    Only what Keras' own regularizers add is not scaled, as in any Keras model. A loss with `reduction="sum"` scales
+    every term by the number of samples; one with "mean_with_sample_weight" divides every term by Σ weight / size.
+
+    Attributes:
+        x: Inputs, (batch, ...).
+        y: Targets, (batch, ...).
+        weight: Sample weights, (batch,), or None.
+        local_size: The number of samples here, a float32 scalar.
+        size: The number of samples on all replicas, a float32 scalar.
+        total_weight: Σ weight on all replicas, a float32 scalar; `size` without weights.
+        divisor: What `mean` divides by, a float32 scalar; `size` unless the loss reduces in another way.
+
+    Example:
+        >>> batch = Batch.of(ops.ones((4, 3)), weight=[1, 1, 1, 3])
+        >>> float(batch.mean([1.0, 2.0, 3.0, 4.0]))  # Σ weight · value / size
+        4.5
+        >>> float(batch.global_mean([1.0, 2.0, 3.0, 4.0]))  # Σ weight · value / Σ weight
+        3.0
+    """
+
+    x: Any
+    y: Any
+    weight: Any
+    local_size: Any
+    size: Any
+    total_weight: Any
+    divisor: Any
+
+    @classmethod
+    def of(cls, x: Any, y: Any = None, weight: Any = None, reduction: str = "mean") -> Batch:
+        """Make this replica's batch.
+
+        Args:
+            x: Inputs, (batch, ...).
+            y: Targets, (batch, ...); None takes x.
+            weight: Sample weights, (batch,) or (batch, 1), or None.
+            reduction: How the loss reduces over the batch, as `aezoo.losses.reduction` returns it.
+
+        Returns:
+            The batch.
+        """
+        local_size = ops.cast(ops.shape(x)[0], "float32")
+        size = total_weight = sum_over_replicas(local_size)
+        if weight is not None:
+            weight = ops.reshape(as_float32(weight), (-1,))
+            total_weight = sum_over_replicas(ops.sum(weight))
+        divisor = {"sum": 1.0, "mean_with_sample_weight": total_weight}.get(reduction, size)
+        return cls(x, x if y is None else y, weight, local_size, size, total_weight, divisor)
+
+    def _weighted(self, values: Any) -> Any:
+        values = as_float32(values)
+        if self.weight is None:
+            return values
+        weight = ops.cast(self.weight, values.dtype)
+        return values * ops.reshape(weight, (-1,) + (1,) * (len(values.shape) - 1))
+
+    def _divided(self, total: Any, by: Any) -> Any:
+        by = ops.cast(by, total.dtype)
+        return total / by if self.weight is None else ops.divide_no_nan(total, by)  # all weights may be 0
+
+    def sum(self, values: Any) -> Any:
+        """This replica's share of Σ weight · value.
+
+        Args:
+            values: One value a sample, (batch,).
+
+        Returns:
+            A float32 scalar.
+        """
+        return ops.sum(self._weighted(values))
+
+    def mean(self, values: Any) -> Any:
+        """This replica's share of Σ weight · value / divisor, as Keras averages a loss over a batch.
+
+        Args:
+            values: One value a sample, (batch,).
+
+        Returns:
+            A float32 scalar.
+        """
+        return self._divided(self.sum(values), self.divisor)
+
+    def global_mean(self, values: Any) -> Any:
+        """The weighted mean of `values` over the samples of all replicas: the same on each, not a share.
+
+        Args:
+            values: (batch, ...).
+
+        Returns:
+            The mean over the first axis, (...); 0 where every weight is zero.
+        """
+        total = sum_over_replicas(ops.sum(self._weighted(values), axis=0))
+        return self._divided(total, self.total_weight)
+
+    def per_replica(self, value: Any, weighted: bool = True) -> Any:
+        """This replica's share of a value that all replicas know.
+
+        Args:
+            value: A penalty of the model's parameters, or of a `statistic`.
+            weighted: Whether sample weights scale it by Σ weight / divisor, as they do the other terms of an
+                objective. Choose False for a report that is no mean, such as a count.
+
+        Returns:
+            The value, scaled, over the number of replicas.
+        """
+        if weighted and (self.weight is not None or self.divisor is not self.size):
+            value = value * self._divided(self.total_weight, self.divisor)
+        return value / replicas()
+
+    @property
+    def counted(self) -> Any:
+        """1 for each sample that counts and 0 for each of weight zero, (batch,) float32."""
+        if self.weight is None:
+            return ops.ones(ops.shape(self.x)[:1])
+        return ops.cast(self.weight > 0, "float32")
+
+    @property
+    def counted_size(self) -> Any:
+        """The number of samples that count on all replicas, a float32 scalar."""
+        return self.size if self.weight is None else sum_over_replicas(ops.sum(self.counted))
+
+    def unless_empty(self, new: Any, old: Any) -> Any:
+        """Return the new value of a statistic that training keeps, or the old one if every weight is zero."""
+        return new if self.weight is None else ops.where(self.total_weight > 0, new, old)

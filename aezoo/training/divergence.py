@@ -1,0 +1,148 @@
+"""Stopping a training that diverges, at the first step whose loss or gradients are not finite."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from aezoo.training.batch import replicas, sum_over_replicas
+
+#: What `on_divergence` may be.
+CHOICES = ("raise", "warn")
+
+
+class Watch:
+    """What the steps of a model tell about the first of them that was not finite.
+
+    Its two variables are no part of the model: neither saved nor exported.
+
+    Args:
+        model: The model, with `on_divergence`, `epoch` and `distribute_strategy`.
+    """
+
+    def __init__(self, model: Any):
+        with tf.init_scope(), model.distribute_strategy.scope():
+            options = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
+            self._culprit = tf.Variable(0, dtype="int64", **options)  # 0: none yet
+            self._poison = tf.Variable(0.0, dtype="float32", **options)  # NaN: later steps are skipped too
+        self._names: list[str] = []
+        self._warned = False
+
+    # === Inside a step ===
+
+    def state(self, model: Any) -> list[tuple[Any, Any]]:
+        """Return the state that a step may change besides trainable weights, and its values before the step."""
+        state = [v for v in model.non_trainable_variables if "float" in v.dtype]
+        return [(variable, tf.identity(variable.value)) for variable in state]
+
+    def guarded(
+        self,
+        model: Any,
+        update: Callable[[Sequence[Any]], None],
+        terms: Mapping[str, Any],
+        loss: Any,
+        gradients: Sequence[Any],
+        state: Sequence[tuple[Any, Any]],
+        total_weight: Any = None,
+    ) -> None:
+        """Call `update(gradients)` where the loss and all gradients are finite, on all replicas or none.
+
+        A step that is not applied puts `state` back and notes which term was to blame. With loss scaling, gradients are
+        left to the optimizer, which skips steps of its own. A batch in which no sample has a weight changes nothing
+        either: the moments of an optimizer would move the weights without a gradient.
+
+        Args:
+            model: The model.
+            update: Changes the weights.
+            terms: The terms of the loss by name, each this replica's share.
+            loss: Their sum.
+            gradients: One for each trainable variable; None where there is none.
+            state: What `state` returned before the step.
+            total_weight: The sum of the sample weights on all replicas, or None where there are none.
+        """
+        self._names = [*terms]
+        total = tf.cast(loss, "float32") + self._poison
+        if not hasattr(model.optimizer, "inner_optimizer"):
+            values = (g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None)
+            # NaN and infinity survive a sum, which takes one pass and no memory.
+            total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in values)])
+        finite = tf.math.is_finite(sum_over_replicas(total))
+        applied = finite if total_weight is None else finite & (total_weight > 0)
+        sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
+        variables, before = [variable for variable, _ in state], [value for _, value in state]
+        skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
+        if replicas() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+            terms = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
+            _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, terms, before))
+            return
+
+        # TensorFlow has no branch in a replica that waits for the others, as optimizers do.
+        def across(strategy: Any, applied: Any, finite: Any, gradients: Any, terms: Any, before: Any) -> None:
+            each = strategy.extended.call_for_each_replica
+            _branch(
+                strategy.experimental_local_results(applied)[0],
+                functools.partial(each, update, args=(gradients,)),
+                functools.partial(each, skip, args=(finite, terms, before)),
+            )
+
+        tf.distribute.get_replica_context().merge_call(across, args=(applied, finite, gradients, sums, before))
+
+    def _skip(
+        self, variables: Sequence[Any], for_good: bool, finite: Any, terms: Sequence[Any], before: Sequence[Any]
+    ) -> None:
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+        bad = ~tf.math.is_finite(tf.stack([*terms, tf.constant(float("nan"))]))  # else it was the gradients
+        first = tf.argmax(tf.cast(bad, "int64")) + 1
+        self._culprit.assign(tf.where(finite | (self._culprit != 0), self._culprit, first))
+        if for_good:
+            self._poison.assign(tf.where(finite, self._poison, float("nan")))
+
+    # === Outside ===
+
+    def watched(self, model: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Return a train function of Keras that looks after each call whether a step of it diverged."""
+
+        @functools.wraps(function)
+        def call(iterator: Any) -> Any:
+            logs = function(iterator)
+            culprit = int(self._culprit.numpy())
+            if culprit:
+                self._report(model, culprit)
+            return logs
+
+        return call
+
+    def reset(self) -> None:
+        """Forget what was: a new training begins."""
+        self._culprit.assign(0)
+        self._poison.assign(0.0)
+        self._warned = False
+
+    def _report(self, model: Any, culprit: int) -> None:
+        name = [*(f"the term {name!r}" for name in self._names), "the gradient"][culprit - 1]
+        what = f"Training diverged: in epoch {int(model.epoch.numpy()) + 1} {name} of {model.name!r} was not finite"
+        if model.on_divergence == "raise":
+            self.reset()
+            raise ValueError(
+                f"{what}; the weights are those before that step: choose a smaller learning rate, scale the data, or "
+                "skip such steps with on_divergence='warn'."
+            )
+        if not self._warned:
+            warnings.warn(f"{what}; that step, and any other like it, is skipped.", stacklevel=2)
+        self._warned = True
+
+
+def _branch(finite: Any, update: Callable[[], Any], skip: Callable[[], Any]) -> None:
+    def taken(function: Callable[[], Any]) -> Callable[[], Any]:
+        def branch() -> Any:
+            function()
+            return tf.constant(0)
+
+        return branch
+
+    tf.cond(finite, taken(update), taken(skip))

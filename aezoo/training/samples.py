@@ -1,0 +1,103 @@
+"""A bounded sample of training data, of whatever kind `fit` takes."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from aezoo.training import gate
+
+#: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
+_MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
+
+
+def take(
+    x: Any,
+    strategy: tf.distribute.Strategy | None = None,
+    validation_split: float = 0.0,
+    sample_weight: Any = None,
+) -> tuple[Any, Any]:
+    """Take up to 5,000 training samples: evenly spaced ones of arrays, the first batches of data sets.
+
+    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice.
+
+    Args:
+        x: What `keras.Model.fit` takes as x, checked already.
+        strategy: The strategy of a distributed data set.
+        validation_split: The fraction of an array's end that Keras does not train on.
+        sample_weight: Weights of an array's samples, (n,); data sets have theirs in their elements.
+
+    Returns:
+        x, to be used in its place since a generator has been read from, and the samples, (n, *input_shape) float32.
+
+    Example:
+        >>> data, samples = take(np.arange(20_000.0)[:, None])
+        >>> samples.shape, samples[:3, 0].tolist()
+        ((5000, 1), [0.0, 4.0, 8.0])
+    """
+    if hasattr(x, "shape"):
+        n = math.floor(x.shape[0] * (1.0 - validation_split))  # as Keras splits
+        rows = _spaced(n, _most(x.shape[1:]), None if sample_weight is None else sample_weight[:n])
+        if tf.is_tensor(x):
+            return x, _array(tf.gather(x, rows))
+        return x, _array(gate.dense(x[rows] if hasattr(x, "toarray") else np.asarray(x)[rows]))
+    if isinstance(x, keras.utils.PyDataset):
+        first, _ = _of_element(x[0], strategy)
+        batches = (x[int(i)] for i in _spaced(len(x), -(-_most(first.shape[1:]) // max(1, len(first)))))
+    else:
+        batches = iter(x)
+    read, inputs, weights = [], [], []
+    for element in itertools.islice(batches, _MOST_BATCHES):
+        read.append(element)
+        batch, weight = _of_element(element, strategy)
+        inputs.append(batch)
+        weights.append(weight)
+        if sum(map(len, inputs)) >= _most(batch.shape[1:]):
+            break
+    if batches is x:  # a generator
+        x = _again(read, batches)
+    samples = np.concatenate(inputs)[: _most(inputs[0].shape[1:])]
+    if weights[0] is None:
+        return x, samples
+    return x, samples[_spaced(len(samples), len(samples), np.concatenate(weights)[: len(samples)])]
+
+
+def _again(batches: list[Any], rest: Any) -> Any:
+    """A generator of what was read from another, and of what is left in it: Keras takes no other iterator."""
+    yield from batches
+    yield from rest
+
+
+def _of_element(element: Any, strategy: tf.distribute.Strategy | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The samples of an element of a data set, and their weights."""
+
+    def whole(part: Any) -> np.ndarray | None:
+        parts = [part] if strategy is None else strategy.experimental_local_results(part)
+        return None if part is None else np.concatenate([_array(part) for part in parts])
+
+    x, _, weight = keras.utils.unpack_x_y_sample_weight(element)
+    return whole(x), whole(weight)
+
+
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(x, "float32")
+
+
+def _most(shape: Any) -> int:
+    """How many samples of a shape may be taken."""
+    return max(1, min(_MOST_SAMPLES, _MOST_NUMBERS // max(1, math.prod(shape))))
+
+
+def _spaced(n: int, most: int, weight: Any = None) -> np.ndarray:
+    """Evenly spaced rows of n, at most so many; where they have weights, spaced evenly by weight."""
+    weight = None if weight is None or np.ndim(weight) > 1 else np.maximum(np.asarray(weight, "float64"), 0)
+    if weight is None or not weight.any():
+        return np.arange(min(n, most)) * n // max(1, min(n, most))
+    total = np.cumsum(weight)
+    count = min(most, max(np.count_nonzero(weight), round(total[-1])))
+    return np.searchsorted(total, (np.arange(count) + 0.5) * (total[-1] / count), side="right")

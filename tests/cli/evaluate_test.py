@@ -1,0 +1,80 @@
+"""`aezoo evaluate`."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import evaluation
+from aezoo.cli import program
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder as `aezoo train` leaves it, as far as the command reads it."""
+    output = tmp_path_factory.mktemp("evaluated") / "run"
+    output.mkdir()
+    model = aezoo.SparseAE(latent_dim=6, seed=0)
+    model.build((None, 8, 8, 1))
+    model.save(output / "model.keras")
+    (output / "metrics.json").write_text(json.dumps({"dataset": "digits"}))
+    return output
+
+
+def command(*arguments):
+    return program.main(["evaluate", *map(str, arguments)])
+
+
+def test_it_prints_the_report(run, capsys):
+    assert command(run, "--dataset", "digits") == 0
+    train, test = aezoo.datasets.load("digits")
+    expected = evaluation.report(keras.saving.load_model(run / "model.keras"), test, train=train)
+    assert capsys.readouterr().out == f"{expected}\n"
+
+
+def test_the_data_set_of_the_training_is_the_default(run, capsys):
+    assert command(run / "model.keras", "--limit", "30", "--markdown") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("**SparseAE with a code of 6, on 30 samples**\n") and "| dead units | 0 |" in out
+
+
+def test_of_sketches(tmp_path, capsys):
+    model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, seed=0)
+    model.build((None, 33, 5))
+    model.save(tmp_path / "model.keras")
+    assert command(tmp_path, "--dataset", "shapes", "--limit", "4") == 0
+    assert "SketchRNN with a code of 2, on 4 samples" in capsys.readouterr().out
+
+
+def test_errors_are_one_line_that_says_what_to_do(run, tmp_path, capsys):
+    other = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    other.save(tmp_path / "other.keras")
+    model = aezoo.Autoencoder(latent_dim=2)
+    model.build((None, 5))
+    model.save(tmp_path / "narrow.keras")
+    damaged = tmp_path / "damaged.keras"
+    damaged.write_bytes((run / "model.keras").read_bytes()[:-100])
+    wrong = {
+        (tmp_path / "none",): "There is no model .*none: train one with `aezoo train`",
+        (tmp_path,): r"There is no model .*model\.keras",
+        (damaged,): "is damaged, or no .keras file: train the model again",
+        (tmp_path / "other.keras",): "holds Sequential, no model of aezoo",
+        (tmp_path / "narrow.keras",): r"narrow\.keras was trained on is written nowhere beside it: give --dataset",
+        (tmp_path / "narrow.keras", "--dataset", "digits"): r"'digits' is not for this model: .*Give another --dataset",
+        (run, "--limit", "1"): "--limit must be at least 2",
+    }
+    for arguments, message in wrong.items():
+        assert command(*arguments) == 2
+        captured = capsys.readouterr()
+        assert re.fullmatch(f"aezoo: error: .*{message}.*\n", captured.err), captured.err
+        assert not captured.out
+
+
+def test_what_the_model_was_trained_on_is_said(run, monkeypatch, capsys):
+    x = np.random.default_rng(0).random((5, 28, 28, 1), "float32")
+    monkeypatch.setattr(aezoo.datasets, "load", lambda name: ((x, None), (x, None)))
+    assert command(run, "--dataset", "mnist") == 2
+    assert "'mnist' is not for this model (it was trained on 'digits')" in capsys.readouterr().err

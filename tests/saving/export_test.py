@@ -1,0 +1,295 @@
+"""The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
+
+import json
+import pathlib
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+import aezoo
+from aezoo.saving import export
+
+SIGNATURES = {
+    "serving_default": ("x", "reconstruction"),
+    "encode": ("x", "code"),
+    "decode": ("z", "reconstruction"),
+    "score": ("x", "score"),
+}
+
+
+@pytest.fixture(scope="module")
+def model(x):
+    model = aezoo.KSparseAE(latent_dim=8, k=2)
+    model.compile("adam", run_eagerly=True)
+    model.fit(x, verbose=0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved") / "model" / "1"
+    model.export(folder)
+    return folder
+
+
+def test_signatures_have_names_and_take_any_batch(model, folder, x):
+    loaded = tf.saved_model.load(folder)
+    assert set(loaded.signatures) == set(SIGNATURES)
+    z = np.asarray(model.encode(x))
+    expected = {
+        "serving_default": model.reconstruct(x),
+        "encode": z,
+        "decode": model.decode(z),
+        "score": ((x - model.reconstruct(x).numpy()) ** 2).sum(axis=(1, 2, 3)),
+    }
+    for name, (given, gives) in SIGNATURES.items():
+        function = loaded.signatures[name]
+        (spec,) = function.structured_input_signature[1].values()
+        assert spec.shape.as_list() == ([None, 8] if given == "z" else [None, 6, 6, 1])
+        assert list(function.structured_outputs) == [gives]
+        assert function.structured_outputs[gives].shape[0] is None
+        for size in (1, 21):
+            data = {"x": x, "z": z}[given][:size]
+            got = function(**{given: tf.constant(data)})[gives]
+            np.testing.assert_allclose(got, expected[name][:size], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_the_file_lists_the_signatures(folder):
+    """What `saved_model_cli show` prints and a server reads."""
+    (graph,) = SavedModel.FromString((folder / "saved_model.pb").read_bytes()).meta_graphs
+    assert set(SIGNATURES) <= set(graph.signature_def)
+    for name, (given, gives) in SIGNATURES.items():
+        definition = graph.signature_def[name]
+        assert (list(definition.inputs), list(definition.outputs)) == ([given], [gives])
+        shape = [dim.size for dim in definition.inputs[given].tensor_shape.dim]
+        assert shape == ([-1, 8] if given == "z" else [-1, 6, 6, 1])
+
+
+def test_a_loaded_model_exports(model, x, tmp_path):
+    model.save(tmp_path / "model.keras")
+    keras.saving.load_model(tmp_path / "model.keras").export(tmp_path / "1")
+    got = tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"]
+    np.testing.assert_allclose(got, model.encode(x), rtol=1e-5, atol=1e-6)
+
+
+def small(x, latent_dim):
+    model = aezoo.Autoencoder(latent_dim=latent_dim)
+    model(x)
+    return model
+
+
+def files(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_exporting_again_replaces_all_of_the_old(x, tmp_path):
+    small(x, 2).export(tmp_path / "1")
+    left_over = tmp_path / "1" / "variables" / "left_over"
+    left_over.write_text("of the old")
+    marker = tmp_path / "1" / export.MARKER
+    content = json.loads(marker.read_text())
+    marker.write_text(json.dumps({**content, "files": [*content["files"], "variables/left_over"]}))
+    small(x, 3).export(tmp_path / "1")
+    assert not left_over.exists()
+    assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 3)
+    assert files(tmp_path) == ["1"]
+
+
+def test_a_folder_with_other_things_is_left_alone(x, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"lost \(notes\.txt\)"):
+        small(x, 2).export(tmp_path)
+    assert files(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("name", ["assets/app.js", "variables/mine.csv", "assets.extra/mine.json", "saved_model.pb"])
+def test_only_what_this_library_exported_is_replaced(name, x, tmp_path, monkeypatch):
+    """A folder of the user's whose names a SavedModel has too, and a file of the user's in one of ours."""
+    mine, model = tmp_path / "web" / name, small(x, 2)
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(model, "signatures", lambda: pytest.fail("it got as far as tracing"))
+        with pytest.raises(FileExistsError, match=f"lost \\({re.escape(name)}\\)"):
+            model.export(tmp_path / "web")
+    mine.unlink()
+    mine.parent.rmdir() if mine.parent != tmp_path / "web" else None
+    model.export(tmp_path / "web", warmup=False)
+    if name != "saved_model.pb":
+        mine.write_text("mine")
+        with pytest.raises(FileExistsError, match=f"lost \\({re.escape(name)}\\)"):
+            model.export(tmp_path / "web")
+        assert mine.read_text() == "mine"
+
+
+def test_the_marker_names_all_files(folder):
+    found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    content = json.loads((folder / "assets.extra" / "aezoo.json").read_text())
+    assert content == {"aezoo": aezoo.__version__, "files": found}
+
+
+def test_onnx_without_its_packages(x, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'aezoo\[onnx\]'"):
+        small(x, 2).export(tmp_path / "model.onnx", format="onnx")
+
+
+def test_an_export_that_fails_leaves_the_old_one(x, tmp_path, monkeypatch):
+    small(x, 2).export(tmp_path / "1")
+
+    def breaks(self, path, **kwargs):
+        pathlib.Path(path).mkdir()
+        (pathlib.Path(path) / "half").write_text("half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(type(keras.export.ExportArchive()), "write_out", breaks)
+    for name in ("1", "2"):
+        with pytest.raises(OSError, match="no space left"):
+            small(x, 3).export(tmp_path / name)
+    assert files(tmp_path) == ["1"]
+    assert tf.saved_model.load(tmp_path / "1").signatures["encode"](x=tf.constant(x))["code"].shape == (21, 2)
+
+
+def test_export_in_half_precision_gives_single_precision(x, tmp_path):
+    model = aezoo.Autoencoder(latent_dim=3, dtype="mixed_float16")
+    model(x)
+    model.export(tmp_path / "1")
+    got = tf.saved_model.load(tmp_path / "1").signatures["serving_default"](x=tf.constant(x))["reconstruction"]
+    assert got.dtype == tf.float32
+    np.testing.assert_allclose(got, model.reconstruct(x), atol=2e-3)
+
+
+def written(folder):
+    """The arrays of a SavedModel by name."""
+    checkpoint = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
+    names = [name for name in checkpoint.get_variable_to_shape_map() if not name.startswith(("_CHECKPOINT", "save_"))]
+    return {name: checkpoint.get_tensor(name) for name in names}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0),
+        lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0),
+        lambda: aezoo.DenoisingAE(latent_dim=30, tied=True, seed=0),
+        lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0),
+        lambda: aezoo.RBM(30, seed=0),
+    ],
+    ids=["mlp", "conv", "tied", "k-sparse", "rbm"],
+)
+def test_half_precision_and_every_kernel_once(make, x, tmp_path):
+    model = make()
+    model.build((None, *x.shape[1:]))
+    kernels = [v for v in model.trainable_variables if len(v.shape) >= 2]
+    sizes = sorted(int(np.prod(v.shape)) for v in kernels)
+    outputs = []
+    for name, half, dtype in (("1", False, "float32"), ("2", True, "float16")):
+        model.export(tmp_path / name, half=half)
+        arrays = [array for array in written(tmp_path / name).values() if array.ndim >= 2]
+        assert sorted(array.size for array in arrays) == sizes
+        assert {array.dtype.name for array in arrays} == {dtype}
+        loaded = tf.saved_model.load(tmp_path / name)
+        outputs.append(loaded.signatures["serving_default"](x=tf.constant(x))["reconstruction"])
+    assert outputs[1].dtype == tf.float32
+    np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-3)
+    for kernel in kernels:  # what is stored is used, and nothing else is rounded
+        kernel.assign(kernel.numpy().astype("float16"))
+    np.testing.assert_allclose(outputs[1], model.reconstruct(x), rtol=1e-6, atol=1e-6)
+
+
+def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
+    models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
+    for i, model in enumerate(models):
+        model.compile("adam", run_eagerly=True)
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+        if i:
+            model.export(tmp_path / "1")
+            model.save(tmp_path / "model.keras")
+        model.fit(x, epochs=1, shuffle=False, verbose=0)
+    for a, b in zip(*(model.variables for model in models), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: aezoo.Autoencoder(latent_dim=3, hidden_dims=(8,), tied=True),
+        lambda: aezoo.Autoencoder(latent_dim=3, filters=(4,)),
+        lambda: aezoo.DenoisingAE(latent_dim=3),
+        lambda: aezoo.KSparseAE(latent_dim=8, k=2),
+    ],
+    ids=["tied", "conv", "denoising", "k-sparse"],
+)
+@pytest.mark.filterwarnings("ignore")  # of the converter
+def test_onnx_gives_the_same_numbers(make, x, tmp_path):
+    pytest.importorskip("tf2onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    model = make()
+    model.compile("adam", run_eagerly=True)
+    model.fit(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")  # which has never been called
+    loaded.export(tmp_path / "model.onnx", format="onnx", verbose=False)
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    (given,) = session.get_inputs()
+    for size in (1, 21):
+        (got,) = session.run(None, {given.name: x[:size]})
+        np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-4, atol=1e-5)
+
+
+# === What a signature refuses ===
+
+
+def refuses(signature, message, **inputs):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signature(**{name: tf.constant(value) for name, value in inputs.items()})
+
+
+def test_signatures_check_what_they_are_sent(model, folder, x):
+    signatures = tf.saved_model.load(folder).signatures
+    z = np.asarray(model.encode(x))
+    for name, (given, _) in SIGNATURES.items():
+        value = {"x": x, "z": z}[given]
+        for wrong in (np.nan, np.inf, -np.inf):
+            bad = value.copy()
+            bad[-1].flat[-1] = wrong
+            refuses(signatures[name], f"{given} has NaN or infinite values", **{given: bad})
+        other = x.reshape(21, 3, 12, 1) if given == "x" else z.reshape(42, 4)
+        refuses(signatures[name], "Shape of tensor", **{given: other})
+        refuses(signatures[name], "Shape of tensor", **{given: value.reshape(-1)})
+
+
+def test_a_codec_encodes_no_nan(x, tmp_path):
+    model = aezoo.CompressiveAE(latent_dim=2, seed=0)
+    model.build(x.shape)
+    model.export(tmp_path / "1", warmup=False)
+    signatures = tf.saved_model.load(tmp_path / "1").signatures
+    refuses(signatures["encode"], "x has NaN", x=np.full_like(x, np.nan))
+    refuses(signatures["decode"], "Shape of tensor", z=np.zeros((4, 3), "int32"))
+    np.testing.assert_array_equal(signatures["encode"](x=tf.constant(x))["code"], model.encode(x))
+
+
+def test_samples_are_drawn_within_limits(x, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_MOST_VALUES", 20 * 36)
+    vae = aezoo.VAE(latent_dim=2, seed=0)
+    vae.build(x.shape)
+    sketches = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+    sketches.build((None, 3, 5))
+    seed = np.int64(0)
+    for model, most, more in ((vae, 20, {}), (sketches, 48, {"temperature": np.float32(0.5)})):
+        model.export(tmp_path / model.name / "1", warmup=False)
+        sample = tf.saved_model.load(tmp_path / model.name / "1").signatures["sample"]
+        assert export.most_samples(model.x_shape) == most
+        (drawn,) = sample(n=tf.constant(most), seed=tf.constant(seed), **more).values()
+        assert drawn.shape == (most, *model.x_shape)
+        for n in (0, -1, most + 1, 2**31 - 1):
+            refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
+        assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
+    for temperature, message in ((-1.0, "must be at least 0"), (np.nan, "has NaN"), (np.inf, "has NaN or infinite")):
+        refuses(sample, f"temperature {message}", n=1, seed=seed, temperature=np.float32(temperature))
+    monkeypatch.undo()
+    assert export.most_samples((28, 28, 1)) == 10_000 and export.most_samples((512, 512, 3)) == 42
