@@ -48,7 +48,7 @@ def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
     Args:
         model: A built model.
         name: The name that the server knows it by.
-        samples: (n, *input_shape); by default made up by `model.examples`.
+        samples: (n, *input_shape); by default made up by `model.dummy_inputs`.
 
     Raises:
         ValueError: If no samples are given and the model does not take those that were made up.
