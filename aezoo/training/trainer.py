@@ -183,6 +183,19 @@ class Trainer(keras.Model):
             with self.distribute_strategy.scope():
                 self.build((None, *shape[1:]))
 
+    def build_for(self, x: Any, y: Any = None) -> None:
+        """Build the model for data, as its first `fit` does.
+
+        Args:
+            x: As `fit` takes it.
+            y: As `fit` takes it.
+
+        Raises:
+            ValueError: If the data cannot be trained on.
+        """
+        data = gate.validated(self, x, y, compared=False)
+        self._ensure_built((None, *data.x_spec.shape), data)
+
     def _ensure_optimizer(self) -> None:
         if self.compiled and not self.optimizer.built:
             with self.distribute_strategy.scope():  # a step that makes variables is traced twice
