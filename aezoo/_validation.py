@@ -266,16 +266,6 @@ def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) 
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def target_range(model: Any) -> tuple[float, float] | None:
-    """The values that a model can reconstruct, or None where there is no bound."""
-    decoder = model.decoder
-    activation = model.output_activation if decoder is None else networks.output_activation(decoder)
-    activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
-        return 0.0, 1.0
-    return (-1.0, 1.0) if activation is keras.activations.tanh else None
-
-
 _CODES = {
     keras.activations.sigmoid: (0.0, 1.0),
     keras.activations.hard_sigmoid: (0.0, 1.0),
@@ -286,7 +276,7 @@ _CODES = {
 
 def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
-    bounds = target_range(above)
+    bounds = above.output_bounds
     last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
     reached = _CODES.get(last, (-math.inf, math.inf))
     if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):

@@ -157,7 +157,7 @@ class Rules:
             type(model).__name__,
             model.x_shape if model.built else None,
             model.y_shape if model.built else None,
-            _validation.target_range(model) if compared else None,
+            model.output_bounds if compared else None,
             model.unbounded,
             float(tf.as_dtype(model.compute_dtype).max),
             labels,
