@@ -695,9 +695,9 @@ class Trainer(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Return every constructor argument; `missing` where it is not the default, as files of before do."""
-        config = {**super().get_config(), "seed": self.seed, "on_divergence": self.on_divergence}
-        return config if self.missing == "error" else {**config, "missing": self.missing}
+        """Return every constructor argument."""
+        names = ("seed", "on_divergence", "missing")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _three(data: Any) -> tuple[Any, Any, Any]:
