@@ -15,7 +15,8 @@ from aezoo import _validation
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
-from aezoo.training import distribution, gate
+from aezoo.training import distribution
+from aezoo.training.data import FitRequest
 
 
 class GreedyStack:
@@ -37,6 +38,8 @@ class GreedyStack:
         for stage in stages:
             if not isinstance(stage, Autoencoder):
                 raise ValueError(f"A stack is made of aezoo models, but {stage!r} is none.")
+            if stage.condition_names:
+                raise ValueError(f"{stage.name!r} has conditions, which the codes of a stack do not come with.")
         if len({id(stage) for stage in stages}) < len(stages):
             raise ValueError("The same model stands twice in the stack: make one for each layer.")
         self.stages = stages
@@ -102,10 +105,10 @@ class GreedyStack:
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
-        found = gate.validated(self.stages[0], x)
-        x, first = found.x, found.shape
+        request = FitRequest.of(self.stages[0], "fit", x)
+        x = request.data.x
         self.stages[0].check_scale(x)
-        self._build(tuple(first[1:]))
+        self._build(request.data.x_spec.shape)
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
             with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
                 _compile(stage, optimizer)

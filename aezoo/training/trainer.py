@@ -645,30 +645,27 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Take one step on an array; see `keras.Model.train_on_batch` for all arguments.
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
             ValueError: As `fit`.
         """
-        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
-        arrays = self._one_batch("train_on_batch", x, y, sample_weight)
+        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
         self._ensure_optimizer()
         self._divergence_watch().reset()
-        return super().train_on_batch(*arrays, *args, **kwargs)
+        return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate one array; see `keras.Model.test_on_batch` for all arguments.
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
             ValueError: As `evaluate`.
         """
-        return super().test_on_batch(*self._one_batch("test_on_batch", x, y, sample_weight), *args, **kwargs)
-
-    def _one_batch(self, verb: str, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        found = gate.validated(self, x, y, weight, labels=f"{verb}(x)")
-        self._ensure_built((None, *found.x_spec.shape), found)
-        return keras.tree.map_structure(gate.dense, found.x), found.y, found.weight
+        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        return super().test_on_batch(**request.arguments())
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return x' of one array; see `keras.Model.predict_on_batch`.
