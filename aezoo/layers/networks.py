@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from aezoo import losses
+from aezoo import _keras, losses
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.dense_transpose import DenseTranspose
@@ -413,11 +413,10 @@ def _backwards(network: Any) -> Iterator[Any]:
     else:
         tensors = network.outputs
         while len(tensors) == 1:
-            operation, node, _ = tensors[0]._keras_history
+            operation, tensors = _keras.producer(tensors[0])
             if isinstance(operation, keras.layers.InputLayer):
                 return
             yield from _backwards(operation)
-            tensors = operation._inbound_nodes[node].input_tensors
 
 
 def carry_logits(network: keras.layers.Layer) -> None:
@@ -440,7 +439,7 @@ def carry_logits(network: keras.layers.Layer) -> None:
 
 
 def _parts(network: Any) -> Iterator[list[Any]]:
-    for layer in network._flatten_layers():
+    for layer in _keras.all_layers(network):
         yield [layer, *getattr(layer, "operations", ())]
 
 
@@ -456,9 +455,9 @@ def _carry(layer: Any) -> None:
         if y is x:
             return y
         if not _only_shapes(layer):  # a sigmoid, of which Keras marks the output
-            return losses.with_logits(y, getattr(y, "_keras_logits", None))
+            return losses.with_logits(y, _keras.keras_logits(y))
         logits = losses.logits_of(x)
         return y if logits is None else losses.with_logits(y, call(logits))
 
     carrying.carries_logits = True
-    layer.call = carrying
+    _keras.replace_call(layer, carrying)
