@@ -14,7 +14,7 @@ import h5py
 import keras
 import tensorflow as tf
 
-from aezoo import _files, _validation
+from aezoo import _files, _keras, _validation
 from aezoo.saving import resume
 from aezoo.training import distribution
 
@@ -155,6 +155,14 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.data: dict[str, Any] | None = None
         """What `aezoo.Autoencoder.fit` says of its data; other models do not say it."""
 
+    def take_data(self, x: Any) -> None:
+        """Note what data a model is fitted to; `aezoo.Autoencoder.fit` calls this, other models do not.
+
+        Args:
+            x: The samples, as `fit` is given them.
+        """
+        self.data = resume.data(x)
+
     @property
     def _path(self) -> Path:
         return self.folder / "backup.weights.h5"
@@ -217,10 +225,10 @@ class BackupAndRestore(keras.callbacks.Callback):
             raise ValueError(
                 f"{str(self._path)!r} is damaged, or the backup of another model: delete it to start anew."
             ) from error
-        self.model._initial_epoch = finished  # where Keras' own callback puts it
+        _keras.begin_at(self.model, finished)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model._initial_epoch = None  # else the model's next `fit` would begin there too
+        _keras.begin_at(self.model, None)  # else the model's next `fit` would begin there too
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         state = {"epoch": epoch + 1, "run": self._begun, "rate": self._rate()}
@@ -230,14 +238,6 @@ class BackupAndRestore(keras.callbacks.Callback):
                 file[self._KEY] = json.dumps(state)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.model._initial_epoch = None
+        _keras.begin_at(self.model, None)
         if self.delete_checkpoint and distribution.is_chief(self.model.distribute_strategy):
             self._path.unlink(missing_ok=True)
-
-
-def say_data(callbacks: Any, x: Any) -> None:
-    """Tell each `BackupAndRestore` among callbacks what data it is that a model is fitted to."""
-    callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks or []
-    for callback in callbacks:
-        if isinstance(callback, BackupAndRestore):
-            callback.data = resume.data(x)

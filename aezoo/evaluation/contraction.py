@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import Quantizer, TopK, jacobian, networks
@@ -65,7 +65,7 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
 
 def is_rounded(model: Any) -> bool:
     """Whether the code of a model is rounded."""
-    return any(isinstance(layer, Quantizer) for layer in model.encoder._flatten_layers())
+    return any(isinstance(layer, Quantizer) for layer in _keras.all_layers(model.encoder))
 
 
 def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:

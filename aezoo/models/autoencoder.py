@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _files, _validation, losses
+from aezoo import _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
 from aezoo.layers import dense_transpose, networks
@@ -573,7 +573,7 @@ class Autoencoder(Trainer):
         }
         if not _validation.are_comparable(self):
             del signatures["score"]
-        elif self.compiled and self._compile_config.config.get("loss") is not None:
+        elif _keras.compile_arguments(self).get("loss") is not None:
             try:
                 self.score_samples(self.dummy_inputs(2), **self.dummy_conditions(2))
             except losses.NoScores as error:
@@ -621,13 +621,3 @@ class Autoencoder(Trainer):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
-
-
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        kinds = {type(callback) for callback in own}
-        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
-        return callbacks
-    return own + (keras.tree.flatten(callbacks) if callbacks else [])

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, codec
+from aezoo import _keras, _validation, codec
 from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
@@ -204,7 +204,7 @@ class CompressiveAE(Autoencoder):
         """Tells decoders apart by what they compute: the kinds of their layers, activations and weights."""
         kinds = [
             (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
-            for layer in self.decoder._flatten_layers()
+            for layer in _keras.all_layers(self.decoder)
         ]
         tied = self.encoder.trainable_variables if self.tied else []
         arrays = [np.asarray(variable) for variable in (*self.decoder.variables, *tied)]

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
@@ -269,8 +269,8 @@ def _compile(stage: Autoencoder, optimizer: Any) -> None:
         if not stage.compiled:
             stage.compile(optimizer=stage.default_optimizer())
     else:
-        config = stage._compile_config.config if stage.compiled else {}
-        stage.compile(**{**config, "optimizer": type(optimizer).from_config(optimizer.get_config())})
+        config = {**_keras.compile_arguments(stage), "optimizer": type(optimizer).from_config(optimizer.get_config())}
+        stage.compile(**config)
     stage.optimizer.build(stage.trainable_variables)
 
 

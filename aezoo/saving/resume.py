@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -20,6 +20,8 @@ def data(x: Any) -> dict[str, Any]:
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.
     """
+    if isinstance(x, Mapping):  # samples and conditions
+        return {name: data(values) for name, values in x.items()}
     if isinstance(x, tf.data.Dataset):
         return {"elements": repr(x.element_spec), "batches": int(x.cardinality())}
     if isinstance(x, keras.utils.PyDataset):

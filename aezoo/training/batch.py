@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from aezoo import _keras
 from aezoo._numerics import as_float32
 
 
@@ -129,7 +130,7 @@ class Batch:
             divisor,
             conditions or {},
             feature_weight,
-            getattr(y, "_keras_mask", None) if mask is None else mask,
+            _keras.mask_of(y) if mask is None else mask,
             given,
         )
 

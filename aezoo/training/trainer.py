@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, callbacks, losses, optimizers
+from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
@@ -248,7 +248,7 @@ class Trainer(keras.Model):
     def reconstruction_loss(self) -> Any:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
         given = config.get("loss")
@@ -315,7 +315,7 @@ class Trainer(keras.Model):
             getattr(part, kind, None) is not None
             for parts, kind in (
                 (self.trainable_variables, "regularizer"),
-                (self._flatten_layers(), "activity_regularizer"),
+                (_keras.all_layers(self), "activity_regularizer"),
             )
             for part in parts
         )
@@ -381,7 +381,7 @@ class Trainer(keras.Model):
     def update_schedules(self) -> None:
         """Set every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
         epoch = int(self.epoch.value.numpy())
-        for layer in self._flatten_layers():
+        for layer in _keras.all_layers(self):
             if isinstance(layer, Scheduled):
                 layer.move_to(epoch)
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -474,10 +474,9 @@ class Trainer(keras.Model):
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
         values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
-        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+        for tracker, value in zip([_keras.loss_tracker(self), *self._trackers], values, strict=True):
             if isinstance(tracker, keras.metrics.Mean):
-                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
-                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+                _keras.add_to_mean(tracker, value * ops.cast(batch.size, value.dtype), batch.local_size)
             else:
                 tracker.update_state(value, batch.weight)
         weight = batch.weight if batch.feature_weight is None else batch.given_weight
@@ -486,7 +485,7 @@ class Trainer(keras.Model):
         return distribution.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, weight))
 
     def _has_metrics(self) -> bool:
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         return any(config.get(name) is not None for name in ("metrics", "weighted_metrics"))
 
     def _check_metrics(self, batch: Batch) -> None:
@@ -598,7 +597,9 @@ class Trainer(keras.Model):
 
     def _with_callbacks(self, request: FitRequest) -> FitRequest:
         given = _prepend(self.default_callbacks(), request.options.get("callbacks"))
-        callbacks.say_data(given, request.data.x)
+        for callback in getattr(given, "callbacks", given):
+            if hasattr(callback, "take_data"):  # such as `aezoo.callbacks.BackupAndRestore`
+                callback.take_data(request.data.x)
         self._set_modes(given)
         return request.replace(callbacks=given)
 
@@ -616,7 +617,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If the data cannot be evaluated; the message says why and what to do.
         """
-        if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
+        if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
         _validation.check_replicas(self)
         request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
@@ -717,7 +718,6 @@ def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
+        _keras.replace_callbacks(callbacks, own + there)  # of an earlier fit, the list may hold ours already
         return callbacks
     return own + (keras.tree.flatten(callbacks) if callbacks else [])
