@@ -55,7 +55,7 @@ def check_network_arguments(
 #: The arguments of `Autoencoder` that choose its networks.
 NETWORK_ARGUMENTS = (
     *("hidden_dims", "filters", "tied", "encoder", "decoder"),
-    *("activation", "code_activation", "output_activation"),
+    *("activation", "code_activation", "output_activation", "missing"),
 )
 
 
@@ -188,6 +188,28 @@ def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_s
         )
 
 
+def check_targets_possible(model: Any, y_shape: tuple[int | None, ...]) -> None:
+    """Check that a decoder of the user's own goes with targets of another shape than the samples."""
+    if model.tied:
+        check_reconstruction_shape(y_shape, model.y_shape)
+
+
+def are_comparable(model: Any) -> bool:
+    """Return whether samples are targets of a model's reconstructions."""
+    fits = shapes_match(model.x_shape, model.y_shape)
+    classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
+    return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
+
+
+def check_comparable(model: Any, x: Any) -> None:
+    """Check that samples are targets of a model's reconstructions."""
+    if not are_comparable(model):
+        raise ValueError(
+            f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
+            "there is no score of samples alone, use evaluate(x, y)."
+        )
+
+
 def check_replicas(model: Any) -> None:
     """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
@@ -244,16 +266,6 @@ def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) 
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def target_range(model: Any) -> tuple[float, float] | None:
-    """The values that a model can reconstruct, or None where there is no bound."""
-    decoder = model.decoder
-    activation = model.output_activation if decoder is None else networks.output_activation(decoder)
-    activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
-        return 0.0, 1.0
-    return (-1.0, 1.0) if activation is keras.activations.tanh else None
-
-
 _CODES = {
     keras.activations.sigmoid: (0.0, 1.0),
     keras.activations.hard_sigmoid: (0.0, 1.0),
@@ -264,7 +276,7 @@ _CODES = {
 
 def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
-    bounds = target_range(above)
+    bounds = above.output_bounds
     last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
     reached = _CODES.get(last, (-math.inf, math.inf))
     if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):

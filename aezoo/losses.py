@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -145,6 +146,23 @@ def needs_probabilities(loss: Any) -> bool:
     return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
 
 
+def takes_classes(loss: Any) -> bool:
+    """Return whether the targets of a loss are classes of the prediction's last axis, such as tokens.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        True for the sparse categorical cross-entropy of Keras.
+
+    Example:
+        >>> takes_classes("sparse_categorical_crossentropy"), takes_classes("mse")
+        (True, False)
+    """
+    function = getattr(keras.losses.get(loss), "fn", keras.losses.get(loss))
+    return getattr(function, "func", function) is keras.losses.sparse_categorical_crossentropy
+
+
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
@@ -270,21 +288,27 @@ def reduction(loss: Any) -> str:
 
 
 def per_sample(
-    loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None, batch: Batch | None = None
+    loss: Any,
+    y_true: Any,
+    y_pred: Any,
+    feature_weight: Any = None,
+    batch: Batch | None = None,
+    observed: Any = None,
 ) -> tuple[Any, str]:
     """Evaluate any Keras loss sample by sample.
 
-    Steps that Keras' mask of `y_pred` leaves out do not count. A loss that averages takes the mean over the steps of
-    each sample; with `batch` it divides by the mean number of steps, so that the mean over the batch is that over all
-    steps, as in Keras.
+    Steps that Keras' mask of `y_pred` leaves out do not count, and neither do targets that are not `observed`. A loss
+    that averages takes the mean over what counts of each sample; with `batch` it divides by the mean number of entries
+    that count, so that the mean over the batch is that over all entries, as in Keras.
 
     Args:
         loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
         y_true: Targets, (batch, ...).
         y_pred: Predictions, (batch, ...).
-        feature_weight: Weights of the errors of single features, (batch, ...), or None.
+        feature_weight: Weights of the errors of steps or features, with the leading axes of `y_true`, or None.
         batch: The batch, where only its mean is wanted and not the scores of samples. A loss that returns one number
             for all samples is then taken as it is, unless the samples have weights.
+        observed: Which targets count, boolean, with the leading axes of `y_true`; None if all.
 
     Returns:
         The loss of each sample, (batch,), and how Keras reduces it over the batch, as `reduction` says.
@@ -300,36 +324,78 @@ def per_sample(
     """
     how = reduction(loss)
     loss = keras.losses.get(loss)
-    mask = getattr(y_pred, "_keras_mask", None)
+    mask = _both(getattr(y_pred, "_keras_mask", None), observed)
     y_true, y_pred = as_float32(y_true), _prediction(y_pred)
     if isinstance(loss, _SummedLoss):
         values = loss.elementwise(y_true, y_pred)
-        values = values if feature_weight is None else values * feature_weight
+        values = values if feature_weight is None else values * _trailing(feature_weight, values)
         if mask is not None:
             values *= _broadcast_mask(mask, values, loss)
         return _over_features(values, ops.sum), how
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
-    if feature_weight is None:
-        values = as_float32(function(y_true, y_pred))
-    else:
+    rank = len(y_pred.shape)
+    by_feature = any(w is not None and len(w.shape) == rank for w in (feature_weight, observed))
+    if by_feature:
         _check_elementwise(loss, function, y_true)
-        values = ops.mean(_feature_by_feature(function, y_true, y_pred) * feature_weight, axis=-1)
+        values = _feature_by_feature(function, y_true, y_pred)
+    else:
+        values = as_float32(function(y_true, y_pred))
     if not _is_per_sample(function, values, y_true):
-        if batch is None or batch.weight is not None:
+        if batch is None or batch.weight is not None or mask is not None:
             raise NoScores(
                 f"The loss {_name(loss)} returns one number for the whole batch and none for each sample, which scores "
                 "and sample weights need: give compile a loss of shape (batch,), one that averages over the last axis "
                 "alone for example."
             )
         return ops.broadcast_to(ops.mean(values), ops.shape(y_true)[:1]), how
+    if feature_weight is not None:
+        if len(feature_weight.shape) > len(values.shape):
+            raise ValueError(
+                f"The loss {_name(loss)} averages over the steps of a sample, so that they cannot have weights of "
+                "their own: give compile a loss that averages over the last axis alone."
+            )
+        values = values * _trailing(feature_weight, values)
+    if by_feature and mask is None:
+        values = ops.mean(values, axis=-1)
     if mask is None:
         return _over_features(values, ops.sum if how == "sum" else ops.mean), how
     mask = _broadcast_mask(mask, values, loss)
     total = _over_features(values * mask, ops.sum)
     if how == "sum":
-        return total, how
+        return total / (values.shape[-1] if by_feature else 1), how
     steps = _over_features(mask, ops.sum)
     return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
+
+
+def product(a: Any, b: Any) -> Any:
+    """Return the product of two weights of leading axes, of which either may be None.
+
+    Example:
+        >>> product([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]).numpy().tolist(), product(None, 2.0)
+        ([[1.0, 2.0], [6.0, 8.0]], 2.0)
+    """
+    if a is None or b is None:
+        return b if a is None else a
+    a, b = as_float32(a), as_float32(b)
+    rank = max(len(a.shape), len(b.shape))
+    return _expanded(a, rank) * _expanded(b, rank)
+
+
+def _both(mask: Any, observed: Any) -> Any:
+    """Join two masks of leading axes, of which either may be None."""
+    if mask is None or observed is None:
+        return observed if mask is None else mask
+    rank = max(len(mask.shape), len(observed.shape))
+    return ops.logical_and(*(_expanded(ops.cast(part, "bool"), rank) for part in (mask, observed)))
+
+
+def _expanded(x: Any, rank: int) -> Any:
+    """Append axes of length 1 up to a rank."""
+    return ops.reshape(x, (*ops.shape(x), *(1,) * (rank - len(x.shape))))
+
+
+def _trailing(weight: Any, values: Any) -> Any:
+    return _expanded(as_float32(weight), len(values.shape))
 
 
 def _over_features(values: Any, reduce: Any) -> Any:
@@ -371,8 +437,7 @@ def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
             f"The loss {_name(loss)} averages over the steps of a sample, also those that the model's mask leaves out: "
             "give compile a loss that averages over the last axis alone."
         )
-    mask = ops.reshape(mask, (*ops.shape(mask), *(1,) * (rank - len(mask.shape))))
-    return ops.broadcast_to(ops.cast(mask, values.dtype), ops.shape(values))
+    return ops.broadcast_to(ops.cast(_expanded(mask, rank), values.dtype), ops.shape(values))
 
 
 def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
@@ -403,3 +468,10 @@ def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
             f"The loss {_name(loss)} is no mean of the errors of single features, so that they cannot have weights of "
             "their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
         )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "in_float32":
+        warnings.warn("aezoo.losses.in_float32 is now as_float32.", DeprecationWarning, stacklevel=2)
+        return as_float32
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
