@@ -49,7 +49,8 @@ class Argument:
             options: The parser, or a group of its options.
             chosen: Whether the command chooses a value where none is given.
         """
-        default = "chosen for the data and the other options" if chosen else written(self.value)
+        required = self.value is _REQUIRED and not chosen
+        default = "chosen for the data and the other options" if chosen else _written(self.value)
         kind: dict[str, Any] = {"type": self.parse, "metavar": self.metavar}
         if self.parse is bool:
             kind = {"action": argparse.BooleanOptionalAction}
@@ -58,8 +59,8 @@ class Argument:
             f"--{self.name.replace('_', '-')}",
             dest=self.name,
             default=argparse.SUPPRESS,
-            required=self.value is _REQUIRED and not chosen,
-            help=f"{self.help} (default: {default})".strip().replace("%", "%%"),
+            required=required,
+            help=f"{self.help} ({'required' if required else f'default: {default}'})".strip().replace("%", "%%"),
             **kind,
         )
 
@@ -78,13 +79,12 @@ def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argu
         ValueError: If one has no default, and cannot be written.
     """
     found = []
-    for name, (base, parameter) in parameters(cls).items():
+    for name, parameter in parameters(cls).items():
         if name in without:
             continue
-        reader = _reader(name, _hint(base, parameter))
+        reader = _reader(name, _hint(cls, parameter))
         if reader is not None:
-            help_text = _docstrings.arguments(base).get(name, "")
-            found.append(Argument(name, *reader, help_text, parameter.default))
+            found.append(Argument(name, *reader, _help(cls, name), parameter.default))
         elif parameter.default is _REQUIRED:
             raise ValueError(
                 f"{cls.__name__}({name}) has no default, and a type that cannot be written on a command line: give it "
@@ -93,42 +93,56 @@ def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argu
     return found
 
 
-def parameters(cls: type[keras.Model]) -> dict[str, tuple[type, inspect.Parameter]]:
-    """Return all that the constructor of a model takes by name, each with the class whose constructor it is.
+def _help(cls: type[keras.Model], name: str) -> str:
+    """What the docstring of the class says of an argument, or else the docstring of a base."""
+    bases = (base for base in _bases(cls) if base.__doc__)
+    return next((text for base in bases if (text := _docstrings.arguments(base).get(name))), "")
+
+
+def _bases(cls: type[keras.Model]) -> tuple[type, ...]:
+    """The class and its bases, up to Keras'."""
+    return cls.__mro__[: cls.__mro__.index(keras.Model)]
+
+
+def parameters(cls: type[keras.Model]) -> dict[str, inspect.Parameter]:
+    """Return all that the constructor of a model takes, by name.
 
     Args:
         cls: The class, an `aezoo.Autoencoder`. A constructor without **kwargs hides those of its bases.
     """
-    found: dict[str, tuple[type, inspect.Parameter]] = {}
-    for base in cls.__mro__[: cls.__mro__.index(keras.Model)]:
+    found: dict[str, inspect.Parameter] = {}
+    for base in _bases(cls):
         if "__init__" not in vars(base):
             continue
         _, *own = inspect.signature(base.__init__).parameters.values()
         for parameter in own:
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                found.setdefault(parameter.name, (base, parameter))
+                found.setdefault(parameter.name, parameter)
         if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
             break
     return found
 
 
-def _hint(cls: type, parameter: inspect.Parameter) -> Any:
-    """The type of an argument: what is annotated, or else the type of its default."""
-    try:
-        hint = typing.get_type_hints(cls.__init__).get(parameter.name, Any)
-    except Exception:  # of names that are imported for a type checker alone
-        hint = Any
+def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
+    """The type of an argument: as the class annotates it or a base does, or else the type of its default."""
+    for base in _bases(cls):
+        try:
+            hint = typing.get_type_hints(vars(base).get("__init__")).get(parameter.name, Any)
+        except Exception:  # of names that are imported for a type checker alone
+            continue
+        if hint is not Any:
+            return hint
     default = parameter.default
-    if hint is not Any or default is None or default is _REQUIRED:
-        return hint
+    if default is None or default is _REQUIRED:
+        return Any
     return tuple[type(default[0]), ...] if isinstance(default, tuple) and default else type(default)
 
 
-def written(default: Any) -> str:
-    """Return a default as one would write it on the command line."""
+def _written(default: Any) -> str:
+    """A default as one would write it on the command line."""
     if isinstance(default, tuple):
         return ",".join(map(str, default)) or "none"
-    return "none" if default is None or default is _REQUIRED else str(default)
+    return "none" if default is None else str(default)
 
 
 def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
@@ -151,7 +165,9 @@ def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
         return number(kind), "N"
     if name.endswith("activation"):
         return _activation, "NAME"
-    return (str, "NAME") if kind in (str, Any) else None
+    if kind is Any:
+        return _number_or_text, "VALUE"
+    return (str, "NAME") if kind is str else None
 
 
 # === Readers ===
@@ -219,6 +235,13 @@ def _plain_number(text: str) -> int | float:
     except ValueError:
         return number(float)(text)
     return number(int)(text)
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        return _plain_number(text)
+    except ValueError:
+        return text
 
 
 def _one_of(values: tuple[Any, ...]) -> Reader:

@@ -237,8 +237,8 @@ def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> ae
         return cls(**chosen)
     except TypeError as error:  # of a user's own class
         raise ValueError(
-            f"{cls.__name__} does not take {', '.join(chosen)} as its constructor says: {error}. Name what it sets "
-            "itself in its attribute fixed_arguments."
+            f"{cls.__name__} cannot be made with {', '.join(chosen)}: {error}. Name the arguments that it sets itself "
+            "in its attribute fixed_arguments."
         ) from error
 
 

@@ -21,16 +21,16 @@ _HASHED = 2**30  # bytes of an array that are read
 
 
 class TrainingState:
-    """Keep the state of a training in one file, from which the same training resumes after it was killed.
+    """Keep the state of a training in one file, from which the same training resumes after its process was killed.
 
-    The file holds what a model's training goes on from: weights, optimizer, schedules, chains and random state. It is
-    complete or absent, and says of which training it is. Under a strategy of several processes the chief writes it, in
-    a folder that all of them see; each process calls `restore` and `save`.
+    The file holds all that a training changes in a model: weights, optimizer, schedules, chains and random state. It is
+    either complete or absent, and says which training it belongs to. Under a strategy of several processes the chief
+    writes it, into a folder that all of them see; every process calls `restore` and `save`.
 
     Args:
         path: The file, NAME.weights.h5.
-        configuration: What must be the same for a training to be resumed, in terms of JSON; see `plain`.
-        advice: What to do where the file is of no use, as an error says it: "delete it to start anew".
+        configuration: What must be the same for a training to be resumed, as JSON takes it; see `plain`.
+        advice: What to do where the file cannot be used, quoted in error messages: "delete it to start anew".
 
     Example:
         >>> import tempfile, aezoo
@@ -68,11 +68,11 @@ class TrainingState:
             model: The model, built and compiled.
 
         Returns:
-            What was said of it: `epoch`, and the notes of `save`; None where no state was saved.
+            `epoch` and the notes of `save`, by name; None where no state was saved.
 
         Raises:
-            ValueError: If the file is damaged, or the state of another training, or seen by some processes only; the
-                message says what differs. The model is as it was then, unless the weights are damaged.
+            ValueError: If the file is damaged, belongs to another training, or is seen by some processes only. The
+                message names the difference. Unless the weights are damaged, the model has not been changed.
             OSError: If the file cannot be written.
         """
         strategy = model.distribute_strategy
@@ -98,8 +98,7 @@ class TrainingState:
                 f"resume it, or {self.advice}."
             )
         self.configuration = saved["run"]
-        with strategy.scope():
-            model.optimizer.build(model.trainable_variables)
+        _build_optimizer(model)
         try:
             model.load_weights(self.path)
         except Exception as error:  # of h5py and Keras, for damaged files
@@ -114,13 +113,14 @@ class TrainingState:
         Args:
             model: The model, built and compiled.
             epoch: How many epochs are finished.
-            **notes: What else `restore` is to return, in terms of JSON.
+            **notes: What else `restore` is to return, as JSON takes it.
         """
         with distribution.chief_writes(model.distribute_strategy, self.path) as unfinished:
             self.write(unfinished, model, epoch, **notes)
 
     def write(self, path: Path, model: keras.Model, epoch: int, **notes: Any) -> None:
         """Write what `save` does to another file, which may be half-written when the process is killed."""
+        _build_optimizer(model)
         model.save_weights(path)
         with h5py.File(path, "a") as file:
             said = {**notes, "epoch": epoch, "run": self.configuration, "rate": _rate(model)}
@@ -142,6 +142,11 @@ class TrainingState:
             raise ValueError(
                 f"{str(self.path)!r} is damaged, or no backup of this version of aezoo: {self.advice}."
             ) from error
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
 
 
 def _rate(model: keras.Model) -> float:
