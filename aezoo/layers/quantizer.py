@@ -29,6 +29,8 @@ class Quantizer(keras.layers.Layer):
         Ballé et al., "End-to-end optimized image compression", ICLR 2017, arXiv:1611.01704, section 3.
     """
 
+    differentiable = False
+
     def __init__(self, seed: int | None = None, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})  # half precision has no odd integers above 2048
         self.seed = seed

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -25,6 +25,9 @@ from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
 from aezoo.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -486,6 +489,74 @@ class Autoencoder(Trainer):
 
     def _input(self, x: Any, compared: bool = False) -> Any:
         return self._inputs(x, {}, compared)[0]
+
+    # === Self-description ===
+
+    data: str = "images"
+    """What a sample is: "images", or "sketches" as `aezoo.sketches.load` gives them."""
+    reconstructs: bool = True
+    """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
+    compresses: bool = False
+    """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
+    fixed_arguments: tuple[str, ...] = ()
+    """The constructor arguments of its bases that a variant sets itself, and does not take."""
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return the constructor arguments that `aezoo train` chooses where the user gives none.
+
+        The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
+        can be: untied, the filters of so short a training keep the noise that they started with.
+
+        Args:
+            training: The `aezoo.cli.defaults.Training` to come. Its `given` has the arguments that the user gave.
+
+        Example:
+            >>> from aezoo.cli.defaults import Training
+            >>> Autoencoder.cli_defaults(Training(samples=1442))
+            {'latent_dim': 32, 'tied': True}
+        """
+        own = any(
+            getattr(cls, name) is not getattr(Autoencoder, name)
+            for name in ("build_encoder", "build_decoder", "code_layers")
+        )
+        return {"latent_dim": 32, "tied": not own and not training.given.get("filters")}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
+
+        Args:
+            x: (batch, *input_shape).
+            code: The code of x, (batch, *code_shape).
+
+        Returns:
+            By name, a value per sample, (batch,), of which the mean is reported; or what the metric is updated with
+            that `tracker` makes under this name.
+        """
+        return {}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        """Return the pictures that `aezoo train` draws of a trained model.
+
+        Args:
+            x: Test samples, (n, *input_shape).
+
+        Returns:
+            By the name of a file, NAME.png, a function that draws it. A `ValueError` of the function leaves it out.
+
+        Example:
+            >>> import numpy as np
+            >>> model = Autoencoder(latent_dim=2)
+            >>> model.build((None, 4, 4, 1))
+            >>> sorted(model.report_pictures(np.zeros((3, 4, 4, 1), "float32")))
+            ['filters.png', 'reconstructions.png']
+        """
+        from aezoo import plots
+
+        return {
+            "reconstructions.png": lambda: plots.reconstructions(self, x),
+            "filters.png": lambda: plots.filters(self),
+        }
 
     # === Saving ===
 

@@ -62,6 +62,7 @@ class CompressiveAE(Autoencoder):
 
     term_names = ("rate", "distortion")
     metric_names = ("reconstruction",)
+    compresses = True
 
     def __init__(
         self,
@@ -137,6 +138,17 @@ class CompressiveAE(Autoencoder):
         """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
         bits = self.density(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a hidden layer, without which a code of few bits is little better than a linear one."""
+        own = training.given.get("filters") or training.given.get("spatial")
+        return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"rate": self.rate(code)}
 
     # === Verbs ===
 

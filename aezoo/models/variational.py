@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -21,6 +22,9 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
 from aezoo.training import gate
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
 _OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
@@ -237,6 +241,29 @@ class VAE(Autoencoder):
     def noise(self, shape: Any) -> Any:
         """Draws the standard normal numbers of z = μ + σε."""
         return self.random.normal(shape)
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
+        hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
+        return {"latent_dim": 20, **hidden}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"active_units": code}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        pictures = {
+            **super().report_pictures(x),
+            "samples.png": lambda: plots.samples(self.sample(50)),
+            "interpolation.png": lambda: plots.interpolation(self, x[:5], x[5:10]),
+        }
+        if self.code_shape == (2,):
+            pictures["manifold.png"] = lambda: plots.manifold(self)
+        return pictures
 
     # === Verbs ===
 

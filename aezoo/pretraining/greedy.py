@@ -127,9 +127,7 @@ class GreedyStack:
         below: list[Autoencoder] = []
         with contextlib.closing(progress), contextlib.closing(checkpoint) if checkpoint else contextlib.nullcontext():
             for i, stage in enumerate(self.stages):
-                if checkpoint:
-                    checkpoint.restore(i)
-                finished = checkpoint is not None and checkpoint.finished(i) >= all_epochs[i]
+                finished = checkpoint is not None and checkpoint.restore(i) >= all_epochs[i]
                 epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
                 if cache and below:
                     x, below = _codes(x, below), []
@@ -150,7 +148,7 @@ class GreedyStack:
                     ],
                 )
                 if checkpoint and not finished:
-                    checkpoint.finish(i, all_epochs[i])
+                    checkpoint.save(i, finished=all_epochs[i])
                 histories.append(history.history)
                 below.append(stage)
         return histories

@@ -28,6 +28,18 @@ _LEAST = 2**24
 _NUMBERS, _VARIABLES, _OBJECTS = (2**20, 8), (100, 8), (1000, 32)
 
 
+class UnknownClassError(ValueError):
+    """A file holds a model of a class that nobody has imported.
+
+    Attributes:
+        module: The module that the file says, which is not imported because a file says so.
+    """
+
+    def __init__(self, message: str, module: str):
+        super().__init__(message)
+        self.module = module
+
+
 def load(path: str | os.PathLike) -> Any:
     """Load a model from a `.keras` file.
 
@@ -39,13 +51,16 @@ def load(path: str | os.PathLike) -> Any:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, asks for far more weights than it holds, or holds weights that are not finite.
+        ValueError: If it is damaged, asks for far more weights than it holds, or holds weights that are not finite; an
+            `UnknownClassError` if its class is not imported.
     """
     found = dict(_untrusted.members(path, ".keras", _LEAST, (_keras.CONFIG, _keras.WEIGHTS)))
     for name in (_keras.CONFIG, _keras.WEIGHTS):
         if name not in found:
             raise ValueError(f"{path} is no .keras file, or damaged: it has no {name}.")
-    objects = _objects(_untrusted.parse_json(found[_keras.CONFIG], f"{path}, {_keras.CONFIG},"))
+    config = _untrusted.parse_json(found[_keras.CONFIG], f"{path}, {_keras.CONFIG},")
+    _check_known(config, path)
+    objects = _objects(config)
     numbers, variables = _numbers(f"{path}, {_keras.WEIGHTS},", found.pop(_keras.WEIGHTS))
     if objects > _most(_OBJECTS, variables):
         raise ValueError(f"{path} is damaged: it describes {objects:,} objects, but holds only {variables:,} weights.")
@@ -78,6 +93,19 @@ def check_finite(model: Any, path: Any) -> None:
     for variable in model.weights:
         if "float" in variable.dtype and not np.isfinite(np.asarray(variable, "float32")).all():
             raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
+
+
+def _check_known(config: Any, path: Any) -> None:
+    """Checks that the class of a model, where it is none of Keras', has been registered."""
+    module, name = (config.get(key) if isinstance(config, dict) else None for key in ("module", "registered_name"))
+    if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] == "keras":
+        return
+    if keras.saving.get_registered_object(name) is None:
+        raise UnknownClassError(
+            f"{path} holds a model of the class {_untrusted.printable(name)}, which is not known here: import the "
+            "module that defines and registers it first.",
+            module,
+        )
 
 
 def _most(limit: tuple[int, int], held: int) -> int:
