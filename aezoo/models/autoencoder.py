@@ -17,7 +17,7 @@ from keras import ops
 
 from aezoo import _files, _validation, callbacks, losses, optimizers
 from aezoo._numerics import as_float32
-from aezoo.layers import dense_transpose, networks
+from aezoo.layers import batch_normalization, dense_transpose, mirroring, networks
 from aezoo.saving import export, presets
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
@@ -54,9 +54,15 @@ class Autoencoder(keras.Model):
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
+            its pixels before a convolution, which leaves no checkerboard.
+        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'.
+        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
         on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
             ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
@@ -99,6 +105,11 @@ class Autoencoder(keras.Model):
         activation: Any = "relu",
         code_activation: Any = None,
         output_activation: Any = "sigmoid",
+        dropout: float = 0.0,
+        normalization: networks.Normalization | None = None,
+        kernel_size: int = 3,
+        upsampling: networks.Upsampling = "transpose",
+        residual: int = 0,
         tied: bool = False,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
@@ -111,6 +122,9 @@ class Autoencoder(keras.Model):
         distribution.keep_default_optimizations(self.distribute_strategy)
         _validation.check_precision(self)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        _validation.check_hidden_layers(
+            hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
+        )
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
@@ -119,6 +133,11 @@ class Autoencoder(keras.Model):
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.upsampling = upsampling
+        self.residual = residual
         self.tied = tied
         self.seed = None if seed is None else _validation.check_int("seed", seed)
         self.on_divergence = on_divergence
@@ -199,6 +218,10 @@ class Autoencoder(keras.Model):
             filters=self.filters,
             activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -216,6 +239,8 @@ class Autoencoder(keras.Model):
         """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        if self._given_encoder is not None:
+            return mirroring.mirror(self.encoder, x_shape, self.output_activation, self.seed, self.dtype_policy)
         return networks.decoder(
             x_shape,
             self.latent_dim,
@@ -223,6 +248,11 @@ class Autoencoder(keras.Model):
             filters=self.filters,
             activation=self.activation,
             output_activation=self.output_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            upsampling=self.upsampling,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -319,7 +349,8 @@ class Autoencoder(keras.Model):
         return terms, y_pred
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        reported, y_pred = self.objective(batch, training)
+        with batch_normalization.weighted(batch.weight):
+            reported, y_pred = self.objective(batch, training)
         _validation.check_declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularisers of the layers of a user's own network
@@ -811,7 +842,8 @@ class Autoencoder(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed", "on_divergence"):
+        of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
+        for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied", "seed", "on_divergence"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)
