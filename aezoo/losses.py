@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 _TINY = 1e-30  # of which single precision has the logarithm
 
 
-class _SummedLoss(keras.losses.Loss):
+class SummedLoss(keras.losses.Loss):
+    """The error of a sample is the sum of its features' errors, of which a subclass returns each in `elementwise`.
+
+    Args:
+        name: As of `keras.losses.Loss`.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Example:
+        >>> class AbsoluteError(SummedLoss):
+        ...     def elementwise(self, y_true, y_pred):
+        ...         return ops.abs(y_true - y_pred)
+        >>> float(AbsoluteError("absolute_error")([[0.0, 1.0]], [[2.0, 2.0]]))
+        3.0
+    """
+
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
@@ -34,11 +48,11 @@ class _SummedLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the error of each sample, (batch,): the sum over its features."""
-        return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
+        return _over_features(self.elementwise(as_float32(y_true), prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class SquaredError(_SummedLoss):
+class SquaredError(SummedLoss):
     """Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
 
     Args:
@@ -58,7 +72,7 @@ class SquaredError(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class CrossEntropy(_SummedLoss):
+class CrossEntropy(SummedLoss):
     """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 
     The prediction is a probability. That of a model of aezoo is computed from the logits of its last sigmoid, exactly
@@ -85,7 +99,7 @@ class CrossEntropy(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class GaussianNegativeLogLikelihood(_SummedLoss):
+class GaussianNegativeLogLikelihood(SummedLoss):
     """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
 
     Args:
@@ -301,8 +315,8 @@ def per_sample(
     how = reduction(loss)
     loss = keras.losses.get(loss)
     mask = getattr(y_pred, "_keras_mask", None)
-    y_true, y_pred = as_float32(y_true), _prediction(y_pred)
-    if isinstance(loss, _SummedLoss):
+    y_true, y_pred = as_float32(y_true), prediction(y_pred)
+    if isinstance(loss, SummedLoss):
         values = loss.elementwise(y_true, y_pred)
         values = values if feature_weight is None else values * feature_weight
         if mask is not None:
@@ -338,9 +352,12 @@ def _over_features(values: Any, reduce: Any) -> Any:
     return reduce(values, axis=rest) if rest else values
 
 
-def _prediction(y_pred: Any) -> Any:
+def prediction(y_pred: Any) -> Any:
+    """Return a prediction in float32, with the logits that it is marked with."""
     single = as_float32(y_pred)
-    logits = logits_of(y_pred)
+    logits, classes = logits_of(y_pred), class_logits_of(y_pred)
+    if classes is not None:
+        single._class_logits = as_float32(classes)
     return single if logits is None else with_logits(single, as_float32(logits))
 
 
