@@ -84,7 +84,7 @@ def check_hidden_layers(
 #: The arguments of `Autoencoder` that choose its networks.
 NETWORK_ARGUMENTS = (
     *("hidden_dims", "filters", "tied", "encoder", "decoder"),
-    *("activation", "code_activation", "output_activation"),
+    *("activation", "code_activation", "output_activation", "missing"),
     *("dropout", "normalization", "kernel_size", "upsampling", "residual"),
 )
 
@@ -215,6 +215,28 @@ def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_s
         raise ValueError(
             f"The decoder gives reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
             "end it with a layer that gives the input's shape (such as Reshape)."
+        )
+
+
+def check_targets_possible(model: Any, y_shape: tuple[int | None, ...]) -> None:
+    """Check that a decoder of the user's own goes with targets of another shape than the samples."""
+    if model.tied:
+        check_reconstruction_shape(y_shape, model.y_shape)
+
+
+def are_comparable(model: Any) -> bool:
+    """Return whether samples are targets of a model's reconstructions."""
+    fits = shapes_match(model.x_shape, model.y_shape)
+    classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
+    return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
+
+
+def check_comparable(model: Any, x: Any) -> None:
+    """Check that samples are targets of a model's reconstructions."""
+    if not are_comparable(model):
+        raise ValueError(
+            f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
+            "there is no score of samples alone, use evaluate(x, y)."
         )
 
 

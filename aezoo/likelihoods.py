@@ -197,7 +197,7 @@ class Gaussian(Likelihood):
         number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
         if not (number and 0 < variance < math.inf) and variance not in (None, "per_feature", "predicted"):
             raise ValueError(
-                f"variance must be a number inside (0, inf), None, 'per_feature' or 'predicted', but it is {variance!r}."
+                f"variance must be inside (0, inf), None, 'per_feature' or 'predicted', but it is {variance!r}."
             )
         self.variance = variance
         self.learns = not number
@@ -205,7 +205,7 @@ class Gaussian(Likelihood):
 
     @property
     def log_variance(self) -> Any:
-        """log σ², of one or of each feature; 0 before there are weights."""
+        """Log σ², of one or of each feature; 0 before there are weights."""
         if isinstance(self.variance, (int, float)):
             return math.log(self.variance)
         return 0.0 if self.variable is None else bounded(self.variable, *_LOG_VARIANCE)

@@ -48,7 +48,7 @@ class SummedLoss(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the error of each sample, (batch,): the sum over its features."""
-        return _over_features(self.elementwise(as_float32(y_true), prediction(y_pred)), ops.sum)
+        return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -159,6 +159,44 @@ def needs_probabilities(loss: Any) -> bool:
     return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
 
 
+def takes_classes(loss: Any) -> bool:
+    """Return whether the targets of a loss are classes of the prediction's last axis, such as tokens.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        True for the sparse categorical cross-entropy of Keras.
+
+    Example:
+        >>> takes_classes("sparse_categorical_crossentropy"), takes_classes("mse")
+        (True, False)
+    """
+    function = getattr(keras.losses.get(loss), "fn", keras.losses.get(loss))
+    return getattr(function, "func", function) is keras.losses.sparse_categorical_crossentropy
+
+
+def domain(loss: Any) -> tuple[float, float] | None:
+    """Return the least and the largest target that a loss is defined for, or None if there is no bound.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None. A loss of your own may have an
+            attribute `bounds`.
+
+    Returns:
+        (0, 1) for what `needs_probabilities`, (0, inf) for the likelihood of counts.
+
+    Raises:
+        ValueError: If Keras knows no loss of this name.
+
+    Example:
+        >>> import aezoo
+        >>> domain("binary_crossentropy"), domain("mse"), domain(aezoo.likelihoods.Poisson().loss)
+        ((0.0, 1.0), None, (0.0, inf))
+    """
+    return (0.0, 1.0) if needs_probabilities(loss) else getattr(loss, "bounds", None)
+
+
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
@@ -220,6 +258,22 @@ def logits_of(probability: Any) -> Any:
         True
     """
     return getattr(probability, "_sigmoid_logits", None)
+
+
+def class_logits_of(probabilities: Any) -> Any:
+    """Return the logits that a softmax made a tensor of, or None where they are not known; see `logits_of`.
+
+    Args:
+        probabilities: A tensor, (..., classes).
+
+    Returns:
+        A tensor of the same shape, or None.
+
+    Example:
+        >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # which no layer has marked
+        True
+    """
+    return getattr(probabilities, "_class_logits", None)
 
 
 def with_logits(probability: Any, logits: Any) -> Any:
@@ -284,21 +338,27 @@ def reduction(loss: Any) -> str:
 
 
 def per_sample(
-    loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None, batch: Batch | None = None
+    loss: Any,
+    y_true: Any,
+    y_pred: Any,
+    feature_weight: Any = None,
+    batch: Batch | None = None,
+    observed: Any = None,
 ) -> tuple[Any, str]:
     """Evaluate any Keras loss sample by sample.
 
-    Steps that Keras' mask of `y_pred` leaves out do not count. A loss that averages takes the mean over the steps of
-    each sample; with `batch` it divides by the mean number of steps, so that the mean over the batch is that over all
-    steps, as in Keras.
+    Steps that Keras' mask of `y_pred` leaves out do not count, and neither do targets that are not `observed`. A loss
+    that averages takes the mean over what counts of each sample; with `batch` it divides by the mean number of entries
+    that count, so that the mean over the batch is that over all entries, as in Keras.
 
     Args:
         loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
         y_true: Targets, (batch, ...).
         y_pred: Predictions, (batch, ...).
-        feature_weight: Weights of the errors of single features, (batch, ...), or None.
+        feature_weight: Weights of the errors of steps or features, with the leading axes of `y_true`, or None.
         batch: The batch, where only its mean is wanted and not the scores of samples. A loss that returns one number
             for all samples is then taken as it is, unless the samples have weights.
+        observed: Which targets count, boolean, with the leading axes of `y_true`; None if all.
 
     Returns:
         The loss of each sample, (batch,), and how Keras reduces it over the batch, as `reduction` says.
@@ -314,36 +374,78 @@ def per_sample(
     """
     how = reduction(loss)
     loss = keras.losses.get(loss)
-    mask = getattr(y_pred, "_keras_mask", None)
-    y_true, y_pred = as_float32(y_true), prediction(y_pred)
+    mask = _both(getattr(y_pred, "_keras_mask", None), observed)
+    y_true, y_pred = as_float32(y_true), _prediction(y_pred)
     if isinstance(loss, SummedLoss):
         values = loss.elementwise(y_true, y_pred)
-        values = values if feature_weight is None else values * feature_weight
+        values = values if feature_weight is None else values * _trailing(feature_weight, values)
         if mask is not None:
             values *= _broadcast_mask(mask, values, loss)
         return _over_features(values, ops.sum), how
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
-    if feature_weight is None:
-        values = as_float32(function(y_true, y_pred))
-    else:
+    rank = len(y_pred.shape)
+    by_feature = any(w is not None and len(w.shape) == rank for w in (feature_weight, observed))
+    if by_feature:
         _check_elementwise(loss, function, y_true)
-        values = ops.mean(_feature_by_feature(function, y_true, y_pred) * feature_weight, axis=-1)
+        values = _feature_by_feature(function, y_true, y_pred)
+    else:
+        values = as_float32(function(y_true, y_pred))
     if not _is_per_sample(function, values, y_true):
-        if batch is None or batch.weight is not None:
+        if batch is None or batch.weight is not None or mask is not None:
             raise NoScores(
                 f"The loss {_name(loss)} returns one number for the whole batch and none for each sample, which scores "
                 "and sample weights need: give compile a loss of shape (batch,), one that averages over the last axis "
                 "alone for example."
             )
         return ops.broadcast_to(ops.mean(values), ops.shape(y_true)[:1]), how
+    if feature_weight is not None:
+        if len(feature_weight.shape) > len(values.shape):
+            raise ValueError(
+                f"The loss {_name(loss)} averages over the steps of a sample, so that they cannot have weights of "
+                "their own: give compile a loss that averages over the last axis alone."
+            )
+        values = values * _trailing(feature_weight, values)
+    if by_feature and mask is None:
+        values = ops.mean(values, axis=-1)
     if mask is None:
         return _over_features(values, ops.sum if how == "sum" else ops.mean), how
     mask = _broadcast_mask(mask, values, loss)
     total = _over_features(values * mask, ops.sum)
     if how == "sum":
-        return total, how
+        return total / (values.shape[-1] if by_feature else 1), how
     steps = _over_features(mask, ops.sum)
     return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
+
+
+def product(a: Any, b: Any) -> Any:
+    """Return the product of two weights of leading axes, of which either may be None.
+
+    Example:
+        >>> product([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]).numpy().tolist(), product(None, 2.0)
+        ([[1.0, 2.0], [6.0, 8.0]], 2.0)
+    """
+    if a is None or b is None:
+        return b if a is None else a
+    a, b = as_float32(a), as_float32(b)
+    rank = max(len(a.shape), len(b.shape))
+    return _expanded(a, rank) * _expanded(b, rank)
+
+
+def _both(mask: Any, observed: Any) -> Any:
+    """Join two masks of leading axes, of which either may be None."""
+    if mask is None or observed is None:
+        return observed if mask is None else mask
+    rank = max(len(mask.shape), len(observed.shape))
+    return ops.logical_and(*(_expanded(ops.cast(part, "bool"), rank) for part in (mask, observed)))
+
+
+def _expanded(x: Any, rank: int) -> Any:
+    """Append axes of length 1 up to a rank."""
+    return ops.reshape(x, (*ops.shape(x), *(1,) * (rank - len(x.shape))))
+
+
+def _trailing(weight: Any, values: Any) -> Any:
+    return _expanded(as_float32(weight), len(values.shape))
 
 
 def _over_features(values: Any, reduce: Any) -> Any:
@@ -352,12 +454,9 @@ def _over_features(values: Any, reduce: Any) -> Any:
     return reduce(values, axis=rest) if rest else values
 
 
-def prediction(y_pred: Any) -> Any:
-    """Return a prediction in float32, with the logits that it is marked with."""
+def _prediction(y_pred: Any) -> Any:
     single = as_float32(y_pred)
-    logits, classes = logits_of(y_pred), class_logits_of(y_pred)
-    if classes is not None:
-        single._class_logits = as_float32(classes)
+    logits = logits_of(y_pred)
     return single if logits is None else with_logits(single, as_float32(logits))
 
 
@@ -388,8 +487,7 @@ def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
             f"The loss {_name(loss)} averages over the steps of a sample, also those that the model's mask leaves out: "
             "give compile a loss that averages over the last axis alone."
         )
-    mask = ops.reshape(mask, (*ops.shape(mask), *(1,) * (rank - len(mask.shape))))
-    return ops.broadcast_to(ops.cast(mask, values.dtype), ops.shape(values))
+    return ops.broadcast_to(ops.cast(_expanded(mask, rank), values.dtype), ops.shape(values))
 
 
 def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:

@@ -350,6 +350,21 @@ def spatial(
     )
 
 
+def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
+    """Return the inputs of a functional model that takes a dict, by name; None for any other network.
+
+    Args:
+        network: A Keras model or layer.
+
+    Example:
+        >>> x, label = keras.Input((3,), name="x"), keras.Input((), name="label")
+        >>> sorted(named_inputs(keras.Model({"x": x, "label": label}, x)))
+        ['label', 'x']
+    """
+    inputs = getattr(network, "_inputs_struct", None)
+    return dict(inputs) if isinstance(inputs, dict) else None
+
+
 def can_tie(arguments: Mapping[str, Any]) -> bool:
     """Return whether a model's decoder is the model's own, and dense, so that it can be the encoder's transpose.
 

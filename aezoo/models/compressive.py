@@ -121,27 +121,26 @@ class CompressiveAE(Autoencoder):
         """The number of pixels, along each axis, that a position of a spatial code stands for."""
         return 2 ** (len(self.filters) + 1)
 
-    def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
+    def _ensure_built(self, x_shape: Sequence[int | None], data: Any = None) -> None:
         sizes = x_shape[1:-1] if self.spatial else ()
         if any(size is not None and size % self.stride for size in sizes):
             raise ValueError(
                 f"Images of {' x '.join(map(str, sizes))} cannot be halved {len(self.filters) + 1} times: crop or pad "
                 f"them to multiples of {self.stride}, or give fewer filters."
             )
-        super()._ensure_built(x_shape)
+        super()._ensure_built(x_shape, data)
 
     # === The objective ===
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        code = self.encoder(batch.x, training=training)  # noisy or rounded
-        y_pred = self.decoder(code, training=training)
-        error = self.reconstruction(batch, y_pred)
+        forward = self.forward(batch, training)  # its code is noisy or rounded
+        error = self.reconstruction(batch, forward.y_pred)
         reported = {
-            "rate": batch.mean(self.rate(code)),
+            "rate": batch.mean(self.rate(forward.code)),
             "distortion": self.weight * error,
             "reconstruction": error,
         }
-        return reported, y_pred
+        return reported, forward.y_pred
 
     def rate(self, code: Any) -> Any:
         """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""

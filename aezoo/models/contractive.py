@@ -97,7 +97,7 @@ class ContractiveAE(Autoencoder):
             for _ in range(self.hessian_samples if self.hessian_weight else 0)
         ]
         code, contraction, hessians = self.jacobian_norms(batch.x, noises, training)
-        y_pred = self.decoder(code, training=training)
+        y_pred = self.run_decoder(code, batch.conditions, training)
         terms = {
             "reconstruction": self.reconstruction(batch, y_pred),
             "contraction": self.weight * batch.mean(contraction),

@@ -71,7 +71,7 @@ class DenoisingAE(Autoencoder):
         if not training:
             return super().objective(batch, training)
         noisy, corrupted = self.corruption.corrupt(batch.x)
-        y_pred = self(noisy, training=True)
+        y_pred = self.run_decoder(self.run_encoder(noisy, batch.conditions, True), batch.conditions, True)
         emphasis = None if self.emphasis is None else ops.where(corrupted, *map(float, self.emphasis))
         return {"reconstruction": self.reconstruction(batch, y_pred, emphasis)}, y_pred
 

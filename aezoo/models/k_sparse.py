@@ -162,7 +162,8 @@ class KSparseAE(Autoencoder):
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred)}
         if self.aux_weight:
-            auxiliary = losses.SquaredError().call(ops.stop_gradient(batch.y - y_pred), estimate)
+            error = ops.stop_gradient(batch.y - y_pred)
+            auxiliary = losses.per_sample(losses.SquaredError(), error, estimate, observed=batch.mask)[0]
             any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
             terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
             if training:

@@ -12,6 +12,7 @@ from aezoo import _validation
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training import gate
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
 
 
 class PrincipalComponents(NamedTuple):
@@ -74,7 +75,7 @@ class LinearAE(Autoencoder):
         _validation.check_open_interval("weight", weight, 0.0, float("inf"))
         self.weight = weight
 
-    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
         squares = [ops.sum(ops.square(kernel)) for kernel in self._kernels()]
         return {"l2": self.weight * batch.per_replica(sum(squares))}
 

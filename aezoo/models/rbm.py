@@ -82,6 +82,7 @@ class RBM(Autoencoder):
 
     unbounded = "visible='gaussian'"
     keeps_training_samples = True
+    weighs_features = False
 
     def __init__(
         self,
@@ -355,8 +356,8 @@ class RBM(Autoencoder):
     def scores_probabilities(self) -> bool:
         return self.visible == "bernoulli"
 
-    def scores(self, x: Any) -> Any:
-        """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
+    def scores(self, x: Any, **unused: Any) -> Any:
+        """Return the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
     def pseudo_log_likelihood(self, x: Any) -> Any:

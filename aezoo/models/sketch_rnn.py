@@ -248,8 +248,8 @@ class SketchRNN(Autoencoder):
                 stacklevel=3,
             )
 
-    def scores(self, x: Any) -> Any:
-        """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
+    def scores(self, x: Any, **unused: Any) -> Any:
+        """Return -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
         return self.negative_log_likelihood(x, self.encode(x))
 
     def negative_log_likelihood(self, x: Any, z: Any) -> Any:

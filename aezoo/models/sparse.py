@@ -12,6 +12,7 @@ from aezoo._numerics import as_float32
 from aezoo.layers import networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
 
 #: w where none is given. "kl" comes near its target within some epochs; as much of "l1" switches most units off.
 _WEIGHTS = {"kl": 1.0, "l1": 0.1}
@@ -79,9 +80,9 @@ class SparseAE(Autoencoder):
                 f"{getattr(activation, '__name__', activation)!r}: use code_activation='sigmoid', or penalty='l1'."
             )
 
-    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
-        logits = losses.logits_of(code)
-        code = ops.reshape(as_float32(code), (ops.shape(code)[0], -1))
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
+        logits = losses.logits_of(forward.code)
+        code = ops.reshape(as_float32(forward.code), (ops.shape(forward.code)[0], -1))
         if self.penalty == "l1":
             return {"sparsity": self.weight * batch.mean(ops.sum(ops.abs(code), axis=1))}
         if logits is None:

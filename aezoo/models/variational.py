@@ -19,6 +19,7 @@ from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
+from aezoo.training import gate
 from aezoo.training.batch import Batch
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
@@ -139,21 +140,22 @@ class VAE(Autoencoder):
 
     def build(self, input_shape: Any) -> None:
         if self._given_encoder is not None:
-            x = keras.Input(tuple(input_shape[1:]), dtype=self.compute_dtype)
-            moments = _validation.call_network("encoder", self._given_encoder, x, outputs=2)
+            x = self._symbolic_inputs(self._with_condition_specs(input_shape))
+            taken = self._taken(self._given_encoder, x)
+            moments = _validation.call_network("encoder", self._given_encoder, taken, outputs=2)
             if not isinstance(moments, (list, tuple)) or len(moments) != 2 or moments[0].shape != moments[1].shape:
                 raise ValueError(
                     "The encoder of a VAE returns two tensors of the same shape: μ and log σ² of the code."
                 )
-            self.posterior = keras.Model(x, moments, name="posterior")
-            self.encoder = keras.Model(x, moments[0], name="encoder")
+            self.posterior = keras.Model(taken, moments, name="posterior")
+            self.encoder = keras.Model(taken, moments[0], name="encoder")
         super().build(input_shape)
 
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        encoder = super().build_encoder(x_shape)
+    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+        encoder = super().build_encoder(x_shape, **kwargs)
         code = encoder.layers[-1]
         log_variance = keras.layers.Dense(
             self.latent_dim,
@@ -178,21 +180,24 @@ class VAE(Autoencoder):
 
     # === The objective ===
 
-    def moments(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+    def moments(self, x: Any, training: bool = False, **conditions: Any) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
 
         Args:
             x: (batch, *input_shape).
             training: Whether this is a training step.
+            **conditions: Conditions by name, one entry per sample.
         """
-        mean, log_variance = (as_float32(t) for t in self.posterior(x, training=training))
+        inputs = self._taken(self.posterior, {"x": x, **conditions} if conditions else x)
+        mean, log_variance = (as_float32(t) for t in self.posterior(inputs, training=training))
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         k = self.importance_samples
-        mean, log_variance = self.moments(batch.x, training)
+        mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
-        y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=training)
+        conditions = _repeated(batch.conditions, k)
+        y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
         dimensions = losses.gaussian_kl(mean, log_variance)
         reported = {"active_units": mean}
         if k == 1:
@@ -203,8 +208,11 @@ class VAE(Autoencoder):
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
             return reported, y_pred
-        targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
-        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred)[0]
+        targets, weight, mask = (
+            None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
+            for part in (batch.y, batch.feature_weight, batch.mask)
+        )
+        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred, weight, observed=mask)[0]
         errors = ops.reshape(errors, (k, -1))
         log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
@@ -232,7 +240,7 @@ class VAE(Autoencoder):
 
     # === Verbs ===
 
-    def sample(self, n: int, seed: int | None = None) -> Any:
+    def sample(self, n: int, seed: int | None = None, **conditions: Any) -> Any:
         """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
 
         The exported signature `sample` takes at most 10,000, and fewer where they have more than 2²⁵ values.
@@ -240,9 +248,10 @@ class VAE(Autoencoder):
         Args:
             n: Number of samples, any that memory holds.
             seed: An integer that all randomness follows from; None goes on with the model's own.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Raises:
-            ValueError: If n is less than 1, or codes have no fixed size.
+            ValueError: If n is less than 1, codes have no fixed size, or a condition is missing.
         """
         _validation.check_built(self)
         _validation.check_int("n", n, 1)
@@ -251,19 +260,20 @@ class VAE(Autoencoder):
                 f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
                 "give it to decode."
             )
-        return self._draw(n, None if seed is None else _validation.check_int("seed", seed))
+        seed = None if seed is None else _validation.check_int("seed", seed)
+        return self._draw(n, seed, gate.conditions_of(self, conditions, n))
 
-    def _draw(self, n: Any, seed: Any) -> Any:
+    def _draw(self, n: Any, seed: Any, conditions: Any) -> Any:
         z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
-        return self.decoder(z, training=False)
+        return self.run_decoder(z, conditions)
 
-    def scores(self, x: Any) -> Any:
-        """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
-        mean, log_variance = self.moments(x)
-        error = losses.per_sample(self.reconstruction_loss, x, self.decoder(mean, training=False))[0]
+    def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
+        """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
+        mean, log_variance = self.moments(x, **conditions)
+        error = self.errors(x, self.run_decoder(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
-    def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100) -> Any:
+    def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100, **conditions: Any) -> Any:
         """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 
         Its mean is a lower bound, the closer the more samples. They are drawn in chunks: memory holds about 4 million
@@ -273,29 +283,37 @@ class VAE(Autoencoder):
             x: (batch, *input_shape), of the kind that `likelihood` says.
             samples: s, the number of codes drawn for each x.
             batch_size: How many x are worked on at once.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
             (batch,) float32, in nats.
         """
         _validation.check_int("samples", samples, 1)
         _validation.check_int("batch_size", batch_size, 1)
-        x = self._input(x, compared=True)
+        if self.missing != "error":
+            raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
+        x, conditions = self._inputs(x, conditions, compared=True)
         chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
         parts = [
-            self._log_likelihood(x[i : i + batch_size], tf.constant(samples), tf.constant(min(chunk, samples)))
+            self._log_likelihood(
+                x[i : i + batch_size],
+                {name: values[i : i + batch_size] for name, values in conditions.items()},
+                tf.constant(samples),
+                tf.constant(min(chunk, samples)),
+            )
             for i in range(0, len(x), batch_size)
         ]
         return ops.concatenate(parts) if parts else ops.zeros((0,))
 
     @tf.function(reduce_retracing=True)
-    def _log_likelihood(self, x: Any, samples: Any, most: Any) -> Any:
-        mean, log_variance = self.moments(x)
+    def _log_likelihood(self, x: Any, conditions: Any, samples: Any, most: Any) -> Any:
+        mean, log_variance = self.moments(x, **conditions)
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         done = 0
         while done < samples:
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=False)
+            y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
@@ -306,12 +324,23 @@ class VAE(Autoencoder):
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
         if None in self.code_shape:
             return super().signatures()
-        inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
+        specs = super().signatures()
+        seed = {"seed": tf.TensorSpec((), "int64", name="seed")}
+        if self.condition_names:  # as many samples as there are conditions
+            conditions = {name: specs["encode"][1][name] for name in self.condition_names}
+
+            def sample(*inputs: Any) -> Any:
+                *values, seed = inputs
+                values = dict(zip(self.condition_names, values, strict=True))
+                return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
+
+            return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}
 
         def sample(n: Any, seed: Any) -> Any:
-            return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed)
+            return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed, {})
 
-        return {**super().signatures(), "sample": (sample, inputs, "sample")}
+        inputs = {"n": tf.TensorSpec((), "int32", name="n"), **seed}
+        return {**specs, "sample": (sample, inputs, "sample")}
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")
@@ -331,6 +360,14 @@ def _reparameterized(mean: Any, log_variance: Any, noise: Any) -> Any:
 def _rows(x: Any) -> Any:
     """Makes one batch of k, (k, batch, ...) → (k · batch, ...)."""
     return ops.reshape(x, (-1, *x.shape[2:]))
+
+
+def _repeated(conditions: Any, k: Any) -> dict[str, Any]:
+    """Repeats conditions as `_rows` does samples, k times the batch one after the other."""
+    return {
+        name: _rows(tf.broadcast_to(values, tf.concat([[k], tf.shape(values)], 0)))
+        for name, values in conditions.items()
+    }
 
 
 def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:

@@ -39,7 +39,8 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
-        archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
+        endpoint = _endpoint(function, specs, output, kernels, missing=model.missing != "error")
+        archive.add_endpoint(name, endpoint, specs)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))
@@ -108,19 +109,23 @@ def _asserted(condition: Any, message: str, value: Any) -> Any:
         return tf.identity(value)
 
 
-def _valid(value: Any, spec: tf.TensorSpec) -> Any:
+def _valid(value: Any, spec: tf.TensorSpec, missing: bool) -> Any:
     """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
     value = tf.ensure_shape(value, spec.shape)
     if not value.dtype.is_floating:
         return value
+    if missing and spec.name == "x":
+        return _asserted(~tf.reduce_any(tf.math.is_inf(value)), "x has infinite values", value)
     return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
 
 
-def _endpoint(function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]]) -> Any:
+def _endpoint(
+    function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]], missing: bool = False
+) -> Any:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        inputs = [_valid(value, spec) for value, spec in zip(inputs, specs, strict=True)]
+        inputs = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 

@@ -48,29 +48,34 @@ def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
     Args:
         model: A built model.
         name: The name that the server knows it by.
-        samples: (n, *input_shape); by default made up by `model.dummy_inputs`.
+        samples: (n, *input_shape), or a dict of "x" and of the conditions; by default made up by `model.dummy_inputs`
+            and `model.dummy_conditions`.
 
     Raises:
         ValueError: If no samples are given and the model does not take those that were made up.
     """
     signatures = model.signatures()
-    encode = signatures["encode"][0]
+    encode, specs, _ = signatures["encode"]
     if samples is not None:
-        x = np.asarray(samples, signatures["encode"][1]["x"].dtype.as_numpy_dtype)
-        z = np.asarray(encode(x))
+        given = samples if isinstance(samples, Mapping) else {"x": samples}
+        if given.keys() != specs.keys():
+            raise ValueError(f"warmup needs {', '.join(specs)}: give a dict of them, or warmup=False.")
+        inputs = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
+        z = np.asarray(encode(*inputs.values()))
     else:
         x = np.asarray(model.dummy_inputs(2))
+        inputs = {"x": x, **{key: np.asarray(values) for key, values in model.dummy_conditions(2).items()}}
         try:
-            z = np.asarray(encode(x))
+            z = np.asarray(encode(*inputs.values()))
         except Exception as error:
             raise ValueError(
                 f"The model does not take made-up samples of shape {x.shape[1:]}: give export some of yours, for "
                 "example warmup=x[:8], or warmup=False."
             ) from error
-    known = {"x": x, "z": z}
+    known = {**inputs, "z": z}
     return [
         Request(name, signature, {key: known[key][:size] for key in specs})
-        for size in sorted({1, len(x)})
+        for size in sorted({1, len(z)})
         for signature, (_, specs, _) in signatures.items()
         if specs.keys() <= known.keys()
     ]

@@ -1,8 +1,11 @@
-"""A batch in the hands of one replica, and what it takes to average over the batch of all of them."""
+"""One replica's part of a global batch, with reductions over the global batch."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from keras import ops
@@ -12,17 +15,22 @@ from aezoo._numerics import as_float32, replicas, sum_over_replicas
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One replica's part of a batch.
+    """One replica's part of a global batch, with reductions over the global batch.
 
     Keras sums the gradients of all replicas. So every term of an objective is a *share*: the sum of the shares of all
     replicas is the term of the whole batch, also when the last batch leaves one replica fewer samples than another.
 
     Sample weights mean the same in every term. As in Keras, `mean` divides Σ weight · value by the number of samples.
-    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `share` included:
+    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `per_replica`
+    included:
 
     - All weights times c scale every term, and with it the gradient, by c.
     - A weight of zero leaves the sample out: of 8 samples, 2 with weight zero, the terms are 6/8 of those of the
       other 6. A batch in which every weight is zero has no gradient.
+
+    Weights per step or per feature count in the error of the reconstruction alone. Terms that know whole samples, such
+    as a penalty of codes, weigh a sample by its largest weight: with a weight of zero for one step, that step is left
+    out of the error, and the code counts as before.
 
     Only what Keras' own regularizers add is not scaled, as in any Keras model. A loss with `reduction="sum"` scales
     every term by the number of samples; one with "mean_with_sample_weight" divides every term by Σ weight / size.
@@ -30,11 +38,16 @@ class Batch:
     Attributes:
         x: Inputs, (batch, ...).
         y: Targets, (batch, ...).
-        weight: Sample weights, (batch,), or None.
-        local_size: The number of samples here, a float32 scalar.
-        size: The number of samples on all replicas, a float32 scalar.
+        weight: Weights of samples, (batch,), or None.
+        local_size: Number of samples on this replica, a float32 scalar.
+        size: Number of samples on all replicas, a float32 scalar.
         total_weight: Σ weight on all replicas, a float32 scalar; `size` without weights.
         divisor: What `mean` divides by, a float32 scalar; `size` unless the loss reduces in another way.
+        conditions: Second inputs such as labels by name, each (batch, ...).
+        feature_weight: Weights of steps or features relative to the weight of their sample, in [0, 1], (batch, ...)
+            with the leading axes of `y`; None where weights are per sample.
+        mask: Which targets count, boolean, with the leading axes of `y`: observed entries, or Keras' mask; None if all.
+        given_weight: The weights as the user gave them, of any granularity, or None.
 
     Example:
         >>> batch = Batch.of(ops.ones((4, 3)), weight=[1, 1, 1, 3])
@@ -51,27 +64,60 @@ class Batch:
     size: Any
     total_weight: Any
     divisor: Any
+    conditions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    feature_weight: Any = None
+    mask: Any = None
+    given_weight: Any = None
 
     @classmethod
-    def of(cls, x: Any, y: Any = None, weight: Any = None, reduction: str = "mean") -> Batch:
+    def of(
+        cls,
+        x: Any,
+        y: Any = None,
+        weight: Any = None,
+        reduction: str = "mean",
+        conditions: Mapping[str, Any] | None = None,
+        mask: Any = None,
+    ) -> Batch:
         """Make this replica's batch.
 
         Args:
             x: Inputs, (batch, ...).
             y: Targets, (batch, ...); None takes x.
-            weight: Sample weights, (batch,) or (batch, 1), or None.
+            weight: Weights per sample, (batch,) or (batch, 1), or per step or feature, with the leading axes of y; or
+                None.
             reduction: How the loss reduces over the batch, as `aezoo.losses.reduction` returns it.
+            conditions: Second inputs by name, each (batch, ...).
+            mask: Which targets count, boolean, with the leading axes of y; None takes Keras' mask of y, if it has one.
 
         Returns:
             The batch.
         """
+        y = x if y is None else y
         local_size = ops.cast(ops.shape(x)[0], "float32")
         size = total_weight = sum_over_replicas(local_size)
+        feature_weight, given = None, weight
         if weight is not None:
-            weight = ops.reshape(as_float32(weight), (-1,))
+            weight = as_float32(weight)
+            if math.prod(size or 2 for size in weight.shape[1:]) > 1:
+                largest = ops.max(weight, axis=tuple(range(1, len(weight.shape))), keepdims=True)
+                weight, feature_weight = largest, ops.divide_no_nan(weight, largest)
+            weight = ops.reshape(weight, (-1,))
             total_weight = sum_over_replicas(ops.sum(weight))
         divisor = {"sum": 1.0, "mean_with_sample_weight": total_weight}.get(reduction, size)
-        return cls(x, x if y is None else y, weight, local_size, size, total_weight, divisor)
+        return cls(
+            x,
+            y,
+            weight,
+            local_size,
+            size,
+            total_weight,
+            divisor,
+            conditions or {},
+            feature_weight,
+            getattr(y, "_keras_mask", None) if mask is None else mask,
+            given,
+        )
 
     def _weighted(self, values: Any) -> Any:
         values = as_float32(values)
@@ -122,7 +168,7 @@ class Batch:
         """This replica's share of a value that all replicas know.
 
         Args:
-            value: A penalty of the model's parameters, or of a `statistic`.
+            value: A penalty of the model's parameters, or of a `global_mean`.
             weighted: Whether sample weights scale it by Σ weight / divisor, as they do the other terms of an
                 objective. Choose False for a report that is no mean, such as a count.
 
@@ -148,3 +194,13 @@ class Batch:
     def unless_empty(self, new: Any, old: Any) -> Any:
         """Return the new value of a statistic that training keeps, or the old one if every weight is zero."""
         return new if self.weight is None else ops.where(self.total_weight > 0, new, old)
+
+    def share(self, value: Any, weighted: bool = True) -> Any:
+        """Return `per_replica(value, weighted)`, under its old name."""
+        warnings.warn("Batch.share is now Batch.per_replica.", DeprecationWarning, stacklevel=2)
+        return self.per_replica(value, weighted)
+
+    def statistic(self, values: Any) -> Any:
+        """Return `global_mean(values)`, under its old name."""
+        warnings.warn("Batch.statistic is now Batch.global_mean.", DeprecationWarning, stacklevel=2)
+        return self.global_mean(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -24,7 +25,8 @@ def take(
 ) -> tuple[Any, Any]:
     """Take up to 5,000 training samples: evenly spaced ones of arrays, the first batches of data sets.
 
-    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice.
+    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice. Of weights per step or per
+    feature the largest is the sample's. Of a dict of samples and conditions the samples are taken.
 
     Args:
         x: What `keras.Model.fit` takes as x, checked already.
@@ -40,6 +42,8 @@ def take(
         >>> samples.shape, samples[:3, 0].tolist()
         ((5000, 1), [0.0, 4.0, 8.0])
     """
+    if isinstance(x, Mapping):
+        return x, take(x["x"], strategy, validation_split, sample_weight)[1]
     if hasattr(x, "shape"):
         n = math.floor(x.shape[0] * (1.0 - validation_split))  # as Keras splits
         rows = _spaced(n, _most(x.shape[1:]), None if sample_weight is None else sample_weight[:n])
@@ -81,7 +85,7 @@ def _of_element(element: Any, strategy: tf.distribute.Strategy | None) -> tuple[
         return None if part is None else np.concatenate([_array(part) for part in parts])
 
     x, _, weight = keras.utils.unpack_x_y_sample_weight(element)
-    return whole(x), whole(weight)
+    return whole(x["x"] if isinstance(x, Mapping) else x), whole(weight)
 
 
 def _array(x: Any) -> np.ndarray:
@@ -95,7 +99,9 @@ def _most(shape: Any) -> int:
 
 def _spaced(n: int, most: int, weight: Any = None) -> np.ndarray:
     """Evenly spaced rows of n, at most so many; where they have weights, spaced evenly by weight."""
-    weight = None if weight is None or np.ndim(weight) > 1 else np.maximum(np.asarray(weight, "float64"), 0)
+    if weight is not None:
+        weight = np.maximum(np.asarray(weight, "float64"), 0)
+        weight = weight.max(axis=tuple(range(1, weight.ndim)))
     if weight is None or not weight.any():
         return np.arange(min(n, most)) * n // max(1, min(n, most))
     total = np.cumsum(weight)
