@@ -10,7 +10,20 @@ if _keras.backend.backend() != "tensorflow":
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-from aezoo import _moved, callbacks, codec, datasets, evaluation, layers, losses, optimizers, plots, schedules, sketches
+from aezoo import (
+    _moved,
+    callbacks,
+    codec,
+    datasets,
+    evaluation,
+    layers,
+    likelihoods,
+    losses,
+    optimizers,
+    plots,
+    schedules,
+    sketches,
+)
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.contractive import ContractiveAE
@@ -47,6 +60,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "layers",
+    "likelihoods",
     "list_presets",
     "losses",
     "optimizers",

@@ -301,9 +301,9 @@ def target_range(model: Any) -> tuple[float, float] | None:
     decoder = model.decoder
     activation = model.output_activation if decoder is None else networks.output_activation(decoder)
     activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
+    if activation is keras.activations.sigmoid:
         return 0.0, 1.0
-    return (-1.0, 1.0) if activation is keras.activations.tanh else None
+    return losses.domain(model.reconstruction_loss) or ((-1.0, 1.0) if activation is keras.activations.tanh else None)
 
 
 def check_codes_in_range(below: Any, above: Any) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -159,7 +160,7 @@ class Bernoulli(Likelihood):
     bounds = (0.0, 1.0)
 
     def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
-        return losses.CrossEntropy().elementwise(as_float32(y), losses.prediction(y_pred))
+        return losses.CrossEntropy().elementwise(as_float32(y), as_float32(y_pred))
 
     def sample(self, y_pred: Any, seed: Any) -> Any:
         return ops.cast(tf.random.stateless_uniform(tf.shape(y_pred), _seed(seed), alg="philox") < y_pred, "float32")
@@ -194,8 +195,8 @@ class Gaussian(Likelihood):
     """
 
     def __init__(self, variance: float | Literal["per_feature", "predicted"] | None = 1.0):
-        number = isinstance(variance, (int, float)) and not isinstance(variance, bool)
-        if not (number and 0 < variance < math.inf) and variance not in (None, "per_feature", "predicted"):
+        number = isinstance(variance, numbers.Real) and not isinstance(variance, bool)
+        if not (0 < variance < math.inf if number else variance in (None, "per_feature", "predicted")):
             raise ValueError(
                 f"variance must be inside (0, inf), None, 'per_feature' or 'predicted', but it is {variance!r}."
             )
@@ -206,7 +207,7 @@ class Gaussian(Likelihood):
     @property
     def log_variance(self) -> Any:
         """Log σ², of one or of each feature; 0 before there are weights."""
-        if isinstance(self.variance, (int, float)):
+        if not self.learns:
             return math.log(self.variance)
         return 0.0 if self.variable is None else bounded(self.variable, *_LOG_VARIANCE)
 
@@ -300,9 +301,9 @@ class Categorical(Likelihood):
     bounds = (0.0, 1.0)
 
     def __init__(self, num_classes: int):
-        if isinstance(num_classes, bool) or not isinstance(num_classes, int) or num_classes < 2:
+        if isinstance(num_classes, bool) or not isinstance(num_classes, numbers.Integral) or num_classes < 2:
             raise ValueError(f"num_classes must be a whole number of at least 2, but it is {num_classes!r}.")
-        self.num_classes = num_classes
+        self.num_classes = int(num_classes)
 
     def build(self, add_weight: Callable[..., Any], x_shape: Shape) -> None:
         if x_shape[-1] != self.num_classes:

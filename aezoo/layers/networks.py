@@ -587,6 +587,7 @@ def carry_logits(network: keras.layers.Layer) -> None:
     """Make the layers of a network mark what a sigmoid gives with its logits, also behind a change of shape.
 
     `aezoo.losses.logits_of` finds them. Keras marks the output of a sigmoid alone, so that `Reshape` loses the mark.
+    What a softmax gives is marked for `aezoo.losses.class_logits_of`, but not behind a change of shape.
 
     Args:
         network: A Keras model or layer. Neither its configuration nor what it computes changes.
@@ -598,7 +599,7 @@ def carry_logits(network: keras.layers.Layer) -> None:
         TensorShape([5, 8])
     """
     for layer in {id(layer): layer for part in _parts(network) for layer in part}.values():
-        if _only_shapes(layer) or _activation(layer) is keras.activations.sigmoid:
+        if _only_shapes(layer) or _activation(layer) in (keras.activations.sigmoid, keras.activations.softmax):
             _carry(layer)
 
 
@@ -618,8 +619,12 @@ def _carry(layer: Any) -> None:
         x = args[0] if args else None
         if y is x:
             return y
-        if not _only_shapes(layer):  # a sigmoid, of which Keras marks the output
-            return losses.with_logits(y, getattr(y, "_keras_logits", None))
+        if not _only_shapes(layer):  # a sigmoid or a softmax, of which Keras marks the output
+            logits = getattr(y, "_keras_logits", None)
+            if _activation(layer) is keras.activations.sigmoid:
+                return losses.with_logits(y, logits)
+            y._class_logits = logits
+            return y
         logits = losses.logits_of(x)
         return y if logits is None else losses.with_logits(y, call(logits))
 

@@ -410,7 +410,8 @@ class Autoencoder(Trainer):
 
         A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
         It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
-        at least inside (Pinsker's inequality). Missing values of a model that takes them count nothing.
+        at least inside (Pinsker's inequality). So does a model of counts with negative ones. Missing values of a model
+        that takes them count nothing.
 
         Args:
             x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
@@ -426,9 +427,10 @@ class Autoencoder(Trainer):
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
-        if not self.scores_probabilities:
+        bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
+        if bounds is None:
             return self._scores(x, conditions, observed)
-        inside = ops.clip(x, 0.0, 1.0)
+        inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
         if observed is not None:
             distance = ops.where(observed, distance, 0.0)

@@ -71,6 +71,8 @@ class ConditionalVAE(VAE):
     def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("z", (self.latent_dim,))
         decoder = super().build_decoder(x_shape, latent_dim=joined.shape[-1], **kwargs)
+        if self.observation is not None:
+            self.observation = keras.Model(inputs, self.observation(joined), name="observation")
         return keras.Model(inputs, decoder(joined), name="decoder")
 
     def _joined(self, name: str, shape: tuple[int | None, ...]) -> tuple[dict[str, Any], Any]:
