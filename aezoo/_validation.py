@@ -81,12 +81,10 @@ def check_hidden_layers(
         raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
 
 
-#: The arguments of `Autoencoder` that choose its networks.
-NETWORK_ARGUMENTS = (
-    *("hidden_dims", "filters", "tied", "encoder", "decoder"),
-    *("activation", "code_activation", "output_activation", "missing"),
-    *("dropout", "normalization", "kernel_size", "upsampling", "residual"),
-)
+#: The arguments of `Autoencoder` that say what its hidden layers are like, and all that choose its networks.
+HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
+ACTIVATIONS = ("activation", "code_activation", "output_activation")
+NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
 
 
 def check_no_networks(model: Any, kwargs: Any) -> None:

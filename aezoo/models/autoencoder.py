@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _files, _validation, losses
+from aezoo import _docstrings, _files, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
 from aezoo.layers import dense_transpose, mirroring, networks
@@ -74,6 +74,15 @@ class Autoencoder(Trainer):
         >>> model.encode(np.zeros((5, 8, 8, 1), "float32")).shape
         TensorShape([5, 2])
     """
+
+    fixed_arguments: tuple[str, ...] = ()
+    """The arguments of the classes that it extends which a variant chooses itself, and does not take."""
+
+    __signature__ = _docstrings.FullSignature()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _docstrings.describe_inherited_arguments(cls)
 
     def __init__(
         self,

@@ -42,6 +42,8 @@ class ConditionalVAE(VAE):
         NeurIPS 2015.
     """
 
+    fixed_arguments = ("filters", "kernel_size", "upsampling", "residual", "tied", "encoder", "decoder")
+
     def __init__(
         self, latent_dim: int | None = None, *, condition: str = "label", num_classes: int = 10, **kwargs: Any
     ):

@@ -82,6 +82,7 @@ class RBM(Autoencoder):
 
     unbounded = "visible='gaussian'"
     keeps_training_samples = True
+    fixed_arguments = ("latent_dim", *_validation.NETWORK_ARGUMENTS)
     weighs_features = False
 
     def __init__(

@@ -75,6 +75,7 @@ class SketchRNN(Autoencoder):
         Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477.
     """
 
+    fixed_arguments = _validation.NETWORK_ARGUMENTS
     default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(
