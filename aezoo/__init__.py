@@ -26,6 +26,7 @@ from aezoo import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
+from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
 from aezoo.models.k_sparse import KSparseAE
@@ -38,6 +39,8 @@ from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
 from aezoo.saving.presets import list_presets
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
+from aezoo.training.trainer import Trainer
 from aezoo.version import __version__
 
 __all__ = [
@@ -47,13 +50,16 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "CompressiveAE",
+    "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
+    "Forward",
     "KSparseAE",
     "LinearAE",
     "SketchRNN",
     "SparseAE",
     "StackedAE",
+    "Trainer",
     "__version__",
     "callbacks",
     "codec",

@@ -294,19 +294,9 @@ def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) 
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def target_range(model: Any) -> tuple[float, float] | None:
-    """The values that a model can reconstruct, or None where there is no bound."""
-    decoder = model.decoder
-    activation = model.output_activation if decoder is None else networks.output_activation(decoder)
-    activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid:
-        return 0.0, 1.0
-    return losses.domain(model.reconstruction_loss) or ((-1.0, 1.0) if activation is keras.activations.tanh else None)
-
-
 def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
-    bounds, found = target_range(above), networks.output_range(below.encoder)
+    bounds, found = above.output_bounds, networks.output_range(below.encoder)
     if bounds is None or found is None:
         return
     name, (low, high) = found

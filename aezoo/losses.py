@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -518,3 +519,10 @@ def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
             f"The loss {_name(loss)} is no mean of the errors of single features, so that they cannot have weights of "
             "their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
         )
+
+
+def __getattr__(name: str) -> Any:
+    if name == "in_float32":
+        warnings.warn("aezoo.losses.in_float32 is now as_float32.", DeprecationWarning, stacklevel=2)
+        return as_float32
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

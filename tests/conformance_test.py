@@ -32,6 +32,18 @@ def variational(**arguments):
     )
 
 
+def conditional():
+    arguments = {"latent_dim": 4, "num_classes": 3, "hidden_dims": (8,), "activation": "tanh"}
+    return testing.Case(
+        lambda **kw: aezoo.ConditionalVAE(**arguments, **kw),
+        X,
+        quiet=lambda **kw: without_noise(aezoo.ConditionalVAE(**arguments, **kw)),
+        score=("reconstruction", "kl"),
+        conditions={"label": np.arange(21, dtype="int32") % 3},
+        inputs={"seed": np.int64(5)},
+    )
+
+
 def without_noise(model):
     """Switches off what `noise` of a VAE (then z = μ) or of a quantizer draws."""
     getattr(model, "quantizer", model).noise = tf.zeros
@@ -108,6 +120,7 @@ CASES = {
     "sketch-rnn-decoder": sketch_rnn(conditional=False),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
+    "conditional": conditional(),
     "compressive": testing.Case(
         lambda **kw: aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw),
         X,

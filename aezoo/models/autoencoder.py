@@ -144,6 +144,15 @@ class Autoencoder(Trainer):
         return dtype if "int" in dtype else self.variable_dtype
 
     @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        activation = self.output_activation if self.decoder is None else networks.output_activation(self.decoder)
+        activation = keras.activations.get(activation)
+        if activation is keras.activations.sigmoid:
+            return 0.0, 1.0
+        return super().output_bounds or ((-1.0, 1.0) if activation is keras.activations.tanh else None)
+
+    @property
     def decodes_to_any_shape(self) -> bool:
         """Whether the decoder is your own, so that targets may have any shape."""
         return self._given_decoder is not None
@@ -187,7 +196,7 @@ class Autoencoder(Trainer):
             _validation.check_targets_possible(self, y_shape)
         if self.missing != "error":
             self.imputation.build((None, *x_shape))
-        self._make_trackers()
+        self.make_trackers()
 
     def _with_condition_specs(self, input_shape: Any) -> tuple[int | None, ...]:
         """Note the shapes of conditions, and return that of a sample."""

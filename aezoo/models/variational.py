@@ -374,7 +374,7 @@ class VAE(Autoencoder):
 
             def sample(*inputs: Any) -> Any:
                 *values, seed = inputs
-                values = dict(zip(self.condition_names, values, strict=True))
+                values = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
                 return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
 
             return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}

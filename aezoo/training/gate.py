@@ -157,7 +157,7 @@ class Rules:
             type(model).__name__,
             model.x_shape if model.built else None,
             model.y_shape if model.built else None,
-            _validation.target_range(model) if compared else None,
+            model.output_bounds if compared else None,
             model.unbounded,
             float(tf.as_dtype(model.compute_dtype).max),
             labels,
@@ -227,8 +227,8 @@ class Rules:
             self._check_target_form(x, y)
         elif self.compared and self.built and not self._fits_output(x):
             raise ValueError(
-                f"Reconstructions of {self.name!r} have shape {self.y_shape}, other than the samples' "
-                f"{tuple(x.shape[1:])}: give targets of that shape, fit(x, y)."
+                f"The decoder gives reconstructions of shape {self.y_shape} for inputs of shape {tuple(x.shape[1:])}: "
+                "end it with a layer that gives the input's shape (such as Reshape), or give targets, fit(x, y)."
             )
         if weight is not None:
             self._check_weight_form(weight, x if y is None else y)

@@ -50,8 +50,9 @@ class _EpochClock(keras.callbacks.Callback):
 class Trainer(keras.Model):
     """A Keras model that minimizes the sum of named terms, and reports each of them.
 
-    A subclass has `objective`, `build` and `call`. `aezoo.Autoencoder` adds encoder and decoder; extend that one for a
-    variant of an autoencoder.
+    `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
+    class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
+    target, and ends with `make_trackers()`.
 
     Args:
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
@@ -64,6 +65,27 @@ class Trainer(keras.Model):
 
     Raises:
         ValueError: If an argument is out of range, or the dtype is float64.
+
+    Example:
+        >>> import numpy as np
+        >>> class Smoother(Trainer):
+        ...     term_names = ("reconstruction", "weights")
+        ...     def build(self, input_shape):
+        ...         self.x_shape = self.y_shape = tuple(input_shape[1:])
+        ...         self.dense = keras.layers.Dense(self.x_shape[-1])
+        ...         self.dense.build(input_shape)
+        ...         self.make_trackers()
+        ...     def call(self, x, training=False):
+        ...         return self.dense(x)
+        ...     def objective(self, batch, training):
+        ...         y_pred = self.dense(batch.x)
+        ...         weights = batch.per_replica(ops.sum(ops.square(self.dense.kernel)))
+        ...         return {"reconstruction": self.reconstruction(batch, y_pred), "weights": 0.1 * weights}, y_pred
+        >>> model = Smoother()
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(np.random.default_rng(0).random((32, 5), "float32"), verbose=0)
+        >>> sorted(history.history)
+        ['loss', 'reconstruction', 'weights']
     """
 
     term_names: tuple[str, ...] = ("reconstruction",)
@@ -135,6 +157,11 @@ class Trainer(keras.Model):
         """Whether targets may have another number of axes than samples before the model is built."""
         return False
 
+    @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        return losses.domain(self.reconstruction_loss)
+
     def condition_bounds(self, name: str) -> tuple[float, float] | None:
         """Return the least and the largest value of a condition; None if any finite one will do.
 
@@ -183,6 +210,19 @@ class Trainer(keras.Model):
                         self._target_shape = data.y_spec.shape
             with self.distribute_strategy.scope():
                 self.build((None, *shape[1:]))
+
+    def build_for(self, x: Any, y: Any = None) -> None:
+        """Build the model for data, as its first `fit` does.
+
+        Args:
+            x: As `fit` takes it.
+            y: As `fit` takes it.
+
+        Raises:
+            ValueError: If the data cannot be trained on.
+        """
+        data = gate.validated(self, x, y, compared=False)
+        self._ensure_built((None, *data.x_spec.shape), data)
 
     def _ensure_optimizer(self) -> None:
         if self.compiled and not self.optimizer.built:
@@ -271,8 +311,8 @@ class Trainer(keras.Model):
         """
         return keras.metrics.Mean(name=name)
 
-    def _make_trackers(self) -> None:
-        """Make the trackers of all that a step reports; `build` calls it last."""
+    def make_trackers(self) -> None:
+        """Make the trackers of all that a step reports; a `build` ends with it."""
         regularized = any(
             getattr(part, kind, None) is not None
             for parts, kind in (
@@ -323,7 +363,7 @@ class Trainer(keras.Model):
 
     def check_scale(self, x: Any) -> None:
         """Warn where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and _validation.target_range(self) is None:
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
@@ -657,9 +697,9 @@ class Trainer(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Return every constructor argument; `missing` where it is not the default, as files of before do."""
-        config = {**super().get_config(), "seed": self.seed, "on_divergence": self.on_divergence}
-        return config if self.missing == "error" else {**config, "missing": self.missing}
+        """Return every constructor argument."""
+        names = ("seed", "on_divergence", "missing")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _three(data: Any) -> tuple[Any, Any, Any]:
