@@ -149,6 +149,14 @@ def producer(tensor: Any) -> tuple[Any, list[Any]]:
     return operation, list(operation._inbound_nodes[node].input_tensors)
 
 
+def output_index(tensor: Any) -> int:
+    """Return which output of the layer or operation that made it a symbolic tensor is.
+
+    Relies on: `_keras_history`.
+    """
+    return int(tensor._keras_history[2])
+
+
 # === Marks on tensors ===
 
 
@@ -190,6 +198,22 @@ def sigmoid_logits(tensor: Any) -> Any:
     Relies on: nothing but that tensors take attributes; the mark is our own.
     """
     return getattr(tensor, "_sigmoid_logits", None)
+
+
+def mark_class_logits(tensor: Any, logits: Any) -> None:
+    """Mark a tensor as the softmax of logits, for `class_logits`.
+
+    Relies on: nothing but that tensors take attributes; the mark is our own.
+    """
+    tensor._class_logits = logits
+
+
+def class_logits(tensor: Any) -> Any:
+    """Return the logits that `mark_class_logits` has marked a tensor with, or None.
+
+    Relies on: nothing but that tensors take attributes; the mark is our own.
+    """
+    return getattr(tensor, "_class_logits", None)
 
 
 # === Optimizers ===

@@ -73,6 +73,12 @@ def test_what_is_added_to_the_mean_of_the_loss_is_what_fit_reports_of_each_epoch
     assert isinstance(_keras.loss_tracker(model), keras.metrics.Mean)
 
 
+def test_a_symbolic_tensor_knows_which_output_it_is():
+    x = keras.Input((3,))
+    inner = keras.Model(x, [layers.Dense(2)(x), layers.Dense(4)(x)])
+    assert [_keras.output_index(tensor) for tensor in inner(keras.Input((3,)))] == [0, 1]
+
+
 def test_a_functional_model_knows_the_names_of_its_inputs_before_it_is_called():
     x, label = keras.Input((3,), name="x"), keras.Input((), name="label")
     model = keras.Model({"x": x, "label": label}, layers.Dense(2)(x))
@@ -301,6 +307,8 @@ def test_keras_marks_a_sigmoid_with_its_logits_and_its_cross_entropy_takes_them(
         assert float(np.squeeze(loss(ops.zeros((1, 1)), marked))) < 20  # of the probability, which is clipped
     _keras.mark_logits(marked, x)
     assert _keras.sigmoid_logits(marked) is x
+    _keras.mark_class_logits(marked, x)
+    assert _keras.class_logits(marked) is x and _keras.class_logits(x) is None
     for loss in (keras.losses.binary_crossentropy, keras.losses.BinaryCrossentropy()):
         assert float(np.squeeze(loss(ops.zeros((1, 1)), marked))) == 40.0
 

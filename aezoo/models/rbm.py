@@ -85,16 +85,8 @@ class RBM(Autoencoder):
     """
 
     unbounded = "visible='gaussian'"
-    fixed_arguments = (
-        "latent_dim",
-        "hidden_dims",
-        "filters",
-        "activation",
-        "code_activation",
-        "output_activation",
-        "tied",
-    )
     keeps_training_samples = True
+    fixed_arguments = ("latent_dim", *_validation.NETWORK_ARGUMENTS)
     weighs_features = False
 
     def __init__(
