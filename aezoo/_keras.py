@@ -38,6 +38,14 @@ def compile_arguments(model: Any) -> dict[str, Any]:
     return dict(model._compile_config.config) if model.compiled else {}
 
 
+def compilation(model: Any) -> Any:
+    """Return an object that is another one after each `compile`, None for a model that is not compiled.
+
+    Relies on: `_compile_config` of a compiled model.
+    """
+    return model._compile_config if model.compiled else None
+
+
 def loss_tracker(model: Any) -> Any:
     """Return the metric that averages the loss of a compiled model over an epoch.
 

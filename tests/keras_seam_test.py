@@ -45,6 +45,15 @@ def test_the_arguments_of_compile_are_those_of_its_last_call_and_objects_themsel
     assert _keras.compile_arguments(keras.Sequential()) == {}
 
 
+def test_each_compile_is_another_one():
+    model = network()
+    first = _keras.compilation(model)
+    assert first is _keras.compilation(model)
+    model.compile(loss="mse")
+    assert _keras.compilation(model) is not first
+    assert _keras.compilation(keras.Sequential()) is None
+
+
 def test_a_loaded_model_was_compiled_with_what_the_saved_one_was(tmp_path):
     model = network(loss="mae")
     model.fit(X, Y, verbose=0)

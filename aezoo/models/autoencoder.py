@@ -20,7 +20,7 @@ from aezoo._typing import Self
 from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
@@ -131,6 +131,7 @@ class Autoencoder(Trainer):
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._count_of_code_layers = 0
+        self._verbs = inference.Verbs(self)
         if missing != "error":
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
 
@@ -383,47 +384,49 @@ class Autoencoder(Trainer):
 
     # === Verbs of an autoencoder ===
 
-    def encode(self, x: Any, **conditions: Any) -> Any:
-        """Return the code z of x. For a large array: `model.encoder.predict(x)`.
+    def encode(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return the code z of x.
+
+        Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: (n, *input_shape), floating-point, or a dict of "x" and of the conditions; or data that come batch by
+                batch, a `tf.data.Dataset`, a `PyDataset` or a generator of what `fit` takes, targets being left out.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch, *code_shape).
+            (n, *code_shape), a tensor.
 
         Raises:
             ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for, or
-                a condition is missing.
+                a condition is missing; if a data set is empty or has no end.
         """
-        x, conditions = self._inputs(x, conditions)  # which makes the encoder of a model that has none yet
-        return self.run_encoder(x, conditions)
+        return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
-    def decode(self, z: Any, **conditions: Any) -> Any:
+    def decode(self, z: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return the reconstruction x' of a code.
 
         Args:
-            z: (batch, *code_shape).
+            z: (n, *code_shape); or a data set of batches of codes, of pairs of codes and a condition, or of dicts of
+                "z" and of the conditions.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per code, or one for all.
 
         Returns:
-            (batch, *output_shape).
+            (n, *output_shape), a tensor.
 
         Raises:
             ValueError: If the model has not been built, z is of another shape than its codes, or a condition is
                 missing.
         """
-        _validation.check_built(self)
-        z = ops.convert_to_tensor(gate.codes(self, z))
-        return self.run_decoder(z, gate.conditions_of(self, conditions, z.shape[0]))
+        return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
-    def reconstruct(self, x: Any, **conditions: Any) -> Any:
-        """Return x', `decode(encode(x))`, (batch, *output_shape). For a large array: `model.predict(x)`."""
-        x, conditions = self._inputs(x, conditions)
-        return self.run_decoder(self.run_encoder(x, conditions), conditions)
+    def reconstruct(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
+        return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
-    def score_samples(self, x: Any, **conditions: Any) -> Any:
+    def score_samples(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
         The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
@@ -435,31 +438,40 @@ class Autoencoder(Trainer):
         that takes them count nothing.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: As in `encode`.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in the units of the loss that the model was trained with.
+            (n,) float32, in the units of the loss that the model was trained with.
 
         Raises:
             ValueError: As `encode`; if reconstructions have another shape than samples, which nothing is compared with.
         """
-        x, conditions = self._inputs(x, conditions, complete=False)
+        return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
+
+    # What the verbs do with tensors that have been checked, in a graph too.
+
+    def _encode(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
+
+    def _reconstruct(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_decoder(self._encode(x, conditions), conditions)
+
+    def _score(self, x: Any, conditions: Mapping[str, Any]) -> Any:
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
+            conditions = {**conditions, "observed": observed}
         bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
         if bounds is None:
-            return self._scores(x, conditions, observed)
+            return self.scores(x, **conditions)
         inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
         if observed is not None:
             distance = ops.where(observed, distance, 0.0)
         outside = ops.sum(distance, axis=tuple(range(1, len(x.shape))))
-        return self._scores(inside, conditions, observed) + 2.0 * as_float32(outside)
-
-    def _scores(self, x: Any, conditions: Mapping[str, Any], observed: Any) -> Any:
-        return self.scores(x, **conditions) if observed is None else self.scores(x, observed=observed, **conditions)
+        return self.scores(inside, **conditions) + 2.0 * as_float32(outside)
 
     @property
     def scores_probabilities(self) -> bool:
@@ -517,20 +529,9 @@ class Autoencoder(Trainer):
         points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
         return ops.stack(points, axis=1)
 
-    def _inputs(
-        self, x: Any, conditions: Mapping[str, Any], compared: bool = False, complete: bool = True
-    ) -> tuple[Any, dict[str, Any]]:
-        """Check samples and conditions for a verb, and return them as tensors; build the model if need be."""
-        x, conditions = gate.inputs(self, x, conditions, compared=compared)
-        if not self.built:
-            parts = gate.Parts(x, conditions, None, None)
-            self._ensure_built(x.shape, gate.Validated.of(None, None, None, parts))
-            conditions = gate.conditions_of(self, conditions, x.shape[0])
-        x = ops.convert_to_tensor(x, dtype=self.input_dtype)
-        return (self.complete(x)[0] if complete and self.missing != "error" else x), conditions
-
-    def _input(self, x: Any, compared: bool = False) -> Any:
-        return self._inputs(x, {}, compared)[0]
+    def _input(self, x: Any) -> Any:
+        """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
+        return inference.whole(self, x).x
 
     # === Self-description ===
 
