@@ -314,7 +314,7 @@ def check_scale(model: Any, x: np.ndarray) -> None:
         model: The model.
         x: Some of the samples, (n, *input_shape).
     """
-    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    largest = float(np.sqrt(np.mean(np.square(np.nan_to_num(x)), axis=0)).max())
     if largest > _LARGEST:
         warnings.warn(
             f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "

@@ -363,7 +363,8 @@ class Trainer(keras.Model):
 
     def check_scale(self, x: Any) -> None:
         """Warn where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None:
+        tokens = "int" in self.input_dtype
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None and not tokens:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
