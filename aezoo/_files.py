@@ -38,7 +38,7 @@ def refuse_working_directory(path: Path) -> None:
 
 
 def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
-    """Raise now what `complete_or_absent` would raise after a long computation; change nothing.
+    """Raise now what `atomic_write` would raise after a long computation; change nothing.
 
     Args:
         path: As of `complete_or_absent`.
