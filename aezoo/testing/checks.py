@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo.layers import networks
+from aezoo.layers import batch_normalization, networks
 from aezoo.schedules import Constant, Scheduled
 from aezoo.testing.case import Case, two_replicas
 from aezoo.testing.comparing import by_single_steps, fit, same, same_history, same_trainable, trainable, weights_of
