@@ -2,11 +2,11 @@
 
 import importlib as _importlib
 
-import keras as _keras
+from keras import backend as _backend
 
-if _keras.backend.backend() != "tensorflow":
+if _backend.backend() != "tensorflow":
     raise ImportError(
-        f"aezoo runs on TensorFlow, but Keras is set to {_keras.backend.backend()!r}: set the environment variable "
+        f"aezoo runs on TensorFlow, but Keras is set to {_backend.backend()!r}: set the environment variable "
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo import _keras
 from aezoo._numerics import as_float32
 
 if TYPE_CHECKING:
@@ -245,7 +246,7 @@ def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
 def logits_of(probability: Any) -> Any:
     """Return the logits that a sigmoid made a tensor of, or None where they are not known.
 
-    Keras' own mark, `_keras_logits`, is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
+    Keras' own mark is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
     of a network leave this one.
 
     Args:
@@ -258,7 +259,7 @@ def logits_of(probability: Any) -> Any:
         >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # which no layer has marked
         True
     """
-    return getattr(probability, "_sigmoid_logits", None)
+    return _keras.sigmoid_logits(probability)
 
 
 def class_logits_of(probabilities: Any) -> Any:
@@ -274,7 +275,27 @@ def class_logits_of(probabilities: Any) -> Any:
         >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # which no layer has marked
         True
     """
-    return getattr(probabilities, "_class_logits", None)
+    return _keras.class_logits(probabilities)
+
+
+def with_class_logits(probabilities: Any, logits: Any) -> Any:
+    """Mark a tensor as the softmax of logits, for `class_logits_of`.
+
+    Args:
+        probabilities: A tensor.
+        logits: A tensor of the same shape, or None, which marks nothing.
+
+    Returns:
+        The first tensor itself.
+
+    Example:
+        >>> logits = ops.convert_to_tensor([[1.0, 2.0]])
+        >>> class_logits_of(with_class_logits(ops.softmax(logits), logits)) is logits
+        True
+    """
+    if logits is not None:
+        _keras.mark_class_logits(probabilities, logits)
+    return probabilities
 
 
 def with_logits(probability: Any, logits: Any) -> Any:
@@ -293,7 +314,7 @@ def with_logits(probability: Any, logits: Any) -> Any:
         17.0
     """
     if logits is not None:
-        probability._sigmoid_logits = probability._keras_logits = logits
+        _keras.mark_logits(probability, logits)
     return probability
 
 
@@ -375,7 +396,7 @@ def per_sample(
     """
     how = reduction(loss)
     loss = keras.losses.get(loss)
-    mask = _both(getattr(y_pred, "_keras_mask", None), observed)
+    mask = _both(_keras.mask_of(y_pred), observed)
     y_true, y_pred = as_float32(y_true), _prediction(y_pred)
     if isinstance(loss, SummedLoss):
         values = loss.elementwise(y_true, y_pred)

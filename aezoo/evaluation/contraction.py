@@ -12,10 +12,10 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.layers import CodeLayer, jacobian, networks
+from aezoo.layers import jacobian, networks
 from aezoo.training import gate
 
 __all__ = ["jacobian_norm", "saturation"]
@@ -64,9 +64,8 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
 
 
 def is_rounded(model: Any) -> bool:
-    """Return whether the code of a model is rounded or quantized, so that it has no Jacobian."""
-    layers = model.encoder._flatten_layers()
-    return any(isinstance(layer, CodeLayer) and not layer.differentiable for layer in layers)
+    """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
+    return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
 def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:

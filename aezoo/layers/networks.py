@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import keras
 
-from aezoo import losses
+from aezoo import _keras, losses
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
@@ -361,7 +361,7 @@ def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
         >>> sorted(named_inputs(keras.Model({"x": x, "label": label}, x)))
         ['label', 'x']
     """
-    inputs = getattr(network, "_inputs_struct", None)
+    inputs = _keras.inputs_as_given(network)
     return dict(inputs) if isinstance(inputs, dict) else None
 
 
@@ -546,11 +546,10 @@ def _backwards(network: Any) -> Iterator[Any]:
     else:
         tensors = network.outputs
         while len(tensors) == 1:
-            operation, node, _ = tensors[0]._keras_history
+            operation, tensors = _keras.producer(tensors[0])
             if isinstance(operation, keras.layers.InputLayer):
                 return
             yield from _backwards(operation)
-            tensors = operation._inbound_nodes[node].input_tensors
 
 
 def path(network: Any, output: int = 0) -> Iterator[Any]:
@@ -576,11 +575,11 @@ def path(network: Any, output: int = 0) -> Iterator[Any]:
     else:
         tensors = [network.outputs[output]]
         while len(tensors) == 1:
-            operation, node, index = tensors[0]._keras_history
+            index = _keras.output_index(tensors[0])
+            operation, tensors = _keras.producer(tensors[0])
             if isinstance(operation, keras.layers.InputLayer):
                 return
             yield from path(operation, index)
-            tensors = operation._inbound_nodes[node].input_tensors
 
 
 def carry_logits(network: keras.layers.Layer) -> None:
@@ -604,7 +603,7 @@ def carry_logits(network: keras.layers.Layer) -> None:
 
 
 def _parts(network: Any) -> Iterator[list[Any]]:
-    for layer in network._flatten_layers():
+    for layer in _keras.all_layers(network):
         yield [layer, *getattr(layer, "operations", ())]
 
 
@@ -620,13 +619,12 @@ def _carry(layer: Any) -> None:
         if y is x:
             return y
         if not _only_shapes(layer):  # a sigmoid or a softmax, of which Keras marks the output
-            logits = getattr(y, "_keras_logits", None)
+            logits = _keras.keras_logits(y)
             if _activation(layer) is keras.activations.sigmoid:
                 return losses.with_logits(y, logits)
-            y._class_logits = logits
-            return y
+            return losses.with_class_logits(y, logits)
         logits = losses.logits_of(x)
         return y if logits is None else losses.with_logits(y, call(logits))
 
     carrying.carries_logits = True
-    layer.call = carrying
+    _keras.replace_call(layer, carrying)

@@ -5,26 +5,29 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _docstrings, _files, _validation, losses
+from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
 from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
 from aezoo.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -128,6 +131,7 @@ class Autoencoder(Trainer):
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._count_of_code_layers = 0
+        self._verbs = inference.Verbs(self)
         if missing != "error":
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
 
@@ -380,47 +384,49 @@ class Autoencoder(Trainer):
 
     # === Verbs of an autoencoder ===
 
-    def encode(self, x: Any, **conditions: Any) -> Any:
-        """Return the code z of x. For a large array: `model.encoder.predict(x)`.
+    def encode(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return the code z of x.
+
+        Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: (n, *input_shape), floating-point, or a dict of "x" and of the conditions; or data that come batch by
+                batch, a `tf.data.Dataset`, a `PyDataset` or a generator of what `fit` takes, targets being left out.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch, *code_shape).
+            (n, *code_shape), a tensor.
 
         Raises:
             ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for, or
-                a condition is missing.
+                a condition is missing; if a data set is empty or has no end.
         """
-        x, conditions = self._inputs(x, conditions)  # which makes the encoder of a model that has none yet
-        return self.run_encoder(x, conditions)
+        return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
-    def decode(self, z: Any, **conditions: Any) -> Any:
+    def decode(self, z: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return the reconstruction x' of a code.
 
         Args:
-            z: (batch, *code_shape).
+            z: (n, *code_shape); or a data set of batches of codes, of pairs of codes and a condition, or of dicts of
+                "z" and of the conditions.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per code, or one for all.
 
         Returns:
-            (batch, *output_shape).
+            (n, *output_shape), a tensor.
 
         Raises:
             ValueError: If the model has not been built, z is of another shape than its codes, or a condition is
                 missing.
         """
-        _validation.check_built(self)
-        z = ops.convert_to_tensor(gate.codes(self, z))
-        return self.run_decoder(z, gate.conditions_of(self, conditions, z.shape[0]))
+        return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
-    def reconstruct(self, x: Any, **conditions: Any) -> Any:
-        """Return x', `decode(encode(x))`, (batch, *output_shape). For a large array: `model.predict(x)`."""
-        x, conditions = self._inputs(x, conditions)
-        return self.run_decoder(self.run_encoder(x, conditions), conditions)
+    def reconstruct(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
+        return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
-    def score_samples(self, x: Any, **conditions: Any) -> Any:
+    def score_samples(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
         The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
@@ -432,31 +438,40 @@ class Autoencoder(Trainer):
         that takes them count nothing.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: As in `encode`.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in the units of the loss that the model was trained with.
+            (n,) float32, in the units of the loss that the model was trained with.
 
         Raises:
             ValueError: As `encode`; if reconstructions have another shape than samples, which nothing is compared with.
         """
-        x, conditions = self._inputs(x, conditions, complete=False)
+        return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
+
+    # What the verbs do with tensors that have been checked, in a graph too.
+
+    def _encode(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
+
+    def _reconstruct(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_decoder(self._encode(x, conditions), conditions)
+
+    def _score(self, x: Any, conditions: Mapping[str, Any]) -> Any:
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
+            conditions = {**conditions, "observed": observed}
         bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
         if bounds is None:
-            return self._scores(x, conditions, observed)
+            return self.scores(x, **conditions)
         inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
         if observed is not None:
             distance = ops.where(observed, distance, 0.0)
         outside = ops.sum(distance, axis=tuple(range(1, len(x.shape))))
-        return self._scores(inside, conditions, observed) + 2.0 * as_float32(outside)
-
-    def _scores(self, x: Any, conditions: Mapping[str, Any], observed: Any) -> Any:
-        return self.scores(x, **conditions) if observed is None else self.scores(x, observed=observed, **conditions)
+        return self.scores(inside, **conditions) + 2.0 * as_float32(outside)
 
     @property
     def scores_probabilities(self) -> bool:
@@ -514,20 +529,75 @@ class Autoencoder(Trainer):
         points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
         return ops.stack(points, axis=1)
 
-    def _inputs(
-        self, x: Any, conditions: Mapping[str, Any], compared: bool = False, complete: bool = True
-    ) -> tuple[Any, dict[str, Any]]:
-        """Check samples and conditions for a verb, and return them as tensors; build the model if need be."""
-        x, conditions = gate.inputs(self, x, conditions, compared=compared)
-        if not self.built:
-            parts = gate.Parts(x, conditions, None, None)
-            self._ensure_built(x.shape, gate.Validated.of(None, None, None, parts))
-            conditions = gate.conditions_of(self, conditions, x.shape[0])
-        x = ops.convert_to_tensor(x, dtype=self.input_dtype)
-        return (self.complete(x)[0] if complete and self.missing != "error" else x), conditions
+    def _input(self, x: Any) -> Any:
+        """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
+        return inference.whole(self, x).x
 
-    def _input(self, x: Any, compared: bool = False) -> Any:
-        return self._inputs(x, {}, compared)[0]
+    # === Self-description ===
+
+    data: str = "images"
+    """What a sample is: "images", or "sketches" as `aezoo.sketches.load` gives them."""
+    reconstructs: bool = True
+    """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
+    compresses: bool = False
+    """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return the constructor arguments that `aezoo train` chooses where the user gives none.
+
+        The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
+        can be: untied, the filters of so short a training keep the noise that they started with.
+
+        Args:
+            training: The `aezoo.cli.defaults.Training` to come. Its `given` has the arguments that the user gave.
+
+        Example:
+            >>> from aezoo.cli.defaults import Training
+            >>> Autoencoder.cli_defaults(Training(samples=1442))
+            {'latent_dim': 32, 'tied': True}
+        """
+        own = any(
+            getattr(cls, name) is not getattr(Autoencoder, name)
+            for name in ("build_encoder", "build_decoder", "code_layers")
+        )
+        return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
+
+        Args:
+            x: (batch, *input_shape).
+            code: The code of x, (batch, *code_shape).
+
+        Returns:
+            By name, a value per sample, (batch,), of which the mean is reported; or what the metric is updated with
+            that `tracker` makes under this name.
+        """
+        return {}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        """Return the pictures that `aezoo train` draws of a trained model.
+
+        Args:
+            x: Test samples, (n, *input_shape).
+
+        Returns:
+            By the name of a file, NAME.png, a function that draws it. A `ValueError` of the function leaves it out.
+
+        Example:
+            >>> import numpy as np
+            >>> model = Autoencoder(latent_dim=2)
+            >>> model.build((None, 4, 4, 1))
+            >>> sorted(model.report_pictures(np.zeros((3, 4, 4, 1), "float32")))
+            ['filters.png', 'reconstructions.png']
+        """
+        from aezoo import plots
+
+        return {
+            "reconstructions.png": lambda: plots.reconstructions(self, x),
+            "filters.png": lambda: plots.filters(self),
+        }
 
     # === Saving ===
 
@@ -615,7 +685,7 @@ class Autoencoder(Trainer):
         }
         if not _validation.are_comparable(self):
             del signatures["score"]
-        elif self.compiled and self._compile_config.config.get("loss") is not None:
+        elif _keras.compile_arguments(self).get("loss") is not None:
             try:
                 self.score_samples(self.dummy_inputs(2), **self.dummy_conditions(2))
             except losses.NoScores as error:
@@ -664,13 +734,3 @@ class Autoencoder(Trainer):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
-
-
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        kinds = {type(callback) for callback in own}
-        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
-        return callbacks
-    return own + (keras.tree.flatten(callbacks) if callbacks else [])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,12 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, codec
+from aezoo import _keras, _validation, codec
 from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
-# What encode and decode take at once, in image values; the activations of a convolutional net are some times more.
+# What decode takes at once of a code in space, in image values; the activations of a network are some times more.
 _PIECE = 2**20
 
 
@@ -63,6 +63,7 @@ class CompressiveAE(Autoencoder):
 
     term_names = ("rate", "distortion")
     metric_names = ("reconstruction",)
+    compresses = True
 
     def __init__(
         self,
@@ -147,24 +148,38 @@ class CompressiveAE(Autoencoder):
         bits = self.density(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
 
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a hidden layer, without which a code of few bits is little better than a linear one."""
+        own = training.given.get("filters") or training.given.get("spatial")
+        return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"rate": self.rate(code)}
+
     # === Verbs ===
 
-    def encode(self, x: Any) -> Any:
-        """Returns the code of x, whole numbers as float32: (batch, latent_dim), or (batch, h, w, latent_dim)."""
-        x = self._input(x)
-        return _in_pieces(lambda part: self.encoder(part, training=False), x, math.prod)
+    def encode(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
+        return super().encode(x, batch_size=batch_size)
 
-    def decode(self, z: Any) -> Any:
-        """Returns the reconstruction x' of a code z, (batch, *input_shape); whole numbers may be of any dtype."""
+    def decode(self, z: Any, *, batch_size: int | None = None) -> Any:
+        """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
+
+        How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
+        to the bit.
+        """
         _validation.check_built(self)
-        z = ops.convert_to_tensor(z)
-        _validation.check_code_shape(self, z.shape)
-        z = ops.cast(z, self.variable_dtype)
+        if self.spatial and batch_size is None and hasattr(z, "shape") and None not in z.shape[1:]:
+            values = math.prod(z.shape[1:-1]) * self._values()
+            batch_size = max(1, _PIECE // max(1, values))
+        return super().decode(z, batch_size=batch_size)
 
-        def values(shape: Sequence[int]) -> int:
-            return math.prod(shape[:-1]) * self._values()
-
-        return _in_pieces(lambda part: self.decoder(part, training=False), z, values)
+    def reconstruct(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
+        return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
     def compress(self, x: Any) -> bytes:
         """Writes the codes of samples as bytes, one container for the batch.
@@ -213,7 +228,7 @@ class CompressiveAE(Autoencoder):
         """Tells decoders apart by what they compute: the kinds of their layers, activations and weights."""
         kinds = [
             (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
-            for layer in self.decoder._flatten_layers()
+            for layer in _keras.all_layers(self.decoder)
         ]
         tied = self.encoder.trainable_variables if self.tied else []
         arrays = [np.asarray(variable) for variable in (*self.decoder.variables, *tied)]
@@ -250,15 +265,3 @@ class CompressiveAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight, "spatial": self.spatial}
-
-
-def _in_pieces(function: Callable[[Any], Any], x: Any, values: Callable[[Sequence[int]], int]) -> Any:
-    """Calls a network on so much of a large batch at a time as memory allows; in a graph, on all of it.
-
-    Where the pieces begin depends on the shape alone, so that the same batch always takes the same path, to the bit.
-    """
-    if None in x.shape:
-        return function(x)
-    size = max(1, _PIECE // max(1, values(x.shape[1:])))
-    pieces = [function(x[start : start + size]) for start in range(0, max(1, x.shape[0]), size)]
-    return pieces[0] if len(pieces) == 1 else ops.concatenate(pieces, axis=0)

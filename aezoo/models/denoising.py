@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
@@ -14,6 +14,9 @@ from aezoo.layers import Corruption, networks
 from aezoo.layers.corruption import GivenCorruption
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -91,6 +94,20 @@ class DenoisingAE(Autoencoder):
         y_pred = self.run_decoder(self.run_encoder(noisy, batch.conditions, True), batch.conditions, True)
         emphasis = None if self.emphasis is None else ops.where(corrupted, *map(float, self.emphasis))
         return {"reconstruction": self.reconstruction(batch, y_pred, emphasis)}, y_pred
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        def reconstructions() -> matplotlib.figure.Figure:
+            return plots.reconstructions(self, x, corrupted=self.corruption(x, training=True))
+
+        return {**super().report_pictures(x), "reconstructions.png": reconstructions}
 
     def get_config(self) -> dict[str, Any]:
         noise = self.corruption.noise

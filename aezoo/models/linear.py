@@ -124,6 +124,10 @@ class LinearAE(Autoencoder):
         mean = np.linalg.solve(np.eye(len(origin)) - (w1 @ w2).T, origin.astype("float64"))
         return PrincipalComponents(components, variance, mean)
 
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {"latent_dim": 16}
+
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "weight": self.weight}
         for name in ("activation", "code_activation", "output_activation"):

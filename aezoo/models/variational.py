@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
@@ -19,8 +19,11 @@ from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
 # A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
@@ -280,6 +283,29 @@ class VAE(Autoencoder):
         """Draws the standard normal numbers of z = μ + σε."""
         return self.random.normal(shape)
 
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
+        hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
+        return {"latent_dim": 20, **hidden}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"active_units": code}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        pictures = {
+            **super().report_pictures(x),
+            "samples.png": lambda: plots.samples(self.sample(50)),
+            "interpolation.png": lambda: plots.interpolation(self, x[:5], x[5:10]),
+        }
+        if self.code_shape == (2,):
+            pictures["manifold.png"] = lambda: plots.manifold(self)
+        return pictures
+
     # === Verbs ===
 
     def sample(self, n: int, seed: int | None = None, **conditions: Any) -> Any:
@@ -303,11 +329,14 @@ class VAE(Autoencoder):
                 "give it to decode."
             )
         seed = None if seed is None else _validation.check_int("seed", seed)
-        return self._draw(n, seed, gate.conditions_of(self, conditions, n))
+        conditions = gate.conditions_of(self, conditions, n)
+        return self.decode(self._codes(n, seed), **conditions)
+
+    def _codes(self, n: Any, seed: Any) -> Any:
+        return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
 
     def _draw(self, n: Any, seed: Any, conditions: Any) -> Any:
-        z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
-        return self.run_decoder(z, conditions)
+        return self.run_decoder(self._codes(n, seed), conditions)
 
     def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
         """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
@@ -322,30 +351,27 @@ class VAE(Autoencoder):
         values of x' at a time.
 
         Args:
-            x: (batch, *input_shape), of the kind that `likelihood` says.
+            x: (n, *input_shape), of the kind that `likelihood` says, or data that come batch by batch, as `encode`
+                takes them.
             samples: s, the number of codes drawn for each x.
-            batch_size: How many x are worked on at once.
+            batch_size: The most x that are worked on at once.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in nats.
+            (n,) float32, in nats.
         """
         _validation.check_int("samples", samples, 1)
-        _validation.check_int("batch_size", batch_size, 1)
         if self.missing != "error":
             raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
-        x, conditions = self._inputs(x, conditions, compared=True)
-        chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
-        parts = [
-            self._log_likelihood(
-                x[i : i + batch_size],
-                {name: values[i : i + batch_size] for name, values in conditions.items()},
-                tf.constant(samples),
-                tf.constant(min(chunk, samples)),
-            )
-            for i in range(0, len(x), batch_size)
-        ]
-        return ops.concatenate(parts) if parts else ops.zeros((0,))
+        pieces = inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)
+        estimates = []
+        for piece in pieces:
+            if not piece.x.shape[0]:
+                return ops.zeros((0,))
+            chunk = max(1, _CHUNK // (batch_size * math.prod(piece.x.shape[1:])))
+            sizes = tf.constant(samples), tf.constant(min(chunk, samples))
+            estimates.append(self._log_likelihood(piece.x, dict(piece.conditions), *sizes))
+        return ops.concatenate(estimates)
 
     @tf.function(reduce_retracing=True)
     def _log_likelihood(self, x: Any, conditions: Any, samples: Any, most: Any) -> Any:

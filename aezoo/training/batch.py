@@ -10,6 +10,7 @@ from typing import Any
 
 from keras import ops
 
+from aezoo import _keras
 from aezoo._numerics import as_float32, replicas, sum_over_replicas
 
 
@@ -115,7 +116,7 @@ class Batch:
             divisor,
             conditions or {},
             feature_weight,
-            getattr(y, "_keras_mask", None) if mask is None else mask,
+            _keras.mask_of(y) if mask is None else mask,
             given,
         )
 

@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, callbacks, losses, optimizers
+from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
 from aezoo.layers import batch_normalization
 from aezoo.schedules import Scheduled
@@ -249,7 +249,7 @@ class Trainer(keras.Model):
     def reconstruction_loss(self) -> Any:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
         given = config.get("loss")
@@ -317,7 +317,7 @@ class Trainer(keras.Model):
             getattr(part, kind, None) is not None
             for parts, kind in (
                 (self.trainable_variables, "regularizer"),
-                (self._flatten_layers(), "activity_regularizer"),
+                (_keras.all_layers(self), "activity_regularizer"),
             )
             for part in parts
         )
@@ -383,7 +383,7 @@ class Trainer(keras.Model):
     def update_schedules(self) -> None:
         """Set every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
         epoch = int(self.epoch.value.numpy())
-        for layer in self._flatten_layers():
+        for layer in _keras.all_layers(self):
             if isinstance(layer, Scheduled):
                 layer.move_to(epoch)
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -476,10 +476,9 @@ class Trainer(keras.Model):
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
         values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
-        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+        for tracker, value in zip([_keras.loss_tracker(self), *self._trackers], values, strict=True):
             if isinstance(tracker, keras.metrics.Mean):
-                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
-                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+                _keras.add_to_mean(tracker, value * ops.cast(batch.size, value.dtype), batch.local_size)
             else:
                 tracker.update_state(value, batch.weight)
         weight = batch.weight if batch.feature_weight is None else batch.given_weight
@@ -488,7 +487,7 @@ class Trainer(keras.Model):
         return distribution.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, weight))
 
     def _has_metrics(self) -> bool:
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         return any(config.get(name) is not None for name in ("metrics", "weighted_metrics"))
 
     def _check_metrics(self, batch: Batch) -> None:
@@ -600,7 +599,9 @@ class Trainer(keras.Model):
 
     def _with_callbacks(self, request: FitRequest) -> FitRequest:
         given = _prepend(self.default_callbacks(), request.options.get("callbacks"))
-        callbacks.say_data(given, request.data.x)
+        for callback in getattr(given, "callbacks", given):
+            if hasattr(callback, "take_data"):  # such as `aezoo.callbacks.BackupAndRestore`
+                callback.take_data(request.data.x)
         self._set_modes(given)
         return request.replace(callbacks=given)
 
@@ -618,7 +619,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If the data cannot be evaluated; the message says why and what to do.
         """
-        if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
+        if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
         _validation.check_replicas(self)
         request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
@@ -647,30 +648,27 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Take one step on an array; see `keras.Model.train_on_batch` for all arguments.
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
             ValueError: As `fit`.
         """
-        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
-        arrays = self._one_batch("train_on_batch", x, y, sample_weight)
+        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
         self._ensure_optimizer()
         self._divergence_watch().reset()
-        return super().train_on_batch(*arrays, *args, **kwargs)
+        return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate one array; see `keras.Model.test_on_batch` for all arguments.
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
             ValueError: As `evaluate`.
         """
-        return super().test_on_batch(*self._one_batch("test_on_batch", x, y, sample_weight), *args, **kwargs)
-
-    def _one_batch(self, verb: str, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        found = gate.validated(self, x, y, weight, labels=f"{verb}(x)")
-        self._ensure_built((None, *found.x_spec.shape), found)
-        return keras.tree.map_structure(gate.dense, found.x), found.y, found.weight
+        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        return super().test_on_batch(**request.arguments())
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return x' of one array; see `keras.Model.predict_on_batch`.
@@ -722,7 +720,6 @@ def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
+        _keras.replace_callbacks(callbacks, own + there)  # of an earlier fit, the list may hold ours already
         return callbacks
     return own + (keras.tree.flatten(callbacks) if callbacks else [])
