@@ -2,15 +2,28 @@
 
 import importlib as _importlib
 
-import keras as _keras
+from keras import backend as _backend
 
-if _keras.backend.backend() != "tensorflow":
+if _backend.backend() != "tensorflow":
     raise ImportError(
-        f"aezoo runs on TensorFlow, but Keras is set to {_keras.backend.backend()!r}: set the environment variable "
+        f"aezoo runs on TensorFlow, but Keras is set to {_backend.backend()!r}: set the environment variable "
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-from aezoo import _moved, callbacks, codec, datasets, evaluation, layers, losses, optimizers, plots, schedules, sketches
+from aezoo import (
+    _moved,
+    callbacks,
+    codec,
+    datasets,
+    evaluation,
+    layers,
+    likelihoods,
+    losses,
+    optimizers,
+    plots,
+    schedules,
+    sketches,
+)
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
@@ -53,6 +66,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "layers",
+    "likelihoods",
     "list_presets",
     "losses",
     "optimizers",

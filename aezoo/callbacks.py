@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import keras
 import tensorflow as tf
 
-from aezoo import _files, _validation
+from aezoo import _files, _keras, _validation
 from aezoo.saving import resume
 from aezoo.training import distribution
 
@@ -146,8 +144,6 @@ class BackupAndRestore(keras.callbacks.Callback):
         ...     history = model.fit(x_train, verbose=0, callbacks=[aezoo.callbacks.BackupAndRestore(folder)])
     """
 
-    _KEY = "aezoo_backup"  # what the file says of the training, beside the weights
-
     def __init__(self, backup_dir: Any, delete_checkpoint: bool = True):
         super().__init__()
         self.folder = Path(backup_dir)
@@ -155,23 +151,13 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.data: dict[str, Any] | None = None
         """What `aezoo.Autoencoder.fit` says of its data; other models do not say it."""
 
-    @property
-    def _path(self) -> Path:
-        return self.folder / "backup.weights.h5"
+    def take_data(self, x: Any) -> None:
+        """Note what data a model is fitted to; `aezoo.Autoencoder.fit` calls this, other models do not.
 
-    def _saved(self) -> dict[str, Any] | None:
-        """What the backup says of itself, None if there is none."""
-        if not self._path.exists():
-            return None
-        try:
-            with h5py.File(self._path) as file:
-                saved = json.loads(file[self._KEY].asstr()[()])
-            return {"epoch": int(saved["epoch"]), "run": dict(saved["run"]), "rate": float(saved["rate"])}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{str(self._path)!r} is damaged, or no backup of this callback: delete it to start anew, or choose "
-                "another backup_dir."
-            ) from error
+        Args:
+            x: The samples, as `fit` is given them.
+        """
+        self.data = resume.data(x)
 
     def _run(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""
@@ -180,64 +166,20 @@ class BackupAndRestore(keras.callbacks.Callback):
             run |= {"data": self.data, "steps": self.params.get("steps")}
         return resume.plain(run)
 
-    def _rate(self) -> float:
-        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
     def on_train_begin(self, logs: Any = None) -> None:
-        strategy = self.model.distribute_strategy
-        distribution.wait_for_chief(strategy)  # which may still be deleting that of a training before
-        if distribution.is_chief(strategy):
-            _files.check(self._path)
-            _files.recover(self._path)
-        saved = self._saved()
-        finished = saved["epoch"] if saved else 0
-        chief = distribution.broadcast_from_chief(strategy, finished)
-        if finished != chief:
-            raise ValueError(
-                f"This process finds a backup of {finished} epochs and the chief one of {chief}: backup_dir "
-                f"({str(self.folder)!r}) must be a folder that all processes see."
-            )
-        self._begun = self._run()
-        if saved is None:
-            return
-        changed = resume.differences(saved["run"], self._begun)
-        if len(changed) == 1 and "learning_rate (" in changed[0] and self._rate() == saved["rate"]:
-            changed = []  # a callback changed it, in the process that was interrupted
-        if changed:
-            raise ValueError(
-                f"{str(self._path)!r} is the backup of a training with other {resume.sentence(changed)}: give the "
-                "same to resume it, or delete it to start anew."
-            )
-        self._begun = saved["run"]
-        with strategy.scope():
-            self.model.optimizer.build(self.model.trainable_variables)
-        try:
-            self.model.load_weights(self._path)
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{str(self._path)!r} is damaged, or the backup of another model: delete it to start anew."
-            ) from error
-        self.model._initial_epoch = finished  # where Keras' own callback puts it
+        self._state = resume.TrainingState(
+            self.folder / "backup.weights.h5", self._run(), "delete it to start anew, or choose another backup_dir"
+        )
+        if saved := self._state.restore(self.model):
+            _keras.begin_at(self.model, saved["epoch"])
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model._initial_epoch = None  # else the model's next `fit` would begin there too
+        _keras.begin_at(self.model, None)  # else the model's next `fit` would begin there too
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        state = {"epoch": epoch + 1, "run": self._begun, "rate": self._rate()}
-        with distribution.chief_writes(self.model.distribute_strategy, self._path) as unfinished:
-            self.model.save_weights(unfinished)
-            with h5py.File(unfinished, "a") as file:
-                file[self._KEY] = json.dumps(state)
+        self._state.save(self.model, epoch + 1)
 
     def on_train_end(self, logs: Any = None) -> None:
-        self.model._initial_epoch = None
+        _keras.begin_at(self.model, None)
         if self.delete_checkpoint and distribution.is_chief(self.model.distribute_strategy):
-            self._path.unlink(missing_ok=True)
-
-
-def say_data(callbacks: Any, x: Any) -> None:
-    """Tell each `BackupAndRestore` among callbacks what data it is that a model is fitted to."""
-    callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks or []
-    for callback in callbacks:
-        if isinstance(callback, BackupAndRestore):
-            callback.data = resume.data(x)
+            self._state.remove()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,8 @@ class ActiveUnits(keras.metrics.Metric):
     def __init__(self, code_shape: Sequence[int | None], threshold: float = 0.01, name: str = "active_units"):
         super().__init__(name=name, dtype="float64")  # of a mean square less a squared mean
         self.threshold = threshold
+        self.note = f"of {math.prod(size for size in code_shape if size is not None)}, Var(μ) > {threshold:g}"
+        """How the units are counted, as `aezoo.evaluation.report` writes it beside their number."""
         self._any_size = tuple(axis for axis, size in enumerate(code_shape, start=1) if size is None)
         units = tuple(size for size in code_shape if size is not None)
         self.count = self.add_variable((), "zeros", dtype="float64", name="count")

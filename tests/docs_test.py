@@ -17,7 +17,7 @@ from sklearn.decomposition import PCA
 
 import aezoo
 from aezoo import testing
-from aezoo.cli import defaults, program
+from aezoo.cli import defaults, program, train
 
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -165,7 +165,7 @@ def test_the_page_of_the_command_line_has_every_command_and_option():
         re.findall(r"^## aezoo ([a-z ]+?)(?: [A-Z][^\n]*)?\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
     )
     parser = argparse.ArgumentParser()
-    program._add_training_options(parser, "autoencoder")
+    train._add_training_options(parser, aezoo.Autoencoder)
     commands = options(program._parser([]))
     commands[("train",)] |= options(parser)[()]
     for path, flags in commands.items():

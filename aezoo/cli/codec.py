@@ -34,6 +34,7 @@ def add_commands(commands: Any) -> None:
     compress.add_argument("output", metavar="OUT.aez", help="the file to write")
     compress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
     _add_limit(compress)
+    loading.add_import(compress)
     compress.set_defaults(run=_compress)
     decompress = commands.add_parser(
         "decompress", help="make a picture of what compress wrote", description="Makes a picture of an .aez file."
@@ -43,6 +44,7 @@ def add_commands(commands: Any) -> None:
     decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
     decompress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
     _add_limit(decompress)
+    loading.add_import(decompress)
     decompress.set_defaults(run=_decompress)
 
 
@@ -62,7 +64,7 @@ def _compress(arguments: argparse.Namespace) -> int:
     from aezoo import codec
 
     _check_output(arguments, arguments.picture)
-    model = _model(arguments.model)
+    model = _model(arguments)
     limit = _limit(arguments)
     pixels = np.asarray(_read(arguments.picture, _MODES[codec.picture_channels(model)], limit))
     picture = pixels.reshape(*pixels.shape[:2], -1)
@@ -81,7 +83,7 @@ def _decompress(arguments: argparse.Namespace) -> int:
     from aezoo import codec
 
     _check_output(arguments, arguments.data)
-    model = _model(arguments.model)
+    model = _model(arguments)
     picture = _installed(codec.decompress_picture, model, Path(arguments.data).read_bytes(), _limit(arguments))
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
     with _files.atomic_write(arguments.output) as path:
@@ -148,11 +150,9 @@ def _read(path: str, mode: str, limit: int) -> Image.Image:
     return upright.convert(mode)
 
 
-def _model(name: str) -> aezoo.CompressiveAE:
-    import aezoo
-
-    model, path = loading.load(name, "aezoo train compressive")
-    if not isinstance(model, aezoo.CompressiveAE):
+def _model(arguments: argparse.Namespace) -> aezoo.Autoencoder:
+    model, path = loading.load(arguments.model, "aezoo train compressive", arguments.modules)
+    if not model.compresses:
         raise ValueError(
             f"{path} holds {type(model).__name__}, which does not compress: train one with `aezoo train compressive`."
         )

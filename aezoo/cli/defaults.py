@@ -1,17 +1,14 @@
-"""The models that the command line knows, and what it gives their arguments where a user gives nothing.
+"""The models that the command line knows by a name, and the defaults of a training that depend on the data.
 
 A new model is one line in `MODELS`. What it does and its paper are read from the docstring of its class, its options
-from its constructor.
+from its constructor, their defaults from its `cli_defaults`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
-
-Arguments = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,11 +18,12 @@ class Training:
     Attributes:
         samples: Number of training samples.
         epochs: Passes over them.
-        batch_size: Samples a step.
-        learning_rate: Of Adam.
+        batch_size: Samples per step.
+        learning_rate: The rate of Adam.
         latent_dim: Code units of the models that do not compress.
         layers: Code units of each layer of a stack.
         pretrain_epochs: Passes over the samples for each layer of a stack.
+        given: The constructor arguments that the user gave, by name.
     """
 
     samples: int
@@ -35,10 +33,11 @@ class Training:
     latent_dim: int = 64
     layers: tuple[int, ...] = (64, 32, 16)
     pretrain_epochs: int = 20
+    given: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def on(cls, samples: int, features: int) -> Training:
-        """The defaults for so many training samples of so many features."""
+        """Return the defaults for so many training samples of so many features."""
         training = cls(samples)
         if features > 100:
             training = dataclasses.replace(training, latent_dim=1000, layers=(1000, 500, 250, 30))
@@ -49,104 +48,44 @@ class Training:
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """A model of the zoo.
+    """A model that `aezoo train` makes.
 
     Attributes:
-        class_name: Its public name in `aezoo`; of a stack, that of its layers.
-        latent_dim: The default of `latent_dim`; None takes that of the training.
-        units: The argument that `latent_dim` is called by this model.
-        defaults: Makes more arguments from those given (`latent_dim` is always among them) and the training.
-        without: Arguments that its constructor takes but does not use.
-        adam: Whether it is trained with Adam, and not with its `default_optimizer`.
+        class_name: Its public name in `aezoo`, or MODULE:CLASS; of a stack, the name of its layers.
         stack: The public name of the stack that such models make, or None.
+        without: Constructor arguments of a layer of a stack that are no options.
         top: Arguments of the top layer of a stack.
-        sketches: Whether it learns from sketches, and not from images.
     """
 
     class_name: str
-    latent_dim: int | None = None
-    units: str = "latent_dim"
-    defaults: Callable[[Mapping[str, Any], Training], Arguments] = lambda given, training: {}
-    without: tuple[str, ...] = ()
-    adam: bool = True
     stack: str | None = None
+    without: tuple[str, ...] = ()
     top: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    sketches: bool = False
-
-    def arguments(self, given: Mapping[str, Any], training: Training) -> Arguments:
-        """The arguments given, and the defaults of those that are not."""
-        if self.stack is None:
-            given = {self.units: self.latent_dim or training.latent_dim, **given}
-        return {**self.defaults(given, training), **given}
 
 
-def _tied(given: Mapping[str, Any], training: Training) -> Arguments:
-    """Tied weights where they can be: untied, the filters of so short a training keep the noise they started with."""
-    return {"tied": not given.get("filters")}
+_HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
 
-
-def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
-    """25 of 1000 units as in the paper, but at least 5; k falls over the first half of the epochs.
-
-    AuxK, which the paper lacks: without it a fifth of the units dies on digits, a third in three epochs on MNIST.
-    """
-    from aezoo import schedules
-
-    units = given["latent_dim"]
-    k = given.get("k", min(units, max(5, units // 40)))
-    return {
-        "k": k,
-        "k_schedule": schedules.Linear(max(k, min(units, 4 * k)), k, max(1, training.epochs // 2)),
-        "aux_weight": 1 / 32,
-        "dead_after": min(10_000, training.samples),
-    }
-
-
-def _hidden(given: Mapping[str, Any], training: Training) -> Arguments:
-    """A hidden layer: what a linear code of few units needs."""
-    return {} if given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
-
-
-def _compressive(given: Mapping[str, Any], training: Training) -> Arguments:
-    """A hidden layer, without which a code of few bits is little better than a linear one."""
-    return {} if given.get("filters") or given.get("spatial") else {"hidden_dims": (500,)}
-
-
-def _sketch_rnn(given: Mapping[str, Any], training: Training) -> Arguments:
-    """Half the authors' units, for a CPU; the weight of the KL is there after half of the training."""
-    steps = training.epochs * math.ceil(training.samples / training.batch_size)
-    rate = 0.01 ** (2 / max(steps, 2))
-    return {"encoder_units": 128, "decoder_units": 256, "kl_rate": min(rate, 0.99995)}
-
-
-_ACTIVATIONS = ("activation", "code_activation", "output_activation")
-
-# Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
-_OF_A_LAYER = ("latent_dim", "hidden_dims", "filters", *_ACTIVATIONS)
-_OF_AN_RBM = (*_OF_A_LAYER, "tied")
+# Arguments that would make a layer more than one layer, or its codes no input of the next.
+_OF_A_LAYER = ("latent_dim", *_HIDDEN_LAYERS, "activation", "code_activation", "output_activation")
 
 #: By the name on the command line.
 MODELS: dict[str, Entry] = {
-    "autoencoder": Entry("Autoencoder", latent_dim=32, defaults=_tied),
-    "denoising": Entry("DenoisingAE", defaults=_tied),
-    "sparse": Entry("SparseAE", defaults=_tied),
-    "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
-    "contractive": Entry("ContractiveAE", defaults=_tied),
-    "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
-    "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
-    "vae": Entry("VAE", latent_dim=20, defaults=_hidden),
-    "sketch-rnn": Entry(
-        "SketchRNN",
-        latent_dim=32,
-        without=(*_ACTIVATIONS, "hidden_dims", "filters", "tied"),
-        defaults=_sketch_rnn,
-        adam=False,
-        sketches=True,
-    ),
-    "rbm": Entry("RBM", units="hidden_units", adam=False, without=_OF_AN_RBM),
-    "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER, defaults=_tied),
+    "autoencoder": Entry("Autoencoder"),
+    "denoising": Entry("DenoisingAE"),
+    "sparse": Entry("SparseAE"),
+    "k-sparse": Entry("KSparseAE"),
+    "contractive": Entry("ContractiveAE"),
+    "compressive": Entry("CompressiveAE"),
+    "linear": Entry("LinearAE"),
+    "vae": Entry("VAE"),
+    "sketch-rnn": Entry("SketchRNN"),
+    "rbm": Entry("RBM"),
+    "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),
     # The code of Hinton & Salakhutdinov is linear.
-    "dbn": Entry(
-        "RBM", stack="DBN", without=(*_OF_AN_RBM, "hidden_units", "visible", "hidden"), top={"hidden": "gaussian"}
-    ),
+    "dbn": Entry("RBM", stack="DBN", without=("hidden_units", "visible", "hidden"), top={"hidden": "gaussian"}),
 }
+
+
+def entry(name: str) -> Entry:
+    """Return the model of a name of `MODELS`, or of a class of the user's own, MODULE:CLASS."""
+    return MODELS[name] if name in MODELS else Entry(name)

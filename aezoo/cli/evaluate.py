@@ -31,28 +31,27 @@ def add_command(commands: Any) -> None:
     evaluate.add_argument(
         "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
     )
+    loading.add_import(evaluate)
     evaluate.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     evaluate.set_defaults(run=_evaluate)
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    import aezoo
     from aezoo import _validation, evaluation
 
     if arguments.limit is not None:
         _validation.check_int("--limit", arguments.limit, 2)
-    model, path = loading.load(arguments.model, "aezoo train")
+    model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
     trained_on = _trained_on(path)
     name = arguments.dataset or trained_on
     if name is None:
         raise ValueError(f"What {path} was trained on is written nowhere beside it: give --dataset.")
-    of_sketches = isinstance(model, aezoo.SketchRNN)
-    if arguments.dataset is None and not _is_here(name, of_sketches):
+    load = loading.data_loader(model)
+    if arguments.dataset is None and not _is_here(name, model.data):
         raise ValueError(
             f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
             "it, get it by --dataset."
         )
-    load = aezoo.sketches.load if of_sketches else aezoo.datasets.load
     train, test = (tuple(None if part is None else part[: arguments.limit] for part in split) for split in load(name))
     try:
         _validation.check_sample_shape(model, test[0].shape)
@@ -73,10 +72,10 @@ def _trained_on(path: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _is_here(name: str, of_sketches: bool) -> bool:
+def _is_here(name: str, kind: str) -> bool:
     """Whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
     from aezoo.datasets import loading
 
-    if of_sketches:
+    if kind == "sketches":
         return name == "shapes" or (name.endswith((".npz", ".ndjson")) and Path(name).is_file())
     return bool(_PLAIN.fullmatch(name)) and loading.is_here(name)

@@ -1,11 +1,20 @@
-"""Trained models, as commands are given them."""
+"""Trained models, classes of models and data sets, as commands are given them."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib
+import inspect
+import os
+import sys
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
     import aezoo
@@ -18,19 +27,36 @@ def name(text: str) -> str:
     return text
 
 
-def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:
-    """Loads a model of the zoo.
+# === Trained models ===
+
+
+def add_import(command: argparse.ArgumentParser) -> None:
+    """Add the option that names the modules of a user's own classes."""
+    command.add_argument(
+        "--import",
+        dest="modules",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import the module of a class of your own, which is installed or lies in the working directory, before "
+        "the model is loaded; a file does not choose what is imported",
+    )
+
+
+def load(name: str, train: str, modules: Sequence[str] = ()) -> tuple[aezoo.Autoencoder, Path]:
+    """Load a model.
 
     Args:
         name: Its `.keras` file, or the folder of its `aezoo train`.
         train: The command that trains such a model, which an error names.
+        modules: The modules to import before.
 
     Returns:
         The model, and its file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not hold a model of the zoo, or is damaged.
+        ValueError: If it does not hold an `aezoo.Autoencoder`, is damaged, or a module cannot be imported.
     """
     import aezoo
     from aezoo.saving import loading
@@ -41,7 +67,95 @@ def load(name: str, train: str) -> tuple[aezoo.Autoencoder, Path]:
         raise FileNotFoundError(f"There is no model {path}: train one with `{train}`.")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is damaged, or no .keras file: train the model again with `{train}`.")
-    model = loading.load(path)
+    for module in modules:
+        import_module(module)
+    try:
+        model = loading.load(path)
+    except loading.UnknownClassError as error:
+        raise ValueError(
+            f"{error} Where a module of yours defines it, name that by --import; the file says "
+            f"{printable(error.module)!r}, and is not followed."
+        ) from None
     if not isinstance(model, aezoo.Autoencoder):
         raise ValueError(f"{path} holds {type(model).__name__}, no model of aezoo: train one with `{train}`.")
     return model, path
+
+
+# === Classes ===
+
+
+def model_class(name: str) -> type[aezoo.Autoencoder]:
+    """Return a class of models.
+
+    Args:
+        name: A public name of `aezoo`, or MODULE:CLASS.
+
+    Raises:
+        ValueError: If there is none of that name, or it cannot be saved and loaded.
+    """
+    import keras
+
+    import aezoo
+
+    if ":" not in name:
+        return getattr(aezoo, name)
+    where, _, class_name = name.partition(":")
+    module = import_module(where)
+    cls = getattr(module, class_name, None)
+    if not inspect.isclass(cls) or not issubclass(cls, aezoo.Autoencoder):
+        there = [each for each, value in vars(module).items() if inspect.isclass(value)]
+        there = [each for each in there if issubclass(getattr(module, each), aezoo.Autoencoder)]
+        close = difflib.get_close_matches(class_name, there) or there
+        hint = f"it has {', '.join(close)}" if close else "and no other"
+        raise ValueError(f"The module {where!r} has no class {class_name!r} that extends aezoo.Autoencoder; {hint}.")
+    if keras.saving.get_registered_object(keras.saving.get_registered_name(cls)) is not cls:
+        raise ValueError(
+            f"{class_name} could not be loaded again: put @keras.saving.register_keras_serializable({where!r}) above "
+            "the class."
+        )
+    return cls
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module that is installed or lies in the working directory.
+
+    Args:
+        name: Its name, as the user wrote it; never one that a file says.
+
+    Raises:
+        ValueError: If there is none, or it cannot be imported.
+    """
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # whatever the module raises
+        missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
+        if not name or (missing and f"{name}.".startswith(f"{missing}.")):
+            raise ValueError(
+                f"There is no module {name!r}, neither installed nor in the working directory: name it as Python does, "
+                "mypackage.models."
+            ) from None
+        raise ValueError(
+            f"The module {name!r} cannot be imported: {type(error).__name__}: {printable(error).rstrip('.')}."
+        ) from error
+
+
+# === Data sets ===
+
+
+def data_loader(model: Any) -> Callable[[str], Any]:
+    """Return the function that loads a data set by its name for a model, or for a class of models.
+
+    Raises:
+        ValueError: If there are no data sets of the kind that it takes.
+    """
+    from aezoo import datasets, sketches
+
+    loaders = {"images": datasets.load, "sketches": sketches.load}
+    if model.data not in loaders:
+        named = model.__name__ if inspect.isclass(model) else type(model).__name__
+        raise ValueError(
+            f"{named} learns from {model.data}, of which aezoo has no data sets; it has {' and '.join(loaders)}."
+        )
+    return loaders[model.data]

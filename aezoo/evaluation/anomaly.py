@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.training import gate
 
@@ -271,7 +271,7 @@ def _fresh(model: Any, seed: int) -> Any:
     copy = type(model).from_config(config)
     if model.compiled:
         # As they are, not by their names: a live model's own functions need not be registered.
-        copy.compile(**keras.tree.map_structure(_again, model._compile_config.config))
+        copy.compile(**keras.tree.map_structure(_again, _keras.compile_arguments(model)))
     else:
         copy.compile(optimizer=copy.default_optimizer())
     return copy

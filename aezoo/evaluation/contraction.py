@@ -12,10 +12,10 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.layers import Quantizer, TopK, jacobian, networks
+from aezoo.layers import jacobian, networks
 from aezoo.training import gate
 
 __all__ = ["jacobian_norm", "saturation"]
@@ -64,14 +64,14 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
 
 
 def is_rounded(model: Any) -> bool:
-    """Whether the code of a model is rounded."""
-    return any(isinstance(layer, Quantizer) for layer in model.encoder._flatten_layers())
+    """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
+    return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
 def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:
     """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
     layers = networks.chain(model.encoder)
-    top_k = layers.pop() if layers and isinstance(layers[-1], TopK) else None
+    top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
         def by_differentiation(x: Any) -> Any:

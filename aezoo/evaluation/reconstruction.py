@@ -48,15 +48,16 @@ def reconstruction_error(
         (5,)
     """
     _validation.check_built(model)
+    # The model's own loss may take more than the means of x.
+    takes_parameters = loss is None and hasattr(model, "decode_parameters")
     loss = model.reconstruction_loss if loss is None else loss
     if loss is None:
         raise ValueError(
             f"{type(model).__name__} is trained by a likelihood, not by an error that compares x with x': use "
             "model.score_samples, or give a loss."
         )
-    bounds = (0.0, 1.0) if losses.needs_probabilities(loss) else None
-    pieces = inference.measured(model, x, conditions, y, batch_size=batch_size, bounds=bounds)
-    return np.concatenate([_errors(model, loss, piece) for piece in pieces])
+    pieces = inference.measured(model, x, conditions, y, batch_size=batch_size, bounds=losses.domain(loss))
+    return np.concatenate([_errors(model, loss, piece, takes_parameters) for piece in pieces])
 
 
 def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | None = None, **conditions: Any) -> float:
@@ -94,7 +95,7 @@ def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | N
     return variance.share_explained(squared)
 
 
-def _errors(model: Any, loss: Any, piece: Parts) -> np.ndarray:
+def _errors(model: Any, loss: Any, piece: Parts, takes_parameters: bool = False) -> np.ndarray:
     """The error of each sample of a piece."""
     if piece.y is None:
         _validation.check_comparable(model, piece.x, "give the targets, y=...")
@@ -103,7 +104,10 @@ def _errors(model: Any, loss: Any, piece: Parts) -> np.ndarray:
     if model.missing != "error":
         observed = np.isfinite(y)
         y = np.where(observed, y, np.float32(0))
-    y_pred = model.reconstruct(piece.x, **piece.conditions)
+    if takes_parameters:
+        y_pred = model.decode_parameters(model.encode(piece.x, **piece.conditions), piece.conditions)
+    else:
+        y_pred = model.reconstruct(piece.x, **piece.conditions)
     return np.asarray(losses.per_sample(loss, y, y_pred, observed=observed)[0])
 
 

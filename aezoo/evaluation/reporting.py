@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import keras
 import numpy as np
 from keras import activations
 
@@ -17,7 +18,6 @@ from aezoo.evaluation.reconstruction import pca_explained_variance, reconstructi
 from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
-from aezoo.metrics import ActiveUnits
 from aezoo.training import gate
 
 __all__ = ["activity_threshold", "report"]
@@ -30,6 +30,9 @@ _LABELS = {
     "explained_variance": "explained variance",
     "pca_explained_variance": "explained variance of PCA",
     "score": "mean of score_samples",
+    "reconstruction": "reconstruction error L_R a step, in nats",
+    "kl_divergence": "divergence L_KL a code unit, in nats",
+    "negative_log_likelihood": "negative log-likelihood a sketch, in nats",
     "rate": "bits a sample",
     "l0": "active units per sample (L0)",
     "active_units": "active units over the data",
@@ -63,8 +66,8 @@ def report(
     - `reconstruction_error` of a sample, in the error that the model was trained with, `mean_squared_error` of a
       feature, `explained_variance`, and `pca_explained_variance` by as many components as there are code units;
     - `score`: the mean of `model.score_samples`;
-    - `rate`: bits a sample, of a model that has one;
-    - `active_units`, as a `VAE` reports them in training, of a model that does;
+    - what a variant adds by `report_measures`: `rate`, bits per sample, of a `CompressiveAE`; `active_units`, as in
+      training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`;
     - `l0`, the number of units that are active in a sample, `dead_units`, `population_sparsity`, and
       `lifetime_sparsity` (the mean over units that are not 0 in every sample);
     - `jacobian_norm`, a mean, and `saturation`;
@@ -119,7 +122,8 @@ def report(
     if anomalies is not None:
         auroc = anomaly_auroc(model, x, anomalies, batch_size=batch_size)
         measured["anomaly_auroc"] = (auroc, f"of {len(anomalies):,} anomalies, by score_samples")
-    rows = {name: Row(label, *measured[name]) for name, label in _LABELS.items() if name in measured}
+    labels = {name: _LABELS.get(name, name.replace("_", " ")) for name in [*_LABELS, *measured]}
+    rows = {name: Row(label, *measured[name]) for name, label in labels.items() if name in measured}
     code = " x ".join(map(str, code_shape))
     return Report(f"{type(model).__name__} with a code of {code}, on {len(x):,} samples", rows)
 
@@ -167,7 +171,7 @@ def _absent(why: str) -> Measured:
 
 def _reconstruction(model: Any, x: Any, x_train: Any, units: int, batch_size: int) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
-    if model.default_loss is None:
+    if not model.reconstructs:
         return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
     loss, squared_error = model.reconstruction_loss, losses.SquaredError()
     squared = reconstruction_error(model, x, squared_error, batch_size=batch_size)
@@ -192,8 +196,9 @@ def _codes(
 ) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
     """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
-    statistics, saturated, bits, kept = CodeStatistics(activity_threshold(model)), 0.0, 0.0, []
-    active = ActiveUnits(model.code_shape) if hasattr(model, "posterior") else None
+    statistics, saturated, kept = CodeStatistics(activity_threshold(model)), 0.0, []
+    added: dict[str, keras.metrics.Metric] = {}
+    sums: dict[str, float] = {}
     for piece in chunks(x, batch_size):
         code = model.encode(piece)
         z = _vectors(code)
@@ -201,17 +206,19 @@ def _codes(
             statistics.update(z)
         if flat:
             saturated += len(z) * saturation(z, flat)
-        if active:
-            active.update_state(code)
-        if hasattr(model, "rate"):
-            bits += float(np.sum(model.rate(code), dtype="float64"))
+        for name, values in model.report_measures(piece, code).items():
+            metric = added[name] = added.get(name) or model.tracker(name)
+            if isinstance(metric, keras.metrics.Mean):  # in double precision
+                sums[name] = sums.get(name, 0.0) + float(np.sum(values, dtype="float64"))
+            else:
+                metric.update_state(values)
         if keep:
             kept.append(z)
     measured = _sparsity(statistics, z.shape[1])
-    if active:
-        measured["active_units"] = (int(active.result()), f"of {z.shape[1]}, Var(μ) > {active.threshold:g}")
-    if hasattr(model, "rate"):
-        measured["rate"] = (bits / len(x), "")
+    for name, metric in added.items():
+        value = sums[name] / len(x) if name in sums else float(metric.result())
+        counts = name not in sums and value.is_integer()
+        measured[name] = (int(value) if counts else value, getattr(metric, "note", ""))
     if flat:
         measured["saturation"] = (saturated / len(x), f"outside [{flat[0]:g}, {flat[1]:g}]")
     else:
@@ -239,7 +246,7 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
 
 
 def _jacobian(model: Any, x: Any, batch_size: int) -> Measured:
-    if model.default_loss is None:
+    if model.data == "sketches":
         return _absent("sketches are no points that could move a little")
     if is_rounded(model):
         return _absent("the code is rounded")

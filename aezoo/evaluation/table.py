@@ -66,6 +66,10 @@ class Report(Mapping):
         lines = [f"  {row.label:{label}}  {row.written:>{number}}  {row.note}".rstrip() for row in rows]
         return "\n".join([self.title, *lines])
 
+    def as_dict(self) -> dict[str, float | None]:
+        """Return the numbers by name, as JSON takes them; those that do not apply are None."""
+        return dict(self)
+
     def markdown(self) -> str:
         """Returns the table in Markdown, which notebooks show, too."""
         lines = [f"| {row.label} | {row.written} | {row.note.replace('|', '&#124;')} |" for row in self.rows.values()]

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from aezoo import _keras
+
 
 class SharedDense(keras.layers.Layer):
     """σ(Kx + b), where the kernel K is the layer's own or that of another layer: what the next three are made of.
@@ -82,12 +84,9 @@ class SharedDense(keras.layers.Layer):
         if not self.built:
             return
         kernel, bias = self.kernel, self.bias
-        self._tracker.unlock()  # Keras has no other way to change the variables of a built layer
-        for variable in (kernel, bias):
-            self._untrack_variable(variable)
-        self._share(tuple(kernel.shape))
-        self.bias = bias  # behind the kernel, as it is in files
-        self._tracker.lock()
+        with _keras.variables_replaced(self, kernel, bias):
+            self._share(tuple(kernel.shape))
+            self.bias = bias  # behind the kernel, as it is in files
 
     def call(self, x: Any) -> Any:
         return self.activation(tf.matmul(x, self.kernel, transpose_b=self.transposed) + self.bias)

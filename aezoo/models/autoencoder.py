@@ -5,19 +5,19 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _files, _validation, losses
+from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
-from aezoo.layers import dense_transpose, networks
+from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
 from aezoo.training import gate, inference
@@ -25,6 +25,9 @@ from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
 from aezoo.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -43,9 +46,15 @@ class Autoencoder(Trainer):
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
+            its pixels before a convolution, which leaves no checkerboard.
+        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'.
+        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
         on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
             ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
@@ -69,6 +78,15 @@ class Autoencoder(Trainer):
         TensorShape([5, 2])
     """
 
+    fixed_arguments: tuple[str, ...] = ()
+    """The arguments of the classes that it extends which a variant chooses itself, and does not take."""
+
+    __signature__ = _docstrings.FullSignature()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _docstrings.describe_inherited_arguments(cls)
+
     def __init__(
         self,
         latent_dim: int | None = None,
@@ -78,6 +96,11 @@ class Autoencoder(Trainer):
         activation: Any = "relu",
         code_activation: Any = None,
         output_activation: Any = "sigmoid",
+        dropout: float = 0.0,
+        normalization: networks.Normalization | None = None,
+        kernel_size: int = 3,
+        upsampling: networks.Upsampling = "transpose",
+        residual: int = 0,
         tied: bool = False,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
@@ -88,6 +111,9 @@ class Autoencoder(Trainer):
     ):
         super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        _validation.check_hidden_layers(
+            hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
+        )
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
@@ -96,6 +122,11 @@ class Autoencoder(Trainer):
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.upsampling = upsampling
+        self.residual = residual
         self.tied = tied
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
@@ -115,6 +146,15 @@ class Autoencoder(Trainer):
         inputs = [named.get("x")] if named else getattr(self._given_encoder, "inputs", None)
         dtype = getattr(inputs[0], "dtype", "") if inputs else ""
         return dtype if "int" in dtype else self.variable_dtype
+
+    @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        activation = self.output_activation if self.decoder is None else networks.output_activation(self.decoder)
+        activation = keras.activations.get(activation)
+        if activation is keras.activations.sigmoid:
+            return 0.0, 1.0
+        return super().output_bounds or ((-1.0, 1.0) if activation is keras.activations.tanh else None)
 
     @property
     def decodes_to_any_shape(self) -> bool:
@@ -160,7 +200,7 @@ class Autoencoder(Trainer):
             _validation.check_targets_possible(self, y_shape)
         if self.missing != "error":
             self.imputation.build((None, *x_shape))
-        self._make_trackers()
+        self.make_trackers()
 
     def _with_condition_specs(self, input_shape: Any) -> tuple[int | None, ...]:
         """Note the shapes of conditions, and return that of a sample."""
@@ -241,6 +281,10 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -258,6 +302,9 @@ class Autoencoder(Trainer):
         """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        if self._given_encoder is not None:
+            shape = getattr(self.encoder, "input_shape", (None, *x_shape))[1:]
+            return mirroring.mirror(self.encoder, shape, self.output_activation, self.seed, self.dtype_policy)
         return networks.decoder(
             x_shape,
             kwargs.pop("latent_dim", self.latent_dim),
@@ -265,6 +312,11 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             output_activation=self.output_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            upsampling=self.upsampling,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -382,7 +434,8 @@ class Autoencoder(Trainer):
 
         A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
         It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
-        at least inside (Pinsker's inequality). Missing values of a model that takes them count nothing.
+        at least inside (Pinsker's inequality). So does a model of counts with negative ones. Missing values of a model
+        that takes them count nothing.
 
         Args:
             x: As in `encode`.
@@ -410,9 +463,10 @@ class Autoencoder(Trainer):
         if self.missing != "error":
             x, observed = self.complete(x)
             conditions = {**conditions, "observed": observed}
-        if not self.scores_probabilities:
+        bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
+        if bounds is None:
             return self.scores(x, **conditions)
-        inside = ops.clip(x, 0.0, 1.0)
+        inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
         if observed is not None:
             distance = ops.where(observed, distance, 0.0)
@@ -478,6 +532,72 @@ class Autoencoder(Trainer):
     def _input(self, x: Any) -> Any:
         """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
         return inference.whole(self, x).x
+
+    # === Self-description ===
+
+    data: str = "images"
+    """What a sample is: "images", or "sketches" as `aezoo.sketches.load` gives them."""
+    reconstructs: bool = True
+    """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
+    compresses: bool = False
+    """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return the constructor arguments that `aezoo train` chooses where the user gives none.
+
+        The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
+        can be: untied, the filters of so short a training keep the noise that they started with.
+
+        Args:
+            training: The `aezoo.cli.defaults.Training` to come. Its `given` has the arguments that the user gave.
+
+        Example:
+            >>> from aezoo.cli.defaults import Training
+            >>> Autoencoder.cli_defaults(Training(samples=1442))
+            {'latent_dim': 32, 'tied': True}
+        """
+        own = any(
+            getattr(cls, name) is not getattr(Autoencoder, name)
+            for name in ("build_encoder", "build_decoder", "code_layers")
+        )
+        return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
+
+        Args:
+            x: (batch, *input_shape).
+            code: The code of x, (batch, *code_shape).
+
+        Returns:
+            By name, a value per sample, (batch,), of which the mean is reported; or what the metric is updated with
+            that `tracker` makes under this name.
+        """
+        return {}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        """Return the pictures that `aezoo train` draws of a trained model.
+
+        Args:
+            x: Test samples, (n, *input_shape).
+
+        Returns:
+            By the name of a file, NAME.png, a function that draws it. A `ValueError` of the function leaves it out.
+
+        Example:
+            >>> import numpy as np
+            >>> model = Autoencoder(latent_dim=2)
+            >>> model.build((None, 4, 4, 1))
+            >>> sorted(model.report_pictures(np.zeros((3, 4, 4, 1), "float32")))
+            ['filters.png', 'reconstructions.png']
+        """
+        from aezoo import plots
+
+        return {
+            "reconstructions.png": lambda: plots.reconstructions(self, x),
+            "filters.png": lambda: plots.filters(self),
+        }
 
     # === Saving ===
 
@@ -565,7 +685,7 @@ class Autoencoder(Trainer):
         }
         if not _validation.are_comparable(self):
             del signatures["score"]
-        elif self.compiled and self._compile_config.config.get("loss") is not None:
+        elif _keras.compile_arguments(self).get("loss") is not None:
             try:
                 self.score_samples(self.dummy_inputs(2), **self.dummy_conditions(2))
             except losses.NoScores as error:
@@ -593,7 +713,8 @@ class Autoencoder(Trainer):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied"):
+        of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
+        for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)
@@ -613,13 +734,3 @@ class Autoencoder(Trainer):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
-
-
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        kinds = {type(callback) for callback in own}
-        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
-        return callbacks
-    return own + (keras.tree.flatten(callbacks) if callbacks else [])

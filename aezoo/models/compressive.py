@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, codec
+from aezoo import _keras, _validation, codec
 from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
@@ -39,6 +39,7 @@ class CompressiveAE(Autoencoder):
         spatial: Whether networks of convolutions alone give a code (h, w, latent_dim), so that images of all sizes are
             taken that 2^(len(filters) + 1) divides.
         code_activation: σ of the code before it is rounded.
+        kernel_size: Size of the kernels of convolutions; None takes 5 for a spatial code and 3 otherwise.
         **kwargs: Those of `Autoencoder`.
 
     Raises:
@@ -62,6 +63,7 @@ class CompressiveAE(Autoencoder):
 
     term_names = ("rate", "distortion")
     metric_names = ("reconstruction",)
+    compresses = True
 
     def __init__(
         self,
@@ -70,9 +72,12 @@ class CompressiveAE(Autoencoder):
         weight: float = 10.0,
         spatial: bool = False,
         code_activation: Any = "linear",
+        kernel_size: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(latent_dim, code_activation=code_activation, **kwargs)
+        if kernel_size is None:
+            kernel_size = 5 if spatial else 3
+        super().__init__(latent_dim, code_activation=code_activation, kernel_size=kernel_size, **kwargs)
         _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
@@ -97,6 +102,11 @@ class CompressiveAE(Autoencoder):
                 activation=self.activation,
                 code_activation=self.code_activation,
                 output_activation=self.output_activation,
+                dropout=self.dropout,
+                normalization=self.normalization,
+                kernel_size=self.kernel_size,
+                upsampling=self.upsampling,
+                residual=self.residual,
                 seed=self.seed,
                 dtype=self.dtype_policy,
             )
@@ -137,6 +147,17 @@ class CompressiveAE(Autoencoder):
         """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
         bits = self.density(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a hidden layer, without which a code of few bits is little better than a linear one."""
+        own = training.given.get("filters") or training.given.get("spatial")
+        return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"rate": self.rate(code)}
 
     # === Verbs ===
 
@@ -207,7 +228,7 @@ class CompressiveAE(Autoencoder):
         """Tells decoders apart by what they compute: the kinds of their layers, activations and weights."""
         kinds = [
             (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
-            for layer in self.decoder._flatten_layers()
+            for layer in _keras.all_layers(self.decoder)
         ]
         tied = self.encoder.trainable_variables if self.tied else []
         arrays = [np.asarray(variable) for variable in (*self.decoder.variables, *tied)]

@@ -151,6 +151,10 @@ class ContractiveAE(Autoencoder):
                 difference.append(_squared(j - b))
         return code, sum(norms) / self.probes, [sum(d) / self.probes for d in differences]
 
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
+
     def get_config(self) -> dict[str, Any]:
         names = ("weight", "method", "probes", "hessian_weight", "hessian_sigma", "hessian_samples")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -58,6 +58,7 @@ class LinearAE(Autoencoder):
     """
 
     term_names = ("reconstruction", "l2")
+    fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "encoder", "decoder")
 
     def __init__(
         self,
@@ -122,6 +123,10 @@ class LinearAE(Autoencoder):
         origin = ops.convert_to_numpy(self.reconstruct(np.zeros((1, *self.x_shape), "float32"))).ravel()
         mean = np.linalg.solve(np.eye(len(origin)) - (w1 @ w2).T, origin.astype("float64"))
         return PrincipalComponents(components, variance, mean)
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {"latent_dim": 16}
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "weight": self.weight}

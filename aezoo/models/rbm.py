@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,6 +18,9 @@ from aezoo.layers import RandomState, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.optimizers import ScheduledSGD
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 Parameters = tuple[Any, Any, Any]  # W (visible, hidden), the hidden bias c and the visible bias b, float32
 
@@ -82,6 +86,7 @@ class RBM(Autoencoder):
 
     unbounded = "visible='gaussian'"
     keeps_training_samples = True
+    fixed_arguments = ("latent_dim", *_validation.NETWORK_ARGUMENTS)
     weighs_features = False
 
     def __init__(
@@ -230,6 +235,17 @@ class RBM(Autoencoder):
         _validation.check_built(self)
         encode, decode = networks.chain(self.encoder)[-1], self.decoder.layers[0]
         return tuple(as_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {"hidden_units": training.latent_dim}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        return {**super().report_pictures(x), "samples.png": lambda: plots.samples(self.sample(50))}
 
     # === The distribution ===
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -19,6 +20,9 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.optimizers import DecayToFloor
 from aezoo.saving import export
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -75,6 +79,9 @@ class SketchRNN(Autoencoder):
         Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477.
     """
 
+    data = "sketches"
+    reconstructs = False
+    fixed_arguments = _validation.NETWORK_ARGUMENTS
     default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(
@@ -323,6 +330,47 @@ class SketchRNN(Autoencoder):
         codes = ops.reshape(_arc(a, b, steps), (-1, *self.code_shape))
         drawn = self.sample(temperature=temperature, z=codes, seed=seed) if temperature else self.decode(codes)
         return ops.reshape(drawn, (a.shape[0], steps, *self.x_shape))
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return half the authors' units, for a CPU; the weight of the KL is there after half of the training."""
+        steps = training.epochs * math.ceil(training.samples / training.batch_size)
+        rate = min(0.01 ** (2 / max(steps, 2)), 0.99995)
+        return {"latent_dim": 32, "encoder_units": 128, "decoder_units": 256, "kl_rate": rate}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        """Return -log p(x given z) in nats; L_R, the same per step; and L_KL, the divergence per code unit."""
+        x = self._input(x)
+        nats = self.negative_log_likelihood(x, code)
+        measures = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
+        if self.conditional:
+            measures["kl_divergence"] = ops.mean(losses.gaussian_kl(*self.encoder.distribution(x)), axis=-1)
+        return measures
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        temperatures = (0.2, 0.5, 0.8)
+        pairs = min(4, len(x) // 2)
+
+        def reconstructions() -> matplotlib.figure.Figure:
+            few = x[:10]
+            pair = np.concatenate([few, self.reconstruct(few)])
+            return plots.sketches(pair, columns=len(few), row_labels=["input", "reconstruction"])
+
+        def samples() -> matplotlib.figure.Figure:
+            rows = [np.asarray(self.sample(10, temperature)) for temperature in temperatures]
+            return plots.sketches(
+                np.concatenate(rows), row_labels=[f"τ = {temperature:g}" for temperature in temperatures]
+            )
+
+        def interpolation() -> matplotlib.figure.Figure:
+            path = np.asarray(self.interpolate(x[:pairs], x[pairs : 2 * pairs], steps=10))
+            return plots.sketches(path.reshape(-1, *x.shape[1:]))
+
+        return {"reconstructions.png": reconstructions, "samples.png": samples, "interpolation.png": interpolation}
 
     # === Saving ===
 

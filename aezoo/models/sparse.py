@@ -93,6 +93,10 @@ class SparseAE(Autoencoder):
             divergence = losses.bernoulli_kl(self.target, on, off)
         return {"sparsity": self.weight * batch.per_replica(ops.sum(divergence))}
 
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, losses, schedules
+from aezoo import _validation, likelihoods, losses, schedules
 from aezoo._numerics import as_float32
 from aezoo.layers import RandomState
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
@@ -22,10 +22,10 @@ from aezoo.saving import export
 from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 
+if TYPE_CHECKING:
+    import matplotlib.figure
+
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
-_OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
-# Of the likelihood's log σ²: float32 resolves no smaller errors, and squares of larger ones overflow soon.
-_LIKELIHOOD = -30.0, 30.0
 # A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
 _HEAVY = 10
 
@@ -44,14 +44,17 @@ class VAE(Autoencoder):
     Args:
         latent_dim: Number of code units.
         beta: β >= 0, a number or a schedule by the epoch.
-        likelihood: "bernoulli" (data in [0, 1]; binarise them for a true likelihood) or "gaussian".
-        variance: That of the gaussian likelihood, > 0; None learns one for all features.
+        likelihood: p(x given z): "bernoulli" (data in [0, 1]; binarize them for a true likelihood), "gaussian",
+            "poisson" (counts), or an `aezoo.likelihoods.Likelihood`.
+        variance: Variance of likelihood="gaussian", > 0; None learns one for all features.
         free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
         importance_samples: k >= 1.
-        output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
+        code_activation: σ of the code μ.
+        output_activation: σ' of the reconstruction; None takes that of the likelihood, such as "sigmoid" for
+            "bernoulli".
         encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
             space (batch, height, width, channels).
-        **kwargs: Those of `Autoencoder`; the code is linear.
+        **kwargs: Those of `Autoencoder`.
 
     Raises:
         ValueError: If an argument is out of range, or free bits are wanted of an importance-weighted bound.
@@ -74,40 +77,44 @@ class VAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         beta: float | schedules.Schedule = 1.0,
-        likelihood: str = "bernoulli",
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
+        code_activation: Any = "linear",
         output_activation: Any = None,
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
-        _validation.check_choice("likelihood", likelihood, tuple(_OUTPUT))
+        data_likelihood = likelihoods.get(likelihood)
+        if likelihood == "gaussian":
+            data_likelihood = likelihoods.Gaussian(variance)
+        elif variance is not None:
+            raise ValueError("A variance is that of likelihood='gaussian', and no other has one: leave it out.")
         _validation.check_at_least("free_bits", free_bits, 0)
         _validation.check_int("importance_samples", importance_samples, 1)
-        if variance is not None:
-            _validation.check_open_interval("variance", variance, 0, math.inf)
-            if likelihood != "gaussian":
-                raise ValueError(
-                    "A variance is that of likelihood='gaussian'; a bernoulli variable has none to choose."
-                )
         if free_bits and importance_samples > 1:
             raise ValueError(
                 "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
             )
-        kwargs.setdefault("code_activation", "linear")
         if output_activation is None:
-            output_activation = _OUTPUT[likelihood]
-        super().__init__(latent_dim, output_activation=output_activation, encoder=encoder, **kwargs)
-        self.likelihood = likelihood
+            output_activation = data_likelihood.output_activation
+        super().__init__(
+            latent_dim,
+            code_activation=code_activation,
+            output_activation=output_activation,
+            encoder=encoder,
+            **kwargs,
+        )
+        self.likelihood = likelihood if isinstance(likelihood, str) else data_likelihood
+        self.data_likelihood = data_likelihood
         self.variance = variance
         self.free_bits = free_bits
         self.importance_samples = importance_samples
         self.beta = schedules.Scheduled(beta)
         _validation.check_at_least("beta", self.beta.schedule.minimum, 0)
         self.random = RandomState(self.seed)
-        if likelihood == "gaussian" and variance is None:
-            self.log_variance = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="log_variance")
+        self.observation: keras.Model | None = None
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -120,16 +127,12 @@ class VAE(Autoencoder):
     @property
     def default_loss(self) -> keras.losses.Loss:
         """-log p(x given z)."""
-        if self.likelihood == "bernoulli":
-            return losses.CrossEntropy()
-        return losses.GaussianNegativeLogLikelihood(
-            bounded(self.log_variance, *_LIKELIHOOD) if self.variance is None else math.log(self.variance)
-        )
+        return self.data_likelihood.loss
 
     @property
     def reconstruction_loss(self) -> Any:
         loss, default_loss = super().reconstruction_loss, self.default_loss
-        if type(loss) is not type(default_loss) and self.likelihood == "gaussian" and self.variance is None:
+        if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
                 "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
                 "model a variance."
@@ -149,7 +152,10 @@ class VAE(Autoencoder):
                 )
             self.posterior = keras.Model(taken, moments, name="posterior")
             self.encoder = keras.Model(taken, moments[0], name="encoder")
+        if self._given_decoder is not None:
+            self.decoder = self._mean_of(self._given_decoder, moments[0].shape[1:])
         super().build(input_shape)
+        self.data_likelihood.build(self.add_weight, self.y_shape)
 
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
@@ -167,18 +173,57 @@ class VAE(Autoencoder):
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         return encoder
 
-    def initialize_from(self, x: Any) -> None:
-        """Set the variance that is learned to that of the data around their mean, the best without a code.
+    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+        shape = self.data_likelihood.decoder_shape(x_shape)
+        if shape != x_shape and (self.tied or self._given_encoder is not None):
+            raise ValueError(
+                f"The likelihood takes a decoder's output of shape {shape} for samples of {x_shape}, which the mirror "
+                "image of an encoder does not give: set tied=False, or give a decoder of your own."
+            )
+        decoder = super().build_decoder(shape, **kwargs)
+        return self._mean_of(decoder, decoder.input_shape[1:])
 
-        Adam, which moves it by about 0.001 per step, would take thousands of steps there.
-        """
-        if self.likelihood != "gaussian" or self.variance is not None or float(self.log_variance.numpy()):
-            return
-        variance = np.mean(np.var(x, axis=0, dtype="float64"))
-        if variance > 0:
-            self.log_variance.assign(np.clip(math.log(variance), *_LIKELIHOOD))
+    def _mean_of(self, decoder: Any, z_shape: Any) -> Any:
+        """Return the network of the mean of x; one of more parameters of p(x given z) is kept as `observation`."""
+        inputs: Any = keras.Input(z_shape, dtype=self.compute_dtype)
+        if self.condition_names and decoder is self._given_decoder:
+            specs = {name: self.condition_specs[name] for name in self.condition_names}
+            inputs = {"z": inputs, **{name: keras.Input(spec.shape, dtype=spec.dtype) for name, spec in specs.items()}}
+        taken = self._taken(decoder, inputs)
+        y_pred = _validation.call_network("decoder", decoder, taken)
+        mean = self.data_likelihood.mean(y_pred)
+        if mean is y_pred:
+            return decoder
+        self.observation = decoder
+        return keras.Model(taken, mean, name="decoder")
+
+    @property
+    def log_variance(self) -> Any:
+        """The variable of log σ² that is learned; None before the model is built, and where there is none."""
+        return getattr(self.data_likelihood, "variable", None)
+
+    def initialize_from(self, x: Any) -> None:
+        """Set the variance that is learned to that of the data around their mean, the best without a code."""
+        self.data_likelihood.initialize_from(x)
 
     # === The objective ===
+
+    def decode_parameters(self, z: Any, conditions: Mapping[str, Any] = {}, training: bool = False) -> Any:
+        """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
+
+        Args:
+            z: (batch, *code_shape).
+            conditions: Conditions by name, one entry per code.
+            training: Whether this is a training step.
+
+        Returns:
+            (batch, ...), as `aezoo.likelihoods.Likelihood.decoder_shape` says: the means of x, unless the likelihood
+            takes more than these.
+        """
+        if self.observation is None:
+            return self.run_decoder(z, conditions, training)
+        taken = self._taken(self.observation, {"z": z, **conditions} if conditions else z)
+        return self.observation(taken, training=training)
 
     def moments(self, x: Any, training: bool = False, **conditions: Any) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
@@ -197,7 +242,7 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
+        y_pred = self.decode_parameters(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
         dimensions = losses.gaussian_kl(mean, log_variance)
         reported = {"active_units": mean}
         if k == 1:
@@ -207,7 +252,7 @@ class VAE(Autoencoder):
             else:
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
-            return reported, y_pred
+            return reported, self.data_likelihood.mean(y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
             for part in (batch.y, batch.feature_weight, batch.mask)
@@ -219,7 +264,7 @@ class VAE(Autoencoder):
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
-        return reported, y_pred[: ops.shape(mean)[0]]
+        return reported, self.data_likelihood.mean(y_pred[: ops.shape(mean)[0]])
 
     def check_loss(self) -> None:
         """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""
@@ -237,6 +282,29 @@ class VAE(Autoencoder):
     def noise(self, shape: Any) -> Any:
         """Draws the standard normal numbers of z = μ + σε."""
         return self.random.normal(shape)
+
+    # === Self-description ===
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
+        hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
+        return {"latent_dim": 20, **hidden}
+
+    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+        return {"active_units": code}
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        pictures = {
+            **super().report_pictures(x),
+            "samples.png": lambda: plots.samples(self.sample(50)),
+            "interpolation.png": lambda: plots.interpolation(self, x[:5], x[5:10]),
+        }
+        if self.code_shape == (2,):
+            pictures["manifold.png"] = lambda: plots.manifold(self)
+        return pictures
 
     # === Verbs ===
 
@@ -273,7 +341,7 @@ class VAE(Autoencoder):
     def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
         """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
         mean, log_variance = self.moments(x, **conditions)
-        error = self.errors(x, self.run_decoder(mean, conditions), observed)
+        error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
     def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100, **conditions: Any) -> Any:
@@ -313,7 +381,8 @@ class VAE(Autoencoder):
         while done < samples:
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk))
+            z = _rows(_reparameterized(mean, log_variance, noise))
+            y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
@@ -331,7 +400,7 @@ class VAE(Autoencoder):
 
             def sample(*inputs: Any) -> Any:
                 *values, seed = inputs
-                values = dict(zip(self.condition_names, values, strict=True))
+                values = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
                 return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
 
             return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}
@@ -344,8 +413,10 @@ class VAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")
-        beta = schedules.serialize(self.beta.schedule)
-        return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        if not isinstance(self.likelihood, str):
+            config["likelihood"] = keras.saving.serialize_keras_object(self.likelihood)
+        return {**config, "beta": schedules.serialize(self.beta.schedule)}
 
 
 def _sum(values: Any, batch_axes: int = 1) -> Any:

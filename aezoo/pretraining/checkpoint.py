@@ -36,6 +36,7 @@ class Checkpoint:
         self._lock: _files.Lock | None = None
         self.stages = stages
         self.strategy = stages[0].distribute_strategy
+        self._states = [_state(self.folder, i) for i in range(len(stages))]
         architecture = [{"input_shape": list(stage.x_shape), **resume.architecture(stage)} for stage in stages]
         run = resume.plain(run)
         manifest = self.folder / MANIFEST
@@ -61,10 +62,8 @@ class Checkpoint:
                 )
             if distribution.is_chief(self.strategy):
                 self._hold()
-                for i in range(len(stages)):
-                    for path in (self._path(i), self._finished(i)):
-                        _files.check(path)
-                        _files.recover(path)
+                for state in self._states:
+                    state.check()
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
         else:
@@ -72,8 +71,8 @@ class Checkpoint:
             self.starts = [int(stage.epoch.numpy()) for stage in stages]
             with distribution.chief_writes(self.strategy, self.folder) as unfinished:
                 unfinished.mkdir()
-                for i, stage in enumerate(stages):
-                    stage.save_weights(unfinished / self._path(i).name)
+                for state, stage in zip(self._states, stages, strict=True):
+                    state.write(unfinished / state.path.name, stage, int(stage.epoch.numpy()), finished=-1)
                 (unfinished / manifest.name).write_text(
                     json.dumps({"architecture": architecture, "starts": self.starts, "run": run}, indent=1)
                 )
@@ -102,54 +101,50 @@ class Checkpoint:
         except (OSError, ValueError, KeyError, TypeError):
             return  # not ours
         # The manifest last: without it, what is left would be nobody's.
-        own = [f"layer-{i + 1}.{kind}" for i in layers for kind in ("weights.h5", "finished")]
-        for name in (*own, _files.LOCK, MANIFEST):
+        for i in layers:
+            _state(folder, i).remove()
+        for name in (_files.LOCK, MANIFEST):
             _files.recover(folder / name)
             (folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             folder.rmdir()
 
-    def _path(self, i: int) -> Path:
-        return self.folder / f"layer-{i + 1}.weights.h5"
+    def restore(self, i: int) -> int:
+        """Give stage i the state that was saved last, at first that which the run began with.
 
-    def _finished(self, i: int) -> Path:
-        return self.folder / f"layer-{i + 1}.finished"
+        Args:
+            i: The number of the stage, from 0.
 
-    def restore(self, i: int) -> None:
-        """Gives stage i the state that was saved last, at first that which the run began with."""
-        distribution.wait_for_chief(self.strategy)  # which may still be writing it
-        try:
-            self.stages[i].load_weights(self._path(i))
-        except Exception as error:  # of h5py and Keras, for damaged files
-            raise ValueError(
-                f"{str(self._path(i))!r} is damaged or missing, so that the pretraining cannot go on: choose another "
-                "checkpoint_dir, or delete this one to start anew."
-            ) from error
+        Returns:
+            The number of epochs that the stage was to be trained for when it was done, -1 while it is not.
 
-    def finished(self, i: int) -> int:
-        """The number of epochs that stage i was to be trained for when it was done, -1 while it is not."""
-        if not self._finished(i).exists():
-            return -1
-        try:
-            return int(self._finished(i).read_bytes()[:20])
-        except ValueError:
-            raise ValueError(
-                f"{str(self._finished(i))!r} is damaged: choose another checkpoint_dir, or delete it to start anew."
-            ) from None
+        Raises:
+            ValueError: If the file is damaged or missing.
+        """
+        saved = self._states[i].restore(self.stages[i])
+        if saved is None or not isinstance(saved.get("finished"), int):
+            raise ValueError(f"{str(self._states[i].path)!r} is damaged or missing: {self._states[i].advice}.")
+        return saved["finished"]
 
-    def finish(self, i: int, epochs: int) -> None:
-        """Saves stage i as it is after training, of which a callback may have changed the weights or the length."""
-        self._save(i)
-        with distribution.chief_writes(self.strategy, self._finished(i)) as unfinished:
-            unfinished.write_text(str(epochs))
+    def save(self, i: int, finished: int = -1) -> None:
+        """Save stage i.
 
-    def _save(self, i: int) -> None:
-        with distribution.chief_writes(self.strategy, self._path(i)) as unfinished:
-            self.stages[i].save_weights(unfinished)
+        Args:
+            i: The number of the stage, from 0.
+            finished: What `restore` is to return. A callback may have ended the training of a stage early, so that its
+                epoch does not tell whether it is done.
+        """
+        self._states[i].save(self.stages[i], int(self.stages[i].epoch.numpy()), finished=finished)
 
     def callback(self, i: int) -> keras.callbacks.Callback:
-        """Saves stage i at the end of each epoch."""
-        return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self._save(i))
+        """Return what saves stage i at the end of each epoch."""
+        return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.save(i))
+
+
+def _state(folder: Path, i: int) -> resume.TrainingState:
+    """The state of a stage; what must be the same for a run to be resumed is in the manifest, for all stages."""
+    advice = "choose another checkpoint_dir, or delete this one to start anew"
+    return resume.TrainingState(folder / f"layer-{i + 1}.weights.h5", {}, advice)
 
 
 def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:

@@ -19,7 +19,7 @@ class DBN(GreedyStack):
         rbms: The machines, from the input up.
 
     Raises:
-        ValueError: If there are none, if one is not an `RBM`, or if one stands twice.
+        ValueError: If there are none, if one has no `gibbs` step, as an `RBM` has, or if one stands twice.
 
     Attributes:
         rbms: The list of machines.
@@ -35,7 +35,7 @@ class DBN(GreedyStack):
     def __init__(self, rbms: Sequence[RBM]):
         super().__init__(rbms)
         for rbm in self.stages:
-            if not isinstance(rbm, RBM):
+            if not hasattr(rbm, "gibbs"):
                 raise ValueError(f"A deep belief network is made of RBMs, but {rbm!r} is none: use StackedAE.")
 
     @property

@@ -11,11 +11,12 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import _validation
+from aezoo import _keras, _validation
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
-from aezoo.training import distribution, gate
+from aezoo.training import distribution
+from aezoo.training.data import FitRequest
 
 
 class GreedyStack:
@@ -37,6 +38,8 @@ class GreedyStack:
         for stage in stages:
             if not isinstance(stage, Autoencoder):
                 raise ValueError(f"A stack is made of aezoo models, but {stage!r} is none.")
+            if stage.condition_names:
+                raise ValueError(f"{stage.name!r} has conditions, which the codes of a stack do not come with.")
         if len({id(stage) for stage in stages}) < len(stages):
             raise ValueError("The same model stands twice in the stack: make one for each layer.")
         self.stages = stages
@@ -102,10 +105,10 @@ class GreedyStack:
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
-        found = gate.validated(self.stages[0], x)
-        x, first = found.x, found.shape
+        request = FitRequest.of(self.stages[0], "fit", x)
+        x = request.data.x
         self.stages[0].check_scale(x)
-        self._build(tuple(first[1:]))
+        self._build(request.data.x_spec.shape)
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
             with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
                 _compile(stage, optimizer)
@@ -124,9 +127,7 @@ class GreedyStack:
         below: list[Autoencoder] = []
         with contextlib.closing(progress), contextlib.closing(checkpoint) if checkpoint else contextlib.nullcontext():
             for i, stage in enumerate(self.stages):
-                if checkpoint:
-                    checkpoint.restore(i)
-                finished = checkpoint is not None and checkpoint.finished(i) >= all_epochs[i]
+                finished = checkpoint is not None and checkpoint.restore(i) >= all_epochs[i]
                 epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
                 if cache and below:
                     x, below = _codes(x, below), []
@@ -147,7 +148,7 @@ class GreedyStack:
                     ],
                 )
                 if checkpoint and not finished:
-                    checkpoint.finish(i, all_epochs[i])
+                    checkpoint.save(i, finished=all_epochs[i])
                 histories.append(history.history)
                 below.append(stage)
         return histories
@@ -266,8 +267,8 @@ def _compile(stage: Autoencoder, optimizer: Any) -> None:
         if not stage.compiled:
             stage.compile(optimizer=stage.default_optimizer())
     else:
-        config = stage._compile_config.config if stage.compiled else {}
-        stage.compile(**{**config, "optimizer": type(optimizer).from_config(optimizer.get_config())})
+        config = {**_keras.compile_arguments(stage), "optimizer": type(optimizer).from_config(optimizer.get_config())}
+        stage.compile(**config)
     stage.optimizer.build(stage.trainable_variables)
 
 

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import _files
+from aezoo import _files, _keras
 from aezoo.saving import warmup as warming
 from aezoo.version import __version__
 
@@ -35,12 +35,11 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     name = path.parent.name if path.name.isdecimal() else path.name
     requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
-    archive = keras.export.ExportArchive()
-    # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
+    endpoints = {}
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
-        endpoint = _endpoint(function, specs, output, kernels, missing=model.missing != "error")
-        archive.add_endpoint(name, endpoint, specs)
+        endpoints[name] = (_endpoint(function, specs, output, kernels, missing=model.missing != "error"), specs)
+    archive = _keras.export_archive(endpoints)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import json
 import math
 import os
@@ -20,11 +19,10 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-import h5py
 import keras
 import numpy as np
 
-from aezoo import _files, _untrusted
+from aezoo import _files, _keras, _untrusted
 from aezoo.saving import export, loading
 from aezoo.version import __version__
 
@@ -259,48 +257,11 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / MODEL
         model.save(whole)
-        with zipfile.ZipFile(whole) as source, zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as target:
-            for name in source.namelist():
-                data = source.read(name)
-                if name == loading.CONFIG:
-                    config = json.loads(data, object_pairs_hook=_known_to_older_keras)
-                    config.pop("compile_config", None)
-                    data = json.dumps(config).encode()
-                elif name == loading.WEIGHTS:
-                    data = _without_optimizer(data, half)
-                target.writestr(name, data)
+        _keras.stripped_keras_file(whole, folder / MODEL, _halved if half else np.asarray)
 
 
-def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
-    newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
-    return {name: value for name, value in config if not (value is None and name in newer)}
-
-
-def _without_optimizer(weights: bytes, half: bool) -> bytes:
-    buffer = io.BytesIO()
-    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
-
-        def copy(name: str, item: Any) -> None:
-            if name.split("/")[0] == "optimizer":
-                return
-            if isinstance(item, h5py.Group):
-                new = target.require_group(name)
-            else:
-                values = np.asarray(item[()])
-                values = values.astype("float16") if half and export.halves(values) else values
-                # Tied kernels are written once, and linked to where they are used again.
-                new = written.setdefault((values.dtype, values.shape, values.tobytes()), name)
-                target[name] = target[new] if new != name else values
-                new = target[name]
-            for key, value in item.attrs.items():
-                new.attrs[key] = value
-
-        written: dict[Any, str] = {}
-        source.visititems(copy)
-        for key, value in source.attrs.items():
-            target.attrs[key] = value
-    return buffer.getvalue()
+def _halved(values: np.ndarray) -> np.ndarray:
+    return values.astype("float16") if export.halves(values) else values
 
 
 def card(model: Any) -> dict[str, Any]:

@@ -1,18 +1,156 @@
-"""What makes a training the same one, so that a run that is resumed is the same run or says what differs."""
+"""Resuming a training: its state in a file, and what makes it the same training."""
 
 from __future__ import annotations
 
 import inspect
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo import _files
+from aezoo.training import distribution
+
 _HASHED = 2**30  # bytes of an array that are read
+
+
+class TrainingState:
+    """Keep the state of a training in one file, from which the same training resumes after its process was killed.
+
+    The file holds all that a training changes in a model: weights, optimizer, schedules, chains and random state. It is
+    either complete or absent, and says which training it belongs to. Under a strategy of several processes the chief
+    writes it, into a folder that all of them see; every process calls `restore` and `save`.
+
+    Args:
+        path: The file, NAME.weights.h5.
+        configuration: What must be the same for a training to be resumed, as JSON takes it; see `plain`.
+        advice: What to do where the file cannot be used, quoted in error messages: "delete it to start anew".
+
+    Example:
+        >>> import tempfile, aezoo
+        >>> models = [aezoo.Autoencoder(2, seed=seed) for seed in (0, 1)]
+        >>> for model in models:
+        ...     model.build((None, 4))
+        ...     model.compile("adam")
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     state = TrainingState(Path(folder) / "mine.weights.h5", {"seed": 0}, "delete it to start anew")
+        ...     print(state.restore(models[0]))
+        ...     state.save(models[0], epoch=3, seconds=1.5)
+        ...     print(state.restore(models[1])["seconds"])
+        None
+        1.5
+        >>> bool(np.all(models[0].get_weights()[0] == models[1].get_weights()[0]))
+        True
+    """
+
+    _KEY = "aezoo_backup"  # what the file says of the training, beside the weights
+
+    def __init__(self, path: Path, configuration: dict[str, Any], advice: str):
+        self.path = path
+        self.configuration = configuration
+        self.advice = advice
+
+    def check(self) -> None:
+        """Raise an `OSError` now if the file cannot be written; remove what a killed write of it has left."""
+        _files.check(self.path)
+        _files.recover(self.path)
+
+    def restore(self, model: keras.Model) -> dict[str, Any] | None:
+        """Give a model the state that was saved last.
+
+        Args:
+            model: The model, built and compiled.
+
+        Returns:
+            `epoch` and the notes of `save`, by name; None where no state was saved.
+
+        Raises:
+            ValueError: If the file is damaged, belongs to another training, or is seen by some processes only. The
+                message names the difference. Unless the weights are damaged, the model has not been changed.
+            OSError: If the file cannot be written.
+        """
+        strategy = model.distribute_strategy
+        distribution.wait_for_chief(strategy)  # which may still be deleting that of a training before
+        if distribution.is_chief(strategy):
+            self.check()
+        saved = self._read()
+        finished = saved["epoch"] if saved else 0
+        chief = distribution.broadcast_from_chief(strategy, finished)
+        if finished != chief:
+            raise ValueError(
+                f"This process finds a backup of {finished} epochs and the chief one of {chief}: "
+                f"{str(self.path.parent)!r} must be a folder that all processes see."
+            )
+        if saved is None:
+            return None
+        changed = differences(saved["run"], self.configuration)
+        if len(changed) == 1 and "learning_rate (" in changed[0] and _rate(model) == saved["rate"]:
+            changed = []  # a callback changed it, in the process that was interrupted
+        if changed:
+            raise ValueError(
+                f"{str(self.path)!r} is the backup of a training with other {sentence(changed)}: give the same to "
+                f"resume it, or {self.advice}."
+            )
+        self.configuration = saved["run"]
+        _build_optimizer(model)
+        try:
+            model.load_weights(self.path)
+        except Exception as error:  # of h5py and Keras, for damaged files
+            raise ValueError(
+                f"{str(self.path)!r} is damaged, or the backup of another model: {self.advice}."
+            ) from error
+        return saved
+
+    def save(self, model: keras.Model, epoch: int, **notes: Any) -> None:
+        """Save the state of a model.
+
+        Args:
+            model: The model, built and compiled.
+            epoch: How many epochs are finished.
+            **notes: What else `restore` is to return, as JSON takes it.
+        """
+        with distribution.chief_writes(model.distribute_strategy, self.path) as unfinished:
+            self.write(unfinished, model, epoch, **notes)
+
+    def write(self, path: Path, model: keras.Model, epoch: int, **notes: Any) -> None:
+        """Write what `save` does to another file, which may be half-written when the process is killed."""
+        _build_optimizer(model)
+        model.save_weights(path)
+        with h5py.File(path, "a") as file:
+            said = {**notes, "epoch": epoch, "run": self.configuration, "rate": _rate(model)}
+            file[self._KEY] = json.dumps(said)
+
+    def remove(self) -> None:
+        """Remove the file, and what a killed write of it has left."""
+        _files.recover(self.path)
+        self.path.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self.path.exists():
+            return None
+        try:
+            with h5py.File(self.path) as file:
+                said = json.loads(file[self._KEY].asstr()[()])
+            return {**said, "epoch": int(said["epoch"]), "run": dict(said["run"]), "rate": float(said["rate"])}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{str(self.path)!r} is damaged, or no backup of this version of aezoo: {self.advice}."
+            ) from error
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    with model.distribute_strategy.scope():
+        model.optimizer.build(model.trainable_variables)
+
+
+def _rate(model: keras.Model) -> float:
+    return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
 def data(x: Any) -> dict[str, Any]:
@@ -20,6 +158,8 @@ def data(x: Any) -> dict[str, Any]:
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.
     """
+    if isinstance(x, Mapping):  # samples and conditions
+        return {name: data(values) for name, values in x.items()}
     if isinstance(x, tf.data.Dataset):
         return {"elements": repr(x.element_spec), "batches": int(x.cardinality())}
     if isinstance(x, keras.utils.PyDataset):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import tempfile
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo.layers import networks
+from aezoo import _keras
+from aezoo.layers import batch_normalization, networks
 from aezoo.schedules import Constant, Scheduled
 from aezoo.testing.case import Case, two_replicas
 from aezoo.testing.comparing import by_single_steps, fit, same, same_history, same_trainable, trainable, weights_of
@@ -150,15 +150,7 @@ def saving(case: Case) -> None:
 
 
 def _does_not_load_half(path: Path, damaged: Path) -> None:
-    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(damaged, "w") as half:
-        for name in whole.namelist():
-            content = whole.read(name)
-            if name == "config.json":
-                config = json.loads(content)
-                shape = config["build_config"]["input_shape"]
-                shape[-1] += 1
-                content = json.dumps(config).encode()
-            half.writestr(name, content)
+    _keras.widened_keras_file(path, damaged)
     try:
         keras.saving.load_model(damaged)
     except Exception:
@@ -228,7 +220,7 @@ def tracing(case: Case) -> None:
     once = len(traces)
     fit(model, x, epochs=3)
     assert len(traces) == once, f"the graph was traced {len(traces) - once} more times in later epochs"
-    for layer in model._flatten_layers():
+    for layer in _keras.all_layers(model):
         if isinstance(layer, Scheduled):
             value, expected = float(layer.value.numpy()), layer.schedule(3)
             assert np.isclose(value, expected), f"{layer.schedule} stands at {value}, not {expected}, in epoch 4"
@@ -469,7 +461,8 @@ def _weighted_step(case: Case, rows: Any, weight: Any) -> tuple[dict[str, float]
     model = case.model(quiet=True, run_eagerly=True)
     batch = _batch(case, rows, weight)
     with tf.GradientTape() as tape:
-        reported = model.objective(batch, training=True)[0]
+        with batch_normalization.weighted(batch.weight):  # as a step does
+            reported = model.objective(batch, training=True)[0]
         loss = sum(reported[name] for name in model.term_names)
     variables = model.trainable_variables
     gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
@@ -534,7 +527,7 @@ def mask(case: Case) -> None:
         def error(values: np.ndarray, mask: np.ndarray | None, model: Any = model, batch: Any = batch) -> float:
             masked = tf.constant(values)
             if mask is not None:
-                masked._keras_mask = tf.constant(mask)
+                _keras.set_mask(masked, tf.constant(mask))
             return float(model.reconstruction(batch, masked))
 
         assert not np.isclose(error(y_pred, None), error(other, None), rtol=1e-5), "there is nothing to leave out"

@@ -1,4 +1,4 @@
-"""A call of `fit`, `evaluate` or `predict`, with data that have passed the gate."""
+"""A call of `fit`, `evaluate`, `predict` and their likes, with data that have passed the gate."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import tensorflow as tf
 from aezoo.training import gate
 from aezoo.training.gate import Validated
 
-_SIGNATURES = {verb: inspect.signature(getattr(keras.Model, verb)) for verb in ("fit", "evaluate", "predict")}
+_VERBS = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch")
+_SIGNATURES = {verb: inspect.signature(getattr(keras.Model, verb)) for verb in _VERBS}
 
 
 @dataclasses.dataclass(frozen=True)
 class FitRequest:
-    """What a user asked of `fit`, `evaluate` or `predict`, with the data checked.
+    """What a user asked of `fit`, `evaluate`, `predict` and their likes, with the data checked.
 
     Attributes:
         data: The data, and their shapes.
@@ -35,7 +36,7 @@ class FitRequest:
 
         Args:
             model: The model.
-            verb: "fit", "evaluate" or "predict".
+            verb: "fit", "evaluate", "predict", "train_on_batch" or "test_on_batch".
             *args: Arguments of the method of `keras.Model`.
             **kwargs: More of them.
 
@@ -46,11 +47,12 @@ class FitRequest:
         del options["self"]
         options |= options.pop("kwargs", {})  # `evaluate` takes any
         x, y, weight = (options.pop(name, None) for name in ("x", "y", "sample_weight"))
-        if verb == "fit":
-            gate.check_class_weight(options.get("class_weight"))
+        gate.check_class_weight(options.get("class_weight"))
         data = gate.validated(model, x, y, weight, labels=f"{verb}(x)", compared=verb != "predict")
         if verb == "fit" and isinstance(data.x, (tf.data.Dataset, types.GeneratorType)):
             options.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
+        if verb.endswith("_on_batch"):
+            data = dataclasses.replace(data, x=keras.tree.map_structure(gate.dense, data.x))
         return cls(data, options)
 
     def replace(self, **options: Any) -> FitRequest:

@@ -12,12 +12,13 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
+from aezoo import _keras
 from aezoo._files import atomic_write
 
 
 def several(strategy: tf.distribute.Strategy) -> bool:
     """Whether a strategy has more processes than this one."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.extended._in_multi_worker_mode()
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and _keras.in_multi_worker_mode(strategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -78,18 +79,10 @@ def keep_default_optimizations(strategy: tf.distribute.Strategy) -> None:
     iterator that feeds replicas may use what was freed, and end the process with a segmentation fault, also that of
     Keras' own models (seen with TensorFlow 2.21 and Keras 3.15); with the optimisations on it was not seen.
     """
-    if "experimental_distribute_dataset" in vars(strategy) or not isinstance(
-        strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
-    ):
-        return
-    distribute = strategy.experimental_distribute_dataset
-
-    def distribute_optimised(dataset: tf.data.Dataset, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)):
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = True
-        return distribute(dataset.with_options(options), *args, **kwargs)
-
-    strategy.experimental_distribute_dataset = distribute_optimised
+        _keras.distribute_with(strategy, options)
 
 
 def logs_of_a_replica(logs: dict[str, Any]) -> dict[str, Any]:

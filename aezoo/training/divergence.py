@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from aezoo import _keras
 from aezoo.training.batch import replicas, sum_over_replicas
 
 #: What `on_divergence` may be.
@@ -75,7 +76,7 @@ class Watch:
         sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
-        if replicas() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+        if replicas() == 1 or _keras.supports_no_merge_call():
             terms = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
             _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, terms, before))
             return

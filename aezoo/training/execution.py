@@ -8,6 +8,8 @@ from typing import Any
 
 import keras
 
+from aezoo import _keras
+
 _HOOKS = [f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")]
 
 
@@ -61,7 +63,7 @@ def default_steps_per_execution(model: Any, call: MutableMapping[str, Any]) -> I
         if call.get("verbose") != 0 and not bar:
             call["callbacks"] = [*callbacks, _ProgressBar()]
     if model.steps_per_execution != model._steps_of_graphs:
-        model.train_function = model.test_function = None  # they were made for another number
+        _keras.forget_functions(model)  # they were made for another number
         model._steps_of_graphs = model.steps_per_execution
     try:
         yield

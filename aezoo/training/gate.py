@@ -19,7 +19,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import _validation, losses
+from aezoo import _keras, _validation, losses
 
 # The sentence of a check that fails inside a pipeline of TensorFlow or a thread of Keras stands between these two.
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
@@ -157,7 +157,7 @@ class Rules:
             type(model).__name__,
             model.x_shape if model.built else None,
             model.y_shape if model.built else None,
-            _validation.target_range(model) if compared else None,
+            model.output_bounds if compared else None,
             model.unbounded,
             float(tf.as_dtype(model.compute_dtype).max),
             labels,
@@ -409,7 +409,7 @@ def validated(
         return _checked_dataset(Rules.of(model, "aezoo.datasets.without_labels(data)", compared), x)
     if isinstance(x, tf.distribute.DistributedDataset):
         rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
-        specs = tf.nest.map_structure(lambda spec: getattr(spec, "_value_specs", [spec])[0], x.element_spec)
+        specs = tf.nest.map_structure(_keras.replica_spec, x.element_spec)
         return Validated.of(x, None, None, rules.parts(*_three(specs)))
     if isinstance(x, keras.utils.PyDataset):
         rules = Rules.of(model, "return x alone from __getitem__", compared)

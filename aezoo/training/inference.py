@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, losses
+from aezoo import _keras, _validation, losses
 from aezoo.training import gate
 from aezoo.training.gate import Parts, Rules, Validated
 
@@ -25,6 +25,12 @@ _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
 _GROWTH = 4
 # A result of more bytes is put together in place, in memory that begins at a multiple of so many bytes.
 _IN_PLACE, _ALIGNMENT = 2**24, 64
+# What layers mark a result with and losses look for, which a graph would lose.
+_MARKS = (
+    (_keras.mask_of, _keras.set_mask),
+    (losses.logits_of, losses.with_logits),
+    (losses.class_logits_of, losses.with_class_logits),
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -114,7 +120,7 @@ class Verbs:
             model.run_eagerly
             or tf.config.functions_run_eagerly()
             or not parts.x.shape[0]  # of which there is nothing to gain, and fused convolutions fail
-            or getattr(parts.x, "_keras_mask", None) is not None  # which does not go into a graph
+            or _keras.mask_of(parts.x) is not None  # which does not go into a graph
         ):
             return function(parts.x, parts.conditions)
         graphs = self._current().by_name
@@ -122,15 +128,17 @@ class Verbs:
             with self._lock:  # threads that come meanwhile find the graph of the first
                 if name not in graphs:
                     graphs[name] = self._made(function, parts.x, codes)
-        result, logits, mask = graphs[name](parts.x, *(parts.conditions[name] for name in model.condition_names))
-        if mask is not None:
-            result._keras_mask = mask
-        return losses.with_logits(result, logits)
+        conditions = (parts.conditions[condition] for condition in model.condition_names)
+        result, marks = graphs[name](parts.x, *conditions)
+        for mark, (_, put) in zip(marks, _MARKS, strict=True):
+            if mark is not None:
+                put(result, mark)
+        return result
 
     def _current(self) -> _Graphs:
         """Return the graphs: none, where the model is another than the one that they were made for."""
         model = self._model
-        made_for = (model._compile_config if model.compiled else None, model.encoder, model.decoder)
+        made_for = (_keras.compilation(model), model.encoder, model.decoder)
         if not self._graphs.are_for(made_for):
             with self._lock:
                 if not self._graphs.are_for(made_for):
@@ -143,10 +151,9 @@ class Verbs:
         specs = [tf.TensorSpec((None, *(model.code_shape if codes else model.x_shape)), x.dtype, name="x")]
         specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in map(model.condition_specs.get, names)]
 
-        def of_batch(x: Any, *values: Any) -> tuple[Any, Any, Any]:
+        def of_batch(x: Any, *values: Any) -> tuple[Any, list[Any]]:
             result = function(x, dict(zip(names, values, strict=True)))
-            # What layers leave at a result, which losses look for.
-            return result, losses.logits_of(result), getattr(result, "_keras_mask", None)
+            return result, [get(result) for get, _ in _MARKS]
 
         return tf.function(of_batch, specs, autograph=False).get_concrete_function()
 
@@ -158,7 +165,7 @@ def _size_for(values: int) -> int:
 
 def _activations(network: Any) -> Iterator[int]:
     """The number of values of each output of a network's layers, as far as they are known."""
-    for layer in network._flatten_layers():
+    for layer in _keras.all_layers(network):
         for output in keras.tree.flatten(getattr(layer, "output", ())):
             shape = tuple(output.shape[1:])
             if None not in shape:

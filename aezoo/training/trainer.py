@@ -14,8 +14,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, callbacks, losses, optimizers
+from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
+from aezoo.layers import batch_normalization
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -49,8 +50,9 @@ class _EpochClock(keras.callbacks.Callback):
 class Trainer(keras.Model):
     """A Keras model that minimizes the sum of named terms, and reports each of them.
 
-    A subclass has `objective`, `build` and `call`. `aezoo.Autoencoder` adds encoder and decoder; extend that one for a
-    variant of an autoencoder.
+    `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
+    class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
+    target, and ends with `make_trackers()`.
 
     Args:
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
@@ -63,6 +65,27 @@ class Trainer(keras.Model):
 
     Raises:
         ValueError: If an argument is out of range, or the dtype is float64.
+
+    Example:
+        >>> import numpy as np
+        >>> class Smoother(Trainer):
+        ...     term_names = ("reconstruction", "weights")
+        ...     def build(self, input_shape):
+        ...         self.x_shape = self.y_shape = tuple(input_shape[1:])
+        ...         self.dense = keras.layers.Dense(self.x_shape[-1])
+        ...         self.dense.build(input_shape)
+        ...         self.make_trackers()
+        ...     def call(self, x, training=False):
+        ...         return self.dense(x)
+        ...     def objective(self, batch, training):
+        ...         y_pred = self.dense(batch.x)
+        ...         weights = batch.per_replica(ops.sum(ops.square(self.dense.kernel)))
+        ...         return {"reconstruction": self.reconstruction(batch, y_pred), "weights": 0.1 * weights}, y_pred
+        >>> model = Smoother()
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(np.random.default_rng(0).random((32, 5), "float32"), verbose=0)
+        >>> sorted(history.history)
+        ['loss', 'reconstruction', 'weights']
     """
 
     term_names: tuple[str, ...] = ("reconstruction",)
@@ -133,6 +156,11 @@ class Trainer(keras.Model):
     def decodes_to_any_shape(self) -> bool:
         """Whether targets may have another number of axes than samples before the model is built."""
         return False
+
+    @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        return losses.domain(self.reconstruction_loss)
 
     def condition_bounds(self, name: str) -> tuple[float, float] | None:
         """Return the least and the largest value of a condition; None if any finite one will do.
@@ -221,7 +249,7 @@ class Trainer(keras.Model):
     def reconstruction_loss(self) -> Any:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
         given = config.get("loss")
@@ -261,7 +289,8 @@ class Trainer(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no objective.")
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        reported, y_pred = self.objective(batch, training)
+        with batch_normalization.weighted(batch.weight):
+            reported, y_pred = self.objective(batch, training)
         _validation.check_declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularizers of the layers of a user's own network
@@ -282,13 +311,13 @@ class Trainer(keras.Model):
         """
         return keras.metrics.Mean(name=name)
 
-    def _make_trackers(self) -> None:
-        """Make the trackers of all that a step reports; `build` calls it last."""
+    def make_trackers(self) -> None:
+        """Make the trackers of all that a step reports; a `build` ends with it."""
         regularized = any(
             getattr(part, kind, None) is not None
             for parts, kind in (
                 (self.trainable_variables, "regularizer"),
-                (self._flatten_layers(), "activity_regularizer"),
+                (_keras.all_layers(self), "activity_regularizer"),
             )
             for part in parts
         )
@@ -334,7 +363,7 @@ class Trainer(keras.Model):
 
     def check_scale(self, x: Any) -> None:
         """Warn where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and _validation.target_range(self) is None:
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
@@ -354,7 +383,7 @@ class Trainer(keras.Model):
     def update_schedules(self) -> None:
         """Set every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
         epoch = int(self.epoch.value.numpy())
-        for layer in self._flatten_layers():
+        for layer in _keras.all_layers(self):
             if isinstance(layer, Scheduled):
                 layer.move_to(epoch)
         optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
@@ -447,10 +476,9 @@ class Trainer(keras.Model):
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
         values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
-        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
+        for tracker, value in zip([_keras.loss_tracker(self), *self._trackers], values, strict=True):
             if isinstance(tracker, keras.metrics.Mean):
-                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
-                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
+                _keras.add_to_mean(tracker, value * ops.cast(batch.size, value.dtype), batch.local_size)
             else:
                 tracker.update_state(value, batch.weight)
         weight = batch.weight if batch.feature_weight is None else batch.given_weight
@@ -459,7 +487,7 @@ class Trainer(keras.Model):
         return distribution.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, weight))
 
     def _has_metrics(self) -> bool:
-        config = self._compile_config.config if self.compiled else {}
+        config = _keras.compile_arguments(self)
         return any(config.get(name) is not None for name in ("metrics", "weighted_metrics"))
 
     def _check_metrics(self, batch: Batch) -> None:
@@ -571,7 +599,9 @@ class Trainer(keras.Model):
 
     def _with_callbacks(self, request: FitRequest) -> FitRequest:
         given = _prepend(self.default_callbacks(), request.options.get("callbacks"))
-        callbacks.say_data(given, request.data.x)
+        for callback in getattr(given, "callbacks", given):
+            if hasattr(callback, "take_data"):  # such as `aezoo.callbacks.BackupAndRestore`
+                callback.take_data(request.data.x)
         self._set_modes(given)
         return request.replace(callbacks=given)
 
@@ -589,7 +619,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If the data cannot be evaluated; the message says why and what to do.
         """
-        if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
+        if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
         _validation.check_replicas(self)
         request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
@@ -618,30 +648,27 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Take one step on an array; see `keras.Model.train_on_batch` for all arguments.
+    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
             ValueError: As `fit`.
         """
-        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
-        arrays = self._one_batch("train_on_batch", x, y, sample_weight)
+        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
         self._ensure_optimizer()
         self._divergence_watch().reset()
-        return super().train_on_batch(*arrays, *args, **kwargs)
+        return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluate one array; see `keras.Model.test_on_batch` for all arguments.
+    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
             ValueError: As `evaluate`.
         """
-        return super().test_on_batch(*self._one_batch("test_on_batch", x, y, sample_weight), *args, **kwargs)
-
-    def _one_batch(self, verb: str, x: Any, y: Any, weight: Any) -> tuple[Any, Any, Any]:
-        found = gate.validated(self, x, y, weight, labels=f"{verb}(x)")
-        self._ensure_built((None, *found.x_spec.shape), found)
-        return keras.tree.map_structure(gate.dense, found.x), found.y, found.weight
+        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        return super().test_on_batch(**request.arguments())
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return x' of one array; see `keras.Model.predict_on_batch`.
@@ -668,9 +695,9 @@ class Trainer(keras.Model):
         super().save(filepath, *args, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
-        """Return every constructor argument; `missing` where it is not the default, as files of before do."""
-        config = {**super().get_config(), "seed": self.seed, "on_divergence": self.on_divergence}
-        return config if self.missing == "error" else {**config, "missing": self.missing}
+        """Return every constructor argument."""
+        names = ("seed", "on_divergence", "missing")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _three(data: Any) -> tuple[Any, Any, Any]:
@@ -693,7 +720,6 @@ def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
+        _keras.replace_callbacks(callbacks, own + there)  # of an earlier fit, the list may hold ours already
         return callbacks
     return own + (keras.tree.flatten(callbacks) if callbacks else [])

@@ -1,7 +1,11 @@
 """`aezoo evaluate`."""
 
 import json
+import os
+import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,7 +13,9 @@ import pytest
 
 import aezoo
 from aezoo import evaluation
-from aezoo.cli import program
+from aezoo.cli import loading, program
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +84,32 @@ def test_what_the_model_was_trained_on_is_said(run, monkeypatch, capsys):
     monkeypatch.setattr(aezoo.datasets, "load", lambda name: ((x, None), (x, None)))
     assert command(run, "--dataset", "mnist") == 2
     assert "'mnist' is not for this model (it was trained on 'digits')" in capsys.readouterr().err
+
+
+def test_a_class_of_a_users_own_needs_the_name_of_its_module(own_module, tmp_path, capsys):
+    own_module("evaluate_mine.models")
+    cls = loading.model_class("evaluate_mine.models:MyAE")
+    model = cls(latent_dim=2, seed=0)
+    model.build((None, 8, 8, 1))
+    model.save(tmp_path / "model.keras")
+    process = [sys.executable, "-W", "ignore", "-c", "from aezoo.cli import main; raise SystemExit(main())"]
+    process += ["evaluate", "model.keras", "--dataset", "digits", "--limit", "20"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)])}
+    environment["PYTHONSAFEPATH"] = "1"  # as the console script, which does not look into the working directory
+    refused, accepted = (
+        subprocess.run([*process, *further], env=environment, cwd=tmp_path, capture_output=True, text=True)
+        for further in ([], ["--import", "evaluate_mine.models"])
+    )
+    assert refused.returncode == 2 and not refused.stdout
+    assert re.search(
+        r"aezoo: error: model\.keras holds a model of the class evaluate_mine\.models>MyAE, which is not known here: "
+        r".*name that by --import; the file says 'evaluate_mine\.models', and is not followed\.\n",
+        refused.stderr,
+    ), refused.stderr
+    assert accepted.returncode == 0, accepted.stderr
+    assert accepted.stdout.startswith("MyAE with a code of 2, on 20 samples\n")
+
+
+def test_a_module_that_there_is_not(run, capsys):
+    assert command(run, "--import", "evaluate_none") == 2
+    assert "There is no module 'evaluate_none'" in capsys.readouterr().err

@@ -60,6 +60,7 @@ def test_the_table_is_read_as_text_and_as_markdown():
     assert re.search(r"^  active units per sample \(L0\) +2  of 8", text, re.MULTILINE)
     assert "–  does not apply: there are no labels" in text
     assert "| active units per sample (L0) | 2 | of 8, &#124;z&#124; > 0 |" in markdown.splitlines()
+    assert table.as_dict() == dict(table) and type(table.as_dict()) is dict
     assert table._repr_markdown_() == markdown and "KSparseAE" in repr(table)
     rows = {"small": evaluation.table.Row("a", 1 / 3), "large": evaluation.table.Row("b", 123456.7, "nats")}
     assert str(Report("T", rows)) == "T\n  a   0.3333\n  b  123,457  nats"

@@ -194,6 +194,7 @@ def test_what_a_network_is_made_of():
         ([rbm, aezoo.Autoencoder(2)], "made of RBMs"),
         ([rbm, rbm], "twice"),
         ([rbm, 500], "made of"),
+        ([rbm, aezoo.VAE(2)], "made of RBMs"),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             aezoo.DBN(bad)
@@ -318,7 +319,6 @@ def folder_with_a_damaged_manifest(folder, x):
         ("stack.json", lambda text: text.replace('"architecture": [', '"architecture": [3, ')),
         ("stack.json", lambda text: text.replace('"starts": [', '"starts": ["a", ')),
         ("stack.json", lambda text: text.replace('"run": {', '"run": 3, "walk": {')),
-        ("layer-1.finished", lambda text: "soon"),
         ("layer-1.weights.h5", lambda text: "damaged"),
         ("layer-1.weights.h5", lambda text: None),
     ],

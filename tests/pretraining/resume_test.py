@@ -21,6 +21,7 @@ import tensorflow as tf
 import aezoo
 from aezoo import _files
 from aezoo.pretraining.checkpoint import Checkpoint
+from aezoo.saving import resume
 from aezoo.schedules import Linear
 
 EPOCHS = [3, 2, 2]
@@ -406,7 +407,7 @@ def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tm
 def test_what_is_not_ours_stays_in_the_folder(x, tmp_path):
     pretrain(small(), x, tmp_path, epochs=1)
     mine = [tmp_path / ".git-notes" / "a", tmp_path / "epoch-1.weights.h5", tmp_path / "layer-7.weights.h5"]
-    leftovers = [tmp_path / ".layer-1.weights.h5-12345678.aezoo", tmp_path / ".layer-2.finished-12345678.aezoo"]
+    leftovers = [tmp_path / ".layer-1.weights.h5-12345678.aezoo", tmp_path / ".layer-2.weights.h5-12345678.aezoo"]
     for path in (*mine, *(leftover / "aezoo.lock" for leftover in leftovers)):
         path.parent.mkdir(exist_ok=True)
         path.write_text("")
@@ -475,7 +476,19 @@ def test_a_damaged_checkpoint_says_so(tmp_path):
     _stack(tmp_path, x)
     path = tmp_path / "run" / "layer-1.weights.h5"
     path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ValueError, match="damaged or missing"):
+    with pytest.raises(ValueError, match=r"is damaged, .*choose another checkpoint_dir"):
+        _stack(tmp_path, x)
+
+
+def test_a_state_that_does_not_say_whether_its_layer_is_done(tmp_path):
+    x = np.random.default_rng(0).random((40, 6), "float32")
+    _stack(tmp_path, x)
+    path = tmp_path / "run" / "layer-2.weights.h5"
+    rbm = aezoo.RBM(3)
+    rbm.build((None, 5))
+    rbm.compile(rbm.default_optimizer())
+    resume.TrainingState(path, {}, "").save(rbm, 1, finished="soon")
+    with pytest.raises(ValueError, match=r"layer-2\.weights\.h5' is damaged or missing: choose another checkpoint_dir"):
         _stack(tmp_path, x)
 
 

@@ -1,0 +1,262 @@
+"""Constructor arguments as options, and readers of the values of options."""
+
+from __future__ import annotations
+
+import argparse
+import collections.abc
+import dataclasses
+import inspect
+import math
+import types
+import typing
+from collections.abc import Callable, Collection
+from typing import Any
+
+import keras
+
+from aezoo import _docstrings, schedules
+
+_REQUIRED = inspect.Parameter.empty
+_LARGEST = 2**32  # whole numbers are smaller: those that TensorFlow can count to
+
+Reader = Callable[[str], Any]
+
+# === Constructor arguments ===
+
+
+@dataclasses.dataclass(frozen=True)
+class Argument:
+    """A constructor argument as an option.
+
+    Attributes:
+        name: The name of the argument.
+        parse: What reads the text of the option; `bool` for a switch.
+        metavar: How --help writes a value.
+        help: What the docstring of the class says of it.
+        value: Its default; `inspect.Parameter.empty` where it has none.
+    """
+
+    name: str
+    parse: Reader
+    metavar: str
+    help: str
+    value: Any
+
+    def add_to(self, options: Any, chosen: bool) -> None:
+        """Add the option to those of a parser.
+
+        Args:
+            options: The parser, or a group of its options.
+            chosen: Whether the command chooses a value where none is given.
+        """
+        required = self.value is _REQUIRED and not chosen
+        default = "chosen for the data and the other options" if chosen else _written(self.value)
+        kind: dict[str, Any] = {"type": self.parse, "metavar": self.metavar}
+        if self.parse is bool:
+            kind = {"action": argparse.BooleanOptionalAction}
+        # Only what the user gives is passed on, so that a default has one place, the constructor.
+        options.add_argument(
+            f"--{self.name.replace('_', '-')}",
+            dest=self.name,
+            default=argparse.SUPPRESS,
+            required=required,
+            help=f"{self.help} ({'required' if required else f'default: {default}'})".strip().replace("%", "%%"),
+            **kind,
+        )
+
+
+def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argument]:
+    """Return the constructor arguments of a model that can be written on a command line.
+
+    Args:
+        cls: The class, an `aezoo.Autoencoder`.
+        without: Arguments to leave out.
+
+    Returns:
+        Those of its own constructor before those of the constructors that it passes others on to.
+
+    Raises:
+        ValueError: If one has no default, and cannot be written.
+    """
+    found = []
+    for name, parameter in parameters(cls).items():
+        if name in without:
+            continue
+        reader = _reader(name, _hint(cls, parameter))
+        if reader is not None:
+            found.append(Argument(name, *reader, _help(cls, name), parameter.default))
+        elif parameter.default is _REQUIRED:
+            raise ValueError(
+                f"{cls.__name__}({name}) has no default, and a type that cannot be written on a command line: give it "
+                "a default, or extend the class by one that sets it."
+            )
+    return found
+
+
+def _help(cls: type[keras.Model], name: str) -> str:
+    """What the docstring of the class says of an argument, or else the docstring of a base."""
+    bases = (base for base in _bases(cls) if base.__doc__)
+    return next((text for base in bases if (text := _docstrings.arguments(base).get(name))), "")
+
+
+def _bases(cls: type[keras.Model]) -> tuple[type, ...]:
+    """The class and its bases, up to Keras'."""
+    return cls.__mro__[: cls.__mro__.index(keras.Model)]
+
+
+def parameters(cls: type[keras.Model]) -> dict[str, inspect.Parameter]:
+    """Return all that the constructor of a model takes, by name.
+
+    Args:
+        cls: The class, an `aezoo.Autoencoder`. A constructor without **kwargs hides those of its bases.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for base in _bases(cls):
+        if "__init__" not in vars(base):
+            continue
+        _, *own = inspect.signature(base.__init__).parameters.values()
+        for parameter in own:
+            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                found.setdefault(parameter.name, parameter)
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
+            break
+    return found
+
+
+def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
+    """The type of an argument: as the class annotates it or a base does, or else the type of its default."""
+    for base in _bases(cls):
+        try:
+            hint = typing.get_type_hints(vars(base).get("__init__")).get(parameter.name, Any)
+        except Exception:  # of names that are imported for a type checker alone
+            continue
+        if hint is not Any:
+            return hint
+    default = parameter.default
+    if default is None or default is _REQUIRED:
+        return Any
+    return tuple[type(default[0]), ...] if isinstance(default, tuple) and default else type(default)
+
+
+def _written(default: Any) -> str:
+    """A default as one would write it on the command line."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default)) or "none"
+    return "none" if default is None else str(default)
+
+
+def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
+    """What reads the text of an option for an argument of this name and type, and how --help writes it."""
+    kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if schedules.Schedule in kinds:
+        return schedule, "SCHEDULE"
+    kind = next(kind for kind in kinds if kind is not type(None))
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is bool:
+        return bool, ""
+    if origin is typing.Literal:
+        return _one_of(inner), "|".join(map(str, inner))
+    if origin is tuple and inner and Ellipsis not in inner and set(inner) <= {int, float}:
+        return tuple_of(number(inner[0]), len(inner)), ",".join("N" * len(inner))
+    if kind in (tuple, list) or origin in (tuple, list, collections.abc.Sequence):
+        of = inner[0] if inner else int
+        return (tuple_of(number(of)), "N,N,...") if of in (int, float) else None
+    if kind in (int, float):
+        return number(kind), "N"
+    if name.endswith("activation"):
+        return _activation, "NAME"
+    if kind is Any:
+        return _number_or_text, "VALUE"
+    return (str, "NAME") if kind is str else None
+
+
+# === Readers ===
+
+
+def number(kind: type) -> Reader:
+    """Return what reads an `int` or a `float`."""
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not (abs(value) < _LARGEST if kind is int else math.isfinite(value)):
+            raise ValueError
+        return value
+
+    number.__name__ = {int: "whole number", float: "number"}[kind]  # argparse: "invalid whole number value: 'x'"
+    return number
+
+
+def _bounded(kind: type, allowed: Callable[[Any], bool], wanted: str) -> Reader:
+    def bounded(text: str) -> Any:
+        value = number(kind)(text)
+        if not allowed(value):
+            raise ValueError
+        return value
+
+    bounded.__name__ = wanted
+    return bounded
+
+
+positive_int = _bounded(int, lambda value: value >= 1, "positive whole number")
+natural_int = _bounded(int, lambda value: value >= 0, "seed")
+positive_float = _bounded(float, lambda value: value > 0, "positive number")
+
+
+def tuple_of(parse: Reader, length: int | None = None) -> Reader:
+    """Return what reads values with a comma between."""
+
+    def numbers(text: str) -> tuple[Any, ...]:
+        values = tuple(parse(part) for part in text.split(",")) if text.strip() else ()
+        if length not in (None, len(values)):
+            raise argparse.ArgumentTypeError(f"expected {length} numbers with a comma between, not {text!r}")
+        return values
+
+    numbers.__name__ = "list of numbers"
+    return numbers
+
+
+def schedule(text: str) -> Any:
+    """Read a number, or START:END:EPOCHS."""
+    try:
+        start, *rest = text.split(":")
+        if not rest:
+            return _plain_number(start)
+        end, epochs = rest
+        return schedules.Linear(_plain_number(start), _plain_number(end), number(int)(epochs))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"expected a number or START:END:EPOCHS with EPOCHS >= 1, not {text!r}"
+        ) from None
+
+
+def _plain_number(text: str) -> int | float:
+    try:
+        int(text)
+    except ValueError:
+        return number(float)(text)
+    return number(int)(text)
+
+
+def _number_or_text(text: str) -> Any:
+    try:
+        return _plain_number(text)
+    except ValueError:
+        return text
+
+
+def _one_of(values: tuple[Any, ...]) -> Reader:
+    def one_of(text: str) -> Any:
+        for value in values:
+            if text == str(value):
+                return value
+        raise argparse.ArgumentTypeError(f"expected one of {', '.join(map(str, values))}, not {text!r}")
+
+    return one_of
+
+
+def _activation(text: str) -> str:
+    try:
+        keras.activations.get(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"Keras knows no activation {text!r}") from None
+    return text

@@ -1,0 +1,518 @@
+"""The command `aezoo train`: trains a model, measures it, and writes the folder of the run."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import datetime
+import functools
+import itertools
+import json
+import math
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+import aezoo
+from aezoo import _docstrings, _files, evaluation, plots
+from aezoo.cli import arguments as options
+from aezoo.cli import defaults, loading
+from aezoo.pretraining.checkpoint import Checkpoint
+from aezoo.saving import resume
+
+Split = tuple[Any, Any]  # samples and labels, as `aezoo.datasets.load` gives them
+
+# Options of the command, whose names no constructor argument can have, and arguments that are none: networks cannot be
+# written on a command line, --seed seeds more than the model.
+_NO_OPTION = (
+    *("dataset", "output", "overwrite", "limit", "epochs", "batch_size", "learning_rate", "seed", "quiet", "help"),
+    *("layers", "pretrain_epochs", "model", "run", "encoder", "decoder"),
+)
+
+# === Options ===
+
+
+def add_options(parser: argparse.ArgumentParser, name: str) -> None:
+    """Add the options of the training of a model.
+
+    Args:
+        parser: The parser of `aezoo train MODEL`.
+        name: The model, as `aezoo.cli.defaults.entry` takes it.
+    """
+    entry, cls = defaults.entry(name), _model_class(name)
+    _add_training_options(parser, cls)
+    if entry.stack:
+        group = parser.add_argument_group(entry.stack, _docstrings.summary(getattr(aezoo, entry.stack)))
+        group.add_argument(
+            "--layers",
+            type=options.tuple_of(options.positive_int),
+            metavar="N,N,...",
+            help="code units of each layer, from the input up (default: 64,32,16, or 1000,500,250,30 for more than "
+            "100 features)",
+        )
+        group.add_argument(
+            "--pretrain-epochs",
+            type=options.positive_int,
+            metavar="N",
+            help="epochs of each layer, before --epochs of backpropagation through all of them (default: 20, or 10 "
+            "from 10,000 samples on)",
+        )
+    group = parser.add_argument_group(cls.__name__, _docstrings.summary(cls))
+    chosen = _chosen(name, defaults.Training(samples=1))
+    for argument in _arguments(name):
+        argument.add_to(group, argument.name in chosen)
+
+
+def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoencoder]) -> None:
+    group = parser.add_argument_group("training")
+    default = "digits"
+    data = (
+        "'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
+        "fashion_mnist, cifar10, ..."
+    )
+    if cls.data == "sketches":
+        default = "shapes"
+        data = "'shapes', which a program draws, or a file of sketch-rnn (.npz) or of QuickDraw (.ndjson)"
+    group.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
+    group.add_argument(
+        "--output", type=loading.name, metavar="DIR", help="the folder to write (default: runs/MODEL-DATASET)"
+    )
+    group.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the folder of an earlier run, once this one is complete, and the backup of one with other "
+        "arguments",
+    )
+    group.add_argument(
+        "--limit", type=options.positive_int, metavar="N", help="use only the first N samples of each split"
+    )
+    group.add_argument(
+        "--epochs", type=options.positive_int, metavar="N", help="(default: 60, or 20 from 10,000 samples on)"
+    )
+    group.add_argument(
+        "--batch-size", type=options.positive_int, metavar="N", help="(default: 64, or 128 from 10,000 samples on)"
+    )
+    group.add_argument(
+        "--learning-rate",
+        type=options.positive_float,
+        metavar="RATE",
+        help="(default: for Adam 0.003, or 0.001 from 10,000 samples on; a model with an optimizer of its own, such "
+        "as an RBM, has its own)",
+    )
+    group.add_argument(
+        "--seed",
+        type=options.natural_int,
+        default=0,
+        metavar="N",
+        help="seed of initial weights, noise and shuffling (default: 0)",
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+
+
+def _model_class(name: str) -> type[aezoo.Autoencoder]:
+    return loading.model_class(defaults.entry(name).class_name)
+
+
+def _arguments(name: str) -> list[options.Argument]:
+    """The constructor arguments of a model that are options."""
+    entry, cls = defaults.entry(name), _model_class(name)
+    return options.of_class(cls, (*_NO_OPTION, *cls.fixed_arguments, *entry.without))
+
+
+def _chosen(name: str, training: defaults.Training) -> dict[str, Any]:
+    """The constructor arguments of a model: those that the command chooses for the data, and those given."""
+    entry, cls = defaults.entry(name), _model_class(name)
+    taken = options.parameters(cls).keys() - {*cls.fixed_arguments, *entry.without}
+    chosen = {argument: value for argument, value in cls.cli_defaults(training).items() if argument in taken}
+    return {**chosen, **training.given}
+
+
+# === Training ===
+
+
+def run(arguments: argparse.Namespace) -> bool:
+    """Train a model, measure it, and write the folder of the run.
+
+    Args:
+        arguments: The options of `add_options`, and `model`.
+
+    Returns:
+        Whether Ctrl-C ended the training.
+
+    Raises:
+        ValueError: If the options or the data are not for the model, or the training diverged.
+        OSError: If the folder cannot be written, or is another's.
+    """
+    output = _output_folder(arguments)
+    there = _contents(output)
+    with _backup_folder(output) as folder:
+        train, test = _load(arguments)
+        x_train = train[0]
+        keras.utils.set_random_seed(arguments.seed)
+        training = defaults.Training.on(len(x_train), math.prod(x_train.shape[1:]))
+        for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
+            if getattr(arguments, name, "of a stack") is None:
+                setattr(arguments, name, getattr(training, name))
+        training = dataclasses.replace(training, epochs=arguments.epochs, given=_given(arguments))
+        chosen = _chosen(arguments.model, training)
+        backup = _Backup(folder, _identity(arguments, chosen, x_train), arguments.overwrite)
+        model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
+        backup.restore(model, x_train)
+        interrupted = _fit(model, x_train, test[0], backup, arguments)
+        metrics = _measure(model, train, test, arguments.quiet)
+        results = {
+            **_configuration(arguments, model),
+            "train_samples": len(x_train),
+            "test_samples": len(test[0]),
+            "epochs_trained": len(backup.history["loss"]),
+            "interrupted": interrupted,
+            "metrics": metrics,
+            "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+            "seconds": round(backup.seconds, 1),
+        }
+        try:
+            _write(output, there, model, test[0], results, backup.history)
+        except FileExistsError:
+            names = (output.with_name(f"{output.name}-{i}") for i in itertools.count(2))
+            free = next(path for path in names if not os.path.lexists(path))
+            _write(free, {}, model, test[0], results, backup.history)
+            backup.remove()
+            raise FileExistsError(
+                f"{output} was made or changed while the model was trained, and is kept: the result is in {free}."
+            ) from None
+        backup.remove()
+    print(f"Written to {os.path.relpath(output)}")
+    return interrupted
+
+
+def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
+    load = loading.data_loader(_model_class(arguments.model))
+    (x_train, y_train), (x_test, y_test) = load(arguments.dataset)
+    values = (None if value is None else value[: arguments.limit] for value in (x_train, y_train, x_test, y_test))
+    x_train, y_train, x_test, y_test = values
+    return (x_train, y_train), (x_test, y_test)
+
+
+def _given(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The constructor arguments that are given as options."""
+    names = [argument.name for argument in _arguments(arguments.model)]
+    return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
+
+
+def _new_model(
+    arguments: argparse.Namespace, training: defaults.Training, chosen: dict[str, Any], x_train: Any, layers: Path
+) -> aezoo.Autoencoder:
+    """A model that is ready to be trained: a stack has been pretrained and unrolled."""
+    entry = defaults.entry(arguments.model)
+    if entry.stack:
+        model = _pretrained(arguments, chosen, x_train, layers)
+    else:
+        model = _made(_model_class(arguments.model), chosen, arguments.seed)
+    rate = arguments.learning_rate
+    if type(model).default_optimizer is aezoo.Autoencoder.default_optimizer:
+        rate = rate or training.learning_rate
+    model.compile(optimizer=model.default_optimizer(rate))
+    arguments.learning_rate = float(model.optimizer.learning_rate.numpy())
+    if not arguments.quiet:
+        if entry.stack:
+            chosen = {"layers": arguments.layers, **chosen}
+        shown = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
+        name = entry.stack or type(model).__name__
+        print(f"{name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
+    return model
+
+
+def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> aezoo.Autoencoder:
+    if "seed" in options.parameters(cls):
+        chosen = {**chosen, "seed": seed}
+    try:
+        return cls(**chosen)
+    except TypeError as error:  # of a user's own class
+        raise ValueError(
+            f"{cls.__name__} cannot be made with {', '.join(chosen)}: {error}. Name the arguments that it sets itself "
+            "in its attribute fixed_arguments."
+        ) from error
+
+
+def _pretrained(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, folder: Path) -> aezoo.Autoencoder:
+    """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
+    entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
+    layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
+    if entry.top:
+        layers[-1] = cls(arguments.layers[-1], **chosen, **entry.top, seed=arguments.seed)
+    stack = getattr(aezoo, entry.stack)(layers)
+    try:
+        stack.pretrain(
+            x_train,
+            epochs=arguments.pretrain_epochs,
+            batch_size=arguments.batch_size,
+            checkpoint_dir=folder,
+            seed=arguments.seed,
+            verbose=0 if arguments.quiet else 1,
+        )
+    except ValueError as error:
+        raise ValueError(str(error).replace("another checkpoint_dir", "another --output")) from error
+    return stack.unroll(seed=arguments.seed)
+
+
+def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
+    """Trains a model; returns whether Ctrl-C ended it."""
+    # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
+    verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
+    callbacks = [backup.callback(), keras.callbacks.TerminateOnNaN()]
+    try:
+        model.fit(
+            x_train,
+            validation_data=(x_test,),
+            initial_epoch=len(backup.history.get("loss", ())),
+            epochs=arguments.epochs,
+            batch_size=arguments.batch_size,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        finished = len(backup.history.get("loss", ()))
+        if not finished:
+            raise
+        print(
+            f"\nInterrupted: the model is written as it is after {finished} of {arguments.epochs} epochs. Ctrl-C again "
+            "writes nothing; the same command then resumes after the last backup.",
+            flush=True,
+        )
+        return True
+    if not all(math.isfinite(loss) for loss in backup.history["loss"]):
+        backup.remove()
+        raise ValueError("The training diverged, its loss is not finite: choose a smaller --learning-rate.")
+    return False
+
+
+# === Resuming ===
+
+
+# What is in the folder of a backup: which run it is of, the training, and the pretraining of a stack.
+_RUN, _TRAINING, _LAYERS = "run.json", "training.weights.h5", "layers"
+_EARLIER = "model.keras"  # in the place of _TRAINING, before version 0.1.0
+
+
+def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any) -> dict[str, Any]:
+    """What makes a training: two of the same identity are the same."""
+    without = ("run", "output", "overwrite", "quiet")
+    said = {name: value for name, value in vars(arguments).items() if name not in without}
+    said |= {argument.name: chosen.get(argument.name, argument.value) for argument in _arguments(arguments.model)}
+    return resume.plain({**said, "data": resume.data(x_train), "versions": _versions()})
+
+
+@contextlib.contextmanager
+def _backup_folder(output: Path) -> Iterator[Path]:
+    """Makes the folder of a training's backup, and keeps other processes from training for the same output."""
+    folder = _files.beside(output, "backup")
+    if folder.exists() and not (folder / _files.LOCK).exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is no backup of this aezoo: remove it, or choose another --output.")
+    new = [parent for parent in folder.parents if not parent.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = _files.hold(folder / _files.LOCK)
+    except BlockingIOError:
+        raise BlockingIOError(
+            f"Another aezoo train writes {output}: wait until it has ended, or choose another --output."
+        ) from None
+    try:
+        yield folder
+    finally:
+        left = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        if left <= {_files.LOCK, _RUN}:  # nothing to resume from
+            for name in (_RUN, _files.LOCK):
+                (folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # which somebody else uses
+                for empty in (folder, *new):
+                    empty.rmdir()
+        lock.release()
+
+
+class _Backup:
+    """A training in a folder, from which the same command resumes after its process was killed.
+
+    A file that says which run it is comes first, since a stack is pretrained before there is a model to save.
+
+    Attributes:
+        folder: Where it is; the process holds its lock.
+        history: The numbers of each finished epoch, those of an earlier process included.
+        seconds: How long all processes trained.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any], overwrite: bool):
+        """Looks at what an earlier process has left.
+
+        Raises:
+            ValueError: If that is another run, and may not be replaced, or is damaged.
+        """
+        self.folder = folder
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+        self._state = resume.TrainingState(folder / _TRAINING, identity, "remove it to start anew")
+        self._started = time.monotonic()
+        self._saved = self._cost = 0.0
+        shown = os.path.relpath(folder)
+        try:
+            before = json.loads((folder / _RUN).read_text())
+        except FileNotFoundError:
+            before = identity
+        except ValueError as error:
+            raise ValueError(f"{shown} is damaged: remove it to start anew.") from error
+        if (folder / _EARLIER).exists() and not overwrite:
+            raise ValueError(
+                f"{shown} has an unfinished training of an earlier aezoo, which this one cannot resume: choose another "
+                "--output, or start anew with --overwrite."
+            )
+        if differing := resume.sentence(resume.differences(before, identity)):
+            if not overwrite:
+                raise ValueError(
+                    f"{shown} has an unfinished training with other {differing}: give the same to resume it, choose "
+                    "another --output, or start anew with --overwrite."
+                )
+            print(f"Not going on from {shown}, which has a training with other {differing}, and is replaced")
+            self.remove()
+        (folder / _EARLIER).unlink(missing_ok=True)
+        with _files.atomic_write(folder / _RUN) as path:
+            path.write_text(json.dumps(identity))
+
+    def restore(self, model: aezoo.Autoencoder, x: Any) -> None:
+        """Gives a compiled model the state that an earlier process has left, if there is one.
+
+        Raises:
+            ValueError: If the file is damaged.
+        """
+        self._state.check()
+        if not self._state.path.exists():
+            return
+        if not model.built:
+            model.build((None, *x.shape[1:]))
+        saved = self._state.restore(model)
+        self.history = saved["history"]
+        self._started -= saved["seconds"]
+        folder = os.path.relpath(self.folder)
+        print(f"Going on after epoch {saved['epoch']}, from {folder} (remove it to start anew)")
+
+    def callback(self) -> keras.callbacks.Callback:
+        """Keeps the history, and backs it up with the model at the ends of epochs."""
+
+        def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
+            for name, value in logs.items():
+                self.history.setdefault(name, []).append(float(value))
+            self._save(callback.model)
+
+        callback = keras.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+        return callback
+
+    def _save(self, model: aezoo.Autoencoder) -> None:
+        start = time.monotonic()
+        self.seconds = start - self._started
+        if not math.isfinite(self.history["loss"][-1]) or start - self._saved < 10 * self._cost:
+            return  # where epochs are short, a backup after each would be most of the time
+        self._state.save(model, len(self.history["loss"]), history=self.history, seconds=self.seconds)
+        self._saved = time.monotonic()
+        self._cost = self._saved - start
+
+    def remove(self) -> None:
+        """Removes what there is to resume from."""
+        self._state.remove()
+        Checkpoint.remove(self.folder / _LAYERS)
+        (self.folder / _RUN).unlink(missing_ok=True)  # last: it says what the others are of
+
+
+# === Results ===
+
+
+def _measure(model: aezoo.Autoencoder, train: Split, test: Split, quiet: bool) -> dict[str, float | None]:
+    """The measures of the test split, which are printed as a table; none where the data allow none."""
+    try:
+        report = evaluation.report(model, test, train=train)
+    except ValueError as error:
+        print(f"The model is not measured: {' '.join(str(error).split())}")
+        return {}
+    if not quiet:
+        print(f"\n{report}\n")
+    return {**report.as_dict(), "activity_threshold": evaluation.activity_threshold(model)}
+
+
+def _configuration(arguments: argparse.Namespace, model: aezoo.Autoencoder) -> dict[str, Any]:
+    """How a model was made and trained, as `metrics.json` says it."""
+    without = {"encoder", "decoder", "name", "dtype", "trainable"}
+    layers = {name: getattr(arguments, name) for name in ("layers", "pretrain_epochs") if hasattr(arguments, name)}
+    return {
+        "model": arguments.model,
+        **layers,
+        "class": type(model).__name__,
+        "arguments": {name: value for name, value in model.get_config().items() if name not in without},
+        "dataset": arguments.dataset,
+        "limit": arguments.limit,
+        "epochs": arguments.epochs,
+        "batch_size": arguments.batch_size,
+        "optimizer": type(model.optimizer).__name__,
+        "learning_rate": arguments.learning_rate,
+        "seed": arguments.seed,
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {"aezoo": aezoo.__version__, "keras": keras.__version__, "tensorflow": tf.__version__}
+
+
+def _output_folder(arguments: argparse.Namespace) -> Path:
+    """The folder to write, which is free or may be replaced."""
+    model = arguments.model.rpartition(":")[2]
+    name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset}")
+    output = Path(arguments.output or f"runs/{name}").resolve()
+    for path in (output, *output.parents):
+        if path.exists() and not path.is_dir():
+            raise FileExistsError(f"{path} is there and is no folder: choose another --output.")
+    _files.recover(output)
+    if output.is_dir() and any(output.iterdir()):
+        if not arguments.overwrite:
+            raise FileExistsError(
+                f"{output} is there already: choose another --output, or replace it with --overwrite."
+            )
+        if not (output / "metrics.json").exists() or not (output / "model.keras").exists():
+            raise FileExistsError(f"{output} was not written by aezoo train: --overwrite does not replace it.")
+    return _files.check(output, lambda folder: [])
+
+
+def _contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """What is in a folder, by name: when each file was written, and its size."""
+    status = {name: (folder / name).lstat() for name in (_files.files(folder) if folder.is_dir() else ())}
+    return {name: (each.st_mtime_ns, each.st_size) for name, each in status.items()}
+
+
+def _write(
+    output: Path,
+    there: dict[str, tuple[int, int]],
+    model: aezoo.Autoencoder,
+    x_test: Any,
+    results: dict[str, Any],
+    history: dict[str, Any],
+) -> None:
+    """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
+    pictures = {"history.png": functools.partial(plots.history, history), **model.report_pictures(x_test)}
+
+    def foreign(folder: Path) -> list[str]:
+        return [] if _contents(folder) == there else _files.files(folder)
+
+    with _files.atomic_write(output, foreign) as folder:
+        folder.mkdir()
+        model.save(folder / "model.keras")
+        model.export(folder / "1")
+        (folder / "metrics.json").write_text(json.dumps(results, indent=2, default=resume.plain) + "\n")
+        for name, draw in pictures.items():
+            try:
+                draw().savefig(folder / name)
+            except ValueError as error:
+                print(f"{name} is left out: {' '.join(str(error).split())}")
