@@ -258,6 +258,29 @@ def measured(
         yield from _cut(model, batch, most if size is None else min(size, most))
 
 
+def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Check data, and return samples and conditions as arrays; a model that is not built is left so.
+
+    Args:
+        model: The model.
+        x: An array, or a dict of "x" and of the conditions; or data that come batch by batch, which are read to their
+            end.
+        compared: Whether samples have to be in the range that the model's output can reach.
+
+    Raises:
+        ValueError: If the data are not what the model takes, or there are none.
+    """
+    if gate.is_stream(x):
+        batches = [_samples_of_element(model, element, {}, compared, None) for element in gate.elements(x)]
+        if not batches:
+            raise ValueError("The data set is empty: there are no samples.")
+    else:
+        batches = [gate.array_parts(model, x, compared=compared)]
+    arrays = [{"x": gate.single(gate.dense(batch.x)), **batch.conditions} for batch in batches]
+    joined = {name: np.concatenate([np.asarray(each[name]) for each in arrays]) for name in arrays[0]}
+    return joined.pop("x"), joined
+
+
 def _batches(
     model: Any,
     x: Any,
