@@ -229,12 +229,14 @@ def are_comparable(model: Any) -> bool:
     return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
 
 
-def check_comparable(model: Any, x: Any) -> None:
+def check_comparable(
+    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+) -> None:
     """Check that samples are targets of a model's reconstructions."""
     if not are_comparable(model):
         raise ValueError(
             f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
-            "there is no score of samples alone, use evaluate(x, y)."
+            f"{advice}."
         )
 
 

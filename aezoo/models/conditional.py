@@ -9,6 +9,9 @@ import keras
 from aezoo import _validation
 from aezoo.models.variational import VAE
 
+# Names of other arguments of verbs.
+_TAKEN = ("x", "z", "n", "seed", "steps", "samples", "batch_size")
+
 
 @keras.saving.register_keras_serializable("aezoo")
 class ConditionalVAE(VAE):
@@ -51,7 +54,7 @@ class ConditionalVAE(VAE):
             if kwargs.get(name):
                 raise ValueError(f"ConditionalVAE makes its networks of dense layers: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
-        if not isinstance(condition, str) or condition in ("x", "z", "n", "seed") or not condition.isidentifier():
+        if not isinstance(condition, str) or condition in _TAKEN or not condition.isidentifier():
             raise ValueError(f"condition must be a name such as 'label', but it is {condition!r}.")
         self.condition = condition
         self.num_classes = _validation.check_int("num_classes", num_classes, 2)
