@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 from keras import ops
 
+from aezoo._typing import ArrayLike, Tensor
 
-def as_float32(x: Any) -> Any:
+
+def as_float32(x: ArrayLike) -> Tensor:
     """Return `x` as a tensor of at least single precision: half-precision sums and logarithms lose too much.
 
     Args:
@@ -21,5 +21,5 @@ def as_float32(x: Any) -> Any:
         >>> as_float32(ops.ones(2, "float16")).dtype
         tf.float32
     """
-    x = ops.convert_to_tensor(x)
-    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+    tensor = ops.convert_to_tensor(x)
+    return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float64" else ops.cast(tensor, "float32")

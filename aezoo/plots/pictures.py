@@ -1,16 +1,23 @@
 """Samples as rows of tiles: what went in, what came out, what was made up."""
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.figure
 import numpy as np
 import scipy.stats
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike
 from aezoo.plots import style, tiles
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.models.rbm import RBM
 
 _COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": style.BLUE}
 
@@ -66,7 +73,9 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
     return tiles.tile_figure({"": shown}, columns=len(x), row_labels=list(arrays))
 
 
-def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -> matplotlib.figure.Figure:
+def reconstructions(
+    model: Autoencoder, x: ArrayLike, n: int = 10, *, corrupted: ArrayLike | None = None
+) -> matplotlib.figure.Figure:
     """Shows inputs above what the model makes of them, drawn as by `rows`.
 
     Args:
@@ -99,7 +108,7 @@ def reconstructions(model: Any, x: Any, n: int = 10, *, corrupted: Any = None) -
     return rows({**shown, "reconstruction": model.reconstruct(given)}, n)
 
 
-def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
+def samples(x: ArrayLike, columns: int = 10) -> matplotlib.figure.Figure:
     """Draws samples as tiles.
 
     Args:
@@ -119,7 +128,12 @@ def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
 
 
 def chains(
-    model: Any, n: int = 10, steps: Sequence[int] = (1, 10, 100, 1000), *, start: Any = None, seed: int | None = None
+    model: RBM,
+    n: int = 10,
+    steps: Sequence[int] = (1, 10, 100, 1000),
+    *,
+    start: ArrayLike | None = None,
+    seed: int | None = None,
 ) -> matplotlib.figure.Figure:
     """Draws what Gibbs chains of an RBM show after several numbers of steps, one chain a column.
 
@@ -157,7 +171,7 @@ def chains(
     return tiles.tile_figure({"": tiles.pictures(np.concatenate(shown))}, columns=n, row_labels=labels)
 
 
-def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib.figure.Figure:
+def interpolation(model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10) -> matplotlib.figure.Figure:
     """Draws the pictures on the straight lines between the codes of samples, one line a row.
 
     Args:
@@ -182,7 +196,7 @@ def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10) -> matplotlib
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
 
-def manifold(model: Any, n: int = 20, x: Any = None) -> matplotlib.figure.Figure:
+def manifold(model: Autoencoder, n: int = 20, x: ArrayLike | None = None) -> matplotlib.figure.Figure:
     """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
 
     Args:

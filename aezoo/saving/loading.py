@@ -40,7 +40,7 @@ class UnknownClassError(ValueError):
         self.module = module
 
 
-def load(path: str | os.PathLike) -> Any:
+def load(path: str | os.PathLike[str]) -> Any:
     """Load a model from a `.keras` file.
 
     Args:

@@ -92,7 +92,7 @@ def load(cls: type, preset: Any) -> Any:
     return model
 
 
-def find(preset: str | os.PathLike) -> Path:
+def find(preset: str | os.PathLike[str]) -> Path:
     """Returns the folder of a preset, given its name or the folder itself.
 
     A string without a separator is a name first: a folder of the working directory does not take the place of a preset
@@ -122,7 +122,7 @@ def find(preset: str | os.PathLike) -> Path:
     )
 
 
-def _find(preset: str | os.PathLike) -> str | Path:
+def _find(preset: str | os.PathLike[str]) -> str | Path:
     """The file that is to be loaded, or the address that is Keras' to load."""
     name = os.fspath(preset)
     if "://" in name:
