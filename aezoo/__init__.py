@@ -10,7 +10,20 @@ if _backend.backend() != "tensorflow":
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-from aezoo import _moved, callbacks, codec, datasets, evaluation, layers, losses, optimizers, plots, schedules, sketches
+from aezoo import (
+    _moved,
+    callbacks,
+    codec,
+    datasets,
+    evaluation,
+    layers,
+    likelihoods,
+    losses,
+    optimizers,
+    plots,
+    schedules,
+    sketches,
+)
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
@@ -53,6 +66,7 @@ __all__ = [
     "datasets",
     "evaluation",
     "layers",
+    "likelihoods",
     "list_presets",
     "losses",
     "optimizers",

@@ -41,6 +41,14 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
     return dict(model._compile_config.config) if model.compiled else {}
 
 
+def compilation(model: keras.Model) -> object:
+    """Return an object that is another one after each `compile`, None for a model that is not compiled.
+
+    Relies on: `_compile_config` of a compiled model.
+    """
+    return model._compile_config if model.compiled else None
+
+
 def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """Return the metric that averages the loss of a compiled model over an epoch.
 
@@ -152,6 +160,14 @@ def producer(tensor: Tensor) -> tuple[Any, list[Any]]:
     return operation, list(operation._inbound_nodes[node].input_tensors)
 
 
+def output_index(tensor: Any) -> int:
+    """Return which output of the layer or operation that made it a symbolic tensor is.
+
+    Relies on: `_keras_history`.
+    """
+    return int(tensor._keras_history[2])
+
+
 # === Marks on tensors ===
 
 
@@ -193,6 +209,22 @@ def sigmoid_logits(tensor: Tensor) -> Tensor | None:
     Relies on: nothing but that tensors take attributes; the mark is our own.
     """
     return getattr(tensor, "_sigmoid_logits", None)
+
+
+def mark_class_logits(tensor: Any, logits: Any) -> None:
+    """Mark a tensor as the softmax of logits, for `class_logits`.
+
+    Relies on: nothing but that tensors take attributes; the mark is our own.
+    """
+    tensor._class_logits = logits
+
+
+def class_logits(tensor: Any) -> Any:
+    """Return the logits that `mark_class_logits` has marked a tensor with, or None.
+
+    Relies on: nothing but that tensors take attributes; the mark is our own.
+    """
+    return getattr(tensor, "_class_logits", None)
 
 
 # === Optimizers ===

@@ -139,7 +139,7 @@ FLOORS = (
     "_docstrings _files _keras _moved _numerics _typing _untrusted version",
     "codec datasets losses metrics schedules sketches",
     "layers optimizers",
-    "_validation",
+    "_validation likelihoods",
     "plots training",
     "evaluation saving",
     "callbacks",

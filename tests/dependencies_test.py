@@ -17,6 +17,8 @@ SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / "setup.cfg")
 # Distributions that do not have the name of the module that they install.
 DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn"}
+# Type checkers know this module without its installation.
+TYPES = {"typing-extensions"}
 # Extras for work on aezoo: what aezoo itself imports belongs in another one.
 FOR_WORK = {"benchmarks", "dev", "docs", "notebooks", "test"}
 
@@ -79,7 +81,7 @@ def imported():
 
 
 def test_what_aezoo_imports_is_declared(imported):
-    optional = set(REQUIRED).union(*(names for extra, names in EXTRAS.items() if extra not in FOR_WORK))
+    optional = TYPES.union(REQUIRED, *(names for extra, names in EXTRAS.items() if extra not in FOR_WORK))
     missing = {use: files for use, files in imported.items() if use[0] not in (optional if use[1] else REQUIRED)}
     assert not missing
 

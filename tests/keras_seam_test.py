@@ -45,6 +45,15 @@ def test_the_arguments_of_compile_are_those_of_its_last_call_and_objects_themsel
     assert _keras.compile_arguments(keras.Sequential()) == {}
 
 
+def test_each_compile_is_another_one():
+    model = network()
+    first = _keras.compilation(model)
+    assert first is _keras.compilation(model)
+    model.compile(loss="mse")
+    assert _keras.compilation(model) is not first
+    assert _keras.compilation(keras.Sequential()) is None
+
+
 def test_a_loaded_model_was_compiled_with_what_the_saved_one_was(tmp_path):
     model = network(loss="mae")
     model.fit(X, Y, verbose=0)
@@ -71,6 +80,12 @@ def test_what_is_added_to_the_mean_of_the_loss_is_what_fit_reports_of_each_epoch
     model.compile(keras.optimizers.SGD(), run_eagerly=run_eagerly)
     assert model.fit(X[:5], batch_size=4, epochs=2, verbose=0).history["loss"] == [6.0, 6.0]
     assert isinstance(_keras.loss_tracker(model), keras.metrics.Mean)
+
+
+def test_a_symbolic_tensor_knows_which_output_it_is():
+    x = keras.Input((3,))
+    inner = keras.Model(x, [layers.Dense(2)(x), layers.Dense(4)(x)])
+    assert [_keras.output_index(tensor) for tensor in inner(keras.Input((3,)))] == [0, 1]
 
 
 def test_a_functional_model_knows_the_names_of_its_inputs_before_it_is_called():
@@ -301,6 +316,8 @@ def test_keras_marks_a_sigmoid_with_its_logits_and_its_cross_entropy_takes_them(
         assert float(np.squeeze(loss(ops.zeros((1, 1)), marked))) < 20  # of the probability, which is clipped
     _keras.mark_logits(marked, x)
     assert _keras.sigmoid_logits(marked) is x
+    _keras.mark_class_logits(marked, x)
+    assert _keras.class_logits(marked) is x and _keras.class_logits(x) is None
     for loss in (keras.losses.binary_crossentropy, keras.losses.BinaryCrossentropy()):
         assert float(np.squeeze(loss(ops.zeros((1, 1)), marked))) == 40.0
 

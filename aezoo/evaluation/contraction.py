@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.layers import TopK, jacobian, networks
+from aezoo.layers import jacobian, networks
 from aezoo.training import gate
 
 __all__ = ["jacobian_norm", "saturation"]
@@ -71,7 +71,7 @@ def is_rounded(model: Any) -> bool:
 def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:
     """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
     layers = networks.chain(model.encoder)
-    top_k = layers.pop() if layers and isinstance(layers[-1], TopK) else None
+    top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
         def by_differentiation(x: Any) -> Any:

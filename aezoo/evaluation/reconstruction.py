@@ -40,17 +40,20 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
         (5,)
     """
     _validation.check_built(model)
+    # The model's own loss may take more than the means of x.
+    takes_parameters = loss is None and hasattr(model, "decode_parameters")
     loss = model.reconstruction_loss if loss is None else loss
     if loss is None:
         raise ValueError(
             f"{type(model).__name__} is trained by a likelihood, not by an error that compares x with x': use "
             "model.score_samples, or give a loss."
         )
-    bounds = (0.0, 1.0) if losses.needs_probabilities(loss) else None
+    bounds = losses.domain(loss)
 
     def errors(piece: Any) -> Any:
         piece = gate.samples(model, piece, bounds=bounds)
-        return losses.per_sample(loss, piece, model.reconstruct(piece))[0]
+        y_pred = model.decode_parameters(model.encode(piece)) if takes_parameters else model.reconstruct(piece)
+        return losses.per_sample(loss, piece, y_pred)[0]
 
     return in_chunks(errors, x, batch_size)
 

@@ -14,13 +14,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _files, _keras, _validation, losses
+from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
-from aezoo.layers import dense_transpose, networks
+from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
@@ -46,9 +46,15 @@ class Autoencoder(Trainer):
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
+            its pixels before a convolution, which leaves no checkerboard.
+        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'.
+        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
         on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
             ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
@@ -72,6 +78,15 @@ class Autoencoder(Trainer):
         TensorShape([5, 2])
     """
 
+    fixed_arguments: tuple[str, ...] = ()
+    """The arguments of the classes that it extends which a variant chooses itself, and does not take."""
+
+    __signature__ = _docstrings.FullSignature()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _docstrings.describe_inherited_arguments(cls)
+
     def __init__(
         self,
         latent_dim: int | None = None,
@@ -81,6 +96,11 @@ class Autoencoder(Trainer):
         activation: Any = "relu",
         code_activation: Any = None,
         output_activation: Any = "sigmoid",
+        dropout: float = 0.0,
+        normalization: networks.Normalization | None = None,
+        kernel_size: int = 3,
+        upsampling: networks.Upsampling = "transpose",
+        residual: int = 0,
         tied: bool = False,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
@@ -91,6 +111,9 @@ class Autoencoder(Trainer):
     ):
         super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        _validation.check_hidden_layers(
+            hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
+        )
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
@@ -99,10 +122,16 @@ class Autoencoder(Trainer):
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.upsampling = upsampling
+        self.residual = residual
         self.tied = tied
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
         self._count_of_code_layers = 0
+        self._verbs = inference.Verbs(self)
         if missing != "error":
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
 
@@ -252,6 +281,10 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -269,6 +302,9 @@ class Autoencoder(Trainer):
         """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        if self._given_encoder is not None:
+            shape = getattr(self.encoder, "input_shape", (None, *x_shape))[1:]
+            return mirroring.mirror(self.encoder, shape, self.output_activation, self.seed, self.dtype_policy)
         return networks.decoder(
             x_shape,
             kwargs.pop("latent_dim", self.latent_dim),
@@ -276,6 +312,11 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             output_activation=self.output_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            upsampling=self.upsampling,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -343,47 +384,49 @@ class Autoencoder(Trainer):
 
     # === Verbs of an autoencoder ===
 
-    def encode(self, x: Any, **conditions: Any) -> Any:
-        """Return the code z of x. For a large array: `model.encoder.predict(x)`.
+    def encode(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return the code z of x.
+
+        Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: (n, *input_shape), floating-point, or a dict of "x" and of the conditions; or data that come batch by
+                batch, a `tf.data.Dataset`, a `PyDataset` or a generator of what `fit` takes, targets being left out.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch, *code_shape).
+            (n, *code_shape), a tensor.
 
         Raises:
             ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for, or
-                a condition is missing.
+                a condition is missing; if a data set is empty or has no end.
         """
-        x, conditions = self._inputs(x, conditions)  # which makes the encoder of a model that has none yet
-        return self.run_encoder(x, conditions)
+        return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
-    def decode(self, z: Any, **conditions: Any) -> Any:
+    def decode(self, z: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return the reconstruction x' of a code.
 
         Args:
-            z: (batch, *code_shape).
+            z: (n, *code_shape); or a data set of batches of codes, of pairs of codes and a condition, or of dicts of
+                "z" and of the conditions.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per code, or one for all.
 
         Returns:
-            (batch, *output_shape).
+            (n, *output_shape), a tensor.
 
         Raises:
             ValueError: If the model has not been built, z is of another shape than its codes, or a condition is
                 missing.
         """
-        _validation.check_built(self)
-        z = ops.convert_to_tensor(gate.codes(self, z))
-        return self.run_decoder(z, gate.conditions_of(self, conditions, z.shape[0]))
+        return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
-    def reconstruct(self, x: Any, **conditions: Any) -> Any:
-        """Return x', `decode(encode(x))`, (batch, *output_shape). For a large array: `model.predict(x)`."""
-        x, conditions = self._inputs(x, conditions)
-        return self.run_decoder(self.run_encoder(x, conditions), conditions)
+    def reconstruct(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+        """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
+        return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
-    def score_samples(self, x: Any, **conditions: Any) -> Any:
+    def score_samples(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
         """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
         The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
@@ -391,33 +434,44 @@ class Autoencoder(Trainer):
 
         A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
         It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
-        at least inside (Pinsker's inequality). Missing values of a model that takes them count nothing.
+        at least inside (Pinsker's inequality). So does a model of counts with negative ones. Missing values of a model
+        that takes them count nothing.
 
         Args:
-            x: (batch, *input_shape), floating-point; or a dict of "x" and of the conditions.
+            x: As in `encode`.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in the units of the loss that the model was trained with.
+            (n,) float32, in the units of the loss that the model was trained with.
 
         Raises:
             ValueError: As `encode`; if reconstructions have another shape than samples, which nothing is compared with.
         """
-        x, conditions = self._inputs(x, conditions, complete=False)
+        return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
+
+    # What the verbs do with tensors that have been checked, in a graph too.
+
+    def _encode(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
+
+    def _reconstruct(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+        return self.run_decoder(self._encode(x, conditions), conditions)
+
+    def _score(self, x: Any, conditions: Mapping[str, Any]) -> Any:
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
-        if not self.scores_probabilities:
-            return self._scores(x, conditions, observed)
-        inside = ops.clip(x, 0.0, 1.0)
+            conditions = {**conditions, "observed": observed}
+        bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
+        if bounds is None:
+            return self.scores(x, **conditions)
+        inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
         if observed is not None:
             distance = ops.where(observed, distance, 0.0)
         outside = ops.sum(distance, axis=tuple(range(1, len(x.shape))))
-        return self._scores(inside, conditions, observed) + 2.0 * as_float32(outside)
-
-    def _scores(self, x: Any, conditions: Mapping[str, Any], observed: Any) -> Any:
-        return self.scores(x, **conditions) if observed is None else self.scores(x, observed=observed, **conditions)
+        return self.scores(inside, **conditions) + 2.0 * as_float32(outside)
 
     @property
     def scores_probabilities(self) -> bool:
@@ -475,20 +529,9 @@ class Autoencoder(Trainer):
         points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
         return ops.stack(points, axis=1)
 
-    def _inputs(
-        self, x: Any, conditions: Mapping[str, Any], compared: bool = False, complete: bool = True
-    ) -> tuple[Any, dict[str, Any]]:
-        """Check samples and conditions for a verb, and return them as tensors; build the model if need be."""
-        x, conditions = gate.inputs(self, x, conditions, compared=compared)
-        if not self.built:
-            parts = gate.Parts(x, conditions, None, None)
-            self._ensure_built(x.shape, gate.Validated.of(None, None, None, parts))
-            conditions = gate.conditions_of(self, conditions, x.shape[0])
-        x = ops.convert_to_tensor(x, dtype=self.input_dtype)
-        return (self.complete(x)[0] if complete and self.missing != "error" else x), conditions
-
-    def _input(self, x: Any, compared: bool = False) -> Any:
-        return self._inputs(x, {}, compared)[0]
+    def _input(self, x: Any) -> Any:
+        """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
+        return inference.whole(self, x).x
 
     # === Self-description ===
 
@@ -498,8 +541,6 @@ class Autoencoder(Trainer):
     """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
     compresses: bool = False
     """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
-    fixed_arguments: tuple[str, ...] = ()
-    """The constructor arguments of its bases that a variant sets itself, and does not take."""
 
     @classmethod
     def cli_defaults(cls, training: Any) -> dict[str, Any]:
@@ -520,7 +561,7 @@ class Autoencoder(Trainer):
             getattr(cls, name) is not getattr(Autoencoder, name)
             for name in ("build_encoder", "build_decoder", "code_layers")
         )
-        return {"latent_dim": 32, "tied": not own and not training.given.get("filters")}
+        return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
 
     def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
         """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
@@ -672,7 +713,8 @@ class Autoencoder(Trainer):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied"):
+        of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
+        for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)

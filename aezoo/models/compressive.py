@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
-# What encode and decode take at once, in image values; the activations of a convolutional net are some times more.
+# What decode takes at once of a code in space, in image values; the activations of a network are some times more.
 _PIECE = 2**20
 
 
@@ -39,6 +39,7 @@ class CompressiveAE(Autoencoder):
         spatial: Whether networks of convolutions alone give a code (h, w, latent_dim), so that images of all sizes are
             taken that 2^(len(filters) + 1) divides.
         code_activation: σ of the code before it is rounded.
+        kernel_size: Size of the kernels of convolutions; None takes 5 for a spatial code and 3 otherwise.
         **kwargs: Those of `Autoencoder`.
 
     Raises:
@@ -71,9 +72,12 @@ class CompressiveAE(Autoencoder):
         weight: float = 10.0,
         spatial: bool = False,
         code_activation: Any = "linear",
+        kernel_size: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(latent_dim, code_activation=code_activation, **kwargs)
+        if kernel_size is None:
+            kernel_size = 5 if spatial else 3
+        super().__init__(latent_dim, code_activation=code_activation, kernel_size=kernel_size, **kwargs)
         _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
@@ -98,6 +102,11 @@ class CompressiveAE(Autoencoder):
                 activation=self.activation,
                 code_activation=self.code_activation,
                 output_activation=self.output_activation,
+                dropout=self.dropout,
+                normalization=self.normalization,
+                kernel_size=self.kernel_size,
+                upsampling=self.upsampling,
+                residual=self.residual,
                 seed=self.seed,
                 dtype=self.dtype_policy,
             )
@@ -152,22 +161,25 @@ class CompressiveAE(Autoencoder):
 
     # === Verbs ===
 
-    def encode(self, x: Any) -> Any:
-        """Returns the code of x, whole numbers as float32: (batch, latent_dim), or (batch, h, w, latent_dim)."""
-        x = self._input(x)
-        return _in_pieces(lambda part: self.encoder(part, training=False), x, math.prod)
+    def encode(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
+        return super().encode(x, batch_size=batch_size)
 
-    def decode(self, z: Any) -> Any:
-        """Returns the reconstruction x' of a code z, (batch, *input_shape); whole numbers may be of any dtype."""
+    def decode(self, z: Any, *, batch_size: int | None = None) -> Any:
+        """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
+
+        How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
+        to the bit.
+        """
         _validation.check_built(self)
-        z = ops.convert_to_tensor(z)
-        _validation.check_code_shape(self, z.shape)
-        z = ops.cast(z, self.variable_dtype)
+        if self.spatial and batch_size is None and hasattr(z, "shape") and None not in z.shape[1:]:
+            values = math.prod(z.shape[1:-1]) * self._values()
+            batch_size = max(1, _PIECE // max(1, values))
+        return super().decode(z, batch_size=batch_size)
 
-        def values(shape: Sequence[int]) -> int:
-            return math.prod(shape[:-1]) * self._values()
-
-        return _in_pieces(lambda part: self.decoder(part, training=False), z, values)
+    def reconstruct(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
+        return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
     def compress(self, x: Any) -> bytes:
         """Writes the codes of samples as bytes, one container for the batch.
@@ -253,15 +265,3 @@ class CompressiveAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight, "spatial": self.spatial}
-
-
-def _in_pieces(function: Callable[[Any], Any], x: Any, values: Callable[[Sequence[int]], int]) -> Any:
-    """Calls a network on so much of a large batch at a time as memory allows; in a graph, on all of it.
-
-    Where the pieces begin depends on the shape alone, so that the same batch always takes the same path, to the bit.
-    """
-    if None in x.shape:
-        return function(x)
-    size = max(1, _PIECE // max(1, values(x.shape[1:])))
-    pieces = [function(x[start : start + size]) for start in range(0, max(1, x.shape[0]), size)]
-    return pieces[0] if len(pieces) == 1 else ops.concatenate(pieces, axis=0)

@@ -42,6 +42,8 @@ class ConditionalVAE(VAE):
         NeurIPS 2015.
     """
 
+    fixed_arguments = ("filters", "kernel_size", "upsampling", "residual", "tied", "encoder", "decoder")
+
     def __init__(
         self, latent_dim: int | None = None, *, condition: str = "label", num_classes: int = 10, **kwargs: Any
     ):
@@ -71,6 +73,8 @@ class ConditionalVAE(VAE):
     def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("z", (self.latent_dim,))
         decoder = super().build_decoder(x_shape, latent_dim=joined.shape[-1], **kwargs)
+        if self.observation is not None:
+            self.observation = keras.Model(inputs, self.observation(joined), name="observation")
         return keras.Model(inputs, decoder(joined), name="decoder")
 
     def _joined(self, name: str, shape: tuple[int | None, ...]) -> tuple[dict[str, Any], Any]:

@@ -58,7 +58,7 @@ class LinearAE(Autoencoder):
     """
 
     term_names = ("reconstruction", "l2")
-    fixed_arguments = ("activation", "code_activation", "output_activation", "hidden_dims", "filters")
+    fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "encoder", "decoder")
 
     def __init__(
         self,

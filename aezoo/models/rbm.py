@@ -85,16 +85,8 @@ class RBM(Autoencoder):
     """
 
     unbounded = "visible='gaussian'"
-    fixed_arguments = (
-        "latent_dim",
-        "hidden_dims",
-        "filters",
-        "activation",
-        "code_activation",
-        "output_activation",
-        "tied",
-    )
     keeps_training_samples = True
+    fixed_arguments = ("latent_dim", *_validation.NETWORK_ARGUMENTS)
     weighs_features = False
 
     def __init__(
@@ -235,7 +227,8 @@ class RBM(Autoencoder):
             visible_bias.assign(mean)
         if self.centering:
             self.visible_offset.assign(mean)
-            self.hidden_offset.assign(np.mean(self.encode(x.reshape(-1, *self.x_shape).astype("float32")), axis=0))
+            hidden = self.run_encoder(x.reshape(-1, *self.x_shape).astype("float32"))
+            self.hidden_offset.assign(np.mean(hidden, axis=0))
 
     def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
@@ -256,13 +249,17 @@ class RBM(Autoencoder):
 
     # === The distribution ===
 
-    def free_energy(self, x: Any) -> Any:
-        """Returns F(v) = -log Σ_h exp(-E(v, h)), (batch,) in nats, up to log Z and a constant of gaussian units.
+    def free_energy(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Returns F(v) = -log Σ_h exp(-E(v, h)), (n,) in nats, up to log Z and a constant of gaussian units.
 
         Args:
-            x: (batch, *input_shape).
+            x: (n, *input_shape), or data that come batch by batch, as `encode` takes them.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
         """
-        return self._free_energy(self._flat(self._input(x)), *self.parameters())
+        return self._verbs.run("free_energy", self._free_energies, x, {}, batch_size)
+
+    def _free_energies(self, x: Any, conditions: Any = None) -> Any:
+        return self._free_energy(self._flat(x), *self.parameters())
 
     def _free_energy(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
         gain = ops.sum(_HIDDEN[self.hidden][1](ops.matmul(v, kernel) + hidden_bias), axis=1)
@@ -384,18 +381,22 @@ class RBM(Autoencoder):
         """Return the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
-    def pseudo_log_likelihood(self, x: Any) -> Any:
-        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (batch,) in nats, exactly.
+    def pseudo_log_likelihood(self, x: Any, *, batch_size: int | None = None) -> Any:
+        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (n,) in nats, exactly.
 
         Args:
-            x: (batch, *input_shape), bernoulli.
+            x: (n, *input_shape), bernoulli, or data that come batch by batch, as `encode` takes them.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
 
         Raises:
             ValueError: If the visible units are not bernoulli.
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
-        v = self._flat(self._input(x, compared=True))
+        return self._verbs.run("pseudo_log_likelihood", self._pseudo_log_likelihoods, x, {}, batch_size, compared=True)
+
+    def _pseudo_log_likelihoods(self, x: Any, conditions: Any) -> Any:
+        v = self._flat(x)
         energy = self._free_energy(v, *self.parameters())
 
         def one(i: Any) -> Any:
@@ -454,7 +455,7 @@ class _FreeEnergyGap(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         training = self.model._training_samples
         if logs and "val_free_energy" in logs and training is not None:
-            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model.free_energy(training)))
+            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model._free_energies(training)))
 
 
 @tf.custom_gradient

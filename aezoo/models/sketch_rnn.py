@@ -81,7 +81,7 @@ class SketchRNN(Autoencoder):
 
     data = "sketches"
     reconstructs = False
-    fixed_arguments = ("hidden_dims", "filters", "activation", "code_activation", "output_activation", "tied")
+    fixed_arguments = _validation.NETWORK_ARGUMENTS
     default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(

@@ -5,31 +5,27 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, losses, schedules
+from aezoo import _validation, likelihoods, losses, schedules
 from aezoo._numerics import as_float32
 from aezoo.layers import RandomState
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
-_OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
-# Of the likelihood's log σ²: float32 resolves no smaller errors, and squares of larger ones overflow soon.
-_LIKELIHOOD = -30.0, 30.0
 # A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
 _HEAVY = 10
 
@@ -48,14 +44,17 @@ class VAE(Autoencoder):
     Args:
         latent_dim: Number of code units.
         beta: β >= 0, a number or a schedule by the epoch.
-        likelihood: "bernoulli" (data in [0, 1]; binarise them for a true likelihood) or "gaussian".
-        variance: That of the gaussian likelihood, > 0; None learns one for all features.
+        likelihood: p(x given z): "bernoulli" (data in [0, 1]; binarize them for a true likelihood), "gaussian",
+            "poisson" (counts), or an `aezoo.likelihoods.Likelihood`.
+        variance: Variance of likelihood="gaussian", > 0; None learns one for all features.
         free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
         importance_samples: k >= 1.
-        output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
+        code_activation: σ of the code μ.
+        output_activation: σ' of the reconstruction; None takes that of the likelihood, such as "sigmoid" for
+            "bernoulli".
         encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
             space (batch, height, width, channels).
-        **kwargs: Those of `Autoencoder`; the code is linear.
+        **kwargs: Those of `Autoencoder`.
 
     Raises:
         ValueError: If an argument is out of range, or free bits are wanted of an importance-weighted bound.
@@ -78,40 +77,44 @@ class VAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         beta: float | schedules.Schedule = 1.0,
-        likelihood: str = "bernoulli",
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
+        code_activation: Any = "linear",
         output_activation: Any = None,
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
-        _validation.check_choice("likelihood", likelihood, tuple(_OUTPUT))
+        data_likelihood = likelihoods.get(likelihood)
+        if likelihood == "gaussian":
+            data_likelihood = likelihoods.Gaussian(variance)
+        elif variance is not None:
+            raise ValueError("A variance is that of likelihood='gaussian', and no other has one: leave it out.")
         _validation.check_at_least("free_bits", free_bits, 0)
         _validation.check_int("importance_samples", importance_samples, 1)
-        if variance is not None:
-            _validation.check_open_interval("variance", variance, 0, math.inf)
-            if likelihood != "gaussian":
-                raise ValueError(
-                    "A variance is that of likelihood='gaussian'; a bernoulli variable has none to choose."
-                )
         if free_bits and importance_samples > 1:
             raise ValueError(
                 "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
             )
-        kwargs.setdefault("code_activation", "linear")
         if output_activation is None:
-            output_activation = _OUTPUT[likelihood]
-        super().__init__(latent_dim, output_activation=output_activation, encoder=encoder, **kwargs)
-        self.likelihood = likelihood
+            output_activation = data_likelihood.output_activation
+        super().__init__(
+            latent_dim,
+            code_activation=code_activation,
+            output_activation=output_activation,
+            encoder=encoder,
+            **kwargs,
+        )
+        self.likelihood = likelihood if isinstance(likelihood, str) else data_likelihood
+        self.data_likelihood = data_likelihood
         self.variance = variance
         self.free_bits = free_bits
         self.importance_samples = importance_samples
         self.beta = schedules.Scheduled(beta)
         _validation.check_at_least("beta", self.beta.schedule.minimum, 0)
         self.random = RandomState(self.seed)
-        if likelihood == "gaussian" and variance is None:
-            self.log_variance = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="log_variance")
+        self.observation: keras.Model | None = None
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -124,16 +127,12 @@ class VAE(Autoencoder):
     @property
     def default_loss(self) -> keras.losses.Loss:
         """-log p(x given z)."""
-        if self.likelihood == "bernoulli":
-            return losses.CrossEntropy()
-        return losses.GaussianNegativeLogLikelihood(
-            bounded(self.log_variance, *_LIKELIHOOD) if self.variance is None else math.log(self.variance)
-        )
+        return self.data_likelihood.loss
 
     @property
     def reconstruction_loss(self) -> Any:
         loss, default_loss = super().reconstruction_loss, self.default_loss
-        if type(loss) is not type(default_loss) and self.likelihood == "gaussian" and self.variance is None:
+        if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
                 "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
                 "model a variance."
@@ -153,7 +152,10 @@ class VAE(Autoencoder):
                 )
             self.posterior = keras.Model(taken, moments, name="posterior")
             self.encoder = keras.Model(taken, moments[0], name="encoder")
+        if self._given_decoder is not None:
+            self.decoder = self._mean_of(self._given_decoder, moments[0].shape[1:])
         super().build(input_shape)
+        self.data_likelihood.build(self.add_weight, self.y_shape)
 
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
@@ -171,18 +173,57 @@ class VAE(Autoencoder):
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         return encoder
 
-    def initialize_from(self, x: Any) -> None:
-        """Set the variance that is learned to that of the data around their mean, the best without a code.
+    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+        shape = self.data_likelihood.decoder_shape(x_shape)
+        if shape != x_shape and (self.tied or self._given_encoder is not None):
+            raise ValueError(
+                f"The likelihood takes a decoder's output of shape {shape} for samples of {x_shape}, which the mirror "
+                "image of an encoder does not give: set tied=False, or give a decoder of your own."
+            )
+        decoder = super().build_decoder(shape, **kwargs)
+        return self._mean_of(decoder, decoder.input_shape[1:])
 
-        Adam, which moves it by about 0.001 per step, would take thousands of steps there.
-        """
-        if self.likelihood != "gaussian" or self.variance is not None or float(self.log_variance.numpy()):
-            return
-        variance = np.mean(np.var(x, axis=0, dtype="float64"))
-        if variance > 0:
-            self.log_variance.assign(np.clip(math.log(variance), *_LIKELIHOOD))
+    def _mean_of(self, decoder: Any, z_shape: Any) -> Any:
+        """Return the network of the mean of x; one of more parameters of p(x given z) is kept as `observation`."""
+        inputs: Any = keras.Input(z_shape, dtype=self.compute_dtype)
+        if self.condition_names and decoder is self._given_decoder:
+            specs = {name: self.condition_specs[name] for name in self.condition_names}
+            inputs = {"z": inputs, **{name: keras.Input(spec.shape, dtype=spec.dtype) for name, spec in specs.items()}}
+        taken = self._taken(decoder, inputs)
+        y_pred = _validation.call_network("decoder", decoder, taken)
+        mean = self.data_likelihood.mean(y_pred)
+        if mean is y_pred:
+            return decoder
+        self.observation = decoder
+        return keras.Model(taken, mean, name="decoder")
+
+    @property
+    def log_variance(self) -> Any:
+        """The variable of log σ² that is learned; None before the model is built, and where there is none."""
+        return getattr(self.data_likelihood, "variable", None)
+
+    def initialize_from(self, x: Any) -> None:
+        """Set the variance that is learned to that of the data around their mean, the best without a code."""
+        self.data_likelihood.initialize_from(x)
 
     # === The objective ===
+
+    def decode_parameters(self, z: Any, conditions: Mapping[str, Any] = {}, training: bool = False) -> Any:
+        """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
+
+        Args:
+            z: (batch, *code_shape).
+            conditions: Conditions by name, one entry per code.
+            training: Whether this is a training step.
+
+        Returns:
+            (batch, ...), as `aezoo.likelihoods.Likelihood.decoder_shape` says: the means of x, unless the likelihood
+            takes more than these.
+        """
+        if self.observation is None:
+            return self.run_decoder(z, conditions, training)
+        taken = self._taken(self.observation, {"z": z, **conditions} if conditions else z)
+        return self.observation(taken, training=training)
 
     def moments(self, x: Any, training: bool = False, **conditions: Any) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
@@ -201,7 +242,7 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
+        y_pred = self.decode_parameters(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
         dimensions = losses.gaussian_kl(mean, log_variance)
         reported = {"active_units": mean}
         if k == 1:
@@ -211,7 +252,7 @@ class VAE(Autoencoder):
             else:
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
-            return reported, y_pred
+            return reported, self.data_likelihood.mean(y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
             for part in (batch.y, batch.feature_weight, batch.mask)
@@ -223,7 +264,7 @@ class VAE(Autoencoder):
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
-        return reported, y_pred[: ops.shape(mean)[0]]
+        return reported, self.data_likelihood.mean(y_pred[: ops.shape(mean)[0]])
 
     def check_loss(self) -> None:
         """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""
@@ -288,16 +329,19 @@ class VAE(Autoencoder):
                 "give it to decode."
             )
         seed = None if seed is None else _validation.check_int("seed", seed)
-        return self._draw(n, seed, gate.conditions_of(self, conditions, n))
+        conditions = gate.conditions_of(self, conditions, n)
+        return self.decode(self._codes(n, seed), **conditions)
+
+    def _codes(self, n: Any, seed: Any) -> Any:
+        return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
 
     def _draw(self, n: Any, seed: Any, conditions: Any) -> Any:
-        z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
-        return self.run_decoder(z, conditions)
+        return self.run_decoder(self._codes(n, seed), conditions)
 
     def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
         """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
         mean, log_variance = self.moments(x, **conditions)
-        error = self.errors(x, self.run_decoder(mean, conditions), observed)
+        error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
     def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100, **conditions: Any) -> Any:
@@ -307,30 +351,27 @@ class VAE(Autoencoder):
         values of x' at a time.
 
         Args:
-            x: (batch, *input_shape), of the kind that `likelihood` says.
+            x: (n, *input_shape), of the kind that `likelihood` says, or data that come batch by batch, as `encode`
+                takes them.
             samples: s, the number of codes drawn for each x.
-            batch_size: How many x are worked on at once.
+            batch_size: The most x that are worked on at once.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in nats.
+            (n,) float32, in nats.
         """
         _validation.check_int("samples", samples, 1)
-        _validation.check_int("batch_size", batch_size, 1)
         if self.missing != "error":
             raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
-        x, conditions = self._inputs(x, conditions, compared=True)
-        chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
-        parts = [
-            self._log_likelihood(
-                x[i : i + batch_size],
-                {name: values[i : i + batch_size] for name, values in conditions.items()},
-                tf.constant(samples),
-                tf.constant(min(chunk, samples)),
-            )
-            for i in range(0, len(x), batch_size)
-        ]
-        return ops.concatenate(parts) if parts else ops.zeros((0,))
+        pieces = inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)
+        estimates = []
+        for piece in pieces:
+            if not piece.x.shape[0]:
+                return ops.zeros((0,))
+            chunk = max(1, _CHUNK // (batch_size * math.prod(piece.x.shape[1:])))
+            sizes = tf.constant(samples), tf.constant(min(chunk, samples))
+            estimates.append(self._log_likelihood(piece.x, dict(piece.conditions), *sizes))
+        return ops.concatenate(estimates)
 
     @tf.function(reduce_retracing=True)
     def _log_likelihood(self, x: Any, conditions: Any, samples: Any, most: Any) -> Any:
@@ -340,7 +381,8 @@ class VAE(Autoencoder):
         while done < samples:
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.run_decoder(_rows(_reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk))
+            z = _rows(_reparameterized(mean, log_variance, noise))
+            y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
@@ -371,8 +413,10 @@ class VAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")
-        beta = schedules.serialize(self.beta.schedule)
-        return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        if not isinstance(self.likelihood, str):
+            config["likelihood"] = keras.saving.serialize_keras_object(self.likelihood)
+        return {**config, "beta": schedules.serialize(self.beta.schedule)}
 
 
 def _sum(values: Any, batch_axes: int = 1) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _keras
-from aezoo.layers import networks
+from aezoo.layers import batch_normalization, networks
 from aezoo.schedules import Constant, Scheduled
 from aezoo.testing.case import Case, two_replicas
 from aezoo.testing.comparing import by_single_steps, fit, same, same_history, same_trainable, trainable, weights_of
@@ -461,7 +461,8 @@ def _weighted_step(case: Case, rows: Any, weight: Any) -> tuple[dict[str, float]
     model = case.model(quiet=True, run_eagerly=True)
     batch = _batch(case, rows, weight)
     with tf.GradientTape() as tape:
-        reported = model.objective(batch, training=True)[0]
+        with batch_normalization.weighted(batch.weight):  # as a step does
+            reported = model.objective(batch, training=True)[0]
         loss = sum(reported[name] for name in model.term_names)
     variables = model.trainable_variables
     gradients = tape.gradient(loss, variables, unconnected_gradients="zero")

@@ -318,12 +318,12 @@ class Rules:
             array = np.append(array.data, 0)
         if not math.prod(array.shape):
             return 0.0, 0.0
-        array = np.asarray(array) if self.missing else array
-        if self.missing and array.dtype.kind == "f" and np.isnan(array).any():
-            array = array[~np.isnan(array)]
-            if not array.size:
-                raise ValueError("All values of the data are missing: there is nothing to learn from.")
-        low, high = float(np.min(array)), float(np.max(array))  # NaN and infinity come out in one of them
+        array = np.asarray(array)
+        # NaN and infinity come out in one of them; where values may be missing, NaN only where all are.
+        least, greatest = (np.fmin, np.fmax) if self.missing else (np.minimum, np.maximum)
+        low, high = float(least.reduce(array, axis=None)), float(greatest.reduce(array, axis=None))
+        if self.missing and np.isnan(low):
+            raise ValueError("All values of the data are missing: there is nothing to learn from.")
         if not np.isfinite(low) or not np.isfinite(high):
             raise ValueError(_NOT_FINITE)
         if max(-low, high) > self.largest:
@@ -335,13 +335,17 @@ class Rules:
 
     def checked(self, element: Any) -> tuple[Any, ...]:
         """Return an element of a `PyDataset` or a generator as a tuple of dense arrays, checked."""
+        return self.checked_parts(element).element
+
+    def checked_parts(self, element: Any) -> Parts:
+        """Return the parts of an element of a data set, dense and checked."""
         if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
             raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
         found = self.parts(*element) if isinstance(element, (tuple, list)) else self.parts(element)
         found = map_parts(lambda part: dense(as_array(part, self.missing)), found)
         self.check_form(found)
         self.check_numbers(found)
-        return found.element
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -479,26 +483,81 @@ def inputs(
         ValueError: If samples are not floating-point, of another shape than the model takes, or not finite, or
             conditions are missing or not as the model takes them.
     """
-    if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+    parts = array_parts(model, x, conditions, compared=compared, bounds=bounds)
+    return single(dense(parts.x)), dict(parts.conditions)
+
+
+def array_parts(
+    model: Any,
+    x: Any,
+    conditions: Mapping[str, Any] | None = None,
+    y: Any = None,
+    *,
+    compared: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Parts:
+    """Check samples, conditions and targets as `inputs` does, and return them without making a copy of the samples.
+
+    Args:
+        model: As in `inputs`.
+        x: As in `inputs`.
+        conditions: As in `inputs`.
+        y: Targets, (n, ...), or None.
+        compared: Whether targets, or the samples where there are none, have to be in the range of the model's output.
+        bounds: Another range that they have to be in.
+
+    Raises:
+        ValueError: As `inputs`; if targets have another shape than reconstructions, or there is not one per sample.
+    """
+    if is_stream(x):
         raise ValueError(
-            f"Expected samples as one array, not a {type(x).__name__}: use model.predict or model.encoder.predict."
+            f"Expected samples as one array, not a {type(x).__name__}: encode, reconstruct and score_samples take it."
         )
     rules = Rules.of(model, compared=compared)
-    rules = dataclasses.replace(rules, bounds=bounds or rules.bounds)
+    rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
     if isinstance(x, Mapping):
         if conditions:
             raise ValueError("Give conditions once: in the dict of the samples, or by name.")
         parts = rules.parts(x)
         x, conditions = parts.x, parts.conditions
-    x = dense(as_array(x, rules.missing))
+    x = as_array(x, rules.missing)
+    x = dense(x) if isinstance(x, tf.SparseTensor) else x
     x = x if hasattr(x, "shape") else np.asarray(x)
     if not len(x.shape):
         raise ValueError("Expected samples as an array, (n, ...), not a single number.")
-    parts = Parts(x, conditions_of(model, conditions or {}, x.shape[0]), None, None)
-    rules.check_form(dataclasses.replace(parts, conditions={}))
+    if y is not None:
+        y = dense(as_array(y, rules.missing))
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        if not len(y.shape) or y.shape[0] != x.shape[0]:
+            raise ValueError(f"There are {x.shape[0]} samples, but targets of shape {tuple(y.shape)}: give one each.")
+    found = conditions_of(model, conditions or {}, x.shape[0], rules)
+    parts = Parts(x, {}, y, None)
+    rules.check_form(parts)
     if not is_symbolic(x):
-        rules.check_numbers(dataclasses.replace(parts, conditions={}))
-    return single(x), dict(parts.conditions)
+        rules.check_numbers(parts)
+    return dataclasses.replace(parts, conditions=found)
+
+
+def is_stream(x: Any) -> bool:
+    """Return whether x is data that come batch by batch: a data set, a `PyDataset` or a generator."""
+    kinds = (tf.data.Dataset, keras.utils.PyDataset, tf.distribute.DistributedDataset)
+    return isinstance(x, kinds) or hasattr(x, "__next__")
+
+
+def elements(x: Any) -> Iterator[Any]:
+    """Return an iterator over the elements of data that come batch by batch.
+
+    Raises:
+        ValueError: If there is no end to them, or they are spread over replicas.
+    """
+    if isinstance(x, tf.distribute.DistributedDataset):
+        raise ValueError("The data set is distributed over replicas: give the data set that it was made of.")
+    if isinstance(x, keras.utils.PyDataset):
+        if x.num_batches is not None:
+            return (x[i] for i in range(x.num_batches))
+    elif not isinstance(x, tf.data.Dataset) or x.cardinality() != tf.data.INFINITE_CARDINALITY:
+        return iter(x)
+    raise ValueError("The data set has no end: give a part of it, data.take(100) for example.")
 
 
 def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Any:
@@ -506,18 +565,21 @@ def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, 
     return inputs(model, x, compared=compared, bounds=bounds)[0]
 
 
-def conditions_of(model: Any, conditions: Mapping[str, Any], n: Any) -> dict[str, Any]:
+def conditions_of(model: Any, conditions: Mapping[str, Any], n: Any, rules: Rules | None = None) -> dict[str, Any]:
     """Check conditions for a verb, and return one entry per sample of each.
 
     Args:
         model: The model.
         conditions: By name, (n, ...) or one value for all samples.
         n: How many samples there are; None in a graph.
+        rules: The rules of the model, where they are at hand.
 
     Raises:
         ValueError: If one is missing or unknown, or not as the model takes it.
     """
-    rules = Rules.of(model, compared=False)
+    if not model.condition_names and not conditions:
+        return {}
+    rules = rules or Rules.of(model, compared=False)
     names = [condition.name for condition in rules.conditions]
     if set(conditions) != set(names):
         if not names:
@@ -559,7 +621,7 @@ def codes(model: Any, z: Any) -> Any:
     """Check codes for a verb: their shape and, outside a graph, that they are finite; return them."""
     z = z if hasattr(z, "shape") else np.asarray(z)
     _validation.check_code_shape(model, z.shape)
-    if not is_symbolic(z) and not np.isfinite(z).all():
+    if not is_symbolic(z) and math.prod(z.shape) and not np.isfinite([np.min(z), np.max(z)]).all():
         raise ValueError("The codes contain NaN or infinite values: there is nothing to decode.")
     return z
 

@@ -16,6 +16,7 @@ from keras import ops
 
 from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
+from aezoo.layers import batch_normalization
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -159,7 +160,7 @@ class Trainer(keras.Model):
     @property
     def output_bounds(self) -> tuple[float, float] | None:
         """The least and the largest value that a reconstruction can have; None where there is no bound."""
-        return (0.0, 1.0) if losses.needs_probabilities(self.reconstruction_loss) else None
+        return losses.domain(self.reconstruction_loss)
 
     def condition_bounds(self, name: str) -> tuple[float, float] | None:
         """Return the least and the largest value of a condition; None if any finite one will do.
@@ -288,7 +289,8 @@ class Trainer(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no objective.")
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        reported, y_pred = self.objective(batch, training)
+        with batch_normalization.weighted(batch.weight):
+            reported, y_pred = self.objective(batch, training)
         _validation.check_declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularizers of the layers of a user's own network
