@@ -39,3 +39,9 @@ Loss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor]
 
 Logs: TypeAlias = Mapping[str, float] | None
 """What Keras tells a callback: values by name."""
+
+Optimizer: TypeAlias = str | keras.Optimizer
+"""An optimizer, or the name of one of Keras."""
+
+DType: TypeAlias = str | keras.DTypePolicy
+"""The name of a dtype or of a policy of Keras, or a policy."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import sklearn.utils
 import tensorflow as tf
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.metrics import roc_auc_score
@@ -15,14 +16,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
+from aezoo._typing import ArrayLike
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 try:
     from sklearn.utils.validation import validate_data
 except ImportError:  # scikit-learn before 1.6
 
-    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+    def validate_data(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> np.ndarray:
         """What scikit-learn 1.6 made of this method."""
         return estimator._validate_data(*args, **kwargs)
 
@@ -30,7 +35,9 @@ except ImportError:  # scikit-learn before 1.6
 __all__ = ["AnomalyDetector", "anomaly_auroc"]
 
 
-def anomaly_auroc(model: Any, normal: Any, anomalous: Any, *, batch_size: int = BATCH_SIZE) -> float:
+def anomaly_auroc(
+    model: Autoencoder, normal: ArrayLike, anomalous: ArrayLike, *, batch_size: int = BATCH_SIZE
+) -> float:
     """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
 
     Args:
@@ -108,15 +115,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
     def __init__(
         self,
-        model: Any,
+        model: Autoencoder,
         *,
         false_positive_rate: float = 0.05,
         calibration_fraction: float = 0.2,
         epochs: int = 50,
         batch_size: int = 32,
         prefit: bool = False,
-        random_state: Any = None,
-        verbose: Any = 0,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | str = 0,
     ):
         self.model = model
         self.false_positive_rate = false_positive_rate
@@ -127,7 +134,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
+    def fit(self, X: ArrayLike, y: object = None) -> AnomalyDetector:
         """Trains on normal data, and calibrates the threshold.
 
         Args:
@@ -158,7 +165,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         self.offset_ = -self._threshold(-self._scores(held_back))
         return self
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
@@ -171,7 +178,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
 
         Args:
@@ -179,7 +186,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Returns 1 for normal samples and -1 for anomalies, (n,).
 
         Args:
@@ -187,7 +194,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> sklearn.utils.Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
@@ -209,7 +216,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if self.prefit:
             _validation.check_built(self.model)
 
-    def _samples(self, X: Any, fitting: bool) -> np.ndarray:
+    def _samples(self, X: ArrayLike, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
         X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
@@ -253,14 +260,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
-def _again(part: Any) -> Any:
+def _again(part: object) -> object:
     """A part of a compilation for another model: what has state anew, all else as it is."""
     if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         return type(part).from_config(part.get_config())
     return part
 
 
-def _fresh(model: Any, seed: int) -> Any:
+def _fresh(model: Autoencoder, seed: int) -> Autoencoder:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
     if config.get("seed") is None:

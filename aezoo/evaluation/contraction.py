@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,9 +14,13 @@ from numpy.typing import ArrayLike
 
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
+from aezoo._typing import Tensor
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import jacobian, networks
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["jacobian_norm", "saturation"]
 
@@ -24,7 +28,7 @@ __all__ = ["jacobian_norm", "saturation"]
 _IN_HAND = 2**24
 
 
-def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def jacobian_norm(model: Autoencoder, x: ArrayLike, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
 
     Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation
@@ -63,18 +67,18 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
     return np.sqrt(in_chunks(lambda piece: squared(ops.convert_to_tensor(piece, model.variable_dtype)), x, size))
 
 
-def is_rounded(model: Any) -> bool:
+def is_rounded(model: Autoencoder) -> bool:
     """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
     return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
-def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:
+def _squared_norms(model: Autoencoder, features: int) -> tuple[Callable[[Any], Any], int]:
     """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
     layers = networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
-        def by_differentiation(x: Any) -> Any:
+        def by_differentiation(x: Tensor) -> Tensor:
             j = as_float32(jacobian.exact(model.encoder, x)[1])
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
@@ -82,7 +86,7 @@ def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int
         return tf.function(by_differentiation, reduce_retracing=True), math.prod(model.code_shape) * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
-    def in_closed_form(x: Any) -> Any:
+    def in_closed_form(x: Tensor) -> Tensor:
         code, a = jacobian.factor(layers, x)
         if top_k is not None:  # the rows of J of the units that do not stay are 0
             stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike, Loss, Tensor
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error"]
 
 
-def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def reconstruction_error(
+    model: Autoencoder, x: ArrayLike, loss: Loss | None = None, *, batch_size: int = BATCH_SIZE
+) -> np.ndarray:
     """The reconstruction error of each sample, that alone: without the penalties, a KL term or a rate.
 
     Args:
@@ -50,7 +56,7 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
         )
     bounds = losses.domain(loss)
 
-    def errors(piece: Any) -> Any:
+    def errors(piece: Tensor) -> Tensor:
         piece = gate.samples(model, piece, bounds=bounds)
         y_pred = model.decode_parameters(model.encode(piece)) if takes_parameters else model.reconstruct(piece)
         return losses.per_sample(loss, piece, y_pred)[0]
@@ -58,7 +64,7 @@ def reconstruction_error(model: Any, x: Any, loss: Any = None, *, batch_size: in
     return in_chunks(errors, x, batch_size)
 
 
-def explained_variance(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> float:
+def explained_variance(model: Autoencoder, x: ArrayLike, *, batch_size: int = BATCH_SIZE) -> float:
     """The share of the variance of the data that reconstructions keep: 1 - Σ‖x - x'‖² / Σ‖x - mean‖².
 
     Beside `pca_explained_variance` at as many components as there are code units, it says what was gained over the best
@@ -87,7 +93,9 @@ def explained_variance(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> f
     return share_explained(float(np.sum(squared, dtype="float64")), x, batch_size)
 
 
-def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_size: int = BATCH_SIZE) -> float:
+def pca_explained_variance(
+    x: ArrayLike, components: int, train: ArrayLike | None = None, *, batch_size: int = BATCH_SIZE
+) -> float:
     """The share of the variance of the data that principal components keep: `explained_variance` of a PCA.
 
     Args:
@@ -113,14 +121,14 @@ def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_
     fitted_on = _flat(x if train is None else train)
     pca = PCA(min(components, *fitted_on.shape), random_state=0).fit(fitted_on)
 
-    def squared(piece: Any) -> np.ndarray:
+    def squared(piece: np.ndarray) -> np.ndarray:
         flat = _flat(piece)
         return np.sum(np.square(flat - pca.inverse_transform(pca.transform(flat))), axis=1)
 
     return share_explained(float(np.sum(in_chunks(squared, x, batch_size), dtype="float64")), x, batch_size)
 
 
-def share_explained(squared_error: float, x: Any, batch_size: int = BATCH_SIZE) -> float:
+def share_explained(squared_error: float, x: ArrayLike, batch_size: int = BATCH_SIZE) -> float:
     """1 - `squared_error` / Σ‖x - mean‖², where the first is the sum over all samples and features."""
     mean = sum(np.sum(piece, axis=0, dtype="float64") for piece in chunks(x, batch_size)) / len(x)
     total = sum(float(np.sum(np.square(piece - mean))) for piece in chunks(x, batch_size))
@@ -129,5 +137,5 @@ def share_explained(squared_error: float, x: Any, batch_size: int = BATCH_SIZE) 
     return 1 - squared_error / total
 
 
-def _flat(x: Any) -> np.ndarray:
+def _flat(x: Array) -> np.ndarray:
     return np.reshape(x, (len(x), -1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import activations
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
@@ -19,6 +20,9 @@ from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["activity_threshold", "report"]
 
@@ -53,11 +57,11 @@ _FLAT = {activations.sigmoid: (0.05, 0.95), activations.tanh: (-0.9, 0.9)}
 
 
 def report(
-    model: Any,
-    data: Any,
+    model: Autoencoder,
+    data: ArrayLike | tuple[ArrayLike, ArrayLike | None],
     *,
-    train: Any = None,
-    anomalies: Any = None,
+    train: ArrayLike | tuple[ArrayLike, ArrayLike | None] | None = None,
+    anomalies: ArrayLike | None = None,
     batch_size: int = BATCH_SIZE,
     jacobian_samples: int = 1000,
 ) -> Report:
@@ -128,7 +132,7 @@ def report(
     return Report(f"{type(model).__name__} with a code of {code}, on {len(x):,} samples", rows)
 
 
-def activity_threshold(model: Any) -> float:
+def activity_threshold(model: Autoencoder) -> float:
     """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other.
 
     Args:
@@ -147,7 +151,7 @@ def activity_threshold(model: Any) -> float:
     return _THRESHOLDS.get(networks.output_activation(model.encoder), 0.0)
 
 
-def _split(name: str, model: Any, data: Any) -> tuple[Any, Any]:
+def _split(name: str, model: Autoencoder, data: ArrayLike | tuple[ArrayLike, ArrayLike | None]) -> tuple[Any, Any]:
     """Samples and labels, checked."""
     x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
     if not hasattr(x, "shape"):
@@ -169,7 +173,9 @@ def _absent(why: str) -> Measured:
     return None, f"does not apply: {why}"
 
 
-def _reconstruction(model: Any, x: Any, x_train: Any, units: int, batch_size: int) -> dict[str, Measured]:
+def _reconstruction(
+    model: Autoencoder, x: Array, x_train: Array | None, units: int, batch_size: int
+) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
     if not model.reconstructs:
         return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
@@ -192,7 +198,7 @@ def _reconstruction(model: Any, x: Any, x_train: Any, units: int, batch_size: in
 
 
 def _codes(
-    model: Any, x: Any, keep: bool, batch_size: int
+    model: Autoencoder, x: Array, keep: bool, batch_size: int
 ) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
     """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
@@ -245,7 +251,7 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
     return measured
 
 
-def _jacobian(model: Any, x: Any, batch_size: int) -> Measured:
+def _jacobian(model: Autoencoder, x: Array, batch_size: int) -> Measured:
     if model.data == "sketches":
         return _absent("sketches are no points that could move a little")
     if is_rounded(model):
@@ -253,7 +259,9 @@ def _jacobian(model: Any, x: Any, batch_size: int) -> Measured:
     return _mean(jacobian_norm(model, x, batch_size=batch_size)), f"mean over {len(x):,} samples"
 
 
-def _probes(model: Any, test: tuple[Any, Any, Any], train: tuple[Any, Any], batch_size: int) -> dict[str, Measured]:
+def _probes(
+    model: Autoencoder, test: tuple[Any, Any, Any], train: tuple[Any, Any], batch_size: int
+) -> dict[str, Measured]:
     """Of (x, y, z) and (x, y)."""
     (x, y, z), (x_train, y_train) = test, train
     names = ("probe_error_codes", "probe_error_pixels")
@@ -275,6 +283,6 @@ def _probes(model: Any, test: tuple[Any, Any, Any], train: tuple[Any, Any], batc
     }
 
 
-def _vectors(code: Any) -> np.ndarray:
+def _vectors(code: Array) -> np.ndarray:
     """Codes as (n, units), those of a spatial code too."""
     return np.reshape(code, (code.shape[0], math.prod(code.shape[1:])))

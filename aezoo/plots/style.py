@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import matplotlib.figure
 from matplotlib.textpath import TextPath
 
+from aezoo._typing import ArrayLike
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 

@@ -7,7 +7,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,8 +15,12 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, _validation
+from aezoo._typing import Array, Data, Tensor
 from aezoo.training import gate
 from aezoo.training.gate import Parts, Rules, Validated
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 # The most samples of a batch, and the most values in its largest activation, where no batch size is given.
 _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
@@ -38,7 +42,7 @@ class Verbs:
         model: A model with `encoder`, `decoder` and the shapes of samples and codes.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Autoencoder):
         self._model = model
         self._lock = threading.RLock()
         self._made_for: tuple[Any, ...] = ()
@@ -49,12 +53,12 @@ class Verbs:
         self,
         name: str,
         function: Function,
-        x: Any,
+        x: Data,
         conditions: Mapping[str, Any],
         batch_size: int | None = None,
         codes: bool = False,
         compared: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """Check data, and return what a function makes of them.
 
         In a graph the function is called as it is.
@@ -92,7 +96,7 @@ class Verbs:
         """
         model, own = self._model, {}
 
-        def call(parts: Parts) -> Any:
+        def call(parts: Parts) -> Tensor:
             y = () if parts.y is None else (parts.y,)
             # Of no samples there is nothing to gain, and fused convolutions fail.
             if model.run_eagerly or tf.config.functions_run_eagerly() or not parts.x.shape[0]:
@@ -143,7 +147,7 @@ class Verbs:
             shapes, given = [*shapes, parts.y.shape[1:]], [*given, parts.y]
         specs = [tf.TensorSpec((None, *shape), values.dtype) for shape, values in zip(shapes, given, strict=True)]
 
-        def of_batch(x: Any, *values: Any) -> Any:
+        def of_batch(x: Tensor, *values: Any) -> Tensor:
             conditions = dict(zip(names, values, strict=False))
             return function(x, conditions, *values[len(names) :])
 
@@ -155,7 +159,7 @@ def _size_for(values: int) -> int:
     return 2 ** math.floor(math.log2(max(1, min(_LARGEST_BATCH, _MOST_VALUES // max(1, values)))))
 
 
-def _activations(network: Any) -> Iterator[int]:
+def _activations(network: keras.layers.Layer) -> Iterator[int]:
     """The number of values of each output of a network's layers, as far as they are known."""
     for layer in _keras.all_layers(network):
         for output in keras.tree.flatten(getattr(layer, "output", ())):
@@ -183,10 +187,10 @@ class Pieces:
 
 
 def pieces(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
-    y: Any = None,
+    y: Data | None = None,
     *,
     batch_size: int | None = None,
     compared: bool = False,
@@ -243,8 +247,8 @@ def pieces(
 
 
 def whole(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     codes: bool = False,
     compared: bool = False,
@@ -265,10 +269,10 @@ def whole(
 
 
 def _array(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any],
-    y: Any = None,
+    y: Data | None = None,
     codes: bool = False,
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
@@ -279,7 +283,7 @@ def _array(
     return _built(model, gate.array_parts(model, x, conditions, y, compared=compared, bounds=bounds))
 
 
-def _built(model: Any, parts: Parts) -> Parts:
+def _built(model: Autoencoder, parts: Parts) -> Parts:
     """Build the model for samples, if it has no weights yet; return them, with conditions of the dtypes it takes."""
     built = model.built
     model._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
@@ -289,7 +293,11 @@ def _built(model: Any, parts: Parts) -> Parts:
 
 
 def _samples_of_element(
-    model: Any, element: Any, conditions: Mapping[str, Any], compared: bool, bounds: tuple[float, float] | None
+    model: Autoencoder,
+    element: Tensor,
+    conditions: Mapping[str, Any],
+    compared: bool,
+    bounds: tuple[float, float] | None,
 ) -> Parts:
     """Check an element of a data set; conditions that were given beside it are not in it."""
     rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
@@ -303,14 +311,14 @@ def _samples_of_element(
     return dataclasses.replace(parts, conditions=gate.conditions_of(model, found, parts.x.shape[0], rules))
 
 
-def _codes(model: Any, z: Any, conditions: Mapping[str, Any]) -> Parts:
+def _codes(model: Autoencoder, z: Array, conditions: Mapping[str, Any]) -> Parts:
     """Check codes and their conditions."""
     _validation.check_built(model)
     z = gate.codes(model, z)
     return Parts(z, gate.conditions_of(model, conditions, z.shape[0]), None, None)
 
 
-def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -> Parts:
+def _codes_of_element(model: Autoencoder, element: Tensor, conditions: Mapping[str, Any]) -> Parts:
     """Check an element of a data set: codes, a pair of codes and a condition, or a dict of "z" and of conditions."""
     z, condition, _ = keras.utils.unpack_x_y_sample_weight(element)
     if not conditions:
@@ -320,7 +328,7 @@ def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -
     return _codes(model, z, conditions)
 
 
-def _cut(model: Any, parts: Parts, size: int | None, codes: bool) -> Iterator[Parts]:
+def _cut(model: Autoencoder, parts: Parts, size: int | None, codes: bool) -> Iterator[Parts]:
     """Cut checked data in pieces of tensors."""
     n = parts.x.shape[0]
     size = size or (1 if n == 1 else model._verbs.batch_size(tuple(parts.x.shape[1:])))
@@ -331,7 +339,7 @@ def _cut(model: Any, parts: Parts, size: int | None, codes: bool) -> Iterator[Pa
         yield _tensors(model, parts if size >= n else gate.map_parts(lambda part, rows=rows: part[rows], parts), codes)
 
 
-def _tensors(model: Any, parts: Parts, codes: bool) -> Parts:
+def _tensors(model: Autoencoder, parts: Parts, codes: bool) -> Parts:
     """Return samples or codes as a dense tensor of the dtype that the model takes, and targets in single precision."""
     x, dtype = gate.single(gate.dense(parts.x)), model.variable_dtype if codes else model.input_dtype
     # Keras' function takes a tenth of a millisecond.
@@ -343,7 +351,7 @@ def _tensors(model: Any, parts: Parts, codes: bool) -> Parts:
 # === Results ===
 
 
-def _joined(results: Iterable[Any], n: int | None, differentiable: bool) -> Any:
+def _joined(results: Iterable[Any], n: int | None, differentiable: bool) -> Tensor:
     """Join results of pieces along their first axis, in memory for one of them.
 
     Args:
