@@ -18,6 +18,7 @@ from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
     import aezoo
+    from aezoo.models.autoencoder import Autoencoder
 
 
 def name(text: str) -> str:
@@ -144,7 +145,7 @@ def import_module(name: str) -> ModuleType:
 # === Data sets ===
 
 
-def data_loader(model: Any) -> Callable[[str], Any]:
+def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     """Return the function that loads a data set by its name for a model, or for a class of models.
 
     Raises:

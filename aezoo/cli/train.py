@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import aezoo
@@ -208,7 +209,11 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _new_model(
-    arguments: argparse.Namespace, training: defaults.Training, chosen: dict[str, Any], x_train: Any, layers: Path
+    arguments: argparse.Namespace,
+    training: defaults.Training,
+    chosen: dict[str, Any],
+    x_train: np.ndarray,
+    layers: Path,
 ) -> aezoo.Autoencoder:
     """A model that is ready to be trained: a stack has been pretrained and unrolled."""
     entry = defaults.entry(arguments.model)
@@ -242,7 +247,9 @@ def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> ae
         ) from error
 
 
-def _pretrained(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, folder: Path) -> aezoo.Autoencoder:
+def _pretrained(
+    arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray, folder: Path
+) -> aezoo.Autoencoder:
     """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
     entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
@@ -263,7 +270,9 @@ def _pretrained(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: 
     return stack.unroll(seed=arguments.seed)
 
 
-def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
+def _fit(
+    model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray, backup: _Backup, arguments: argparse.Namespace
+) -> bool:
     """Trains a model; returns whether Ctrl-C ended it."""
     # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
@@ -302,7 +311,7 @@ _RUN, _TRAINING, _LAYERS = "run.json", "training.weights.h5", "layers"
 _EARLIER = "model.keras"  # in the place of _TRAINING, before version 0.1.0
 
 
-def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any) -> dict[str, Any]:
+def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray) -> dict[str, Any]:
     """What makes a training: two of the same identity are the same."""
     without = ("run", "output", "overwrite", "quiet")
     said = {name: value for name, value in vars(arguments).items() if name not in without}
@@ -384,7 +393,7 @@ class _Backup:
         with _files.atomic_write(folder / _RUN) as path:
             path.write_text(json.dumps(identity))
 
-    def restore(self, model: aezoo.Autoencoder, x: Any) -> None:
+    def restore(self, model: aezoo.Autoencoder, x: np.ndarray) -> None:
         """Gives a compiled model the state that an earlier process has left, if there is one.
 
         Raises:
@@ -496,7 +505,7 @@ def _write(
     output: Path,
     there: dict[str, tuple[int, int]],
     model: aezoo.Autoencoder,
-    x_test: Any,
+    x_test: np.ndarray,
     results: dict[str, Any],
     history: dict[str, Any],
 ) -> None:

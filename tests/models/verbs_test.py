@@ -136,11 +136,11 @@ class Counting(aezoo.Autoencoder):
         super().__init__(*args, **kwargs)
         self.calls = []
 
-    def run_encoder(self, x, conditions={}, training=False):
+    def run_encoder(self, x, conditions=None, training=False):
         self.calls.append("encoder")
         return super().run_encoder(x, conditions, training)
 
-    def run_decoder(self, z, conditions={}, training=False):
+    def run_decoder(self, z, conditions=None, training=False):
         self.calls.append("decoder")
         return super().run_decoder(z, conditions, training)
 
@@ -308,7 +308,7 @@ def test_errors_are_those_of_the_hook():
 
     model = built(Broken(4))
     for _ in range(2):
-        with pytest.raises(ValueError, match="^of the user's own$"):
+        with pytest.raises(ValueError, match=r"^of the user's own$"):
             model.score_samples(X)
     model = built(aezoo.Autoencoder(4), loss=lambda y, p: keras.ops.mean(y - p))
     with pytest.raises(aezoo.losses.NoScores, match="one number for the whole batch") as error:
