@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -229,7 +228,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def _samples(self, X: Any, fitting: bool) -> dict[str, np.ndarray]:
         """X as the model takes it, and its conditions; scikit-learn checks rows of features, whatever their shape."""
         conditions: dict[str, np.ndarray] = {}
-        if isinstance(X, Mapping) or gate.is_stream(X):
+        if gate.is_dict(X) or gate.is_stream(X):
             X, conditions = inference.collected(self.model, X)
         missing = self._allows_missing()
         X = X if gate.is_table(X) else gate.dense(gate.as_array(X, missing))  # of a table, the columns are noted

@@ -118,7 +118,7 @@ def _first(model: Any, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[n
         if not read:
             raise ValueError("The data set is empty: there are no samples.")
         x = {name: np.concatenate([batch[name] for batch in read]) for name in read[0]}
-    if isinstance(x, Mapping):
+    if gate.is_dict(x):
         x, conditions = x["x"], {**{name: values for name, values in x.items() if name != "x"}, **conditions}
     x = np.asarray(x)
     of_samples = {name for name, values in conditions.items() if np.ndim(values) and len(values) == len(x)}
@@ -238,7 +238,7 @@ def manifold(model: Any, n: int = 20, x: Any = None, **conditions: Any) -> matpl
     if x is None:
         right = up = scipy.stats.norm.ppf(at)
     else:
-        have_conditions = isinstance(x, Mapping) or gate.is_stream(x)
+        have_conditions = gate.is_dict(x) or gate.is_stream(x)
         codes = model.encode(x) if have_conditions else model.encode(x, **conditions)
         right, up = np.quantile(np.asarray(codes, "float32"), at, axis=0).T
     codes = np.stack(np.meshgrid(right, up[::-1]), axis=-1).reshape(-1, 2)

@@ -90,7 +90,7 @@ class Verbs:
         Raises:
             ValueError: If the data are not what the model takes.
         """
-        given = (*(x.values() if isinstance(x, Mapping) else (x,)), *conditions.values())
+        given = (*(x.values() if gate.is_dict(x) else (x,)), *conditions.values())
         if not tf.executing_eagerly() or any(map(gate.is_symbolic, given)):
             parts = whole(self._model, x, conditions, codes=codes, compared=compared)
             return function(parts.x, parts.conditions)
