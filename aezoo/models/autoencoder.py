@@ -602,6 +602,11 @@ class Autoencoder(Trainer):
             "filters.png": lambda: plots.filters(self),
         }
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Store kernels with fewer bits; see `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._verbs.forget()
+
     # === Saving ===
 
     @classmethod

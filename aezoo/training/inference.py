@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import operator
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -35,21 +34,18 @@ _MARKS = (
 
 @dataclasses.dataclass(eq=False)
 class _Graphs:
-    """Graphs by name, and the parts of a model that they were made for."""
+    """Graphs by name, and the compilation of the model that they were made for."""
 
-    made_for: tuple[Any, ...]
+    compilation: Any
     by_name: dict[str, Any] = dataclasses.field(default_factory=dict)
     batch_size: int | None = None
-
-    def are_for(self, parts: tuple[Any, ...]) -> bool:
-        return len(self.made_for) == len(parts) and all(map(operator.is_, self.made_for, parts))
 
 
 class Verbs:
     """The verbs of a model as graphs.
 
     A graph is made when it is first used, for batches of any size. It reads weights as variables, so that training
-    leaves it as it is; it is made anew after `compile`, which may change the loss, and for other networks.
+    leaves it as it is; it is made anew after `compile`, which may change the loss.
 
     Args:
         model: A model with `encoder`, `decoder` and the shapes of samples and codes.
@@ -58,7 +54,7 @@ class Verbs:
     def __init__(self, model: Any):
         self._model = model
         self._lock = threading.RLock()
-        self._graphs = _Graphs(())
+        self._graphs = _Graphs(None)
 
     def run(
         self,
@@ -114,6 +110,10 @@ class Verbs:
             graphs.batch_size = _size_for(max(sizes))
         return graphs.batch_size
 
+    def forget(self) -> None:
+        """Forget all graphs, as layers with other variables need it."""
+        self._graphs = _Graphs(_keras.compilation(self._model))
+
     def _call(self, name: str, function: Callable[..., Any], parts: Parts, codes: bool) -> Any:
         model = self._model
         if (
@@ -136,13 +136,12 @@ class Verbs:
         return result
 
     def _current(self) -> _Graphs:
-        """Return the graphs: none, where the model is another than the one that they were made for."""
-        model = self._model
-        made_for = (_keras.compilation(model), model.encoder, model.decoder)
-        if not self._graphs.are_for(made_for):
+        """Return the graphs: none, where the model has been compiled since they were made."""
+        compilation = _keras.compilation(self._model)
+        if self._graphs.compilation is not compilation:
             with self._lock:
-                if not self._graphs.are_for(made_for):
-                    self._graphs = _Graphs(made_for)
+                if self._graphs.compilation is not compilation:
+                    self._graphs = _Graphs(compilation)
         return self._graphs
 
     def _made(self, function: Callable[..., Any], x: Any, codes: bool) -> Any:

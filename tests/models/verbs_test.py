@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+import types
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from aezoo.training import inference
 RNG = np.random.default_rng(0)
 X = RNG.random((23, 6, 6, 1), "float32")
 LABELS = np.arange(23) % 3
+NONE = types.MappingProxyType({})
 
 
 def built(model, **compiled):
@@ -136,11 +138,11 @@ class Counting(aezoo.Autoencoder):
         super().__init__(*args, **kwargs)
         self.calls = []
 
-    def run_encoder(self, x, conditions=None, training=False):
+    def run_encoder(self, x, conditions=NONE, training=False):
         self.calls.append("encoder")
         return super().run_encoder(x, conditions, training)
 
-    def run_decoder(self, z, conditions=None, training=False):
+    def run_decoder(self, z, conditions=NONE, training=False):
         self.calls.append("decoder")
         return super().run_decoder(z, conditions, training)
 
@@ -191,12 +193,14 @@ def test_a_new_loss_is_the_score_from_then_on():
     np.testing.assert_allclose(model.score_samples(X), np.sum(difference**2, axis=1), rtol=1e-5)
 
 
-def test_other_networks_are_used_from_then_on():
-    model, other = (built(aezoo.Autoencoder(4, seed=seed)) for seed in (0, 1))
-    assert not np.allclose(model.encode(X), other.encode(X))
-    model.encoder, model.decoder = other.encoder, other.decoder
-    np.testing.assert_allclose(model.encode(X), other.encode(X), rtol=1e-6)
-    np.testing.assert_allclose(model.reconstruct(X), other.reconstruct(X), rtol=1e-6)
+@pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
+def test_quantized_kernels_are_used_from_then_on():
+    model = built(aezoo.Autoencoder(4, hidden_dims=(16,), seed=0))
+    before = np.asarray(model.encode(X))
+    model.quantize("int8")
+    after = np.asarray(model.encode(X))
+    assert 0 < np.abs(after - before).max() < 0.1
+    np.testing.assert_allclose(after, eager(model, "encode", X), rtol=1e-4, atol=1e-5)
 
 
 def test_eager_execution_makes_no_graph():
@@ -260,6 +264,7 @@ def test_the_marks_of_layers_outlive_a_graph(models):
     assert np.all(zeros > 36 * 50)
 
 
+@pytest.mark.filterwarnings("ignore:Layer 'sequential")  # Keras: a Sequential around it takes no mask
 def test_a_code_with_a_mask_is_decoded_with_it():
     layers = keras.layers
     sequence = [keras.Input((6, 3)), layers.Masking(0.0), layers.SimpleRNN(4, return_sequences=True)]
@@ -379,12 +384,9 @@ def test_measures_and_plots_take_conditions(conditional):
     assert evaluation.explained_variance(model, pairs) == pytest.approx(share, rel=1e-5)
     norm = evaluation.jacobian_norm(model, both, batch_size=4)
     np.testing.assert_allclose(evaluation.jacobian_norm(model, pairs), norm, rtol=1e-5)
-    label = {"label": tf.constant(LABELS, "int32")}
-    step = 1e-2 * RNG.normal(size=X.shape).astype("float32")
-    moved = (model._encode(X + step, label) - model._encode(X - step, label)) / 2
-    assert norm.shape == (23,) and np.all(
-        norm * np.linalg.norm(step.reshape(23, -1), axis=1) > np.linalg.norm(moved, axis=1)
-    )
+    label, step = {"label": tf.constant(LABELS, "int32")}, tf.constant(1e-3 * RNG.normal(size=X.shape), "float32")
+    moved = np.linalg.norm(model._encode(X + step, label) - model._encode(X - step, label), axis=1) / 2
+    assert norm.shape == (23,) and np.all(norm * np.linalg.norm(tf.reshape(step, (23, -1)), axis=1) >= moved)
     auroc = evaluation.anomaly_auroc(model, both, {"x": 1 - X, "label": LABELS})
     assert evaluation.anomaly_auroc(model, pairs, {"x": 1 - X, "label": LABELS}) == auroc
     tables = [evaluation.report(model, (data, LABELS), anomalies=both) for data in (both, pairs)]
@@ -464,9 +466,8 @@ def test_errors_of_samples_with_missing_values(models):
     np.testing.assert_allclose(error, np.sum(difference**2, axis=(1, 2, 3)), rtol=1e-5)
     np.testing.assert_allclose(model.score_samples(x), error, rtol=1e-5)
     spread = np.nansum((x - np.nanmean(x, axis=0)) ** 2)
-    assert aezoo.evaluation.explained_variance(model, x, batch_size=7) == pytest.approx(
-        1 - error.sum() / spread, rel=1e-4
-    )
+    share = aezoo.evaluation.explained_variance(model, x, batch_size=7)
+    assert share == pytest.approx(1 - error.sum() / spread, rel=1e-4)
     table = aezoo.evaluation.report(model, (x, LABELS))
     assert table["mean_squared_error"] == pytest.approx(np.sum(difference**2) / observed.sum(), rel=1e-5)
     assert table["pca_explained_variance"] is None and "missing values" in str(table)
@@ -533,9 +534,9 @@ def test_free_energy_and_likelihoods_of_any_length(models, monkeypatch):
         np.testing.assert_allclose(got, pseudo, rtol=1e-4)
     log_z = (1.0, 0.0)
     np.testing.assert_allclose(aezoo.evaluation.log_likelihood(rbm, data, log_z), -energy - 1, rtol=1e-5)
-    bound = np.asarray(vae.log_likelihood(data, samples=200, batch_size=5))
+    bound = np.asarray(vae.log_likelihood(data, samples=3000, batch_size=5))
     assert bound.shape == (23,)
-    np.testing.assert_allclose(bound, vae.log_likelihood(X, samples=200), rtol=2e-2)
+    np.testing.assert_allclose(bound, vae.log_likelihood(X, samples=3000), rtol=2e-2)
     monkeypatch.setattr(inference, "_LARGEST_BATCH", 4)
     vae.compile("sgd")
     assert vae._verbs.batch_size(X.shape[1:]) == 4
