@@ -14,16 +14,16 @@ def of_source(name: str) -> str:
     """Return the docstring of a class that `aezoo` offers, from its source: nothing is imported."""
     package = Path(__file__).parent
     for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and name in {alias.name for alias in node.names}:
+        if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
             path = package.joinpath(*node.module.split(".")[1:]).with_suffix(".py")
             tree = ast.parse(path.read_text(encoding="utf-8"))
             (cls,) = (each for each in tree.body if isinstance(each, ast.ClassDef) and each.name == name)
-            return ast.get_docstring(cls)
+            return ast.get_docstring(cls) or ""
     raise ValueError(f"aezoo has no class {name!r}.")
 
 
 def _text(cls: type | str) -> str:
-    return inspect.cleandoc(cls) if isinstance(cls, str) else inspect.getdoc(cls)
+    return inspect.cleandoc(cls) if isinstance(cls, str) else inspect.getdoc(cls) or ""
 
 
 def summary(cls: type | str) -> str:

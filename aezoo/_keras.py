@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import threading
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,13 +22,15 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import Tensor
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 """The members of a `.keras` file that describe the model and hold its weights."""
 
 # === Models and training ===
 
 
-def compile_arguments(model: Any) -> dict[str, Any]:
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
     """Return the arguments that `compile` was given, by name and as they are; {} for a model that is not compiled.
 
     `model.loss` does not tell: after a second `compile(loss=None)` it is still the first one's. Keras' public
@@ -38,7 +41,7 @@ def compile_arguments(model: Any) -> dict[str, Any]:
     return dict(model._compile_config.config) if model.compiled else {}
 
 
-def compilation(model: Any) -> Any:
+def compilation(model: keras.Model) -> object:
     """Return an object that is another one after each `compile`, None for a model that is not compiled.
 
     Relies on: `_compile_config` of a compiled model.
@@ -46,7 +49,7 @@ def compilation(model: Any) -> Any:
     return model._compile_config if model.compiled else None
 
 
-def loss_tracker(model: Any) -> Any:
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
     """Return the metric that averages the loss of a compiled model over an epoch.
 
     Relies on: a `keras.metrics.Mean` named "loss" before all others in `model.metrics`.
@@ -54,7 +57,7 @@ def loss_tracker(model: Any) -> Any:
     return next(metric for metric in model.metrics if metric.name == "loss")
 
 
-def add_to_mean(metric: Any, total: Any, count: Any) -> None:
+def add_to_mean(metric: keras.metrics.Mean, total: Tensor, count: Tensor) -> None:
     """Add a sum of values, and how many they are, to a `keras.metrics.Mean`, which by itself adds a mean only.
 
     Args:
@@ -68,7 +71,7 @@ def add_to_mean(metric: Any, total: Any, count: Any) -> None:
     metric.count.assign_add(ops.cast(count, metric.dtype))
 
 
-def begin_at(model: Any, epoch: int | None) -> None:
+def begin_at(model: keras.Model, epoch: int | None) -> None:
     """Let the `fit` that begins start at an epoch, called from `on_train_begin`; None takes that back.
 
     Relies on: `_initial_epoch`, which Keras' own `BackupAndRestore` sets too, and which outlasts `fit`.
@@ -84,7 +87,7 @@ def is_validation_of_fit(kwargs: Mapping[str, Any]) -> bool:
     return bool(kwargs.get("_use_cached_eval_dataset"))
 
 
-def forget_functions(model: Any) -> None:
+def forget_functions(model: keras.Model) -> None:
     """Let the next `fit` or `evaluate` make its function anew, for another `steps_per_execution` say.
 
     Relies on: `train_function` and `test_function`, which Keras makes where they are None.
@@ -104,7 +107,7 @@ def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[ker
 # === Layers ===
 
 
-def all_layers(layer: Any) -> list[Any]:
+def all_layers(layer: keras.layers.Layer) -> list[Any]:
     """Return a layer and all layers inside it, each once, also those of layers that are no models.
 
     Relies on: `_flatten_layers`; the public `layers` has the children of models alone.
@@ -113,7 +116,7 @@ def all_layers(layer: Any) -> list[Any]:
 
 
 @contextmanager
-def variables_replaced(layer: Any, *variables: Any) -> Iterator[None]:
+def variables_replaced(layer: keras.layers.Layer, *variables: Any) -> Iterator[None]:
     """Drop variables of a built layer; inside, those that are set as its attributes take their place.
 
     Relies on: `_tracker`, which a built layer has locked, and `_untrack_variable`.
@@ -127,7 +130,7 @@ def variables_replaced(layer: Any, *variables: Any) -> Iterator[None]:
         layer._tracker.lock()
 
 
-def inputs_as_given(network: Any) -> Any:
+def inputs_as_given(network: keras.layers.Layer) -> Tensor | None:
     """Return the symbolic inputs of a functional model in the structure that it was made with, None for other layers.
 
     Relies on: `_inputs_struct` of a functional model; `input` tells the structure only once the model was called.
@@ -135,7 +138,7 @@ def inputs_as_given(network: Any) -> Any:
     return getattr(network, "_inputs_struct", None)
 
 
-def replace_call(layer: Any, call: Callable[..., Any]) -> None:
+def replace_call(layer: keras.layers.Layer, call: Callable[..., Any]) -> None:
     """Let a layer, built or not, compute another function.
 
     Args:
@@ -144,10 +147,10 @@ def replace_call(layer: Any, call: Callable[..., Any]) -> None:
 
     Relies on: Keras looking for `call` on the layer itself, and reading its signature when the layer is made only.
     """
-    layer.call = call
+    layer.call = call  # type: ignore[method-assign]
 
 
-def producer(tensor: Any) -> tuple[Any, list[Any]]:
+def producer(tensor: Tensor) -> tuple[Any, list[Any]]:
     """Return the layer or operation that a symbolic tensor is an output of, and the tensors that it was called on.
 
     Relies on: `_keras_history`, and `_inbound_nodes` with their `input_tensors`; the public `input` of a layer is that
@@ -168,7 +171,7 @@ def output_index(tensor: Any) -> int:
 # === Marks on tensors ===
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: Tensor) -> Tensor | None:
     """Return the mask that Keras has put on a tensor, or None.
 
     Relies on: `_keras_mask`.
@@ -176,7 +179,7 @@ def mask_of(tensor: Any) -> Any:
     return getattr(tensor, "_keras_mask", None)
 
 
-def set_mask(tensor: Any, mask: Any) -> None:
+def set_mask(tensor: Tensor, mask: Tensor) -> None:
     """Put a mask on a tensor, as a layer does.
 
     Relies on: `_keras_mask`.
@@ -184,7 +187,7 @@ def set_mask(tensor: Any, mask: Any) -> None:
     tensor._keras_mask = mask
 
 
-def keras_logits(tensor: Any) -> Any:
+def keras_logits(tensor: Tensor) -> Tensor | None:
     """Return the logits that Keras has marked a tensor with, or None: what a sigmoid or a softmax made it of.
 
     Relies on: `_keras_logits`.
@@ -192,7 +195,7 @@ def keras_logits(tensor: Any) -> Any:
     return getattr(tensor, "_keras_logits", None)
 
 
-def mark_logits(tensor: Any, logits: Any) -> None:
+def mark_logits(tensor: Tensor, logits: Tensor) -> None:
     """Mark a tensor as the sigmoid of logits, for Keras' cross-entropy and for `sigmoid_logits`.
 
     Relies on: `_keras_logits`, which Keras' cross-entropy prefers to the tensor itself.
@@ -200,7 +203,7 @@ def mark_logits(tensor: Any, logits: Any) -> None:
     tensor._sigmoid_logits = tensor._keras_logits = logits
 
 
-def sigmoid_logits(tensor: Any) -> Any:
+def sigmoid_logits(tensor: Tensor) -> Tensor | None:
     """Return the logits that `mark_logits` has marked a tensor with, or None.
 
     Relies on: nothing but that tensors take attributes; the mark is our own.
@@ -227,7 +230,7 @@ def class_logits(tensor: Any) -> Any:
 # === Optimizers ===
 
 
-def variable_index(optimizer: Any, variable: Any) -> int:
+def variable_index(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
     """Return the place of a variable among those that an optimizer was built for, also inside `update_step`.
 
     Relies on: `_get_variable_index`.
@@ -235,7 +238,7 @@ def variable_index(optimizer: Any, variable: Any) -> int:
     return optimizer._get_variable_index(variable)
 
 
-def adam_slots(optimizer: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]:
+def adam_slots(optimizer: keras.Optimizer, variable: keras.Variable) -> tuple[tf.Variable, tf.Variable]:
     """Return both moments that a built Adam keeps of a variable.
 
     Raises:
@@ -256,12 +259,12 @@ def adam_slots(optimizer: Any, variable: Any) -> tuple[tf.Variable, tf.Variable]
 def adam_step(
     variable: tf.Variable,
     moments: tuple[tf.Variable, tf.Variable],
-    gradient: Any,
-    step: Any,
-    learning_rate: Any,
-    beta_1: Any,
-    beta_2: Any,
-    epsilon: Any,
+    gradient: Tensor,
+    step: Tensor,
+    learning_rate: Tensor,
+    beta_1: Tensor,
+    beta_2: Tensor,
+    epsilon: Tensor,
 ) -> None:
     """Take a step of Adam in one pass over the weights.
 
@@ -292,7 +295,7 @@ def adam_step(
 
 
 @contextmanager
-def replaced_update_step(optimizer: Any, function: Callable[[Any, Any, Any], None]) -> Iterator[None]:
+def replaced_update_step(optimizer: keras.Optimizer, function: Callable[[Any, Any, Any], None]) -> Iterator[None]:
     """Let `optimizer.apply` call another function in place of `update_step` for a while.
 
     It goes past Keras' tracking of attributes, so that the optimizer stays the user's. Replicas may overlap.
@@ -303,11 +306,12 @@ def replaced_update_step(optimizer: Any, function: Callable[[Any, Any, Any], Non
 
     Relies on: `apply` calling `self.update_step` with these three for every variable that has a gradient.
     """
-    vars(optimizer)["update_step"] = function
+    attributes: dict[str, Any] = optimizer.__dict__
+    attributes["update_step"] = function
     try:
         yield
     finally:
-        vars(optimizer).pop("update_step", None)
+        attributes.pop("update_step", None)
 
 
 # === Strategies ===
@@ -338,13 +342,13 @@ def distribute_with(strategy: tf.distribute.Strategy, options: tf.data.Options) 
         return
     distribute = strategy.experimental_distribute_dataset
 
-    def with_options(dataset: tf.data.Dataset, *args: Any, **kwargs: Any) -> Any:
+    def with_options(dataset: tf.data.Dataset, *args: Any, **kwargs: Any) -> tf.data.Dataset:
         return distribute(dataset.with_options(options), *args, **kwargs)
 
     strategy.experimental_distribute_dataset = with_options
 
 
-def replica_spec(spec: Any) -> Any:
+def replica_spec(spec: tf.TypeSpec) -> tf.TypeSpec:
     """Return what one replica gets of an element of a `tf.distribute.DistributedDataset`.
 
     Args:
@@ -358,7 +362,11 @@ def replica_spec(spec: Any) -> Any:
 # === Files ===
 
 
-def stripped_keras_file(source: Any, target: Any, store: Callable[[np.ndarray], np.ndarray] = np.asarray) -> None:
+def stripped_keras_file(
+    source: str | os.PathLike[str],
+    target: str | os.PathLike[str],
+    store: Callable[[np.ndarray], np.ndarray] = np.asarray,
+) -> None:
     """Copy a `.keras` file without the optimizer and what else the model was compiled with.
 
     Args:
@@ -391,7 +399,7 @@ def _without_optimizer(weights: bytes, store: Callable[[np.ndarray], np.ndarray]
     buffer = io.BytesIO()
     with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
 
-        def copy(name: str, item: Any) -> None:
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if name.split("/")[0] == "optimizer":
                 return
             if isinstance(item, h5py.Group):
@@ -412,7 +420,7 @@ def _without_optimizer(weights: bytes, store: Callable[[np.ndarray], np.ndarray]
     return buffer.getvalue()
 
 
-def widened_keras_file(source: Any, target: Any) -> None:
+def widened_keras_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
     """Copy a `.keras` file as if its model had been built for one feature more, which its weights do not fit.
 
     Relies on: `input_shape` in `build_config` of the configuration.
@@ -443,20 +451,24 @@ def before_each_variable(function: Callable[[tuple[Any, ...]], None]) -> Iterato
     """
     thread, make = threading.get_ident(), keras.Variable.__init__
 
-    def looked_at(self: Any, initializer: Any, shape: Any = None, *args: Any, **kwargs: Any) -> None:
+    def looked_at(
+        self: keras.Variable, initializer: object, shape: tuple[Any, ...] | None = None, *args: Any, **kwargs: Any
+    ) -> None:
         if threading.get_ident() == thread:
             function(tuple(shape) if isinstance(shape, (tuple, list)) else (shape,))
         make(self, initializer, shape, *args, **kwargs)
 
     with _MAKING_VARIABLES:
-        keras.Variable.__init__ = looked_at
+        keras.Variable.__init__ = looked_at  # type: ignore[method-assign]
         try:
             yield
         finally:
-            keras.Variable.__init__ = make
+            keras.Variable.__init__ = make  # type: ignore[method-assign]
 
 
-def export_archive(endpoints: Mapping[str, tuple[Callable[..., Any], list[tf.TensorSpec]]]) -> Any:
+def export_archive(
+    endpoints: Mapping[str, tuple[Callable[..., Any], list[tf.TensorSpec]]],
+) -> keras.export.ExportArchive:
     """Return an archive of functions, whose `write_out` writes them as the signatures of a SavedModel.
 
     Args:

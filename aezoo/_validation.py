@@ -229,12 +229,14 @@ def are_comparable(model: Any) -> bool:
     return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
 
 
-def check_comparable(model: Any, x: Any) -> None:
+def check_comparable(
+    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+) -> None:
     """Check that samples are targets of a model's reconstructions."""
     if not are_comparable(model):
         raise ValueError(
             f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
-            "there is no score of samples alone, use evaluate(x, y)."
+            f"{advice}."
         )
 
 
@@ -314,7 +316,7 @@ def check_scale(model: Any, x: np.ndarray) -> None:
         model: The model.
         x: Some of the samples, (n, *input_shape).
     """
-    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    largest = float(np.sqrt(np.mean(np.square(np.nan_to_num(x)), axis=0)).max())
     if largest > _LARGEST:
         warnings.warn(
             f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "

@@ -17,6 +17,7 @@ from keras import ops
 
 from aezoo import losses
 from aezoo._numerics import as_float32
+from aezoo._typing import Tensor
 from aezoo.layers.bounded import bounded
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "NegativeLogLikelihood", "Poisson", "get"]
@@ -71,7 +72,7 @@ class Likelihood:
         """Return the shape of a decoder's output for samples of shape `x_shape`, by default the same."""
         return x_shape
 
-    def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
+    def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
         """Return -log p of each feature, in nats, with the shape of y.
 
         Args:
@@ -83,11 +84,11 @@ class Likelihood:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement negative_log_likelihood(y, y_pred).")
 
-    def mean(self, y_pred: Any) -> Any:
+    def mean(self, y_pred: Tensor) -> Tensor:
         """Return the mean of x, (batch, *x_shape), from the decoder's output, by default that itself."""
         return y_pred
 
-    def sample(self, y_pred: Any, seed: Any) -> Any:
+    def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         """Draw x, (batch, *x_shape) float32.
 
         Args:
@@ -96,7 +97,7 @@ class Likelihood:
         """
         raise NotImplementedError(f"{type(self).__name__} must implement sample(y_pred, seed).")
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: Tensor) -> None:
         """Set the initial weights from samples of the training data, (n, *x_shape); by default do nothing."""
 
     @property
@@ -137,7 +138,7 @@ class NegativeLogLikelihood(losses.SummedLoss):
         """The least and the largest value of data; None if there is no bound."""
         return self.likelihood.bounds
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return self.likelihood.negative_log_likelihood(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
@@ -161,10 +162,10 @@ class Bernoulli(Likelihood):
     output_activation = "sigmoid"
     bounds = (0.0, 1.0)
 
-    def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
+    def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
         return losses.CrossEntropy().elementwise(as_float32(y), as_float32(y_pred))
 
-    def sample(self, y_pred: Any, seed: Any) -> Any:
+    def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         return ops.cast(tf.random.stateless_uniform(tf.shape(y_pred), _seed(seed), alg="philox") < y_pred, "float32")
 
     @property
@@ -208,7 +209,7 @@ class Gaussian(Likelihood):
         self.variable: Any = None
 
     @property
-    def log_variance(self) -> Any:
+    def log_variance(self) -> Tensor:
         """Log σ², of one or of each feature; 0 before there are weights."""
         if not self.learns:
             return math.log(self.variance)
@@ -225,24 +226,24 @@ class Gaussian(Likelihood):
     def decoder_shape(self, x_shape: Shape) -> Shape:
         return (*x_shape[:-1], 2 * x_shape[-1]) if self.variance == "predicted" else x_shape
 
-    def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
+    def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
         mean, log_variance = self._moments(as_float32(y_pred))
         return losses.GaussianNegativeLogLikelihood(log_variance).elementwise(as_float32(y), mean)
 
-    def _moments(self, y_pred: Any) -> tuple[Any, Any]:
+    def _moments(self, y_pred: Tensor) -> tuple[Any, Any]:
         if self.variance != "predicted":
             return y_pred, self.log_variance
         return self.mean(y_pred), bounded(y_pred[..., y_pred.shape[-1] // 2 :], *_PREDICTED)
 
-    def mean(self, y_pred: Any) -> Any:
+    def mean(self, y_pred: Tensor) -> Tensor:
         return y_pred[..., : y_pred.shape[-1] // 2] if self.variance == "predicted" else y_pred
 
-    def sample(self, y_pred: Any, seed: Any) -> Any:
+    def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         mean, log_variance = self._moments(as_float32(y_pred))
         noise = tf.random.stateless_normal(tf.shape(mean), _seed(seed), alg="philox")
         return mean + ops.exp(0.5 * as_float32(log_variance)) * noise
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: Tensor) -> None:
         """Set a variance that is learned to that of the data around their mean, the best without a code.
 
         Adam, which moves it by about 0.001 per step, would take thousands of steps there.
@@ -277,11 +278,11 @@ class Poisson(Likelihood):
     output_activation = "softplus"
     bounds = (0.0, math.inf)
 
-    def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
+    def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
         y, rate = as_float32(y), as_float32(y_pred)
         return rate - y * ops.log(ops.maximum(rate, _TINY)) + tf.math.lgamma(y + 1.0)
 
-    def sample(self, y_pred: Any, seed: Any) -> Any:
+    def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         return tf.random.stateless_poisson(tf.shape(y_pred), _seed(seed), as_float32(y_pred), "float32")
 
 
@@ -315,7 +316,7 @@ class Categorical(Likelihood):
                 f"{x_shape}: encode them with keras.utils.to_categorical."
             )
 
-    def negative_log_likelihood(self, y: Any, y_pred: Any) -> Any:
+    def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
         logits = losses.class_logits_of(y_pred)
         if logits is None:
             log_p = ops.log(ops.maximum(as_float32(y_pred), keras.config.epsilon()))
@@ -323,7 +324,7 @@ class Categorical(Likelihood):
             log_p = ops.log_softmax(as_float32(logits), axis=-1)
         return -as_float32(y) * log_p
 
-    def sample(self, y_pred: Any, seed: Any) -> Any:
+    def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         log_p = ops.log(ops.maximum(as_float32(y_pred), _TINY))
         rows = tf.reshape(log_p, (-1, self.num_classes))
         classes = tf.random.stateless_categorical(rows, 1, _seed(seed))
@@ -336,7 +337,7 @@ class Categorical(Likelihood):
 _NAMED = {"bernoulli": Bernoulli, "gaussian": Gaussian, "poisson": Poisson}
 
 
-def get(likelihood: Any) -> Likelihood:
+def get(likelihood: str | Likelihood | dict[str, Any]) -> Likelihood:
     """Return a likelihood that no model has yet.
 
     Args:
@@ -362,7 +363,7 @@ def get(likelihood: Any) -> Likelihood:
     return _NAMED[likelihood]()
 
 
-def _seed(seed: Any) -> Any:
+def _seed(seed: int | Tensor) -> Tensor:
     """A seed of TensorFlow's stateless functions, (2,) int64."""
     seed = tf.cast(seed, "int64")
     return seed if len(seed.shape) else tf.stack([seed, tf.zeros_like(seed)])

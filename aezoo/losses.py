@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,6 +19,7 @@ from keras import ops
 
 from aezoo import _keras
 from aezoo._numerics import as_float32
+from aezoo._typing import Loss, Tensor
 
 if TYPE_CHECKING:
     from aezoo.training.batch import Batch
@@ -44,11 +46,11 @@ class SummedLoss(keras.losses.Loss):
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the error of each feature, with the shape of `y_true`."""
         raise NotImplementedError
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the error of each sample, (batch,): the sum over its features."""
         return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
 
@@ -69,7 +71,7 @@ class SquaredError(SummedLoss):
     def __init__(self, name: str = "squared_error", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.square(y_true - y_pred)
 
 
@@ -92,7 +94,7 @@ class CrossEntropy(SummedLoss):
     def __init__(self, name: str = "cross_entropy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = logits_of(y_pred)
         if logits is not None:
             return tf.nn.sigmoid_cross_entropy_with_logits(y_true, logits)
@@ -114,11 +116,13 @@ class GaussianNegativeLogLikelihood(SummedLoss):
         2.3379
     """
 
-    def __init__(self, log_variance: Any = 0.0, name: str = "gaussian_negative_log_likelihood", **kwargs: Any):
+    def __init__(
+        self, log_variance: float | Tensor = 0.0, name: str = "gaussian_negative_log_likelihood", **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self.log_variance = log_variance
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_variance = as_float32(self.log_variance)
         return 0.5 * (ops.square(y_true - y_pred) * ops.exp(-log_variance) + log_variance + math.log(2.0 * math.pi))
 
@@ -139,7 +143,7 @@ _OF_PROBABILITIES = (
 )
 
 
-def needs_probabilities(loss: Any) -> bool:
+def needs_probabilities(loss: Loss | None) -> bool:
     """Return whether a loss is defined only for targets in [0, 1], as a cross-entropy is.
 
     Args:
@@ -161,7 +165,7 @@ def needs_probabilities(loss: Any) -> bool:
     return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
 
 
-def takes_classes(loss: Any) -> bool:
+def takes_classes(loss: Loss | None) -> bool:
     """Return whether the targets of a loss are classes of the prediction's last axis, such as tokens.
 
     Args:
@@ -178,7 +182,7 @@ def takes_classes(loss: Any) -> bool:
     return getattr(function, "func", function) is keras.losses.sparse_categorical_crossentropy
 
 
-def domain(loss: Any) -> tuple[float, float] | None:
+def domain(loss: Loss | None) -> tuple[float, float] | None:
     """Return the least and the largest target that a loss is defined for, or None if there is no bound.
 
     Args:
@@ -199,7 +203,7 @@ def domain(loss: Any) -> tuple[float, float] | None:
     return (0.0, 1.0) if needs_probabilities(loss) else getattr(loss, "bounds", None)
 
 
-def gaussian_kl(mean: Any, log_variance: Any) -> Any:
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
     Args:
@@ -217,7 +221,7 @@ def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
 
 
-def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
+def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) -> Tensor:
     """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
 
     Args:
@@ -243,7 +247,7 @@ def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
     )
 
 
-def logits_of(probability: Any) -> Any:
+def logits_of(probability: Tensor) -> Tensor | None:
     """Return the logits that a sigmoid made a tensor of, or None where they are not known.
 
     Keras' own mark is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
@@ -262,7 +266,7 @@ def logits_of(probability: Any) -> Any:
     return _keras.sigmoid_logits(probability)
 
 
-def class_logits_of(probabilities: Any) -> Any:
+def class_logits_of(probabilities: Tensor) -> Tensor:
     """Return the logits that a softmax made a tensor of, or None where they are not known; see `logits_of`.
 
     Args:
@@ -278,7 +282,7 @@ def class_logits_of(probabilities: Any) -> Any:
     return _keras.class_logits(probabilities)
 
 
-def with_class_logits(probabilities: Any, logits: Any) -> Any:
+def with_class_logits(probabilities: Tensor, logits: Tensor) -> Tensor:
     """Mark a tensor as the softmax of logits, for `class_logits_of`.
 
     Args:
@@ -298,7 +302,7 @@ def with_class_logits(probabilities: Any, logits: Any) -> Any:
     return probabilities
 
 
-def with_logits(probability: Any, logits: Any) -> Any:
+def with_logits(probability: Tensor, logits: Tensor) -> Tensor:
     """Mark a tensor as the sigmoid of logits, for `CrossEntropy` and for Keras' own cross-entropy.
 
     Args:
@@ -330,7 +334,7 @@ class NoScores(ValueError):
     """
 
 
-def reduction(loss: Any) -> str:
+def reduction(loss: Loss | None) -> str:
     """Return how a loss reduces over the batch.
 
     Args:
@@ -360,12 +364,12 @@ def reduction(loss: Any) -> str:
 
 
 def per_sample(
-    loss: Any,
-    y_true: Any,
-    y_pred: Any,
-    feature_weight: Any = None,
+    loss: Loss | None,
+    y_true: Tensor,
+    y_pred: Tensor,
+    feature_weight: Tensor | None = None,
     batch: Batch | None = None,
-    observed: Any = None,
+    observed: Tensor | None = None,
 ) -> tuple[Any, str]:
     """Evaluate any Keras loss sample by sample.
 
@@ -439,7 +443,7 @@ def per_sample(
     return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
 
 
-def product(a: Any, b: Any) -> Any:
+def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     """Return the product of two weights of leading axes, of which either may be None.
 
     Example:
@@ -453,7 +457,7 @@ def product(a: Any, b: Any) -> Any:
     return _expanded(a, rank) * _expanded(b, rank)
 
 
-def _both(mask: Any, observed: Any) -> Any:
+def _both(mask: Tensor | None, observed: Tensor | None) -> Tensor | None:
     """Join two masks of leading axes, of which either may be None."""
     if mask is None or observed is None:
         return observed if mask is None else mask
@@ -461,32 +465,32 @@ def _both(mask: Any, observed: Any) -> Any:
     return ops.logical_and(*(_expanded(ops.cast(part, "bool"), rank) for part in (mask, observed)))
 
 
-def _expanded(x: Any, rank: int) -> Any:
+def _expanded(x: Tensor, rank: int) -> Tensor:
     """Append axes of length 1 up to a rank."""
     return ops.reshape(x, (*ops.shape(x), *(1,) * (rank - len(x.shape))))
 
 
-def _trailing(weight: Any, values: Any) -> Any:
+def _trailing(weight: Tensor, values: Tensor) -> Tensor:
     return _expanded(as_float32(weight), len(values.shape))
 
 
-def _over_features(values: Any, reduce: Any) -> Any:
+def _over_features(values: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
     """Reduces (batch, ...) to (batch,)."""
     rest = tuple(range(1, len(values.shape)))
     return reduce(values, axis=rest) if rest else values
 
 
-def _prediction(y_pred: Any) -> Any:
+def _prediction(y_pred: Tensor) -> Tensor:
     single = as_float32(y_pred)
     logits = logits_of(y_pred)
     return single if logits is None else with_logits(single, as_float32(logits))
 
 
-def _name(loss: Any) -> str:
+def _name(loss: Loss | None) -> str:
     return repr(getattr(loss, "__name__", None) or type(loss).__name__)
 
 
-def _is_per_sample(function: Any, values: Any, y_true: Any) -> bool:
+def _is_per_sample(function: Callable[[Tensor, Tensor], Tensor], values: Tensor, y_true: Tensor) -> bool:
     """Whether the first axis of what a loss returns is that of the samples."""
     if not len(values.shape):
         return False
@@ -501,7 +505,7 @@ def _is_per_sample(function: Any, values: Any, y_true: Any) -> bool:
     return True
 
 
-def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
+def _broadcast_mask(mask: Tensor, values: Tensor, loss: Loss | None) -> Tensor:
     """Makes a mask (batch, steps) one of values (batch, steps, ...), 1.0 where they count."""
     rank = len(values.shape)
     if len(mask.shape) > rank:
@@ -512,7 +516,7 @@ def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
     return ops.broadcast_to(ops.cast(_expanded(mask, rank), values.dtype), ops.shape(values))
 
 
-def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
+def _feature_by_feature(function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
     # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
     logits = logits_of(y_pred)
     y_pred = with_logits(y_pred[..., None], None if logits is None else logits[..., None])
@@ -520,7 +524,7 @@ def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
+def _is_elementwise(function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> bool:
     """Whether a loss is the mean over the last axis of the errors of single features: found by trying."""
     random = np.random.default_rng(0)
     with tf.init_scope():  # eagerly, also where a graph is traced
@@ -533,7 +537,7 @@ def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
             return False  # it does not take features one by one
 
 
-def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
+def _check_elementwise(loss: Loss | None, function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor) -> None:
     shape = (2, *(size or 3 for size in y_true.shape[1:]))
     if not _is_elementwise(function, shape):
         raise ValueError(
@@ -542,7 +546,7 @@ def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
         )
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name == "in_float32":
         warnings.warn("aezoo.losses.in_float32 is now as_float32.", DeprecationWarning, stacklevel=2)
         return as_float32

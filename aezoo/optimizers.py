@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, schedules
+from aezoo._typing import Tensor
 
 _OfStep = keras.optimizers.schedules.LearningRateSchedule
 
@@ -63,7 +64,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         self.momentum_schedule = momentum
         self._scheduled = scheduled
 
-    def build(self, variables: Any) -> None:
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -89,7 +90,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         if self.built:
             self.momentum_value.assign(self.momentum_schedule(epoch))
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         m = self.momentums[_keras.variable_index(self, variable)]
         momentum = ops.cast(self.momentum_value, variable.dtype)
         step = ops.multiply(ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype))
@@ -97,7 +98,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         self.assign(m, moved)
         self.assign_add(variable, ops.subtract(ops.multiply(moved, momentum), step) if self.nesterov else moved)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: Mapping[str, Tensor]) -> None:
         count = len(self.variables)
         old = len(store.keys()) == count - 1  # from before there was `scheduled_rate`
         if old:
@@ -114,7 +115,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ScheduledSGD:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> ScheduledSGD:
         return cls(**config)
 
 
@@ -140,7 +141,7 @@ class DecayToFloor(_OfStep):
         super().__init__()
         self.learning_rate, self.floor, self.decay = learning_rate, floor, decay
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return (self.learning_rate - self.floor) * self.decay ** ops.cast(step, "float32") + self.floor
 
     def get_config(self) -> dict[str, Any]:
@@ -177,7 +178,7 @@ class LazyAdam(keras.optimizers.Adam):
             raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
         super().__init__(learning_rate, **kwargs)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
@@ -219,7 +220,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
         optimizer.apply(gradients, variables)
         return
 
-    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         try:
             moments = None if isinstance(gradient, tf.IndexedSlices) else _keras.adam_slots(adam, variable)
         except LookupError:  # a Keras that keeps them elsewhere

@@ -1,7 +1,6 @@
 """The documents: the reference has every public name, links lead somewhere, the code of the guide runs."""
 
 import argparse
-import ast
 import functools
 import importlib
 import inspect
@@ -12,6 +11,7 @@ import textwrap
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
@@ -71,10 +71,8 @@ def public(module):
 @functools.cache
 def names():
     """Every public class and function, by name: those that `aezoo` imports for its users, and those of its modules."""
-    tree = ast.parse(Path(aezoo.__file__).read_text())
-    imported = [alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     found = {}
-    for name in (*filter(None, imported), "testing"):
+    for name in (*aezoo.__all__, "testing"):
         value = getattr(aezoo, name)
         if inspect.ismodule(value):
             found.update(public(value))
@@ -255,3 +253,15 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
     wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
     with pytest.raises(AssertionError, match="two replicas"):
         wrong.test_conformance(testing.replicas)
+
+
+def test_the_page_of_inputs_runs():
+    content = (ROOT / "docs" / "inputs.md").read_text()
+    module = types.ModuleType("inputs")
+    exec(
+        compile("\n".join(re.findall(r"```python\n(.*?)```", content, re.DOTALL)), "docs/inputs.md", "exec"),
+        vars(module),
+    )
+    assert module.colorizer.reconstruct(module.gray).shape == (64, 8, 8, 3)
+    assert np.isfinite(module.completed).all()
+    assert module.text.reconstruct(module.tokens).shape == (64, 12, 50)

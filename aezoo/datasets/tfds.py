@@ -86,12 +86,12 @@ def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
     return None
 
 
-def _data_dir(data_dir: str | os.PathLike | None) -> str:
+def _data_dir(data_dir: str | os.PathLike[str] | None) -> str:
     # TFDS reads the variable once, when it is imported.
     return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
-def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
     """Whether a data set can be read at once, without its original files and a network.
 
     Args:
@@ -106,7 +106,7 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
 
 
 def tensorflow_datasets(
-    name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
+    name: str, data_dir: str | os.PathLike[str] | None = None, manual_dir: str | os.PathLike[str] | None = None
 ) -> Source:
     """Opens an image data set of TFDS, and prepares it first where that was not done yet.
 

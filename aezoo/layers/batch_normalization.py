@@ -12,12 +12,13 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo._numerics import as_float32, sum_over_replicas
+from aezoo._typing import Tensor
 
 _weight: contextvars.ContextVar[Any] = contextvars.ContextVar("sample weights of the batch at hand", default=None)
 
 
 @contextmanager
-def weighted(weight: Any) -> Iterator[None]:
+def weighted(weight: Tensor) -> Iterator[None]:
     """Let every `BatchNormalization` that is called inside count samples by their weights.
 
     Args:
@@ -66,7 +67,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if self.axis != -1 or getattr(self, "renorm", False):
             raise ValueError("The axis of the features must be the last, axis=-1, and renorm must be left out.")
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         if not (training and self.trainable):
             return super().call(x, training=False)
         x = as_float32(x)
@@ -76,7 +77,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         y = ops.batch_normalization(x, mean, variance, -1, self.beta, self.gamma, self.epsilon)
         return ops.cast(y, self.compute_dtype)
 
-    def _statistics(self, x: Any) -> tuple[Any, Any]:
+    def _statistics(self, x: Tensor) -> tuple[Any, Any]:
         """Return mean and variance of each feature over the samples of all replicas."""
         axes = list(range(len(x.shape) - 1))
         weight, rows = _weight.get(), tf.shape(x)[:1]

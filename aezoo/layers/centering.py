@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 
 
@@ -27,7 +28,7 @@ class Centering(CodeLayer):
 
     bounds = (-math.inf, math.inf)  # of what enters, moved by a mean that is not known
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the mean of each feature: a vector, so that exports do not take it for a kernel."""
         self._shape = tuple(input_shape[1:])
         self.mean = self.add_weight(
@@ -38,7 +39,7 @@ class Centering(CodeLayer):
             aggregation="only_first_replica",
         )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return x - keras.ops.reshape(self.mean, self._shape)
 
     def get_config(self) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+
+from aezoo._typing import Shape
 
 
 class CodeLayer(keras.layers.Layer):
@@ -42,5 +42,5 @@ class CodeLayer(keras.layers.Layer):
     selects: bool = False
     """Whether it sets some units to 0 and passes on the others, which its method `mask(z)` marks with 1."""
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

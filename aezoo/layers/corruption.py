@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
 NOISES = ("masking", "gaussian", "salt_and_pepper")
@@ -62,10 +63,10 @@ class Corruption(keras.layers.Layer):
             raise ValueError(f"The level of {noise} corruption must be {allowed}, but it is {level!r}.")
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Nothing to make: the noise has the shape of each input."""
 
-    def corrupt(self, x: Any) -> tuple[Any, Any]:
+    def corrupt(self, x: Tensor) -> tuple[Any, Any]:
         """Returns the corrupted input and where it was corrupted.
 
         Args:
@@ -87,7 +88,7 @@ class Corruption(keras.layers.Layer):
         # Given u < level, u is uniform below it: its lower half is the fair coin.
         return ops.where(mask, ops.cast(u < 0.5 * ops.cast(level, "float32"), x.dtype), x), mask
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.corrupt(x)[0] if training else x
 
     def get_config(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class GivenCorruption(keras.layers.Layer):
             )
         self.noise = noise
 
-    def corrupt(self, x: Any) -> tuple[Any, Any]:
+    def corrupt(self, x: Tensor) -> tuple[Any, Any]:
         """Return the corrupted input and where it differs from x, both with the shape of x.
 
         Args:
@@ -140,5 +141,5 @@ class GivenCorruption(keras.layers.Layer):
             )
         return noisy, ops.not_equal(noisy, x)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.corrupt(x)[0] if training else x

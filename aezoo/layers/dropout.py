@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.random_state import RandomState
 
@@ -43,10 +44,10 @@ class Dropout(CodeLayer):
         self.seed = seed
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make nothing: the noise has the shape of each input."""
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         if not training:
             return x
         keeps = self.random.uniform(ops.shape(x)) >= self.rate

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
+
 
 @keras.saving.register_keras_serializable("aezoo")
 class Imputation(keras.layers.Layer):
@@ -32,13 +34,13 @@ class Imputation(keras.layers.Layer):
     def __init__(self, trainable: bool = False, **kwargs: Any):
         super().__init__(trainable=trainable, **kwargs)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         shape = tuple(input_shape[1:])
         self.values = self.add_weight(
             shape=shape[-1:] if None in shape else shape, initializer="zeros", trainable=self.trainable, name="values"
         )
 
-    def start_at(self, x: Any) -> None:
+    def start_at(self, x: Tensor) -> None:
         """Set the values to the means of what is not missing, 0 where all is.
 
         Args:
@@ -49,5 +51,5 @@ class Imputation(keras.layers.Layer):
         observed = ~np.isnan(x)
         self.values.assign(np.where(observed, x, 0).sum(axis=axes) / np.maximum(observed.sum(axis=axes), 1))
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return ops.where(ops.isnan(x), ops.cast(self.values, x.dtype), x)

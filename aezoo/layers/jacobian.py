@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import activations, ops
 
 from aezoo._numerics import as_float32
+from aezoo._typing import Tensor
 from aezoo.layers.centering import Centering
 from aezoo.layers.dropout import Dropout
 
@@ -38,7 +39,7 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
     )
 
 
-def factor(layers: list[keras.layers.Layer], x: Any) -> tuple[Any, Any]:
+def factor(layers: list[keras.layers.Layer], x: Tensor) -> tuple[Any, Any]:
     """Encodes x, and returns the factor A of the encoder's Jacobian A W_1ᵀ.
 
     Args:
@@ -64,7 +65,7 @@ def factor(layers: list[keras.layers.Layer], x: Any) -> tuple[Any, Any]:
     return h, a
 
 
-def squared_norm(a: Any, kernel: Any) -> Any:
+def squared_norm(a: Tensor, kernel: Tensor) -> Tensor:
     """Returns ‖A W_1ᵀ‖²_F of each sample, (batch,), for A as `factor` returns it and W_1 (features, h_1)."""
     kernel = as_float32(kernel)
     if len(a.shape) == 2:
@@ -73,7 +74,7 @@ def squared_norm(a: Any, kernel: Any) -> Any:
     return ops.sum(ops.matmul(a, gram) * a, axis=(1, 2))
 
 
-def exact(encoder: Any, x: Any) -> tuple[Any, Any]:
+def exact(encoder: keras.Model, x: Tensor) -> tuple[Any, Any]:
     """Encodes x as at inference, and returns the Jacobian of any encoder by automatic differentiation.
 
     Args:
@@ -90,7 +91,7 @@ def exact(encoder: Any, x: Any) -> tuple[Any, Any]:
     return code, tape.batch_jacobian(code, x)
 
 
-def product(encoder: Any, x: Any, v: Any) -> tuple[Any, Any]:
+def product(encoder: keras.Model, x: Tensor, v: Tensor) -> tuple[Any, Any]:
     """Encodes x as at inference, and returns vᵀJ for each sample: its squared norm, for random signs, estimates ‖J‖²_F.
 
     Args:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from aezoo._typing import Activation, DType
 from aezoo.layers import networks
 from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.dense_transpose import SharedDense
@@ -37,9 +39,9 @@ _SKIPPED = (
 def mirror(
     encoder: keras.layers.Layer,
     input_shape: Shape,
-    output_activation: Any = "sigmoid",
+    output_activation: Activation = "sigmoid",
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
     """Build a decoder with the layers of an encoder in reverse, each from its output's shape to its input's.
 
@@ -85,7 +87,7 @@ def mirror(
 
 
 class _Mirror:
-    def __init__(self, encoder: keras.layers.Layer, seed: int | None, dtype: Any):
+    def __init__(self, encoder: keras.layers.Layer, seed: int | None, dtype: DType | None):
         self.encoder = encoder
         self.initializer = Initializers(None if seed is None else seed + 1_000)
         self.dtype = dtype
@@ -93,7 +95,7 @@ class _Mirror:
         self.elementwise: list[keras.layers.Layer] = []  # from the output on, until the next layer of another kind
         self.has_kernel = False
 
-    def refusal(self, layer: Any) -> ValueError:
+    def refusal(self, layer: keras.layers.Layer) -> ValueError:
         return ValueError(
             f"The encoder {self.encoder.name!r} has a layer that no decoder can mirror, {layer.name!r} "
             f"({type(layer).__name__}): give a decoder of your own."
@@ -143,10 +145,10 @@ class _Mirror:
     def _kernel(self, kind: type[keras.layers.Layer], units: int, *arguments: Any, **named: Any) -> keras.layers.Layer:
         return kind(units, *arguments, kernel_initializer=self.initializer(), dtype=self.dtype, **named)
 
-    def _repeat(self, rank: int, sizes: Any) -> keras.layers.Layer:
+    def _repeat(self, rank: int, sizes: Sequence[int]) -> keras.layers.Layer:
         return getattr(L, f"UpSampling{rank}D")(sizes if rank > 1 else sizes[0], dtype=self.dtype)
 
-    def _convolution(self, layer: Any, shape: Shape, made: Shape) -> list[keras.layers.Layer]:
+    def _convolution(self, layer: keras.layers.Layer, shape: Shape, made: Shape) -> list[keras.layers.Layer]:
         rank = _CONVOLUTIONS[type(layer)]
         plain = layer.groups == 1 and set(layer.dilation_rate) == {1} and layer.padding in ("same", "valid")
         if not plain or layer.data_format != "channels_last":
@@ -161,7 +163,7 @@ class _Mirror:
             stack += self._resized([n and n * s for n, s in zip(made[:-1], layer.strides, strict=True)], shape[:-1])
         return stack
 
-    def _pool(self, layer: Any, shape: Shape, made: Shape) -> list[keras.layers.Layer]:
+    def _pool(self, layer: keras.layers.Layer, shape: Shape, made: Shape) -> list[keras.layers.Layer]:
         if layer.data_format != "channels_last":
             raise self.refusal(layer)
         sizes = [n and n * s for n, s in zip(made[:-1], layer.strides, strict=True)]

@@ -6,12 +6,13 @@ import functools
 import math
 import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 
 from aezoo import _keras, losses
+from aezoo._typing import Activation, DType, Tensor
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
@@ -44,13 +45,13 @@ class _Hidden:
 
     def __init__(
         self,
-        activation: Any,
+        activation: Activation | None,
         dropout: float,
         normalization: str | None,
         kernel_size: int,
         residual: int,
         seed: int | None,
-        dtype: Any,
+        dtype: DType | None,
     ):
         self.activation = activation
         self.dropout = dropout
@@ -61,7 +62,9 @@ class _Hidden:
         self.initializer = Initializers(seed)
         self._noise_seed = Initializers(None if seed is None else seed + 10_000)
 
-    def layers(self, kind: Any, units: int, *then: keras.layers.Layer, **arguments: Any) -> list[keras.layers.Layer]:
+    def layers(
+        self, kind: type[keras.layers.Layer], units: int, *then: keras.layers.Layer, **arguments: Any
+    ) -> list[keras.layers.Layer]:
         """Make a hidden layer; `then` are layers that shape its output, before that is normalized."""
         arguments = {"kernel_initializer": self.initializer(), "dtype": self.dtype, **arguments}
         if self.normalization is None:
@@ -78,7 +81,7 @@ class _Hidden:
         arguments = {"kernel_size": self.kernel_size, "strides": strides, "padding": "same"}
         return [*resized, *self.layers(kind, n, **arguments), *self.blocks()]
 
-    def last(self, rank: int, n: int, activation: Any, up: str | None = None) -> list[keras.layers.Layer]:
+    def last(self, rank: int, n: int, activation: Activation | None, up: str | None = None) -> list[keras.layers.Layer]:
         """Make a convolution that ends a network: neither normalized nor dropped."""
         resized, kind, strides = self._step(rank, up)
         convolution = kind(
@@ -151,8 +154,8 @@ def encoder(
     *,
     hidden_dims: Sequence[int] = (),
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    code_activation: Any = None,
+    activation: Activation | None = "relu",
+    code_activation: Activation | None = None,
     dropout: float = 0.0,
     normalization: Normalization | None = None,
     kernel_size: int = 3,
@@ -160,7 +163,7 @@ def encoder(
     rows: bool = False,
     centered: bool = False,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
     """Build z = σ(Wx + b), with convolutions of stride 2 and hidden layers before it where asked for.
 
@@ -215,8 +218,8 @@ def decoder(
     *,
     hidden_dims: Sequence[int] = (),
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    output_activation: Any = "sigmoid",
+    activation: Activation | None = "relu",
+    output_activation: Activation = "sigmoid",
     dropout: float = 0.0,
     normalization: Normalization | None = None,
     kernel_size: int = 3,
@@ -224,7 +227,7 @@ def decoder(
     residual: int = 0,
     rows: bool = False,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
     """Build the mirror image of `encoder`: give it the same `hidden_dims` and `filters`.
 
@@ -261,7 +264,7 @@ def decoder(
     hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
     stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
 
-    def dense() -> Any:
+    def dense() -> keras.layers.Layer:
         return RowDecoder if rows and len(stack) == 1 else keras.layers.Dense
 
     for units in reversed(hidden_dims):
@@ -293,16 +296,16 @@ def spatial(
     *,
     rank: int = 2,
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    code_activation: Any = None,
-    output_activation: Any = "sigmoid",
+    activation: Activation | None = "relu",
+    code_activation: Activation | None = None,
+    output_activation: Activation = "sigmoid",
     dropout: float = 0.0,
     normalization: Normalization | None = None,
     kernel_size: int = 5,
     upsampling: Upsampling = "transpose",
     residual: int = 0,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> tuple[keras.Sequential, keras.Sequential]:
     """Build an encoder and a decoder of convolutions alone, for images of any size that the stride divides.
 
@@ -378,7 +381,9 @@ def can_tie(arguments: Mapping[str, Any]) -> bool:
     return not any(arguments.get(name) for name in ("decoder", "filters", "normalization"))
 
 
-def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None) -> keras.Sequential:
+def transpose(
+    encoder: keras.Model, output_activation: Activation = "sigmoid", dtype: DType | None = None
+) -> keras.Sequential:
     """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
 
     Args:
@@ -419,7 +424,10 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     return keras.Sequential(stack, name="decoder")
 
 
-def chain(encoder: keras.layers.Layer, dense: Any = keras.layers.Dense) -> list[keras.layers.Layer] | None:
+def chain(
+    encoder: keras.layers.Layer,
+    dense: type[keras.layers.Layer] | tuple[type[keras.layers.Layer], ...] = keras.layers.Dense,
+) -> list[keras.layers.Layer] | None:
     """Return the layers of an encoder that is a chain of dense layers, or None if it is something else.
 
     A dense layer on inputs of several axes works along the last alone: its kernel is that of no chain.
@@ -462,7 +470,7 @@ def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [layer for part in network.layers for layer in _flat(part)]
 
 
-def output_activation(network: keras.layers.Layer) -> Any:
+def output_activation(network: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
     """Return the activation function of a network's output, or None where it has none.
 
     Layers that only change the shape are looked through, those of nested and functional models too.
@@ -523,18 +531,18 @@ _SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
 _OPERATIONS = {"Sigmoid": keras.activations.sigmoid, "Tanh": keras.activations.tanh}
 
 
-def _activation(layer: Any) -> Any:
+def _activation(layer: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
     return getattr(layer, "activation", None) or _OPERATIONS.get(type(layer).__name__)
 
 
-def _only_shapes(layer: Any) -> bool:
+def _only_shapes(layer: keras.layers.Layer) -> bool:
     """Whether a layer gives the values that it is given, in another shape."""
     if isinstance(layer, keras.layers.Activation):
         return layer.activation is keras.activations.linear
     return isinstance(layer, _SHAPES) or type(layer).__name__ in _SHAPE_OPERATIONS
 
 
-def _backwards(network: Any) -> Iterator[Any]:
+def _backwards(network: keras.layers.Layer) -> Iterator[Any]:
     """Yields the layers and operations of a network from its output on back, as far as they are one chain."""
     if isinstance(network, keras.layers.TimeDistributed):
         yield from _backwards(network.layer)
@@ -552,7 +560,7 @@ def _backwards(network: Any) -> Iterator[Any]:
             yield from _backwards(operation)
 
 
-def path(network: Any, output: int = 0) -> Iterator[Any]:
+def path(network: keras.layers.Layer, output: int = 0) -> Iterator[Any]:
     """Yield the layers and operations of a network from an output on back, those of nested models in their place.
 
     A model that shows no graph, and one of several inputs, is yielded as it is. Behind an operation of several inputs
@@ -602,18 +610,18 @@ def carry_logits(network: keras.layers.Layer) -> None:
             _carry(layer)
 
 
-def _parts(network: Any) -> Iterator[list[Any]]:
+def _parts(network: keras.layers.Layer) -> Iterator[list[Any]]:
     for layer in _keras.all_layers(network):
         yield [layer, *getattr(layer, "operations", ())]
 
 
-def _carry(layer: Any) -> None:
+def _carry(layer: keras.layers.Layer) -> None:
     call = layer.call
     if hasattr(call, "carries_logits"):
         return
 
     @functools.wraps(call)
-    def carrying(*args: Any, **kwargs: Any) -> Any:
+    def carrying(*args: Any, **kwargs: Any) -> Tensor:
         y = call(*args, **kwargs)
         x = args[0] if args else None
         if y is x:

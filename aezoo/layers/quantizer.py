@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.random_state import RandomState
 
@@ -37,14 +38,14 @@ class Quantizer(CodeLayer):
         self.seed = seed
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Nothing to make: the noise has the shape of each code."""
 
-    def noise(self, shape: Any) -> Any:
+    def noise(self, shape: Shape | Tensor) -> Tensor:
         """Returns the noise of a training step, float32 in [-½, ½)."""
         return self.random.uniform(shape) - 0.5
 
-    def call(self, y: Any, training: bool = False) -> Any:
+    def call(self, y: Tensor, training: bool = False) -> Tensor:
         return y + self.noise(ops.shape(y)) if training else ops.round(y)
 
     def get_config(self) -> dict[str, Any]:

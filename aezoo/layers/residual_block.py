@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 import keras
 
+from aezoo._typing import Activation, DType, Shape, Tensor
 from aezoo.layers.batch_normalization import BatchNormalization
 
 
-def normalization_layer(kind: str, dtype: Any = None) -> keras.layers.Layer:
+def normalization_layer(kind: str, dtype: DType | None = None) -> keras.layers.Layer:
     """Make the layer that a name of a normalization stands for.
 
     Args:
@@ -48,7 +49,7 @@ class ResidualBlock(keras.layers.Layer):
     def __init__(
         self,
         kernel_size: int = 3,
-        activation: Any = "relu",
+        activation: Activation | None = "relu",
         normalization: Literal["batch", "layer"] | None = None,
         seed: int | None = None,
         **kwargs: Any,
@@ -59,7 +60,7 @@ class ResidualBlock(keras.layers.Layer):
         self.normalization = normalization
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Make two convolutions that keep the shape (batch, ..., channels)."""
         kind = convolution(len(input_shape) - 2)
         self.parts = []
@@ -82,13 +83,13 @@ class ResidualBlock(keras.layers.Layer):
         for layer in self.parts:
             layer.build(input_shape)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         y = x
         for layer in self.parts:
             y = layer(y, training=training)
         return self.activation(x + y)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

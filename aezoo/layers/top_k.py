@@ -11,10 +11,11 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 
 
-def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
+def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
     """Marks the k largest entries of each code, exactly k also where values tie (the first of them by index).
 
     k may be a tensor: a new k needs no new graph, since only `k_max` fixes shapes.
@@ -92,7 +93,7 @@ class TopK(CodeLayer):
         """round(alpha · k)."""
         return round(self.alpha * self.k)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks that there are as many units as are to be kept."""
         shape = tuple(input_shape[1:])
         if None in shape:
@@ -120,10 +121,10 @@ class TopK(CodeLayer):
         k = ops.cast(ops.round(self.k_in_training.value), "int32")
         return ops.clip(k, 1, most), most  # a schedule of a user's own may not know how far it goes
 
-    def call(self, z: Any, training: bool = False) -> Any:
+    def call(self, z: Tensor, training: bool = False) -> Tensor:
         return z * tf.stop_gradient(self.mask(z, training))
 
-    def mask(self, z: Any, training: bool = False) -> Any:
+    def mask(self, z: Tensor, training: bool = False) -> Tensor:
         """Marks the units that stay, in z's dtype and shape, (batch, ...)."""
         return top_k_mask(z, *self.numbers(math.prod(z.shape[1:]), training))
 

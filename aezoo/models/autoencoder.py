@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from keras import ops
 
 from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
-from aezoo._typing import Self
+from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
 from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
@@ -28,6 +29,8 @@ from aezoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -93,9 +96,9 @@ class Autoencoder(Trainer):
         *,
         hidden_dims: Sequence[int] = (),
         filters: Sequence[int] = (),
-        activation: Any = "relu",
-        code_activation: Any = None,
-        output_activation: Any = "sigmoid",
+        activation: Activation = "relu",
+        code_activation: Activation | None = None,
+        output_activation: Activation = "sigmoid",
         dropout: float = 0.0,
         normalization: networks.Normalization | None = None,
         kernel_size: int = 3,
@@ -161,7 +164,7 @@ class Autoencoder(Trainer):
         """Whether the decoder is your own, so that targets may have any shape."""
         return self._given_decoder is not None
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         """Make encoder and decoder.
 
         Args:
@@ -202,7 +205,7 @@ class Autoencoder(Trainer):
             self.imputation.build((None, *x_shape))
         self.make_trackers()
 
-    def _with_condition_specs(self, input_shape: Any) -> tuple[int | None, ...]:
+    def _with_condition_specs(self, input_shape: Shape | Mapping[str, Shape]) -> tuple[int | None, ...]:
         """Note the shapes of conditions, and return that of a sample."""
         shapes = input_shape if isinstance(input_shape, Mapping) else {"x": input_shape}
         for name in self.condition_names:
@@ -211,7 +214,7 @@ class Autoencoder(Trainer):
                 self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
         return tuple(shapes["x"][1:])
 
-    def _symbolic_inputs(self, x_shape: Any) -> Any:
+    def _symbolic_inputs(self, x_shape: Shape) -> Tensor:
         """Return a symbolic sample; of a model with conditions a dict of it and of them."""
         dtype = self.input_dtype if "int" in self.input_dtype else self.compute_dtype
         if not self.condition_names:
@@ -220,14 +223,14 @@ class Autoencoder(Trainer):
         return {name: keras.Input(spec.shape, dtype=spec.dtype, name=name) for name, spec in specs.items()}
 
     @staticmethod
-    def _taken(network: Any, inputs: Any) -> Any:
+    def _taken(network: keras.Model, inputs: Tensor) -> Tensor:
         """Return what a network takes of a dict of inputs: those that it names, or the first alone."""
         if not isinstance(inputs, Mapping):
             return inputs
         names = networks.named_inputs(network)
         return next(iter(inputs.values())) if names is None else {name: inputs[name] for name in names}
 
-    def run_encoder(self, x: Any, conditions: Mapping[str, Any] = {}, training: bool = False) -> Any:
+    def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the encoder makes of samples and conditions, in a graph too: nothing is checked.
 
         Args:
@@ -237,7 +240,7 @@ class Autoencoder(Trainer):
         """
         return self.encoder(self._taken(self.encoder, {"x": x, **conditions} if conditions else x), training=training)
 
-    def run_decoder(self, z: Any, conditions: Mapping[str, Any] = {}, training: bool = False) -> Any:
+    def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the decoder makes of codes and conditions, in a graph too: nothing is checked.
 
         Args:
@@ -247,7 +250,7 @@ class Autoencoder(Trainer):
         """
         return self.decoder(self._taken(self.decoder, {"z": z, **conditions} if conditions else z), training=training)
 
-    def features(self, x: Any, training: bool = False, **conditions: Any) -> Any:
+    def features(self, x: Tensor, training: bool = False, **conditions: Tensor) -> Tensor:
         """Return what enters the code layers of a variant: the code where there are none.
 
         Args:
@@ -359,7 +362,7 @@ class Autoencoder(Trainer):
 
     # === Starting from data ===
 
-    def fill_from(self, x: Any) -> Any:
+    def fill_from(self, x: np.ndarray) -> np.ndarray:
         if self.missing == "error":
             return x
         x = np.asarray(x, "float32")
@@ -367,10 +370,10 @@ class Autoencoder(Trainer):
             self.imputation.start_at(x)
         return np.asarray(self.imputation(x))
 
-    def complete(self, x: Any) -> tuple[Any, Any]:
+    def complete(self, x: Tensor) -> tuple[Any, Any]:
         return self.imputation(x), ~ops.isnan(x)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Return the reconstruction x' of x, with the shape of x, or of the model's targets where these are others.
 
         Args:
@@ -384,7 +387,7 @@ class Autoencoder(Trainer):
 
     # === Verbs of an autoencoder ===
 
-    def encode(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+    def encode(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return the code z of x.
 
         Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
@@ -404,7 +407,7 @@ class Autoencoder(Trainer):
         """
         return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
-    def decode(self, z: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+    def decode(self, z: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return the reconstruction x' of a code.
 
         Args:
@@ -422,11 +425,11 @@ class Autoencoder(Trainer):
         """
         return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
-    def reconstruct(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+    def reconstruct(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
         return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
-    def score_samples(self, x: Any, *, batch_size: int | None = None, **conditions: Any) -> Any:
+    def score_samples(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
         The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
@@ -452,13 +455,13 @@ class Autoencoder(Trainer):
 
     # What the verbs do with tensors that have been checked, in a graph too.
 
-    def _encode(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+    def _encode(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
 
-    def _reconstruct(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+    def _reconstruct(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         return self.run_decoder(self._encode(x, conditions), conditions)
 
-    def _score(self, x: Any, conditions: Mapping[str, Any]) -> Any:
+    def _score(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
@@ -478,7 +481,7 @@ class Autoencoder(Trainer):
         """Whether scores are defined for samples in [0, 1] alone."""
         return losses.needs_probabilities(self.reconstruction_loss)
 
-    def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
+    def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return the score of each sample; a variant with another one than its reconstruction error overrides this.
 
         Args:
@@ -492,7 +495,7 @@ class Autoencoder(Trainer):
         y_pred = self.run_decoder(self.run_encoder(x, conditions), conditions)
         return self.errors(x, y_pred, observed)
 
-    def errors(self, x: Any, y_pred: Any, observed: Any = None) -> Any:
+    def errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
         """Return the reconstruction error of each sample, (batch,) float32.
 
         Args:
@@ -507,7 +510,7 @@ class Autoencoder(Trainer):
         _validation.check_comparable(self, x)
         return losses.per_sample(self.reconstruction_loss, x, y_pred, observed=observed)[0]
 
-    def interpolate(self, x_a: Any, x_b: Any, steps: int = 10, **conditions: Any) -> Any:
+    def interpolate(self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike) -> Tensor:
         """Decode the straight line between the codes of two samples.
 
         Args:
@@ -529,7 +532,7 @@ class Autoencoder(Trainer):
         points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
         return ops.stack(points, axis=1)
 
-    def _input(self, x: Any) -> Any:
+    def _input(self, x: Data) -> Tensor:
         """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
         return inference.whole(self, x).x
 
@@ -543,7 +546,7 @@ class Autoencoder(Trainer):
     """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return the constructor arguments that `aezoo train` chooses where the user gives none.
 
         The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
@@ -563,7 +566,7 @@ class Autoencoder(Trainer):
         )
         return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
 
         Args:
@@ -576,7 +579,7 @@ class Autoencoder(Trainer):
         """
         return {}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         """Return the pictures that `aezoo train` draws of a trained model.
 
         Args:
@@ -599,10 +602,15 @@ class Autoencoder(Trainer):
             "filters.png": lambda: plots.filters(self),
         }
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Store kernels with fewer bits; see `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._verbs.forget()
+
     # === Saving ===
 
     @classmethod
-    def from_preset(cls, preset: Any) -> Self:
+    def from_preset(cls, preset: str | os.PathLike[str]) -> Self:
         """Load a trained model, ready for its verbs; `compile` it to train on.
 
         Args:
@@ -619,7 +627,7 @@ class Autoencoder(Trainer):
         """
         return presets.load(cls, preset)
 
-    def save_to_preset(self, preset_dir: Any, half: bool = False) -> None:
+    def save_to_preset(self, preset_dir: str | os.PathLike[str], half: bool = False) -> None:
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
@@ -636,7 +644,14 @@ class Autoencoder(Trainer):
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", *, warmup: Any = True, **kwargs: Any) -> None:
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        *,
+        warmup: bool | Data = True,
+        **kwargs: Any,
+    ) -> None:
         """Writes the model for inference elsewhere.
 
         Args:
@@ -674,7 +689,7 @@ class Autoencoder(Trainer):
         x = {"x": tf.TensorSpec((None, *self.x_shape), self.input_dtype, name="x"), **conditions}
         z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z"), **conditions}
 
-        def named(verb: Any) -> Any:
+        def named(verb: Tensor) -> Tensor:
             return lambda first, *values: verb(first, **dict(zip(conditions, values, strict=True)))
 
         signatures = {
@@ -695,7 +710,7 @@ class Autoencoder(Trainer):
                 pass
         return signatures
 
-    def dummy_inputs(self, n: int) -> Any:
+    def dummy_inputs(self, n: int) -> Tensor:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
         return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.input_dtype)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,9 +14,14 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, _validation, codec
+from aezoo._typing import Activation, Data, Shape, Tensor
 from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
+    from aezoo.training.gate import Validated
 
 # What decode takes at once of a code in space, in image values; the activations of a network are some times more.
 _PIECE = 2**20
@@ -71,7 +77,7 @@ class CompressiveAE(Autoencoder):
         *,
         weight: float = 10.0,
         spatial: bool = False,
-        code_activation: Any = "linear",
+        code_activation: Activation | None = "linear",
         kernel_size: int | None = None,
         **kwargs: Any,
     ):
@@ -91,7 +97,7 @@ class CompressiveAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         if self.spatial:
             rank, channels = len(input_shape) - 2, input_shape[-1]
             self.encoder, self.decoder = networks.spatial(
@@ -122,7 +128,7 @@ class CompressiveAE(Autoencoder):
         """The number of pixels, along each axis, that a position of a spatial code stands for."""
         return 2 ** (len(self.filters) + 1)
 
-    def _ensure_built(self, x_shape: Sequence[int | None], data: Any = None) -> None:
+    def _ensure_built(self, x_shape: Sequence[int | None], data: Validated | None = None) -> None:
         sizes = x_shape[1:-1] if self.spatial else ()
         if any(size is not None and size % self.stride for size in sizes):
             raise ValueError(
@@ -143,7 +149,7 @@ class CompressiveAE(Autoencoder):
         }
         return reported, forward.y_pred
 
-    def rate(self, code: Any) -> Any:
+    def rate(self, code: Tensor) -> Tensor:
         """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
         bits = self.density(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
@@ -151,21 +157,21 @@ class CompressiveAE(Autoencoder):
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return a hidden layer, without which a code of few bits is little better than a linear one."""
         own = training.given.get("filters") or training.given.get("spatial")
         return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         return {"rate": self.rate(code)}
 
     # === Verbs ===
 
-    def encode(self, x: Any, *, batch_size: int | None = None) -> Any:
+    def encode(self, x: Data, *, batch_size: int | None = None) -> Tensor:
         """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
         return super().encode(x, batch_size=batch_size)
 
-    def decode(self, z: Any, *, batch_size: int | None = None) -> Any:
+    def decode(self, z: Data, *, batch_size: int | None = None) -> Tensor:
         """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
 
         How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
@@ -177,11 +183,11 @@ class CompressiveAE(Autoencoder):
             batch_size = max(1, _PIECE // max(1, values))
         return super().decode(z, batch_size=batch_size)
 
-    def reconstruct(self, x: Any, *, batch_size: int | None = None) -> Any:
+    def reconstruct(self, x: Data, *, batch_size: int | None = None) -> Tensor:
         """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
         return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
-    def compress(self, x: Any) -> bytes:
+    def compress(self, x: Data) -> bytes:
         """Writes the codes of samples as bytes, one container for the batch.
 
         Args:
@@ -196,7 +202,7 @@ class CompressiveAE(Autoencoder):
         """
         return self.codec().encode(self.encode(x))
 
-    def decompress(self, data: bytes, limit: int = codec.LIMIT) -> Any:
+    def decompress(self, data: bytes, limit: int = codec.LIMIT) -> Tensor:
         """Reads what `compress` wrote.
 
         Args:
@@ -237,7 +243,7 @@ class CompressiveAE(Autoencoder):
 
     # === Saving ===
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
+    def export(self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any) -> None:
         """Writes the model for inference elsewhere, as `Autoencoder.export` says.
 
         Codes are int32 in the signatures `encode` and `decode` of a SavedModel. `aezoo.codec.Codec.load(filepath)`

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
-from aezoo._typing import Self
+from aezoo._typing import Activation, Self, Shape
 from aezoo.layers import Corruption, networks
 from aezoo.layers.corruption import GivenCorruption
 from aezoo.models.autoencoder import Autoencoder
@@ -17,6 +18,8 @@ from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -59,7 +62,7 @@ class DenoisingAE(Autoencoder):
         corruption: float | schedules.Schedule = 0.25,
         noise: str | keras.layers.Layer | Callable[[Any], Any] = "masking",
         emphasis: tuple[float, float] | None = None,
-        activation: Any = "sigmoid",
+        activation: Activation = "sigmoid",
         **kwargs: Any,
     ):
         super().__init__(latent_dim, activation=activation, **kwargs)
@@ -82,7 +85,7 @@ class DenoisingAE(Autoencoder):
         sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
         return losses.CrossEntropy() if sigmoid else losses.SquaredError()
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         super().build(input_shape)
         if isinstance(self.corruption, GivenCorruption):
             self.corruption.corrupt(self.dummy_inputs(2))  # raises a ValueError if it does not keep the shape
@@ -98,10 +101,10 @@ class DenoisingAE(Autoencoder):
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         def reconstructions() -> matplotlib.figure.Figure:

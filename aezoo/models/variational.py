@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from aezoo import _validation, likelihoods, losses, schedules
 from aezoo._numerics import as_float32
+from aezoo._typing import Activation, ArrayLike, Data, Loss, Shape, Tensor
 from aezoo.layers import RandomState
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
@@ -24,6 +26,8 @@ from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
 # A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
@@ -81,8 +85,8 @@ class VAE(Autoencoder):
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
-        code_activation: Any = "linear",
-        output_activation: Any = None,
+        code_activation: Activation | None = "linear",
+        output_activation: Activation = None,
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
@@ -130,7 +134,7 @@ class VAE(Autoencoder):
         return self.data_likelihood.loss
 
     @property
-    def reconstruction_loss(self) -> Any:
+    def reconstruction_loss(self) -> Loss:
         loss, default_loss = super().reconstruction_loss, self.default_loss
         if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
@@ -141,7 +145,7 @@ class VAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         if self._given_encoder is not None:
             x = self._symbolic_inputs(self._with_condition_specs(input_shape))
             taken = self._taken(self._given_encoder, x)
@@ -183,7 +187,7 @@ class VAE(Autoencoder):
         decoder = super().build_decoder(shape, **kwargs)
         return self._mean_of(decoder, decoder.input_shape[1:])
 
-    def _mean_of(self, decoder: Any, z_shape: Any) -> Any:
+    def _mean_of(self, decoder: keras.Model, z_shape: Shape) -> keras.Model:
         """Return the network of the mean of x; one of more parameters of p(x given z) is kept as `observation`."""
         inputs: Any = keras.Input(z_shape, dtype=self.compute_dtype)
         if self.condition_names and decoder is self._given_decoder:
@@ -198,17 +202,19 @@ class VAE(Autoencoder):
         return keras.Model(taken, mean, name="decoder")
 
     @property
-    def log_variance(self) -> Any:
+    def log_variance(self) -> Tensor | None:
         """The variable of log σ² that is learned; None before the model is built, and where there is none."""
         return getattr(self.data_likelihood, "variable", None)
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: np.ndarray) -> None:
         """Set the variance that is learned to that of the data around their mean, the best without a code."""
         self.data_likelihood.initialize_from(x)
 
     # === The objective ===
 
-    def decode_parameters(self, z: Any, conditions: Mapping[str, Any] = {}, training: bool = False) -> Any:
+    def decode_parameters(
+        self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False
+    ) -> Tensor:
         """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
 
         Args:
@@ -225,7 +231,7 @@ class VAE(Autoencoder):
         taken = self._taken(self.observation, {"z": z, **conditions} if conditions else z)
         return self.observation(taken, training=training)
 
-    def moments(self, x: Any, training: bool = False, **conditions: Any) -> tuple[Any, Any]:
+    def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
 
         Args:
@@ -279,22 +285,22 @@ class VAE(Autoencoder):
                 stacklevel=3,
             )
 
-    def noise(self, shape: Any) -> Any:
+    def noise(self, shape: Shape | Tensor) -> Tensor:
         """Draws the standard normal numbers of z = μ + σε."""
         return self.random.normal(shape)
 
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
         hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
         return {"latent_dim": 20, **hidden}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         return {"active_units": code}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         pictures = {
@@ -308,7 +314,7 @@ class VAE(Autoencoder):
 
     # === Verbs ===
 
-    def sample(self, n: int, seed: int | None = None, **conditions: Any) -> Any:
+    def sample(self, n: int, seed: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
 
         The exported signature `sample` takes at most 10,000, and fewer where they have more than 2²⁵ values.
@@ -332,19 +338,19 @@ class VAE(Autoencoder):
         conditions = gate.conditions_of(self, conditions, n)
         return self.decode(self._codes(n, seed), **conditions)
 
-    def _codes(self, n: Any, seed: Any) -> Any:
+    def _codes(self, n: Tensor, seed: Tensor) -> Tensor:
         return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
 
-    def _draw(self, n: Any, seed: Any, conditions: Any) -> Any:
+    def _draw(self, n: Tensor, seed: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         return self.run_decoder(self._codes(n, seed), conditions)
 
-    def scores(self, x: Any, *, observed: Any = None, **conditions: Any) -> Any:
+    def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
         mean, log_variance = self.moments(x, **conditions)
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
-    def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100, **conditions: Any) -> Any:
+    def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 
         Its mean is a lower bound, the closer the more samples. They are drawn in chunks: memory holds about 4 million
@@ -363,9 +369,9 @@ class VAE(Autoencoder):
         _validation.check_int("samples", samples, 1)
         if self.missing != "error":
             raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
-        pieces = inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)
         estimates = []
-        for piece in pieces:
+        for piece in inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)[1]:
+            piece = inference.tensors(self, piece)
             if not piece.x.shape[0]:
                 return ops.zeros((0,))
             chunk = max(1, _CHUNK // (batch_size * math.prod(piece.x.shape[1:])))
@@ -374,7 +380,7 @@ class VAE(Autoencoder):
         return ops.concatenate(estimates)
 
     @tf.function(reduce_retracing=True)
-    def _log_likelihood(self, x: Any, conditions: Any, samples: Any, most: Any) -> Any:
+    def _log_likelihood(self, x: Tensor, conditions: Mapping[str, Tensor], samples: Tensor, most: Tensor) -> Tensor:
         mean, log_variance = self.moments(x, **conditions)
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         done = 0
@@ -398,14 +404,14 @@ class VAE(Autoencoder):
         if self.condition_names:  # as many samples as there are conditions
             conditions = {name: specs["encode"][1][name] for name in self.condition_names}
 
-            def sample(*inputs: Any) -> Any:
+            def sample(*inputs: Any) -> Tensor:
                 *values, seed = inputs
                 values = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
                 return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
 
             return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}
 
-        def sample(n: Any, seed: Any) -> Any:
+        def sample(n: Tensor, seed: Tensor) -> Tensor:
             return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed, {})
 
         inputs = {"n": tf.TensorSpec((), "int32", name="n"), **seed}
@@ -419,21 +425,21 @@ class VAE(Autoencoder):
         return {**config, "beta": schedules.serialize(self.beta.schedule)}
 
 
-def _sum(values: Any, batch_axes: int = 1) -> Any:
+def _sum(values: Tensor, batch_axes: int = 1) -> Tensor:
     """Sums over the axes of a code, which come after those of the batch."""
     return ops.sum(values, axis=tuple(range(batch_axes, len(values.shape))))
 
 
-def _reparameterized(mean: Any, log_variance: Any, noise: Any) -> Any:
+def _reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: Tensor) -> Tensor:
     """Makes one batch of k, (k, batch, ...) → (k · batch, ...)."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def _repeated(conditions: Any, k: Any) -> dict[str, Any]:
+def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
     """Repeats conditions as `_rows` does samples, k times the batch one after the other."""
     return {
         name: _rows(tf.broadcast_to(values, tf.concat([[k], tf.shape(values)], 0)))
@@ -441,7 +447,7 @@ def _repeated(conditions: Any, k: Any) -> dict[str, Any]:
     }
 
 
-def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:
+def _log_prior_ratio(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """Log p(z) - log q(z given x) of z = μ + σε, ε of (k, batch, *code_shape): (k, batch)."""
     z = _reparameterized(mean, log_variance, noise)
     return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)

@@ -40,7 +40,7 @@ class UnknownClassError(ValueError):
         self.module = module
 
 
-def load(path: str | os.PathLike) -> Any:
+def load(path: str | os.PathLike[str]) -> keras.Model:
     """Load a model from a `.keras` file.
 
     Args:
@@ -80,7 +80,7 @@ def load(path: str | os.PathLike) -> Any:
     return model
 
 
-def check_finite(model: Any, path: Any) -> None:
+def check_finite(model: keras.Model, path: object) -> None:
     """Check that no weight of a loaded model is NaN or infinite.
 
     Args:
@@ -95,7 +95,7 @@ def check_finite(model: Any, path: Any) -> None:
             raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
 
 
-def _check_known(config: Any, path: Any) -> None:
+def _check_known(config: object, path: object) -> None:
     """Checks that the class of a model, where it is none of Keras', has been registered."""
     module, name = (config.get(key) if isinstance(config, dict) else None for key in ("module", "registered_name"))
     if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] == "keras":
@@ -112,7 +112,7 @@ def _most(limit: tuple[int, int], held: int) -> int:
     return limit[0] + limit[1] * held
 
 
-def _objects(config: Any) -> int:
+def _objects(config: object) -> int:
     """The number of objects that a configuration describes."""
     found, parts = 0, [config]
     while parts:
@@ -148,7 +148,7 @@ def _numbers(where: str, weights: bytes) -> tuple[int, int]:
     return total, names
 
 
-def _size(dataset: Any, most: int) -> int:
+def _size(dataset: h5py.Dataset, most: int) -> int:
     size = math.prod(dataset.shape)
     name = _untrusted.printable(dataset.name)
     if dataset.dtype.kind not in "biufV" or dataset.external or dataset.is_virtual:

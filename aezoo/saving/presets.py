@@ -17,7 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -25,6 +25,9 @@ import numpy as np
 from aezoo import _files, _keras, _untrusted
 from aezoo.saving import export, loading
 from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 MODEL, CARD = "model.keras", "card.json"
 ENVIRONMENT = "AEZOO_PRESETS"
@@ -77,7 +80,7 @@ def _family(cls: type) -> Iterable[type]:
         yield from _family(kind)
 
 
-def load(cls: type, preset: Any) -> Any:
+def load(cls: type, preset: str | os.PathLike[str]) -> Autoencoder:
     """Loads a model; see `aezoo.Autoencoder.from_preset`."""
     path = _find(preset)
     if isinstance(path, str):
@@ -92,7 +95,7 @@ def load(cls: type, preset: Any) -> Any:
     return model
 
 
-def find(preset: str | os.PathLike) -> Path:
+def find(preset: str | os.PathLike[str]) -> Path:
     """Returns the folder of a preset, given its name or the folder itself.
 
     A string without a separator is a name first: a folder of the working directory does not take the place of a preset
@@ -122,7 +125,7 @@ def find(preset: str | os.PathLike) -> Path:
     )
 
 
-def _find(preset: str | os.PathLike) -> str | Path:
+def _find(preset: str | os.PathLike[str]) -> str | Path:
     """The file that is to be loaded, or the address that is Keras' to load."""
     name = os.fspath(preset)
     if "://" in name:
@@ -161,7 +164,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _wrong(card: Any) -> str:
+def _wrong(card: object) -> str:
     """Says what keeps a card from being read; "" if nothing does."""
     if not isinstance(card, dict) or not isinstance(card.get("class"), str) or not isinstance(card.get("files"), dict):
         return "it has no class and no files"
@@ -242,7 +245,7 @@ def sha256(path: Path) -> str:
 # === Saving ===
 
 
-def save(model: Any, folder: Path, half: bool = False) -> None:
+def save(model: Autoencoder, folder: Path, half: bool = False) -> None:
     """Writes `model.keras` into a folder that is there: the model without its optimizer and what it was compiled with.
 
     Args:
@@ -264,7 +267,7 @@ def _halved(values: np.ndarray) -> np.ndarray:
     return values.astype("float16") if export.halves(values) else values
 
 
-def card(model: Any) -> dict[str, Any]:
+def card(model: Autoencoder) -> dict[str, Any]:
     """Returns what a card says of any model."""
     return {
         "class": type(model).__name__,

@@ -13,13 +13,19 @@ The entry of a map has the key as 1 and the value as 2. The tests read the recor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+from aezoo._typing import Data
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 #: Where a SavedModel has them.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -39,7 +45,7 @@ class Request(NamedTuple):
     inputs: Mapping[str, np.ndarray]
 
 
-def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
+def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list[Request]:
     """Makes requests for each signature that takes samples or codes, one for a single row and one for all.
 
     Others, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses these, and a model of which
@@ -81,7 +87,7 @@ def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
     ]
 
 
-def write(path: Any, requests: Iterable[Request]) -> None:
+def write(path: str | os.PathLike[str], requests: Iterable[Request]) -> None:
     """Writes requests to a file, as records of TensorFlow's own format."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, signature, inputs in requests:
@@ -91,7 +97,7 @@ def write(path: Any, requests: Iterable[Request]) -> None:
             writer.write(_message((6, log)))
 
 
-def read(path: Any) -> Iterator[Request]:
+def read(path: str | os.PathLike[str]) -> Iterator[Request]:
     """Reads what `write` wrote."""
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         ((_, log),) = _fields(record)

@@ -11,6 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._typing import Data
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Case:
@@ -43,7 +45,7 @@ class Case:
     inputs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     learning_rate: float = 1e-3
 
-    def data(self, rows: Any = slice(None), x: np.ndarray | None = None) -> Any:
+    def data(self, rows: slice | np.ndarray | list[int] = slice(None), x: np.ndarray | None = None) -> Data:
         """Return what `fit` is given: some rows of the samples, and of a model with conditions a dict of both.
 
         Args:
@@ -53,11 +55,13 @@ class Case:
         x = self.x[rows] if x is None else x
         return {"x": x, **self.conditions_of(rows)} if self.conditions else x
 
-    def conditions_of(self, rows: Any = slice(None)) -> dict[str, np.ndarray]:
+    def conditions_of(self, rows: slice | np.ndarray | list[int] = slice(None)) -> dict[str, np.ndarray]:
         """Return some rows of the conditions by name, as verbs take them."""
         return {name: values[rows] for name, values in self.conditions.items()}
 
-    def model(self, *, quiet: bool = False, dtype: Any = None, seed: int = 0, **compile: Any) -> keras.Model:
+    def model(
+        self, *, quiet: bool = False, dtype: str | keras.DTypePolicy | None = None, seed: int = 0, **compile: Any
+    ) -> keras.Model:
         """Makes a compiled model with weights that follow from the seed; a quiet one makes single steps."""
         keras.utils.set_random_seed(seed)
         make = self.quiet if quiet and self.quiet else self.make

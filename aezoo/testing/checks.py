@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _keras
+from aezoo._typing import ArrayLike, Data, Tensor
 from aezoo.layers import batch_normalization, networks
 from aezoo.schedules import Constant, Scheduled
 from aezoo.testing.case import Case, two_replicas
@@ -210,7 +211,7 @@ def tracing(case: Case) -> None:
     traces = []
     objective = model.objective
 
-    def counted(batch: Any, training: bool) -> Any:
+    def counted(batch: Batch, training: bool) -> tuple[dict[str, Tensor], Tensor]:
         traces.append(training)
         return objective(batch, training)
 
@@ -230,7 +231,7 @@ def tracing(case: Case) -> None:
 def data_forms(case: Case) -> None:
     """8. `fit(x)`, `fit(x, x)` and data sets of either give the same weights, with the paper's loss and with "mse"."""
 
-    def dataset(data: Any) -> tf.data.Dataset:
+    def dataset(data: Data) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(data).batch(8)
 
     by_mse = {"loss": "mse", "metrics": ["mse"]}
@@ -390,7 +391,7 @@ def divergence(case: Case) -> None:
     objective, name = model.objective, model.term_names[-1]
     steps = tf.Variable(0, trainable=False)
 
-    def poisoned(batch: Any, training: bool) -> Any:
+    def poisoned(batch: Batch, training: bool) -> tuple[dict[str, Tensor], Tensor]:
         reported, y_pred = objective(batch, training)
         steps.assign_add(1)
         reported[name] += tf.where(steps > 2, np.inf, 0.0)
@@ -449,14 +450,16 @@ def verbs(case: Case) -> None:
         assert np.allclose(path[:, -1], reconstruction[2:4], atol=1e-5), "a path does not end at its second sample"
 
 
-def _batch(case: Case, rows: Any, weight: Any = None) -> Batch:
+def _batch(case: Case, rows: slice | np.ndarray | list[int], weight: ArrayLike | None = None) -> Batch:
     """Some rows of a case as the batch of a step."""
     conditions = {name: tf.constant(values) for name, values in case.conditions_of(rows).items()}
     weight = None if weight is None else tf.constant(weight, "float32")
     return Batch.of(tf.constant(case.x[rows]), weight=weight, conditions=conditions)
 
 
-def _weighted_step(case: Case, rows: Any, weight: Any) -> tuple[dict[str, float], list[np.ndarray], keras.Model]:
+def _weighted_step(
+    case: Case, rows: slice | np.ndarray | list[int], weight: ArrayLike | None
+) -> tuple[dict[str, float], list[np.ndarray], keras.Model]:
     """The terms of a batch with sample weights, the gradient of their sum, and the model after that training step."""
     model = case.model(quiet=True, run_eagerly=True)
     batch = _batch(case, rows, weight)
@@ -470,7 +473,12 @@ def _weighted_step(case: Case, rows: Any, weight: Any) -> tuple[dict[str, float]
     return terms, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], model
 
 
-def _same_step(what: str, expected: Any, got: Any, factor: float) -> None:
+def _same_step(
+    what: str,
+    expected: tuple[dict[str, float], list[np.ndarray], keras.Model],
+    got: tuple[dict[str, float], list[np.ndarray], keras.Model],
+    factor: float,
+) -> None:
     for name, value in expected[0].items():
         assert np.isclose(got[0][name], factor * value, rtol=1e-4, atol=1e-6), (
             f"{what}: the term {name} is {got[0][name]} instead of {factor:g} times {value}: {_SHARES}"
@@ -524,7 +532,9 @@ def mask(case: Case) -> None:
         other = y_pred.copy()
         other[~counts] = 0.5
 
-        def error(values: np.ndarray, mask: np.ndarray | None, model: Any = model, batch: Any = batch) -> float:
+        def error(
+            values: np.ndarray, mask: np.ndarray | None, model: keras.Model = model, batch: Batch = batch
+        ) -> float:
             masked = tf.constant(values)
             if mask is not None:
                 _keras.set_mask(masked, tf.constant(mask))

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._typing import Data
 from aezoo.testing.case import Case
 
 Weights = dict[str, np.ndarray]
@@ -33,7 +34,7 @@ def same_trainable(what: str, expected: keras.Model, got: keras.Model) -> None:
         )
 
 
-def fit(model: keras.Model, x: Any, y: Any = None, epochs: int = 2, **kwargs: Any) -> tuple[Weights, dict]:
+def fit(model: keras.Model, x: Data, y: Data | None = None, epochs: int = 2, **kwargs: Any) -> tuple[Weights, dict]:
     """Fit a model in batches of 8, in order; return its variables and its history."""
     if not isinstance(x, tf.data.Dataset):
         kwargs = {"batch_size": 8, "shuffle": False, **kwargs}

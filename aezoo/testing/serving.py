@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import atexit
 import functools
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ from aezoo.saving import warmup
 _SERVED = {*"float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()}
 
 
-def servable(folder: Any) -> None:
+def servable(folder: str | os.PathLike[str]) -> None:
     """What TensorFlow Serving demands of a SavedModel in a folder `<name>/<version>`, and its warm-up requests.
 
     These are run as the server runs them, in a session of the graph, on the tensors that the signatures name.

@@ -12,6 +12,7 @@ from keras import ops
 
 from aezoo import _keras
 from aezoo._numerics import as_float32, replicas, sum_over_replicas
+from aezoo._typing import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,12 +74,12 @@ class Batch:
     @classmethod
     def of(
         cls,
-        x: Any,
-        y: Any = None,
-        weight: Any = None,
+        x: Tensor,
+        y: Tensor | None = None,
+        weight: Tensor | None = None,
         reduction: str = "mean",
         conditions: Mapping[str, Any] | None = None,
-        mask: Any = None,
+        mask: Tensor | None = None,
     ) -> Batch:
         """Make this replica's batch.
 
@@ -120,18 +121,18 @@ class Batch:
             given,
         )
 
-    def _weighted(self, values: Any) -> Any:
+    def _weighted(self, values: Tensor) -> Tensor:
         values = as_float32(values)
         if self.weight is None:
             return values
         weight = ops.cast(self.weight, values.dtype)
         return values * ops.reshape(weight, (-1,) + (1,) * (len(values.shape) - 1))
 
-    def _divided(self, total: Any, by: Any) -> Any:
+    def _divided(self, total: Tensor, by: Tensor) -> Tensor:
         by = ops.cast(by, total.dtype)
         return total / by if self.weight is None else ops.divide_no_nan(total, by)  # all weights may be 0
 
-    def sum(self, values: Any) -> Any:
+    def sum(self, values: Tensor) -> Tensor:
         """This replica's share of Σ weight · value.
 
         Args:
@@ -142,7 +143,7 @@ class Batch:
         """
         return ops.sum(self._weighted(values))
 
-    def mean(self, values: Any) -> Any:
+    def mean(self, values: Tensor) -> Tensor:
         """This replica's share of Σ weight · value / divisor, as Keras averages a loss over a batch.
 
         Args:
@@ -153,7 +154,7 @@ class Batch:
         """
         return self._divided(self.sum(values), self.divisor)
 
-    def global_mean(self, values: Any) -> Any:
+    def global_mean(self, values: Tensor) -> Tensor:
         """The weighted mean of `values` over the samples of all replicas: the same on each, not a share.
 
         Args:
@@ -165,7 +166,7 @@ class Batch:
         total = sum_over_replicas(ops.sum(self._weighted(values), axis=0))
         return self._divided(total, self.total_weight)
 
-    def per_replica(self, value: Any, weighted: bool = True) -> Any:
+    def per_replica(self, value: Tensor, weighted: bool = True) -> Tensor:
         """This replica's share of a value that all replicas know.
 
         Args:
@@ -181,27 +182,27 @@ class Batch:
         return value / replicas()
 
     @property
-    def counted(self) -> Any:
+    def counted(self) -> Tensor:
         """1 for each sample that counts and 0 for each of weight zero, (batch,) float32."""
         if self.weight is None:
             return ops.ones(ops.shape(self.x)[:1])
         return ops.cast(self.weight > 0, "float32")
 
     @property
-    def counted_size(self) -> Any:
+    def counted_size(self) -> Tensor:
         """The number of samples that count on all replicas, a float32 scalar."""
         return self.size if self.weight is None else sum_over_replicas(ops.sum(self.counted))
 
-    def unless_empty(self, new: Any, old: Any) -> Any:
+    def unless_empty(self, new: Tensor, old: Tensor) -> Tensor:
         """Return the new value of a statistic that training keeps, or the old one if every weight is zero."""
         return new if self.weight is None else ops.where(self.total_weight > 0, new, old)
 
-    def share(self, value: Any, weighted: bool = True) -> Any:
+    def share(self, value: Tensor, weighted: bool = True) -> Tensor:
         """Return `per_replica(value, weighted)`, under its old name."""
         warnings.warn("Batch.share is now Batch.per_replica.", DeprecationWarning, stacklevel=2)
         return self.per_replica(value, weighted)
 
-    def statistic(self, values: Any) -> Any:
+    def statistic(self, values: Tensor) -> Tensor:
         """Return `global_mean(values)`, under its old name."""
         warnings.warn("Batch.statistic is now Batch.global_mean.", DeprecationWarning, stacklevel=2)
         return self.global_mean(values)

@@ -6,13 +6,17 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
+from aezoo._typing import Data
 from aezoo.training import gate
 from aezoo.training.gate import Validated
+
+if TYPE_CHECKING:
+    from aezoo.training.trainer import Trainer
 
 _VERBS = ("fit", "evaluate", "predict", "train_on_batch", "test_on_batch")
 _SIGNATURES = {verb: inspect.signature(getattr(keras.Model, verb)) for verb in _VERBS}
@@ -31,7 +35,7 @@ class FitRequest:
     options: Mapping[str, Any]
 
     @classmethod
-    def of(cls, model: Any, verb: str, *args: Any, **kwargs: Any) -> FitRequest:
+    def of(cls, model: Trainer, verb: str, *args: Any, **kwargs: Any) -> FitRequest:
         """Read the arguments of a call, and check its data.
 
         Args:
@@ -59,9 +63,14 @@ class FitRequest:
         """Return the request with other options."""
         return dataclasses.replace(self, options={**self.options, **options})
 
-    def with_x(self, x: Any) -> FitRequest:
+    def with_x(self, x: Data) -> FitRequest:
         """Return the request with other samples, such as a generator from which some were read."""
         return dataclasses.replace(self, data=dataclasses.replace(self.data, x=x))
+
+    @property
+    def samples(self) -> Any:
+        """The samples without conditions, or data that come batch by batch."""
+        return self.data.x["x"] if gate.is_dict(self.data.x) else self.data.x
 
     @property
     def has_validation(self) -> bool:

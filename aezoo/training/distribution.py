@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
@@ -48,7 +50,7 @@ def agree_on_order(strategy: tf.distribute.Strategy) -> None:
         tf.random.set_seed(broadcast_from_chief(strategy, random.randrange(2**31)))
 
 
-def take_weights_of_chief(model: Any) -> None:
+def take_weights_of_chief(model: keras.Model) -> None:
     """Set every process's variables of a model to the chief's; every process must call it."""
     if several(model.distribute_strategy):
         with model.distribute_strategy.scope():  # which gives a new variable the chief's value everywhere
@@ -57,7 +59,7 @@ def take_weights_of_chief(model: Any) -> None:
 
 
 @contextmanager
-def chief_writes(strategy: tf.distribute.Strategy, path: Any) -> Iterator[Path]:
+def chief_writes(strategy: tf.distribute.Strategy, path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives every process a path to write to, since saving may need them all; only what the chief writes stays.
 
     Args:

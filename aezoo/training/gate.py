@@ -13,13 +13,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _keras, _validation, losses
+from aezoo._typing import Array, ArrayLike, Data, Tensor
+
+if TYPE_CHECKING:
+    from aezoo.training.trainer import Trainer
 
 # The sentence of a check that fails inside a pipeline of TensorFlow or a thread of Keras stands between these two.
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
@@ -37,7 +41,7 @@ class Spec:
     dtype: str
 
     @classmethod
-    def of(cls, array: Any) -> Spec:
+    def of(cls, array: Array) -> Spec:
         """Return the specification of an array, a tensor or a `tf.TensorSpec`, whose first axis is the batch's."""
         return cls(tuple(array.shape[1:]), getattr(array.dtype, "name", str(array.dtype)))
 
@@ -56,7 +60,7 @@ class Condition:
     spec: Spec | None
     bounds: tuple[float, float] | None
 
-    def check_form(self, values: Any, n: int | None) -> None:
+    def check_form(self, values: Array, n: int | None) -> None:
         """Check dtype and shape of an array, a tensor or a specification, and that there are n of them."""
         if not hasattr(values, "shape") or getattr(values.shape, "rank", 1) in (None, 0) or not len(values.shape):
             raise ValueError(f"{self.name} must be an array with one entry per sample, but it is {values!r}.")
@@ -71,7 +75,7 @@ class Condition:
         if "int" in self.spec.dtype and "int" not in given.dtype and "bool" not in given.dtype:
             raise ValueError(f"{self.name} must be integers, as those the model was built for, not {given.dtype}.")
 
-    def check_numbers(self, values: Any) -> None:
+    def check_numbers(self, values: Array) -> None:
         """Check that all values are finite and inside the bounds."""
         values = np.asarray(values)
         if not values.size:
@@ -99,7 +103,7 @@ class Parts:
     weight: Any
 
     @property
-    def inputs(self) -> Any:
+    def inputs(self) -> Tensor | dict[str, Tensor]:
         """What Keras is given as x: the samples, or a dict of samples and conditions."""
         return {"x": self.x, **self.conditions} if self.conditions else self.x
 
@@ -150,7 +154,7 @@ class Rules:
     compared: bool = True
 
     @classmethod
-    def of(cls, model: Any, labels: str = "fit(x)", compared: bool = True) -> Rules:
+    def of(cls, model: Trainer, labels: str = "fit(x)", compared: bool = True) -> Rules:
         """Make the rules of a model; `compared` says that outputs are compared with the data."""
         return cls(
             model.name,
@@ -180,14 +184,14 @@ class Rules:
 
     # === Which part is which ===
 
-    def parts(self, x: Any, y: Any = None, weight: Any = None) -> Parts:
+    def parts(self, x: Data, y: Data | None = None, weight: Data | None = None) -> Parts:
         """Return the parts of what a user gave as x, y and weights: with a single condition, y may be it.
 
         Raises:
             ValueError: If x has other parts than the model takes; the message names them.
         """
         names = [condition.name for condition in self.conditions]
-        if isinstance(x, Mapping):
+        if is_dict(x):
             if not names:
                 return Parts(x["x"] if set(x) == {"x"} else x, {}, y, weight)
             if set(x) != {"x", *names}:
@@ -233,13 +237,13 @@ class Rules:
         if weight is not None:
             self._check_weight_form(weight, x if y is None else y)
 
-    def _fits_output(self, y: Any) -> bool:
+    def _fits_output(self, y: Array) -> bool:
         shape = tuple(y.shape[1:])
         if self.y_shape is None or _validation.shapes_match(shape, self.y_shape):
             return True
         return self.classes and _validation.shapes_match(shape, self.y_shape[:-1])
 
-    def _check_target_form(self, x: Any, y: Any) -> None:
+    def _check_target_form(self, x: Array, y: Array) -> None:
         if getattr(getattr(y, "shape", None), "rank", 1) is None:
             _check_dtype(y.dtype, "targets", integers=True)
             return
@@ -258,7 +262,7 @@ class Rules:
         _check_dtype(y.dtype, "targets", integers=True)
 
     @staticmethod
-    def _are_labels(y: Any) -> bool:
+    def _are_labels(y: Array) -> bool:
         """Whether targets of another shape than the samples are labels: integers, or rows of which one entry is 1."""
         name = getattr(y.dtype, "name", str(y.dtype))
         if "int" in name or "bool" in name:
@@ -268,7 +272,7 @@ class Rules:
         y = np.asarray(y)
         return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
 
-    def _check_weight_form(self, weight: Any, target: Any) -> None:
+    def _check_weight_form(self, weight: Array, target: Array) -> None:
         shape, wanted = tuple(weight.shape), tuple(target.shape)
         per_sample = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
         if not per_sample and not _validation.shapes_match(shape[1:], wanted[1 : len(shape)]):
@@ -313,7 +317,7 @@ class Rules:
             f"and choose {self.advice}."
         )
 
-    def _finite_range(self, array: Any) -> tuple[float, float]:
+    def _finite_range(self, array: Array) -> tuple[float, float]:
         if hasattr(array, "nnz"):  # a sparse matrix: the entries that it does not store are 0
             array = np.append(array.data, 0)
         if not math.prod(array.shape):
@@ -333,11 +337,11 @@ class Rules:
             )
         return low, high
 
-    def checked(self, element: Any) -> tuple[Any, ...]:
+    def checked(self, element: Tensor) -> tuple[Any, ...]:
         """Return an element of a `PyDataset` or a generator as a tuple of dense arrays, checked."""
         return self.checked_parts(element).element
 
-    def checked_parts(self, element: Any) -> Parts:
+    def checked_parts(self, element: Tensor) -> Parts:
         """Return the parts of an element of a data set, dense and checked."""
         if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
             raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
@@ -369,7 +373,7 @@ class Validated:
     condition_specs: Mapping[str, Spec]
 
     @classmethod
-    def of(cls, x: Any, y: Any, weight: Any, first: Parts) -> Validated:
+    def of(cls, x: Data, y: Data | None, weight: Data | None, first: Parts) -> Validated:
         """Make it of data and of the parts of their first batch, arrays or specifications."""
         return cls(
             x,
@@ -385,7 +389,13 @@ class Validated:
 
 
 def validated(
-    model: Any, x: Any, y: Any = None, weight: Any = None, *, labels: str = "fit(x)", compared: bool = True
+    model: Trainer,
+    x: Data,
+    y: Data | None = None,
+    weight: Data | None = None,
+    *,
+    labels: str = "fit(x)",
+    compared: bool = True,
 ) -> Validated:
     """Check data for `fit`, `evaluate`, `predict` and their likes.
 
@@ -447,7 +457,7 @@ def validated(
     return Validated.of(inputs, y, weight, parts)
 
 
-def validation(model: Any, data: Any) -> Any:
+def validation(model: Trainer, data: Any) -> Any:
     """Check the `validation_data` of `fit`, and return what Keras is to be given."""
     if not isinstance(data, (tuple, list)):
         return validated(model, data).x
@@ -457,8 +467,8 @@ def validation(model: Any, data: Any) -> Any:
 
 
 def inputs(
-    model: Any,
-    x: Any,
+    model: Trainer,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     *,
     compared: bool = False,
@@ -488,10 +498,10 @@ def inputs(
 
 
 def array_parts(
-    model: Any,
-    x: Any,
+    model: Trainer,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
-    y: Any = None,
+    y: Data | None = None,
     *,
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
@@ -515,7 +525,7 @@ def array_parts(
         )
     rules = Rules.of(model, compared=compared)
     rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
-    if isinstance(x, Mapping):
+    if is_dict(x):
         if conditions:
             raise ValueError("Give conditions once: in the dict of the samples, or by name.")
         parts = rules.parts(x)
@@ -538,13 +548,13 @@ def array_parts(
     return dataclasses.replace(parts, conditions=found)
 
 
-def is_stream(x: Any) -> bool:
+def is_stream(x: object) -> bool:
     """Return whether x is data that come batch by batch: a data set, a `PyDataset` or a generator."""
     kinds = (tf.data.Dataset, keras.utils.PyDataset, tf.distribute.DistributedDataset)
     return isinstance(x, kinds) or hasattr(x, "__next__")
 
 
-def elements(x: Any) -> Iterator[Any]:
+def elements(x: Data) -> Iterator[Any]:
     """Return an iterator over the elements of data that come batch by batch.
 
     Raises:
@@ -560,12 +570,14 @@ def elements(x: Any) -> Iterator[Any]:
     raise ValueError("The data set has no end: give a part of it, data.take(100) for example.")
 
 
-def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Any:
+def samples(model: Trainer, x: Data, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Array:
     """Check samples of a model without conditions, as `inputs` does, and return them."""
     return inputs(model, x, compared=compared, bounds=bounds)[0]
 
 
-def conditions_of(model: Any, conditions: Mapping[str, Any], n: Any, rules: Rules | None = None) -> dict[str, Any]:
+def conditions_of(
+    model: Trainer, conditions: Mapping[str, Any], n: int | Tensor | None, rules: Rules | None = None
+) -> dict[str, Any]:
     """Check conditions for a verb, and return one entry per sample of each.
 
     Args:
@@ -602,7 +614,12 @@ def conditions_of(model: Any, conditions: Mapping[str, Any], n: Any, rules: Rule
     return found
 
 
-def is_symbolic(x: Any) -> bool:
+def is_dict(x: Any) -> bool:
+    """Return whether x is a dict of samples and conditions; a sparse matrix of SciPy may be a dict too, and is none."""
+    return isinstance(x, Mapping) and not hasattr(x, "shape")
+
+
+def is_symbolic(x: object) -> bool:
     """Return whether x is a tensor of a graph, without numbers."""
     return tf.is_symbolic_tensor(x) or isinstance(x, keras.KerasTensor)
 
@@ -613,11 +630,11 @@ def map_parts(function: Callable[[Any], Any], parts: Parts) -> Parts:
     return Parts(x, {name: function(values) for name, values in parts.conditions.items()}, y, weight)
 
 
-def _three(element: Any) -> tuple[Any, Any, Any]:
+def _three(element: Tensor) -> tuple[Any, Any, Any]:
     return keras.utils.unpack_x_y_sample_weight(element)
 
 
-def codes(model: Any, z: Any) -> Any:
+def codes(model: Trainer, z: Data) -> Array:
     """Check codes for a verb: their shape and, outside a graph, that they are finite; return them."""
     z = z if hasattr(z, "shape") else np.asarray(z)
     _validation.check_code_shape(model, z.shape)
@@ -626,7 +643,7 @@ def codes(model: Any, z: Any) -> Any:
     return z
 
 
-def check_weights(weight: Any, n: int | None = None) -> None:
+def check_weights(weight: ArrayLike, n: int | None = None) -> None:
     """Check that sample weights are finite, not negative, and as many as there are samples."""
     weight = np.asarray(weight)
     if n is not None and len(weight) != n:
@@ -635,7 +652,7 @@ def check_weights(weight: Any, n: int | None = None) -> None:
         raise ValueError("Sample weights must be finite and at least 0, but some are negative, NaN or infinite.")
 
 
-def check_class_weight(class_weight: Any) -> None:
+def check_class_weight(class_weight: object) -> None:
     """Refuse the class weights that `fit` of a classifier takes."""
     if class_weight is not None:
         raise ValueError("class_weight needs labels, which an autoencoder has none of: give sample_weight.")
@@ -644,7 +661,7 @@ def check_class_weight(class_weight: Any) -> None:
 # === Forms of arrays ===
 
 
-def as_array(x: Any, missing: bool = False) -> Any:
+def as_array(x: Array, missing: bool = False) -> Array:
     """Return a table or a masked array as a NumPy array; leave anything else as it is.
 
     Args:
@@ -673,31 +690,31 @@ def as_array(x: Any, missing: bool = False) -> Any:
     return x
 
 
-def is_table(x: Any) -> bool:
+def is_table(x: object) -> bool:
     """Return whether x is a DataFrame of pandas or polars, or a table of pyarrow."""
     return _columns(x) is not None
 
 
-def single(x: Any) -> Any:
+def single(x: Array) -> Array:
     """Return double-precision numbers in single precision, which models compute in; leave anything else as it is."""
     if getattr(getattr(x, "dtype", None), "name", "") != "float64":
         return x
     return tf.cast(x, "float32") if tf.is_tensor(x) else np.asarray(x, "float32")
 
 
-def dense(x: Any) -> Any:
+def dense(x: Array) -> Array:
     """Return a sparse matrix of SciPy, or a sparse tensor, as a dense one; leave anything else as it is."""
     if isinstance(x, tf.SparseTensor):
         return tf.sparse.to_dense(x)
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
+def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
     """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
     if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def of_pandas(column: Any) -> Any:
+        def of_pandas(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
@@ -707,7 +724,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
-        def of_polars(column: Any) -> Any:
+        def of_polars(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.cast(float64).to_numpy()
 
         columns = [x[:, i] for i in range(len(x.columns))]
@@ -716,7 +733,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
         types = sys.modules["pyarrow"].types
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
 
-        def of_pyarrow(column: Any) -> Any:
+        def of_pyarrow(column: Array) -> Callable[[], np.ndarray]:
             column = column.cast("int8") if types.is_boolean(column.type) else column
             return lambda: column.cast("float64").to_numpy()
 
@@ -751,7 +768,7 @@ def _named(columns: list[str]) -> str:
     return ", ".join(repr(name[:40]) for name in columns[:5]) + (", ..." if len(columns) > 5 else "")
 
 
-def _one_tensor(x: Any) -> None:
+def _one_tensor(x: object) -> None:
     if isinstance(x, dict):
         raise ValueError(
             f"The elements of the data are dicts ({', '.join(map(repr, x))}): take out the samples, for example "
@@ -765,7 +782,7 @@ def _one_tensor(x: Any) -> None:
         )
 
 
-def _check_dtype(dtype: Any, what: str = "samples", integers: bool = False) -> None:
+def _check_dtype(dtype: object, what: str = "samples", integers: bool = False) -> None:
     name = getattr(dtype, "name", str(dtype))
     if name == "bool" or "int" in name:
         if integers:
@@ -799,7 +816,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
         self.inner = inner
         self.rules = rules
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...] | Tensor:
         with marked():
             parts = self.rules.checked(self.inner[index])
         return parts if len(parts) > 1 else parts[0]
@@ -808,7 +825,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
         return len(self.inner)
 
     @property
-    def num_batches(self) -> Any:
+    def num_batches(self) -> int | None:
         """As of the data set inside."""
         return self.inner.num_batches
 
@@ -835,7 +852,7 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
     specs = rules.parts(*_three(spec))
     rules.check_form(specs)
 
-    def check(*element: Any) -> Any:
+    def check(*element: Any) -> Tensor:
         # An element that is a dict comes as one; one that is a tuple comes in its parts.
         parts = map_parts(dense, rules.parts(*element))
         # After the cast that the model makes, which turns too large numbers into infinity.

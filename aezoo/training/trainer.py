@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
+from aezoo._typing import Data, Logs, Loss, Shape, Tensor
 from aezoo.layers import batch_normalization
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
 from aezoo.training.data import FitRequest
 from aezoo.training.gate import Spec, Validated
+
+if TYPE_CHECKING:
+    from aezoo.training.forward import Forward
 
 _BUILDING = threading.RLock()  # of all models: one at a time is enough
 
@@ -40,10 +46,10 @@ _RENAMED = {
 class _EpochClock(keras.callbacks.Callback):
     """Updates the schedules of a model, and counts its epochs."""
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.model.update_schedules()
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self.model.epoch.assign_add(1)
 
 
@@ -194,7 +200,7 @@ class Trainer(keras.Model):
             self.condition_specs[name] = Spec(tuple(shape), dtype)
         self.build(config["input_shape"])
 
-    def _ensure_built(self, shape: Any, data: Validated | None = None) -> None:
+    def _ensure_built(self, shape: Shape, data: Validated | None = None) -> None:
         """Build the model for samples of a shape (batch, ...); `data` tells targets and conditions."""
         if self.built:
             return
@@ -211,7 +217,7 @@ class Trainer(keras.Model):
             with self.distribute_strategy.scope():
                 self.build((None, *shape[1:]))
 
-    def build_for(self, x: Any, y: Any = None) -> None:
+    def build_for(self, x: Data | None, y: Data | None = None) -> None:
         """Build the model for data, as its first `fit` does.
 
         Args:
@@ -229,24 +235,24 @@ class Trainer(keras.Model):
             with self.distribute_strategy.scope():  # a step that makes variables is traced twice
                 self.optimizer.build(self.trainable_variables)
 
-    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
         if not self.built:
-            samples = x["x"] if isinstance(x, Mapping) and "x" in x else x
+            samples = x["x"] if gate.is_dict(x) and "x" in x else x
             if hasattr(samples, "shape"):
-                data = Validated.of(x, None, None, gate.Rules.of(self).parts(x)) if isinstance(x, Mapping) else None
+                data = Validated.of(x, None, None, gate.Rules.of(self).parts(x)) if gate.is_dict(x) else None
                 self._ensure_built(samples.shape, data)
         return super().__call__(x, *args, **kwargs)
 
     # === The objective ===
 
     @property
-    def default_loss(self) -> Any:
+    def default_loss(self) -> Loss:
         """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
         return losses.SquaredError()
 
     @property
-    def reconstruction_loss(self) -> Any:
+    def reconstruction_loss(self) -> Loss:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
         config = _keras.compile_arguments(self)
@@ -255,7 +261,7 @@ class Trainer(keras.Model):
         given = config.get("loss")
         return self.default_loss if given is None else given
 
-    def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
+    def reconstruction(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
         """Return this replica's share of the reconstruction error of a batch.
 
         Args:
@@ -269,7 +275,7 @@ class Trainer(keras.Model):
         """
         return batch.mean(self.reconstruction_errors(batch, y_pred, feature_weight))
 
-    def reconstruction_errors(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
+    def reconstruction_errors(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
         """Return the reconstruction error of each sample of a batch, (batch,) float32; see `reconstruction`."""
         weight = losses.product(batch.feature_weight, feature_weight)
         return losses.per_sample(self.reconstruction_loss, batch.y, y_pred, weight, batch, batch.mask)[0]
@@ -326,7 +332,7 @@ class Trainer(keras.Model):
 
     # === Before the first step ===
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: np.ndarray) -> None:
         """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
 
         `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
@@ -353,7 +359,7 @@ class Trainer(keras.Model):
             True
         """
 
-    def fill_from(self, x: Any) -> Any:
+    def fill_from(self, x: np.ndarray) -> np.ndarray:
         """Set what stands in the place of missing values from training data, and return the data with it.
 
         Args:
@@ -361,9 +367,10 @@ class Trainer(keras.Model):
         """
         return x
 
-    def check_scale(self, x: Any) -> None:
+    def check_scale(self, x: np.ndarray) -> None:
         """Warn where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None:
+        tokens = "int" in self.input_dtype
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None and not tokens:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
@@ -392,7 +399,7 @@ class Trainer(keras.Model):
 
     # === Steps ===
 
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: Tensor) -> dict[str, Any]:
         """Take one step down the gradient of the sum of the terms of `objective`; return what Keras reports."""
         parts = self._parts(data)
         watch = self._divergence_watch()
@@ -413,18 +420,18 @@ class Trainer(keras.Model):
         )
         return self._report(batch, reported, loss, y_pred)
 
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, data: Tensor) -> dict[str, Any]:
         """Evaluate the terms as `objective` does outside training; return what Keras reports."""
         batch = self.batch(self._parts(data))
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 
-    def predict_step(self, data: Any) -> Any:
+    def predict_step(self, data: Tensor) -> Tensor:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
         rules = gate.Rules.of(self, compared=False)
         parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
         return super().predict_step((parts.inputs,))
 
-    def _parts(self, data: Any) -> gate.Parts:
+    def _parts(self, data: Tensor) -> gate.Parts:
         rules = gate.Rules.of(self)
         parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
         rules.check_form(parts)
@@ -449,7 +456,7 @@ class Trainer(keras.Model):
             y = ops.where(observed, parts.y, ops.zeros_like(parts.y))
         return Batch.of(x, y, parts.weight, reduction, conditions, observed)
 
-    def complete(self, x: Any) -> tuple[Any, Any]:
+    def complete(self, x: Tensor) -> tuple[Any, Any]:
         """Put values in the place of those that are missing.
 
         Args:
@@ -465,14 +472,14 @@ class Trainer(keras.Model):
             self._watch = divergence.Watch(self)
         return self._watch
 
-    def make_train_function(self, force: bool = False) -> Any:
+    def make_train_function(self, force: bool = False) -> Callable[..., Tensor]:
         """Make the function that takes the steps; see `keras.Model.make_train_function`."""
         if self.train_function is None or force:
             super().make_train_function(force)
             self.train_function = self._divergence_watch().watched(self, self.train_function)
         return self.train_function
 
-    def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
+    def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
         # how many of a short last batch.
         values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
@@ -500,26 +507,28 @@ class Trainer(keras.Model):
                 "Metrics of Keras take no weights per feature: compile without metrics, and read 'reconstruction'."
             )
 
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+    def compute_metrics(
+        self, x: Tensor, y: Tensor | None, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Any]:
         """Update the metrics given to `compile`; without a target the target is the input."""
-        target = x["x"] if isinstance(x, Mapping) else x
+        target = x["x"] if gate.is_dict(x) else x
         return super().compute_metrics(x, target if y is None else y, y_pred, sample_weight)
 
     def compute_loss(
         self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
+        y_pred: Tensor | None = None,
+        sample_weight: Tensor | None = None,
         training: bool = True,
-    ) -> Any:
+    ) -> Tensor:
         """Return the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
         parts = gate.Rules.of(self).parts(x, y, sample_weight)
         return self._evaluate_objective(self.batch(parts), training)[1]
 
     # === Keras' verbs ===
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train x → x, or x → y where a target y is given; see `keras.Model.fit` for all arguments.
 
         The data are checked before the first step. Schedules are set at each epoch and go on where the last `fit`, also
@@ -547,6 +556,8 @@ class Trainer(keras.Model):
         _validation.check_replicas(self)
         request = FitRequest.of(self, "fit", x, y, *args, **kwargs)
         self._prepare(request)
+        self.check_scale(request.samples)
+        self.check_loss()
         request = self._with_checked_validation(request)
         request = self._start_from_data(request)
         request = self._with_callbacks(request)
@@ -560,12 +571,10 @@ class Trainer(keras.Model):
             self._training_samples = None
 
     def _prepare(self, request: FitRequest) -> None:
-        """Build the model and its optimizer, and warn of data and losses that do not go with it."""
+        """Build the model and its optimizer, and begin at the epoch that was asked for."""
         data = request.data
         self._ensure_built((None, *data.x_spec.shape), data)
         self._ensure_optimizer()
-        self.check_scale(data.x["x"] if isinstance(data.x, Mapping) else data.x)
-        self.check_loss()
         if request.options.get("initial_epoch") is not None:
             self.epoch.assign(request.options["initial_epoch"])
 
@@ -605,7 +614,7 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
-    def _set_modes(self, callbacks: Any) -> None:
+    def _set_modes(self, callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback]) -> None:
         """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
         modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
         for callback in getattr(callbacks, "callbacks", callbacks):
@@ -613,7 +622,9 @@ class Trainer(keras.Model):
             if mode and getattr(callback, "mode", None) == "auto":
                 callback.mode = mode
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
         Raises:
@@ -628,7 +639,7 @@ class Trainer(keras.Model):
         with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
             return super().evaluate(**arguments)
 
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+    def predict(self, x: Data, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
 
         Args:
@@ -648,7 +659,9 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
@@ -660,7 +673,9 @@ class Trainer(keras.Model):
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(self, x: Any, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
@@ -670,7 +685,7 @@ class Trainer(keras.Model):
         self._ensure_built((None, *request.data.x_spec.shape), request.data)
         return super().test_on_batch(**request.arguments())
 
-    def predict_on_batch(self, x: Any) -> Any:
+    def predict_on_batch(self, x: Data) -> np.ndarray:
         """Return x' of one array; see `keras.Model.predict_on_batch`.
 
         Raises:
@@ -681,7 +696,7 @@ class Trainer(keras.Model):
 
     # === Saving ===
 
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
         """Write the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
 
         Raises:
@@ -708,7 +723,7 @@ def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
     """Make `penalties(batch, code, training)` of before take a `Forward`."""
 
     @functools.wraps(penalties)
-    def of_forward(self: Any, batch: Batch, forward: Any, training: bool | None = None) -> dict[str, Any]:
+    def of_forward(self: Trainer, batch: Batch, forward: Forward, training: bool | None = None) -> dict[str, Any]:
         if training is not None:  # called by another class of before
             return penalties(self, batch, forward, training)
         return penalties(self, batch, forward.code, forward.training)
@@ -716,7 +731,10 @@ def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
     return of_forward
 
 
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
+def _prepend(
+    own: list[keras.callbacks.Callback],
+    callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback] | None,
+) -> keras.callbacks.CallbackList | list[keras.callbacks.Callback]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
