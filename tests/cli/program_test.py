@@ -52,7 +52,9 @@ def test_the_script_imports_nothing_that_it_does_not_need(script, capsys):
 def test_what_is_listed_is_what_the_classes_say():
     for entry in defaults.MODELS.values():
         name = entry.stack or entry.class_name
-        assert _docstrings.of_source(name) == inspect.getdoc(getattr(aezoo, name))
+        written, shown = _docstrings.of_source(name), inspect.getdoc(getattr(aezoo, name))
+        assert _docstrings.summary(written) == _docstrings.summary(shown) != ""
+        assert _docstrings.reference(written) == _docstrings.reference(shown)
     with pytest.raises(ValueError, match="no class 'Nope'"):
         _docstrings.of_source("Nope")
 

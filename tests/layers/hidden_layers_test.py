@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
+from aezoo import _keras
 from aezoo.layers import BatchNormalization, Dropout, ResidualBlock, networks
 from aezoo.layers.batch_normalization import weighted
 
@@ -184,7 +185,8 @@ def test_every_variant_passes_them_on():
         aezoo.CompressiveAE(4, spatial=True, **arguments),
     ):
         model.build((None, 8, 8, 1))
-        found = {type(layer).__name__ for layer in (*model.encoder._flatten_layers(), *model.decoder._flatten_layers())}
+        layers = [layer for network in (model.encoder, model.decoder) for layer in _keras.all_layers(network)]
+        found = {type(layer).__name__ for layer in layers}
         assert {"ResidualBlock", "LayerNormalization", "Dropout", "UpSampling2D"} <= found
         again = type(model).from_config(model.get_config())
         assert again.get_config() == model.get_config()
