@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo.layers import Quantizer, TopK, networks
+from aezoo.layers import networks
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -36,13 +36,11 @@ def check_network_arguments(
     """Checks the arguments that say which networks a model has."""
     if encoder is None:
         if latent_dim is None:
-            raise ValueError("Give latent_dim (the number of code units), or an encoder and a decoder of your own.")
+            raise ValueError("Give latent_dim (the number of code units), or an encoder of your own.")
         if decoder is not None:
             raise ValueError("A decoder was given without an encoder: give both, or neither.")
     elif latent_dim is not None or hidden_dims or filters:
         raise ValueError("An encoder of your own was given: latent_dim, hidden_dims and filters must not be.")
-    if encoder is not None and decoder is None and not tied:
-        raise ValueError("An encoder was given without a decoder: give both, or tied=True for W' = Wᵀ.")
     if decoder is not None and tied:
         raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
     if tied and filters:
@@ -52,10 +50,42 @@ def check_network_arguments(
             raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
 
 
+def check_hidden_layers(
+    hidden_dims: Sequence[int],
+    filters: Sequence[int],
+    encoder: Any,
+    tied: bool,
+    dropout: float,
+    normalization: Any,
+    kernel_size: int,
+    upsampling: str,
+    residual: int,
+) -> None:
+    """Checks the arguments that say what the hidden layers of the default networks are like."""
+    check_fraction("dropout", dropout, below_1=True)
+    if normalization is not None:
+        check_choice("normalization", normalization, ("batch", "layer"))
+    check_int("kernel_size", kernel_size, 1)
+    check_choice("upsampling", upsampling, ("transpose", "resize"))
+    check_int("residual", residual, 0)
+    asked = {"dropout": dropout, "normalization": normalization, "residual": residual}
+    asked = {name: value for name, value in asked.items() if value}
+    if asked and encoder is not None:
+        raise ValueError(f"An encoder of your own was given: put the layers of {' and '.join(asked)} into it.")
+    for name, value in asked.items():
+        layers = filters if name == "residual" else (*hidden_dims, *filters)
+        if not layers:
+            which = "filters" if name == "residual" else "hidden_dims or filters"
+            raise ValueError(f"{name}={value!r} is for hidden layers, of which there are none: give {which}.")
+    if tied and normalization:
+        raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
+
+
 #: The arguments of `Autoencoder` that choose its networks.
 NETWORK_ARGUMENTS = (
     *("hidden_dims", "filters", "tied", "encoder", "decoder"),
     *("activation", "code_activation", "output_activation", "missing"),
+    *("dropout", "normalization", "kernel_size", "upsampling", "residual"),
 )
 
 
@@ -276,23 +306,16 @@ def target_range(model: Any) -> tuple[float, float] | None:
     return (-1.0, 1.0) if activation is keras.activations.tanh else None
 
 
-_CODES = {
-    keras.activations.sigmoid: (0.0, 1.0),
-    keras.activations.hard_sigmoid: (0.0, 1.0),
-    keras.activations.softmax: (0.0, 1.0),
-    keras.activations.tanh: (-1.0, 1.0),
-}
-
-
 def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
-    bounds = target_range(above)
-    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
-    reached = _CODES.get(last, (-math.inf, math.inf))
-    if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
+    bounds, found = target_range(above), networks.output_range(below.encoder)
+    if bounds is None or found is None:
+        return
+    name, (low, high) = found
+    if low < bounds[0] or high > bounds[1]:
         raise ValueError(
-            f"The codes of {below.name!r} ({last.__name__}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all "
-            f"that {above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
+            f"The codes of {below.name!r} ({name}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all that "
+            f"{above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
         )
 
 

@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 _TINY = 1e-30  # of which single precision has the logarithm
 
 
-class _SummedLoss(keras.losses.Loss):
+class SummedLoss(keras.losses.Loss):
+    """The error of a sample is the sum of its features' errors, of which a subclass returns each in `elementwise`.
+
+    Args:
+        name: As of `keras.losses.Loss`.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Example:
+        >>> class AbsoluteError(SummedLoss):
+        ...     def elementwise(self, y_true, y_pred):
+        ...         return ops.abs(y_true - y_pred)
+        >>> float(AbsoluteError("absolute_error")([[0.0, 1.0]], [[2.0, 2.0]]))
+        3.0
+    """
+
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
@@ -38,7 +52,7 @@ class _SummedLoss(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class SquaredError(_SummedLoss):
+class SquaredError(SummedLoss):
     """Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
 
     Args:
@@ -58,7 +72,7 @@ class SquaredError(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class CrossEntropy(_SummedLoss):
+class CrossEntropy(SummedLoss):
     """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 
     The prediction is a probability. That of a model of aezoo is computed from the logits of its last sigmoid, exactly
@@ -85,7 +99,7 @@ class CrossEntropy(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class GaussianNegativeLogLikelihood(_SummedLoss):
+class GaussianNegativeLogLikelihood(SummedLoss):
     """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
 
     Args:
@@ -162,6 +176,27 @@ def takes_classes(loss: Any) -> bool:
     return getattr(function, "func", function) is keras.losses.sparse_categorical_crossentropy
 
 
+def domain(loss: Any) -> tuple[float, float] | None:
+    """Return the least and the largest target that a loss is defined for, or None if there is no bound.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None. A loss of your own may have an
+            attribute `bounds`.
+
+    Returns:
+        (0, 1) for what `needs_probabilities`, (0, inf) for the likelihood of counts.
+
+    Raises:
+        ValueError: If Keras knows no loss of this name.
+
+    Example:
+        >>> import aezoo
+        >>> domain("binary_crossentropy"), domain("mse"), domain(aezoo.likelihoods.Poisson().loss)
+        ((0.0, 1.0), None, (0.0, inf))
+    """
+    return (0.0, 1.0) if needs_probabilities(loss) else getattr(loss, "bounds", None)
+
+
 def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
@@ -223,6 +258,22 @@ def logits_of(probability: Any) -> Any:
         True
     """
     return getattr(probability, "_sigmoid_logits", None)
+
+
+def class_logits_of(probabilities: Any) -> Any:
+    """Return the logits that a softmax made a tensor of, or None where they are not known; see `logits_of`.
+
+    Args:
+        probabilities: A tensor, (..., classes).
+
+    Returns:
+        A tensor of the same shape, or None.
+
+    Example:
+        >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # which no layer has marked
+        True
+    """
+    return getattr(probabilities, "_class_logits", None)
 
 
 def with_logits(probability: Any, logits: Any) -> Any:
@@ -325,7 +376,7 @@ def per_sample(
     loss = keras.losses.get(loss)
     mask = _both(getattr(y_pred, "_keras_mask", None), observed)
     y_true, y_pred = as_float32(y_true), _prediction(y_pred)
-    if isinstance(loss, _SummedLoss):
+    if isinstance(loss, SummedLoss):
         values = loss.elementwise(y_true, y_pred)
         values = values if feature_weight is None else values * _trailing(feature_weight, values)
         if mask is not None:

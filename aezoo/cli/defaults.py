@@ -82,7 +82,7 @@ class Entry:
 
 def _tied(given: Mapping[str, Any], training: Training) -> Arguments:
     """Tied weights where they can be: untied, the filters of so short a training keep the noise they started with."""
-    return {"tied": not given.get("filters")}
+    return {"tied": not given.get("filters") and not given.get("normalization")}
 
 
 def _k_sparse(given: Mapping[str, Any], training: Training) -> Arguments:
@@ -120,9 +120,10 @@ def _sketch_rnn(given: Mapping[str, Any], training: Training) -> Arguments:
 
 
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
+_HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
-_OF_A_LAYER = ("latent_dim", "hidden_dims", "filters", *_ACTIVATIONS)
+_OF_A_LAYER = ("latent_dim", *_HIDDEN_LAYERS, *_ACTIVATIONS)
 _OF_AN_RBM = (*_OF_A_LAYER, "tied")
 
 #: By the name on the command line.
@@ -133,12 +134,12 @@ MODELS: dict[str, Entry] = {
     "k-sparse": Entry("KSparseAE", defaults=_k_sparse),
     "contractive": Entry("ContractiveAE", defaults=_tied),
     "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
-    "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, "hidden_dims", "filters")),
+    "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, *_HIDDEN_LAYERS)),
     "vae": Entry("VAE", latent_dim=20, defaults=_hidden),
     "sketch-rnn": Entry(
         "SketchRNN",
         latent_dim=32,
-        without=(*_ACTIVATIONS, "hidden_dims", "filters", "tied"),
+        without=(*_ACTIVATIONS, *_HIDDEN_LAYERS, "tied"),
         defaults=_sketch_rnn,
         adam=False,
         sketches=True,

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from aezoo import _validation
 from aezoo._numerics import as_float32
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.layers import Quantizer, TopK, jacobian, networks
+from aezoo.layers import CodeLayer, jacobian, networks
 from aezoo.training import gate
 
 __all__ = ["jacobian_norm", "saturation"]
@@ -64,14 +64,15 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int = BATCH_SIZE) -> np.nda
 
 
 def is_rounded(model: Any) -> bool:
-    """Whether the code of a model is rounded."""
-    return any(isinstance(layer, Quantizer) for layer in model.encoder._flatten_layers())
+    """Return whether the code of a model is rounded or quantized, so that it has no Jacobian."""
+    layers = model.encoder._flatten_layers()
+    return any(isinstance(layer, CodeLayer) and not layer.differentiable for layer in layers)
 
 
 def _squared_norms(model: Any, features: int) -> tuple[Callable[[Any], Any], int]:
     """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
     layers = networks.chain(model.encoder)
-    top_k = layers.pop() if layers and isinstance(layers[-1], TopK) else None
+    top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
         def by_differentiation(x: Any) -> Any:

@@ -69,13 +69,15 @@ class RowSelection:
         x: A batch, (batch, *input_shape).
         encoder: A `keras.Sequential` of which the last layer is a `RowEncoder`.
         decoder: One of which the first layer is a `RowDecoder`.
+        training: Whether this is a training step.
     """
 
-    def __init__(self, x: Any, encoder: keras.Sequential, decoder: keras.Sequential):
+    def __init__(self, x: Any, encoder: keras.Sequential, decoder: keras.Sequential, training: bool):
         *below, self.last = encoder.layers
         self.first, *self.above = decoder.layers
         assert isinstance(self.last, RowEncoder) and isinstance(self.first, RowDecoder)
-        self.h = _through(below, x)
+        self.training = training
+        self.h = _through(below, x, training)
         self.z = ops.stop_gradient(self.last(self.h))
 
     def largest(self, candidates: Any, k: Any, k_max: int) -> tuple[Any, Any]:
@@ -84,11 +86,15 @@ class RowSelection:
         return self.last.at(self.h, found.indices) * ops.cast(chosen, self.z.dtype), found.indices
 
     def decode(self, code: tuple[Any, Any]) -> Any:
-        return _through(self.above, self.first.of(*code))
+        return self._decoded(code, self.training)
+
+    def _decoded(self, code: tuple[Any, Any], training: bool) -> Any:
+        return _through(self.above, self.first.of(*code), training)
 
     def addition(self, code: tuple[Any, Any]) -> Any:
         values, indices = code
-        return self.decode(code) - self.decode((ops.zeros_like(values[:, :1]), indices[:, :1]))
+        zeros = ops.zeros_like(values[:, :1]), indices[:, :1]
+        return self._decoded(code, training=False) - self._decoded(zeros, training=False)
 
     def uses(self, code: tuple[Any, Any], counts: Any) -> Any:
         values, indices = code
@@ -96,7 +102,7 @@ class RowSelection:
         return tf.math.unsorted_segment_sum(used, indices, self.last.units)
 
 
-def _through(layers: list[keras.layers.Layer], x: Any) -> Any:
+def _through(layers: list[keras.layers.Layer], x: Any, training: bool) -> Any:
     for layer in layers:
-        x = layer(x)
+        x = layer(x, training=training)
     return x

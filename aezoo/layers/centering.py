@@ -7,9 +7,11 @@ from typing import Any
 
 import keras
 
+from aezoo.layers.code_layer import CodeLayer
+
 
 @keras.saving.register_keras_serializable("aezoo")
-class Centering(keras.layers.Layer):
+class Centering(CodeLayer):
     """Subtracts a mean that is saved with the model, and not trained: 0 until it is set.
 
     Args:
@@ -22,6 +24,8 @@ class Centering(keras.layers.Layer):
         >>> layer(keras.ops.array([[11.0, 19.0]])).numpy()
         array([[ 1., -1.]], dtype=float32)
     """
+
+    bounds = (-math.inf, math.inf)  # of what enters, moved by a mean that is not known
 
     def build(self, input_shape: Any) -> None:
         """Makes the mean of each feature: a vector, so that exports do not take it for a kernel."""
@@ -36,9 +40,6 @@ class Centering(keras.layers.Layer):
 
     def call(self, x: Any) -> Any:
         return x - keras.ops.reshape(self.mean, self._shape)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config()  # Keras writes no dtype policy that was given to a layer without this method

@@ -15,6 +15,7 @@ from keras import activations, ops
 
 from aezoo._numerics import as_float32
 from aezoo.layers.centering import Centering
+from aezoo.layers.dropout import Dropout
 
 # φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
 _SLOPES = {
@@ -31,7 +32,7 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
 
     A user's subclass of `Dense` may compute anything, and so has none.
     """
-    plain = (Centering, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
+    plain = (Centering, Dropout, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
         type(layer) in plain and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
     )

@@ -7,11 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.random_state import RandomState
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class Quantizer(keras.layers.Layer):
+class Quantizer(CodeLayer):
     """Rounds a code to integers; while training it adds noise from U(-½, ½) in place, which has a gradient.
 
     The density of the noisy code, p(y) * U(-½, ½), takes at each integer the probability of the rounded code, so that
@@ -28,6 +29,8 @@ class Quantizer(keras.layers.Layer):
     Reference:
         Ballé et al., "End-to-end optimized image compression", ICLR 2017, arXiv:1611.01704, section 3.
     """
+
+    differentiable = False
 
     def __init__(self, seed: int | None = None, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})  # half precision has no odd integers above 2048

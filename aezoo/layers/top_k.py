@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+from aezoo.layers.code_layer import CodeLayer
 
 
 def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
@@ -43,7 +44,7 @@ def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class TopK(keras.layers.Layer):
+class TopK(CodeLayer):
     """Sets all but the k largest entries of each code to 0; the gradient flows through those that stay.
 
     A code is all that belongs to a sample: of feature maps (h, w, channels), k of all h · w · channels entries stay.
@@ -65,6 +66,8 @@ class TopK(keras.layers.Layer):
     Reference:
         Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663.
     """
+
+    selects = True
 
     def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -123,9 +126,6 @@ class TopK(keras.layers.Layer):
     def mask(self, z: Any, training: bool = False) -> Any:
         """Marks the units that stay, in z's dtype and shape, (batch, ...)."""
         return top_k_mask(z, *self.numbers(math.prod(z.shape[1:]), training))
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {

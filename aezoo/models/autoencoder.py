@@ -17,7 +17,7 @@ from keras import ops
 from aezoo import _files, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self
-from aezoo.layers import dense_transpose, networks
+from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
 from aezoo.saving import export, presets
 from aezoo.training import gate
@@ -43,9 +43,15 @@ class Autoencoder(Trainer):
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
+            its pixels before a convolution, which leaves no checkerboard.
+        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'.
+        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
         on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
             ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
@@ -78,6 +84,11 @@ class Autoencoder(Trainer):
         activation: Any = "relu",
         code_activation: Any = None,
         output_activation: Any = "sigmoid",
+        dropout: float = 0.0,
+        normalization: networks.Normalization | None = None,
+        kernel_size: int = 3,
+        upsampling: networks.Upsampling = "transpose",
+        residual: int = 0,
         tied: bool = False,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
@@ -88,6 +99,9 @@ class Autoencoder(Trainer):
     ):
         super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        _validation.check_hidden_layers(
+            hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
+        )
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
@@ -96,6 +110,11 @@ class Autoencoder(Trainer):
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.upsampling = upsampling
+        self.residual = residual
         self.tied = tied
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
@@ -240,6 +259,10 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -257,6 +280,9 @@ class Autoencoder(Trainer):
         """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        if self._given_encoder is not None:
+            shape = getattr(self.encoder, "input_shape", (None, *x_shape))[1:]
+            return mirroring.mirror(self.encoder, shape, self.output_activation, self.seed, self.dtype_policy)
         return networks.decoder(
             x_shape,
             kwargs.pop("latent_dim", self.latent_dim),
@@ -264,6 +290,11 @@ class Autoencoder(Trainer):
             filters=self.filters,
             activation=self.activation,
             output_activation=self.output_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            upsampling=self.upsampling,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -592,7 +623,8 @@ class Autoencoder(Trainer):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied"):
+        of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
+        for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)

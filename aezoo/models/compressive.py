@@ -39,6 +39,7 @@ class CompressiveAE(Autoencoder):
         spatial: Whether networks of convolutions alone give a code (h, w, latent_dim), so that images of all sizes are
             taken that 2^(len(filters) + 1) divides.
         code_activation: σ of the code before it is rounded.
+        kernel_size: Size of the kernels of convolutions; None takes 5 for a spatial code and 3 otherwise.
         **kwargs: Those of `Autoencoder`.
 
     Raises:
@@ -70,9 +71,12 @@ class CompressiveAE(Autoencoder):
         weight: float = 10.0,
         spatial: bool = False,
         code_activation: Any = "linear",
+        kernel_size: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(latent_dim, code_activation=code_activation, **kwargs)
+        if kernel_size is None:
+            kernel_size = 5 if spatial else 3
+        super().__init__(latent_dim, code_activation=code_activation, kernel_size=kernel_size, **kwargs)
         _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
@@ -97,6 +101,11 @@ class CompressiveAE(Autoencoder):
                 activation=self.activation,
                 code_activation=self.code_activation,
                 output_activation=self.output_activation,
+                dropout=self.dropout,
+                normalization=self.normalization,
+                kernel_size=self.kernel_size,
+                upsampling=self.upsampling,
+                residual=self.residual,
                 seed=self.seed,
                 dtype=self.dtype_policy,
             )

@@ -153,7 +153,7 @@ class KSparseAE(Autoencoder):
             return super().objective(batch, training)
         encoder = self.encoder.layers[0]  # before the top k
         if self.by_rows:
-            units = RowSelection(batch.x, encoder, self.decoder)
+            units = RowSelection(batch.x, encoder, self.decoder, training)
         else:
             units = DenseSelection(batch.x, encoder, self.decoder, training)
         code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))

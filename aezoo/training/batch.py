@@ -8,23 +8,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 from keras import ops
 
-from aezoo._numerics import as_float32
-
-
-def replicas() -> int:
-    """The number of replicas that step together, 1 outside `tf.distribute`."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def sum_over_replicas(value: Any) -> Any:
-    """The sum of `value` over all replicas; its gradient reaches each of them."""
-    context = tf.distribute.get_replica_context()
-    if replicas() == 1 or context is None:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+from aezoo._numerics import as_float32, replicas, sum_over_replicas
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ from keras import ops
 
 from aezoo import _validation, callbacks, losses, optimizers
 from aezoo._numerics import as_float32
+from aezoo.layers import batch_normalization
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -261,7 +262,8 @@ class Trainer(keras.Model):
         raise NotImplementedError(f"{type(self).__name__} has no objective.")
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        reported, y_pred = self.objective(batch, training)
+        with batch_normalization.weighted(batch.weight):
+            reported, y_pred = self.objective(batch, training)
         _validation.check_declared(self, reported)
         loss = sum(reported[name] for name in self.term_names)
         if self.losses:  # regularizers of the layers of a user's own network
