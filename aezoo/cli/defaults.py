@@ -119,8 +119,15 @@ def _sketch_rnn(given: Mapping[str, Any], training: Training) -> Arguments:
     return {"encoder_units": 128, "decoder_units": 256, "kl_rate": min(rate, 0.99995)}
 
 
+def _masked(given: Mapping[str, Any], training: Training) -> Arguments:
+    """Patches that divide images of 8 or 28 pixels; without an error of visible ones nothing can be reconstructed."""
+    return {"patch_size": 4 if training.latent_dim > 100 else 2, "visible_weight": 0.1}
+
+
 _ACTIVATIONS = ("activation", "code_activation", "output_activation")
 _HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
+
+_NETWORKS = (*_HIDDEN_LAYERS, "tied")
 
 # Arguments that would make a layer more than one layer, or its codes no input of the next; an RBM has none of them.
 _OF_A_LAYER = ("latent_dim", *_HIDDEN_LAYERS, *_ACTIVATIONS)
@@ -136,6 +143,7 @@ MODELS: dict[str, Entry] = {
     "compressive": Entry("CompressiveAE", latent_dim=32, defaults=_compressive),
     "linear": Entry("LinearAE", latent_dim=16, without=(*_ACTIVATIONS, *_HIDDEN_LAYERS)),
     "vae": Entry("VAE", latent_dim=20, defaults=_hidden),
+    "masked": Entry("MaskedAE", latent_dim=64, defaults=_masked, without=(*_NETWORKS, "code_activation"), adam=False),
     "sketch-rnn": Entry(
         "SketchRNN",
         latent_dim=32,

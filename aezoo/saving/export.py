@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,8 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
-        endpoint = _endpoint(function, specs, output, kernels, missing=model.missing != "error")
+        bounds = {name: model.condition_bounds(name) for name in model.condition_names}
+        endpoint = _endpoint(function, specs, output, kernels, model.missing != "error", bounds)
         archive.add_endpoint(name, endpoint, specs)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
@@ -109,9 +110,13 @@ def _asserted(condition: Any, message: str, value: Any) -> Any:
         return tf.identity(value)
 
 
-def _valid(value: Any, spec: tf.TensorSpec, missing: bool) -> Any:
-    """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
+def _valid(value: Any, spec: tf.TensorSpec, missing: bool, bounds: Any = None) -> Any:
+    """Return an input of the shape that the signature names, which TensorFlow does not check, finite and in bounds."""
     value = tf.ensure_shape(value, spec.shape)
+    if bounds is not None:
+        low, high = bounds
+        inside = tf.reduce_all((value >= tf.cast(low, value.dtype)) & (value <= tf.cast(high, value.dtype)))
+        return _asserted(inside, f"{spec.name} must be in [{low:g}, {high:g}]", value)
     if not value.dtype.is_floating:
         return value
     if missing and spec.name == "x":
@@ -120,12 +125,17 @@ def _valid(value: Any, spec: tf.TensorSpec, missing: bool) -> Any:
 
 
 def _endpoint(
-    function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]], missing: bool = False
+    function: Any,
+    specs: list[tf.TensorSpec],
+    output: str,
+    kernels: list[tuple[Any, Any]],
+    missing: bool,
+    bounds: Mapping[str, tuple[float, float] | None],
 ) -> Any:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        inputs = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
+        inputs = [_valid(v, spec, missing, bounds.get(spec.name)) for v, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 
