@@ -31,6 +31,7 @@ from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
 from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
+from aezoo.models.masked import MaskedAE
 from aezoo.models.rbm import RBM
 from aezoo.models.sketch_rnn import SketchRNN
 from aezoo.models.sparse import SparseAE
@@ -56,6 +57,7 @@ __all__ = [
     "Forward",
     "KSparseAE",
     "LinearAE",
+    "MaskedAE",
     "SketchRNN",
     "SparseAE",
     "StackedAE",

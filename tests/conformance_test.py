@@ -52,6 +52,17 @@ def likelihood_of(arguments):
     return aezoo.VAE(2, **arguments).data_likelihood
 
 
+def masked(**arguments):
+    arguments = {"latent_dim": 8, "decoder_dim": 8, "patch_size": 3, "depth": 1, "heads": 2, **arguments}
+
+    def quiet(**kw):  # always the same patches; every patch counts, as in the metrics
+        model = aezoo.MaskedAE(**{**arguments, "visible_weight": 1.0}, **kw)
+        model.random.uniform = lambda shape: tf.broadcast_to([0.3, 0.1, 0.4, 0.2], shape)
+        return model
+
+    return testing.Case(lambda **kw: aezoo.MaskedAE(**arguments, **kw), X, quiet=quiet)
+
+
 def without_noise(model):
     """Switches off what `noise` of a VAE (then z = μ) or of a quantizer draws."""
     getattr(model, "quantizer", model).noise = tf.zeros
@@ -146,6 +157,8 @@ CASES = {
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
     "conditional": conditional(),
+    "masked": masked(mask_ratio=0.5),
+    "masked-pooled": masked(pooling="mean", normalize_targets=True),
     "compressive": testing.Case(
         lambda **kw: aezoo.CompressiveAE(latent_dim=4, hidden_dims=(8,), activation="tanh", weight=2.0, **kw),
         X,
@@ -178,6 +191,7 @@ VARIANTS = {
     "vae-poisson",
     "vae-per-feature",
     "vae-predicted",
+    "masked-pooled",
     "compressive-conv",
 }
 ONCE = {

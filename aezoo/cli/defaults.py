@@ -79,6 +79,7 @@ MODELS: dict[str, Entry] = {
     "linear": Entry("LinearAE"),
     "vae": Entry("VAE"),
     "conditional": Entry("ConditionalVAE"),
+    "masked": Entry("MaskedAE"),
     "sketch-rnn": Entry("SketchRNN"),
     "rbm": Entry("RBM"),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
-import numpy as np
 
 from aezoo import _validation
 from aezoo.models.variational import VAE
+from aezoo.training.gate import Spec
 
-if TYPE_CHECKING:
-    import matplotlib.figure
-
-# Names of other arguments of verbs.
-_TAKEN = ("x", "z", "n", "seed", "steps", "samples", "batch_size")
+# What verbs and signatures call their other inputs.
+_TAKEN = {*("x", "z", "n", "seed", "x_a", "x_b", "steps", "samples", "batch_size", "training", "observed", "self")}
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class ConditionalVAE(VAE):
     """A generative model p(z) p(x given z, c) of samples with a label c, trained by -ELBO = -E_q log p + β KL(q‖p(z)).
 
-    The encoder q(z given x, c) and the decoder take the label, one-hot, beside x and z. The code need not tell what the
-    label tells, and is left for the rest: the handwriting, while the label says which digit.
+    The encoder q(z given x, c) and the decoder take the label, one-hot, beside x and z. The code need not say what the
+    label says, and is left for the rest: the handwriting, where the label says which digit.
 
     Args:
         latent_dim: Number of code units.
         condition: Name of the label in data and verbs.
         num_classes: Number of classes; labels are whole numbers from 0 to num_classes - 1.
-        **kwargs: Those of `VAE`, but no `filters`, `tied`, `encoder` and `decoder`.
+        filters: Channels of convolutions of stride 2; their input has a channel for each class, 1 where it is c.
+        **kwargs: Those of `VAE`, but no `tied`, `encoder` and `decoder`.
 
     Raises:
         ValueError: If an argument is out of range, or says which networks to take.
@@ -47,22 +44,23 @@ class ConditionalVAE(VAE):
 
     Reference:
         Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models",
-        NeurIPS 2015.
+        NeurIPS 2015, with a prior that does not depend on c.
     """
 
-    fixed_arguments = ("filters", "kernel_size", "upsampling", "residual", "tied", "encoder", "decoder")
+    fixed_arguments = ("tied", "encoder", "decoder")
 
     def __init__(
         self, latent_dim: int | None = None, *, condition: str = "label", num_classes: int = 10, **kwargs: Any
     ):
-        for name in ("filters", "tied", "encoder", "decoder"):
+        for name in ("tied", "encoder", "decoder"):
             if kwargs.get(name):
-                raise ValueError(f"ConditionalVAE makes its networks of dense layers: leave out {name}.")
+                raise ValueError(f"ConditionalVAE makes its own networks, which take the label: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
-        if not isinstance(condition, str) or condition in _TAKEN or not condition.isidentifier():
-            raise ValueError(f"condition must be a name such as 'label', but it is {condition!r}.")
+        if not isinstance(condition, str) or not condition.isidentifier() or condition in _TAKEN:
+            raise ValueError(f"condition must be a name of its own, such as 'label', but it is {condition!r}.")
         self.condition = condition
-        self.num_classes = _validation.check_int("num_classes", num_classes, 2)
+        self.condition_specs[condition] = Spec((), "int32")
+        self.num_classes = _validation.check_int("num_classes", num_classes, 1)
 
     @property
     def condition_names(self) -> tuple[str, ...]:
@@ -85,24 +83,15 @@ class ConditionalVAE(VAE):
             self.observation = keras.Model(inputs, self.observation(joined), name="observation")
         return keras.Model(inputs, decoder(joined), name="decoder")
 
-    def _joined(self, name: str, shape: tuple[int | None, ...]) -> tuple[dict[str, Any], Any]:
-        """Return the inputs of a network by name, and their flat values beside the one-hot label."""
-        label = keras.Input((), dtype="int32", name=self.condition)
-        inputs = {name: keras.Input(shape, name=name), self.condition: label}
-        flat = keras.layers.Flatten(dtype=self.dtype_policy)(inputs[name])
-        one_hot = keras.layers.Embedding(
-            self.num_classes, self.num_classes, "identity", trainable=False, dtype=self.dtype_policy
-        )
-        return inputs, keras.layers.Concatenate(dtype=self.dtype_policy)([flat, one_hot(label)])
-
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
-        from aezoo import plots
-
-        classes = np.arange(50) % self.num_classes
-        return {
-            "reconstructions.png": lambda: plots.reconstructions(self, x),
-            "samples.png": lambda: plots.samples(self.sample(50, **{self.condition: np.sort(classes)})),
-        }
+    def _joined(self, name: str, shape: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
+        """Return the inputs of a network by name, and their values beside the label, one-hot, along the last axis."""
+        values, label = keras.Input(shape, name=name), keras.Input((), dtype="int32", name=self.condition)
+        flat = values if self.filters else keras.layers.Flatten(dtype=self.dtype_policy)(values)
+        classes = keras.ops.one_hot(label, self.num_classes, dtype=self.compute_dtype)
+        classes = keras.ops.reshape(classes, (-1, *(1 for _ in flat.shape[2:]), self.num_classes))
+        classes *= keras.ops.ones_like(flat[..., :1])
+        joined = keras.layers.Concatenate(dtype=self.dtype_policy)([flat, classes])
+        return {name: values, self.condition: label}, joined
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "condition": self.condition, "num_classes": self.num_classes}

@@ -303,12 +303,18 @@ class VAE(Autoencoder):
     def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
+        samples = x["x"] if self.condition_names else x
+
+        def first(n: int) -> dict[str, Any]:
+            return {name: x[name][:n] for name in self.condition_names}
+
+        count = min(50, len(samples)) if self.condition_names else 50
         pictures = {
             **super().report_pictures(x),
-            "samples.png": lambda: plots.samples(self.sample(50)),
-            "interpolation.png": lambda: plots.interpolation(self, x[:5], x[5:10]),
+            "samples.png": lambda: plots.samples(self.sample(count, **first(50))),
+            "interpolation.png": lambda: plots.interpolation(self, samples[:5], samples[5:10], **first(5)),
         }
-        if self.code_shape == (2,):
+        if self.code_shape == (2,) and not self.condition_names:
             pictures["manifold.png"] = lambda: plots.manifold(self)
         return pictures
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,8 @@ def saved_model(
     endpoints = {}
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
-        endpoints[name] = (_endpoint(function, specs, output, kernels, missing=model.missing != "error"), specs)
+        bounds = {name: model.condition_bounds(name) for name in model.condition_names}
+        endpoints[name] = (_endpoint(function, specs, output, kernels, model.missing != "error", bounds), specs)
     archive = _keras.export_archive(endpoints)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
@@ -119,9 +120,13 @@ def _asserted(condition: Tensor, message: str, value: Tensor) -> Tensor:
         return tf.identity(value)
 
 
-def _valid(value: Tensor, spec: tf.TensorSpec, missing: bool) -> Tensor:
-    """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
+def _valid(value: Tensor, spec: tf.TensorSpec, missing: bool, bounds: tuple[float, float] | None = None) -> Tensor:
+    """Return an input of the shape that the signature names, which TensorFlow does not check, finite and in bounds."""
     value = tf.ensure_shape(value, spec.shape)
+    if bounds is not None:
+        low, high = bounds
+        inside = tf.reduce_all((value >= tf.cast(low, value.dtype)) & (value <= tf.cast(high, value.dtype)))
+        return _asserted(inside, f"{spec.name} must be in [{low:g}, {high:g}]", value)
     if not value.dtype.is_floating:
         return value
     if missing and spec.name == "x":
@@ -134,12 +139,13 @@ def _endpoint(
     specs: list[tf.TensorSpec],
     output: str,
     kernels: list[tuple[Any, Any]],
-    missing: bool = False,
+    missing: bool,
+    bounds: Mapping[str, tuple[float, float] | None],
 ) -> Callable[..., dict[str, Tensor]]:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        inputs = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
+        inputs = [_valid(v, spec, missing, bounds.get(spec.name)) for v, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 

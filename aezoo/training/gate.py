@@ -66,14 +66,14 @@ class Condition:
             raise ValueError(f"{self.name} must be an array with one entry per sample, but it is {values!r}.")
         if n is not None and values.shape[0] not in (None, n):
             raise ValueError(f"There are {n} samples, but {values.shape[0]} entries of {self.name}.")
+        given = Spec.of(values)
+        if self.spec is not None and "int" in self.spec.dtype and "int" not in given.dtype and given.dtype != "bool":
+            raise ValueError(f"{self.name} must be integers, not {given.dtype}.")
         _check_dtype(values.dtype, self.name, integers=True)
         if self.spec is None:
             return
-        given = Spec.of(values)
         if not _validation.shapes_match(given.shape, self.spec.shape):
             raise ValueError(f"{self.name} has shape {given.shape} per sample, but the model takes {self.spec.shape}.")
-        if "int" in self.spec.dtype and "int" not in given.dtype and "bool" not in given.dtype:
-            raise ValueError(f"{self.name} must be integers, as those the model was built for, not {given.dtype}.")
 
     def check_numbers(self, values: Array) -> None:
         """Check that all values are finite and inside the bounds."""

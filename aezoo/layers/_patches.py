@@ -1,0 +1,268 @@
+"""Patches of images, and the networks that take them for the steps of a sequence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from aezoo.layers.networks import Initializers
+
+
+def to_patches(x: Any, size: int) -> Any:
+    """Return the patches of images, (batch, *sizes, channels) → (batch, patches, values).
+
+    Args:
+        x: Images, series or volumes whose sides `size` divides.
+        size: Side of a patch.
+
+    Example:
+        >>> to_patches(np.arange(16.0).reshape(1, 4, 4, 1), 2)[0, 1].numpy()
+        array([2., 3., 6., 7.])
+    """
+    *sizes, channels = x.shape[1:]
+    rank, grid = len(sizes), [n // size for n in sizes]
+    x = ops.reshape(x, (-1, *(n for m in grid for n in (m, size)), channels))
+    x = ops.transpose(x, (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1))
+    return ops.reshape(x, (-1, math.prod(grid), size**rank * channels))
+
+
+def from_patches(patches: Any, grid: tuple[int, ...], size: int) -> Any:
+    """Return the images that `to_patches` made patches of.
+
+    Args:
+        patches: (batch, patches, values).
+        grid: Number of patches along each side.
+        size: Side of a patch.
+
+    Example:
+        >>> x = np.random.default_rng(0).random((5, 4, 6, 3))
+        >>> bool(np.all(from_patches(to_patches(x, 2), (2, 3), 2) == x))
+        True
+    """
+    rank, channels = len(grid), patches.shape[-1] // size ** len(grid)
+    x = ops.reshape(patches, (-1, *grid, *[size] * rank, channels))
+    x = ops.transpose(x, (0, *(axis for i in range(1, rank + 1) for axis in (i, i + rank)), 2 * rank + 1))
+    return ops.reshape(x, (-1, *(n * size for n in grid), channels))
+
+
+def waves(grid: tuple[int, ...], width: int) -> np.ndarray:
+    """Return what tells a transformer the place of each patch: sines and cosines of its coordinates.
+
+    Their wavelengths are from 2π patches to 2π times the longest side. Those of the paper, of up to 20,000π, do not
+    tell the patches of a small image apart.
+
+    Args:
+        grid: Number of patches along each side.
+        width: Units of a token.
+
+    Returns:
+        (patches, width) float32.
+
+    Example:
+        >>> waves((3, 3), 8).shape
+        (9, 8)
+    """
+    each = math.ceil(width / (2 * len(grid)))
+    places = np.stack(np.meshgrid(*map(np.arange, grid), indexing="ij"), -1).reshape(-1, len(grid), 1)
+    angles = places * float(max(grid)) ** (-np.arange(each) / each)
+    return np.concatenate([np.sin(angles), np.cos(angles)], -1).reshape(len(angles), -1)[:, :width].astype("float32")
+
+
+def per_pixel(values: Any, x_shape: tuple[int, ...], size: int) -> Any:
+    """Return a value of each patch, (batch, patches), as one of each pixel, (batch, *sizes).
+
+    Args:
+        values: (batch, patches).
+        x_shape: Shape of a sample, (*sizes, channels).
+        size: Side of a patch.
+
+    Example:
+        >>> per_pixel(np.array([[1.0, 2.0]]), (2, 4, 1), 2)[0].numpy()
+        array([[1., 1., 2., 2.],
+               [1., 1., 2., 2.]])
+    """
+    grid = tuple(n // size for n in x_shape[:-1])
+    return from_patches(ops.repeat(values[:, :, None], size ** len(grid), axis=2), grid, size)[..., 0]
+
+
+def normalized(x: Any, size: int) -> Any:
+    """Return images of which each patch has mean 0 and variance 1, or is 0 where it does not vary.
+
+    Args:
+        x: (batch, *sizes, channels).
+        size: Side of a patch.
+
+    Example:
+        >>> normalized(np.array([[[1.0], [3.0], [5.0], [5.0]]]), 2)[0, :, 0].numpy().round(3)
+        array([-1.,  1.,  0.,  0.])
+    """
+    patches = to_patches(x, size)
+    mean, variance = ops.moments(patches, axes=-1, keepdims=True)
+    return from_patches((patches - mean) / ops.sqrt(variance + 1e-6), tuple(n // size for n in x.shape[1:-1]), size)
+
+
+# === Networks ===
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class MaskToken(layers.Layer):
+    """Put a learned token in the place of each patch that an encoder has not seen.
+
+    Args:
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+
+    Example:
+        >>> layer = MaskToken()
+        >>> layer(ops.ones((5, 2, 8)), order=ops.tile([[3, 0, 1, 2]], (5, 1))).shape
+        TensorShape([5, 4, 8])
+    """
+
+    def build(self, input_shape: Any) -> None:
+        self.token = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="token")
+
+    def call(self, tokens: Any, order: Any = None) -> Any:
+        """Return the tokens of all patches.
+
+        Args:
+            tokens: Tokens of the first patches in the order, (batch, visible, width).
+            order: Order of all patches, (batch, patches); None where the tokens are of all patches, in their order.
+
+        Returns:
+            (batch, patches, width).
+        """
+        if order is None:
+            return tokens
+        n, patches = ops.shape(order)
+        masked = ops.broadcast_to(ops.cast(self.token, tokens.dtype), (n, patches - tokens.shape[1], tokens.shape[2]))
+        return gather(ops.concatenate([tokens, masked], axis=1), ops.argsort(order))
+
+
+def gather(tokens: Any, places: Any) -> Any:
+    """Return the tokens, (batch, patches, width), at some places of each sample, (batch, k): (batch, k, width)."""
+    return ops.take_along_axis(tokens, places[:, :, None], axis=1)
+
+
+def encoder(
+    x_shape: tuple[int, ...],
+    latent_dim: int,
+    depth: int,
+    *,
+    patch_size: int,
+    heads: int,
+    activation: Any = "gelu",
+    pooling: str | None = None,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> keras.Sequential:
+    """Build an embedding of patches, a transformer of them and, if the code is pooled, their mean.
+
+    Args:
+        x_shape: Shape of a sample, (*sizes, channels).
+        latent_dim: Units of a code.
+        depth: Number of transformer blocks.
+        patch_size: Side of a patch.
+        heads: Number of attention heads.
+        activation: Activation of the hidden layers.
+        pooling: "mean" makes the mean over the patches the code; None leaves a code of each patch.
+        seed: Seed of the initial weights.
+        dtype: Keras dtype policy.
+
+    Returns:
+        A built Keras model, (batch, *x_shape) → (batch, patches, latent_dim), if pooled → (batch, latent_dim).
+
+    Raises:
+        ValueError: If samples are not two whole patches or more.
+
+    Example:
+        >>> encoder((8, 8, 1), 16, depth=1, patch_size=2, heads=2).output_shape
+        (None, 16, 16)
+    """
+    grid = tuple(size // patch_size for size in x_shape[:-1])
+    if math.prod(grid) < 2 or any(size % patch_size for size in x_shape[:-1]):
+        raise ValueError(
+            f"Samples of shape {x_shape} are not two whole patches or more: choose a patch_size that divides every "
+            "side of images, (height, width, channels), or of series, (steps, channels)."
+        )
+    x = keras.Input(x_shape)
+    tokens = layers.Dense(latent_dim, dtype=dtype)(to_patches(x, patch_size)) + waves(grid, latent_dim)
+    stack = [keras.Model(x, tokens, name="embedding"), _transformer(latent_dim, depth, heads, activation, dtype)]
+    pool = [layers.GlobalAveragePooling1D(dtype=dtype)] if pooling else []
+    return _initialized(keras.Sequential([keras.Input(x_shape), *stack, *pool], name="encoder"), seed)
+
+
+def decoder(
+    y_shape: tuple[int, ...],
+    latent_dim: int,
+    width: int,
+    depth: int,
+    *,
+    patch_size: int,
+    heads: int,
+    activation: Any = "gelu",
+    output_activation: Any = "linear",
+    pooling: str | None = None,
+    seed: int | None = None,
+    dtype: Any = None,
+) -> keras.Sequential:
+    """Build a projection of codes, a `MaskToken` or, if the code is pooled, a repetition of it, and a transformer.
+
+    Args:
+        y_shape: Shape of a reconstruction, (*sizes, channels).
+        latent_dim: Units of a code.
+        width: Units of a token of the decoder.
+        depth: Number of transformer blocks.
+        patch_size: Side of a patch.
+        heads: Number of attention heads.
+        activation: Activation of the hidden layers.
+        output_activation: Activation of the reconstruction.
+        pooling: "mean" makes the mean over the patches the code; None leaves a code of each patch.
+        seed: Seed of the initial weights.
+        dtype: Keras dtype policy.
+
+    Returns:
+        A built Keras model, (batch, patches, latent_dim), if pooled (batch, latent_dim), → (batch, *y_shape).
+
+    Example:
+        >>> decoder((8, 8, 1), 16, width=8, depth=1, patch_size=2, heads=2).output_shape
+        (None, 8, 8, 1)
+    """
+    grid = tuple(size // patch_size for size in y_shape[:-1])
+    patches = math.prod(grid)
+    tokens = keras.Input((patches, width))
+    y = _transformer(width, depth, heads, activation, dtype)(tokens + waves(grid, width))
+    y = layers.Dense(patch_size ** len(grid) * y_shape[-1], dtype=dtype)(y)
+    y = layers.Activation(output_activation, dtype="float32", name="output")(from_patches(y, grid, patch_size))
+    code = keras.Input((latent_dim,) if pooling else (patches, latent_dim))
+    fill = layers.RepeatVector(patches, dtype=dtype) if pooling else MaskToken(dtype=dtype)
+    stack = [code, layers.Dense(width, dtype=dtype), fill, keras.Model(tokens, y, name="patches")]
+    return _initialized(keras.Sequential(stack, name="decoder"), None if seed is None else seed + 1_000)
+
+
+def _transformer(width: int, depth: int, heads: int, activation: Any, dtype: Any) -> keras.Model:
+    """Build blocks of self-attention and of a hidden layer, for any number of tokens."""
+    tokens = x = keras.Input((None, width))
+    for _ in range(depth):
+        h = layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x)
+        x = x + layers.MultiHeadAttention(heads, max(1, width // heads), dtype=dtype)(h, h)
+        h = layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x)
+        h = layers.Dense(4 * width, activation, dtype=dtype)(h)
+        x = x + layers.Dense(width, dtype=dtype)(h)
+    return keras.Model(tokens, layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x), name="transformer")
+
+
+def _initialized(network: keras.Sequential, seed: int | None) -> keras.Sequential:
+    """Draw each kernel anew, of variance 1 / inputs and with a seed of its own.
+
+    Keras' attention starts all of its kernels from one seed, and takes the number of heads for a number of inputs.
+    """
+    initializer = Initializers(seed)
+    for kernel in network.trainable_variables:
+        if kernel.name == "kernel":
+            inputs = math.prod(kernel.shape[:-1]) if "attention_output" in kernel.path else kernel.shape[0]
+            draw = keras.initializers.LecunUniform(initializer.next_seed())
+            kernel.assign(ops.reshape(draw((inputs, math.prod(kernel.shape) // inputs)), kernel.shape))
+    return network

@@ -1,0 +1,155 @@
+"""The masked autoencoder of patches."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+from aezoo import _validation
+from aezoo._numerics import as_float32
+from aezoo.layers import RandomState, _patches
+from aezoo.models.autoencoder import Autoencoder
+from aezoo.training.batch import Batch
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class MaskedAE(Autoencoder):
+    """Reconstruct the patches of an image that the encoder does not see from the few that it sees.
+
+    A training step draws the visible patches of each sample. A transformer encodes these alone; a lighter one decodes
+    them, with a learned token in the place of each masked patch. The error is the mean over the pixels of masked
+    patches. At inference nothing is masked, and the code has a row per patch, (batch, patches, latent_dim). With
+    `pooling="mean"` the mean of the rows is the code, (batch, latent_dim), and all that the decoder sees.
+
+    Args:
+        latent_dim: Units of a code, and width of the encoder.
+        patch_size: Side of a patch; it divides every side of an image. Patches of a series are of so many steps.
+        mask_ratio: Share of the patches that are masked, inside (0, 1).
+        depth: Number of transformer blocks of the encoder.
+        heads: Number of attention heads.
+        decoder_dim: Width of the decoder; None takes half of `latent_dim`.
+        decoder_depth: Number of transformer blocks of the decoder.
+        visible_weight: Weight of the error of visible patches, where that of masked ones is 1. With 0, as in the paper,
+            the decoder learns nothing of patches that it sees: `reconstruct` and `score_samples`, which show it all of
+            them, need a weight of 0.1 or so.
+        normalize_targets: Whether targets, and so reconstructions, are patches of mean 0 and variance 1.
+        pooling: "mean", or None for a code of each patch.
+        activation: σ of the hidden layer of a block.
+        output_activation: σ' of the reconstruction.
+        **kwargs: `missing`, `seed` and more of `Autoencoder`, but nothing that chooses its networks.
+
+    Raises:
+        ValueError: If an argument is out of range, or samples are not two whole patches or more.
+
+    Example:
+        >>> model = MaskedAE(latent_dim=16, patch_size=2)
+        >>> code = model.encode(ops.ones((5, 8, 8, 1)))
+        >>> code.shape, ops.mean(code, axis=1).shape  # the mean stands for the image in a linear probe
+        (TensorShape([5, 16, 16]), TensorShape([5, 16]))
+
+    Reference:
+        He et al., "Masked autoencoders are scalable vision learners", CVPR 2022, arXiv:2111.06377.
+    """
+
+    fixed_arguments = (*_validation.HIDDEN_LAYERS, "code_activation", "tied", "encoder", "decoder")
+
+    def __init__(
+        self,
+        latent_dim: int = 64,
+        *,
+        patch_size: int = 4,
+        mask_ratio: float = 0.75,
+        depth: int = 2,
+        heads: int = 4,
+        decoder_dim: int | None = None,
+        decoder_depth: int = 1,
+        visible_weight: float = 0.0,
+        normalize_targets: bool = False,
+        pooling: Literal["mean"] | None = None,
+        activation: Any = "gelu",
+        output_activation: Any = "linear",
+        **kwargs: Any,
+    ):
+        for name in ("hidden_dims", "filters", "code_activation", "tied", "encoder", "decoder"):
+            if kwargs.get(name):
+                raise ValueError(f"MaskedAE makes its networks of transformers: leave out {name}.")
+        super().__init__(latent_dim, activation=activation, output_activation=output_activation, **kwargs)
+        _validation.check_open_interval("mask_ratio", mask_ratio, 0, 1)
+        _validation.check_fraction("visible_weight", visible_weight)
+        _validation.check_choice("pooling", pooling, (None, "mean"))
+        self.mask_ratio, self.visible_weight = mask_ratio, visible_weight
+        self.normalize_targets, self.pooling = normalize_targets, pooling
+        decoder_dim = max(1, self.latent_dim // 2) if decoder_dim is None else decoder_dim
+        whole = {"patch_size": patch_size, "heads": heads, "depth": depth, "decoder_depth": decoder_depth}
+        for name, value in {**whole, "decoder_dim": decoder_dim}.items():
+            setattr(self, name, _validation.check_int(name, value, 1))
+        self.random = RandomState(self.seed)
+
+    @property
+    def default_loss(self) -> keras.losses.Loss:
+        return keras.losses.MeanSquaredError()
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        return keras.optimizers.Adam(learning_rate or 2e-3, beta_2=0.95)  # the paper's; 0.999 learns far more slowly
+
+    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        return _patches.encoder(x_shape, self.latent_dim, self.depth, **self._common())
+
+    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+        sizes = self.latent_dim, self.decoder_dim, self.decoder_depth
+        return _patches.decoder(x_shape, *sizes, output_activation=self.output_activation, **self._common())
+
+    def _common(self) -> dict[str, Any]:
+        common = {name: getattr(self, name) for name in ("patch_size", "heads", "activation", "pooling", "seed")}
+        return {**common, "dtype": self.dtype_policy}
+
+    def draw_order(self, n: Any) -> tuple[Any, int]:
+        """Return an order of the patches of each of n samples, (n, patches), and how many come before the masked."""
+        patches = math.prod(size // self.patch_size for size in self.x_shape[:-1])
+        visible = min(max(1, round(patches * (1 - self.mask_ratio))), patches - 1)
+        return ops.argsort(self.random.uniform((n, patches))), visible
+
+    def encode_visible(self, x: Any, order: Any, visible: int) -> Any:
+        """Return the codes of the first patches in an order, (batch, visible, latent_dim); if pooled their mean."""
+        embedding, *rest = self.encoder.layers
+        code = _patches.gather(embedding(x), order[:, :visible])
+        for layer in rest:
+            code = layer(code)
+        return code
+
+    def decode_visible(self, code: Any, order: Any) -> Any:
+        """Return the reconstruction of all patches from the code of the first, (batch, *output_shape)."""
+        project, fill, rest = self.decoder.layers
+        return rest(fill(project(code)) if self.pooling else fill(project(code), order=order))
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        if not training:
+            return super().objective(batch, training)
+        order, visible = self.draw_order(ops.shape(batch.x)[0])
+        y_pred = self.decode_visible(self.encode_visible(batch.x, order, visible), order)
+        weight = ops.where(ops.argsort(order) < visible, float(self.visible_weight), 1.0)
+        weight = _patches.per_pixel(weight / ops.mean(weight, axis=1, keepdims=True), self.x_shape, self.patch_size)
+        return {"reconstruction": self.reconstruction(batch, y_pred, weight)}, y_pred
+
+    def targets(self, y: Any) -> Any:
+        """Return what reconstructions are compared with: y, or its normalized patches."""
+        return _patches.normalized(as_float32(y), self.patch_size) if self.normalize_targets else y
+
+    def reconstruction_errors(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
+        batch = dataclasses.replace(batch, y=self.targets(batch.y))
+        return super().reconstruction_errors(batch, y_pred, feature_weight)
+
+    def errors(self, x: Any, y_pred: Any, observed: Any = None) -> Any:
+        return super().errors(self.targets(x), y_pred, observed)
+
+    @classmethod
+    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+        return {"patch_size": 4 if training.latent_dim > 100 else 2, "visible_weight": 0.1}
+
+    def get_config(self) -> dict[str, Any]:
+        names = "patch_size mask_ratio depth heads decoder_dim decoder_depth visible_weight normalize_targets pooling"
+        return {**super().get_config(), **{name: getattr(self, name) for name in names.split()}}
