@@ -193,8 +193,8 @@ def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(repo
 if __name__ == "__main__":
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     written = []
-    original = distribution.complete_or_absent
-    distribution.complete_or_absent = lambda path: written.append(path) or original(path)
+    original = distribution.atomic_write
+    distribution.atomic_write = lambda path: written.append(path) or original(path)
     folder, index = Path(sys.argv[1]), strategy.cluster_resolver.task_id
     for task in sys.argv[2:]:
         found = globals()[task](strategy, folder)
