@@ -2,17 +2,31 @@
 
 import importlib as _importlib
 
-import keras as _keras
+from keras import backend as _backend
 
-if _keras.backend.backend() != "tensorflow":
+if _backend.backend() != "tensorflow":
     raise ImportError(
-        f"aezoo runs on TensorFlow, but Keras is set to {_keras.backend.backend()!r}: set the environment variable "
+        f"aezoo runs on TensorFlow, but Keras is set to {_backend.backend()!r}: set the environment variable "
         "KERAS_BACKEND=tensorflow before Keras is imported."
     )
 
-from aezoo import _moved, callbacks, codec, datasets, evaluation, layers, losses, optimizers, plots, schedules, sketches
+from aezoo import (
+    _moved,
+    callbacks,
+    codec,
+    datasets,
+    evaluation,
+    layers,
+    likelihoods,
+    losses,
+    optimizers,
+    plots,
+    schedules,
+    sketches,
+)
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
+from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
 from aezoo.models.k_sparse import KSparseAE
@@ -25,6 +39,8 @@ from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
 from aezoo.saving.presets import list_presets
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
+from aezoo.training.trainer import Trainer
 from aezoo.version import __version__
 
 __all__ = [
@@ -34,19 +50,23 @@ __all__ = [
     "Autoencoder",
     "Batch",
     "CompressiveAE",
+    "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
+    "Forward",
     "KSparseAE",
     "LinearAE",
     "SketchRNN",
     "SparseAE",
     "StackedAE",
+    "Trainer",
     "__version__",
     "callbacks",
     "codec",
     "datasets",
     "evaluation",
     "layers",
+    "likelihoods",
     "list_presets",
     "losses",
     "optimizers",

@@ -38,18 +38,18 @@ def refuse_working_directory(path: Path) -> None:
 
 
 def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
-    """Raise now what `complete_or_absent` would raise after a long computation; change nothing.
+    """Raise now what `atomic_write` would raise after a long computation; change nothing.
 
     Args:
-        path: As of `complete_or_absent`.
-        foreign: As of `complete_or_absent`.
+        path: As of `atomic_write`.
+        foreign: As of `atomic_write`.
 
     Returns:
         The absolute path.
 
     Raises:
-        FileExistsError: As `complete_or_absent`.
-        ValueError: As `complete_or_absent`.
+        FileExistsError: As `atomic_write`.
+        ValueError: As `atomic_write`.
         OSError: If nothing can be written there, because the folder is read-only or the name too long.
     """
     path = Path(path).resolve()

@@ -7,8 +7,8 @@ import importlib.abc
 import importlib.machinery
 import sys
 import warnings
+from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
 
 MOVED = {
     "aezoo.autoencoder": "aezoo.models.autoencoder",
@@ -50,7 +50,9 @@ MOVED = {
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Find a module by its old name."""
 
-    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         return importlib.machinery.ModuleSpec(fullname, self) if fullname in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:

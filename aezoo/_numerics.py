@@ -1,14 +1,15 @@
-"""Numbers of at least single precision."""
+"""Numbers of at least single precision, and sums over replicas."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
+import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import ArrayLike, Tensor
 
-def as_float32(x: Any) -> Any:
+
+def as_float32(x: ArrayLike) -> Tensor:
     """Return `x` as a tensor of at least single precision: half-precision sums and logarithms lose too much.
 
     Args:
@@ -21,5 +22,18 @@ def as_float32(x: Any) -> Any:
         >>> as_float32(ops.ones(2, "float16")).dtype
         tf.float32
     """
-    x = ops.convert_to_tensor(x)
-    return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
+    tensor = ops.convert_to_tensor(x)
+    return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float64" else ops.cast(tensor, "float32")
+
+
+def replicas() -> int:
+    """Return the number of replicas that step together, 1 outside `tf.distribute`."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def sum_over_replicas(value: Tensor) -> Tensor:
+    """Return the sum of `value` over all replicas; its gradient reaches each of them."""
+    context = tf.distribute.get_replica_context()
+    if replicas() == 1 or context is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)

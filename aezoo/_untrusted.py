@@ -13,7 +13,7 @@ _JSON = 2**22
 _RATIO = 20
 
 
-def printable(text: Any, length: int = 200) -> str:
+def printable(text: object, length: int = 200) -> str:
     r"""Return a text on one line, cut to a length, with its control characters escaped.
 
     Args:
@@ -29,7 +29,7 @@ def printable(text: Any, length: int = 200) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
-def parse_json(data: bytes, where: Any) -> Any:
+def parse_json(data: bytes, where: object) -> Any:
     """Parse JSON of at most 4 MiB.
 
     Args:
@@ -51,7 +51,7 @@ def parse_json(data: bytes, where: Any) -> Any:
         raise ValueError(f"{where} is damaged: {printable(error)}.") from None
 
 
-def read_json(path: str | os.PathLike) -> Any:
+def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a file of JSON of at most 4 MiB.
 
     Args:
@@ -66,7 +66,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
 
 def members(
-    path: str | os.PathLike, kind: str, least: int, names: Collection[str] | None = None
+    path: str | os.PathLike[str], kind: str, least: int, names: Collection[str] | None = None
 ) -> Iterator[tuple[str, bytes]]:
     """Read the members of a zip file one by one, once it is known that all of them together are not too large.
 

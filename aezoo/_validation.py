@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo.layers import Quantizer, TopK, networks
+from aezoo.layers import networks
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -36,13 +36,11 @@ def check_network_arguments(
     """Checks the arguments that say which networks a model has."""
     if encoder is None:
         if latent_dim is None:
-            raise ValueError("Give latent_dim (the number of code units), or an encoder and a decoder of your own.")
+            raise ValueError("Give latent_dim (the number of code units), or an encoder of your own.")
         if decoder is not None:
             raise ValueError("A decoder was given without an encoder: give both, or neither.")
     elif latent_dim is not None or hidden_dims or filters:
         raise ValueError("An encoder of your own was given: latent_dim, hidden_dims and filters must not be.")
-    if encoder is not None and decoder is None and not tied:
-        raise ValueError("An encoder was given without a decoder: give both, or tied=True for W' = Wᵀ.")
     if decoder is not None and tied:
         raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
     if tied and filters:
@@ -52,11 +50,41 @@ def check_network_arguments(
             raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
 
 
-#: The arguments of `Autoencoder` that choose its networks.
-NETWORK_ARGUMENTS = (
-    *("hidden_dims", "filters", "tied", "encoder", "decoder"),
-    *("activation", "code_activation", "output_activation"),
-)
+def check_hidden_layers(
+    hidden_dims: Sequence[int],
+    filters: Sequence[int],
+    encoder: Any,
+    tied: bool,
+    dropout: float,
+    normalization: Any,
+    kernel_size: int,
+    upsampling: str,
+    residual: int,
+) -> None:
+    """Checks the arguments that say what the hidden layers of the default networks are like."""
+    check_fraction("dropout", dropout, below_1=True)
+    if normalization is not None:
+        check_choice("normalization", normalization, ("batch", "layer"))
+    check_int("kernel_size", kernel_size, 1)
+    check_choice("upsampling", upsampling, ("transpose", "resize"))
+    check_int("residual", residual, 0)
+    asked = {"dropout": dropout, "normalization": normalization, "residual": residual}
+    asked = {name: value for name, value in asked.items() if value}
+    if asked and encoder is not None:
+        raise ValueError(f"An encoder of your own was given: put the layers of {' and '.join(asked)} into it.")
+    for name, value in asked.items():
+        layers = filters if name == "residual" else (*hidden_dims, *filters)
+        if not layers:
+            which = "filters" if name == "residual" else "hidden_dims or filters"
+            raise ValueError(f"{name}={value!r} is for hidden layers, of which there are none: give {which}.")
+    if tied and normalization:
+        raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
+
+
+#: The arguments of `Autoencoder` that say what its hidden layers are like, and all that choose its networks.
+HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
+ACTIVATIONS = ("activation", "code_activation", "output_activation")
+NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
 
 
 def check_no_networks(model: Any, kwargs: Any) -> None:
@@ -188,6 +216,30 @@ def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_s
         )
 
 
+def check_targets_possible(model: Any, y_shape: tuple[int | None, ...]) -> None:
+    """Check that a decoder of the user's own goes with targets of another shape than the samples."""
+    if model.tied:
+        check_reconstruction_shape(y_shape, model.y_shape)
+
+
+def are_comparable(model: Any) -> bool:
+    """Return whether samples are targets of a model's reconstructions."""
+    fits = shapes_match(model.x_shape, model.y_shape)
+    classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
+    return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
+
+
+def check_comparable(
+    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+) -> None:
+    """Check that samples are targets of a model's reconstructions."""
+    if not are_comparable(model):
+        raise ValueError(
+            f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
+            f"{advice}."
+        )
+
+
 def check_replicas(model: Any) -> None:
     """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
@@ -244,33 +296,16 @@ def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) 
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def target_range(model: Any) -> tuple[float, float] | None:
-    """The values that a model can reconstruct, or None where there is no bound."""
-    decoder = model.decoder
-    activation = model.output_activation if decoder is None else networks.output_activation(decoder)
-    activation = keras.activations.get(activation)
-    if activation is keras.activations.sigmoid or losses.needs_probabilities(model.reconstruction_loss):
-        return 0.0, 1.0
-    return (-1.0, 1.0) if activation is keras.activations.tanh else None
-
-
-_CODES = {
-    keras.activations.sigmoid: (0.0, 1.0),
-    keras.activations.hard_sigmoid: (0.0, 1.0),
-    keras.activations.softmax: (0.0, 1.0),
-    keras.activations.tanh: (-1.0, 1.0),
-}
-
-
 def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
-    bounds = target_range(above)
-    last = networks.output_activation(below.encoder, (keras.layers.Dropout, Quantizer, TopK))
-    reached = _CODES.get(last, (-math.inf, math.inf))
-    if bounds and last is not None and not (bounds[0] <= reached[0] and reached[1] <= bounds[1]):
+    bounds, found = above.output_bounds, networks.output_range(below.encoder)
+    if bounds is None or found is None:
+        return
+    name, (low, high) = found
+    if low < bounds[0] or high > bounds[1]:
         raise ValueError(
-            f"The codes of {below.name!r} ({last.__name__}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all "
-            f"that {above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
+            f"The codes of {below.name!r} ({name}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all that "
+            f"{above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
         )
 
 
@@ -281,7 +316,7 @@ def check_scale(model: Any, x: np.ndarray) -> None:
         model: The model.
         x: Some of the samples, (n, *input_shape).
     """
-    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    largest = float(np.sqrt(np.mean(np.square(np.nan_to_num(x)), axis=0)).max())
     if largest > _LARGEST:
         warnings.warn(
             f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from aezoo import _files, _validation
+from aezoo import _files, _keras, _validation
+from aezoo._typing import Data, Logs
 from aezoo.saving import resume
 from aezoo.training import distribution
 
@@ -56,10 +57,10 @@ class PlotEvery(keras.callbacks.Callback):
     def __init__(
         self,
         draw: Callable[[Any], Any],
-        folder: str | os.PathLike,
+        folder: str | os.PathLike[str],
         every: int = 1,
         *,
-        tensorboard: str | os.PathLike | None = None,
+        tensorboard: str | os.PathLike[str] | None = None,
     ):
         super().__init__()
         if not callable(draw):
@@ -75,11 +76,11 @@ class PlotEvery(keras.callbacks.Callback):
     def _path(self, epoch: int) -> Path:
         return self.folder / f"epoch-{epoch:04d}.png"
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         """Checks that pictures can be written, before the first epoch."""
         _files.check(self._path(0))
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         """Draws after each n-th epoch; Keras counts them from 0."""
         finished = epoch + 1
         if finished % self.every:
@@ -99,7 +100,7 @@ class PlotEvery(keras.callbacks.Callback):
         if self.tensorboard is not None:
             self._show(picture.getvalue(), finished)
 
-    def on_train_end(self, logs: Any = None) -> None:
+    def on_train_end(self, logs: Logs = None) -> None:
         """Closes the file of TensorBoard."""
         if self._writer is not None:
             self._writer.close()
@@ -144,12 +145,20 @@ class BackupAndRestore(keras.callbacks.Callback):
         ...     history = model.fit(x_train, verbose=0, callbacks=[aezoo.callbacks.BackupAndRestore(folder)])
     """
 
-    def __init__(self, backup_dir: Any, delete_checkpoint: bool = True):
+    def __init__(self, backup_dir: str | os.PathLike[str], delete_checkpoint: bool = True):
         super().__init__()
         self.folder = Path(backup_dir)
         self.delete_checkpoint = delete_checkpoint
         self.data: dict[str, Any] | None = None
         """What `aezoo.Autoencoder.fit` says of its data; other models do not say it."""
+
+    def take_data(self, x: Data) -> None:
+        """Note what data a model is fitted to; `aezoo.Autoencoder.fit` calls this, other models do not.
+
+        Args:
+            x: The samples, as `fit` is given them.
+        """
+        self.data = resume.data(x)
 
     def _run(self) -> dict[str, Any]:
         """What must be the same for a training to be resumed."""
@@ -158,28 +167,20 @@ class BackupAndRestore(keras.callbacks.Callback):
             run |= {"data": self.data, "steps": self.params.get("steps")}
         return resume.plain(run)
 
-    def on_train_begin(self, logs: Any = None) -> None:
+    def on_train_begin(self, logs: Logs = None) -> None:
         self._state = resume.TrainingState(
             self.folder / "backup.weights.h5", self._run(), "delete it to start anew, or choose another backup_dir"
         )
         if saved := self._state.restore(self.model):
-            self.model._initial_epoch = saved["epoch"]  # where Keras' own callback puts it
+            _keras.begin_at(self.model, saved["epoch"])
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model._initial_epoch = None  # else the model's next `fit` would begin there too
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        _keras.begin_at(self.model, None)  # else the model's next `fit` would begin there too
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._state.save(self.model, epoch + 1)
 
-    def on_train_end(self, logs: Any = None) -> None:
-        self.model._initial_epoch = None
+    def on_train_end(self, logs: Logs = None) -> None:
+        _keras.begin_at(self.model, None)
         if self.delete_checkpoint and distribution.is_chief(self.model.distribute_strategy):
             self._state.remove()
-
-
-def say_data(callbacks: Any, x: Any) -> None:
-    """Tell each `BackupAndRestore` among callbacks what data it is that a model is fitted to."""
-    callbacks = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks or []
-    for callback in callbacks:
-        if isinstance(callback, BackupAndRestore):
-            callback.data = resume.data(x)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,7 +17,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo import _keras
 from aezoo._numerics import as_float32
+from aezoo._typing import Loss, Tensor
 
 if TYPE_CHECKING:
     from aezoo.training.batch import Batch
@@ -24,21 +28,35 @@ if TYPE_CHECKING:
 _TINY = 1e-30  # of which single precision has the logarithm
 
 
-class _SummedLoss(keras.losses.Loss):
+class SummedLoss(keras.losses.Loss):
+    """The error of a sample is the sum of its features' errors, of which a subclass returns each in `elementwise`.
+
+    Args:
+        name: As of `keras.losses.Loss`.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Example:
+        >>> class AbsoluteError(SummedLoss):
+        ...     def elementwise(self, y_true, y_pred):
+        ...         return ops.abs(y_true - y_pred)
+        >>> float(AbsoluteError("absolute_error")([[0.0, 1.0]], [[2.0, 2.0]]))
+        3.0
+    """
+
     def __init__(self, name: str, **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the error of each feature, with the shape of `y_true`."""
         raise NotImplementedError
 
-    def call(self, y_true: Any, y_pred: Any) -> Any:
+    def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Returns the error of each sample, (batch,): the sum over its features."""
         return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class SquaredError(_SummedLoss):
+class SquaredError(SummedLoss):
     """Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
 
     Args:
@@ -53,12 +71,12 @@ class SquaredError(_SummedLoss):
     def __init__(self, name: str = "squared_error", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         return ops.square(y_true - y_pred)
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class CrossEntropy(_SummedLoss):
+class CrossEntropy(SummedLoss):
     """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 
     The prediction is a probability. That of a model of aezoo is computed from the logits of its last sigmoid, exactly
@@ -76,7 +94,7 @@ class CrossEntropy(_SummedLoss):
     def __init__(self, name: str = "cross_entropy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         logits = logits_of(y_pred)
         if logits is not None:
             return tf.nn.sigmoid_cross_entropy_with_logits(y_true, logits)
@@ -85,7 +103,7 @@ class CrossEntropy(_SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class GaussianNegativeLogLikelihood(_SummedLoss):
+class GaussianNegativeLogLikelihood(SummedLoss):
     """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
 
     Args:
@@ -98,11 +116,13 @@ class GaussianNegativeLogLikelihood(_SummedLoss):
         2.3379
     """
 
-    def __init__(self, log_variance: Any = 0.0, name: str = "gaussian_negative_log_likelihood", **kwargs: Any):
+    def __init__(
+        self, log_variance: float | Tensor = 0.0, name: str = "gaussian_negative_log_likelihood", **kwargs: Any
+    ):
         super().__init__(name=name, **kwargs)
         self.log_variance = log_variance
 
-    def elementwise(self, y_true: Any, y_pred: Any) -> Any:
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         log_variance = as_float32(self.log_variance)
         return 0.5 * (ops.square(y_true - y_pred) * ops.exp(-log_variance) + log_variance + math.log(2.0 * math.pi))
 
@@ -123,7 +143,7 @@ _OF_PROBABILITIES = (
 )
 
 
-def needs_probabilities(loss: Any) -> bool:
+def needs_probabilities(loss: Loss | None) -> bool:
     """Return whether a loss is defined only for targets in [0, 1], as a cross-entropy is.
 
     Args:
@@ -145,7 +165,45 @@ def needs_probabilities(loss: Any) -> bool:
     return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
 
 
-def gaussian_kl(mean: Any, log_variance: Any) -> Any:
+def takes_classes(loss: Loss | None) -> bool:
+    """Return whether the targets of a loss are classes of the prediction's last axis, such as tokens.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
+
+    Returns:
+        True for the sparse categorical cross-entropy of Keras.
+
+    Example:
+        >>> takes_classes("sparse_categorical_crossentropy"), takes_classes("mse")
+        (True, False)
+    """
+    function = getattr(keras.losses.get(loss), "fn", keras.losses.get(loss))
+    return getattr(function, "func", function) is keras.losses.sparse_categorical_crossentropy
+
+
+def domain(loss: Loss | None) -> tuple[float, float] | None:
+    """Return the least and the largest target that a loss is defined for, or None if there is no bound.
+
+    Args:
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None. A loss of your own may have an
+            attribute `bounds`.
+
+    Returns:
+        (0, 1) for what `needs_probabilities`, (0, inf) for the likelihood of counts.
+
+    Raises:
+        ValueError: If Keras knows no loss of this name.
+
+    Example:
+        >>> import aezoo
+        >>> domain("binary_crossentropy"), domain("mse"), domain(aezoo.likelihoods.Poisson().loss)
+        ((0.0, 1.0), None, (0.0, inf))
+    """
+    return (0.0, 1.0) if needs_probabilities(loss) else getattr(loss, "bounds", None)
+
+
+def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
 
     Args:
@@ -163,7 +221,7 @@ def gaussian_kl(mean: Any, log_variance: Any) -> Any:
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
 
 
-def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
+def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) -> Tensor:
     """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
 
     Args:
@@ -189,10 +247,10 @@ def bernoulli_kl(target: float, rate: Any, complement: Any = None) -> Any:
     )
 
 
-def logits_of(probability: Any) -> Any:
+def logits_of(probability: Tensor) -> Tensor | None:
     """Return the logits that a sigmoid made a tensor of, or None where they are not known.
 
-    Keras' own mark, `_keras_logits`, is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
+    Keras' own mark is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
     of a network leave this one.
 
     Args:
@@ -205,10 +263,46 @@ def logits_of(probability: Any) -> Any:
         >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # which no layer has marked
         True
     """
-    return getattr(probability, "_sigmoid_logits", None)
+    return _keras.sigmoid_logits(probability)
 
 
-def with_logits(probability: Any, logits: Any) -> Any:
+def class_logits_of(probabilities: Tensor) -> Tensor:
+    """Return the logits that a softmax made a tensor of, or None where they are not known; see `logits_of`.
+
+    Args:
+        probabilities: A tensor, (..., classes).
+
+    Returns:
+        A tensor of the same shape, or None.
+
+    Example:
+        >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # which no layer has marked
+        True
+    """
+    return _keras.class_logits(probabilities)
+
+
+def with_class_logits(probabilities: Tensor, logits: Tensor) -> Tensor:
+    """Mark a tensor as the softmax of logits, for `class_logits_of`.
+
+    Args:
+        probabilities: A tensor.
+        logits: A tensor of the same shape, or None, which marks nothing.
+
+    Returns:
+        The first tensor itself.
+
+    Example:
+        >>> logits = ops.convert_to_tensor([[1.0, 2.0]])
+        >>> class_logits_of(with_class_logits(ops.softmax(logits), logits)) is logits
+        True
+    """
+    if logits is not None:
+        _keras.mark_class_logits(probabilities, logits)
+    return probabilities
+
+
+def with_logits(probability: Tensor, logits: Tensor) -> Tensor:
     """Mark a tensor as the sigmoid of logits, for `CrossEntropy` and for Keras' own cross-entropy.
 
     Args:
@@ -224,7 +318,7 @@ def with_logits(probability: Any, logits: Any) -> Any:
         17.0
     """
     if logits is not None:
-        probability._sigmoid_logits = probability._keras_logits = logits
+        _keras.mark_logits(probability, logits)
     return probability
 
 
@@ -240,7 +334,7 @@ class NoScores(ValueError):
     """
 
 
-def reduction(loss: Any) -> str:
+def reduction(loss: Loss | None) -> str:
     """Return how a loss reduces over the batch.
 
     Args:
@@ -270,21 +364,27 @@ def reduction(loss: Any) -> str:
 
 
 def per_sample(
-    loss: Any, y_true: Any, y_pred: Any, feature_weight: Any = None, batch: Batch | None = None
+    loss: Loss | None,
+    y_true: Tensor,
+    y_pred: Tensor,
+    feature_weight: Tensor | None = None,
+    batch: Batch | None = None,
+    observed: Tensor | None = None,
 ) -> tuple[Any, str]:
     """Evaluate any Keras loss sample by sample.
 
-    Steps that Keras' mask of `y_pred` leaves out do not count. A loss that averages takes the mean over the steps of
-    each sample; with `batch` it divides by the mean number of steps, so that the mean over the batch is that over all
-    steps, as in Keras.
+    Steps that Keras' mask of `y_pred` leaves out do not count, and neither do targets that are not `observed`. A loss
+    that averages takes the mean over what counts of each sample; with `batch` it divides by the mean number of entries
+    that count, so that the mean over the batch is that over all entries, as in Keras.
 
     Args:
         loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
         y_true: Targets, (batch, ...).
         y_pred: Predictions, (batch, ...).
-        feature_weight: Weights of the errors of single features, (batch, ...), or None.
+        feature_weight: Weights of the errors of steps or features, with the leading axes of `y_true`, or None.
         batch: The batch, where only its mean is wanted and not the scores of samples. A loss that returns one number
             for all samples is then taken as it is, unless the samples have weights.
+        observed: Which targets count, boolean, with the leading axes of `y_true`; None if all.
 
     Returns:
         The loss of each sample, (batch,), and how Keras reduces it over the batch, as `reduction` says.
@@ -300,55 +400,97 @@ def per_sample(
     """
     how = reduction(loss)
     loss = keras.losses.get(loss)
-    mask = getattr(y_pred, "_keras_mask", None)
+    mask = _both(_keras.mask_of(y_pred), observed)
     y_true, y_pred = as_float32(y_true), _prediction(y_pred)
-    if isinstance(loss, _SummedLoss):
+    if isinstance(loss, SummedLoss):
         values = loss.elementwise(y_true, y_pred)
-        values = values if feature_weight is None else values * feature_weight
+        values = values if feature_weight is None else values * _trailing(feature_weight, values)
         if mask is not None:
             values *= _broadcast_mask(mask, values, loss)
         return _over_features(values, ops.sum), how
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
-    if feature_weight is None:
-        values = as_float32(function(y_true, y_pred))
-    else:
+    rank = len(y_pred.shape)
+    by_feature = any(w is not None and len(w.shape) == rank for w in (feature_weight, observed))
+    if by_feature:
         _check_elementwise(loss, function, y_true)
-        values = ops.mean(_feature_by_feature(function, y_true, y_pred) * feature_weight, axis=-1)
+        values = _feature_by_feature(function, y_true, y_pred)
+    else:
+        values = as_float32(function(y_true, y_pred))
     if not _is_per_sample(function, values, y_true):
-        if batch is None or batch.weight is not None:
+        if batch is None or batch.weight is not None or mask is not None:
             raise NoScores(
                 f"The loss {_name(loss)} returns one number for the whole batch and none for each sample, which scores "
                 "and sample weights need: give compile a loss of shape (batch,), one that averages over the last axis "
                 "alone for example."
             )
         return ops.broadcast_to(ops.mean(values), ops.shape(y_true)[:1]), how
+    if feature_weight is not None:
+        if len(feature_weight.shape) > len(values.shape):
+            raise ValueError(
+                f"The loss {_name(loss)} averages over the steps of a sample, so that they cannot have weights of "
+                "their own: give compile a loss that averages over the last axis alone."
+            )
+        values = values * _trailing(feature_weight, values)
+    if by_feature and mask is None:
+        values = ops.mean(values, axis=-1)
     if mask is None:
         return _over_features(values, ops.sum if how == "sum" else ops.mean), how
     mask = _broadcast_mask(mask, values, loss)
     total = _over_features(values * mask, ops.sum)
     if how == "sum":
-        return total, how
+        return total / (values.shape[-1] if by_feature else 1), how
     steps = _over_features(mask, ops.sum)
     return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
 
 
-def _over_features(values: Any, reduce: Any) -> Any:
+def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """Return the product of two weights of leading axes, of which either may be None.
+
+    Example:
+        >>> product([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]).numpy().tolist(), product(None, 2.0)
+        ([[1.0, 2.0], [6.0, 8.0]], 2.0)
+    """
+    if a is None or b is None:
+        return b if a is None else a
+    a, b = as_float32(a), as_float32(b)
+    rank = max(len(a.shape), len(b.shape))
+    return _expanded(a, rank) * _expanded(b, rank)
+
+
+def _both(mask: Tensor | None, observed: Tensor | None) -> Tensor | None:
+    """Join two masks of leading axes, of which either may be None."""
+    if mask is None or observed is None:
+        return observed if mask is None else mask
+    rank = max(len(mask.shape), len(observed.shape))
+    return ops.logical_and(*(_expanded(ops.cast(part, "bool"), rank) for part in (mask, observed)))
+
+
+def _expanded(x: Tensor, rank: int) -> Tensor:
+    """Append axes of length 1 up to a rank."""
+    return ops.reshape(x, (*ops.shape(x), *(1,) * (rank - len(x.shape))))
+
+
+def _trailing(weight: Tensor, values: Tensor) -> Tensor:
+    return _expanded(as_float32(weight), len(values.shape))
+
+
+def _over_features(values: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
     """Reduces (batch, ...) to (batch,)."""
     rest = tuple(range(1, len(values.shape)))
     return reduce(values, axis=rest) if rest else values
 
 
-def _prediction(y_pred: Any) -> Any:
+def _prediction(y_pred: Tensor) -> Tensor:
     single = as_float32(y_pred)
     logits = logits_of(y_pred)
     return single if logits is None else with_logits(single, as_float32(logits))
 
 
-def _name(loss: Any) -> str:
+def _name(loss: Loss | None) -> str:
     return repr(getattr(loss, "__name__", None) or type(loss).__name__)
 
 
-def _is_per_sample(function: Any, values: Any, y_true: Any) -> bool:
+def _is_per_sample(function: Callable[[Tensor, Tensor], Tensor], values: Tensor, y_true: Tensor) -> bool:
     """Whether the first axis of what a loss returns is that of the samples."""
     if not len(values.shape):
         return False
@@ -363,7 +505,7 @@ def _is_per_sample(function: Any, values: Any, y_true: Any) -> bool:
     return True
 
 
-def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
+def _broadcast_mask(mask: Tensor, values: Tensor, loss: Loss | None) -> Tensor:
     """Makes a mask (batch, steps) one of values (batch, steps, ...), 1.0 where they count."""
     rank = len(values.shape)
     if len(mask.shape) > rank:
@@ -371,11 +513,10 @@ def _broadcast_mask(mask: Any, values: Any, loss: Any) -> Any:
             f"The loss {_name(loss)} averages over the steps of a sample, also those that the model's mask leaves out: "
             "give compile a loss that averages over the last axis alone."
         )
-    mask = ops.reshape(mask, (*ops.shape(mask), *(1,) * (rank - len(mask.shape))))
-    return ops.broadcast_to(ops.cast(mask, values.dtype), ops.shape(values))
+    return ops.broadcast_to(ops.cast(_expanded(mask, rank), values.dtype), ops.shape(values))
 
 
-def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
+def _feature_by_feature(function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
     # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
     logits = logits_of(y_pred)
     y_pred = with_logits(y_pred[..., None], None if logits is None else logits[..., None])
@@ -383,7 +524,7 @@ def _feature_by_feature(function: Any, y_true: Any, y_pred: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
+def _is_elementwise(function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> bool:
     """Whether a loss is the mean over the last axis of the errors of single features: found by trying."""
     random = np.random.default_rng(0)
     with tf.init_scope():  # eagerly, also where a graph is traced
@@ -396,10 +537,17 @@ def _is_elementwise(function: Any, shape: tuple[int, ...]) -> bool:
             return False  # it does not take features one by one
 
 
-def _check_elementwise(loss: Any, function: Any, y_true: Any) -> None:
+def _check_elementwise(loss: Loss | None, function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor) -> None:
     shape = (2, *(size or 3 for size in y_true.shape[1:]))
     if not _is_elementwise(function, shape):
         raise ValueError(
             f"The loss {_name(loss)} is no mean of the errors of single features, so that they cannot have weights of "
             "their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
         )
+
+
+def __getattr__(name: str) -> object:
+    if name == "in_float32":
+        warnings.warn("aezoo.losses.in_float32 is now as_float32.", DeprecationWarning, stacklevel=2)
+        return as_float32
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 from keras import ops
+
+from aezoo._typing import Tensor
 
 
 class ActiveUnits(keras.metrics.Metric):
@@ -43,7 +44,7 @@ class ActiveUnits(keras.metrics.Metric):
         self.total = self.add_variable(units, "zeros", dtype="float64", name="total")
         self.squares = self.add_variable(units, "zeros", dtype="float64", name="squares")
 
-    def update_state(self, mean: Any, sample_weight: Any = None) -> None:
+    def update_state(self, mean: Tensor, sample_weight: Tensor | None = None) -> None:
         """Add samples.
 
         Args:
@@ -58,7 +59,7 @@ class ActiveUnits(keras.metrics.Metric):
             values = ops.mean(values, axis=self._any_size) if self._any_size else values
             sums.assign_add(ops.tensordot(weight, values, axes=1))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         """Return the number of active units, a float32 scalar."""
         mean = ops.divide_no_nan(self.total, self.count)
         variance = ops.divide_no_nan(self.squares, self.count) - ops.square(mean)

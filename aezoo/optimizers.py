@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import schedules
+from aezoo import _keras, schedules
+from aezoo._typing import Tensor
 
 _OfStep = keras.optimizers.schedules.LearningRateSchedule
 
@@ -63,7 +64,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         self.momentum_schedule = momentum
         self._scheduled = scheduled
 
-    def build(self, variables: Any) -> None:
+    def build(self, variables: list[keras.Variable]) -> None:
         if self.built:
             return
         super().build(variables)
@@ -89,15 +90,15 @@ class ScheduledSGD(keras.optimizers.SGD):
         if self.built:
             self.momentum_value.assign(self.momentum_schedule(epoch))
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        m = self.momentums[self._get_variable_index(variable)]
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        m = self.momentums[_keras.variable_index(self, variable)]
         momentum = ops.cast(self.momentum_value, variable.dtype)
         step = ops.multiply(ops.cast(gradient, variable.dtype), ops.cast(learning_rate, variable.dtype))
         moved = ops.subtract(ops.multiply(m, momentum), step)
         self.assign(m, moved)
         self.assign_add(variable, ops.subtract(ops.multiply(moved, momentum), step) if self.nesterov else moved)
 
-    def load_own_variables(self, store: Any) -> None:
+    def load_own_variables(self, store: Mapping[str, Tensor]) -> None:
         count = len(self.variables)
         old = len(store.keys()) == count - 1  # from before there was `scheduled_rate`
         if old:
@@ -114,7 +115,7 @@ class ScheduledSGD(keras.optimizers.SGD):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> ScheduledSGD:
+    def from_config(cls, config: dict[str, Any], custom_objects: Mapping[str, Any] | None = None) -> ScheduledSGD:
         return cls(**config)
 
 
@@ -140,7 +141,7 @@ class DecayToFloor(_OfStep):
         super().__init__()
         self.learning_rate, self.floor, self.decay = learning_rate, floor, decay
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return (self.learning_rate - self.floor) * self.decay ** ops.cast(step, "float32") + self.floor
 
     def get_config(self) -> dict[str, Any]:
@@ -177,12 +178,11 @@ class LazyAdam(keras.optimizers.Adam):
             raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
         super().__init__(learning_rate, **kwargs)
 
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+    def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
             super().update_step(gradient, variable, learning_rate)
             return
-        index = self._get_variable_index(variable)
-        m, v = self._momentums[index].value, self._velocities[index].value
+        m, v = _keras.adam_slots(self, variable)
         w = variable.value if isinstance(variable, keras.Variable) else variable
         rows, position = tf.unique(gradient.indices)  # a row that several samples use has the sum of their gradients
         g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, w.dtype), position, tf.shape(rows)[0])
@@ -198,8 +198,8 @@ class LazyAdam(keras.optimizers.Adam):
 def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
     """Does what `optimizer.apply` does; Adam passes over the weights once, where Keras' own operations do many times.
 
-    The equation is the same, by `tf.raw_ops.ResourceApplyAdam`; the weights differ by rounding. Adam with `amsgrad`,
-    and every other optimizer, does what Keras has it do.
+    The equation is the same, by TensorFlow's operation for it; the weights differ by rounding. Adam with `amsgrad`, and
+    every other optimizer, does what Keras has it do.
 
     Args:
         optimizer: Any; may be wrapped in a `LossScaleOptimizer`.
@@ -220,31 +220,18 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
         optimizer.apply(gradients, variables)
         return
 
-    def update_step(gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if isinstance(gradient, tf.IndexedSlices):
+    def update_step(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
+        try:
+            moments = None if isinstance(gradient, tf.IndexedSlices) else _keras.adam_slots(adam, variable)
+        except LookupError:  # a Keras that keeps them elsewhere
+            moments = None
+        if moments is None:
             type(adam).update_step(adam, gradient, variable, learning_rate)
             return
-        index = adam._get_variable_index(variable)
         w = variable.value if isinstance(variable, keras.Variable) else variable
         beta_1, beta_2, epsilon = (tf.constant(v, w.dtype) for v in (adam.beta_1, adam.beta_2, adam.epsilon))
-        step = ops.cast(adam.iterations + 1, w.dtype)
-        tf.raw_ops.ResourceApplyAdam(
-            var=w.handle,
-            m=adam._momentums[index].value.handle,
-            v=adam._velocities[index].value.handle,
-            beta1_power=beta_1**step,
-            beta2_power=beta_2**step,
-            lr=tf.cast(learning_rate, w.dtype),
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=epsilon,
-            grad=tf.cast(gradient, w.dtype),
-        )
+        step, rate = ops.cast(adam.iterations + 1, w.dtype), tf.cast(learning_rate, w.dtype)
+        _keras.adam_step(w, moments, tf.cast(gradient, w.dtype), step, rate, beta_1, beta_2, epsilon)
 
-    # For this call alone, and past Keras' tracking of attributes: the optimizer stays the user's. Calls of several
-    # replicas overlap.
-    vars(adam)["update_step"] = update_step
-    try:
+    with _keras.replaced_update_step(adam, update_step):
         optimizer.apply(gradients, variables)
-    finally:
-        vars(adam).pop("update_step", None)

@@ -44,10 +44,9 @@ def sentence(error):
 # === Constructor arguments ===
 
 ARGUMENTS = [
-    ({}, r"Give latent_dim \(the number of code units\), or an encoder and a decoder of your own"),
-    ({"decoder": decoder}, "Give latent_dim .*, or an encoder and a decoder of your own"),
+    ({}, r"Give latent_dim \(the number of code units\), or an encoder of your own"),
+    ({"decoder": decoder}, "Give latent_dim .*, or an encoder of your own"),
     ({"latent_dim": 3, "decoder": decoder}, "A decoder was given without an encoder: give both, or neither"),
-    ({"encoder": encoder}, "An encoder was given without a decoder: give both, or tied=True"),
     ({"latent_dim": 3, "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
     ({"hidden_dims": (3,), "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
     ({"encoder": encoder, "decoder": decoder, "tied": True}, "do not give a decoder of your own too"),
@@ -231,7 +230,7 @@ def test_bad_validation_data_and_targets(how):
         ),
         "evaluate": (lambda: model.evaluate(bad, verbose=0), r"outside \[0, 1\]"),
         "labels": (lambda: model.fit(X, labels, verbose=0), r"if they are labels, leave them out: fit\(x\)"),
-        "targets": (lambda: model.fit(X, X[:, :3], verbose=0), r"The targets have shape \(3, 6, 1\)"),
+        "targets": (lambda: model.fit(X, X[:, 0], verbose=0), r"The targets have shape \(6, 1\)"),
     }[how]
     with pytest.raises(ValueError, match=message) as error:
         call()
@@ -370,7 +369,7 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: fitted(x).encode(x[0]), "a single sample is x"),
         (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
         (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
-        (lambda x: fitted(x).fit(x, sample_weight=np.ones(x.shape)), "one weight per sample"),
+        (lambda x: fitted(x).fit(x, sample_weight=np.ones((len(x), 3))), "leading axes of the targets"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
         (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
         (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
@@ -454,8 +453,8 @@ def test_an_argument_that_is_not_finite_is_refused(make, name, value):
 
 
 class Undeclared(aezoo.Autoencoder):
-    def penalties(self, batch, code, training):
-        return {"extra": batch.mean(keras.ops.sum(keras.ops.abs(code), axis=1))}
+    def penalties(self, batch, forward):
+        return {"extra": batch.mean(keras.ops.sum(keras.ops.abs(forward.code), axis=1))}
 
 
 class Missing(aezoo.Autoencoder):

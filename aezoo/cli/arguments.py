@@ -42,7 +42,7 @@ class Argument:
     help: str
     value: Any
 
-    def add_to(self, options: Any, chosen: bool) -> None:
+    def add_to(self, options: argparse.ArgumentParser | argparse._ArgumentGroup, chosen: bool) -> None:
         """Add the option to those of a parser.
 
         Args:
@@ -140,7 +140,7 @@ def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
     return type(default)
 
 
-def _written(default: Any) -> str:
+def _written(default: object) -> str:
     """A default as one would write it on the command line."""
     if isinstance(default, tuple):
         return ",".join(map(str, default)) or "none"
@@ -178,7 +178,7 @@ def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
 def number(kind: type) -> Reader:
     """Return what reads an `int` or a `float`."""
 
-    def number(text: str) -> Any:
+    def number(text: str) -> float:
         value = kind(text)
         if not (abs(value) < _LARGEST if kind is int else math.isfinite(value)):
             raise ValueError
@@ -189,7 +189,7 @@ def number(kind: type) -> Reader:
 
 
 def _bounded(kind: type, allowed: Callable[[Any], bool], wanted: str) -> Reader:
-    def bounded(text: str) -> Any:
+    def bounded(text: str) -> float:
         value = number(kind)(text)
         if not allowed(value):
             raise ValueError
@@ -217,7 +217,7 @@ def tuple_of(parse: Reader, length: int | None = None) -> Reader:
     return numbers
 
 
-def schedule(text: str) -> Any:
+def schedule(text: str) -> float | schedules.Schedule:
     """Read a number, or START:END:EPOCHS."""
     try:
         start, *rest = text.split(":")
@@ -239,7 +239,7 @@ def _plain_number(text: str) -> int | float:
     return number(int)(text)
 
 
-def _number_or_text(text: str) -> Any:
+def _number_or_text(text: str) -> float | str:
     try:
         return _plain_number(text)
     except ValueError:
@@ -247,7 +247,7 @@ def _number_or_text(text: str) -> Any:
 
 
 def _one_of(values: tuple[Any, ...]) -> Reader:
-    def one_of(text: str) -> Any:
+    def one_of(text: str) -> object:
         for value in values:
             if text == str(value):
                 return value

@@ -63,8 +63,10 @@ class Entry:
     top: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+_HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
+
 # Arguments that would make a layer more than one layer, or its codes no input of the next.
-_OF_A_LAYER = ("latent_dim", "hidden_dims", "filters", "activation", "code_activation", "output_activation")
+_OF_A_LAYER = ("latent_dim", *_HIDDEN_LAYERS, "activation", "code_activation", "output_activation")
 
 #: By the name on the command line.
 MODELS: dict[str, Entry] = {
@@ -76,6 +78,7 @@ MODELS: dict[str, Entry] = {
     "compressive": Entry("CompressiveAE"),
     "linear": Entry("LinearAE"),
     "vae": Entry("VAE"),
+    "conditional": Entry("ConditionalVAE"),
     "sketch-rnn": Entry("SketchRNN"),
     "rbm": Entry("RBM"),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),

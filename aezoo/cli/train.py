@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 import aezoo
@@ -154,7 +155,7 @@ def run(arguments: argparse.Namespace) -> bool:
     there = _contents(output)
     with _backup_folder(output) as folder:
         train, test = _load(arguments)
-        x_train = train[0]
+        x_train, count = train[0], len(test[0])
         keras.utils.set_random_seed(arguments.seed)
         training = defaults.Training.on(len(x_train), math.prod(x_train.shape[1:]))
         for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
@@ -165,12 +166,13 @@ def run(arguments: argparse.Namespace) -> bool:
         backup = _Backup(folder, _identity(arguments, chosen, x_train), arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
         backup.restore(model, x_train)
-        interrupted = _fit(model, x_train, test[0], backup, arguments)
+        train, test = (loading.with_conditions(model, *split) for split in (train, test))
+        interrupted = _fit(model, train[0], test[0], backup, arguments)
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
             "train_samples": len(x_train),
-            "test_samples": len(test[0]),
+            "test_samples": count,
             "epochs_trained": len(backup.history["loss"]),
             "interrupted": interrupted,
             "metrics": metrics,
@@ -207,7 +209,11 @@ def _given(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _new_model(
-    arguments: argparse.Namespace, training: defaults.Training, chosen: dict[str, Any], x_train: Any, layers: Path
+    arguments: argparse.Namespace,
+    training: defaults.Training,
+    chosen: dict[str, Any],
+    x_train: np.ndarray,
+    layers: Path,
 ) -> aezoo.Autoencoder:
     """A model that is ready to be trained: a stack has been pretrained and unrolled."""
     entry = defaults.entry(arguments.model)
@@ -241,7 +247,9 @@ def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> ae
         ) from error
 
 
-def _pretrained(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, folder: Path) -> aezoo.Autoencoder:
+def _pretrained(
+    arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray, folder: Path
+) -> aezoo.Autoencoder:
     """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
     entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
@@ -301,7 +309,7 @@ _RUN, _TRAINING, _LAYERS = "run.json", "training.weights.h5", "layers"
 _EARLIER = "model.keras"  # in the place of _TRAINING, before version 0.1.0
 
 
-def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any) -> dict[str, Any]:
+def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray) -> dict[str, Any]:
     """What makes a training: two of the same identity are the same."""
     without = ("run", "output", "overwrite", "quiet")
     said = {name: value for name, value in vars(arguments).items() if name not in without}
@@ -383,7 +391,7 @@ class _Backup:
         with _files.atomic_write(folder / _RUN) as path:
             path.write_text(json.dumps(identity))
 
-    def restore(self, model: aezoo.Autoencoder, x: Any) -> None:
+    def restore(self, model: aezoo.Autoencoder, x: np.ndarray) -> None:
         """Gives a compiled model the state that an earlier process has left, if there is one.
 
         Raises:
@@ -496,7 +504,7 @@ def _write(
     output: Path,
     there: dict[str, tuple[int, int]],
     model: aezoo.Autoencoder,
-    x_test: Any,
+    x_test: np.ndarray,
     results: dict[str, Any],
     history: dict[str, Any],
 ) -> None:

@@ -9,11 +9,13 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from aezoo import _files, _untrusted
+from aezoo._typing import ArrayLike
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
@@ -76,7 +78,7 @@ class Codec:
     values: int
     model: bytes = bytes(8)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.code_shape or len(self.tables) != self.code_shape[-1]:
             raise ValueError(f"Codes of shape {self.code_shape} need as many tables, not {len(self.tables)}.")
 
@@ -89,7 +91,7 @@ class Codec:
 
     # === Bytes ===
 
-    def encode(self, codes: Any, picture: tuple[int, ...] = ()) -> bytes:
+    def encode(self, codes: ArrayLike, picture: tuple[int, ...] = ()) -> bytes:
         """Writes codes.
 
         Args:
@@ -232,7 +234,7 @@ class Codec:
 
     # === Beside a SavedModel ===
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the codec as JSON, with which the bytes of a model can be decoded without the model.
 
         Args:
@@ -250,7 +252,7 @@ class Codec:
             unfinished.write_text(json.dumps(content) + "\n")
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Codec:
+    def load(cls, path: str | os.PathLike[str]) -> Codec:
         """Reads the codec of a SavedModel, or one that `save` wrote.
 
         Args:
@@ -286,7 +288,7 @@ IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
 """Where a SavedModel has its codec; TensorFlow leaves this folder to others."""
 
 
-def _constriction() -> Any:
+def _constriction() -> ModuleType:
     try:
         import constriction
     except ImportError as error:

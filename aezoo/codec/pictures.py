@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aezoo.codec.codec import LIMIT
 
+if TYPE_CHECKING:
+    from aezoo.models.compressive import CompressiveAE
+
 # What is decoded at once, in image values, as by a `CompressiveAE` itself.
 _PIECE = 2**20
 
 
-def compress_picture(model: Any, picture: np.ndarray, limit: int = LIMIT) -> bytes:
+def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIMIT) -> bytes:
     """Compresses one picture.
 
     A model of samples of one size gets it in blocks of that size, a spatial one as a whole; what lacks to full blocks
@@ -65,7 +68,7 @@ def compress_picture(model: Any, picture: np.ndarray, limit: int = LIMIT) -> byt
     return coder.encode(model.encode(samples), (height, width))
 
 
-def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarray:
+def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) -> np.ndarray:
     """Reads what `compress_picture` wrote.
 
     Args:
@@ -107,7 +110,7 @@ def decompress_picture(model: Any, data: bytes, limit: int = LIMIT) -> np.ndarra
     return picture.reshape(rows * block[0], columns * block[1], channels)[:height, :width]
 
 
-def picture_channels(model: Any) -> int:
+def picture_channels(model: CompressiveAE) -> int:
     """Returns the channels of the pictures that a model takes, 1 or 3.
 
     Args:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
+
+from aezoo._typing import ArrayLike
 
 #: What the frequencies of a table sum to. Single precision holds every multiple of 1/TOTAL in [0, 1].
 TOTAL = 2**22
@@ -38,7 +39,7 @@ class Table:
     low: int
     frequencies: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         frequencies = self.frequencies
         if frequencies.ndim != 1 or not len(frequencies) or frequencies.dtype.kind not in "iu":
             raise ValueError("A table has a row of whole numbers as its frequencies, which these are not.")
@@ -48,7 +49,7 @@ class Table:
             raise ValueError("A table begins at a whole number within ±2³¹, which this one does not.")
 
     @classmethod
-    def of(cls, probabilities: Any, low: int) -> Table:
+    def of(cls, probabilities: ArrayLike, low: int) -> Table:
         """Makes the table of a distribution.
 
         Args:
@@ -98,9 +99,9 @@ def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tup
         (-1, 3)
     """
 
-    def quantile(q: float, least: Any, greatest: Any) -> np.ndarray:
+    def quantile(q: float, least: ArrayLike, greatest: ArrayLike) -> np.ndarray:
         """The least k with c(k + ½) >= q in each channel, or `greatest`: a search that splits a range in 64."""
-        least, greatest = (np.broadcast_to(end, channels).astype("int64") for end in (least, greatest))
+        least, greatest = (np.broadcast_to(np.asarray(end), channels).astype("int64") for end in (least, greatest))
         while (least < greatest).any():
             step = -((least - greatest) // 64)
             grid = np.minimum(least + step * np.arange(65)[:, None], greatest)

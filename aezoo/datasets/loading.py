@@ -17,7 +17,7 @@ _SHUFFLE_IMAGES = 10_000
 _SHUFFLE_BYTES = 2**26
 
 
-def _source(name: str, data_dir: str | os.PathLike | None, manual_dir: str | os.PathLike | None) -> Source:
+def _source(name: str, data_dir: str | os.PathLike[str] | None, manual_dir: str | os.PathLike[str] | None) -> Source:
     if name in bundled.NAMES:
         source = bundled.digits()
     else:
@@ -32,7 +32,7 @@ def _source(name: str, data_dir: str | os.PathLike | None, manual_dir: str | os.
     return source
 
 
-def is_here(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+def is_here(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
     """Return whether a data set can be loaded without a network: it is bundled, or has been prepared.
 
     Args:
@@ -54,7 +54,7 @@ def is_here(name: str, data_dir: str | os.PathLike | None = None) -> bool:
 
 
 def _on_this_machine(
-    name: str, fallback: str, data_dir: str | os.PathLike | None, manual_dir: str | os.PathLike | None
+    name: str, fallback: str, data_dir: str | os.PathLike[str] | None, manual_dir: str | os.PathLike[str] | None
 ) -> bool:
     if fallback not in bundled.NAMES:
         raise ValueError(f"fallback={fallback!r} is not bundled: choose {' or '.join(map(repr, bundled.NAMES))}.")
@@ -96,8 +96,8 @@ def load(
     name: str,
     *,
     fallback: str | None = None,
-    data_dir: str | os.PathLike | None = None,
-    manual_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Arrays, Arrays]:
     """Loads a data set of images into memory.
 
@@ -152,8 +152,8 @@ def stream(
     shuffle: bool = True,
     seed: int | None = None,
     labels: bool = False,
-    data_dir: str | os.PathLike | None = None,
-    manual_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    manual_dir: str | os.PathLike[str] | None = None,
 ) -> tf.data.Dataset:
     """Reads a data set of images batch by batch, in memory that does not depend on its size.
 

@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
 
+from aezoo import _keras
 from aezoo.datasets import bundled
 from aezoo.datasets.source import Source
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
-# TFDS itself retries ten times, with waits that double: minutes before a machine without network hears of it.
 _DOWNLOAD_RETRIES = 3
 
 # Sets that keep a pixel of 1.0 as something else than the largest value of their type.
 _LIMITS = {"binarized_mnist": 1}
-
-
-@contextlib.contextmanager
-def _fail_fast() -> Iterator[None]:
-    """Keeps TFDS from waiting for a network that is not there."""
-    from tensorflow_datasets.core.download import downloader
-    from tensorflow_datasets.core.utils import gcs_utils
-
-    # TFDS up to 4.9.7 looks into a bucket whenever it opens a data set that is not prepared; later versions
-    # have this off.
-    before = getattr(gcs_utils, "_is_gcs_disabled", True), downloader.MAX_RETRIES
-    gcs_utils._is_gcs_disabled, downloader.MAX_RETRIES = True, _DOWNLOAD_RETRIES
-    try:
-        yield
-    finally:
-        gcs_utils._is_gcs_disabled, downloader.MAX_RETRIES = before
 
 
 def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
@@ -104,12 +86,12 @@ def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
     return None
 
 
-def _data_dir(data_dir: str | os.PathLike | None) -> str:
+def _data_dir(data_dir: str | os.PathLike[str] | None) -> str:
     # TFDS reads the variable once, when it is imported.
     return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
-def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
+def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
     """Whether a data set can be read at once, without its original files and a network.
 
     Args:
@@ -119,12 +101,12 @@ def is_prepared(name: str, data_dir: str | os.PathLike | None = None) -> bool:
     Raises:
         ValueError: if there is no such data set.
     """
-    with _fail_fast():
+    with _keras.tfds_gives_up_early(_DOWNLOAD_RETRIES):
         return _builder(name, _data_dir(data_dir)).data_path.exists()
 
 
 def tensorflow_datasets(
-    name: str, data_dir: str | os.PathLike | None = None, manual_dir: str | os.PathLike | None = None
+    name: str, data_dir: str | os.PathLike[str] | None = None, manual_dir: str | os.PathLike[str] | None = None
 ) -> Source:
     """Opens an image data set of TFDS, and prepares it first where that was not done yet.
 
@@ -144,7 +126,7 @@ def tensorflow_datasets(
 
     data_dir = _data_dir(data_dir)
     manual_dir = os.path.expanduser(manual_dir) if manual_dir else None
-    with _fail_fast():
+    with _keras.tfds_gives_up_early(_DOWNLOAD_RETRIES):
         builder = _builder(name, data_dir)
         image_key, label_key = _image_key(builder, name), _label_key(builder)
         feature = builder.info.features[image_key]

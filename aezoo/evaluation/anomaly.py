@@ -14,9 +14,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from aezoo import _validation
-from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.training import gate
+from aezoo import _keras, _validation
+from aezoo.training import gate, inference
 
 try:
     from sklearn.utils.validation import validate_data
@@ -24,20 +23,28 @@ except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
         """What scikit-learn 1.6 made of this method."""
+        kwargs["force_all_finite"] = kwargs.pop("ensure_all_finite")
         return estimator._validate_data(*args, **kwargs)
 
 
 __all__ = ["AnomalyDetector", "anomaly_auroc"]
 
 
-def anomaly_auroc(model: Any, normal: Any, anomalous: Any, *, batch_size: int = BATCH_SIZE) -> float:
+_BLOCK = 64  # rows
+
+
+def anomaly_auroc(
+    model: Any, normal: Any, anomalous: Any, *, batch_size: int | None = None, **conditions: Any
+) -> float:
     """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
 
     Args:
         model: A built model with `score_samples`, which is higher for anomalies.
-        normal: Normal samples that it was not trained on, (n, *input_shape).
-        anomalous: Anomalies, (m, *input_shape).
-        batch_size: How many samples are scored at once.
+        normal: Normal samples that it was not trained on, (n, *input_shape), or a dict of "x" and of the conditions; or
+            data that come batch by batch, a data set for example, as `fit` takes them.
+        anomalous: Anomalies, (m, *input_shape), in any of these forms.
+        batch_size: The most samples that are scored at once; None takes a number that follows from their size.
+        **conditions: Conditions by name, one for all samples.
 
     Returns:
         The probability that an anomaly scores higher than a normal sample: 1 is perfect, 0.5 a guess.
@@ -54,9 +61,15 @@ def anomaly_auroc(model: Any, normal: Any, anomalous: Any, *, batch_size: int = 
         1.0
     """
     _validation.check_built(model)
-    scores = [in_chunks(model.score_samples, x, batch_size) for x in (normal, anomalous)]
+    scores = [score(model, x, batch_size, **conditions) for x in (normal, anomalous)]
     labels = np.repeat([0, 1], [len(part) for part in scores])
     return float(roc_auc_score(labels, np.concatenate(scores)))
+
+
+def score(model: Any, x: Any, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
+    """The model's `score_samples` of data of any length, piece by piece, also where a user's model has its own."""
+    pieces = inference.measured(model, x, conditions, batch_size=batch_size)
+    return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):
@@ -79,7 +92,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         calibration_fraction: Share of the data that is held back from training for the threshold, inside (0, 1). With
             `prefit` all of them are for the threshold.
         epochs: Passes over the rest.
-        batch_size: Samples a step of training, and how many are scored at once.
+        batch_size: Samples a step of training.
         prefit: Whether the model is trained already and is used as it is: then `fit` does not train it, and takes data
             that it was not trained on.
         random_state: Seeds the split and the order of the samples, and initial weights and noise of a model that has
@@ -132,7 +145,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
 
         Args:
             X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are given the shape
-                of a sample where the model has been built for one of as many features.
+                of a sample where the model has been built for one of as many features. Or what else the model takes: a
+                dict of "x" and of its conditions, or data that come batch by batch, such as a data set, which are read
+                into memory. Missing values, where the model takes them.
             y: Ignored.
 
         Returns:
@@ -144,15 +159,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             TypeError: If the model is none of the zoo.
         """
         self._check_arguments()
-        x = self._samples(X, fitting=True)
+        data = self._samples(X, fitting=True)
         if self.prefit:
-            self.model_, held_back = self.model, x
+            self.model_, held_back = self.model, data
         else:
             random = check_random_state(self.random_state)
-            order = random.permutation(len(x))
+            order = random.permutation(len(data["x"]))
             # At least one sample on either side; `_samples` has seen to it that there are two.
-            held = min(max(1, math.ceil(self.calibration_fraction * len(x))), len(x) - 1)
-            held_back, rest = x[order[:held]], x[order[held:]]
+            held = min(max(1, math.ceil(self.calibration_fraction * len(order))), len(order) - 1)
+            held_back, rest = ({k: part[rows] for k, part in data.items()} for rows in (order[:held], order[held:]))
             self.model_ = _fresh(self.model, int(random.randint(2**31 - 1)))
             self._train(rest, int(random.randint(2**31 - 1)))
         self.offset_ = -self._threshold(-self._scores(held_back))
@@ -162,7 +177,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
-            X: Samples, (n, features) or (n, *input_shape), with as many features as in `fit`.
+            X: Samples as in `fit`, with as many features.
 
         Raises:
             ValueError: If X has NaN or infinite values, or another number of features.
@@ -190,10 +205,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._allows_missing()
         return tags
 
     def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
-        return {"X_types": ["2darray", "sparse"]}
+        return {"X_types": ["2darray", "sparse"], "allow_nan": self._allows_missing()}
+
+    def _allows_missing(self) -> bool:
+        return getattr(self.model, "missing", "error") != "error"
 
     def _check_arguments(self) -> None:
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "default_callbacks")
@@ -209,30 +228,49 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if self.prefit:
             _validation.check_built(self.model)
 
-    def _samples(self, X: Any, fitting: bool) -> np.ndarray:
-        """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
-        X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
+    def _samples(self, X: Any, fitting: bool) -> dict[str, np.ndarray]:
+        """X as the model takes it, and its conditions; scikit-learn checks rows of features, whatever their shape."""
+        conditions: dict[str, np.ndarray] = {}
+        if gate.is_dict(X) or gate.is_stream(X):
+            X, conditions = inference.collected(self.model, X)
+        missing = self._allows_missing()
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X, missing))  # of a table, the columns are noted
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
         with np.errstate(over="ignore"):  # which scikit-learn then finds infinite
-            rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
+            rows = validate_data(
+                self,
+                rows,
+                reset=fitting,
+                dtype="int32" if "int" in self.model.input_dtype else "float32",
+                ensure_min_samples=fewest,
+                ensure_all_finite="allow-nan" if missing else True,
+            )
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
             built_for = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
-        return rows.reshape(-1, *self.sample_shape_)
+        return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _train(self, x: np.ndarray, seed: int) -> None:
-        self.model_.check_scale(x)
-        self.model_.score_samples(x[:2])  # a loss that gives no scores is said so before the training
+    def _train(self, data: dict[str, np.ndarray], seed: int) -> None:
+        self.model_.check_scale(data["x"])
+        # A loss that gives no scores is said so before the training.
+        self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})
         # Keras' own shuffling follows the global seeds, which are not ours to set.
-        data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
-        self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
+        slices = tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data["x"])
+        batches = slices.shuffle(len(data["x"]), seed=seed).batch(self.batch_size)
+        self.model_.fit(batches, epochs=self.epochs, verbose=self.verbose)
 
-    def _scores(self, x: np.ndarray) -> np.ndarray:
-        return -in_chunks(self.model_.score_samples, x, self.batch_size).astype("float64")
+    def _scores(self, data: dict[str, np.ndarray]) -> np.ndarray:
+        n = len(data["x"])
+        # The last rows of a product that fill no block of the processor's are summed in another order, so that the last
+        # bit of a score would follow from where its sample stands: whole blocks, of which some rows repeat.
+        rows = np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
+        data = data if n % _BLOCK == 0 else {name: part[rows] for name, part in data.items()}
+        conditions = {name: part for name, part in data.items() if name != "x"}
+        return -score(self.model_, data["x"], **conditions)[:n].astype("float64")
 
     def _threshold(self, anomaly_scores: np.ndarray) -> float:
         if not np.isfinite(anomaly_scores).all():
@@ -271,7 +309,7 @@ def _fresh(model: Any, seed: int) -> Any:
     copy = type(model).from_config(config)
     if model.compiled:
         # As they are, not by their names: a live model's own functions need not be registered.
-        copy.compile(**keras.tree.map_structure(_again, model._compile_config.config))
+        copy.compile(**keras.tree.map_structure(_again, _keras.compile_arguments(model)))
     else:
         copy.compile(optimizer=copy.default_optimizer())
     return copy

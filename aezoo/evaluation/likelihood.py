@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
-from aezoo.training import gate
+from aezoo.training import gate, inference
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -19,8 +19,6 @@ __all__ = ["log_likelihood", "log_partition"]
 _ENUMERABLE = 20
 #: Numbers in hand at once while enumerating states.
 _IN_HAND = 2**21
-#: Samples in hand at once.
-_CHUNK = 4096
 #: How close to 0 and 1 the base rates may come: a pixel that is never on must still be reached by the chains.
 _SMALLEST_RATE = 0.01
 
@@ -139,12 +137,12 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
 
     Args:
         rbm: A built `aezoo.RBM`.
-        x: (batch, *input_shape): 0 or 1 for bernoulli visibles. Data in between have no probability; what is returned
-            for them, -F(x) - log Z, is what papers report for gray pixels.
+        x: (n, *input_shape), or data that come batch by batch: 0 or 1 for bernoulli visibles. Data in between have no
+            probability; what is returned for them, -F(x) - log Z, is what papers report for gray pixels.
         log_z: What `log_partition` returned, or the first number of it; by default `log_partition(rbm, data=x)`.
 
     Returns:
-        (batch,) in nats: of a probability, or of a density for gaussian visibles.
+        (n,) in nats: of a probability, or of a density for gaussian visibles.
 
     Raises:
         ValueError: If the RBM has no log Z, or does not take x.
@@ -158,12 +156,13 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
         array([-1.3863])
     """
     _check_machine(rbm)
-    x = gate.samples(rbm, x, compared=True)  # before minutes of annealing
+    _, pieces = inference.pieces(rbm, x, compared=True)  # checked before minutes of annealing
     if log_z is None:
+        x = np.concatenate([np.asarray(piece.x) for piece in pieces])
         log_z = log_partition(rbm, data=x if len(x) else None)
+        _, pieces = inference.pieces(rbm, x, compared=True)
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
-    pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
-    return -np.concatenate(pieces or [np.zeros(0)]) - log_z
+    return -np.concatenate([np.asarray(rbm.free_energy(piece.x), "float64") for piece in pieces]) - log_z
 
 
 def _check_machine(rbm: Any) -> None:

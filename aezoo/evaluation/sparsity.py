@@ -268,7 +268,7 @@ def _vinje_gallant(magnitudes: np.ndarray, squares: np.ndarray, n: int) -> np.nd
     return np.clip((1 - ratio) / (1 - 1 / n), 0, 1)
 
 
-def _no_model(z: Any) -> Any:
+def _no_model(z: ArrayLike) -> ArrayLike:
     if hasattr(z, "encode") or hasattr(z, "predict"):
         raise TypeError(f"z must be codes, (batch, units), but it is a {type(z).__name__}: give model.encode(x).")
     return z

@@ -1,27 +1,36 @@
 """Layers that variants are made of, and builders of encoders and decoders."""
 
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
+from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.centering import Centering
+from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
+from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
 from aezoo.layers.lstm import LSTM
+from aezoo.layers.mirroring import mirror
 from aezoo.layers.mixture import BivariateMixture
-from aezoo.layers.networks import decoder, encoder, transpose
+from aezoo.layers.networks import decoder, encoder, spatial, transpose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.random_state import RandomState
+from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
 
 __all__ = [
     "LSTM",
+    "BatchNormalization",
     "BivariateMixture",
     "Centering",
+    "CodeLayer",
     "Corruption",
     "DenseTranspose",
+    "Dropout",
     "FactorizedDensity",
     "Quantizer",
     "RandomState",
+    "ResidualBlock",
     "RowDecoder",
     "RowEncoder",
     "SharedDense",
@@ -29,6 +38,8 @@ __all__ = [
     "TopK",
     "decoder",
     "encoder",
+    "mirror",
+    "spatial",
     "top_k_mask",
     "transpose",
 ]

@@ -13,6 +13,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import DType, Tensor
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.layers.lstm import LSTM
 from aezoo.layers.mixture import BivariateMixture
@@ -34,17 +35,17 @@ def _dense(units: int, inputs: int, seed: int | None, stddev: float | None = Non
     return layer
 
 
-def not_ended(x: Any) -> Any:
+def not_ended(x: Tensor) -> Tensor:
     """Returns which steps are points of a sketch, (batch, steps) bool: those before the first with p₃ = 1."""
     return tf.cumsum(ops.cast(x[..., 4] > 0, "int32"), axis=1) == 0
 
 
-def start_and_shift(x: Any) -> Any:
+def start_and_shift(x: Tensor) -> Tensor:
     """Returns what a decoder has seen before each step of x: (0, 0, 1, 0, 0), and then all but the last step."""
     return ops.concatenate([ops.broadcast_to(_start(x.dtype), (ops.shape(x)[0], 1, 5)), x[:, :-1]], axis=1)
 
 
-def _start(dtype: Any) -> Any:
+def _start(dtype: DType | None) -> Tensor:
     return ops.cast([0.0, 0.0, 1.0, 0.0, 0.0], dtype)
 
 
@@ -77,7 +78,7 @@ class SketchEncoder(keras.Model):
             )
         self.built = True
 
-    def distribution(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+    def distribution(self, x: Tensor, training: bool = False) -> tuple[Any, Any]:
         """Returns μ and log σ² of q(z given x), (batch, latent_dim) float32; log σ² is kept inside [-30, 15].
 
         Args:
@@ -93,7 +94,7 @@ class SketchEncoder(keras.Model):
         h = ops.concatenate([forward, backward], axis=-1)
         return self.mean(h), bounded(self.log_variance(h), *LOG_VARIANCE)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Returns μ."""
         return self.distribution(x, training)[0]
 
@@ -143,16 +144,16 @@ class SketchDecoder(keras.Model):
         self.output_parameters = _dense(3 + 6 * components, units, _seed(seed, 7), name="parameters", dtype="float32")
         self.built = True
 
-    def first_state(self, z: Any) -> tuple[Any, Any]:
+    def first_state(self, z: Tensor) -> tuple[Any, Any]:
         """Returns h and c before the first step, (batch, units) float32."""
         return tuple(ops.split(self.state(z), 2, axis=-1)) if self.latent_dim else self.lstm.zero_state(z)
 
-    def distributions(self, h: Any) -> tuple[Any, BivariateMixture]:
+    def distributions(self, h: Tensor) -> tuple[Any, BivariateMixture]:
         """Returns the logits of the pen states, (..., 3), and the mixture of the offset, given h (..., units)."""
         parameters = self.output_parameters(h)
         return parameters[..., :3], BivariateMixture.of(parameters[..., 3:])
 
-    def teacher_forced(self, z: Any, x: Any, training: bool = False) -> tuple[Any, BivariateMixture]:
+    def teacher_forced(self, z: Tensor, x: Tensor, training: bool = False) -> tuple[Any, BivariateMixture]:
         """Returns the distributions of each step of x, given the steps before it.
 
         Args:
@@ -167,7 +168,7 @@ class SketchDecoder(keras.Model):
         h, _ = self.lstm(start_and_shift(x), initial_state=self.first_state(z), shared=shared, training=training)
         return self.distributions(h)
 
-    def draw(self, z: Any, temperature: Any, seed: Any = None) -> Any:
+    def draw(self, z: Tensor, temperature: Tensor, seed: int | Tensor | None = None) -> Tensor:
         """Draws sketches step by step, each step given those that were drawn before it.
 
         Args:
@@ -182,7 +183,7 @@ class SketchDecoder(keras.Model):
         batch = ops.shape(z)[0]
         end = ops.cast([0.0, 0.0, 0.0, 0.0, 1.0], "float32")
 
-        def noise(t: Any) -> tuple[Any, Any, Any]:
+        def noise(t: Tensor) -> tuple[Any, Any, Any]:
             """Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
             if seed is None:
                 return 0.0, 0.0, ops.zeros((batch, 2), "float32")
@@ -201,7 +202,7 @@ class SketchDecoder(keras.Model):
             normal = radius * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
             return gumbel[:, :3], gumbel[:, 3:], normal
 
-        def body(t: Any, h: Any, c: Any, before: Any, steps: Any) -> tuple[Any, ...]:
+        def body(t: Tensor, h: Tensor, c: Tensor, before: Tensor, steps: Tensor) -> tuple[Any, ...]:
             h, c = self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), (h, c))
             logits, mixture = self.distributions(h)
             of_pen, of_component, normal = noise(t)
@@ -221,7 +222,7 @@ class SketchDecoder(keras.Model):
         )
         return ops.transpose(steps.stack(), (1, 0, 2))
 
-    def call(self, z: Any, training: bool = False) -> Any:
+    def call(self, z: Tensor, training: bool = False) -> Tensor:
         """Draws the most likely step each time, (batch, Nmax, 5)."""
         return self.draw(z, 0.0)
 

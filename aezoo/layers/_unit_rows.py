@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import Tensor
 from aezoo.layers.dense_transpose import SharedDense
 
 
@@ -26,7 +25,7 @@ class RowEncoder(SharedDense):
 
     transposed = True
 
-    def at(self, x: Any, indices: Any) -> Any:
+    def at(self, x: Tensor, indices: Tensor) -> Tensor:
         """Returns the code at some units, (batch, k): the gradient reaches the rows of these units and no others.
 
         Args:
@@ -53,7 +52,7 @@ class RowDecoder(SharedDense):
         True
     """
 
-    def of(self, values: Any, indices: Any) -> Any:
+    def of(self, values: Tensor, indices: Tensor) -> Tensor:
         """Returns what a code of a few units decodes to, (batch, units).
 
         Args:
@@ -66,6 +65,6 @@ class RowDecoder(SharedDense):
         )
 
 
-def _rows(parameter: Any, indices: Any, dtype: str) -> Any:
+def _rows(parameter: Tensor, indices: Tensor, dtype: str) -> Tensor:
     """Rows of a variable in the dtype of a layer; only these are converted."""
     return ops.cast(tf.gather(parameter.value, indices), dtype)

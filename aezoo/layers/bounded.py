@@ -6,11 +6,13 @@ from typing import Any
 
 import tensorflow as tf
 
+from aezoo._typing import Tensor
+
 #: Of log σ² of a code: beyond it the exponential of what unscaled data give overflows, and σε in float16 too.
 LOG_VARIANCE = -30.0, 15.0
 
 
-def bounded(x: Any, low: float, high: float) -> Any:
+def bounded(x: Tensor, low: float, high: float) -> Tensor:
     """Return x kept inside [low, high]; its gradient is that of x itself, so that what is outside finds its way back.
 
     Args:
@@ -24,7 +26,7 @@ def bounded(x: Any, low: float, high: float) -> Any:
     """
 
     @tf.custom_gradient
-    def clipped(x: Any) -> tuple[Any, Any]:
+    def clipped(x: Tensor) -> tuple[Any, Any]:
         return tf.clip_by_value(x, low, high), lambda gradient: gradient
 
     return clipped(tf.convert_to_tensor(x))

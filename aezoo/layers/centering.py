@@ -7,9 +7,12 @@ from typing import Any
 
 import keras
 
+from aezoo._typing import Shape, Tensor
+from aezoo.layers.code_layer import CodeLayer
+
 
 @keras.saving.register_keras_serializable("aezoo")
-class Centering(keras.layers.Layer):
+class Centering(CodeLayer):
     """Subtracts a mean that is saved with the model, and not trained: 0 until it is set.
 
     Args:
@@ -23,7 +26,9 @@ class Centering(keras.layers.Layer):
         array([[ 1., -1.]], dtype=float32)
     """
 
-    def build(self, input_shape: Any) -> None:
+    bounds = (-math.inf, math.inf)  # of what enters, moved by a mean that is not known
+
+    def build(self, input_shape: Shape) -> None:
         """Makes the mean of each feature: a vector, so that exports do not take it for a kernel."""
         self._shape = tuple(input_shape[1:])
         self.mean = self.add_weight(
@@ -34,11 +39,8 @@ class Centering(keras.layers.Layer):
             aggregation="only_first_replica",
         )
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return x - keras.ops.reshape(self.mean, self._shape)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config()  # Keras writes no dtype policy that was given to a layer without this method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
 NOISES = ("masking", "gaussian", "salt_and_pepper")
@@ -61,10 +63,10 @@ class Corruption(keras.layers.Layer):
             raise ValueError(f"The level of {noise} corruption must be {allowed}, but it is {level!r}.")
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Nothing to make: the noise has the shape of each input."""
 
-    def corrupt(self, x: Any) -> tuple[Any, Any]:
+    def corrupt(self, x: Tensor) -> tuple[Any, Any]:
         """Returns the corrupted input and where it was corrupted.
 
         Args:
@@ -86,7 +88,7 @@ class Corruption(keras.layers.Layer):
         # Given u < level, u is uniform below it: its lower half is the fair coin.
         return ops.where(mask, ops.cast(u < 0.5 * ops.cast(level, "float32"), x.dtype), x), mask
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.corrupt(x)[0] if training else x
 
     def get_config(self) -> dict[str, Any]:
@@ -96,3 +98,48 @@ class Corruption(keras.layers.Layer):
             "noise": self.noise,
             "seed": self.seed,
         }
+
+
+class GivenCorruption(keras.layers.Layer):
+    """Corrupts its input while training by any layer or function x → x̃, and passes it on otherwise.
+
+    Args:
+        noise: A Keras layer, which is called with `training=True`, or a function of x.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If the noise is neither; or when it is called, if it does not keep the shape of x.
+
+    Example:
+        >>> layer = GivenCorruption(keras.layers.GaussianNoise(0.1))
+        >>> noisy, corrupted = layer.corrupt(keras.ops.ones((4, 3)))
+        >>> bool(keras.ops.all(corrupted)), bool(keras.ops.all(layer(noisy) == noisy))
+        (True, True)
+    """
+
+    def __init__(self, noise: keras.layers.Layer | Callable[[Any], Any], **kwargs: Any):
+        super().__init__(**kwargs)
+        if isinstance(noise, type) or not callable(noise):
+            raise ValueError(
+                f"noise={noise!r} is unknown: choose one of {', '.join(NOISES)}, or give a Keras layer or a function."
+            )
+        self.noise = noise
+
+    def corrupt(self, x: Tensor) -> tuple[Any, Any]:
+        """Return the corrupted input and where it differs from x, both with the shape of x.
+
+        Args:
+            x: (batch, ...) float.
+        """
+        x = ops.convert_to_tensor(x)
+        is_layer = isinstance(self.noise, keras.layers.Layer)
+        noisy = ops.cast(self.noise(x, training=True) if is_layer else self.noise(x), x.dtype)
+        if not noisy.shape.is_compatible_with(x.shape):
+            name = getattr(self.noise, "name", None) or getattr(self.noise, "__name__", type(self.noise).__name__)
+            raise ValueError(
+                f"The noise {name!r} makes {tuple(noisy.shape)} of samples {tuple(x.shape)}: it must keep their shape."
+            )
+        return noisy, ops.not_equal(noisy, x)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        return self.corrupt(x)[0] if training else x

@@ -8,6 +8,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from aezoo import _keras
+from aezoo._typing import Activation, Shape, Tensor
+
 
 class SharedDense(keras.layers.Layer):
     """σ(Kx + b), where the kernel K is the layer's own or that of another layer: what the next three are made of.
@@ -39,8 +42,8 @@ class SharedDense(keras.layers.Layer):
     def __init__(
         self,
         units: int,
-        activation: Any = None,
-        kernel_initializer: Any = "glorot_uniform",
+        activation: Activation | None = None,
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         tied_to: keras.layers.Layer | None = None,
         **kwargs: Any,
     ):
@@ -50,7 +53,7 @@ class SharedDense(keras.layers.Layer):
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self._source = None if tied_to is None else (lambda: tied_to)  # hidden from Keras: no part of this layer
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Takes or makes the kernel, and makes the bias, (units,)."""
         shape = (input_shape[-1], self.units)
         shape = shape[::-1] if self.transposed else shape
@@ -82,17 +85,14 @@ class SharedDense(keras.layers.Layer):
         if not self.built:
             return
         kernel, bias = self.kernel, self.bias
-        self._tracker.unlock()  # Keras has no other way to change the variables of a built layer
-        for variable in (kernel, bias):
-            self._untrack_variable(variable)
-        self._share(tuple(kernel.shape))
-        self.bias = bias  # behind the kernel, as it is in files
-        self._tracker.lock()
+        with _keras.variables_replaced(self, kernel, bias):
+            self._share(tuple(kernel.shape))
+            self.bias = bias  # behind the kernel, as it is in files
 
-    def call(self, x: Any) -> Any:
+    def call(self, x: Tensor) -> Tensor:
         return self.activation(tf.matmul(x, self.kernel, transpose_b=self.transposed) + self.bias)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
     def get_config(self) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
+
 # The widths before f₁ and after each fₖ, and the width that the densities start with, in units of y: the paper's.
 _WIDTHS = (1, 3, 3, 3, 1)
 _INIT_SCALE = 10.0
@@ -42,7 +44,7 @@ class FactorizedDensity(keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"})
         self.seed = seed
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Makes the cumulatives of the channels, which are the last axis of a code."""
         channels = input_shape[-1]
         scale = _INIT_SCALE ** (1 / (len(_WIDTHS) - 1))
@@ -61,7 +63,7 @@ class FactorizedDensity(keras.layers.Layer):
                     self.add_weight(shape=(channels, after, 1), initializer="zeros", name=f"factor_{k}")
                 )
 
-    def logits(self, y: Any) -> Any:
+    def logits(self, y: Tensor) -> Tensor:
         """Returns log c(y) / (1 - c(y)) of each channel, in the dtype of y.
 
         Args:
@@ -77,7 +79,7 @@ class FactorizedDensity(keras.layers.Layer):
                 v = v + ops.tanh(ops.cast(self.factors[k], v.dtype)) * ops.tanh(v)
         return v[:, 0, :]
 
-    def call(self, y: Any) -> Any:
+    def call(self, y: Tensor) -> Tensor:
         """Returns -log₂ P(y - ½ < Y < y + ½), with the shape of y (..., channels)."""
         channels, shape = y.shape[-1], ops.shape(y)
         flat = ops.transpose(ops.reshape(y, (-1, channels)))
@@ -87,7 +89,7 @@ class FactorizedDensity(keras.layers.Layer):
         log_p = ops.log_sigmoid(above) + ops.log_sigmoid(-below) + ops.log(-ops.expm1(-gap))
         return ops.reshape(ops.transpose(log_p), shape) / -math.log(2)
 
-    def cumulative(self, y: Any) -> np.ndarray:
+    def cumulative(self, y: Tensor) -> np.ndarray:
         """Returns c(y) of each channel in double precision, for tables of frequencies.
 
         Args:

@@ -14,7 +14,9 @@ import tensorflow as tf
 from keras import activations, ops
 
 from aezoo._numerics import as_float32
+from aezoo._typing import Tensor
 from aezoo.layers.centering import Centering
+from aezoo.layers.dropout import Dropout
 
 # φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
 _SLOPES = {
@@ -31,13 +33,13 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
 
     A user's subclass of `Dense` may compute anything, and so has none.
     """
-    plain = (Centering, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
+    plain = (Centering, Dropout, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
         type(layer) in plain and getattr(layer, "activation", activations.linear) in _SLOPES for layer in layers
     )
 
 
-def factor(layers: list[keras.layers.Layer], x: Any) -> tuple[Any, Any]:
+def factor(layers: list[keras.layers.Layer], x: Tensor) -> tuple[Any, Any]:
     """Encodes x, and returns the factor A of the encoder's Jacobian A W_1ᵀ.
 
     Args:
@@ -63,7 +65,7 @@ def factor(layers: list[keras.layers.Layer], x: Any) -> tuple[Any, Any]:
     return h, a
 
 
-def squared_norm(a: Any, kernel: Any) -> Any:
+def squared_norm(a: Tensor, kernel: Tensor) -> Tensor:
     """Returns ‖A W_1ᵀ‖²_F of each sample, (batch,), for A as `factor` returns it and W_1 (features, h_1)."""
     kernel = as_float32(kernel)
     if len(a.shape) == 2:
@@ -72,7 +74,7 @@ def squared_norm(a: Any, kernel: Any) -> Any:
     return ops.sum(ops.matmul(a, gram) * a, axis=(1, 2))
 
 
-def exact(encoder: Any, x: Any) -> tuple[Any, Any]:
+def exact(encoder: keras.Model, x: Tensor) -> tuple[Any, Any]:
     """Encodes x as at inference, and returns the Jacobian of any encoder by automatic differentiation.
 
     Args:
@@ -89,7 +91,7 @@ def exact(encoder: Any, x: Any) -> tuple[Any, Any]:
     return code, tape.batch_jacobian(code, x)
 
 
-def product(encoder: Any, x: Any, v: Any) -> tuple[Any, Any]:
+def product(encoder: keras.Model, x: Tensor, v: Tensor) -> tuple[Any, Any]:
     """Encodes x as at inference, and returns vᵀJ for each sample: its squared norm, for random signs, estimates ‖J‖²_F.
 
     Args:

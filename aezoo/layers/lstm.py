@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo._numerics import as_float32
+from aezoo._typing import DType, Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
 
@@ -53,17 +54,17 @@ class LSTM(keras.layers.Layer):
         self.bias = self.add_weight(shape=(4 * units,), initializer=self._forget_nothing, name="bias")
         self.built = True
 
-    def _orthogonal(self, shape: Any, dtype: Any = None) -> Any:
+    def _orthogonal(self, shape: Shape, dtype: DType | None = None) -> Tensor:
         units = shape[0]
         seeds = [None if self.seed is None else self.seed + gate + 1 for gate in range(4)]
         return ops.concatenate([keras.initializers.Orthogonal(seed=s)((units, units), dtype) for s in seeds], axis=1)
 
-    def _forget_nothing(self, shape: Any, dtype: Any = None) -> Any:
+    def _forget_nothing(self, shape: Shape, dtype: DType | None = None) -> Tensor:
         """0, but 1 for the forget gates."""
         bias = [ops.full((shape[0] // 4,), float(gate == 1), dtype) for gate in range(4)]
         return ops.concatenate(bias, axis=0)
 
-    def gates(self, x: Any, shared: Any = None) -> Any:
+    def gates(self, x: Tensor, shared: Tensor = None) -> Tensor:
         """Returns what elements add to the gates, (..., 4 units).
 
         Args:
@@ -76,7 +77,7 @@ class LSTM(keras.layers.Layer):
         own, others = kernel[: x.shape[-1]], kernel[x.shape[-1] :]
         return ops.matmul(x, own) + (ops.matmul(ops.cast(shared, x.dtype), others) + bias)[:, None]
 
-    def step(self, gates: Any, state: tuple[Any, Any], keep: Any = None) -> tuple[Any, Any]:
+    def step(self, gates: Tensor, state: tuple[Any, Any], keep: Tensor = None) -> tuple[Any, Any]:
         """Takes one step.
 
         Args:
@@ -95,17 +96,17 @@ class LSTM(keras.layers.Layer):
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * g
         return ops.sigmoid(o) * ops.tanh(c), c
 
-    def zero_state(self, x: Any) -> tuple[Any, Any]:
+    def zero_state(self, x: Tensor) -> tuple[Any, Any]:
         """Returns h = c = 0 for a batch x, (batch, ...)."""
         zeros = ops.zeros((ops.shape(x)[0], self.units), "float32")
         return zeros, zeros
 
     def call(
         self,
-        x: Any,
+        x: Tensor,
         initial_state: tuple[Any, Any] | None = None,
-        shared: Any = None,
-        active: Any = None,
+        shared: Tensor = None,
+        active: Tensor = None,
         reverse: bool = False,
         training: bool = False,
     ) -> tuple[Any, tuple[Any, Any]]:
@@ -137,7 +138,7 @@ class LSTM(keras.layers.Layer):
         h, c = self.zero_state(x) if initial_state is None else map(as_float32, initial_state)
         outputs = tf.TensorArray("float32", steps, element_shape=h.shape)
 
-        def body(t: Any, h: Any, c: Any, outputs: Any) -> tuple[Any, ...]:
+        def body(t: Tensor, h: Tensor, c: Tensor, outputs: Tensor) -> tuple[Any, ...]:
             now = {name: array.read(t) for name, array in arrays.items()}
             new_h, new_c = self.step(now["gates"], (h, c), now.get("keep"))
             if active is not None:

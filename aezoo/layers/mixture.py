@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo._numerics import as_float32
+from aezoo._typing import Tensor
 from aezoo.layers.bounded import bounded
 
 # log σ and artanh ρ stay inside ±15, where the squares in the density are finite; ρ rounds to 1 long before.
@@ -42,7 +43,7 @@ class BivariateMixture:
     raw_correlation: Any
 
     @classmethod
-    def of(cls, parameters: Any) -> BivariateMixture:
+    def of(cls, parameters: Tensor) -> BivariateMixture:
         """Makes the mixtures of (..., 6M) numbers: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂, the last three kept in ±15."""
         logits, mean_1, mean_2, scale_1, scale_2, correlation = ops.split(as_float32(parameters), 6, axis=-1)
         log_scale, correlation = (
@@ -51,12 +52,12 @@ class BivariateMixture:
         return cls(logits, ops.stack([mean_1, mean_2], -1), log_scale, correlation)
 
     @property
-    def log_independence(self) -> Any:
+    def log_independence(self) -> Tensor:
         """½ log(1 - ρ²) = -log cosh ρ̂, (..., M): exact also where ρ rounds to 1."""
         raw = self.raw_correlation
         return math.log(2.0) + raw - ops.softplus(2.0 * raw)
 
-    def log_density(self, x: Any) -> Any:
+    def log_density(self, x: Tensor) -> Tensor:
         """Returns log p(x), (...), in nats.
 
         Args:
@@ -73,11 +74,11 @@ class BivariateMixture:
         )
         return ops.logsumexp(keras.ops.log_softmax(self.logits) + log_normal, axis=-1)
 
-    def expectation(self) -> Any:
+    def expectation(self) -> Tensor:
         """Returns the mean of the mixture, (..., 2)."""
         return ops.sum(ops.softmax(self.logits)[..., None] * self.mean, axis=-2)
 
-    def draw(self, temperature: Any, gumbel: Any, normal: Any) -> Any:
+    def draw(self, temperature: Tensor, gumbel: Tensor, normal: Tensor) -> Tensor:
         """Draws from the mixture with Π̂ⱼ → Π̂ⱼ/τ and σ² → σ²τ; for τ = 0 this is μ of the heaviest component.
 
         Args:

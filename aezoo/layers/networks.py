@@ -4,41 +4,114 @@ from __future__ import annotations
 
 import functools
 import math
+import operator
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import keras
 
-from aezoo import losses
+from aezoo import _keras, losses
+from aezoo._typing import Activation, DType, Tensor
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
-from aezoo.layers.dense_transpose import DenseTranspose
-from aezoo.layers.quantizer import Quantizer
-from aezoo.layers.top_k import TopK
+from aezoo.layers.code_layer import CodeLayer
+from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
+from aezoo.layers.dropout import Dropout
+from aezoo.layers.residual_block import ResidualBlock, convolution, normalization_layer
 
 Shape = tuple[int, ...]
+Normalization = Literal["batch", "layer"]
+Upsampling = Literal["transpose", "resize"]
 
 
-class _Initializers:
-    """Glorot initialisers with a seed of their own for each layer, reproducible from one seed."""
+class Initializers:
+    """Glorot initializers with a seed of their own for each layer, reproducible from one seed."""
 
     def __init__(self, seed: int | None):
         self.seed = seed
 
-    def __call__(self) -> keras.initializers.Initializer:
+    def next_seed(self) -> int | None:
         if self.seed is not None:
             self.seed += 1
-        return keras.initializers.GlorotUniform(self.seed)
+        return self.seed
+
+    def __call__(self) -> keras.initializers.Initializer:
+        return keras.initializers.GlorotUniform(self.next_seed())
 
 
-def _convolution(rank: int, transpose: bool = False) -> type[keras.layers.Layer]:
-    if rank not in (1, 2, 3):
-        raise ValueError(
-            f"A convolutional network needs inputs with 1 to 3 spatial axes and channels last, but there are {rank}: "
-            "leave `filters` empty, or give an encoder and a decoder of your own."
+class _Hidden:
+    """The hidden layers of a network: what they have in common, and what comes behind each of them."""
+
+    def __init__(
+        self,
+        activation: Activation | None,
+        dropout: float,
+        normalization: str | None,
+        kernel_size: int,
+        residual: int,
+        seed: int | None,
+        dtype: DType | None,
+    ):
+        self.activation = activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.residual = residual
+        self.dtype = dtype
+        self.initializer = Initializers(seed)
+        self._noise_seed = Initializers(None if seed is None else seed + 10_000)
+
+    def layers(
+        self, kind: type[keras.layers.Layer], units: int, *then: keras.layers.Layer, **arguments: Any
+    ) -> list[keras.layers.Layer]:
+        """Make a hidden layer; `then` are layers that shape its output, before that is normalized."""
+        arguments = {"kernel_initializer": self.initializer(), "dtype": self.dtype, **arguments}
+        if self.normalization is None:
+            return [kind(units, activation=self.activation, **arguments), *then, *self._noise()]
+        if self.normalization == "batch" and not issubclass(kind, SharedDense):
+            arguments["use_bias"] = False  # which normalization takes away again
+        normalization = normalization_layer(self.normalization, self.dtype)
+        activation = keras.layers.Activation(self.activation, dtype=self.dtype)
+        return [kind(units, **arguments), *then, normalization, activation, *self._noise()]
+
+    def convolution(self, rank: int, n: int, up: str | None = None) -> list[keras.layers.Layer]:
+        """Make a hidden convolution that halves its input, or doubles it in the way `up`, and blocks behind it."""
+        resized, kind, strides = self._step(rank, up)
+        arguments = {"kernel_size": self.kernel_size, "strides": strides, "padding": "same"}
+        return [*resized, *self.layers(kind, n, **arguments), *self.blocks()]
+
+    def last(self, rank: int, n: int, activation: Activation | None, up: str | None = None) -> list[keras.layers.Layer]:
+        """Make a convolution that ends a network: neither normalized nor dropped."""
+        resized, kind, strides = self._step(rank, up)
+        convolution = kind(
+            n,
+            self.kernel_size,
+            strides=strides,
+            padding="same",
+            activation=activation,
+            kernel_initializer=self.initializer(),
+            dtype=self.dtype,
         )
-    return getattr(keras.layers, f"Conv{rank}D{'Transpose' if transpose else ''}")
+        return [*resized, convolution]
+
+    def _step(self, rank: int, up: str | None) -> tuple[list[keras.layers.Layer], type[keras.layers.Layer], int]:
+        if up != "resize":
+            return [], convolution(rank, transpose=up is not None), 2
+        kind = convolution(rank)  # raises a ValueError where there is none
+        return [getattr(keras.layers, f"UpSampling{rank}D")(2, dtype=self.dtype)], kind, 1
+
+    def blocks(self) -> list[keras.layers.Layer]:
+        """Make the residual blocks of one resolution."""
+        stack: list[keras.layers.Layer] = []
+        for _ in range(self.residual):
+            seed, _ = self.initializer.next_seed(), self.initializer.next_seed()
+            block = ResidualBlock(self.kernel_size, self.activation, self.normalization, seed, dtype=self.dtype)
+            stack += [block, *self._noise()]
+        return stack
+
+    def _noise(self) -> list[keras.layers.Layer]:
+        return [Dropout(self.dropout, self._noise_seed.next_seed(), dtype=self.dtype)] if self.dropout else []
 
 
 def warn_of_axes(input_shape: Shape) -> None:
@@ -81,26 +154,36 @@ def encoder(
     *,
     hidden_dims: Sequence[int] = (),
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    code_activation: Any = None,
+    activation: Activation | None = "relu",
+    code_activation: Activation | None = None,
+    dropout: float = 0.0,
+    normalization: Normalization | None = None,
+    kernel_size: int = 3,
+    residual: int = 0,
     rows: bool = False,
     centered: bool = False,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Builds z = σ(Wx + b), with convolutions of stride 2 and hidden layers before it where asked for.
+    """Build z = σ(Wx + b), with convolutions of stride 2 and hidden layers before it where asked for.
+
+    A hidden layer is followed by its normalization, σ and dropout, in this order.
 
     Args:
         input_shape: Shape of one sample; with `filters`, (..., channels) with one to three spatial axes. A warning says
             where samples look like images without channels, or with channels first; see `warn_of_axes`.
         latent_dim: Number of code units.
         hidden_dims: Units of the dense hidden layers, from the input on.
-        filters: Channels of the convolutions (kernel 3, stride 2, "same"), from the input on.
-        activation: Of convolutions and hidden layers.
-        code_activation: Of the code.
+        filters: Channels of the convolutions (stride 2, "same"), from the input on.
+        activation: Activation of convolutions and hidden layers.
+        code_activation: Activation of the code.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        residual: Number of residual blocks behind each convolution; see `ResidualBlock`.
         rows: Whether the layer of the code is a `RowEncoder`.
         centered: Whether a `Centering` comes first.
-        seed: Seed of the initial weights.
+        seed: Seed of the initial weights, and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
@@ -115,27 +198,16 @@ def encoder(
     """
     if filters:
         warn_of_axes(input_shape)
-    initializer = _Initializers(seed)
+    hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
     stack: list[keras.layers.Layer] = [keras.Input(input_shape), *([Centering(dtype=dtype)] if centered else [])]
     for n in filters:
-        convolution = _convolution(len(input_shape) - 1)
-        stack.append(
-            convolution(
-                n,
-                3,
-                strides=2,
-                padding="same",
-                activation=activation,
-                kernel_initializer=initializer(),
-                dtype=dtype,
-            )
-        )
+        stack += hidden.convolution(len(input_shape) - 1, n)
     stack.append(keras.layers.Flatten(dtype=dtype))
     for units in hidden_dims:
-        stack.append(keras.layers.Dense(units, activation=activation, kernel_initializer=initializer(), dtype=dtype))
+        stack += hidden.layers(keras.layers.Dense, units)
     code = RowEncoder if rows else keras.layers.Dense
     stack.append(
-        code(latent_dim, activation=code_activation, kernel_initializer=initializer(), name="code", dtype=dtype)
+        code(latent_dim, activation=code_activation, kernel_initializer=hidden.initializer(), name="code", dtype=dtype)
     )
     return keras.Sequential(stack, name="encoder")
 
@@ -146,13 +218,18 @@ def decoder(
     *,
     hidden_dims: Sequence[int] = (),
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    output_activation: Any = "sigmoid",
+    activation: Activation | None = "relu",
+    output_activation: Activation = "sigmoid",
+    dropout: float = 0.0,
+    normalization: Normalization | None = None,
+    kernel_size: int = 3,
+    upsampling: Upsampling = "transpose",
+    residual: int = 0,
     rows: bool = False,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Builds the mirror image of `encoder`: give it the same `hidden_dims` and `filters`.
+    """Build the mirror image of `encoder`: give it the same `hidden_dims` and `filters`.
 
     The output activation is computed in float32 whatever the policy: half precision saturates a sigmoid.
 
@@ -161,10 +238,16 @@ def decoder(
         latent_dim: Number of code units.
         hidden_dims: As given to `encoder`; used from the last to the first.
         filters: As given to `encoder`; used from the last to the first.
-        activation: Of convolutions and hidden layers.
-        output_activation: Of the reconstruction.
+        activation: Activation of convolutions and hidden layers.
+        output_activation: Activation of the reconstruction.
+        dropout: As of `encoder`.
+        normalization: As of `encoder`.
+        kernel_size: As of `encoder`.
+        upsampling: "transpose" doubles an image by a transposed convolution. "resize" repeats its pixels before a
+            convolution, which leaves no checkerboard (Odena et al., "Deconvolution and checkerboard artifacts", 2016).
+        residual: As of `encoder`; the blocks come before an image is doubled.
         rows: Whether the first layer is a `RowDecoder`.
-        seed: Seed of the initial weights.
+        seed: Seed of the initial weights, and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
@@ -177,39 +260,27 @@ def decoder(
         >>> decoder((8, 8, 1), latent_dim=4, hidden_dims=(16,)).output_shape
         (None, 8, 8, 1)
     """
-    initializer = _Initializers(None if seed is None else seed + 1_000)
+    seed = None if seed is None else seed + 1_000
+    hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
     stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
 
-    def dense(units: int, activation: Any) -> keras.layers.Layer:
-        kind = RowDecoder if rows and len(stack) == 1 else keras.layers.Dense
-        return kind(units, activation=activation, kernel_initializer=initializer(), dtype=dtype)
+    def dense() -> keras.layers.Layer:
+        return RowDecoder if rows and len(stack) == 1 else keras.layers.Dense
 
     for units in reversed(hidden_dims):
-        stack.append(dense(units, activation))
+        stack += hidden.layers(dense(), units)
     if not filters:
-        stack += [dense(math.prod(output_shape), None), keras.layers.Reshape(output_shape, dtype=dtype)]
+        flat = dense()(math.prod(output_shape), kernel_initializer=hidden.initializer(), dtype=dtype)
+        stack += [flat, keras.layers.Reshape(output_shape, dtype=dtype)]
     else:
         *sizes, channels = output_shape
         rank = len(sizes)
         small = [math.ceil(size / 2 ** len(filters)) for size in sizes]
-        stack += [
-            dense(math.prod(small) * filters[-1], activation),
-            keras.layers.Reshape((*small, filters[-1]), dtype=dtype),
-        ]
-        for n, function in zip(
-            [*reversed(filters[:-1]), channels], [*[activation] * (len(filters) - 1), None], strict=True
-        ):
-            stack.append(
-                _convolution(rank, transpose=True)(
-                    n,
-                    3,
-                    strides=2,
-                    padding="same",
-                    activation=function,
-                    kernel_initializer=initializer(),
-                    dtype=dtype,
-                )
-            )
+        reshape = keras.layers.Reshape((*small, filters[-1]), dtype=dtype)
+        stack += [*hidden.layers(dense(), math.prod(small) * filters[-1], reshape), *hidden.blocks()]
+        for n in reversed(filters[:-1]):
+            stack += hidden.convolution(rank, n, upsampling)
+        stack += hidden.last(rank, channels, None, upsampling)
         excess = [s * 2 ** len(filters) - size for s, size in zip(small, sizes, strict=True)]
         if any(excess):
             cropping = getattr(keras.layers, f"Cropping{rank}D")
@@ -225,59 +296,80 @@ def spatial(
     *,
     rank: int = 2,
     filters: Sequence[int] = (),
-    activation: Any = "relu",
-    code_activation: Any = None,
-    output_activation: Any = "sigmoid",
+    activation: Activation | None = "relu",
+    code_activation: Activation | None = None,
+    output_activation: Activation = "sigmoid",
+    dropout: float = 0.0,
+    normalization: Normalization | None = None,
+    kernel_size: int = 5,
+    upsampling: Upsampling = "transpose",
+    residual: int = 0,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> tuple[keras.Sequential, keras.Sequential]:
-    """Builds an encoder and a decoder of convolutions alone, for images of any size that the stride divides.
+    """Build an encoder and a decoder of convolutions alone, for images of any size that the stride divides.
 
-    Each convolution (kernel 5, "same") halves the image: those of `filters`, and a last one to `latent_dim` channels.
+    Each convolution ("same") halves the image: those of `filters`, and a last one to `latent_dim` channels.
 
     Args:
-        channels: Of the images.
+        channels: Channels of the images.
         latent_dim: Channels of the code.
         rank: Number of spatial axes, 1 to 3.
         filters: Channels of the convolutions before the code, from the input on; the decoder mirrors them.
-        activation: Of these.
-        code_activation: Of the code.
-        output_activation: Of the reconstruction.
-        seed: Seed of the initial weights.
+        activation: Activation of the convolutions of `filters`.
+        code_activation: Activation of the code.
+        output_activation: Activation of the reconstruction.
+        dropout: As of `encoder`.
+        normalization: As of `encoder`.
+        kernel_size: As of `encoder`.
+        upsampling: As of `decoder`.
+        residual: As of `encoder`; neither at the size of the images nor at that of the code.
+        seed: Seed of the initial weights, and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
         Two built Keras models: (batch, h, w, channels) → (batch, h / s, w / s, latent_dim) and back, where
         s = 2^(len(filters) + 1).
+
+    Example:
+        >>> encode, decode = spatial(channels=3, latent_dim=8, filters=(16,))
+        >>> encode.output_shape, decode.output_shape
+        ((None, None, None, 8), (None, None, None, 3))
     """
-    initializer = _Initializers(seed)
+    hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
+    down: list[keras.layers.Layer] = []
+    for n in filters:
+        down += hidden.convolution(rank, n)
+    down += hidden.last(rank, latent_dim, code_activation)
+    up: list[keras.layers.Layer] = []
+    for n in reversed(filters):
+        up += hidden.convolution(rank, n, upsampling)
+    up += hidden.last(rank, channels, None, upsampling)
+    up.append(keras.layers.Activation(output_activation, dtype="float32", name="output"))
     sizes = (None,) * rank
-
-    def convolution(n: int, activation: Any, transpose: bool = False) -> keras.layers.Layer:
-        return _convolution(rank, transpose)(
-            n,
-            5,
-            strides=2,
-            padding="same",
-            activation=activation,
-            kernel_initializer=initializer(),
-            dtype=dtype,
-        )
-
-    down = [convolution(n, activation) for n in filters] + [convolution(latent_dim, code_activation)]
-    up = [convolution(n, activation, transpose=True) for n in reversed(filters)]
-    up += [
-        convolution(channels, None, transpose=True),
-        keras.layers.Activation(output_activation, dtype="float32", name="output"),
-    ]
     return (
         keras.Sequential([keras.Input((*sizes, channels)), *down], name="encoder"),
         keras.Sequential([keras.Input((*sizes, latent_dim)), *up], name="decoder"),
     )
 
 
+def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
+    """Return the inputs of a functional model that takes a dict, by name; None for any other network.
+
+    Args:
+        network: A Keras model or layer.
+
+    Example:
+        >>> x, label = keras.Input((3,), name="x"), keras.Input((), name="label")
+        >>> sorted(named_inputs(keras.Model({"x": x, "label": label}, x)))
+        ['label', 'x']
+    """
+    inputs = _keras.inputs_as_given(network)
+    return dict(inputs) if isinstance(inputs, dict) else None
+
+
 def can_tie(arguments: Mapping[str, Any]) -> bool:
-    """Returns whether a model's decoder is the model's own, and dense, so that it can be the encoder's transpose.
+    """Return whether a model's decoder is the model's own, and dense, so that it can be the encoder's transpose.
 
     Args:
         arguments: The arguments of `aezoo.Autoencoder` that a user gave, by name.
@@ -286,15 +378,17 @@ def can_tie(arguments: Mapping[str, Any]) -> bool:
         >>> can_tie({"hidden_dims": (8,)}), can_tie({"filters": (4, 8)})
         (True, False)
     """
-    return arguments.get("decoder") is None and not arguments.get("filters")
+    return not any(arguments.get(name) for name in ("decoder", "filters", "normalization"))
 
 
-def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: Any = None) -> keras.Sequential:
+def transpose(
+    encoder: keras.Model, output_activation: Activation = "sigmoid", dtype: DType | None = None
+) -> keras.Sequential:
     """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
 
     Args:
-        encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout` and `InputLayer`, or with a
-            `RowEncoder` at its end.
+        encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout`, `InputLayer` and transposable
+            `CodeLayer`s, or with a `RowEncoder` at its end.
         output_activation: Of the reconstruction; a hidden layer takes the activation of the layer it mirrors.
         dtype: Keras dtype policy.
 
@@ -330,8 +424,11 @@ def transpose(encoder: keras.Model, output_activation: Any = "sigmoid", dtype: A
     return keras.Sequential(stack, name="decoder")
 
 
-def chain(encoder: keras.layers.Layer, dense: Any = keras.layers.Dense) -> list[keras.layers.Layer] | None:
-    """Returns the layers of an encoder that is a chain of dense layers, or None if it is something else.
+def chain(
+    encoder: keras.layers.Layer,
+    dense: type[keras.layers.Layer] | tuple[type[keras.layers.Layer], ...] = keras.layers.Dense,
+) -> list[keras.layers.Layer] | None:
+    """Return the layers of an encoder that is a chain of dense layers, or None if it is something else.
 
     A dense layer on inputs of several axes works along the last alone: its kernel is that of no chain.
 
@@ -341,13 +438,26 @@ def chain(encoder: keras.layers.Layer, dense: Any = keras.layers.Dense) -> list[
 
     Returns:
         Its layers in order, those of nested models in their place, at least one of them dense; `Flatten`, `Reshape`,
-        `Dropout`, `Centering`, `Quantizer` and `TopK` may stand between.
+        `Dropout` and any `CodeLayer` that is transposable may stand between.
     """
     layers = _flat(encoder)
-    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout, Centering, Quantizer, TopK)
-    is_dense = [isinstance(layer, dense) and _sees_flat_inputs(layer) for layer in layers]
-    known = all(d or isinstance(layer, harmless) for d, layer in zip(is_dense, layers, strict=True))
-    return layers if known and any(is_dense) else None
+    harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
+    chained = [isinstance(layer, dense) and _sees_flat_inputs(layer) for layer in layers]
+    skipped = [isinstance(layer, harmless) or is_transposable(layer) for layer in layers]
+    return layers if any(chained) and all(map(operator.or_, chained, skipped)) else None
+
+
+def is_transposable(layer: keras.layers.Layer) -> bool:
+    """Return whether a layer is a `CodeLayer` that a transposed or mirrored encoder skips.
+
+    Args:
+        layer: A Keras layer.
+
+    Example:
+        >>> is_transposable(Dropout(0.5)), is_transposable(keras.layers.Flatten())
+        (True, False)
+    """
+    return isinstance(layer, CodeLayer) and layer.transposable
 
 
 def _sees_flat_inputs(layer: keras.layers.Layer) -> bool:
@@ -360,14 +470,13 @@ def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [layer for part in network.layers for layer in _flat(part)]
 
 
-def output_activation(network: keras.layers.Layer, through: Any = ()) -> Any:
+def output_activation(network: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
     """Return the activation function of a network's output, or None where it has none.
 
     Layers that only change the shape are looked through, those of nested and functional models too.
 
     Args:
         network: A Keras model or layer.
-        through: Further kinds of layers to look through.
 
     Returns:
         The function, as `keras.activations.sigmoid`.
@@ -377,8 +486,40 @@ def output_activation(network: keras.layers.Layer, through: Any = ()) -> Any:
         >>> output_activation(keras.Sequential(layers)) is keras.activations.sigmoid
         True
     """
-    last = next((layer for layer in _backwards(network) if not (_only_shapes(layer) or isinstance(layer, through))), 0)
-    return _activation(last)
+    return _activation(next((layer for layer in _backwards(network) if not _only_shapes(layer)), None))
+
+
+_RANGES = {
+    keras.activations.sigmoid: (0.0, 1.0),
+    keras.activations.hard_sigmoid: (0.0, 1.0),
+    keras.activations.softmax: (0.0, 1.0),
+    keras.activations.tanh: (-1.0, 1.0),
+}
+
+
+def output_range(network: keras.layers.Layer) -> tuple[str, tuple[float, float]] | None:
+    """Return what bounds the output of a network at inference, and the range that it leaves.
+
+    Args:
+        network: A Keras model or layer.
+
+    Returns:
+        The name of an activation or a layer, and the least and the largest value, infinite where there is no bound;
+        None where that is not known.
+
+    Example:
+        >>> output_range(keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "tanh"), Dropout(0.5)]))
+        ('tanh', (-1.0, 1.0))
+    """
+    for layer in _backwards(network):
+        if _only_shapes(layer) or isinstance(layer, keras.layers.Dropout):
+            continue
+        if not isinstance(layer, CodeLayer):
+            activation = _activation(layer)
+            return activation and (activation.__name__, _RANGES.get(activation, (-math.inf, math.inf)))
+        if layer.bounds is not None:
+            return layer.name, layer.bounds
+    return None
 
 
 _SHAPES = tuple(
@@ -390,18 +531,18 @@ _SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
 _OPERATIONS = {"Sigmoid": keras.activations.sigmoid, "Tanh": keras.activations.tanh}
 
 
-def _activation(layer: Any) -> Any:
+def _activation(layer: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
     return getattr(layer, "activation", None) or _OPERATIONS.get(type(layer).__name__)
 
 
-def _only_shapes(layer: Any) -> bool:
+def _only_shapes(layer: keras.layers.Layer) -> bool:
     """Whether a layer gives the values that it is given, in another shape."""
     if isinstance(layer, keras.layers.Activation):
         return layer.activation is keras.activations.linear
     return isinstance(layer, _SHAPES) or type(layer).__name__ in _SHAPE_OPERATIONS
 
 
-def _backwards(network: Any) -> Iterator[Any]:
+def _backwards(network: keras.layers.Layer) -> Iterator[Any]:
     """Yields the layers and operations of a network from its output on back, as far as they are one chain."""
     if isinstance(network, keras.layers.TimeDistributed):
         yield from _backwards(network.layer)
@@ -413,17 +554,47 @@ def _backwards(network: Any) -> Iterator[Any]:
     else:
         tensors = network.outputs
         while len(tensors) == 1:
-            operation, node, _ = tensors[0]._keras_history
+            operation, tensors = _keras.producer(tensors[0])
             if isinstance(operation, keras.layers.InputLayer):
                 return
             yield from _backwards(operation)
-            tensors = operation._inbound_nodes[node].input_tensors
+
+
+def path(network: keras.layers.Layer, output: int = 0) -> Iterator[Any]:
+    """Yield the layers and operations of a network from an output on back, those of nested models in their place.
+
+    A model that shows no graph, and one of several inputs, is yielded as it is. Behind an operation of several inputs
+    there is nothing more.
+
+    Args:
+        network: A Keras model or layer.
+        output: Which output, where a functional model has several.
+
+    Example:
+        >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8), keras.layers.ReLU()])
+        >>> [type(layer).__name__ for layer in path(network)]
+        ['ReLU', 'Dense']
+    """
+    if isinstance(network, keras.Sequential):
+        for layer in reversed(network.layers):
+            yield from path(layer)
+    elif not isinstance(network, keras.Model) or len(getattr(network, "inputs", None) or ()) != 1:
+        yield network
+    else:
+        tensors = [network.outputs[output]]
+        while len(tensors) == 1:
+            index = _keras.output_index(tensors[0])
+            operation, tensors = _keras.producer(tensors[0])
+            if isinstance(operation, keras.layers.InputLayer):
+                return
+            yield from path(operation, index)
 
 
 def carry_logits(network: keras.layers.Layer) -> None:
     """Make the layers of a network mark what a sigmoid gives with its logits, also behind a change of shape.
 
     `aezoo.losses.logits_of` finds them. Keras marks the output of a sigmoid alone, so that `Reshape` loses the mark.
+    What a softmax gives is marked for `aezoo.losses.class_logits_of`, but not behind a change of shape.
 
     Args:
         network: A Keras model or layer. Neither its configuration nor what it computes changes.
@@ -435,30 +606,33 @@ def carry_logits(network: keras.layers.Layer) -> None:
         TensorShape([5, 8])
     """
     for layer in {id(layer): layer for part in _parts(network) for layer in part}.values():
-        if _only_shapes(layer) or _activation(layer) is keras.activations.sigmoid:
+        if _only_shapes(layer) or _activation(layer) in (keras.activations.sigmoid, keras.activations.softmax):
             _carry(layer)
 
 
-def _parts(network: Any) -> Iterator[list[Any]]:
-    for layer in network._flatten_layers():
+def _parts(network: keras.layers.Layer) -> Iterator[list[Any]]:
+    for layer in _keras.all_layers(network):
         yield [layer, *getattr(layer, "operations", ())]
 
 
-def _carry(layer: Any) -> None:
+def _carry(layer: keras.layers.Layer) -> None:
     call = layer.call
     if hasattr(call, "carries_logits"):
         return
 
     @functools.wraps(call)
-    def carrying(*args: Any, **kwargs: Any) -> Any:
+    def carrying(*args: Any, **kwargs: Any) -> Tensor:
         y = call(*args, **kwargs)
         x = args[0] if args else None
         if y is x:
             return y
-        if not _only_shapes(layer):  # a sigmoid, of which Keras marks the output
-            return losses.with_logits(y, getattr(y, "_keras_logits", None))
+        if not _only_shapes(layer):  # a sigmoid or a softmax, of which Keras marks the output
+            logits = _keras.keras_logits(y)
+            if _activation(layer) is keras.activations.sigmoid:
+                return losses.with_logits(y, logits)
+            return losses.with_class_logits(y, logits)
         logits = losses.logits_of(x)
         return y if logits is None else losses.with_logits(y, call(logits))
 
     carrying.carries_logits = True
-    layer.call = carrying
+    _keras.replace_call(layer, carrying)

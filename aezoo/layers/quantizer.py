@@ -7,11 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
+from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.random_state import RandomState
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class Quantizer(keras.layers.Layer):
+class Quantizer(CodeLayer):
     """Rounds a code to integers; while training it adds noise from U(-½, ½) in place, which has a gradient.
 
     The density of the noisy code, p(y) * U(-½, ½), takes at each integer the probability of the rounded code, so that
@@ -36,14 +38,14 @@ class Quantizer(keras.layers.Layer):
         self.seed = seed
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Nothing to make: the noise has the shape of each code."""
 
-    def noise(self, shape: Any) -> Any:
+    def noise(self, shape: Shape | Tensor) -> Tensor:
         """Returns the noise of a training step, float32 in [-½, ½)."""
         return self.random.uniform(shape) - 0.5
 
-    def call(self, y: Any, training: bool = False) -> Any:
+    def call(self, y: Tensor, training: bool = False) -> Tensor:
         return y + self.noise(ops.shape(y)) if training else ops.round(y)
 
     def get_config(self) -> dict[str, Any]:

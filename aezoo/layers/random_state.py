@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from aezoo._typing import Shape, Tensor
+
 
 class RandomState(keras.layers.Layer):
     """A seed and a counter in a saved variable; every draw gives a fresh seed for TensorFlow's stateless functions.
@@ -39,7 +41,7 @@ class RandomState(keras.layers.Layer):
         )
         self.built = True
 
-    def draw_seed(self, shared: bool = False) -> Any:
+    def draw_seed(self, shared: bool = False) -> Tensor:
         """Returns a seed, shape (2,), int64: another at each call, and on each replica unless `shared`."""
         context = None if shared else tf.distribute.get_replica_context()
         replica = 0 if context is None else context.replica_id_in_sync_group
@@ -47,17 +49,17 @@ class RandomState(keras.layers.Layer):
         self.state.assign(seed + tf.constant([0, 1], "int64"))
         return tf.random.experimental.stateless_fold_in(seed, replica, alg="philox")
 
-    def seed_of(self, seed: Any) -> Any:
+    def seed_of(self, seed: int | None) -> Tensor:
         """Returns an integer as a seed, shape (2,), int64; None draws one, the same on each replica."""
         if seed is None:
             return self.draw_seed(shared=True)
         seed = tf.cast(seed, "int64")
         return tf.stack([seed, tf.zeros_like(seed)])
 
-    def uniform(self, shape: Any, shared: bool = False) -> Any:
+    def uniform(self, shape: Shape | Tensor, shared: bool = False) -> Tensor:
         """Returns uniform numbers in [0, 1), of a shape, float32; `shared` gives every replica the same."""
         return tf.random.stateless_uniform(shape, self.draw_seed(shared), alg="philox")
 
-    def normal(self, shape: Any, shared: bool = False) -> Any:
+    def normal(self, shape: Shape | Tensor, shared: bool = False) -> Tensor:
         """Returns standard normal numbers, of a shape, float32; `shared` gives every replica the same."""
         return tf.random.stateless_normal(shape, self.draw_seed(shared), alg="philox")

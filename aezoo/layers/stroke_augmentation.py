@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
 
@@ -40,15 +41,15 @@ class StrokeAugmentation(keras.layers.Layer):
         self.seed = seed
         self.random = RandomState(seed)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Nothing to make: the noise has the shape of each input."""
 
-    def noise(self, x: Any) -> tuple[Any, Any]:
+    def noise(self, x: Tensor) -> tuple[Any, Any]:
         """Draws noise for sketches x, (batch, steps, 5): a number in [0, 1) for each axis and for each point."""
         batch, steps = ops.shape(x)[0], ops.shape(x)[1]
         return self.random.uniform((batch, 1, 2)), self.random.uniform((batch, steps))
 
-    def augment(self, x: Any, noise: tuple[Any, Any]) -> Any:
+    def augment(self, x: Tensor, noise: tuple[Any, Any]) -> Tensor:
         """Returns x as changed by noise; equal sketches with equal noise stay equal.
 
         Args:
@@ -62,7 +63,7 @@ class StrokeAugmentation(keras.layers.Layer):
             x = ops.concatenate([x[..., :2] * factor, x[..., 2:]], axis=-1)
         return self._without_points(x, of_points < self.drop) if self.drop else x
 
-    def _without_points(self, x: Any, left_out: Any) -> Any:
+    def _without_points(self, x: Tensor, left_out: Tensor) -> Tensor:
         steps = ops.shape(x)[1]
         at = ops.arange(steps, dtype="int32")[None, :] + ops.zeros_like(x[..., 0], "int32")
         down = x[..., 2] > 0
@@ -79,7 +80,7 @@ class StrokeAugmentation(keras.layers.Layer):
         end = ops.concatenate([ops.zeros_like(offset), ops.zeros_like(pen[..., :2]), ops.ones_like(pen[..., :1])], -1)
         return ops.where(stays, ops.concatenate([offset, tf.gather(pen, order, axis=1, batch_dims=1)], -1), end)
 
-    def call(self, x: Any, training: bool = False) -> Any:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
         return self.augment(x, self.noise(x)) if training else x
 
     def get_config(self) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import schedules
+from aezoo._typing import Shape, Tensor
+from aezoo.layers.code_layer import CodeLayer
 
 
-def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
+def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
     """Marks the k largest entries of each code, exactly k also where values tie (the first of them by index).
 
     k may be a tensor: a new k needs no new graph, since only `k_max` fixes shapes.
@@ -43,7 +45,7 @@ def top_k_mask(z: Any, k: Any, k_max: int) -> Any:
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class TopK(keras.layers.Layer):
+class TopK(CodeLayer):
     """Sets all but the k largest entries of each code to 0; the gradient flows through those that stay.
 
     A code is all that belongs to a sample: of feature maps (h, w, channels), k of all h · w · channels entries stay.
@@ -65,6 +67,8 @@ class TopK(keras.layers.Layer):
     Reference:
         Makhzani & Frey, "k-Sparse Autoencoders", 2013, arXiv:1312.5663.
     """
+
+    selects = True
 
     def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -89,7 +93,7 @@ class TopK(keras.layers.Layer):
         """round(alpha · k)."""
         return round(self.alpha * self.k)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         """Checks that there are as many units as are to be kept."""
         shape = tuple(input_shape[1:])
         if None in shape:
@@ -117,15 +121,12 @@ class TopK(keras.layers.Layer):
         k = ops.cast(ops.round(self.k_in_training.value), "int32")
         return ops.clip(k, 1, most), most  # a schedule of a user's own may not know how far it goes
 
-    def call(self, z: Any, training: bool = False) -> Any:
+    def call(self, z: Tensor, training: bool = False) -> Tensor:
         return z * tf.stop_gradient(self.mask(z, training))
 
-    def mask(self, z: Any, training: bool = False) -> Any:
+    def mask(self, z: Tensor, training: bool = False) -> Tensor:
         """Marks the units that stay, in z's dtype and shape, (batch, ...)."""
         return top_k_mask(z, *self.numbers(math.prod(z.shape[1:]), training))
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         return {

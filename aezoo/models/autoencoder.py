@@ -1,48 +1,39 @@
-"""The autoencoder that every variant extends: the one train step, the verbs, saving and export."""
+"""The autoencoder that every variant extends: encoder and decoder, objective, verbs, saving and export."""
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import threading
-import types
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _files, _validation, callbacks, losses, optimizers
+from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
-from aezoo.layers import dense_transpose, networks
-from aezoo.saving import export, presets
-from aezoo.schedules import Scheduled
-from aezoo.training import distribution, divergence, execution, gate, samples
+from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
+from aezoo.layers import dense_transpose, mirroring, networks
+from aezoo.layers.imputation import Imputation
+from aezoo.saving import conversion, export, presets
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
+from aezoo.training.gate import Spec
+from aezoo.training.trainer import Trainer
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
-_FIT = inspect.signature(keras.Model.fit)
-_EVALUATE = inspect.signature(keras.Model.evaluate)
-_BUILDING = threading.RLock()  # of all models: one at a time is enough
-
-
-class _EpochClock(keras.callbacks.Callback):
-    """Moves the schedules of a model on, and counts its epochs."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.model.update_schedules()
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.model.epoch.assign_add(1)
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class Autoencoder(keras.Model):
+class Autoencoder(Trainer):
     """z = σ(Wx + b), x' = σ'(W'z + b'), trained so that x' is close to x; deep, tied or convolutional where asked for.
 
     Without an encoder and a decoder of your own it builds them on the first batch: an MLP with `hidden_dims`, mirrored
@@ -57,12 +48,21 @@ class Autoencoder(keras.Model):
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
+        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        kernel_size: Size of the kernels of convolutions.
+        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
+            its pixels before a convolution, which leaves no checkerboard.
+        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
         encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'.
+        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
         on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
             ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
+        missing: What a missing value is, NaN in the samples. "error" refuses it. "mask" puts the mean of the feature
+            over the training data in its place, and leaves it out of the error; "learn" puts a value in its place that
+            is trained, and starts at that mean.
         **kwargs: `name` and `dtype` of `keras.Model`; not float64.
 
     Raises:
@@ -80,18 +80,14 @@ class Autoencoder(keras.Model):
         TensorShape([5, 2])
     """
 
-    term_names: tuple[str, ...] = ("reconstruction",)
-    """The names of the terms that a training step minimises. A variant adds its own."""
-    metric_names: tuple[str, ...] = ()
-    """The names of what it reports beside them."""
-    metric_modes: Mapping[str, str] = types.MappingProxyType({})
-    """Of measures that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
-    unbounded: str = "output_activation='linear' and a squared error"
-    """What to choose for data without bounds, as an error says it."""
-    keeps_training_samples: bool = False
-    """Whether the callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
-    default_steps: int = 8
-    """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
+    fixed_arguments: tuple[str, ...] = ()
+    """The arguments of the classes that it extends which a variant chooses itself, and does not take."""
+
+    __signature__ = _docstrings.FullSignature()
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _docstrings.describe_inherited_arguments(cls)
 
     def __init__(
         self,
@@ -99,21 +95,27 @@ class Autoencoder(keras.Model):
         *,
         hidden_dims: Sequence[int] = (),
         filters: Sequence[int] = (),
-        activation: Any = "relu",
-        code_activation: Any = None,
-        output_activation: Any = "sigmoid",
+        activation: Activation = "relu",
+        code_activation: Activation | None = None,
+        output_activation: Activation = "sigmoid",
+        dropout: float = 0.0,
+        normalization: networks.Normalization | None = None,
+        kernel_size: int = 3,
+        upsampling: networks.Upsampling = "transpose",
+        residual: int = 0,
         tied: bool = False,
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
         on_divergence: str = "raise",
+        missing: str = "error",
         **kwargs: Any,
     ):
-        super().__init__(**kwargs)
-        _validation.check_choice("on_divergence", on_divergence, divergence.CHOICES)
-        distribution.keep_default_optimizations(self.distribute_strategy)
-        _validation.check_precision(self)
+        super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
+        _validation.check_hidden_layers(
+            hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
+        )
         for function in (activation, code_activation, output_activation):
             keras.activations.get(function)  # raises a ValueError if there is no such activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
@@ -122,64 +124,143 @@ class Autoencoder(keras.Model):
         self.activation = activation
         self.code_activation = code_activation
         self.output_activation = output_activation
+        self.dropout = dropout
+        self.normalization = normalization
+        self.kernel_size = kernel_size
+        self.upsampling = upsampling
+        self.residual = residual
         self.tied = tied
-        self.seed = None if seed is None else _validation.check_int("seed", seed)
-        self.on_divergence = on_divergence
         self.encoder = self._given_encoder = encoder
         self.decoder = self._given_decoder = decoder
-        self._steps_of_graphs = None
-        self._watch: divergence.Watch | None = None
-        self._training_samples = None
-        self.epoch = self.add_weight(
-            shape=(),
-            dtype="int64",
-            initializer="zeros",
-            trainable=False,
-            name="epoch",
-            aggregation="only_first_replica",
-        )
+        self._count_of_code_layers = 0
+        self._verbs = inference.Verbs(self)
+        if missing != "error":
+            self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
-        """Makes encoder and decoder for inputs of shape `input_shape`, (batch, ...)."""
-        x_shape = tuple(input_shape[1:])
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of samples: that of an encoder of your own that takes tokens, else `variable_dtype`."""
+        if self._given_encoder is None:
+            return self.variable_dtype
+        named = networks.named_inputs(self._given_encoder)
+        inputs = [named.get("x")] if named else getattr(self._given_encoder, "inputs", None)
+        dtype = getattr(inputs[0], "dtype", "") if inputs else ""
+        return dtype if "int" in dtype else self.variable_dtype
+
+    @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        activation = self.output_activation if self.decoder is None else networks.output_activation(self.decoder)
+        activation = keras.activations.get(activation)
+        if activation is keras.activations.sigmoid:
+            return 0.0, 1.0
+        return super().output_bounds or ((-1.0, 1.0) if activation is keras.activations.tanh else None)
+
+    @property
+    def decodes_to_any_shape(self) -> bool:
+        """Whether the decoder is your own, so that targets may have any shape."""
+        return self._given_decoder is not None
+
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+        """Make encoder and decoder.
+
+        Args:
+            input_shape: The shape of samples, (batch, ...); or a dict of that of "x" and of those of the conditions.
+        """
+        x_shape = self._with_condition_specs(input_shape)
+        code_layers = self.code_layers()
         if self.encoder is None:
             _validation.check_known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
-        if layers := self.code_layers():
-            _validation.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
-            self.encoder = keras.Sequential([keras.Input(x_shape), self.encoder, *layers], name="encoder")
-        code = _validation.call_network("encoder", self.encoder, keras.Input(x_shape, dtype=self.compute_dtype))
+        inputs = self._symbolic_inputs(x_shape)
+        if code_layers:
+            self._count_of_code_layers = len(code_layers)
+            features = _validation.call_network("encoder", self.encoder, self._taken(self.encoder, inputs))
+            if self.condition_names:
+                code = features
+                for layer in code_layers:
+                    code = layer(code)
+                self.encoder = keras.Model(self._taken(self.encoder, inputs), code, name="encoder")
+            else:
+                x = keras.Input(x_shape, dtype=inputs.dtype if "int" in inputs.dtype else None)
+                self.encoder = keras.Sequential([x, self.encoder, *code_layers], name="encoder")
+        code = _validation.call_network("encoder", self.encoder, self._taken(self.encoder, inputs))
+        y_shape = x_shape if self._target_shape is None else self._target_shape
         if self.decoder is None:
-            self.decoder = self.build_decoder(x_shape)
+            self.decoder = self.build_decoder(y_shape)
         networks.carry_logits(self.decoder)
-        reconstruction = _validation.call_network("decoder", self.decoder, code)
-        _validation.check_reconstruction_shape(x_shape, tuple(reconstruction.shape[1:]))
+        codes = {"z": code, **{name: inputs[name] for name in self.condition_names}} if self.condition_names else code
+        reconstruction = _validation.call_network("decoder", self.decoder, self._taken(self.decoder, codes))
         self.code_shape = tuple(code.shape[1:])
         self.x_shape = x_shape
-        regularized = any(
-            getattr(part, kind, None) is not None
-            for parts, kind in (
-                (self.trainable_variables, "regularizer"),
-                (self._flatten_layers(), "activity_regularizer"),
-            )
-            for part in parts
-        )
-        names = (*self.term_names, *self.metric_names, *(["regularization"] if regularized else []))
-        self._trackers = [self.tracker(name) for name in names]
+        self.y_shape = tuple(reconstruction.shape[1:])
+        if self._given_decoder is None or self._target_shape is not None:
+            _validation.check_reconstruction_shape(y_shape, self.y_shape)
+        elif self.tied or not _validation.shapes_match(self.y_shape, x_shape):
+            _validation.check_targets_possible(self, y_shape)
+        if self.missing != "error":
+            self.imputation.build((None, *x_shape))
+        self.make_trackers()
 
-    def tracker(self, name: str) -> keras.metrics.Metric:
-        """Make what follows a term or a measure through an epoch: its mean over samples.
+    def _with_condition_specs(self, input_shape: Shape | Mapping[str, Shape]) -> tuple[int | None, ...]:
+        """Note the shapes of conditions, and return that of a sample."""
+        shapes = input_shape if isinstance(input_shape, Mapping) else {"x": input_shape}
+        for name in self.condition_names:
+            if name not in self.condition_specs:
+                shape = tuple(shapes.get(name, (None,))[1:])
+                self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
+        return tuple(shapes["x"][1:])
+
+    def _symbolic_inputs(self, x_shape: Shape) -> Tensor:
+        """Return a symbolic sample; of a model with conditions a dict of it and of them."""
+        dtype = self.input_dtype if "int" in self.input_dtype else self.compute_dtype
+        if not self.condition_names:
+            return keras.Input(x_shape, dtype=dtype)
+        specs = {"x": Spec(x_shape, dtype), **{name: self.condition_specs[name] for name in self.condition_names}}
+        return {name: keras.Input(spec.shape, dtype=spec.dtype, name=name) for name, spec in specs.items()}
+
+    @staticmethod
+    def _taken(network: keras.Model, inputs: Tensor) -> Tensor:
+        """Return what a network takes of a dict of inputs: those that it names, or the first alone."""
+        if not isinstance(inputs, Mapping):
+            return inputs
+        names = networks.named_inputs(network)
+        return next(iter(inputs.values())) if names is None else {name: inputs[name] for name in names}
+
+    def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
+        """Return what the encoder makes of samples and conditions, in a graph too: nothing is checked.
 
         Args:
-            name: One of `term_names` or `metric_names`, or "regularization".
-
-        Returns:
-            `keras.metrics.Mean`; or for a measure that is no mean another metric, whose `update_state` is given what
-            `objective` returns by this name, and the sample weights.
+            x: (batch, *input_shape).
+            conditions: Conditions by name, one entry per sample.
+            training: Whether this is a training step.
         """
-        return keras.metrics.Mean(name=name)
+        return self.encoder(self._taken(self.encoder, {"x": x, **conditions} if conditions else x), training=training)
+
+    def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
+        """Return what the decoder makes of codes and conditions, in a graph too: nothing is checked.
+
+        Args:
+            z: (batch, *code_shape).
+            conditions: Conditions by name, one entry per code.
+            training: Whether this is a training step.
+        """
+        return self.decoder(self._taken(self.decoder, {"z": z, **conditions} if conditions else z), training=training)
+
+    def features(self, x: Tensor, training: bool = False, **conditions: Tensor) -> Tensor:
+        """Return what enters the code layers of a variant: the code where there are none.
+
+        Args:
+            x: (batch, *input_shape).
+            training: Whether this is a training step.
+            **conditions: Conditions by name, one entry per sample.
+        """
+        if not self._count_of_code_layers:
+            return self.run_encoder(x, conditions, training)
+        network = self.encoder.layers[-1 - self._count_of_code_layers]
+        return network(self._taken(network, {"x": x, **conditions} if conditions else x), training=training)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Returns the layers that a variant puts behind the encoder; they become its end."""
@@ -202,6 +283,10 @@ class Autoencoder(keras.Model):
             filters=self.filters,
             activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
@@ -219,491 +304,236 @@ class Autoencoder(keras.Model):
         """
         if self.tied:
             return networks.transpose(self.encoder, self.output_activation, dtype=self.dtype_policy)
+        if self._given_encoder is not None:
+            shape = getattr(self.encoder, "input_shape", (None, *x_shape))[1:]
+            return mirroring.mirror(self.encoder, shape, self.output_activation, self.seed, self.dtype_policy)
         return networks.decoder(
             x_shape,
-            self.latent_dim,
+            kwargs.pop("latent_dim", self.latent_dim),
             hidden_dims=self.hidden_dims,
             filters=self.filters,
             activation=self.activation,
             output_activation=self.output_activation,
+            dropout=self.dropout,
+            normalization=self.normalization,
+            kernel_size=self.kernel_size,
+            upsampling=self.upsampling,
+            residual=self.residual,
             seed=self.seed,
             dtype=self.dtype_policy,
             **kwargs,
         )
 
-    def build_from_config(self, config: dict[str, Any]) -> None:
-        """Makes the weights of a model that is being loaded.
-
-        Keras' own method passes over an error here and then loads no weights.
-        """
-        if config:
-            self.build(config["input_shape"])
-
-    def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
-        if self.built:
-            return
-        with _BUILDING:  # threads that come meanwhile find the networks of the first
-            if not self.built:
-                with self.distribute_strategy.scope():
-                    self.build((None, *x_shape[1:]))
-
-    def _ensure_optimizer(self) -> None:
-        if self.compiled and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
-                self.optimizer.build(self.trainable_variables)
-
-    def __call__(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
-        if not self.built and hasattr(x, "shape"):
-            self._ensure_built(x.shape)
-        return super().__call__(x, *args, **kwargs)
-
     # === The objective ===
 
-    @property
-    def default_loss(self) -> losses.SquaredError | losses.CrossEntropy:
-        """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
-        return losses.SquaredError()
-
-    @property
-    def reconstruction_loss(self) -> Any:
-        """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
-        # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
-        config = self._compile_config.config if self.compiled else {}
-        if config.get("loss_weights") is not None:
-            raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
-        given = config.get("loss")
-        return self.default_loss if given is None else given
-
-    def reconstruction(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
-        """This replica's share of the reconstruction error of a batch.
-
-        Args:
-            batch: The batch, of which the targets are compared.
-            y_pred: x', (batch, *input_shape).
-            feature_weight: Weights of the errors of single features, (batch, *input_shape), or None.
-
-        Returns:
-            A float32 scalar, in the units of `reconstruction_loss`.
-        """
-        return batch.mean(losses.per_sample(self.reconstruction_loss, batch.y, y_pred, feature_weight, batch)[0])
-
-    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
-        """The terms that a variant adds to the reconstruction error, by name; each is this replica's share.
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
+        """Return the terms that a variant adds to the reconstruction error, by name; each is this replica's share.
 
         Args:
             batch: The batch, with the means that a term is to be taken with.
-            code: Its code, (batch, latent_dim).
-            training: Whether this is a training step.
+            forward: What encoder and decoder made of it: `features`, `code`, `y_pred`, and whether this is `training`.
 
         Returns:
-            Float32 scalars, one for each name of `term_names` but "reconstruction".
+            Float32 scalars, one for each name of `term_names` but "reconstruction", and of `metric_names`.
         """
         return {}
 
-    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        """What a step minimises and reports, and the reconstruction that goes with it.
+    def forward(self, batch: Batch, training: bool) -> Forward:
+        """Run encoder and decoder once.
 
         Args:
             batch: The batch.
             training: Whether this is a training step.
-
-        Returns:
-            By name, the terms of `term_names`, of which the sum is minimised, and what is reported beside them, of
-            `metric_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
-            a measure than its mean. And x', (batch, *input_shape).
         """
-        code = self.encoder(batch.x, training=training)
-        y_pred = self.decoder(code, training=training)
-        terms = {
-            "reconstruction": self.reconstruction(batch, y_pred),
-            **self.penalties(batch, code, training),
-        }
-        return terms, y_pred
+        if not self._count_of_code_layers:
+            code = features = self.run_encoder(batch.x, batch.conditions, training)
+        else:
+            code = features = self.features(batch.x, training, **batch.conditions)
+            for layer in self.encoder.layers[-self._count_of_code_layers :]:
+                takes_training = "training" in inspect.signature(layer.call).parameters
+                code = layer(code, training=training) if takes_training else layer(code)
+        return Forward(features, code, self.run_decoder(code, batch.conditions, training), training)
 
-    def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
-        reported, y_pred = self.objective(batch, training)
-        _validation.check_declared(self, reported)
-        loss = sum(reported[name] for name in self.term_names)
-        if self.losses:  # regularisers of the layers of a user's own network
-            penalties = [ops.sum(as_float32(penalty)) for penalty in self.losses]
-            reported["regularization"] = batch.per_replica(sum(penalties), weighted=False)  # as in any Keras model
-            loss += reported["regularization"]
-        return reported, loss, y_pred
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        forward = self.forward(batch, training)
+        terms = {"reconstruction": self.reconstruction(batch, forward.y_pred), **self.penalties(batch, forward)}
+        return terms, forward.y_pred
 
-    def initialize_from(self, x: Any) -> None:
-        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+    # === Starting from data ===
 
-        `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
-        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
-        those that still have their initial values. Use no random state: a run that is killed before its first
-        checkpoint starts here again.
+    def fill_from(self, x: np.ndarray) -> np.ndarray:
+        if self.missing == "error":
+            return x
+        x = np.asarray(x, "float32")
+        if not np.any(self.imputation.values.numpy()):
+            self.imputation.start_at(x)
+        return np.asarray(self.imputation(x))
+
+    def complete(self, x: Tensor) -> tuple[Any, Any]:
+        return self.imputation(x), ~ops.isnan(x)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """Return the reconstruction x' of x, with the shape of x, or of the model's targets where these are others.
 
         Args:
-            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
-                an array, those of the first batches of a data set.
-
-        Example:
-            >>> import numpy as np
-            >>> class Centered(Autoencoder):
-            ...     def initialize_from(self, x):
-            ...         bias = self.trainable_variables[-1]
-            ...         if not np.any(bias):
-            ...             bias.assign(x.mean(axis=0))
-            >>> x = np.random.default_rng(0).random((32, 4), "float32")
-            >>> model = Centered(2, output_activation="linear")
-            >>> model.compile(keras.optimizers.SGD(0.0))
-            >>> history = model.fit(x, verbose=0)
-            >>> bool(np.allclose(model.trainable_variables[-1], x.mean(axis=0)))
-            True
+            x: (batch, *input_shape), or a dict of "x" and of the conditions by name.
+            training: Whether this is a training step.
         """
-
-    def check_scale(self, x: Any) -> None:
-        """Warns where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and _validation.target_range(self) is None:
-            _validation.check_scale(self, samples.take(x)[1])
-
-    def check_loss(self) -> None:
-        """Warns where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
-
-    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """Returns the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
-        return keras.optimizers.Adam(learning_rate or 1e-3)
-
-    # === Steps ===
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """Takes one step down the gradient of the sum of the terms of `objective`; returns what Keras reports."""
-        batch = self._batch(data)
-        watch = self._divergence_watch()
-        state = watch.state(self)
-        with tf.GradientTape() as tape:
-            reported, loss, y_pred = self._evaluate_objective(batch, training=True)
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        watch.guarded(
-            self,
-            lambda gradients: optimizers.apply(self.optimizer, gradients, variables),
-            {name: reported[name] for name in (*self.term_names, "regularization") if name in reported},
-            loss,
-            tape.gradient(scaled, variables),
-            state,
-            None if batch.weight is None else batch.total_weight,
-        )
-        return self._report(batch, reported, loss, y_pred)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """Evaluates the terms as `objective` does outside training; returns what Keras reports."""
-        batch = self._batch(data)
-        return self._report(batch, *self._evaluate_objective(batch, training=False))
-
-    def _divergence_watch(self) -> divergence.Watch:
-        if self._watch is None:
-            self._watch = divergence.Watch(self)
-        return self._watch
-
-    def make_train_function(self, force: bool = False) -> Any:
-        """Make the function that takes the steps; see `keras.Model.make_train_function`."""
-        if self.train_function is None or force:
-            super().make_train_function(force)
-            self.train_function = self._divergence_watch().watched(self, self.train_function)
-        return self.train_function
-
-    def _batch(self, elements: Any) -> Batch:
-        x, y, weight = (gate.single(gate.dense(part)) for part in keras.utils.unpack_x_y_sample_weight(elements))
-        gate.Rules.of(self).check_form(x, y, weight)
-        self._ensure_built(x.shape)
-        return Batch.of(x, y, weight, losses.reduction(self.reconstruction_loss))
-
-    def predict_step(self, elements: Any) -> Any:
-        """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
-        return super().predict_step(keras.tree.map_structure(lambda part: gate.single(gate.dense(part)), elements))
-
-    def _report(self, batch: Batch, reported: dict[str, Any], loss: Any, y_pred: Any) -> dict[str, Any]:
-        # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
-        # how many of a short last batch.
-        values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
-        for tracker, value in zip([self._loss_tracker, *self._trackers], values, strict=True):
-            if isinstance(tracker, keras.metrics.Mean):
-                tracker.total.assign_add(ops.cast(value * ops.cast(batch.size, value.dtype), tracker.dtype))
-                tracker.count.assign_add(ops.cast(batch.local_size, tracker.dtype))
-            else:
-                tracker.update_state(value, batch.weight)
-        return distribution.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, batch.weight))
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
-        """Updates the metrics given to `compile`; without a target the target is the input."""
-        return super().compute_metrics(x, x if y is None else y, y_pred, sample_weight)
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Returns the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
-        batch = Batch.of(x, y, sample_weight, losses.reduction(self.reconstruction_loss))
-        return self._evaluate_objective(batch, training)[1]
-
-    # === Keras' verbs ===
-
-    def call(self, x: Any, training: bool = False) -> Any:
-        """Returns the reconstruction x' of x, with the shape of x."""
-        return self.decoder(self.encoder(x, training=training), training=training)
-
-    def fit(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains x → x, or x → y where a (clean) target y is given; see `keras.Model.fit` for all arguments.
-
-        The data are checked before the first step. Schedules are moved at each epoch and go on where the last `fit`,
-        also that of a loaded model, stopped; `initial_epoch` sets them to another epoch. Where `compile` was not given
-        `steps_per_execution` and no callback looks at single steps, `default_steps` of them are one call.
-
-        Returns:
-            What happened: its `history` has, by name and for each epoch, the mean of the loss, of each term and of each
-            metric, and with `val_` before the name that of the validation data.
-
-        Raises:
-            ValueError: If the data cannot be trained on, or the training diverges; the message says why and what to do.
-        """
-        call = _FIT.bind(self, x, y, *args, **kwargs).arguments
-        call.pop("self")
-        gate.check_class_weight(call.get("class_weight"))
-        if self.compiled and self.optimizer is None:
-            raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
-        _validation.check_replicas(self)
-        found = gate.validated(self, call.get("x"), call.get("y"), call.get("sample_weight"))
-        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
-        if isinstance(found.x, (tf.data.Dataset, types.GeneratorType)):
-            call.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
-        self._ensure_built(found.shape)
-        self._ensure_optimizer()
-        self.check_scale(call["x"])
-        self.check_loss()
-        validation = call.get("validation_data")
-        if validation is not None:
-            call["validation_data"] = gate.validation(self, validation)
-        starts = self._starts_from_data()
-        if starts or (self.keeps_training_samples and (validation is not None or call.get("validation_split"))):
-            with gate.readable_errors():
-                call["x"], self._training_samples = samples.take(
-                    call["x"],
-                    self.distribute_strategy,
-                    call.get("validation_split") or 0.0,
-                    call.get("sample_weight"),
-                )
-        if starts:
-            self.initialize_from(self._training_samples)
-            distribution.take_weights_of_chief(self)
-        if call.get("initial_epoch") is not None:
-            self.epoch.assign(call["initial_epoch"])
-        call["callbacks"] = _prepend(self.default_callbacks(), call.get("callbacks"))
-        callbacks.say_data(call["callbacks"], found.x)
-        self._set_modes(call["callbacks"])
-        distribution.agree_on_order(self.distribute_strategy)
-        self._divergence_watch().reset()
-        try:
-            with gate.readable_errors(), execution.default_steps_per_execution(self, call):
-                return super().fit(**call)
-        finally:
-            self._training_samples = None
-
-    def _starts_from_data(self) -> bool:
-        if type(self).initialize_from is Autoencoder.initialize_from or not self.compiled:
-            return False
-        return not int(self.epoch.numpy()) and not int(self.optimizer.iterations.numpy())
-
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Returns the terms and metrics of data; see `keras.Model.evaluate` for all arguments.
-
-        Raises:
-            ValueError: If the data cannot be evaluated; the message says why and what to do.
-        """
-        if kwargs.get("_use_cached_eval_dataset"):  # validation in `fit`, which has seen to all that follows
-            return super().evaluate(x, y, *args, **kwargs)
-        extra = {name: kwargs.pop(name) for name in [*kwargs] if name not in _EVALUATE.parameters}
-        call = _EVALUATE.bind(self, x, y, *args, **kwargs).arguments
-        call.pop("self")
-        _validation.check_replicas(self)
-        found = gate.validated(self, x, y, call.get("sample_weight"), labels="evaluate(x)")
-        call |= {"x": found.x, "y": found.y, "sample_weight": found.weight}
-        self._ensure_built(found.shape)
-        with gate.readable_errors(), execution.default_steps_per_execution(self, call):
-            return super().evaluate(**call, **extra)
-
-    def train_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Takes one step on an array; see `keras.Model.train_on_batch` for all arguments.
-
-        Raises:
-            ValueError: As `fit`.
-        """
-        gate.check_class_weight(args[0] if args else kwargs.get("class_weight"))
-        found = gate.validated(self, x, y, sample_weight, labels="train_on_batch(x)")
-        self._ensure_built(found.shape)
-        self._ensure_optimizer()
-        self._divergence_watch().reset()
-        return super().train_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Evaluates one array; see `keras.Model.test_on_batch` for all arguments.
-
-        Raises:
-            ValueError: As `evaluate`.
-        """
-        found = gate.validated(self, x, y, sample_weight, labels="test_on_batch(x)")
-        self._ensure_built(found.shape)
-        return super().test_on_batch(gate.dense(found.x), found.y, found.weight, *args, **kwargs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Returns x' of one array; see `keras.Model.predict_on_batch`.
-
-        Raises:
-            ValueError: As `predict`.
-        """
-        return super().predict_on_batch(gate.samples(self, x))
-
-    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Returns x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
-
-        x is an array, (n, *input_shape), or a data set of batches of samples; x' a NumPy array, (n, *input_shape).
-
-        Raises:
-            ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
-                model takes.
-        """
-        found = gate.validated(self, x, labels="predict(x)", compared=False)
-        self._ensure_built(found.shape)  # in a replica it would be too late
-        with gate.readable_errors():
-            return super().predict(found.x, *args, **kwargs)
-
-    def default_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks that `fit` puts before all others.
-
-        They come first because a checkpoint at an epoch's end must find that epoch counted.
-        """
-        return [_EpochClock()]
-
-    def _set_modes(self, callbacks: Any) -> None:
-        """Tells Keras' callbacks whether a term or a measure is to fall or to rise, which they know of metrics only."""
-        modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
-        for callback in getattr(callbacks, "callbacks", callbacks):
-            mode = modes.get(str(getattr(callback, "monitor", None)).removeprefix("val_"))
-            if mode and getattr(callback, "mode", None) == "auto":
-                callback.mode = mode
-
-    def update_schedules(self) -> None:
-        """Sets every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
-        epoch = int(self.epoch.value.numpy())
-        for layer in self._flatten_layers():
-            if isinstance(layer, Scheduled):
-                layer.move_to(epoch)
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if isinstance(optimizer, optimizers.ScheduledSGD):
-            optimizer.move_to(epoch)
+        parts = gate.Rules.of(self, compared=False).parts(x)
+        samples = parts.x if self.missing == "error" else self.complete(parts.x)[0]
+        code = self.run_encoder(samples, parts.conditions, training)
+        return self.run_decoder(code, parts.conditions, training)
 
     # === Verbs of an autoencoder ===
 
-    def encode(self, x: Any) -> Any:
-        """Returns the code z of x. For a large array: `model.encoder.predict(x)`.
+    def encode(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+        """Return the code z of x.
+
+        Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
 
         Args:
-            x: (batch, *input_shape), floating-point.
+            x: (n, *input_shape), floating-point, or a dict of "x" and of the conditions; or data that come batch by
+                batch, a `tf.data.Dataset`, a `PyDataset` or a generator of what `fit` takes, targets being left out.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch, latent_dim).
+            (n, *code_shape), a tensor.
 
         Raises:
-            ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for.
+            ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for, or
+                a condition is missing; if a data set is empty or has no end.
         """
-        x = self._input(x)  # which makes the encoder of a model that has none yet
-        return self.encoder(x, training=False)
+        return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
-    def decode(self, z: Any) -> Any:
-        """Returns the reconstruction x' of a code.
+    def decode(self, z: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+        """Return the reconstruction x' of a code.
 
         Args:
-            z: (batch, latent_dim).
+            z: (n, *code_shape); or a data set of batches of codes, of pairs of codes and a condition, or of dicts of
+                "z" and of the conditions.
+            batch_size: As in `encode`.
+            **conditions: Conditions by name, one entry per code, or one for all.
 
         Returns:
-            (batch, *input_shape).
+            (n, *output_shape), a tensor.
 
         Raises:
-            ValueError: If the model has not been built, or z is of another shape than its codes.
+            ValueError: If the model has not been built, z is of another shape than its codes, or a condition is
+                missing.
         """
-        _validation.check_built(self)
-        return self.decoder(ops.convert_to_tensor(gate.codes(self, z)), training=False)
+        return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
-    def reconstruct(self, x: Any) -> Any:
-        """Returns x', `decode(encode(x))`, with the shape of x. For a large array: `model.predict(x)`."""
-        return self.decode(self.encode(x))
+    def reconstruct(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+        """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
+        return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
-    def score_samples(self, x: Any) -> Any:
-        """Returns how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
+    def score_samples(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+        """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
 
         The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
         lower for anomalies.
 
         A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
         It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
-        at least inside (Pinsker's inequality).
+        at least inside (Pinsker's inequality). So does a model of counts with negative ones. Missing values of a model
+        that takes them count nothing.
 
         Args:
-            x: (batch, *input_shape), floating-point.
+            x: As in `encode`.
+            batch_size: As in `encode`.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in the units of the loss that the model was trained with.
+            (n,) float32, in the units of the loss that the model was trained with.
 
         Raises:
-            ValueError: As `encode`.
+            ValueError: As `encode`; if reconstructions have another shape than samples, which nothing is compared with.
         """
-        x = self._input(x)
-        if not self.scores_probabilities:
-            return self.scores(x)
-        inside = ops.clip(x, 0.0, 1.0)
-        outside = losses.SquaredError().call(x, inside)
-        return self.scores(inside) + 2.0 * outside
+        return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
+
+    # What the verbs do with tensors that have been checked, in a graph too.
+
+    def _encode(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
+
+    def _reconstruct(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        return self.run_decoder(self._encode(x, conditions), conditions)
+
+    def _score(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        observed = None
+        if self.missing != "error":
+            x, observed = self.complete(x)
+            conditions = {**conditions, "observed": observed}
+        bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
+        if bounds is None:
+            return self.scores(x, **conditions)
+        inside = ops.clip(x, *bounds)
+        distance = ops.square(x - inside)
+        if observed is not None:
+            distance = ops.where(observed, distance, 0.0)
+        outside = ops.sum(distance, axis=tuple(range(1, len(x.shape))))
+        return self.scores(inside, **conditions) + 2.0 * as_float32(outside)
 
     @property
     def scores_probabilities(self) -> bool:
         """Whether scores are defined for samples in [0, 1] alone."""
         return losses.needs_probabilities(self.reconstruction_loss)
 
-    def scores(self, x: Any) -> Any:
-        """Returns the score of each sample; a variant with another one than its reconstruction error overrides this.
+    def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
+        """Return the score of each sample; a variant with another one than its reconstruction error overrides this.
 
         Args:
-            x: (batch, *input_shape), a tensor that `score_samples` has checked.
+            x: (batch, *input_shape), a tensor that `score_samples` has checked, without missing values.
+            observed: Which values count, boolean, (batch, *input_shape), of a model that takes missing ones.
+            **conditions: Conditions by name, one entry per sample.
 
         Returns:
             (batch,) float32.
         """
-        return losses.per_sample(self.reconstruction_loss, x, self.reconstruct(x))[0]
+        y_pred = self.run_decoder(self.run_encoder(x, conditions), conditions)
+        return self.errors(x, y_pred, observed)
 
-    def interpolate(self, x_a: Any, x_b: Any, steps: int = 10) -> Any:
-        """Decodes the straight line between the codes of two samples.
+    def errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Return the reconstruction error of each sample, (batch,) float32.
+
+        Args:
+            x: Targets, (batch, *output_shape).
+            y_pred: Reconstructions, (batch, *output_shape).
+            observed: Which targets count, boolean; None if all.
+
+        Raises:
+            ValueError: If the samples are no targets, since reconstructions have another shape; or if the loss has no
+                error per sample.
+        """
+        _validation.check_comparable(self, x)
+        return losses.per_sample(self.reconstruction_loss, x, y_pred, observed=observed)[0]
+
+    def interpolate(self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike) -> Tensor:
+        """Decode the straight line between the codes of two samples.
 
         Args:
             x_a: (batch, *input_shape), where the paths start.
             x_b: (batch, *input_shape), where they end.
             steps: Number of points on each path, both ends included, at least 2.
+            **conditions: Conditions by name, one entry per path, or one for all.
 
         Returns:
-            (batch, steps, *input_shape).
+            (batch, steps, *output_shape).
 
         Raises:
             ValueError: As `encode`, and if there are not as many ends as starts.
         """
         _validation.check_int("steps", steps, 2)
-        a, b = self.encode(x_a), self.encode(x_b)
+        a, b = self.encode(x_a, **conditions), self.encode(x_b, **conditions)
         if a.shape != b.shape:
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
-        return ops.stack([self.decode(a + (b - a) * (i / (steps - 1))) for i in range(steps)], axis=1)
+        points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
+        return ops.stack(points, axis=1)
 
-    def _input(self, x: Any, compared: bool = False) -> Any:
-        x = ops.convert_to_tensor(gate.samples(self, x, compared=compared), dtype=self.variable_dtype)
-        self._ensure_built(x.shape)
-        return x
+    def _input(self, x: Data) -> Tensor:
+        """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
+        return inference.whole(self, x).x
 
     # === Self-description ===
 
@@ -713,11 +543,9 @@ class Autoencoder(keras.Model):
     """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
     compresses: bool = False
     """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
-    fixed_arguments: tuple[str, ...] = ()
-    """The constructor arguments of its bases that a variant sets itself, and does not take."""
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return the constructor arguments that `aezoo train` chooses where the user gives none.
 
         The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
@@ -735,9 +563,9 @@ class Autoencoder(keras.Model):
             getattr(cls, name) is not getattr(Autoencoder, name)
             for name in ("build_encoder", "build_decoder", "code_layers")
         )
-        return {"latent_dim": 32, "tied": not own and not training.given.get("filters")}
+        return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
 
         Args:
@@ -750,7 +578,7 @@ class Autoencoder(keras.Model):
         """
         return {}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         """Return the pictures that `aezoo train` draws of a trained model.
 
         Args:
@@ -773,24 +601,16 @@ class Autoencoder(keras.Model):
             "filters.png": lambda: plots.filters(self),
         }
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Store kernels with fewer bits; see `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._verbs.forget()
+
     # === Saving ===
 
-    def save(self, filepath: Any, *args: Any, **kwargs: Any) -> None:
-        """Writes the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
-
-        Raises:
-            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
-        """
-        if str(filepath).endswith((".h5", ".hdf5")):
-            raise ValueError(
-                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
-                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
-            )
-        super().save(filepath, *args, **kwargs)
-
     @classmethod
-    def from_preset(cls, preset: Any) -> Autoencoder:
-        """Loads a trained model, ready for its verbs; `compile` it to train on.
+    def from_preset(cls, preset: str | os.PathLike[str]) -> Self:
+        """Load a trained model, ready for its verbs; `compile` it to train on.
 
         Args:
             preset: A name of `aezoo.list_presets()`, a folder that `save_to_preset` wrote, or what
@@ -806,7 +626,7 @@ class Autoencoder(keras.Model):
         """
         return presets.load(cls, preset)
 
-    def save_to_preset(self, preset_dir: Any, half: bool = False) -> None:
+    def save_to_preset(self, preset_dir: str | os.PathLike[str], half: bool = False) -> None:
         """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
@@ -823,48 +643,91 @@ class Autoencoder(keras.Model):
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", *, warmup: Any = True, **kwargs: Any) -> None:
-        """Writes the model for inference elsewhere.
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        *,
+        signatures: str | Sequence[str] | None = None,
+        warmup: bool | Data = True,
+        **kwargs: Any,
+    ) -> None:
+        """Write the model for inference elsewhere, with the signatures of `signatures`, for any batch size.
+
+        Their inputs are `x` or `z` and the conditions by name, their outputs `reconstruction`, `code` and `score`.
+
+        - "tf_saved_model" writes a folder with `serving_default` (`reconstruct`), `encode`, `decode` and `score`, which
+          refuse inputs of another shape, NaN and infinity. TensorFlow Serving wants a number as its name.
+        - "onnx" writes `NAME.onnx` with `reconstruct`, or with the signature that is asked for; or where the path is a
+          folder, `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It needs `aezoo[onnx]`.
+        - "litert" writes `NAME.tflite` with all of them by name.
+        - Others are Keras' own, with `reconstruct`.
+
+        What this method wrote is replaced; a folder that has other files in it is not.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that this
-                method wrote, as `assets.extra/aezoo.json` in it says, is replaced if it has no other files in it.
-            format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
-                `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
-                ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+            filepath: Where to.
+            format: The format.
+            signatures: Names of the signatures for ONNX and LiteRT; None takes those named above.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
-                first call is as fast as the others; or the samples to make them of, (n, *input_shape), where those of
-                users have other sizes than the made-up ones.
-            **kwargs: Passed to `keras.Model.export` for other formats. A SavedModel takes `half=True`, which stores its
-                kernels in half precision.
+                first call is as fast as the others; or the samples to make them of, (n, *input_shape) or a dict of them
+                and of the conditions, where those of users have other sizes than the made-up ones.
+            **kwargs: Options of a format: `half=True` of a SavedModel, which stores its kernels in half precision;
+                `opset_version` of ONNX; attributes of `tf.lite.TFLiteConverter`; `verbose`; and what
+                `keras.Model.export` takes. With `input_signature` the file is Keras' own, of `reconstruct`.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch.
-            FileExistsError: If the folder of a SavedModel has other things in it.
+            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a signature cannot be
+                converted.
+            FileExistsError: If the folder of a SavedModel, or of ONNX, has other things in it.
             ImportError: If a package is missing that another format takes.
+
+        Example:
+            ```python
+            model.export("served/sparse/1")  # TensorFlow Serving
+            model.export("sparse.onnx", format="onnx", signatures="encode")
+            model.export("sparse", format="onnx")  # sparse/encode.onnx, sparse/decode.onnx, ...
+            model.export("sparse.tflite", format="litert")
+            ```
         """
         _validation.check_built(self)
-        if format == "tf_saved_model":
+        converters = {"onnx": conversion.onnx, "litert": conversion.litert}
+        if format in converters and "input_signature" not in kwargs:
+            converters[format](self, filepath, signatures, **kwargs)
+        elif signatures is not None:
+            raise ValueError(
+                f"signatures are chosen for 'onnx' and 'litert' alone, not for {format!r}: leave them out."
+            )
+        elif format == "tf_saved_model":
             export.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
-            if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
-                raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
-            self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
+            x, conditions = self.dummy_inputs(1), self.dummy_conditions(1)
+            self({"x": x, **conditions} if conditions else x)  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
         """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
-        x = {"x": tf.TensorSpec((None, *self.x_shape), self.variable_dtype, name="x")}
-        z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z")}
-        signatures = {
-            "serving_default": (self.reconstruct, x, "reconstruction"),
-            "encode": (self.encode, x, "code"),
-            "decode": (self.decode, z, "reconstruction"),
-            "score": (self.score_samples, x, "score"),
+        conditions = {
+            name: tf.TensorSpec((None, *spec.shape), spec.dtype, name=name)
+            for name, spec in self.condition_specs.items()
         }
-        if self.compiled and self._compile_config.config.get("loss") is not None:
+        x = {"x": tf.TensorSpec((None, *self.x_shape), self.input_dtype, name="x"), **conditions}
+        z = {"z": tf.TensorSpec((None, *self.code_shape), self.variable_dtype, name="z"), **conditions}
+
+        def named(verb: Tensor) -> Tensor:
+            return lambda first, *values: verb(first, **dict(zip(conditions, values, strict=True)))
+
+        signatures = {
+            "serving_default": (named(self.reconstruct), x, "reconstruction"),
+            "encode": (named(self.encode), x, "code"),
+            "decode": (named(self.decode), z, "reconstruction"),
+            "score": (named(self.score_samples), x, "score"),
+        }
+        if not _validation.are_comparable(self):
+            del signatures["score"]
+        elif _keras.compile_arguments(self).get("loss") is not None:
             try:
-                self.score_samples(self.dummy_inputs(2))
+                self.score_samples(self.dummy_inputs(2), **self.dummy_conditions(2))
             except losses.NoScores as error:
                 warnings.warn(f"The model is exported without the signature 'score'. {error}", stacklevel=2)
                 del signatures["score"]
@@ -872,9 +735,17 @@ class Autoencoder(keras.Model):
                 pass
         return signatures
 
-    def dummy_inputs(self, n: int) -> Any:
+    def dummy_inputs(self, n: int) -> Tensor:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
-        return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.variable_dtype)
+        return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.input_dtype)
+
+    def dummy_conditions(self, n: int) -> dict[str, Any]:
+        """Return n made-up values of each condition that the model takes, by name: the smallest, or 0."""
+        made = {}
+        for name, spec in self.condition_specs.items():
+            low = (self.condition_bounds(name) or (0.0,))[0]
+            made[name] = ops.full((n, *(size or 64 for size in spec.shape)), low, dtype=spec.dtype)
+        return made
 
     def write_extra_assets(self, folder: Path) -> None:
         """Writes what a variant has to add to `assets.extra` in the folder of a SavedModel."""
@@ -882,7 +753,8 @@ class Autoencoder(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Returns every constructor argument."""
         config = super().get_config()
-        for name in ("latent_dim", "hidden_dims", "filters", "tied", "seed", "on_divergence"):
+        of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
+        for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied"):
             config[name] = getattr(self, name)
         for name in ("activation", "code_activation", "output_activation"):
             value = getattr(self, name)
@@ -902,13 +774,3 @@ class Autoencoder(keras.Model):
                 config[name] = keras.saving.deserialize_keras_object(config[name])
         dense_transpose.tie_again(config.pop("ties", []), config.get("encoder"), config.get("decoder"))
         return cls(**config)
-
-
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
-    if isinstance(callbacks, keras.callbacks.CallbackList):
-        kinds = {type(callback) for callback in own}
-        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        callbacks.callbacks[:] = own + there  # of an earlier fit, the list may hold ours already
-        callbacks.set_model(callbacks.model)
-        return callbacks
-    return own + (keras.tree.flatten(callbacks) if callbacks else [])

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, codec
+from aezoo import _keras, _validation, codec
+from aezoo._typing import Activation, Data, Shape, Tensor
 from aezoo.layers import FactorizedDensity, Quantizer, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
-# What encode and decode take at once, in image values; the activations of a convolutional net are some times more.
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
+    from aezoo.training.gate import Validated
+
+# What decode takes at once of a code in space, in image values; the activations of a network are some times more.
 _PIECE = 2**20
 
 
@@ -39,6 +45,7 @@ class CompressiveAE(Autoencoder):
         spatial: Whether networks of convolutions alone give a code (h, w, latent_dim), so that images of all sizes are
             taken that 2^(len(filters) + 1) divides.
         code_activation: σ of the code before it is rounded.
+        kernel_size: Size of the kernels of convolutions; None takes 5 for a spatial code and 3 otherwise.
         **kwargs: Those of `Autoencoder`.
 
     Raises:
@@ -70,10 +77,13 @@ class CompressiveAE(Autoencoder):
         *,
         weight: float = 10.0,
         spatial: bool = False,
-        code_activation: Any = "linear",
+        code_activation: Activation | None = "linear",
+        kernel_size: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(latent_dim, code_activation=code_activation, **kwargs)
+        if kernel_size is None:
+            kernel_size = 5 if spatial else 3
+        super().__init__(latent_dim, code_activation=code_activation, kernel_size=kernel_size, **kwargs)
         _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
@@ -87,7 +97,7 @@ class CompressiveAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         if self.spatial:
             rank, channels = len(input_shape) - 2, input_shape[-1]
             self.encoder, self.decoder = networks.spatial(
@@ -98,6 +108,11 @@ class CompressiveAE(Autoencoder):
                 activation=self.activation,
                 code_activation=self.code_activation,
                 output_activation=self.output_activation,
+                dropout=self.dropout,
+                normalization=self.normalization,
+                kernel_size=self.kernel_size,
+                upsampling=self.upsampling,
+                residual=self.residual,
                 seed=self.seed,
                 dtype=self.dtype_policy,
             )
@@ -113,29 +128,28 @@ class CompressiveAE(Autoencoder):
         """The number of pixels, along each axis, that a position of a spatial code stands for."""
         return 2 ** (len(self.filters) + 1)
 
-    def _ensure_built(self, x_shape: Sequence[int | None]) -> None:
+    def _ensure_built(self, x_shape: Sequence[int | None], data: Validated | None = None) -> None:
         sizes = x_shape[1:-1] if self.spatial else ()
         if any(size is not None and size % self.stride for size in sizes):
             raise ValueError(
                 f"Images of {' x '.join(map(str, sizes))} cannot be halved {len(self.filters) + 1} times: crop or pad "
                 f"them to multiples of {self.stride}, or give fewer filters."
             )
-        super()._ensure_built(x_shape)
+        super()._ensure_built(x_shape, data)
 
     # === The objective ===
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        code = self.encoder(batch.x, training=training)  # noisy or rounded
-        y_pred = self.decoder(code, training=training)
-        error = self.reconstruction(batch, y_pred)
+        forward = self.forward(batch, training)  # its code is noisy or rounded
+        error = self.reconstruction(batch, forward.y_pred)
         reported = {
-            "rate": batch.mean(self.rate(code)),
+            "rate": batch.mean(self.rate(forward.code)),
             "distortion": self.weight * error,
             "reconstruction": error,
         }
-        return reported, y_pred
+        return reported, forward.y_pred
 
-    def rate(self, code: Any) -> Any:
+    def rate(self, code: Tensor) -> Tensor:
         """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
         bits = self.density(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
@@ -143,34 +157,37 @@ class CompressiveAE(Autoencoder):
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return a hidden layer, without which a code of few bits is little better than a linear one."""
         own = training.given.get("filters") or training.given.get("spatial")
         return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         return {"rate": self.rate(code)}
 
     # === Verbs ===
 
-    def encode(self, x: Any) -> Any:
-        """Returns the code of x, whole numbers as float32: (batch, latent_dim), or (batch, h, w, latent_dim)."""
-        x = self._input(x)
-        return _in_pieces(lambda part: self.encoder(part, training=False), x, math.prod)
+    def encode(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+        """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
+        return super().encode(x, batch_size=batch_size)
 
-    def decode(self, z: Any) -> Any:
-        """Returns the reconstruction x' of a code z, (batch, *input_shape); whole numbers may be of any dtype."""
+    def decode(self, z: Data, *, batch_size: int | None = None) -> Tensor:
+        """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
+
+        How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
+        to the bit.
+        """
         _validation.check_built(self)
-        z = ops.convert_to_tensor(z)
-        _validation.check_code_shape(self, z.shape)
-        z = ops.cast(z, self.variable_dtype)
+        if self.spatial and batch_size is None and hasattr(z, "shape") and None not in z.shape[1:]:
+            values = math.prod(z.shape[1:-1]) * self._values()
+            batch_size = max(1, _PIECE // max(1, values))
+        return super().decode(z, batch_size=batch_size)
 
-        def values(shape: Sequence[int]) -> int:
-            return math.prod(shape[:-1]) * self._values()
+    def reconstruct(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+        """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
+        return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
-        return _in_pieces(lambda part: self.decoder(part, training=False), z, values)
-
-    def compress(self, x: Any) -> bytes:
+    def compress(self, x: Data) -> bytes:
         """Writes the codes of samples as bytes, one container for the batch.
 
         Args:
@@ -185,7 +202,7 @@ class CompressiveAE(Autoencoder):
         """
         return self.codec().encode(self.encode(x))
 
-    def decompress(self, data: bytes, limit: int = codec.LIMIT) -> Any:
+    def decompress(self, data: bytes, limit: int = codec.LIMIT) -> Tensor:
         """Reads what `compress` wrote.
 
         Args:
@@ -217,7 +234,7 @@ class CompressiveAE(Autoencoder):
         """Tells decoders apart by what they compute: the kinds of their layers, activations and weights."""
         kinds = [
             (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
-            for layer in self.decoder._flatten_layers()
+            for layer in _keras.all_layers(self.decoder)
         ]
         tied = self.encoder.trainable_variables if self.tied else []
         arrays = [np.asarray(variable) for variable in (*self.decoder.variables, *tied)]
@@ -226,17 +243,15 @@ class CompressiveAE(Autoencoder):
 
     # === Saving ===
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **kwargs: Any) -> None:
-        """Writes the model for inference elsewhere, as `Autoencoder.export` says.
+    def export(self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any) -> None:
+        """Write the model for inference elsewhere, as `Autoencoder.export` says.
 
-        Codes are int32 in the signatures `encode` and `decode` of a SavedModel. `aezoo.codec.Codec.load(filepath)`
-        reads, without Keras and TensorFlow, what turns the bytes of `compress` into them.
+        Codes are int32 in the signatures `encode` and `decode`. `aezoo.codec.Codec.load(filepath)` reads from a
+        SavedModel, without Keras and TensorFlow, what turns the bytes of `compress` into them.
 
         Raises:
-            ValueError: If the model has not been built, or is spatial and the format is another.
+            ValueError: If the model has not been built.
         """
-        if self.spatial and format != "tf_saved_model":
-            raise ValueError(f"format={format!r} needs images of one size: export a model that is not spatial.")
         super().export(filepath, format=format, **kwargs)
 
     def write_extra_assets(self, folder: Path) -> None:
@@ -254,15 +269,3 @@ class CompressiveAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight, "spatial": self.spatial}
-
-
-def _in_pieces(function: Callable[[Any], Any], x: Any, values: Callable[[Sequence[int]], int]) -> Any:
-    """Calls a network on so much of a large batch at a time as memory allows; in a graph, on all of it.
-
-    Where the pieces begin depends on the shape alone, so that the same batch always takes the same path, to the bit.
-    """
-    if None in x.shape:
-        return function(x)
-    size = max(1, _PIECE // max(1, values(x.shape[1:])))
-    pieces = [function(x[start : start + size]) for start in range(0, max(1, x.shape[0]), size)]
-    return pieces[0] if len(pieces) == 1 else ops.concatenate(pieces, axis=0)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from aezoo import _validation, losses
 from aezoo._numerics import as_float32
+from aezoo._typing import Activation, Tensor
 from aezoo.layers import RandomState, jacobian, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -62,7 +67,7 @@ class ContractiveAE(Autoencoder):
         hessian_weight: float = 0.0,
         hessian_sigma: float = 0.1,
         hessian_samples: int = 1,
-        activation: Any = "sigmoid",
+        activation: Activation = "sigmoid",
         **kwargs: Any,
     ):
         if tied is None:
@@ -97,7 +102,7 @@ class ContractiveAE(Autoencoder):
             for _ in range(self.hessian_samples if self.hessian_weight else 0)
         ]
         code, contraction, hessians = self.jacobian_norms(batch.x, noises, training)
-        y_pred = self.decoder(code, training=training)
+        y_pred = self.run_decoder(code, batch.conditions, training)
         terms = {
             "reconstruction": self.reconstruction(batch, y_pred),
             "contraction": self.weight * batch.mean(contraction),
@@ -106,7 +111,9 @@ class ContractiveAE(Autoencoder):
             terms["hessian"] = self.hessian_weight * batch.mean(sum(hessians) / len(hessians))
         return terms, y_pred
 
-    def jacobian_norms(self, x: Any, noises: Any = (), training: bool = False) -> tuple[Any, Any, list[Any]]:
+    def jacobian_norms(
+        self, x: Tensor, noises: Sequence[Tensor] = (), training: bool = False
+    ) -> tuple[Any, Any, list[Any]]:
         """Encodes x, and measures how much the code depends on it.
 
         Args:
@@ -126,7 +133,7 @@ class ContractiveAE(Autoencoder):
             code = self.encoder(x, training=True)
         return code, norm, differences
 
-    def _norms(self, x: Any, noises: Any) -> tuple[Any, Any, list[Any]]:
+    def _norms(self, x: Tensor, noises: Sequence[Tensor]) -> tuple[Any, Any, list[Any]]:
         layers = networks.chain(self.encoder)
         if self.method != "hutchinson" and jacobian.has_closed_form(layers):
             kernel = next(layer.kernel for layer in layers if isinstance(layer, keras.layers.Dense))
@@ -152,7 +159,7 @@ class ContractiveAE(Autoencoder):
         return code, sum(norms) / self.probes, [sum(d) / self.probes for d in differences]
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
 
     def get_config(self) -> dict[str, Any]:
@@ -160,6 +167,6 @@ class ContractiveAE(Autoencoder):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _squared(j: Any) -> Any:
+def _squared(j: Tensor) -> Tensor:
     j = as_float32(j)
     return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))

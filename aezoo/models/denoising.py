@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
+from aezoo._typing import Activation, Self, Shape
 from aezoo.layers import Corruption, networks
+from aezoo.layers.corruption import GivenCorruption
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -26,19 +31,24 @@ class DenoisingAE(Autoencoder):
 
     Args:
         latent_dim: Number of code units.
-        corruption: ν of masking and salt-and-pepper noise, in [0, 1], or σ of gaussian noise, in units of x; a number
-            or an `aezoo.schedules.Schedule`.
-        noise: "masking", "gaussian" or "salt_and_pepper".
-        emphasis: (α, β), or None for (1, 1). Full emphasis is (1, 0).
+        corruption: ν of masking and salt-and-pepper noise, in [0, 1], or σ of Gaussian noise, in units of x; a number
+            or an `aezoo.schedules.Schedule`. A noise of your own does not use it.
+        noise: "masking", "gaussian" or "salt_and_pepper"; or a Keras layer, which is called with `training=True`; or a
+            function x → x̃. To save a model with a function, register it with
+            `keras.saving.register_keras_serializable`. To resume bit for bit, a layer must keep its random state in an
+            `aezoo.layers.RandomState`, which Keras' own do not.
+        emphasis: (α, β), or None for (1, 1). Full emphasis is (1, 0). Of a noise of your own, features that differ
+            from x are corrupted.
         activation: σ of hidden layers and code.
         **kwargs: Those of `Autoencoder`.
 
     Raises:
-        ValueError: If the level is out of range, the noise unknown, or α or β negative; or if emphasis is asked of
-            gaussian noise, which corrupts every feature.
+        ValueError: If the level is out of range, the noise unknown, or α or β negative; if emphasis is asked of
+            noise="gaussian", which corrupts every feature; or in `build`, if the noise does not keep the shape of x.
 
     Example:
         >>> model = DenoisingAE(latent_dim=1000, corruption=0.25, noise="masking", emphasis=(1.0, 0.5))
+        >>> model = DenoisingAE(latent_dim=1000, noise=keras.layers.SpatialDropout2D(0.3))
 
     Reference:
         Vincent et al., "Extracting and composing robust features with denoising autoencoders", ICML 2008;
@@ -50,18 +60,22 @@ class DenoisingAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         corruption: float | schedules.Schedule = 0.25,
-        noise: str = "masking",
+        noise: str | keras.layers.Layer | Callable[[Any], Any] = "masking",
         emphasis: tuple[float, float] | None = None,
-        activation: Any = "sigmoid",
+        activation: Activation = "sigmoid",
         **kwargs: Any,
     ):
         super().__init__(latent_dim, activation=activation, **kwargs)
-        self.corruption = Corruption(corruption, noise, seed=self.seed, dtype=self.dtype_policy)
+        if isinstance(noise, str):
+            self.corruption = Corruption(corruption, noise, seed=self.seed, dtype=self.dtype_policy)
+        else:
+            self.corruption = GivenCorruption(noise, dtype=self.dtype_policy)
+        self._level = schedules.get(corruption)
         if emphasis is not None and (not isinstance(emphasis, (tuple, list)) or len(emphasis) != 2):
             raise ValueError(f"emphasis must be a pair (alpha, beta), but it is {emphasis!r}.")
         self.emphasis = None if emphasis is None else tuple(emphasis)
         if emphasis is not None:
-            if noise == "gaussian":
+            if isinstance(noise, str) and noise == "gaussian":
                 raise ValueError("Gaussian noise corrupts every feature: emphasis has nothing to tell apart.")
             for name, value in zip(("alpha", "beta"), emphasis, strict=True):
                 _validation.check_at_least(f"{name} of emphasis", value, 0)
@@ -71,21 +85,26 @@ class DenoisingAE(Autoencoder):
         sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
         return losses.CrossEntropy() if sigmoid else losses.SquaredError()
 
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+        super().build(input_shape)
+        if isinstance(self.corruption, GivenCorruption):
+            self.corruption.corrupt(self.dummy_inputs(2))  # raises a ValueError if it does not keep the shape
+
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not training:
             return super().objective(batch, training)
         noisy, corrupted = self.corruption.corrupt(batch.x)
-        y_pred = self(noisy, training=True)
+        y_pred = self.run_decoder(self.run_encoder(noisy, batch.conditions, True), batch.conditions, True)
         emphasis = None if self.emphasis is None else ops.where(corrupted, *map(float, self.emphasis))
         return {"reconstruction": self.reconstruction(batch, y_pred, emphasis)}, y_pred
 
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         def reconstructions() -> matplotlib.figure.Figure:
@@ -94,9 +113,17 @@ class DenoisingAE(Autoencoder):
         return {**super().report_pictures(x), "reconstructions.png": reconstructions}
 
     def get_config(self) -> dict[str, Any]:
+        noise = self.corruption.noise
         return {
             **super().get_config(),
-            "corruption": schedules.serialize(self.corruption.level.schedule),
-            "noise": self.corruption.noise,
+            "corruption": schedules.serialize(self._level),
+            "noise": noise if isinstance(noise, str) else keras.saving.serialize_keras_object(noise),
             "emphasis": self.emphasis,
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """Make a model from what `get_config` returned."""
+        if isinstance(config.get("noise"), dict):
+            config = {**config, "noise": keras.saving.deserialize_keras_object(config["noise"])}
+        return super().from_config(config)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
+from aezoo._typing import Activation, Shape, Tensor
 from aezoo.layers import TopK, networks
 from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch, sum_over_replicas
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -77,8 +82,8 @@ class KSparseAE(Autoencoder):
         dead_after: int = 10_000,
         by_rows: bool | None = None,
         centered: bool | None = None,
-        code_activation: Any = "linear",
-        output_activation: Any = "linear",
+        code_activation: Activation | None = "linear",
+        output_activation: Activation = "linear",
         tied: bool | None = None,
         **kwargs: Any,
     ):
@@ -123,7 +128,7 @@ class KSparseAE(Autoencoder):
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.top_k]
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         super().build(input_shape)
         if self.aux_weight:
             self.samples_since_active = self.add_weight(
@@ -140,7 +145,7 @@ class KSparseAE(Autoencoder):
     def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
         return super().build_decoder(x_shape, rows=self.by_rows)
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: np.ndarray) -> None:
         """Sets the mean that the encoder subtracts, and which the decoder starts with, to that of the data."""
         last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
         if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
@@ -153,7 +158,7 @@ class KSparseAE(Autoencoder):
             return super().objective(batch, training)
         encoder = self.encoder.layers[0]  # before the top k
         if self.by_rows:
-            units = RowSelection(batch.x, encoder, self.decoder)
+            units = RowSelection(batch.x, encoder, self.decoder, training)
         else:
             units = DenseSelection(batch.x, encoder, self.decoder, training)
         code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
@@ -162,17 +167,18 @@ class KSparseAE(Autoencoder):
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred)}
         if self.aux_weight:
-            auxiliary = losses.SquaredError().call(ops.stop_gradient(batch.y - y_pred), estimate)
+            error = ops.stop_gradient(batch.y - y_pred)
+            auxiliary = losses.per_sample(losses.SquaredError(), error, estimate, observed=batch.mask)[0]
             any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
             terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
             if training:
                 self._count_uses(batch, units, code)
         return terms, y_pred
 
-    def _dead(self) -> Any:
+    def _dead(self) -> Tensor:
         return self.samples_since_active >= self.dead_after
 
-    def _error_estimate(self, units: DenseSelection | RowSelection) -> Any:
+    def _error_estimate(self, units: DenseSelection | RowSelection) -> Tensor:
         """ê of each sample, (batch, *input_shape)."""
         z = units.z
         most = max(1, math.prod(self.x_shape) // 2) if self.aux_k is None else self.aux_k
@@ -180,14 +186,14 @@ class KSparseAE(Autoencoder):
         code = units.largest(ops.where(self._dead(), z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
         return units.addition(code)
 
-    def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Any) -> None:
+    def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Tensor) -> None:
         """Counts the samples since each unit was last used; samples of weight 0 are none."""
         uses = sum_over_replicas(units.uses(code, batch.counted))
         idle = self.samples_since_active + batch.counted_size
         self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return 25 of 1000 units as in the paper, but at least 5; k falls over the first half of the epochs.
 
         AuxK, which the paper lacks: without it a fifth of the units dies on digits, a third in three epochs on MNIST.

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training import gate
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 
 class PrincipalComponents(NamedTuple):
@@ -57,7 +62,7 @@ class LinearAE(Autoencoder):
     """
 
     term_names = ("reconstruction", "l2")
-    fixed_arguments = ("activation", "code_activation", "output_activation", "hidden_dims", "filters")
+    fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "encoder", "decoder")
 
     def __init__(
         self,
@@ -75,7 +80,7 @@ class LinearAE(Autoencoder):
         _validation.check_open_interval("weight", weight, 0.0, float("inf"))
         self.weight = weight
 
-    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
         squares = [ops.sum(ops.square(kernel)) for kernel in self._kernels()]
         return {"l2": self.weight * batch.per_replica(sum(squares))}
 
@@ -85,7 +90,7 @@ class LinearAE(Autoencoder):
         decode = next(layer for layer in self.decoder.layers if hasattr(layer, "kernel"))
         return encode.kernel, ops.transpose(decode.kernel) if self.tied else decode.kernel
 
-    def principal_components(self, x: Any = None) -> PrincipalComponents:
+    def principal_components(self, x: ArrayLike | None = None) -> PrincipalComponents:
         """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
 
         Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold
@@ -124,7 +129,7 @@ class LinearAE(Autoencoder):
         return PrincipalComponents(components, variance, mean)
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {"latent_dim": 16}
 
     def get_config(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -14,6 +14,7 @@ from keras import ops
 
 from aezoo import _validation, losses, schedules
 from aezoo._numerics import as_float32
+from aezoo._typing import ArrayLike, Data, Shape, Tensor
 from aezoo.layers import RandomState, networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.optimizers import ScheduledSGD
@@ -21,6 +22,8 @@ from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 Parameters = tuple[Any, Any, Any]  # W (visible, hidden), the hidden bias c and the visible bias b, float32
 
@@ -85,16 +88,9 @@ class RBM(Autoencoder):
     """
 
     unbounded = "visible='gaussian'"
-    fixed_arguments = (
-        "latent_dim",
-        "hidden_dims",
-        "filters",
-        "activation",
-        "code_activation",
-        "output_activation",
-        "tied",
-    )
     keeps_training_samples = True
+    fixed_arguments = ("latent_dim", *_validation.NETWORK_ARGUMENTS)
+    weighs_features = False
 
     def __init__(
         self,
@@ -193,7 +189,7 @@ class RBM(Autoencoder):
 
     # === Weights ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         super().build(input_shape)
         units = math.prod(self.x_shape)
         state = {"trainable": False, "aggregation": "only_first_replica"}
@@ -213,7 +209,7 @@ class RBM(Autoencoder):
         kernel.assign(keras.initializers.RandomNormal(stddev=self.kernel_stddev, seed=self.seed)(kernel.shape))
         return encoder
 
-    def initialize_from(self, x: Any) -> None:
+    def initialize_from(self, x: np.ndarray) -> None:
         """Set the visible biases, and the offsets of centering, such that the units have the means of the data.
 
         A bernoulli unit's bias is log p/(1-p) with p = (Σx + 1) / (n + 2), finite also for a pixel that is always off;
@@ -234,7 +230,8 @@ class RBM(Autoencoder):
             visible_bias.assign(mean)
         if self.centering:
             self.visible_offset.assign(mean)
-            self.hidden_offset.assign(np.mean(self.encode(x.reshape(-1, *self.x_shape).astype("float32")), axis=0))
+            hidden = self.run_encoder(x.reshape(-1, *self.x_shape).astype("float32"))
+            self.hidden_offset.assign(np.mean(hidden, axis=0))
 
     def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
@@ -245,31 +242,35 @@ class RBM(Autoencoder):
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {"hidden_units": training.latent_dim}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         return {**super().report_pictures(x), "samples.png": lambda: plots.samples(self.sample(50))}
 
     # === The distribution ===
 
-    def free_energy(self, x: Any) -> Any:
-        """Returns F(v) = -log Σ_h exp(-E(v, h)), (batch,) in nats, up to log Z and a constant of gaussian units.
+    def free_energy(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+        """Returns F(v) = -log Σ_h exp(-E(v, h)), (n,) in nats, up to log Z and a constant of gaussian units.
 
         Args:
-            x: (batch, *input_shape).
+            x: (n, *input_shape), or data that come batch by batch, as `encode` takes them.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
         """
-        return self._free_energy(self._flat(self._input(x)), *self.parameters())
+        return self._verbs.run("free_energy", self._free_energies, x, {}, batch_size)
 
-    def _free_energy(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
+    def _free_energies(self, x: Tensor, conditions: Mapping[str, Tensor] | None = None) -> Tensor:
+        return self._free_energy(self._flat(x), *self.parameters())
+
+    def _free_energy(self, v: Tensor, kernel: Tensor, hidden_bias: Tensor, visible_bias: Tensor) -> Tensor:
         gain = ops.sum(_HIDDEN[self.hidden][1](ops.matmul(v, kernel) + hidden_bias), axis=1)
         if self.visible == "gaussian":
             return 0.5 * ops.sum(ops.square(v - visible_bias), axis=1) - gain
         return -ops.matmul(v, visible_bias[:, None])[:, 0] - gain
 
-    def sample_hidden(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
+    def sample_hidden(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> Tensor:
         """Draws h given v, (batch, hidden) float32; `shared` draws the same on every replica."""
         kernel, hidden_bias, _ = parameters or self.parameters()
         a = ops.matmul(v, kernel) + hidden_bias
@@ -278,24 +279,24 @@ class RBM(Autoencoder):
         noise = self.random.normal(ops.shape(a), shared)
         return a + noise if self.hidden == "gaussian" else ops.relu(a + ops.sqrt(ops.sigmoid(a)) * noise)
 
-    def mean_visible(self, h: Any, parameters: Parameters | None = None) -> Any:
+    def mean_visible(self, h: Tensor, parameters: Parameters | None = None) -> Tensor:
         """Returns the mean of v given h, (batch, visible) float32."""
         kernel, _, visible_bias = parameters or self.parameters()
         a = tf.matmul(h, kernel, transpose_b=True) + visible_bias
         return ops.sigmoid(a) if self.visible == "bernoulli" else a
 
-    def bernoulli(self, p: Any, shared: bool = False) -> Any:
+    def bernoulli(self, p: Tensor, shared: bool = False) -> Tensor:
         """Draws units that are 1 with probability p, float32."""
         return ops.cast(self.random.uniform(ops.shape(p), shared) < p, "float32")
 
-    def gibbs(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> tuple[Any, Any]:
+    def gibbs(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> tuple[Any, Any]:
         """Goes from v to h to v; returns the new v (batch, visible) and its mean."""
         mean = self.mean_visible(self.sample_hidden(v, shared, parameters), parameters)
         if self.visible == "bernoulli":
             return self.bernoulli(mean, shared), mean
         return mean + self.random.normal(ops.shape(mean), shared), mean
 
-    def negative(self, v: Any, shared: bool = False, parameters: Parameters | None = None) -> Any:
+    def negative(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> Tensor:
         """Returns v⁻ after `gibbs_steps` steps from v, (batch, visible)."""
         for _ in range(self.gibbs_steps):
             sample, mean = self.gibbs(v, shared, parameters)
@@ -345,7 +346,9 @@ class RBM(Autoencoder):
             reported["pseudo_log_likelihood"] = batch.mean(self._estimate_pseudo_log_likelihood(v, *parameters))
         return reported, y_pred
 
-    def _estimate_pseudo_log_likelihood(self, v: Any, kernel: Any, hidden_bias: Any, visible_bias: Any) -> Any:
+    def _estimate_pseudo_log_likelihood(
+        self, v: Tensor, kernel: Tensor, hidden_bias: Tensor, visible_bias: Tensor
+    ) -> Tensor:
         # log p(v_i given the others), one i a sample, stands for their mean over all i.
         units = v.shape[1]
         gain = _HIDDEN[self.hidden][1]
@@ -356,12 +359,12 @@ class RBM(Autoencoder):
         difference = -flip * tf.gather(visible_bias, i) - ops.sum(gain(flipped) - gain(a), axis=1)
         return -units * ops.softplus(-difference)
 
-    def _flat(self, x: Any) -> Any:
+    def _flat(self, x: Tensor) -> Tensor:
         return ops.reshape(as_float32(x), (ops.shape(x)[0], math.prod(self.x_shape)))
 
     # === Verbs ===
 
-    def check_scale(self, x: Any) -> None:
+    def check_scale(self, x: np.ndarray) -> None:
         floats = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size
         if self.visible == "gaussian" and floats and np.isfinite(x).all():  # the others are an error
             mean, deviation = float(np.abs(np.mean(x, axis=0)).max()), float(np.std(x))
@@ -379,31 +382,35 @@ class RBM(Autoencoder):
     def scores_probabilities(self) -> bool:
         return self.visible == "bernoulli"
 
-    def scores(self, x: Any) -> Any:
-        """Returns the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
+    def scores(self, x: Tensor, **unused: Tensor) -> Tensor:
+        """Return the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
         return self.free_energy(x)
 
-    def pseudo_log_likelihood(self, x: Any) -> Any:
-        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (batch,) in nats, exactly.
+    def pseudo_log_likelihood(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (n,) in nats, exactly.
 
         Args:
-            x: (batch, *input_shape), bernoulli.
+            x: (n, *input_shape), bernoulli, or data that come batch by batch, as `encode` takes them.
+            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
 
         Raises:
             ValueError: If the visible units are not bernoulli.
         """
         if self.visible != "bernoulli":
             raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
-        v = self._flat(self._input(x, compared=True))
+        return self._verbs.run("pseudo_log_likelihood", self._pseudo_log_likelihoods, x, {}, batch_size, compared=True)
+
+    def _pseudo_log_likelihoods(self, x: Tensor, conditions: Mapping[str, Tensor] | None) -> Tensor:
+        v = self._flat(x)
         energy = self._free_energy(v, *self.parameters())
 
-        def one(i: Any) -> Any:
+        def one(i: Tensor) -> Tensor:
             flipped = tf.where(tf.range(v.shape[1]) == i, 1.0 - v, v)
             return -ops.softplus(energy - self._free_energy(flipped, *self.parameters()))
 
         return ops.sum(tf.map_fn(one, tf.range(v.shape[1]), fn_output_signature="float32"), axis=0)
 
-    def sample(self, n: int, gibbs_steps: int = 1000, start: Any = None) -> Any:
+    def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
         """Draws samples by block Gibbs sampling.
 
         Args:
@@ -429,7 +436,7 @@ class RBM(Autoencoder):
         return ops.reshape(self._run_chain(v, tf.constant(gibbs_steps)), (n, *self.x_shape))
 
     @tf.function(reduce_retracing=True)
-    def _run_chain(self, v: Any, steps: Any) -> Any:
+    def _run_chain(self, v: Tensor, steps: Tensor) -> Tensor:
         mean = v
         for _ in tf.range(steps):
             v, mean = self.gibbs(v)
@@ -453,14 +460,16 @@ class _FreeEnergyGap(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         training = self.model._training_samples
         if logs and "val_free_energy" in logs and training is not None:
-            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model.free_energy(training)))
+            logs["free_energy_gap"] = logs["val_free_energy"] - float(np.mean(self.model._free_energies(training)))
 
 
 @tf.custom_gradient
-def _centred(kernel: Any, hidden_bias: Any, visible_bias: Any, visible_offset: Any, hidden_offset: Any) -> Any:
+def _centred(
+    kernel: Tensor, hidden_bias: Tensor, visible_bias: Tensor, visible_offset: Tensor, hidden_offset: Tensor
+) -> Tensor:
     """Passes the parameters on, and turns the gradient for them into the centred gradient of Melchior et al."""
 
-    def gradient(kernel_g: Any, hidden_g: Any, visible_g: Any) -> Any:
+    def gradient(kernel_g: Tensor, hidden_g: Tensor, visible_g: Tensor) -> Tensor:
         kernel_g = kernel_g - visible_offset[:, None] * hidden_g - visible_g[:, None] * hidden_offset
         hidden_g = hidden_g - tf.linalg.matvec(kernel_g, visible_offset, transpose_a=True)
         visible_g = visible_g - tf.linalg.matvec(kernel_g, hidden_offset)

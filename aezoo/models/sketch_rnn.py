@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,6 +15,7 @@ from keras import ops
 
 from aezoo import _validation, losses
 from aezoo._numerics import as_float32
+from aezoo._typing import ArrayLike, Shape, Tensor
 from aezoo.layers import RandomState, StrokeAugmentation, _sketch_networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.optimizers import DecayToFloor
@@ -23,6 +24,8 @@ from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -81,7 +84,7 @@ class SketchRNN(Autoencoder):
 
     data = "sketches"
     reconstructs = False
-    fixed_arguments = ("hidden_dims", "filters", "activation", "code_activation", "output_activation", "tied")
+    fixed_arguments = _validation.NETWORK_ARGUMENTS
     default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(
@@ -166,7 +169,7 @@ class SketchRNN(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         if len(input_shape) != 3 or input_shape[-1] != 5 or input_shape[1] is None:
             raise ValueError(
                 f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: make them with "
@@ -199,7 +202,7 @@ class SketchRNN(Autoencoder):
     # === The objective ===
 
     @property
-    def annealed_kl_weight(self) -> Any:
+    def annealed_kl_weight(self) -> Tensor:
         """w·η after the training steps taken so far, a float32 scalar."""
         eta = 1.0 - (1.0 - self.kl_start) * ops.power(self.kl_rate, ops.cast(self.steps, "float32"))
         return self.kl_weight * eta
@@ -237,7 +240,7 @@ class SketchRNN(Autoencoder):
 
     # === Verbs ===
 
-    def check_scale(self, x: Any) -> None:
+    def check_scale(self, x: np.ndarray) -> None:
         """Raises a ValueError where sketches are not stroke-5; warns where their offsets are not about 1."""
         if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] != 5 or x.dtype.kind != "f" or not x.size:
             return  # which `build` and the checks of the data speak of
@@ -255,11 +258,11 @@ class SketchRNN(Autoencoder):
                 stacklevel=3,
             )
 
-    def scores(self, x: Any) -> Any:
-        """Returns -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
+    def scores(self, x: Tensor, **unused: Tensor) -> Tensor:
+        """Return -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
         return self.negative_log_likelihood(x, self.encode(x))
 
-    def negative_log_likelihood(self, x: Any, z: Any) -> Any:
+    def negative_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """Returns -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
 
         Args:
@@ -271,7 +274,9 @@ class SketchRNN(Autoencoder):
         of_offsets, of_pens = _negative_log_likelihood(x, *self.decoder.teacher_forced(z, x))
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
-    def sample(self, n: int | None = None, temperature: float = 1.0, z: Any = None, seed: int | None = None) -> Any:
+    def sample(
+        self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
+    ) -> Tensor:
         """Draws sketches. The exported signature `sample` takes an n of at most 10,000, and a temperature >= 0.
 
         Args:
@@ -301,7 +306,7 @@ class SketchRNN(Autoencoder):
         seed = None if seed is None else _validation.check_int("seed", seed)
         return self._draw(n, tf.constant(temperature, "float32"), z, seed)
 
-    def _draw(self, n: Any, temperature: Any, z: Any, seed: Any) -> Any:
+    def _draw(self, n: Tensor, temperature: Tensor, z: Tensor, seed: Tensor) -> Tensor:
         seed = self.random.seed_of(seed)
         if z is None:
             of_codes = tf.random.experimental.stateless_fold_in(seed, self.x_shape[0], alg="philox")
@@ -309,8 +314,8 @@ class SketchRNN(Autoencoder):
         return self.decoder.draw(z, temperature, seed)
 
     def interpolate(
-        self, x_a: Any, x_b: Any, steps: int = 10, temperature: float = 0.0, seed: int | None = None
-    ) -> Any:
+        self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, temperature: float = 0.0, seed: int | None = None
+    ) -> Tensor:
         """Draws what lies between two sketches: the codes on the arc between theirs, as in the paper.
 
         Args:
@@ -334,13 +339,13 @@ class SketchRNN(Autoencoder):
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return half the authors' units, for a CPU; the weight of the KL is there after half of the training."""
         steps = training.epochs * math.ceil(training.samples / training.batch_size)
         rate = min(0.01 ** (2 / max(steps, 2)), 0.99995)
         return {"latent_dim": 32, "encoder_units": 128, "decoder_units": 256, "kl_rate": rate}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         """Return -log p(x given z) in nats; L_R, the same per step; and L_KL, the divergence per code unit."""
         x = self._input(x)
         nats = self.negative_log_likelihood(x, code)
@@ -349,7 +354,7 @@ class SketchRNN(Autoencoder):
             measures["kl_divergence"] = ops.mean(losses.gaussian_kl(*self.encoder.distribution(x)), axis=-1)
         return measures
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         temperatures = (0.2, 0.5, 0.8)
@@ -381,13 +386,13 @@ class SketchRNN(Autoencoder):
             "seed": tf.TensorSpec((), "int64", name="seed"),
         }
 
-        def sample(n: Any, temperature: Any, seed: Any) -> Any:
+        def sample(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
             n = export.inside("n", n, 1, export.most_samples(self.x_shape))
             return self._draw(n, export.inside("temperature", temperature, 0.0, math.inf), None, seed)
 
         return {**super().signatures(), "sample": (sample, inputs, "sketch")}
 
-    def dummy_inputs(self, n: int) -> Any:
+    def dummy_inputs(self, n: int) -> Tensor:
         """Returns n made-up sketches that end at once, (n, Nmax, 5)."""
         return ops.tile([[[0.0, 0.0, 0.0, 0.0, 1.0]]], (n, self.x_shape[0], 1))
 
@@ -402,13 +407,13 @@ class SketchRNN(Autoencoder):
         return {**config, **{name: getattr(self, name) for name in names.split()}}
 
 
-def _until_end(x: Any) -> Any:
+def _until_end(x: Tensor) -> Tensor:
     """1 for the steps up to the first that ends the sketch, that included, and 0 after it; (batch, steps) float32."""
     points = ops.cast(_sketch_networks.not_ended(x), "float32")
     return ops.concatenate([ops.ones_like(points[:, :1]), points[:, :-1]], axis=1)
 
 
-def _negative_log_likelihood(x: Any, pen: Any, mixture: Any) -> tuple[Any, Any]:
+def _negative_log_likelihood(x: Tensor, pen: Tensor, mixture: Tensor) -> tuple[Any, Any]:
     """-log p of the offset, 0 after the end of a sketch, and of the pen state of each step, (batch, steps) each."""
     x = as_float32(x)
     points = _sketch_networks.not_ended(x)
@@ -418,7 +423,7 @@ def _negative_log_likelihood(x: Any, pen: Any, mixture: Any) -> tuple[Any, Any]:
     return of_offsets, of_pens
 
 
-def _arc(a: Any, b: Any, steps: int) -> Any:
+def _arc(a: Tensor, b: Tensor, steps: int) -> Tensor:
     """Points on the arcs from a to b, (batch, units) each: (batch, steps, units)."""
     t = ops.reshape(ops.linspace(0.0, 1.0, steps), (1, steps, 1))
     a, b = a[:, None], b[:, None]

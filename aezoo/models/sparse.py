@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from aezoo import _validation, losses
 from aezoo._numerics import as_float32
+from aezoo._typing import Activation, Shape
 from aezoo.layers import networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 #: w where none is given. "kl" comes near its target within some epochs; as much of "l1" switches most units off.
 _WEIGHTS = {"kl": 1.0, "l1": 0.1}
@@ -57,7 +63,7 @@ class SparseAE(Autoencoder):
         penalty: str = "kl",
         target: float = 0.05,
         weight: float | None = None,
-        activation: Any = "sigmoid",
+        activation: Activation = "sigmoid",
         **kwargs: Any,
     ):
         super().__init__(latent_dim, activation=activation, **kwargs)
@@ -69,7 +75,7 @@ class SparseAE(Autoencoder):
         self.target = target
         self.weight = weight
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         super().build(input_shape)
         networks.carry_logits(self.encoder)
         activation = networks.output_activation(self.encoder)
@@ -79,9 +85,9 @@ class SparseAE(Autoencoder):
                 f"{getattr(activation, '__name__', activation)!r}: use code_activation='sigmoid', or penalty='l1'."
             )
 
-    def penalties(self, batch: Batch, code: Any, training: bool) -> dict[str, Any]:
-        logits = losses.logits_of(code)
-        code = ops.reshape(as_float32(code), (ops.shape(code)[0], -1))
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
+        logits = losses.logits_of(forward.code)
+        code = ops.reshape(as_float32(forward.code), (ops.shape(forward.code)[0], -1))
         if self.penalty == "l1":
             return {"sparsity": self.weight * batch.mean(ops.sum(ops.abs(code), axis=1))}
         if logits is None:
@@ -93,7 +99,7 @@ class SparseAE(Autoencoder):
         return {"sparsity": self.weight * batch.per_replica(ops.sum(divergence))}
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {**super().cli_defaults(training), "latent_dim": training.latent_dim}
 
     def get_config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,22 +13,23 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, losses, schedules
+from aezoo import _validation, likelihoods, losses, schedules
 from aezoo._numerics import as_float32
+from aezoo._typing import Activation, ArrayLike, Data, Loss, Shape, Tensor
 from aezoo.layers import RandomState
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     import matplotlib.figure
 
+    from aezoo.cli.defaults import Training
+
 _CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
-_OUTPUT = {"bernoulli": "sigmoid", "gaussian": "linear"}
-# Of the likelihood's log σ²: float32 resolves no smaller errors, and squares of larger ones overflow soon.
-_LIKELIHOOD = -30.0, 30.0
 # A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
 _HEAVY = 10
 
@@ -47,14 +48,17 @@ class VAE(Autoencoder):
     Args:
         latent_dim: Number of code units.
         beta: β >= 0, a number or a schedule by the epoch.
-        likelihood: "bernoulli" (data in [0, 1]; binarise them for a true likelihood) or "gaussian".
-        variance: That of the gaussian likelihood, > 0; None learns one for all features.
+        likelihood: p(x given z): "bernoulli" (data in [0, 1]; binarize them for a true likelihood), "gaussian",
+            "poisson" (counts), or an `aezoo.likelihoods.Likelihood`.
+        variance: Variance of likelihood="gaussian", > 0; None learns one for all features.
         free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
         importance_samples: k >= 1.
-        output_activation: σ' of the reconstruction; None takes "sigmoid" for bernoulli and "linear" for gaussian.
+        code_activation: σ of the code μ.
+        output_activation: σ' of the reconstruction; None takes that of the likelihood, such as "sigmoid" for
+            "bernoulli".
         encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
             space (batch, height, width, channels).
-        **kwargs: Those of `Autoencoder`; the code is linear.
+        **kwargs: Those of `Autoencoder`.
 
     Raises:
         ValueError: If an argument is out of range, or free bits are wanted of an importance-weighted bound.
@@ -77,40 +81,44 @@ class VAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         beta: float | schedules.Schedule = 1.0,
-        likelihood: str = "bernoulli",
+        likelihood: str | likelihoods.Likelihood = "bernoulli",
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
-        output_activation: Any = None,
+        code_activation: Activation | None = "linear",
+        output_activation: Activation = None,
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
-        _validation.check_choice("likelihood", likelihood, tuple(_OUTPUT))
+        data_likelihood = likelihoods.get(likelihood)
+        if likelihood == "gaussian":
+            data_likelihood = likelihoods.Gaussian(variance)
+        elif variance is not None:
+            raise ValueError("A variance is that of likelihood='gaussian', and no other has one: leave it out.")
         _validation.check_at_least("free_bits", free_bits, 0)
         _validation.check_int("importance_samples", importance_samples, 1)
-        if variance is not None:
-            _validation.check_open_interval("variance", variance, 0, math.inf)
-            if likelihood != "gaussian":
-                raise ValueError(
-                    "A variance is that of likelihood='gaussian'; a bernoulli variable has none to choose."
-                )
         if free_bits and importance_samples > 1:
             raise ValueError(
                 "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
             )
-        kwargs.setdefault("code_activation", "linear")
         if output_activation is None:
-            output_activation = _OUTPUT[likelihood]
-        super().__init__(latent_dim, output_activation=output_activation, encoder=encoder, **kwargs)
-        self.likelihood = likelihood
+            output_activation = data_likelihood.output_activation
+        super().__init__(
+            latent_dim,
+            code_activation=code_activation,
+            output_activation=output_activation,
+            encoder=encoder,
+            **kwargs,
+        )
+        self.likelihood = likelihood if isinstance(likelihood, str) else data_likelihood
+        self.data_likelihood = data_likelihood
         self.variance = variance
         self.free_bits = free_bits
         self.importance_samples = importance_samples
         self.beta = schedules.Scheduled(beta)
         _validation.check_at_least("beta", self.beta.schedule.minimum, 0)
         self.random = RandomState(self.seed)
-        if likelihood == "gaussian" and variance is None:
-            self.log_variance = self.add_weight(shape=(), initializer="zeros", dtype="float32", name="log_variance")
+        self.observation: keras.Model | None = None
 
     @property
     def term_names(self) -> tuple[str, ...]:
@@ -123,16 +131,12 @@ class VAE(Autoencoder):
     @property
     def default_loss(self) -> keras.losses.Loss:
         """-log p(x given z)."""
-        if self.likelihood == "bernoulli":
-            return losses.CrossEntropy()
-        return losses.GaussianNegativeLogLikelihood(
-            bounded(self.log_variance, *_LIKELIHOOD) if self.variance is None else math.log(self.variance)
-        )
+        return self.data_likelihood.loss
 
     @property
-    def reconstruction_loss(self) -> Any:
+    def reconstruction_loss(self) -> Loss:
         loss, default_loss = super().reconstruction_loss, self.default_loss
-        if type(loss) is not type(default_loss) and self.likelihood == "gaussian" and self.variance is None:
+        if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
                 "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
                 "model a variance."
@@ -141,23 +145,27 @@ class VAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
         if self._given_encoder is not None:
-            x = keras.Input(tuple(input_shape[1:]), dtype=self.compute_dtype)
-            moments = _validation.call_network("encoder", self._given_encoder, x, outputs=2)
+            x = self._symbolic_inputs(self._with_condition_specs(input_shape))
+            taken = self._taken(self._given_encoder, x)
+            moments = _validation.call_network("encoder", self._given_encoder, taken, outputs=2)
             if not isinstance(moments, (list, tuple)) or len(moments) != 2 or moments[0].shape != moments[1].shape:
                 raise ValueError(
                     "The encoder of a VAE returns two tensors of the same shape: μ and log σ² of the code."
                 )
-            self.posterior = keras.Model(x, moments, name="posterior")
-            self.encoder = keras.Model(x, moments[0], name="encoder")
+            self.posterior = keras.Model(taken, moments, name="posterior")
+            self.encoder = keras.Model(taken, moments[0], name="encoder")
+        if self._given_decoder is not None:
+            self.decoder = self._mean_of(self._given_decoder, moments[0].shape[1:])
         super().build(input_shape)
+        self.data_likelihood.build(self.add_weight, self.y_shape)
 
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
-        encoder = super().build_encoder(x_shape)
+    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+        encoder = super().build_encoder(x_shape, **kwargs)
         code = encoder.layers[-1]
         log_variance = keras.layers.Dense(
             self.latent_dim,
@@ -169,34 +177,78 @@ class VAE(Autoencoder):
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         return encoder
 
-    def initialize_from(self, x: Any) -> None:
-        """Set the variance that is learned to that of the data around their mean, the best without a code.
+    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+        shape = self.data_likelihood.decoder_shape(x_shape)
+        if shape != x_shape and (self.tied or self._given_encoder is not None):
+            raise ValueError(
+                f"The likelihood takes a decoder's output of shape {shape} for samples of {x_shape}, which the mirror "
+                "image of an encoder does not give: set tied=False, or give a decoder of your own."
+            )
+        decoder = super().build_decoder(shape, **kwargs)
+        return self._mean_of(decoder, decoder.input_shape[1:])
 
-        Adam, which moves it by about 0.001 per step, would take thousands of steps there.
-        """
-        if self.likelihood != "gaussian" or self.variance is not None or float(self.log_variance.numpy()):
-            return
-        variance = np.mean(np.var(x, axis=0, dtype="float64"))
-        if variance > 0:
-            self.log_variance.assign(np.clip(math.log(variance), *_LIKELIHOOD))
+    def _mean_of(self, decoder: keras.Model, z_shape: Shape) -> keras.Model:
+        """Return the network of the mean of x; one of more parameters of p(x given z) is kept as `observation`."""
+        inputs: Any = keras.Input(z_shape, dtype=self.compute_dtype)
+        if self.condition_names and decoder is self._given_decoder:
+            specs = {name: self.condition_specs[name] for name in self.condition_names}
+            inputs = {"z": inputs, **{name: keras.Input(spec.shape, dtype=spec.dtype) for name, spec in specs.items()}}
+        taken = self._taken(decoder, inputs)
+        y_pred = _validation.call_network("decoder", decoder, taken)
+        mean = self.data_likelihood.mean(y_pred)
+        if mean is y_pred:
+            return decoder
+        self.observation = decoder
+        return keras.Model(taken, mean, name="decoder")
+
+    @property
+    def log_variance(self) -> Tensor | None:
+        """The variable of log σ² that is learned; None before the model is built, and where there is none."""
+        return getattr(self.data_likelihood, "variable", None)
+
+    def initialize_from(self, x: np.ndarray) -> None:
+        """Set the variance that is learned to that of the data around their mean, the best without a code."""
+        self.data_likelihood.initialize_from(x)
 
     # === The objective ===
 
-    def moments(self, x: Any, training: bool = False) -> tuple[Any, Any]:
+    def decode_parameters(
+        self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False
+    ) -> Tensor:
+        """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
+
+        Args:
+            z: (batch, *code_shape).
+            conditions: Conditions by name, one entry per code.
+            training: Whether this is a training step.
+
+        Returns:
+            (batch, ...), as `aezoo.likelihoods.Likelihood.decoder_shape` says: the means of x, unless the likelihood
+            takes more than these.
+        """
+        if self.observation is None:
+            return self.run_decoder(z, conditions, training)
+        taken = self._taken(self.observation, {"z": z, **conditions} if conditions else z)
+        return self.observation(taken, training=training)
+
+    def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
 
         Args:
             x: (batch, *input_shape).
             training: Whether this is a training step.
+            **conditions: Conditions by name, one entry per sample.
         """
-        mean, log_variance = (as_float32(t) for t in self.posterior(x, training=training))
+        inputs = self._taken(self.posterior, {"x": x, **conditions} if conditions else x)
+        mean, log_variance = (as_float32(t) for t in self.posterior(inputs, training=training))
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         k = self.importance_samples
-        mean, log_variance = self.moments(batch.x, training)
+        mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
-        y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=training)
+        conditions = _repeated(batch.conditions, k)
+        y_pred = self.decode_parameters(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
         dimensions = losses.gaussian_kl(mean, log_variance)
         reported = {"active_units": mean}
         if k == 1:
@@ -206,16 +258,19 @@ class VAE(Autoencoder):
             else:
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
-            return reported, y_pred
-        targets = _rows(ops.broadcast_to(batch.y, (k, *ops.shape(batch.y))))
-        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred)[0]
+            return reported, self.data_likelihood.mean(y_pred)
+        targets, weight, mask = (
+            None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
+            for part in (batch.y, batch.feature_weight, batch.mask)
+        )
+        errors = losses.per_sample(self.reconstruction_loss, targets, y_pred, weight, observed=mask)[0]
         errors = ops.reshape(errors, (k, -1))
         log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
-        return reported, y_pred[: ops.shape(mean)[0]]
+        return reported, self.data_likelihood.mean(y_pred[: ops.shape(mean)[0]])
 
     def check_loss(self) -> None:
         """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""
@@ -230,22 +285,22 @@ class VAE(Autoencoder):
                 stacklevel=3,
             )
 
-    def noise(self, shape: Any) -> Any:
+    def noise(self, shape: Shape | Tensor) -> Tensor:
         """Draws the standard normal numbers of z = μ + σε."""
         return self.random.normal(shape)
 
     # === Self-description ===
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
         hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
         return {"latent_dim": 20, **hidden}
 
-    def report_measures(self, x: Any, code: Any) -> dict[str, Any]:
+    def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         return {"active_units": code}
 
-    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+    def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots
 
         pictures = {
@@ -259,7 +314,7 @@ class VAE(Autoencoder):
 
     # === Verbs ===
 
-    def sample(self, n: int, seed: int | None = None) -> Any:
+    def sample(self, n: int, seed: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
 
         The exported signature `sample` takes at most 10,000, and fewer where they have more than 2²⁵ values.
@@ -267,9 +322,10 @@ class VAE(Autoencoder):
         Args:
             n: Number of samples, any that memory holds.
             seed: An integer that all randomness follows from; None goes on with the model's own.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Raises:
-            ValueError: If n is less than 1, or codes have no fixed size.
+            ValueError: If n is less than 1, codes have no fixed size, or a condition is missing.
         """
         _validation.check_built(self)
         _validation.check_int("n", n, 1)
@@ -278,51 +334,61 @@ class VAE(Autoencoder):
                 f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
                 "give it to decode."
             )
-        return self._draw(n, None if seed is None else _validation.check_int("seed", seed))
+        seed = None if seed is None else _validation.check_int("seed", seed)
+        conditions = gate.conditions_of(self, conditions, n)
+        return self.decode(self._codes(n, seed), **conditions)
 
-    def _draw(self, n: Any, seed: Any) -> Any:
-        z = tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
-        return self.decoder(z, training=False)
+    def _codes(self, n: Tensor, seed: Tensor) -> Tensor:
+        return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
 
-    def scores(self, x: Any) -> Any:
-        """Returns -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
-        mean, log_variance = self.moments(x)
-        error = losses.per_sample(self.reconstruction_loss, x, self.decoder(mean, training=False))[0]
+    def _draw(self, n: Tensor, seed: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        return self.run_decoder(self._codes(n, seed), conditions)
+
+    def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
+        """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
+        mean, log_variance = self.moments(x, **conditions)
+        error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
-    def log_likelihood(self, x: Any, samples: int = 5000, batch_size: int = 100) -> Any:
+    def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 
         Its mean is a lower bound, the closer the more samples. They are drawn in chunks: memory holds about 4 million
         values of x' at a time.
 
         Args:
-            x: (batch, *input_shape), of the kind that `likelihood` says.
+            x: (n, *input_shape), of the kind that `likelihood` says, or data that come batch by batch, as `encode`
+                takes them.
             samples: s, the number of codes drawn for each x.
-            batch_size: How many x are worked on at once.
+            batch_size: The most x that are worked on at once.
+            **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (batch,) float32, in nats.
+            (n,) float32, in nats.
         """
         _validation.check_int("samples", samples, 1)
-        _validation.check_int("batch_size", batch_size, 1)
-        x = self._input(x, compared=True)
-        chunk = max(1, _CHUNK // (batch_size * math.prod(x.shape[1:])))
-        parts = [
-            self._log_likelihood(x[i : i + batch_size], tf.constant(samples), tf.constant(min(chunk, samples)))
-            for i in range(0, len(x), batch_size)
-        ]
-        return ops.concatenate(parts) if parts else ops.zeros((0,))
+        if self.missing != "error":
+            raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
+        estimates = []
+        for piece in inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)[1]:
+            piece = inference.tensors(self, piece)
+            if not piece.x.shape[0]:
+                return ops.zeros((0,))
+            chunk = max(1, _CHUNK // (batch_size * math.prod(piece.x.shape[1:])))
+            sizes = tf.constant(samples), tf.constant(min(chunk, samples))
+            estimates.append(self._log_likelihood(piece.x, dict(piece.conditions), *sizes))
+        return ops.concatenate(estimates)
 
     @tf.function(reduce_retracing=True)
-    def _log_likelihood(self, x: Any, samples: Any, most: Any) -> Any:
-        mean, log_variance = self.moments(x)
+    def _log_likelihood(self, x: Tensor, conditions: Mapping[str, Tensor], samples: Tensor, most: Tensor) -> Tensor:
+        mean, log_variance = self.moments(x, **conditions)
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         done = 0
         while done < samples:
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.decoder(_rows(_reparameterized(mean, log_variance, noise)), training=False)
+            z = _rows(_reparameterized(mean, log_variance, noise))
+            y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
             log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
@@ -333,34 +399,55 @@ class VAE(Autoencoder):
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
         if None in self.code_shape:
             return super().signatures()
-        inputs = {"n": tf.TensorSpec((), "int32", name="n"), "seed": tf.TensorSpec((), "int64", name="seed")}
+        specs = super().signatures()
+        seed = {"seed": tf.TensorSpec((), "int64", name="seed")}
+        if self.condition_names:  # as many samples as there are conditions
+            conditions = {name: specs["encode"][1][name] for name in self.condition_names}
 
-        def sample(n: Any, seed: Any) -> Any:
-            return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed)
+            def sample(*inputs: Any) -> Tensor:
+                *values, seed = inputs
+                values = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
+                return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
 
-        return {**super().signatures(), "sample": (sample, inputs, "sample")}
+            return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}
+
+        def sample(n: Tensor, seed: Tensor) -> Tensor:
+            return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed, {})
+
+        inputs = {"n": tf.TensorSpec((), "int32", name="n"), **seed}
+        return {**specs, "sample": (sample, inputs, "sample")}
 
     def get_config(self) -> dict[str, Any]:
         names = ("likelihood", "variance", "free_bits", "importance_samples")
-        beta = schedules.serialize(self.beta.schedule)
-        return {**super().get_config(), "beta": beta, **{name: getattr(self, name) for name in names}}
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        if not isinstance(self.likelihood, str):
+            config["likelihood"] = keras.saving.serialize_keras_object(self.likelihood)
+        return {**config, "beta": schedules.serialize(self.beta.schedule)}
 
 
-def _sum(values: Any, batch_axes: int = 1) -> Any:
+def _sum(values: Tensor, batch_axes: int = 1) -> Tensor:
     """Sums over the axes of a code, which come after those of the batch."""
     return ops.sum(values, axis=tuple(range(batch_axes, len(values.shape))))
 
 
-def _reparameterized(mean: Any, log_variance: Any, noise: Any) -> Any:
+def _reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
-def _rows(x: Any) -> Any:
+def _rows(x: Tensor) -> Tensor:
     """Makes one batch of k, (k, batch, ...) → (k · batch, ...)."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
-def _log_prior_ratio(mean: Any, log_variance: Any, noise: Any) -> Any:
+def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
+    """Repeats conditions as `_rows` does samples, k times the batch one after the other."""
+    return {
+        name: _rows(tf.broadcast_to(values, tf.concat([[k], tf.shape(values)], 0)))
+        for name, values in conditions.items()
+    }
+
+
+def _log_prior_ratio(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """Log p(z) - log q(z given x) of z = μ + σε, ε of (k, batch, *code_shape): (k, batch)."""
     z = _reparameterized(mean, log_variance, noise)
     return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)

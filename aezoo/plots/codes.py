@@ -1,8 +1,10 @@
 """Codes as points."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.cm
 import matplotlib.colors
@@ -11,12 +13,16 @@ import numpy as np
 from matplotlib.lines import Line2D
 from sklearn.decomposition import PCA
 
+from aezoo._typing import ArrayLike
 from aezoo.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 LEGEND = 20  # classes, one below the other
 
 
-def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
+def scatter(codes: ArrayLike | Mapping[str, ArrayLike], labels: ArrayLike | None = None) -> matplotlib.figure.Figure:
     """Draws codes as points of a plane, in the color of their class.
 
     Args:
@@ -59,7 +65,7 @@ def scatter(codes: Any, labels: Any = None) -> matplotlib.figure.Figure:
     return figure
 
 
-def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
+def _draw(ax: Axes, title: str, z: np.ndarray, labels: ArrayLike | None) -> None:
     if z.ndim < 2 or not z.size or z[0].size < 2 or not np.isfinite(z).all():
         raise ValueError(f"Codes of shape {z.shape} cannot be drawn: pass (n, at least 2) finite numbers.")
     z = z.reshape(len(z), -1).astype("float64")
@@ -68,18 +74,18 @@ def _draw(ax: Any, title: str, z: np.ndarray, labels: Any) -> None:
     names = ("unit 1", "unit 2")
     if z.shape[1] > 2:
         z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
-    colors = style.BLUE
+    colors: str | list[Any] | np.ndarray = style.BLUE
     if labels is not None and _are_values(labels):
-        colors = _scale(labels).to_rgba(labels)
+        colors = _scale(labels).to_rgba(np.asarray(labels))
     elif labels is not None:
         of_class = _colors(labels)
         colors = [of_class[label] for label in np.asarray(labels).tolist()]
-    ax.scatter(*z.T, c=colors, s=np.clip(8000 / len(z), 3, 16), alpha=0.8, linewidths=0)
+    ax.scatter(z[:, 0], z[:, 1], c=colors, s=np.clip(8000 / len(z), 3, 16), alpha=0.8, linewidths=0)
     style.with_axes(ax, title, *names)
     ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)
 
 
-def _are_values(labels: Any) -> bool:
+def _are_values(labels: ArrayLike) -> bool:
     """Whether labels are numbers, and too many to be classes."""
     labels = np.asarray(labels)
     if labels.dtype.kind not in "fiu":
@@ -89,12 +95,12 @@ def _are_values(labels: Any) -> bool:
     return len(np.unique(labels)) > (LEGEND if labels.dtype.kind == "f" else 3 * LEGEND)
 
 
-def _scale(values: Any) -> matplotlib.cm.ScalarMappable:
+def _scale(values: ArrayLike) -> matplotlib.cm.ScalarMappable:
     """The colors of values."""
     return matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(np.min(values), np.max(values)), "viridis")
 
 
-def _colors(labels: Any) -> dict[Any, Any]:
+def _colors(labels: ArrayLike) -> dict[Any, Any]:
     """The color of each class, in their order."""
     classes = np.unique(labels).tolist()
     if len(classes) <= len(style.CLASSES):

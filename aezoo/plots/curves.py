@@ -1,20 +1,27 @@
 """Numbers over epochs, rates and scores."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.figure
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from aezoo._typing import ArrayLike
 from aezoo.plots import style
+
+if TYPE_CHECKING:
+    from keras.callbacks import History
+    from matplotlib.axes import Axes
 
 #: Of as many lines as there are colors, and of as many again.
 _DASHES = ("-", "--", ":", "-.")
 
 
-def history(history: Any) -> matplotlib.figure.Figure:
+def history(history: History | Mapping[str, Any]) -> matplotlib.figure.Figure:
     """Shows how a training went, one panel a term.
 
     `loss`, each of its terms and each metric gets a panel, with the training and the validation (`val_`)
@@ -58,9 +65,9 @@ def history(history: Any) -> matplotlib.figure.Figure:
     return figure
 
 
-def _draw_term(ax: Any, term: str, runs: Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]) -> None:
+def _draw_term(ax: Axes, term: str, runs: Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]) -> None:
     """The lines of one term, of one run (named "") or several."""
-    values, drawn = [], []
+    finite, drawn = [], []
     for i, (name, (epochs, lines)) in enumerate(runs.items()):
         alone = name == ""
         for key, label, color, dash in (
@@ -75,9 +82,9 @@ def _draw_term(ax: Any, term: str, runs: Mapping[str, tuple[np.ndarray, dict[str
             # Dots where a line could not be seen (one epoch) or would hide how few points it has.
             marker = "o" if len(y) <= 20 else None
             ax.plot(at, y, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.5, linestyle=dash)
-            values.append(y[np.isfinite(y)])
+            finite.append(y[np.isfinite(y)])
             drawn.append(epochs)
-    values = np.concatenate(values)
+    values = np.concatenate(finite)
     if values.size and values.min() > 0 and values.max() > 100 * values.min():
         ax.set_yscale("log")
     first, last = min(epochs[0] for epochs in drawn), max(epochs[-1] for epochs in drawn)
@@ -91,12 +98,12 @@ def _color(i: int) -> str:
     return style.CURVES[i % len(style.CURVES)]
 
 
-def _lines(history: Any) -> Any:
+def _lines(history: object) -> object:
     """The dictionary of a `keras.callbacks.History`, or what was given in its place."""
     return getattr(history, "history", history)
 
 
-def _read(history: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def _read(history: object) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The numbers of the epochs, from 1 (Keras counts from 0, or from `initial_epoch`), and the lines."""
     lines = _lines(history)
     if not isinstance(lines, Mapping):
@@ -164,7 +171,7 @@ def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "")
     return figure
 
 
-def _points(name: str, points: Any, log: str) -> np.ndarray:
+def _points(name: str, points: ArrayLike, log: str) -> np.ndarray:
     """What a line goes through from left to right, (n, 2)."""
     given = np.asarray(points, dtype="float64")
     points = np.stack([np.arange(1, len(given) + 1), given], axis=1) if given.ndim == 1 else given
@@ -176,7 +183,7 @@ def _points(name: str, points: Any, log: str) -> np.ndarray:
     return points[np.argsort(points[:, 0], kind="stable")]
 
 
-def _logarithmic(ax: Any, along: str, values: np.ndarray) -> None:
+def _logarithmic(ax: Axes, along: str, values: np.ndarray) -> None:
     ax.set(**{f"{along}scale": "log"})
     if 5 < values.max() / values.min() < 5000:  # few decades: room for more than powers of 10
         axis = getattr(ax, f"{along}axis")
@@ -246,7 +253,16 @@ def scores(
     for i, (kind, some) in enumerate(values.items()):
         color = _color(i)
         share = np.full(len(some), 1 / len(some))
-        ax.hist(some, edges, weights=share, label=kind, color=color, alpha=0.55, edgecolor=color, histtype="stepfilled")
+        ax.hist(
+            some,
+            edges.tolist(),
+            weights=share,
+            label=kind,
+            color=color,
+            alpha=0.55,
+            edgecolor=color,
+            histtype="stepfilled",
+        )
     if threshold is not None:
         ax.axvline(threshold, color=style.TEXT, linestyle="--", linewidth=1.2, label=f"threshold {threshold:.3g}")
     style.with_axes(ax, x=name, y="share of samples")

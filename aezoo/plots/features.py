@@ -1,18 +1,25 @@
 """Learned features as pictures."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import keras
 import matplotlib.figure
 import numpy as np
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike
 from aezoo.plots import tiles
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 
 def filters(
-    model: Any,
+    model: Autoencoder | ArrayLike | Mapping[str, Autoencoder | ArrayLike],
     n: int = 100,
     *,
     order: Literal["norm", "index"] = "norm",
@@ -65,7 +72,7 @@ def filters(
     return tiles.tile_figure(panels, columns=columns, across=4)
 
 
-def _feature_tiles(model: Any, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
+def _feature_tiles(model: Autoencoder | ArrayLike, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
     """At most n features as tiles in [0, 1], and how many there are."""
     weights = _kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)
     if weights.ndim not in (2, 3, 4) or weights.size == 0:
@@ -91,7 +98,7 @@ def _feature_tiles(model: Any, n: int, order: str, part: str, name: str) -> tupl
     return 0.5 + 0.5 * shown / largest.reshape(-1, *[1] * (shown.ndim - 1)), total
 
 
-def _kernel_pictures(model: Any, part: str) -> np.ndarray:
+def _kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
     """The weights of `part` next to the image, (units, *picture shape)."""
     network = getattr(model, part)
     layers = list(_layers_with_kernel(network))
@@ -121,7 +128,7 @@ def _kernel_pictures(model: Any, part: str) -> np.ndarray:
     return kernel.reshape(len(kernel), *shape)
 
 
-def _layers_with_kernel(layer: Any) -> Iterator[Any]:
+def _layers_with_kernel(layer: keras.layers.Layer) -> Iterator[Any]:
     """The layers of a network with a kernel, in order, those of nested models included."""
     inner = getattr(layer, "layers", None)
     if inner is not None:

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.figure
 import numpy as np
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike
 from aezoo.plots import style
 
 
-def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None) -> matplotlib.figure.Figure:
+def sketches(
+    x: np.ndarray | Sequence[ArrayLike], columns: int = 10, row_labels: Sequence[str] | None = None
+) -> matplotlib.figure.Figure:
     """Draws sketches, each as large as its tile allows.
 
     Args:
@@ -32,15 +34,15 @@ def sketches(x: Any, columns: int = 10, row_labels: Sequence[str] | None = None)
     from aezoo.sketches import to_lines
 
     _validation.check_int("columns", columns, 1)
-    x = [x] if getattr(x, "ndim", 0) == 2 else x
-    rows = math.ceil(len(x) / columns)
+    each: Sequence[ArrayLike] = [x] if getattr(x, "ndim", 0) == 2 else x
+    rows = math.ceil(len(each) / columns)
     if not rows:
         raise ValueError("There are no sketches to draw.")
-    columns = min(columns, len(x))
+    columns = min(columns, len(each))
     if row_labels is not None and len(row_labels) != rows:
         raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one a row.")
     lines = []
-    for i, sketch in enumerate(x):
+    for i, sketch in enumerate(each):
         drawn = to_lines(sketch)
         points = np.concatenate(drawn) if drawn else np.zeros((1, 2))
         middle, span = (points.min(axis=0) + points.max(axis=0)) / 2, np.ptp(points, axis=0).max()

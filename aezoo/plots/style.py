@@ -1,11 +1,19 @@
 """The one look of all figures."""
 
+from __future__ import annotations
+
 import io
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import matplotlib.figure
 from matplotlib.textpath import TextPath
+
+from aezoo._typing import ArrayLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 DPI = 100
 WIDTH = 800  # pixels: what a README page shows without shrinking
@@ -50,7 +58,7 @@ def text_width(text: str, size: float) -> float:
     return TextPath((0, 0), text, size=size).get_extents().width * DPI / 72 if text.strip() else 0.0
 
 
-def with_axes(ax: Any, title: str = "", x: str = "", y: str = "") -> None:
+def with_axes(ax: Axes, title: str = "", x: str = "", y: str = "") -> None:
     """The look of a panel with axes."""
     ax.set_title(title, fontsize=11, color=TEXT)
     ax.set_xlabel(x, fontsize=9, color=TEXT)
@@ -62,7 +70,7 @@ def with_axes(ax: Any, title: str = "", x: str = "", y: str = "") -> None:
     ax.set_axisbelow(True)
 
 
-def without_axes(ax: Any, row_labels: Any = None, centres: Any = ()) -> None:
+def without_axes(ax: Axes, row_labels: Sequence[str] | None = None, centres: ArrayLike = ()) -> None:
     """The look of tiles: no frame, no ticks, and what is written beside the rows."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
@@ -71,11 +79,11 @@ def without_axes(ax: Any, row_labels: Any = None, centres: Any = ()) -> None:
         ax.tick_params(length=0)
 
 
-def room_for(row_labels: Any) -> int:
+def room_for(row_labels: Sequence[str] | None) -> int:
     """Pixels to the left of tiles."""
     return MARGIN + round(max(text_width(label, 9) for label in row_labels)) + 8 if row_labels else MARGIN
 
 
-def legend(owner: Any, **options: Any) -> None:
+def legend(owner: Figure | Axes, **options: Any) -> None:
     """The legend of a figure or of one axes."""
     owner.legend(**{"fontsize": 8, "frameon": False, "labelcolor": TEXT, **options})

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import matplotlib.figure
 import numpy as np
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike
 from aezoo.plots import style
 
 
@@ -24,7 +24,7 @@ def as_pictures(x: np.ndarray) -> np.ndarray | None:
     return x
 
 
-def pictures(x: Any) -> np.ndarray:
+def pictures(x: ArrayLike) -> np.ndarray:
     """What a model made, as pictures in [0, 1]."""
     x = np.asarray(x)
     made = as_pictures(x) if x.ndim > 1 else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ MANIFEST = "stack.json"
 class Checkpoint:
     """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
 
-    def __init__(self, folder: Any, stages: list[Autoencoder], run: dict[str, Any]):
+    def __init__(self, folder: str | os.PathLike[str], stages: list[Autoencoder], run: dict[str, Any]):
         """Opens or makes the folder.
 
         Args:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
+from aezoo._typing import ArrayLike, Tensor
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.greedy import GreedyStack
 
@@ -43,7 +43,7 @@ class DBN(GreedyStack):
         """The machines, from the input up."""
         return self.stages
 
-    def sample(self, n: int, gibbs_steps: int = 1000, start: Any = None) -> Any:
+    def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
         """Draws samples: block Gibbs sampling in the top machine, then down through the means of the others.
 
         Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
-from aezoo import _validation
+from aezoo import _keras, _validation
+from aezoo._typing import ArrayLike, Logs, Optimizer, Tensor
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
-from aezoo.training import distribution, gate
+from aezoo.training import distribution
+from aezoo.training.data import FitRequest
 
 
 class GreedyStack:
@@ -37,6 +40,8 @@ class GreedyStack:
         for stage in stages:
             if not isinstance(stage, Autoencoder):
                 raise ValueError(f"A stack is made of aezoo models, but {stage!r} is none.")
+            if stage.condition_names:
+                raise ValueError(f"{stage.name!r} has conditions, which the codes of a stack do not come with.")
         if len({id(stage) for stage in stages}) < len(stages):
             raise ValueError("The same model stands twice in the stack: make one for each layer.")
         self.stages = stages
@@ -45,14 +50,16 @@ class GreedyStack:
 
     def pretrain(
         self,
-        x: Any,
+        x: ArrayLike | tf.data.Dataset,
         *,
         epochs: int | Sequence[int] = 10,
         batch_size: int | Sequence[int] = 100,
-        optimizer: Any = None,
-        callbacks: Any = None,
+        optimizer: Optimizer | Sequence[Optimizer | None] | None = None,
+        callbacks: keras.callbacks.Callback
+        | Sequence[keras.callbacks.Callback | Sequence[keras.callbacks.Callback]]
+        | None = None,
         cache: bool = False,
-        checkpoint_dir: Any = None,
+        checkpoint_dir: str | os.PathLike[str] | None = None,
         seed: int = 0,
         verbose: int = 1,
     ) -> list[dict[str, list[float]]]:
@@ -98,14 +105,14 @@ class GreedyStack:
         optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
-                "Pretraining takes no labels and no targets: leave them out, dataset.map(lambda image, label: image)."
+                "Pretraining takes no labels and no targets: leave them out, aezoo.datasets.without_labels(data)."
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
-        found = gate.validated(self.stages[0], x)
-        x, first = found.x, found.shape
+        request = FitRequest.of(self.stages[0], "fit", x)
+        x = request.data.x
         self.stages[0].check_scale(x)
-        self._build(tuple(first[1:]))
+        self._build(request.data.x_spec.shape)
         for stage, optimizer in zip(self.stages, optimizers, strict=True):
             with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
                 _compile(stage, optimizer)
@@ -166,21 +173,21 @@ class GreedyStack:
 
     # === What comes of it ===
 
-    def encode(self, x: Any) -> Any:
+    def encode(self, x: ArrayLike) -> Tensor:
         """Returns the code of the top stage, (batch, latent_dim)."""
         self._x_shape()
         for stage in self.stages:
             x = stage.encode(x)
         return x
 
-    def decode(self, z: Any) -> Any:
+    def decode(self, z: ArrayLike) -> Tensor:
         """Returns the reconstruction of a code of the top stage, (batch, *input_shape)."""
         self._x_shape()
         for stage in reversed(self.stages):
             z = stage.decode(z)
         return z
 
-    def reconstruct(self, x: Any) -> Any:
+    def reconstruct(self, x: ArrayLike) -> Tensor:
         """Returns the reconstruction through all stages, with the shape of x."""
         return self.decode(self.encode(x))
 
@@ -248,7 +255,7 @@ class GreedyStack:
         return copies
 
 
-def _for_each(name: str, value: Any, count: int) -> list[Any]:
+def _for_each(name: str, value: object, count: int) -> list[Any]:
     if not isinstance(value, (list, tuple)):
         return [value] * count
     if len(value) != count:
@@ -258,18 +265,20 @@ def _for_each(name: str, value: Any, count: int) -> list[Any]:
     return list(value)
 
 
-def _compile(stage: Autoencoder, optimizer: Any) -> None:
+def _compile(stage: Autoencoder, optimizer: keras.Optimizer | None) -> None:
     """Compiles a stage with an optimizer of its own; Keras' optimizers know the variables of one model only."""
     if optimizer is None:
         if not stage.compiled:
             stage.compile(optimizer=stage.default_optimizer())
     else:
-        config = stage._compile_config.config if stage.compiled else {}
-        stage.compile(**{**config, "optimizer": type(optimizer).from_config(optimizer.get_config())})
+        config = {**_keras.compile_arguments(stage), "optimizer": type(optimizer).from_config(optimizer.get_config())}
+        stage.compile(**config)
     stage.optimizer.build(stage.trainable_variables)
 
 
-def _batches(x: Any, batch_size: int, seed: tuple[int, int], epoch: tf.Variable) -> tf.data.Dataset:
+def _batches(
+    x: np.ndarray | tf.data.Dataset, batch_size: int, seed: tuple[int, int], epoch: tf.Variable
+) -> tf.data.Dataset:
     """Batches of an array in an order that follows from the seed and the epoch, so that a resumed run keeps it."""
     if isinstance(x, tf.data.Dataset):
         return x
@@ -278,7 +287,7 @@ def _batches(x: Any, batch_size: int, seed: tuple[int, int], epoch: tf.Variable)
     steps = -(-n // batch_size)
     stage_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed[0], 0], "int64"), seed[1], alg="philox")
 
-    def one_epoch(_: Any) -> tf.data.Dataset:
+    def one_epoch(_: Tensor) -> tf.data.Dataset:
         order_seed = tf.random.experimental.stateless_fold_in(stage_seed, epoch, alg="philox")
         order = tf.random.experimental.stateless_shuffle(tf.range(n), order_seed, alg="philox")
         batches = tf.data.Dataset.range(steps)
@@ -287,7 +296,7 @@ def _batches(x: Any, batch_size: int, seed: tuple[int, int], epoch: tf.Variable)
     return tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def _codes(x: Any, below: list[Autoencoder]) -> Any:
+def _codes(x: np.ndarray | tf.data.Dataset, below: list[Autoencoder]) -> np.ndarray | tf.data.Dataset:
     if isinstance(x, tf.data.Dataset):
         for stage in below:
             x = x.map(stage.encode, num_parallel_calls=tf.data.AUTOTUNE)
@@ -304,7 +313,7 @@ class _Order(keras.callbacks.Callback):
         super().__init__()
         self.epoch = epoch
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.epoch.assign(epoch)
 
 
@@ -325,10 +334,10 @@ class _Progress(keras.callbacks.Callback):
         self.bar.update(int(stage.epoch.numpy()) - start)
         self.bar.set_description(self.label)
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.bar.set_description(f"{self.label} · epoch {epoch - self.start + 1}/{self.epochs[self.i]}")
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         logs = logs or {}
         shown = "reconstruction" if "reconstruction" in logs else "loss"
         self.bar.set_postfix({shown: f"{float(logs[shown]):.4g}"} if shown in logs else {})

@@ -44,7 +44,7 @@ SOURCES = {
 }
 
 
-def load(name: str, sketches_file: str | os.PathLike | None = None) -> tuple[Split, Split]:
+def load(name: str, sketches_file: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
     """Loads data, the training and the test split, each a pair of samples and labels or None.
 
     Args:

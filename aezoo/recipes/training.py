@@ -7,9 +7,10 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from aezoo import _docstrings, _files, evaluation, losses
 from aezoo.pretraining.greedy import GreedyStack
@@ -17,6 +18,9 @@ from aezoo.recipes import cards, pictures
 from aezoo.recipes.recipes import RECIPES, SEED, Recipe
 from aezoo.recipes.sources import Split
 from aezoo.saving import presets
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 #: The version that TensorFlow Serving knows the SavedModel by.
 VERSION = "1"
@@ -79,7 +83,7 @@ def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
     }
 
 
-def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, training: dict[str, Any]) -> None:
+def write(name: str, model: Autoencoder, data: tuple[Split, Split], folder: Path, training: dict[str, Any]) -> None:
     """Writes the folder of a trained model, all of it or nothing.
 
     What is measured, drawn and exported is what the folder holds, in the precision that it is stored in.
@@ -118,7 +122,7 @@ def write(name: str, model: Any, data: tuple[Split, Split], folder: Path, traini
         presets.write_card(unfinished, card)
 
 
-def objective(model: Any, x: Any) -> dict[str, float]:
+def objective(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
     """The terms of a model's own objective on samples, and what it reports beside them."""
     model.compile()
     return {
@@ -126,7 +130,7 @@ def objective(model: Any, x: Any) -> dict[str, float]:
     }
 
 
-def measure(model: Any, data: tuple[Split, Split]) -> dict[str, float]:
+def measure(model: Autoencoder, data: tuple[Split, Split]) -> dict[str, float]:
     """What a card says of a model: its objective on the test set, and what `aezoo.evaluation.report` says."""
     (x, y), test = data
     fitted_on = (x[:FITTED], None if y is None else y[:FITTED])

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import _files
+from aezoo import _files, _keras
+from aezoo._typing import Data, Tensor
 from aezoo.saving import warmup as warming
 from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 MARKER = Path("assets.extra") / "aezoo.json"
 """Where a SavedModel says that it is ours, and of which files; TensorFlow leaves this folder to others."""
 
 
-def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool = False, warmup: Any = True) -> None:
+def saved_model(
+    model: Autoencoder,
+    path: str | os.PathLike[str],
+    verbose: bool | None = None,
+    half: bool = False,
+    warmup: bool | Data = True,
+) -> None:
     """Writes the signatures of a model as a SavedModel.
 
     Args:
@@ -35,11 +46,11 @@ def saved_model(model: Any, path: Any, verbose: bool | None = None, half: bool =
     name = path.parent.name if path.name.isdecimal() else path.name
     requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
-    archive = keras.export.ExportArchive()
-    # Not `archive.track(model)`: it writes every variable a second time. Those of the endpoints are found without.
+    endpoints = {}
     for name, (function, inputs, output) in model.signatures().items():
         specs = list(inputs.values())
-        archive.add_endpoint(name, _endpoint(function, specs, output, kernels), specs)
+        endpoints[name] = (_endpoint(function, specs, output, kernels, missing=model.missing != "error"), specs)
+    archive = _keras.export_archive(endpoints)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))
@@ -89,7 +100,7 @@ def most_samples(x_shape: Sequence[int]) -> int:
     return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
 
 
-def inside(name: str, value: Any, low: float, high: float) -> Any:
+def inside(name: str, value: Tensor, low: float, high: float) -> Tensor:
     """Returns an input of a signature, which fails when it is called with one outside [low, high].
 
     Args:
@@ -102,25 +113,33 @@ def inside(name: str, value: Any, low: float, high: float) -> Any:
     return _asserted((value >= low) & (value <= high), message, value)
 
 
-def _asserted(condition: Any, message: str, value: Any) -> Any:
+def _asserted(condition: Tensor, message: str, value: Tensor) -> Tensor:
     """What comes after the assertion, so that nothing is computed of a value that fails it."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
         return tf.identity(value)
 
 
-def _valid(value: Any, spec: tf.TensorSpec) -> Any:
+def _valid(value: Tensor, spec: tf.TensorSpec, missing: bool) -> Tensor:
     """An input of the shape that the signature names, which TensorFlow does not check, and finite."""
     value = tf.ensure_shape(value, spec.shape)
     if not value.dtype.is_floating:
         return value
+    if missing and spec.name == "x":
+        return _asserted(~tf.reduce_any(tf.math.is_inf(value)), "x has infinite values", value)
     return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
 
 
-def _endpoint(function: Any, specs: list[tf.TensorSpec], output: str, kernels: list[tuple[Any, Any]]) -> Any:
+def _endpoint(
+    function: Callable[..., Tensor],
+    specs: list[tf.TensorSpec],
+    output: str,
+    kernels: list[tuple[Any, Any]],
+    missing: bool = False,
+) -> Callable[..., dict[str, Tensor]]:
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        inputs = [_valid(value, spec) for value, spec in zip(inputs, specs, strict=True)]
+        inputs = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*inputs)}
 

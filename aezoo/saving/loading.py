@@ -11,7 +11,6 @@ import contextlib
 import io
 import math
 import os
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,16 +18,14 @@ import h5py
 import keras
 import numpy as np
 
-from aezoo import _untrusted
+from aezoo import _keras, _untrusted
 
-WEIGHTS, CONFIG = "model.weights.h5", "config.json"
 # What a file may unpack to, however small it is; beyond, `_untrusted.members` goes by its size.
 _LEAST = 2**24
 # A model may have so many numbers, and beyond so many times those that its file holds: an optimizer has some for each
 # weight, equal weights are written once. Likewise with its variables, by their names in the file, and with the objects
 # that its configuration describes: layers, some without weights, initializers, dtypes.
 _NUMBERS, _VARIABLES, _OBJECTS = (2**20, 8), (100, 8), (1000, 32)
-_LOCK = threading.RLock()
 
 
 class UnknownClassError(ValueError):
@@ -47,7 +44,7 @@ class UnknownClassError(ValueError):
         )
 
 
-def load(path: str | os.PathLike) -> Any:
+def load(path: str | os.PathLike[str]) -> keras.Model:
     """Load a model from a `.keras` file.
 
     Args:
@@ -61,14 +58,14 @@ def load(path: str | os.PathLike) -> Any:
         ValueError: If it is damaged, asks for far more weights than it holds, or holds weights that are not finite; an
             `UnknownClassError` if its class is not imported.
     """
-    found = dict(_untrusted.members(path, ".keras", _LEAST, (CONFIG, WEIGHTS)))
-    for name in (CONFIG, WEIGHTS):
+    found = dict(_untrusted.members(path, ".keras", _LEAST, (_keras.CONFIG, _keras.WEIGHTS)))
+    for name in (_keras.CONFIG, _keras.WEIGHTS):
         if name not in found:
             raise ValueError(f"{path} is no .keras file, or damaged: it has no {name}.")
-    config = _untrusted.parse_json(found[CONFIG], f"{path}, {CONFIG},")
+    config = _untrusted.parse_json(found[_keras.CONFIG], f"{path}, {_keras.CONFIG},")
     _check_known(config, path)
     objects = _objects(config)
-    numbers, variables = _numbers(f"{path}, {WEIGHTS},", found.pop(WEIGHTS))
+    numbers, variables = _numbers(f"{path}, {_keras.WEIGHTS},", found.pop(_keras.WEIGHTS))
     if objects > _most(_OBJECTS, variables):
         raise ValueError(f"{path} is damaged: it describes {objects:,} objects, but holds only {variables:,} weights.")
     with _at_most(_most(_NUMBERS, numbers), _most(_VARIABLES, variables)) as exceeded:
@@ -87,7 +84,7 @@ def load(path: str | os.PathLike) -> Any:
     return model
 
 
-def check_finite(model: Any, path: Any) -> None:
+def check_finite(model: keras.Model, path: object) -> None:
     """Check that no weight of a loaded model is NaN or infinite.
 
     Args:
@@ -102,7 +99,7 @@ def check_finite(model: Any, path: Any) -> None:
             raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
 
 
-def _check_known(config: Any, path: Any) -> None:
+def _check_known(config: object, path: object) -> None:
     """Checks that the class of a model, where it is none of Keras', has been registered."""
     module, name = (config.get(key) if isinstance(config, dict) else None for key in ("module", "registered_name"))
     if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] == "keras":
@@ -115,7 +112,7 @@ def _most(limit: tuple[int, int], held: int) -> int:
     return limit[0] + limit[1] * held
 
 
-def _objects(config: Any) -> int:
+def _objects(config: object) -> int:
     """The number of objects that a configuration describes."""
     found, parts = 0, [config]
     while parts:
@@ -151,7 +148,7 @@ def _numbers(where: str, weights: bytes) -> tuple[int, int]:
     return total, names
 
 
-def _size(dataset: Any, most: int) -> int:
+def _size(dataset: h5py.Dataset, most: int) -> int:
     size = math.prod(dataset.shape)
     name = _untrusted.printable(dataset.name)
     if dataset.dtype.kind not in "biufV" or dataset.external or dataset.is_virtual:
@@ -165,23 +162,16 @@ def _size(dataset: Any, most: int) -> int:
 def _at_most(numbers: int, variables: int) -> Iterator[list[str]]:
     """Refuses to make a variable of this thread beyond either number; yields a list that then says which it was."""
     refused: list[str] = []
-    made, count, thread, make = 0, 0, threading.get_ident(), keras.Variable.__init__
+    made, count = 0, 0
 
-    def counted(self: Any, initializer: Any, shape: Any = None, *args: Any, **kwargs: Any) -> None:
+    def counted(shape: tuple[Any, ...]) -> None:
         nonlocal made, count
-        if threading.get_ident() == thread:
-            sizes = shape if isinstance(shape, (tuple, list)) else (shape,)
-            made += math.prod(size for size in sizes if isinstance(size, int))
-            count += 1
-            if made > numbers or count > variables:
-                most = f"{numbers:,} numbers" if made > numbers else f"{variables:,} weights"
-                refused.append(f"more than {most}")
-                raise ValueError("The model is too large for its file.")
-        make(self, initializer, shape, *args, **kwargs)
+        made += math.prod(size for size in shape if isinstance(size, int))
+        count += 1
+        if made > numbers or count > variables:
+            most = f"{numbers:,} numbers" if made > numbers else f"{variables:,} weights"
+            refused.append(f"more than {most}")
+            raise ValueError("The model is too large for its file.")
 
-    with _LOCK:
-        keras.Variable.__init__ = counted
-        try:
-            yield refused
-        finally:
-            keras.Variable.__init__ = make
+    with _keras.before_each_variable(counted):
+        yield refused

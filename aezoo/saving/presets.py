@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import io
 import json
 import math
 import os
@@ -18,15 +17,17 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import h5py
 import keras
 import numpy as np
 
-from aezoo import _files, _untrusted
+from aezoo import _files, _keras, _untrusted
 from aezoo.saving import export, loading
 from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 MODEL, CARD = "model.keras", "card.json"
 ENVIRONMENT = "AEZOO_PRESETS"
@@ -79,7 +80,7 @@ def _family(cls: type) -> Iterable[type]:
         yield from _family(kind)
 
 
-def load(cls: type, preset: Any) -> Any:
+def load(cls: type, preset: str | os.PathLike[str]) -> Autoencoder:
     """Loads a model; see `aezoo.Autoencoder.from_preset`."""
     path = _find(preset)
     if isinstance(path, str):
@@ -94,7 +95,7 @@ def load(cls: type, preset: Any) -> Any:
     return model
 
 
-def find(preset: str | os.PathLike) -> Path:
+def find(preset: str | os.PathLike[str]) -> Path:
     """Returns the folder of a preset, given its name or the folder itself.
 
     A string without a separator is a name first: a folder of the working directory does not take the place of a preset
@@ -124,7 +125,7 @@ def find(preset: str | os.PathLike) -> Path:
     )
 
 
-def _find(preset: str | os.PathLike) -> str | Path:
+def _find(preset: str | os.PathLike[str]) -> str | Path:
     """The file that is to be loaded, or the address that is Keras' to load."""
     name = os.fspath(preset)
     if "://" in name:
@@ -163,7 +164,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def _wrong(card: Any) -> str:
+def _wrong(card: object) -> str:
     """Says what keeps a card from being read; "" if nothing does."""
     if not isinstance(card, dict) or not isinstance(card.get("class"), str) or not isinstance(card.get("files"), dict):
         return "it has no class and no files"
@@ -244,7 +245,7 @@ def sha256(path: Path) -> str:
 # === Saving ===
 
 
-def save(model: Any, folder: Path, half: bool = False) -> None:
+def save(model: Autoencoder, folder: Path, half: bool = False) -> None:
     """Writes `model.keras` into a folder that is there: the model without its optimizer and what it was compiled with.
 
     Args:
@@ -259,51 +260,14 @@ def save(model: Any, folder: Path, half: bool = False) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         whole = Path(temporary) / MODEL
         model.save(whole)
-        with zipfile.ZipFile(whole) as source, zipfile.ZipFile(folder / MODEL, "w", zipfile.ZIP_DEFLATED) as target:
-            for name in source.namelist():
-                data = source.read(name)
-                if name == loading.CONFIG:
-                    config = json.loads(data, object_pairs_hook=_known_to_older_keras)
-                    config.pop("compile_config", None)
-                    data = json.dumps(config).encode()
-                elif name == loading.WEIGHTS:
-                    data = _without_optimizer(data, half)
-                target.writestr(name, data)
+        _keras.stripped_keras_file(whole, folder / MODEL, _halved if half else np.asarray)
 
 
-def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A part of a configuration without what older versions of Keras refuse and newer ones have as a default."""
-    newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
-    return {name: value for name, value in config if not (value is None and name in newer)}
+def _halved(values: np.ndarray) -> np.ndarray:
+    return values.astype("float16") if export.halves(values) else values
 
 
-def _without_optimizer(weights: bytes, half: bool) -> bytes:
-    buffer = io.BytesIO()
-    with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
-
-        def copy(name: str, item: Any) -> None:
-            if name.split("/")[0] == "optimizer":
-                return
-            if isinstance(item, h5py.Group):
-                new = target.require_group(name)
-            else:
-                values = np.asarray(item[()])
-                values = values.astype("float16") if half and export.halves(values) else values
-                # Tied kernels are written once, and linked to where they are used again.
-                new = written.setdefault((values.dtype, values.shape, values.tobytes()), name)
-                target[name] = target[new] if new != name else values
-                new = target[name]
-            for key, value in item.attrs.items():
-                new.attrs[key] = value
-
-        written: dict[Any, str] = {}
-        source.visititems(copy)
-        for key, value in source.attrs.items():
-            target.attrs[key] = value
-    return buffer.getvalue()
-
-
-def card(model: Any) -> dict[str, Any]:
+def card(model: Autoencoder) -> dict[str, Any]:
     """Returns what a card says of any model."""
     return {
         "class": type(model).__name__,

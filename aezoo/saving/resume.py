@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files
+from aezoo._typing import Data
 from aezoo.training import distribution
 
 _HASHED = 2**30  # bytes of an array that are read
@@ -153,11 +154,13 @@ def _rate(model: keras.Model) -> float:
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
-def data(x: Any) -> dict[str, Any]:
+def data(x: Data) -> dict[str, Any]:
     """Describe training data cheaply: arrays by shape, dtype and a checksum, data sets by their elements.
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.
     """
+    if isinstance(x, Mapping) and not hasattr(x, "shape"):  # samples and conditions
+        return {name: data(values) for name, values in x.items()}
     if isinstance(x, tf.data.Dataset):
         return {"elements": repr(x.element_spec), "batches": int(x.cardinality())}
     if isinstance(x, keras.utils.PyDataset):
@@ -180,7 +183,7 @@ def architecture(model: keras.Model) -> dict[str, Any]:
     return _without_names({"model": type(model).__name__, **plain(model.get_config()), "name": None})
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> Any:
     """Describe a value in terms of JSON, equally in every process: no addresses, no names that Keras counts up."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
@@ -199,7 +202,7 @@ def plain(value: Any) -> Any:
     return type(value).__name__
 
 
-def differences(before: Any, now: Any, name: str = "") -> list[str]:
+def differences(before: object, now: object, name: str = "") -> list[str]:
     """Name what differs between two descriptions, with both values: "optimizer learning_rate (0.001, not 1e-05)"."""
     return [f"{name} ({_short(a)}, not {_short(b)})" for name, a, b in _differing(before, now, name)]
 
@@ -209,7 +212,7 @@ def sentence(differing: list[str]) -> str:
     return " and ".join(differing[:3]) + (" and more" if len(differing) > 3 else "")
 
 
-def _differing(before: Any, now: Any, name: str) -> Iterator[tuple[str, Any, Any]]:
+def _differing(before: object, now: object, name: str) -> Iterator[tuple[str, Any, Any]]:
     if isinstance(before, dict) and isinstance(now, dict) and before.get("class") == now.get("class"):
         for key in [*before, *(key for key in now if key not in before)]:
             yield from _differing(before.get(key), now.get(key), f"{name} {key}".strip())
@@ -217,14 +220,14 @@ def _differing(before: Any, now: Any, name: str) -> Iterator[tuple[str, Any, Any
         yield name, before, now
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, dict) and "class" in value:
         return value["class"]
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _without_names(architecture: Any) -> Any:
+def _without_names(architecture: object) -> Any:
     """Numbers the names of layers, which Keras counts up with every model that is made, in their order."""
     names: dict[str, str] = {}
 
@@ -233,7 +236,7 @@ def _without_names(architecture: Any) -> Any:
             names.setdefault(config["name"], f"layer {len(names)}")
         return config
 
-    def number(value: Any) -> Any:
+    def number(value: object) -> Any:
         if isinstance(value, dict):
             return {key: number(part) for key, part in value.items()}
         if isinstance(value, list):

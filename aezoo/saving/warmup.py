@@ -13,13 +13,19 @@ The entry of a map has the key as 1 and the value as 2. The tests read the recor
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
+
+from aezoo._typing import Data
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 #: Where a SavedModel has them.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -39,7 +45,7 @@ class Request(NamedTuple):
     inputs: Mapping[str, np.ndarray]
 
 
-def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
+def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list[Request]:
     """Makes requests for each signature that takes samples or codes, one for a single row and one for all.
 
     Others, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses these, and a model of which
@@ -48,35 +54,40 @@ def requests(model: Any, name: str, samples: Any = None) -> list[Request]:
     Args:
         model: A built model.
         name: The name that the server knows it by.
-        samples: (n, *input_shape); by default made up by `model.dummy_inputs`.
+        samples: (n, *input_shape), or a dict of "x" and of the conditions; by default made up by `model.dummy_inputs`
+            and `model.dummy_conditions`.
 
     Raises:
         ValueError: If no samples are given and the model does not take those that were made up.
     """
     signatures = model.signatures()
-    encode = signatures["encode"][0]
+    encode, specs, _ = signatures["encode"]
     if samples is not None:
-        x = np.asarray(samples, signatures["encode"][1]["x"].dtype.as_numpy_dtype)
-        z = np.asarray(encode(x))
+        given = samples if isinstance(samples, Mapping) else {"x": samples}
+        if given.keys() != specs.keys():
+            raise ValueError(f"warmup needs {', '.join(specs)}: give a dict of them, or warmup=False.")
+        inputs = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
+        z = np.asarray(encode(*inputs.values()))
     else:
         x = np.asarray(model.dummy_inputs(2))
+        inputs = {"x": x, **{key: np.asarray(values) for key, values in model.dummy_conditions(2).items()}}
         try:
-            z = np.asarray(encode(x))
+            z = np.asarray(encode(*inputs.values()))
         except Exception as error:
             raise ValueError(
                 f"The model does not take made-up samples of shape {x.shape[1:]}: give export some of yours, for "
                 "example warmup=x[:8], or warmup=False."
             ) from error
-    known = {"x": x, "z": z}
+    known = {**inputs, "z": z}
     return [
         Request(name, signature, {key: known[key][:size] for key in specs})
-        for size in sorted({1, len(x)})
+        for size in sorted({1, len(z)})
         for signature, (_, specs, _) in signatures.items()
         if specs.keys() <= known.keys()
     ]
 
 
-def write(path: Any, requests: Iterable[Request]) -> None:
+def write(path: str | os.PathLike[str], requests: Iterable[Request]) -> None:
     """Writes requests to a file, as records of TensorFlow's own format."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, signature, inputs in requests:
@@ -86,7 +97,7 @@ def write(path: Any, requests: Iterable[Request]) -> None:
             writer.write(_message((6, log)))
 
 
-def read(path: Any) -> Iterator[Request]:
+def read(path: str | os.PathLike[str]) -> Iterator[Request]:
     """Reads what `write` wrote."""
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         ((_, log),) = _fields(record)

@@ -13,7 +13,7 @@ Arrays = tuple[np.ndarray, None]
 _LEAST, _PADDING = 2**26, 50
 
 
-def load(name: str | os.PathLike, max_points: int | None = None) -> tuple[Arrays, Arrays]:
+def load(name: str | os.PathLike[str], max_points: int | None = None) -> tuple[Arrays, Arrays]:
     """Loads sketches as stroke-5, offsets divided by the standard deviation of those of the training set.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from aezoo.sketches import formats, npy
 _LEAST, _LINE = 2**20, 2**24
 
 
-def read_npz(path: str | os.PathLike) -> dict[str, list[np.ndarray]]:
+def read_npz(path: str | os.PathLike[str]) -> dict[str, list[np.ndarray]]:
     """Reads sketches in stroke-3 from the .npz files of sketch-rnn, QuickDraw's included.
 
     Those are pickles, which can run any code where `numpy.load` is allowed to read them. Here nothing but arrays
@@ -65,7 +65,7 @@ def _read_split(where: str, data: bytes) -> list[np.ndarray]:
     return sketches
 
 
-def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: bool = False) -> list[np.ndarray]:
+def read_ndjson(path: str | os.PathLike[str], limit: int | None = None, recognized: bool = False) -> list[np.ndarray]:
     """Reads drawings of QuickDraw, raw or simplified, one JSON object a line.
 
     Args:
@@ -110,7 +110,7 @@ def read_ndjson(path: str | os.PathLike, limit: int | None = None, recognized: b
     return sketches
 
 
-def _line(stroke: Any) -> np.ndarray:
+def _line(stroke: Sequence[Sequence[float]]) -> np.ndarray:
     """Points (n, 2) of a stroke [[x, x, ...], [y, y, ...], times or nothing]."""
     x, y = stroke[0], stroke[1]
     if len(x) != len(y):

@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from aezoo._typing import ArrayLike
+
 
 def from_lines(lines: Sequence[Any]) -> np.ndarray:
     """Makes stroke-3 of lines.
@@ -46,7 +48,7 @@ def from_lines(lines: Sequence[Any]) -> np.ndarray:
     return sketch
 
 
-def to_lines(sketch: Any) -> list[np.ndarray]:
+def to_lines(sketch: ArrayLike) -> list[np.ndarray]:
     """Makes lines of one sketch.
 
     Args:
@@ -72,7 +74,7 @@ def to_lines(sketch: Any) -> list[np.ndarray]:
     return [line for line in lines if len(line)]
 
 
-def stroke5(sketches: Sequence[Any], steps: int | None = None) -> np.ndarray:
+def stroke5(sketches: Sequence[ArrayLike], steps: int | None = None) -> np.ndarray:
     """Makes one array of sketches in stroke-3.
 
     Args:
@@ -114,7 +116,7 @@ def stroke5(sketches: Sequence[Any], steps: int | None = None) -> np.ndarray:
     return x
 
 
-def stroke3(x: Any) -> list[np.ndarray]:
+def stroke3(x: ArrayLike) -> list[np.ndarray]:
     """Makes sketches in stroke-3 of one array in stroke-5.
 
     Args:
@@ -137,7 +139,7 @@ def stroke3(x: Any) -> list[np.ndarray]:
     return [sketch[:n, [0, 1, 3]] for sketch, n in zip(x, points, strict=True)]
 
 
-def offset_scale(sketches: Sequence[Any]) -> float:
+def offset_scale(sketches: Sequence[ArrayLike]) -> float:
     """Returns the standard deviation of all offsets Δx and Δy: what they are to be divided by.
 
     Args:
@@ -150,7 +152,7 @@ def offset_scale(sketches: Sequence[Any]) -> float:
     return float(np.std(np.concatenate([np.asarray(sketch)[:, :2].ravel() for sketch in sketches]), dtype="float64"))
 
 
-def simplify(sketch: Any, tolerance: float) -> np.ndarray:
+def simplify(sketch: ArrayLike, tolerance: float) -> np.ndarray:
     """Leaves out points that lie within a distance of the line without them (Ramer, Douglas and Peucker).
 
     Args:

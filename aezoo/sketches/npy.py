@@ -80,7 +80,7 @@ class _Array:
     fortran: Any = None
     data: Any = None
 
-    def set(self, state: Any) -> None:
+    def set(self, state: object) -> None:
         """Takes the state that NumPy gives an array: version, shape, dtype, order and content."""
         if self.dtype is not None or not isinstance(state, tuple) or len(state) != 5:
             raise ValueError(_DAMAGED)
@@ -112,7 +112,7 @@ class _Dtype:
     kind: str
     order: str = "="
 
-    def set(self, state: Any) -> None:
+    def set(self, state: object) -> None:
         """Takes the state that NumPy gives a dtype: version, byte order, and parts, of which numbers have none."""
         if not isinstance(state, tuple) or len(state) < 5 or state[2:5] != (None, None, None):
             raise ValueError("expected arrays of numbers, but it holds records")
@@ -122,31 +122,31 @@ class _Dtype:
         return "O" if self.kind == "O" else f"{self.order}{self.kind}"
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     """A string, which Python 2 wrote as bytes."""
     if not isinstance(value, (bytes, str)) or len(value) > 100:
         raise ValueError(_DAMAGED)
     return value if isinstance(value, str) else value.decode("latin1")
 
 
-def _reconstruct(kind: Any, shape: Any, code: Any) -> _Array:
+def _reconstruct(kind: object, shape: object, code: object) -> _Array:
     if kind is not _FUNCTIONS["numpy", "ndarray"]:
         raise ValueError(_DAMAGED)
     return _Array()
 
 
-def _dtype(kind: Any, *_: Any) -> _Dtype:
+def _dtype(kind: object, *_: Any) -> _Dtype:
     kind = _text(kind)
     return _Dtype("O" if kind in ("O", "O4", "O8") else kind)
 
 
-def _scalar(dtype: Any, data: Any) -> int | float:
+def _scalar(dtype: object, data: object) -> int | float:
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes):
         raise ValueError(_DAMAGED)
     return _Array((), dtype.name(), False, data).numbers().item()
 
 
-def _encode(text: Any, encoding: Any) -> bytes:
+def _encode(text: object, encoding: object) -> bytes:
     if not isinstance(text, str) or _text(encoding) not in ("latin1", "latin-1"):
         raise ValueError(_DAMAGED)
     return text.encode("latin1")
@@ -157,7 +157,7 @@ def _ndarray(*_: Any) -> None:
 
 
 #: What stands in for the functions that a pickle of arrays names.
-_FUNCTIONS: dict[tuple[str, str], Callable] = {
+_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _ndarray,
     ("numpy", "dtype"): _dtype,
     ("_codecs", "encode"): _encode,
@@ -219,10 +219,10 @@ class _Pickle:
     def skip(self, width: int) -> None:
         self.take(width)
 
-    def push(self, value: Any) -> None:
+    def push(self, value: object) -> None:
         self.stack.append(value)
 
-    def function(self, module: Any, name: Any) -> None:
+    def function(self, module: object, name: object) -> None:
         function = _FUNCTIONS.get((_text(module), _text(name)))
         if function is None:
             raise ValueError(f"it names {printable(module)}.{printable(name)}, which no array of sketches needs")

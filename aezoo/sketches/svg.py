@@ -6,12 +6,12 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
 from xml.parsers import expat
 
 import numpy as np
 
 from aezoo import _files
+from aezoo._typing import ArrayLike
 from aezoo._untrusted import printable
 from aezoo.sketches import formats
 
@@ -24,7 +24,7 @@ _GREATEST = float(np.finfo("float32").max)
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "Q": 4, "Z": 0}
 
 
-def from_svg(source: str | os.PathLike, curve_points: int = 8) -> np.ndarray:
+def from_svg(source: str | os.PathLike[str], curve_points: int = 8) -> np.ndarray:
     """Reads the paths of an SVG.
 
     Args:
@@ -106,7 +106,7 @@ def _tokens(where: str, d: str) -> list[str | float]:
             )
         command, number = match.groups()
         tokens.append(command if command else float(number))
-        if number and not abs(tokens[-1]) <= _GREATEST:
+        if number and not abs(float(number)) <= _GREATEST:
             raise ValueError(f"{where}: the number {printable(number, 20)} at character {at} is too large for float32.")
         at = match.end()
     return tokens
@@ -169,7 +169,7 @@ def _bezier(controls: list[np.ndarray], points: int) -> list[np.ndarray]:
     return list(curve)
 
 
-def to_svg(sketch: Any, path: str | os.PathLike | None = None, width: float = 2.0, size: int = 256) -> str:
+def to_svg(sketch: ArrayLike, path: str | os.PathLike[str] | None = None, width: float = 2.0, size: int = 256) -> str:
     """Draws a sketch as an SVG with one path.
 
     Args:

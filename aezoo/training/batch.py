@@ -1,42 +1,38 @@
-"""A batch in the hands of one replica, and what it takes to average over the batch of all of them."""
+"""One replica's part of a global batch, with reductions over the global batch."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
-import tensorflow as tf
 from keras import ops
 
-from aezoo._numerics import as_float32
-
-
-def replicas() -> int:
-    """The number of replicas that step together, 1 outside `tf.distribute`."""
-    return tf.distribute.get_strategy().num_replicas_in_sync
-
-
-def sum_over_replicas(value: Any) -> Any:
-    """The sum of `value` over all replicas; its gradient reaches each of them."""
-    context = tf.distribute.get_replica_context()
-    if replicas() == 1 or context is None:
-        return value
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+from aezoo import _keras
+from aezoo._numerics import as_float32, replicas, sum_over_replicas
+from aezoo._typing import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One replica's part of a batch.
+    """One replica's part of a global batch, with reductions over the global batch.
 
     Keras sums the gradients of all replicas. So every term of an objective is a *share*: the sum of the shares of all
     replicas is the term of the whole batch, also when the last batch leaves one replica fewer samples than another.
 
     Sample weights mean the same in every term. As in Keras, `mean` divides Σ weight · value by the number of samples.
-    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `share` included:
+    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `per_replica`
+    included:
 
     - All weights times c scale every term, and with it the gradient, by c.
     - A weight of zero leaves the sample out: of 8 samples, 2 with weight zero, the terms are 6/8 of those of the
       other 6. A batch in which every weight is zero has no gradient.
+
+    Weights per step or per feature count in the error of the reconstruction alone. Terms that know whole samples, such
+    as a penalty of codes, weigh a sample by its largest weight: with a weight of zero for one step, that step is left
+    out of the error, and the code counts as before.
 
     Only what Keras' own regularizers add is not scaled, as in any Keras model. A loss with `reduction="sum"` scales
     every term by the number of samples; one with "mean_with_sample_weight" divides every term by Σ weight / size.
@@ -44,11 +40,16 @@ class Batch:
     Attributes:
         x: Inputs, (batch, ...).
         y: Targets, (batch, ...).
-        weight: Sample weights, (batch,), or None.
-        local_size: The number of samples here, a float32 scalar.
-        size: The number of samples on all replicas, a float32 scalar.
+        weight: Weights of samples, (batch,), or None.
+        local_size: Number of samples on this replica, a float32 scalar.
+        size: Number of samples on all replicas, a float32 scalar.
         total_weight: Σ weight on all replicas, a float32 scalar; `size` without weights.
         divisor: What `mean` divides by, a float32 scalar; `size` unless the loss reduces in another way.
+        conditions: Second inputs such as labels by name, each (batch, ...).
+        feature_weight: Weights of steps or features relative to the weight of their sample, in [0, 1], (batch, ...)
+            with the leading axes of `y`; None where weights are per sample.
+        mask: Which targets count, boolean, with the leading axes of `y`: observed entries, or Keras' mask; None if all.
+        given_weight: The weights as the user gave them, of any granularity, or None.
 
     Example:
         >>> batch = Batch.of(ops.ones((4, 3)), weight=[1, 1, 1, 3])
@@ -65,40 +66,73 @@ class Batch:
     size: Any
     total_weight: Any
     divisor: Any
+    conditions: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    feature_weight: Any = None
+    mask: Any = None
+    given_weight: Any = None
 
     @classmethod
-    def of(cls, x: Any, y: Any = None, weight: Any = None, reduction: str = "mean") -> Batch:
+    def of(
+        cls,
+        x: Tensor,
+        y: Tensor | None = None,
+        weight: Tensor | None = None,
+        reduction: str = "mean",
+        conditions: Mapping[str, Any] | None = None,
+        mask: Tensor | None = None,
+    ) -> Batch:
         """Make this replica's batch.
 
         Args:
             x: Inputs, (batch, ...).
             y: Targets, (batch, ...); None takes x.
-            weight: Sample weights, (batch,) or (batch, 1), or None.
+            weight: Weights per sample, (batch,) or (batch, 1), or per step or feature, with the leading axes of y; or
+                None.
             reduction: How the loss reduces over the batch, as `aezoo.losses.reduction` returns it.
+            conditions: Second inputs by name, each (batch, ...).
+            mask: Which targets count, boolean, with the leading axes of y; None takes Keras' mask of y, if it has one.
 
         Returns:
             The batch.
         """
+        y = x if y is None else y
         local_size = ops.cast(ops.shape(x)[0], "float32")
         size = total_weight = sum_over_replicas(local_size)
+        feature_weight, given = None, weight
         if weight is not None:
-            weight = ops.reshape(as_float32(weight), (-1,))
+            weight = as_float32(weight)
+            if math.prod(size or 2 for size in weight.shape[1:]) > 1:
+                largest = ops.max(weight, axis=tuple(range(1, len(weight.shape))), keepdims=True)
+                weight, feature_weight = largest, ops.divide_no_nan(weight, largest)
+            weight = ops.reshape(weight, (-1,))
             total_weight = sum_over_replicas(ops.sum(weight))
         divisor = {"sum": 1.0, "mean_with_sample_weight": total_weight}.get(reduction, size)
-        return cls(x, x if y is None else y, weight, local_size, size, total_weight, divisor)
+        return cls(
+            x,
+            y,
+            weight,
+            local_size,
+            size,
+            total_weight,
+            divisor,
+            conditions or {},
+            feature_weight,
+            _keras.mask_of(y) if mask is None else mask,
+            given,
+        )
 
-    def _weighted(self, values: Any) -> Any:
+    def _weighted(self, values: Tensor) -> Tensor:
         values = as_float32(values)
         if self.weight is None:
             return values
         weight = ops.cast(self.weight, values.dtype)
         return values * ops.reshape(weight, (-1,) + (1,) * (len(values.shape) - 1))
 
-    def _divided(self, total: Any, by: Any) -> Any:
+    def _divided(self, total: Tensor, by: Tensor) -> Tensor:
         by = ops.cast(by, total.dtype)
         return total / by if self.weight is None else ops.divide_no_nan(total, by)  # all weights may be 0
 
-    def sum(self, values: Any) -> Any:
+    def sum(self, values: Tensor) -> Tensor:
         """This replica's share of Σ weight · value.
 
         Args:
@@ -109,7 +143,7 @@ class Batch:
         """
         return ops.sum(self._weighted(values))
 
-    def mean(self, values: Any) -> Any:
+    def mean(self, values: Tensor) -> Tensor:
         """This replica's share of Σ weight · value / divisor, as Keras averages a loss over a batch.
 
         Args:
@@ -120,7 +154,7 @@ class Batch:
         """
         return self._divided(self.sum(values), self.divisor)
 
-    def global_mean(self, values: Any) -> Any:
+    def global_mean(self, values: Tensor) -> Tensor:
         """The weighted mean of `values` over the samples of all replicas: the same on each, not a share.
 
         Args:
@@ -132,11 +166,11 @@ class Batch:
         total = sum_over_replicas(ops.sum(self._weighted(values), axis=0))
         return self._divided(total, self.total_weight)
 
-    def per_replica(self, value: Any, weighted: bool = True) -> Any:
+    def per_replica(self, value: Tensor, weighted: bool = True) -> Tensor:
         """This replica's share of a value that all replicas know.
 
         Args:
-            value: A penalty of the model's parameters, or of a `statistic`.
+            value: A penalty of the model's parameters, or of a `global_mean`.
             weighted: Whether sample weights scale it by Σ weight / divisor, as they do the other terms of an
                 objective. Choose False for a report that is no mean, such as a count.
 
@@ -148,17 +182,27 @@ class Batch:
         return value / replicas()
 
     @property
-    def counted(self) -> Any:
+    def counted(self) -> Tensor:
         """1 for each sample that counts and 0 for each of weight zero, (batch,) float32."""
         if self.weight is None:
             return ops.ones(ops.shape(self.x)[:1])
         return ops.cast(self.weight > 0, "float32")
 
     @property
-    def counted_size(self) -> Any:
+    def counted_size(self) -> Tensor:
         """The number of samples that count on all replicas, a float32 scalar."""
         return self.size if self.weight is None else sum_over_replicas(ops.sum(self.counted))
 
-    def unless_empty(self, new: Any, old: Any) -> Any:
+    def unless_empty(self, new: Tensor, old: Tensor) -> Tensor:
         """Return the new value of a statistic that training keeps, or the old one if every weight is zero."""
         return new if self.weight is None else ops.where(self.total_weight > 0, new, old)
+
+    def share(self, value: Tensor, weighted: bool = True) -> Tensor:
+        """Return `per_replica(value, weighted)`, under its old name."""
+        warnings.warn("Batch.share is now Batch.per_replica.", DeprecationWarning, stacklevel=2)
+        return self.per_replica(value, weighted)
+
+    def statistic(self, values: Tensor) -> Tensor:
+        """Return `global_mean(values)`, under its old name."""
+        warnings.warn("Batch.statistic is now Batch.global_mean.", DeprecationWarning, stacklevel=2)
+        return self.global_mean(values)

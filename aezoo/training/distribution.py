@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import tempfile
 from collections.abc import Iterator
@@ -9,15 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 from keras import ops
 
+from aezoo import _keras
 from aezoo._files import atomic_write
 
 
 def several(strategy: tf.distribute.Strategy) -> bool:
     """Whether a strategy has more processes than this one."""
-    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and strategy.extended._in_multi_worker_mode()
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and _keras.in_multi_worker_mode(strategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
@@ -47,7 +50,7 @@ def agree_on_order(strategy: tf.distribute.Strategy) -> None:
         tf.random.set_seed(broadcast_from_chief(strategy, random.randrange(2**31)))
 
 
-def take_weights_of_chief(model: Any) -> None:
+def take_weights_of_chief(model: keras.Model) -> None:
     """Set every process's variables of a model to the chief's; every process must call it."""
     if several(model.distribute_strategy):
         with model.distribute_strategy.scope():  # which gives a new variable the chief's value everywhere
@@ -56,7 +59,7 @@ def take_weights_of_chief(model: Any) -> None:
 
 
 @contextmanager
-def chief_writes(strategy: tf.distribute.Strategy, path: Any) -> Iterator[Path]:
+def chief_writes(strategy: tf.distribute.Strategy, path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives every process a path to write to, since saving may need them all; only what the chief writes stays.
 
     Args:
@@ -78,18 +81,10 @@ def keep_default_optimizations(strategy: tf.distribute.Strategy) -> None:
     iterator that feeds replicas may use what was freed, and end the process with a segmentation fault, also that of
     Keras' own models (seen with TensorFlow 2.21 and Keras 3.15); with the optimisations on it was not seen.
     """
-    if "experimental_distribute_dataset" in vars(strategy) or not isinstance(
-        strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)
-    ):
-        return
-    distribute = strategy.experimental_distribute_dataset
-
-    def distribute_optimised(dataset: tf.data.Dataset, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)):
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = True
-        return distribute(dataset.with_options(options), *args, **kwargs)
-
-    strategy.experimental_distribute_dataset = distribute_optimised
+        _keras.distribute_with(strategy, options)
 
 
 def logs_of_a_replica(logs: dict[str, Any]) -> dict[str, Any]:

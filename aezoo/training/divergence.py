@@ -5,11 +5,16 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from aezoo import _keras
+from aezoo._typing import Tensor
 from aezoo.training.batch import replicas, sum_over_replicas
+
+if TYPE_CHECKING:
+    from aezoo.training.trainer import Trainer
 
 #: What `on_divergence` may be.
 CHOICES = ("raise", "warn")
@@ -24,7 +29,7 @@ class Watch:
         model: The model, with `on_divergence`, `epoch` and `distribute_strategy`.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Trainer):
         with tf.init_scope(), model.distribute_strategy.scope():
             options = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
             self._culprit = tf.Variable(0, dtype="int64", **options)  # 0: none yet
@@ -34,20 +39,20 @@ class Watch:
 
     # === Inside a step ===
 
-    def state(self, model: Any) -> list[tuple[Any, Any]]:
+    def state(self, model: Trainer) -> list[tuple[Any, Any]]:
         """Return the state that a step may change besides trainable weights, and its values before the step."""
         state = [v for v in model.non_trainable_variables if "float" in v.dtype]
         return [(variable, tf.identity(variable.value)) for variable in state]
 
     def guarded(
         self,
-        model: Any,
+        model: Trainer,
         update: Callable[[Sequence[Any]], None],
         terms: Mapping[str, Any],
-        loss: Any,
+        loss: Tensor,
         gradients: Sequence[Any],
         state: Sequence[tuple[Any, Any]],
-        total_weight: Any = None,
+        total_weight: Tensor = None,
     ) -> None:
         """Call `update(gradients)` where the loss and all gradients are finite, on all replicas or none.
 
@@ -75,13 +80,15 @@ class Watch:
         sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
-        if replicas() == 1 or tf.__internal__.distribute.strategy_supports_no_merge_call():
+        if replicas() == 1 or _keras.supports_no_merge_call():
             terms = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
             _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, terms, before))
             return
 
         # TensorFlow has no branch in a replica that waits for the others, as optimizers do.
-        def across(strategy: Any, applied: Any, finite: Any, gradients: Any, terms: Any, before: Any) -> None:
+        def across(
+            strategy: Tensor, applied: Tensor, finite: Tensor, gradients: Tensor, terms: Tensor, before: Tensor
+        ) -> None:
             each = strategy.extended.call_for_each_replica
             _branch(
                 strategy.experimental_local_results(applied)[0],
@@ -92,7 +99,7 @@ class Watch:
         tf.distribute.get_replica_context().merge_call(across, args=(applied, finite, gradients, sums, before))
 
     def _skip(
-        self, variables: Sequence[Any], for_good: bool, finite: Any, terms: Sequence[Any], before: Sequence[Any]
+        self, variables: Sequence[Any], for_good: bool, finite: Tensor, terms: Sequence[Any], before: Sequence[Any]
     ) -> None:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
@@ -104,11 +111,11 @@ class Watch:
 
     # === Outside ===
 
-    def watched(self, model: Any, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def watched(self, model: Trainer, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
         """Return a train function of Keras that looks after each call whether a step of it diverged."""
 
         @functools.wraps(function)
-        def call(iterator: Any) -> Any:
+        def call(iterator: Tensor) -> Tensor:
             logs = function(iterator)
             culprit = int(self._culprit.numpy())
             if culprit:
@@ -123,7 +130,7 @@ class Watch:
         self._poison.assign(0.0)
         self._warned = False
 
-    def _report(self, model: Any, culprit: int) -> None:
+    def _report(self, model: Trainer, culprit: int) -> None:
         name = [*(f"the term {name!r}" for name in self._names), "the gradient"][culprit - 1]
         what = f"Training diverged: in epoch {int(model.epoch.numpy()) + 1} {name} of {model.name!r} was not finite"
         if model.on_divergence == "raise":
@@ -137,9 +144,9 @@ class Watch:
         self._warned = True
 
 
-def _branch(finite: Any, update: Callable[[], Any], skip: Callable[[], Any]) -> None:
+def _branch(finite: Tensor, update: Callable[[], Any], skip: Callable[[], Any]) -> None:
     def taken(function: Callable[[], Any]) -> Callable[[], Any]:
-        def branch() -> Any:
+        def branch() -> Tensor:
             function()
             return tf.constant(0)
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+from aezoo import _keras
+from aezoo._typing import Logs
+
+if TYPE_CHECKING:
+    from aezoo.training.trainer import Trainer
 
 _HOOKS = [f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")]
 
@@ -24,10 +30,10 @@ def has_batch_hooks(callback: keras.callbacks.Callback) -> bool:
 class _ProgressBar(keras.callbacks.ProgbarLogger):
     """Keras' own, which counts the steps of the last call beyond the end, 48/46."""
 
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         super().on_train_batch_end(self._step(batch), logs)
 
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+    def on_test_batch_end(self, batch: int, logs: Logs = None) -> None:
         super().on_test_batch_end(self._step(batch), logs)
 
     def _step(self, batch: int) -> int:
@@ -35,7 +41,7 @@ class _ProgressBar(keras.callbacks.ProgbarLogger):
 
 
 @contextmanager
-def default_steps_per_execution(model: Any, call: MutableMapping[str, Any]) -> Iterator[None]:
+def default_steps_per_execution(model: Trainer, call: MutableMapping[str, Any]) -> Iterator[None]:
     """Lets a model make `model.default_steps` steps a call, where `compile` left it at one and nothing hinders it.
 
     What hinders it: callbacks that look at each step, a number of steps an epoch, beyond which Keras would go, eager
@@ -61,7 +67,7 @@ def default_steps_per_execution(model: Any, call: MutableMapping[str, Any]) -> I
         if call.get("verbose") != 0 and not bar:
             call["callbacks"] = [*callbacks, _ProgressBar()]
     if model.steps_per_execution != model._steps_of_graphs:
-        model.train_function = model.test_function = None  # they were made for another number
+        _keras.forget_functions(model)  # they were made for another number
         model._steps_of_graphs = model.steps_per_execution
     try:
         yield

@@ -11,22 +11,108 @@ import itertools
 import math
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import _validation
+from aezoo import _keras, _validation, losses
+from aezoo._typing import Array, ArrayLike, Data, Tensor
+
+if TYPE_CHECKING:
+    from aezoo.training.trainer import Trainer
 
 # The sentence of a check that fails inside a pipeline of TensorFlow or a thread of Keras stands between these two.
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
 _EMPTY = "The data set is empty: there are no samples."
-_NOT_FINITE = "The data contain NaN or infinite values: remove or replace them."
+_NOT_FINITE = "The data contain NaN or infinite values: remove or replace them, or give the model missing='mask'."
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """The shape of a part of a sample, None for a size that is not known, and its dtype by name."""
+
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    @classmethod
+    def of(cls, array: Array) -> Spec:
+        """Return the specification of an array, a tensor or a `tf.TensorSpec`, whose first axis is the batch's."""
+        return cls(tuple(array.shape[1:]), getattr(array.dtype, "name", str(array.dtype)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Condition:
+    """What a model takes as one of its conditions.
+
+    Attributes:
+        name: Name of the condition.
+        spec: Its shape and dtype; None before the model is built.
+        bounds: The least and the largest value; None if any finite one will do.
+    """
+
+    name: str
+    spec: Spec | None
+    bounds: tuple[float, float] | None
+
+    def check_form(self, values: Array, n: int | None) -> None:
+        """Check dtype and shape of an array, a tensor or a specification, and that there are n of them."""
+        if not hasattr(values, "shape") or getattr(values.shape, "rank", 1) in (None, 0) or not len(values.shape):
+            raise ValueError(f"{self.name} must be an array with one entry per sample, but it is {values!r}.")
+        if n is not None and values.shape[0] not in (None, n):
+            raise ValueError(f"There are {n} samples, but {values.shape[0]} entries of {self.name}.")
+        _check_dtype(values.dtype, self.name, integers=True)
+        if self.spec is None:
+            return
+        given = Spec.of(values)
+        if not _validation.shapes_match(given.shape, self.spec.shape):
+            raise ValueError(f"{self.name} has shape {given.shape} per sample, but the model takes {self.spec.shape}.")
+        if "int" in self.spec.dtype and "int" not in given.dtype and "bool" not in given.dtype:
+            raise ValueError(f"{self.name} must be integers, as those the model was built for, not {given.dtype}.")
+
+    def check_numbers(self, values: Array) -> None:
+        """Check that all values are finite and inside the bounds."""
+        values = np.asarray(values)
+        if not values.size:
+            return
+        low, high = float(values.min()), float(values.max())
+        if not np.isfinite(low) or not np.isfinite(high):
+            raise ValueError(f"{self.name} contains NaN or infinite values: remove or replace them.")
+        if self.bounds and (low < self.bounds[0] or high > self.bounds[1]):
+            raise ValueError(f"{self.out_of_bounds} Its values are from {low:g} to {high:g}.")
+
+    @property
+    def out_of_bounds(self) -> str:
+        """The sentence about values outside the bounds."""
+        low, high = self.bounds or (-math.inf, math.inf)
+        return f"{self.name} must be in [{low:g}, {high:g}]."
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+    """The parts of a batch, or of all data: samples, conditions by name, targets and weights, where there are some."""
+
+    x: Any
+    conditions: Mapping[str, Any]
+    y: Any
+    weight: Any
+
+    @property
+    def inputs(self) -> Tensor | dict[str, Tensor]:
+        """What Keras is given as x: the samples, or a dict of samples and conditions."""
+        return {"x": self.x, **self.conditions} if self.conditions else self.x
+
+    @property
+    def element(self) -> tuple[Any, ...]:
+        """What Keras is given as an element of a data set."""
+        if self.weight is not None:  # Keras drops the weights of samples that have no target
+            return self.inputs, self.x if self.y is None else self.y, self.weight
+        return (self.inputs,) if self.y is None else (self.inputs, self.y)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,30 +121,60 @@ class Rules:
 
     Attributes:
         name: Name of the model.
+        kind: Name of its class.
         x_shape: Shape of a sample, None before the model is built.
+        y_shape: Shape of a reconstruction, None before the model is built.
         bounds: The values that its output can reach, None where there is no bound or nobody compares.
         advice: What to choose for data outside the bounds.
         largest: The largest number of the precision that the model computes in.
         labels: How to leave out labels, for this form of data.
+        conditions: The second inputs that it takes.
+        missing: Whether samples and targets may have missing values, NaN.
+        integers: Whether samples are integers, such as tokens.
+        classes: Whether targets are classes of the last axis of a reconstruction, as in a sparse cross-entropy.
+        decodes: Whether the decoder is the user's own, so that targets may have any shape.
+        weighs_features: Whether the error can have weights per step or per feature.
+        compared: Whether outputs are compared with the data.
     """
 
     name: str
+    kind: str
     x_shape: tuple[int | None, ...] | None
+    y_shape: tuple[int | None, ...] | None
     bounds: tuple[float, float] | None
     advice: str
     largest: float
     labels: str = "fit(x)"
+    conditions: tuple[Condition, ...] = ()
+    missing: bool = False
+    integers: bool = False
+    classes: bool = False
+    decodes: bool = False
+    weighs_features: bool = True
+    compared: bool = True
 
     @classmethod
-    def of(cls, model: Any, labels: str = "fit(x)", compared: bool = True) -> Rules:
+    def of(cls, model: Trainer, labels: str = "fit(x)", compared: bool = True) -> Rules:
         """Make the rules of a model; `compared` says that outputs are compared with the data."""
         return cls(
             model.name,
+            type(model).__name__,
             model.x_shape if model.built else None,
-            _validation.target_range(model) if compared else None,
+            model.y_shape if model.built else None,
+            model.output_bounds if compared else None,
             model.unbounded,
             float(tf.as_dtype(model.compute_dtype).max),
             labels,
+            tuple(
+                Condition(name, model.condition_specs.get(name), model.condition_bounds(name))
+                for name in model.condition_names
+            ),
+            model.missing != "error",
+            "int" in model.input_dtype,
+            losses.takes_classes(model.reconstruction_loss),
+            model.decodes_to_any_shape,
+            model.weighs_features,
+            compared,
         )
 
     @property
@@ -66,46 +182,130 @@ class Rules:
         """Whether the model has a shape of its own."""
         return self.x_shape is not None
 
+    # === Which part is which ===
+
+    def parts(self, x: Data, y: Data | None = None, weight: Data | None = None) -> Parts:
+        """Return the parts of what a user gave as x, y and weights: with a single condition, y may be it.
+
+        Raises:
+            ValueError: If x has other parts than the model takes; the message names them.
+        """
+        names = [condition.name for condition in self.conditions]
+        if is_dict(x):
+            if not names:
+                return Parts(x["x"] if set(x) == {"x"} else x, {}, y, weight)
+            if set(x) != {"x", *names}:
+                got = self._named(*x)
+                raise ValueError(f"{self.name!r} takes {self._named('x', *names)}, but the data have {got}.")
+            return Parts(x["x"], {name: x[name] for name in names}, y, weight)
+        if not names:
+            return Parts(x, {}, y, weight)
+        if len(names) == 1 and y is not None:
+            return Parts(x, {names[0]: y}, None, weight)
+        raise ValueError(
+            f"{self.name!r} needs {self._named(*names)} beside the samples: give a dict, "
+            f"{{{', '.join(f'{name!r}: ...' for name in ('x', *names))}}}."
+        )
+
+    @staticmethod
+    def _named(*names: str) -> str:
+        return " and ".join(map(repr, names))
+
     # === What is known of a batch without its numbers ===
 
-    def check_form(self, x: Any, y: Any = None, weight: Any = None) -> None:
-        """Check dtype and shape of samples, targets and weights: arrays, tensors, or their specifications."""
+    def check_form(self, parts: Parts) -> None:
+        """Check dtypes and shapes of samples, conditions, targets and weights: arrays, tensors, or specifications."""
+        x, y, weight = parts.x, parts.y, parts.weight
         _one_tensor(x)
-        _check_dtype(x.dtype)
+        _check_dtype(x.dtype, integers=self.integers)
         if getattr(x.shape, "rank", 1) is None:
             raise ValueError(
                 "The shape of the samples is unknown: give the data set shapes, for example "
                 "output_signature=tf.TensorSpec((None, 28, 28, 1), 'float32') of from_generator."
             )
         _validation.check_sample_shape(self, x.shape)
+        for condition in self.conditions:
+            if condition.name in parts.conditions:
+                condition.check_form(parts.conditions[condition.name], x.shape[0])
         if y is not None:
-            known = getattr(getattr(y, "shape", None), "rank", 1) is not None
-            if not hasattr(y, "shape") or (
-                known and not _validation.shapes_match(tuple(y.shape[1:]), tuple(x.shape[1:]))
-            ):
-                shape = tuple(y.shape[1:]) if hasattr(y, "shape") else type(y).__name__
-                raise ValueError(
-                    f"The targets have shape {shape}, but reconstructions have shape {tuple(x.shape[1:])}; if they "
-                    f"are labels, leave them out: {self.labels}."
-                )
-            _check_dtype(y.dtype, "targets", integers=True)
-        if weight is not None and len(weight.shape) != 1:
+            self._check_target_form(x, y)
+        elif self.compared and self.built and not self._fits_output(x):
             raise ValueError(
-                f"Give one weight per sample, (n,), not weights of shape {tuple(weight.shape)}: weights per feature "
-                "or per step are not supported."
+                f"The decoder gives reconstructions of shape {self.y_shape} for inputs of shape {tuple(x.shape[1:])}: "
+                "end it with a layer that gives the input's shape (such as Reshape), or give targets, fit(x, y)."
+            )
+        if weight is not None:
+            self._check_weight_form(weight, x if y is None else y)
+
+    def _fits_output(self, y: Array) -> bool:
+        shape = tuple(y.shape[1:])
+        if self.y_shape is None or _validation.shapes_match(shape, self.y_shape):
+            return True
+        return self.classes and _validation.shapes_match(shape, self.y_shape[:-1])
+
+    def _check_target_form(self, x: Array, y: Array) -> None:
+        if getattr(getattr(y, "shape", None), "rank", 1) is None:
+            _check_dtype(y.dtype, "targets", integers=True)
+            return
+        shape = tuple(y.shape[1:]) if hasattr(y, "shape") else ()
+        wanted = tuple(x.shape[1:]) if self.y_shape is None else self.y_shape
+        if self.built:
+            fits = self._fits_output(y)
+        else:  # the decoder will have the target's shape, unless targets are labels
+            alike = self.classes or ((self.decodes or len(shape) == len(wanted)) and not self._are_labels(y))
+            fits = bool(shape) and (_validation.shapes_match(shape, wanted) or alike)
+        if not fits:
+            raise ValueError(
+                f"The targets have shape {shape if hasattr(y, 'shape') else type(y).__name__}, but reconstructions "
+                f"have shape {wanted}; if they are labels, leave them out: {self.labels}."
+            )
+        _check_dtype(y.dtype, "targets", integers=True)
+
+    @staticmethod
+    def _are_labels(y: Array) -> bool:
+        """Whether targets of another shape than the samples are labels: integers, or rows of which one entry is 1."""
+        name = getattr(y.dtype, "name", str(y.dtype))
+        if "int" in name or "bool" in name:
+            return True
+        if len(y.shape) != 2 or tf.is_symbolic_tensor(y) or isinstance(y, tf.TensorSpec) or not hasattr(y, "__array__"):
+            return False
+        y = np.asarray(y)
+        return bool(np.isin(y, (0, 1)).all() and (y.sum(axis=1) == 1).all())
+
+    def _check_weight_form(self, weight: Array, target: Array) -> None:
+        shape, wanted = tuple(weight.shape), tuple(target.shape)
+        per_sample = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
+        if not per_sample and not _validation.shapes_match(shape[1:], wanted[1 : len(shape)]):
+            raise ValueError(
+                f"Weights are per sample, (n,), or have the leading axes of the targets, of shape {wanted[1:]}, but "
+                f"these have shape {shape}."
+            )
+        if not per_sample and not self.weighs_features:
+            raise ValueError(
+                f"{self.kind} has no error per step or feature that could be weighed: give one weight per sample, "
+                f"(n,), not weights of shape {shape}."
             )
 
     # === What its numbers say ===
 
-    def check_numbers(self, x: Any, y: Any = None, weight: Any = None) -> None:
+    def check_numbers(self, parts: Parts) -> None:
         """Check that all numbers are finite, and those that outputs are compared with inside the bounds."""
+        x, y = parts.x, parts.y
         if y is not None and y is not x:
             self._finite_range(x)
         low, high = self._finite_range(x if y is None else y)
         if self.bounds and (low < self.bounds[0] - _SLACK or high > self.bounds[1] + _SLACK):
             raise ValueError(f"{self.out_of_range} Theirs are from {low:g} to {high:g}.")
-        if weight is not None:
-            check_weights(weight, x.shape[0])
+        for condition in self.conditions:
+            if condition.name in parts.conditions:
+                condition.check_numbers(parts.conditions[condition.name])
+        if parts.weight is not None:
+            check_weights(parts.weight, x.shape[0])
+
+    @property
+    def middle(self) -> float:
+        """A value inside the bounds, 0 where there are none."""
+        return 0.0 if self.bounds is None else float(np.clip(0.0, *self.bounds))
 
     @property
     def out_of_range(self) -> str:
@@ -117,12 +317,17 @@ class Rules:
             f"and choose {self.advice}."
         )
 
-    def _finite_range(self, array: Any) -> tuple[float, float]:
+    def _finite_range(self, array: Array) -> tuple[float, float]:
         if hasattr(array, "nnz"):  # a sparse matrix: the entries that it does not store are 0
             array = np.append(array.data, 0)
         if not math.prod(array.shape):
             return 0.0, 0.0
-        low, high = float(np.min(array)), float(np.max(array))  # NaN and infinity come out in one of them
+        array = np.asarray(array)
+        # NaN and infinity come out in one of them; where values may be missing, NaN only where all are.
+        least, greatest = (np.fmin, np.fmax) if self.missing else (np.minimum, np.maximum)
+        low, high = float(least.reduce(array, axis=None)), float(greatest.reduce(array, axis=None))
+        if self.missing and np.isnan(low):
+            raise ValueError("All values of the data are missing: there is nothing to learn from.")
         if not np.isfinite(low) or not np.isfinite(high):
             raise ValueError(_NOT_FINITE)
         if max(-low, high) > self.largest:
@@ -132,16 +337,19 @@ class Rules:
             )
         return low, high
 
-    def checked(self, element: Any) -> tuple[Any, ...]:
+    def checked(self, element: Tensor) -> tuple[Any, ...]:
         """Return an element of a `PyDataset` or a generator as a tuple of dense arrays, checked."""
+        return self.checked_parts(element).element
+
+    def checked_parts(self, element: Tensor) -> Parts:
+        """Return the parts of an element of a data set, dense and checked."""
         if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
             raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
-        parts = element if isinstance(element, (tuple, list)) else (element,)
-        parts = tuple(None if part is None else dense(as_array(part)) for part in parts)
-        x, y, weight = (*parts, None, None)[:3]
-        self.check_form(x, y, weight)
-        self.check_numbers(x, y, weight)
-        return parts
+        found = self.parts(*element) if isinstance(element, (tuple, list)) else self.parts(element)
+        found = map_parts(lambda part: dense(as_array(part, self.missing)), found)
+        self.check_form(found)
+        self.check_numbers(found)
+        return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,32 +357,55 @@ class Validated:
     """Data that have passed: what Keras is to be given in place of them.
 
     Attributes:
-        x: Samples.
+        x: Samples, a dict of samples and conditions, or data that come batch by batch.
         y: Targets, or None.
         weight: Sample weights, or None.
-        shape: The shape of the first batch, its first axis of any size.
+        x_spec: Shape and dtype of a sample.
+        y_spec: Shape and dtype of a target; None where the sample is the target.
+        condition_specs: Shapes and dtypes of conditions by name.
     """
 
     x: Any
     y: Any
     weight: Any
-    shape: Any
+    x_spec: Spec
+    y_spec: Spec | None
+    condition_specs: Mapping[str, Spec]
+
+    @classmethod
+    def of(cls, x: Data, y: Data | None, weight: Data | None, first: Parts) -> Validated:
+        """Make it of data and of the parts of their first batch, arrays or specifications."""
+        return cls(
+            x,
+            y,
+            weight,
+            Spec.of(first.x),
+            None if first.y is None or first.y is first.x else Spec.of(first.y),
+            {name: Spec.of(values) for name, values in first.conditions.items()},
+        )
 
 
 # === The ways in ===
 
 
 def validated(
-    model: Any, x: Any, y: Any = None, weight: Any = None, *, labels: str = "fit(x)", compared: bool = True
+    model: Trainer,
+    x: Data,
+    y: Data | None = None,
+    weight: Data | None = None,
+    *,
+    labels: str = "fit(x)",
+    compared: bool = True,
 ) -> Validated:
     """Check data for `fit`, `evaluate`, `predict` and their likes.
 
     Args:
         model: The model.
         x: Whatever `keras.Model.fit` takes as x, a DataFrame of pandas or polars, a table of pyarrow, or a matrix
-            of scipy.sparse, which is made dense batch by batch.
-        y: Targets, where x is an array.
-        weight: Sample weights, (n,), where x is an array.
+            of scipy.sparse, which is made dense batch by batch; or, for a model with conditions, a dict of such "x" and
+            of the conditions by name.
+        y: Targets, where x is an array, or the only condition of a model.
+        weight: Weights per sample, step or feature, where x is an array.
         labels: How to leave out labels, for the error message.
         compared: Whether outputs are compared with the data, which then have to be in their range.
 
@@ -185,47 +416,48 @@ def validated(
         ValueError: If the data cannot be used.
     """
     if isinstance(x, tf.data.Dataset):
-        rules = Rules.of(model, "dataset.map(lambda image, label: image)", compared)
-        return Validated(*_checked_dataset(rules, x), shape=_first_spec(x).shape)
+        return _checked_dataset(Rules.of(model, "aezoo.datasets.without_labels(data)", compared), x)
     if isinstance(x, tf.distribute.DistributedDataset):
-        spec = _first_spec(x)
-        return Validated(x, None, None, getattr(spec, "_value_specs", [spec])[0].shape)
+        rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
+        specs = tf.nest.map_structure(_keras.replica_spec, x.element_spec)
+        return Validated.of(x, None, None, rules.parts(*_three(specs)))
     if isinstance(x, keras.utils.PyDataset):
         rules = Rules.of(model, "return x alone from __getitem__", compared)
         if x.num_batches == 0:
             raise ValueError(_EMPTY)
-        return Validated(CheckedPyDataset(x, rules), None, None, rules.checked(x[0])[0].shape)
+        first = rules.parts(*_three(rules.checked(x[0])))
+        return Validated.of(CheckedPyDataset(x, rules), None, None, first)
     if hasattr(x, "__next__"):
         rules = Rules.of(model, "yield x alone", compared)
         try:
-            first = next(x)
+            element = next(x)
         except StopIteration:
             raise ValueError(_EMPTY) from None
-        shape = rules.checked(first)[0].shape
+        first = rules.parts(*_three(rules.checked(element)))
         # Keras takes no other kind of iterator than a generator, and of it only tuples.
-        return Validated(_checked_generator(rules, itertools.chain([first], x)), None, None, shape)
-    x, y = as_array(x), None if y is None else as_array(y)
-    x = dense(x) if isinstance(x, tf.SparseTensor) else x
+        return Validated.of(_checked_generator(rules, itertools.chain([element], x)), None, None, first)
+    rules = Rules.of(model, labels, compared)
+    parts = map_parts(lambda part: as_array(part, rules.missing), rules.parts(x, y, weight))
+    x = dense(parts.x) if isinstance(parts.x, tf.SparseTensor) else parts.x
+    weight = None if parts.weight is None else np.asarray(parts.weight)
+    parts = dataclasses.replace(parts, x=x, weight=weight)
     if x is None or isinstance(x, (tuple, list, dict)) or not hasattr(x, "shape"):
         raise ValueError(
             f"Expected samples as one array, a table, a tf.data.Dataset, a keras.utils.PyDataset or a generator, "
             f"but got {type(x).__name__}."
         )
-    rules = Rules.of(model, labels, compared)
-    weight = None if weight is None else np.asarray(as_array(weight))
-    _check_dtype(x.dtype)
+    _check_dtype(x.dtype, integers=rules.integers)
     if 0 in x.shape:
         raise ValueError(_EMPTY)
-    rules.check_form(x, y, weight)
-    if y is not None and y.shape[0] != x.shape[0]:
-        raise ValueError(f"There are {x.shape[0]} samples, but {y.shape[0]} targets.")
-    rules.check_numbers(x, y, weight)
-    if weight is not None and y is None:
-        y = x  # Keras drops the weights of samples that have no target
-    return Validated(x, y, weight, x.shape)
+    rules.check_form(parts)
+    if parts.y is not None and parts.y.shape[0] != x.shape[0]:
+        raise ValueError(f"There are {x.shape[0]} samples, but {parts.y.shape[0]} targets.")
+    rules.check_numbers(parts)
+    inputs, y, weight = _three(parts.element)
+    return Validated.of(inputs, y, weight, parts)
 
 
-def validation(model: Any, data: Any) -> Any:
+def validation(model: Trainer, data: Any) -> Any:
     """Check the `validation_data` of `fit`, and return what Keras is to be given."""
     if not isinstance(data, (tuple, list)):
         return validated(model, data).x
@@ -234,47 +466,184 @@ def validation(model: Any, data: Any) -> Any:
     return found.x, found.y, found.weight
 
 
-def samples(model: Any, x: Any, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Any:
-    """Check samples for a verb, and return them as a dense array or a tensor.
+def inputs(
+    model: Trainer,
+    x: Data,
+    conditions: Mapping[str, Any] | None = None,
+    *,
+    compared: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Check samples and conditions for a verb, and return them as dense arrays or tensors.
 
     Numbers are looked at where there are some: not in a graph.
 
     Args:
         model: The model; one that is not built takes any shape.
-        x: (n, ...), an array, a tensor, a table or a sparse matrix.
-        compared: Whether they have to be in the range that the model's output can reach.
+        x: (n, ...), an array, a tensor, a table or a sparse matrix; or a dict of "x" and of the conditions.
+        conditions: Conditions by name, each (n, ...) or one for all samples.
+        compared: Whether samples have to be in the range that the model's output can reach.
         bounds: Another range that they have to be in.
 
     Returns:
-        (n, ...), not yet converted to a tensor, but in single precision.
+        (n, ...), not yet converted to a tensor, but in single precision; and the conditions by name, with one entry per
+        sample.
 
     Raises:
-        ValueError: If they are not floating-point, of another shape than the model takes, or not finite.
+        ValueError: If samples are not floating-point, of another shape than the model takes, or not finite, or
+            conditions are missing or not as the model takes them.
     """
-    if isinstance(x, (tf.data.Dataset, keras.utils.PyDataset)):
+    parts = array_parts(model, x, conditions, compared=compared, bounds=bounds)
+    return single(dense(parts.x)), dict(parts.conditions)
+
+
+def array_parts(
+    model: Trainer,
+    x: Data,
+    conditions: Mapping[str, Any] | None = None,
+    y: Data | None = None,
+    *,
+    compared: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Parts:
+    """Check samples, conditions and targets as `inputs` does, and return them without making a copy of the samples.
+
+    Args:
+        model: As in `inputs`.
+        x: As in `inputs`.
+        conditions: As in `inputs`.
+        y: Targets, (n, ...), or None.
+        compared: Whether targets, or the samples where there are none, have to be in the range of the model's output.
+        bounds: Another range that they have to be in.
+
+    Raises:
+        ValueError: As `inputs`; if targets have another shape than reconstructions, or there is not one per sample.
+    """
+    if is_stream(x):
         raise ValueError(
-            f"Expected samples as one array, not a {type(x).__name__}: use model.predict or model.encoder.predict."
+            f"Expected samples as one array, not a {type(x).__name__}: encode, reconstruct and score_samples take it."
         )
-    x = dense(as_array(x))
-    x = x if hasattr(x, "shape") else np.asarray(x)
     rules = Rules.of(model, compared=compared)
-    rules = dataclasses.replace(rules, bounds=bounds or rules.bounds)
-    rules.check_form(x)
-    if not tf.is_symbolic_tensor(x) and not isinstance(x, keras.KerasTensor):
-        rules.check_numbers(x)
-    return single(x)
+    rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
+    if is_dict(x):
+        if conditions:
+            raise ValueError("Give conditions once: in the dict of the samples, or by name.")
+        parts = rules.parts(x)
+        x, conditions = parts.x, parts.conditions
+    x = as_array(x, rules.missing)
+    x = dense(x) if isinstance(x, tf.SparseTensor) else x
+    x = x if hasattr(x, "shape") else np.asarray(x)
+    if not len(x.shape):
+        raise ValueError("Expected samples as an array, (n, ...), not a single number.")
+    if y is not None:
+        y = dense(as_array(y, rules.missing))
+        y = y if hasattr(y, "shape") else np.asarray(y)
+        if not len(y.shape) or y.shape[0] != x.shape[0]:
+            raise ValueError(f"There are {x.shape[0]} samples, but targets of shape {tuple(y.shape)}: give one each.")
+    found = conditions_of(model, conditions or {}, x.shape[0], rules)
+    parts = Parts(x, {}, y, None)
+    rules.check_form(parts)
+    if not is_symbolic(x):
+        rules.check_numbers(parts)
+    return dataclasses.replace(parts, conditions=found)
 
 
-def codes(model: Any, z: Any) -> Any:
+def is_stream(x: object) -> bool:
+    """Return whether x is data that come batch by batch: a data set, a `PyDataset` or a generator."""
+    kinds = (tf.data.Dataset, keras.utils.PyDataset, tf.distribute.DistributedDataset)
+    return isinstance(x, kinds) or hasattr(x, "__next__")
+
+
+def elements(x: Data) -> Iterator[Any]:
+    """Return an iterator over the elements of data that come batch by batch.
+
+    Raises:
+        ValueError: If there is no end to them, or they are spread over replicas.
+    """
+    if isinstance(x, tf.distribute.DistributedDataset):
+        raise ValueError("The data set is distributed over replicas: give the data set that it was made of.")
+    if isinstance(x, keras.utils.PyDataset):
+        if x.num_batches is not None:
+            return (x[i] for i in range(x.num_batches))
+    elif not isinstance(x, tf.data.Dataset) or x.cardinality() != tf.data.INFINITE_CARDINALITY:
+        return iter(x)
+    raise ValueError("The data set has no end: give a part of it, data.take(100) for example.")
+
+
+def samples(model: Trainer, x: Data, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Array:
+    """Check samples of a model without conditions, as `inputs` does, and return them."""
+    return inputs(model, x, compared=compared, bounds=bounds)[0]
+
+
+def conditions_of(
+    model: Trainer, conditions: Mapping[str, Any], n: int | Tensor | None, rules: Rules | None = None
+) -> dict[str, Any]:
+    """Check conditions for a verb, and return one entry per sample of each.
+
+    Args:
+        model: The model.
+        conditions: By name, (n, ...) or one value for all samples.
+        n: How many samples there are; None in a graph.
+        rules: The rules of the model, where they are at hand.
+
+    Raises:
+        ValueError: If one is missing or unknown, or not as the model takes it.
+    """
+    if not model.condition_names and not conditions:
+        return {}
+    rules = rules or Rules.of(model, compared=False)
+    names = [condition.name for condition in rules.conditions]
+    if set(conditions) != set(names):
+        if not names:
+            raise ValueError(f"{model.name!r} has no condition {', '.join(map(repr, conditions))}: leave it out.")
+        raise ValueError(
+            f"{model.name!r} needs {', '.join(f'{name}=...' for name in names)}, but was given "
+            f"{', '.join(conditions) or 'no condition'}."
+        )
+    found = {}
+    for condition in rules.conditions:
+        values = as_array(conditions[condition.name])
+        values = values if hasattr(values, "shape") else np.asarray(values)
+        rank = len(condition.spec.shape) if condition.spec else 0
+        if len(values.shape) == rank and n is not None:  # one for all samples
+            values = tf.repeat(tf.convert_to_tensor(values)[None], n, axis=0)
+        condition.check_form(values, n)
+        if not is_symbolic(values):
+            condition.check_numbers(values)
+        found[condition.name] = tf.cast(values, condition.spec.dtype) if condition.spec else values
+    return found
+
+
+def is_dict(x: Any) -> bool:
+    """Return whether x is a dict of samples and conditions; a sparse matrix of SciPy may be a dict too, and is none."""
+    return isinstance(x, Mapping) and not hasattr(x, "shape")
+
+
+def is_symbolic(x: object) -> bool:
+    """Return whether x is a tensor of a graph, without numbers."""
+    return tf.is_symbolic_tensor(x) or isinstance(x, keras.KerasTensor)
+
+
+def map_parts(function: Callable[[Any], Any], parts: Parts) -> Parts:
+    """Apply a function to all parts that there are."""
+    x, y, weight = (None if part is None else function(part) for part in (parts.x, parts.y, parts.weight))
+    return Parts(x, {name: function(values) for name, values in parts.conditions.items()}, y, weight)
+
+
+def _three(element: Tensor) -> tuple[Any, Any, Any]:
+    return keras.utils.unpack_x_y_sample_weight(element)
+
+
+def codes(model: Trainer, z: Data) -> Array:
     """Check codes for a verb: their shape and, outside a graph, that they are finite; return them."""
     z = z if hasattr(z, "shape") else np.asarray(z)
     _validation.check_code_shape(model, z.shape)
-    if not tf.is_symbolic_tensor(z) and not isinstance(z, keras.KerasTensor) and not np.isfinite(z).all():
+    if not is_symbolic(z) and math.prod(z.shape) and not np.isfinite([np.min(z), np.max(z)]).all():
         raise ValueError("The codes contain NaN or infinite values: there is nothing to decode.")
     return z
 
 
-def check_weights(weight: Any, n: int | None = None) -> None:
+def check_weights(weight: ArrayLike, n: int | None = None) -> None:
     """Check that sample weights are finite, not negative, and as many as there are samples."""
     weight = np.asarray(weight)
     if n is not None and len(weight) != n:
@@ -283,7 +652,7 @@ def check_weights(weight: Any, n: int | None = None) -> None:
         raise ValueError("Sample weights must be finite and at least 0, but some are negative, NaN or infinite.")
 
 
-def check_class_weight(class_weight: Any) -> None:
+def check_class_weight(class_weight: object) -> None:
     """Refuse the class weights that `fit` of a classifier takes."""
     if class_weight is not None:
         raise ValueError("class_weight needs labels, which an autoencoder has none of: give sample_weight.")
@@ -292,11 +661,12 @@ def check_class_weight(class_weight: Any) -> None:
 # === Forms of arrays ===
 
 
-def as_array(x: Any) -> Any:
+def as_array(x: Array, missing: bool = False) -> Array:
     """Return a table or a masked array as a NumPy array; leave anything else as it is.
 
     Args:
         x: A DataFrame of pandas or polars, a table of pyarrow, a masked array, or anything.
+        missing: Whether entries may be missing: they become NaN.
 
     Returns:
         Of a table, (rows, columns) float32.
@@ -306,8 +676,10 @@ def as_array(x: Any) -> Any:
     """
     columns = _columns(x)
     if columns is not None:
-        return _table(columns)
+        return _table(columns, missing)
     if isinstance(x, np.ma.MaskedArray):
+        if missing and x.dtype.kind == "f":
+            return x.filled(np.nan)
         if np.ma.is_masked(x):
             raise ValueError("The data contain masked values, NaN for the model: remove or replace them, x.filled(0).")
         return x.data
@@ -318,31 +690,31 @@ def as_array(x: Any) -> Any:
     return x
 
 
-def is_table(x: Any) -> bool:
+def is_table(x: object) -> bool:
     """Return whether x is a DataFrame of pandas or polars, or a table of pyarrow."""
     return _columns(x) is not None
 
 
-def single(x: Any) -> Any:
+def single(x: Array) -> Array:
     """Return double-precision numbers in single precision, which models compute in; leave anything else as it is."""
     if getattr(getattr(x, "dtype", None), "name", "") != "float64":
         return x
     return tf.cast(x, "float32") if tf.is_tensor(x) else np.asarray(x, "float32")
 
 
-def dense(x: Any) -> Any:
+def dense(x: Array) -> Array:
     """Return a sparse matrix of SciPy, or a sparse tensor, as a dense one; leave anything else as it is."""
     if isinstance(x, tf.SparseTensor):
         return tf.sparse.to_dense(x)
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
+def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
     """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
     if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def of_pandas(column: Any) -> Any:
+        def of_pandas(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
@@ -352,7 +724,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
-        def of_polars(column: Any) -> Any:
+        def of_polars(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.cast(float64).to_numpy()
 
         columns = [x[:, i] for i in range(len(x.columns))]
@@ -361,7 +733,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
         types = sys.modules["pyarrow"].types
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
 
-        def of_pyarrow(column: Any) -> Any:
+        def of_pyarrow(column: Array) -> Callable[[], np.ndarray]:
             column = column.cast("int8") if types.is_boolean(column.type) else column
             return lambda: column.cast("float64").to_numpy()
 
@@ -373,7 +745,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     return None
 
 
-def _table(columns: list[tuple[str, bool, Any]]) -> np.ndarray:
+def _table(columns: list[tuple[str, bool, Any]], missing: bool) -> np.ndarray:
     if not columns:
         raise ValueError("The table has no columns.")
     if text := [name for name, numeric, _ in columns if not numeric]:
@@ -383,11 +755,11 @@ def _table(columns: list[tuple[str, bool, Any]]) -> np.ndarray:
         )
     with np.errstate(over="ignore"):
         table = np.stack([numbers() for _, _, numbers in columns], axis=1).astype("float32")
-    finite = np.isfinite(table).all(axis=0)
+    finite = (np.isfinite(table) | (missing & np.isnan(table))).all(axis=0)
     if lacking := [name for (name, _, _), whole in zip(columns, finite, strict=True) if not whole]:
         raise ValueError(
             f"The table has missing, NaN or infinite values ({_named(lacking)}): remove or replace them, for example "
-            "with sklearn.impute.SimpleImputer."
+            "with sklearn.impute.SimpleImputer, or give the model missing='mask'."
         )
     return table
 
@@ -396,11 +768,11 @@ def _named(columns: list[str]) -> str:
     return ", ".join(repr(name[:40]) for name in columns[:5]) + (", ..." if len(columns) > 5 else "")
 
 
-def _one_tensor(x: Any) -> None:
+def _one_tensor(x: object) -> None:
     if isinstance(x, dict):
         raise ValueError(
             f"The elements of the data are dicts ({', '.join(map(repr, x))}): take out the samples, for example "
-            f"dataset.map(lambda element: element[{next(iter(x), 'image')!r}])."
+            f"aezoo.datasets.without_labels(data, key={next(iter(x), 'image')!r})."
         )
     if isinstance(x, (tuple, list)):
         raise ValueError(f"The samples are a {type(x).__name__} of {len(x)} parts, not one array: give one.")
@@ -410,7 +782,7 @@ def _one_tensor(x: Any) -> None:
         )
 
 
-def _check_dtype(dtype: Any, what: str = "samples", integers: bool = False) -> None:
+def _check_dtype(dtype: object, what: str = "samples", integers: bool = False) -> None:
     name = getattr(dtype, "name", str(dtype))
     if name == "bool" or "int" in name:
         if integers:
@@ -444,7 +816,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
         self.inner = inner
         self.rules = rules
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...] | Tensor:
         with marked():
             parts = self.rules.checked(self.inner[index])
         return parts if len(parts) > 1 else parts[0]
@@ -453,7 +825,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
         return len(self.inner)
 
     @property
-    def num_batches(self) -> Any:
+    def num_batches(self) -> int | None:
         """As of the data set inside."""
         return self.inner.num_batches
 
@@ -471,36 +843,39 @@ def _checked_generator(rules: Rules, elements: Iterator[Any]) -> Iterator[tuple[
         yield parts
 
 
-def _first_spec(dataset: Any) -> Any:
-    return keras.tree.flatten(keras.utils.unpack_x_y_sample_weight(dataset.element_spec)[0])[0]
-
-
-def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> tuple[tf.data.Dataset, None, None]:
-    parts = dataset.element_spec
-    if isinstance(parts, (tuple, list)) and not 1 <= len(parts) <= 3:
-        raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but these have {len(parts)} parts.")
-    x, y, weight = keras.utils.unpack_x_y_sample_weight(parts)
+def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
+    spec = dataset.element_spec
+    if isinstance(spec, (tuple, list)) and not 1 <= len(spec) <= 3:
+        raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but these have {len(spec)} parts.")
     if int(dataset.cardinality()) == 0:
         raise ValueError(_EMPTY)
-    rules.check_form(x, y, weight)
+    specs = rules.parts(*_three(spec))
+    rules.check_form(specs)
 
-    def check(*element: Any) -> Any:
-        element = tf.nest.map_structure(dense, element)
-        x, y, weight = keras.utils.unpack_x_y_sample_weight(element)
+    def check(*element: Any) -> Tensor:
+        # An element that is a dict comes as one; one that is a tuple comes in its parts.
+        parts = map_parts(dense, rules.parts(*element))
         # After the cast that the model makes, which turns too large numbers into infinity.
-        parts = [tf.cast(part, "float32") for part in (x, y) if part is not None]
-        assertions = [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in parts]
+        numbers = [tf.cast(part, "float32") for part in (parts.x, parts.y) if part is not None]
+        if rules.missing:
+            numbers = [tf.where(tf.math.is_nan(part), tf.constant(rules.middle), part) for part in numbers]
+        assertions = [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
         if rules.bounds:
-            (low, high), target = rules.bounds, parts[-1]
+            (low, high), target = rules.bounds, numbers[-1]
             inside = (tf.reduce_min(target) >= low - _SLACK) & (tf.reduce_max(target) <= high + _SLACK)
             assertions.append((inside, rules.out_of_range))
-        if weight is not None:
-            fine = tf.reduce_all((weight >= 0) & tf.math.is_finite(tf.cast(weight, "float32")))
+        for condition in rules.conditions:
+            values = tf.cast(parts.conditions[condition.name], "float32")
+            low, high = condition.bounds or (-rules.largest, rules.largest)
+            assertions.append((tf.reduce_all((values >= low) & (values <= high)), condition.out_of_bounds))
+        if parts.weight is not None:
+            fine = tf.reduce_all((parts.weight >= 0) & tf.math.is_finite(tf.cast(parts.weight, "float32")))
             assertions.append((fine, "Sample weights must be finite and at least 0."))
         with tf.control_dependencies([tf.debugging.Assert(true, [_OPEN + text + _CLOSE]) for true, text in assertions]):
+            element = parts.element
             return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)
 
-    return dataset.map(check), None, None
+    return Validated.of(dataset.map(check), None, None, specs)
 
 
 @contextmanager

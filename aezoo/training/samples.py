@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._typing import Array, ArrayLike, Data, Shape
 from aezoo.training import gate
 
 #: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
@@ -17,14 +19,15 @@ _MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
 
 
 def take(
-    x: Any,
+    x: Data,
     strategy: tf.distribute.Strategy | None = None,
     validation_split: float = 0.0,
-    sample_weight: Any = None,
+    sample_weight: ArrayLike | None = None,
 ) -> tuple[Any, Any]:
     """Take up to 5,000 training samples: evenly spaced ones of arrays, the first batches of data sets.
 
-    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice.
+    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice. Of weights per step or per
+    feature the largest is the sample's. Of a dict of samples and conditions the samples are taken.
 
     Args:
         x: What `keras.Model.fit` takes as x, checked already.
@@ -40,6 +43,8 @@ def take(
         >>> samples.shape, samples[:3, 0].tolist()
         ((5000, 1), [0.0, 4.0, 8.0])
     """
+    if gate.is_dict(x):
+        return x, take(x["x"], strategy, validation_split, sample_weight)[1]
     if hasattr(x, "shape"):
         n = math.floor(x.shape[0] * (1.0 - validation_split))  # as Keras splits
         rows = _spaced(n, _most(x.shape[1:]), None if sample_weight is None else sample_weight[:n])
@@ -67,35 +72,37 @@ def take(
     return x, samples[_spaced(len(samples), len(samples), np.concatenate(weights)[: len(samples)])]
 
 
-def _again(batches: list[Any], rest: Any) -> Any:
+def _again(batches: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     """A generator of what was read from another, and of what is left in it: Keras takes no other iterator."""
     yield from batches
     yield from rest
 
 
-def _of_element(element: Any, strategy: tf.distribute.Strategy | None) -> tuple[np.ndarray, np.ndarray | None]:
+def _of_element(element: object, strategy: tf.distribute.Strategy | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The samples of an element of a data set, and their weights."""
 
-    def whole(part: Any) -> np.ndarray | None:
+    def whole(part: Array) -> np.ndarray | None:
         parts = [part] if strategy is None else strategy.experimental_local_results(part)
         return None if part is None else np.concatenate([_array(part) for part in parts])
 
     x, _, weight = keras.utils.unpack_x_y_sample_weight(element)
-    return whole(x), whole(weight)
+    return whole(x["x"] if gate.is_dict(x) else x), whole(weight)
 
 
-def _array(x: Any) -> np.ndarray:
+def _array(x: Array) -> np.ndarray:
     return np.asarray(x, "float32")
 
 
-def _most(shape: Any) -> int:
+def _most(shape: Shape) -> int:
     """How many samples of a shape may be taken."""
     return max(1, min(_MOST_SAMPLES, _MOST_NUMBERS // max(1, math.prod(shape))))
 
 
-def _spaced(n: int, most: int, weight: Any = None) -> np.ndarray:
+def _spaced(n: int, most: int, weight: ArrayLike | None = None) -> np.ndarray:
     """Evenly spaced rows of n, at most so many; where they have weights, spaced evenly by weight."""
-    weight = None if weight is None or np.ndim(weight) > 1 else np.maximum(np.asarray(weight, "float64"), 0)
+    if weight is not None:
+        weight = np.maximum(np.asarray(weight, "float64"), 0)
+        weight = weight.max(axis=tuple(range(1, weight.ndim)))
     if weight is None or not weight.any():
         return np.arange(min(n, most)) * n // max(1, min(n, most))
     total = np.cumsum(weight)

@@ -32,8 +32,8 @@ class MyAE(aezoo.Autoencoder):
         super().__init__(latent_dim, **kwargs)
         self.beta = beta
 
-    def penalties(self, batch, code, training):
-        return {{"code": self.beta * batch.mean(ops.sum(ops.square(code), axis=1) / 2)}}
+    def penalties(self, batch, forward):
+        return {{"code": self.beta * batch.mean(ops.sum(ops.square(forward.code), axis=1) / 2)}}
 
     def get_config(self):
         return {{**super().get_config(), "beta": self.beta}}

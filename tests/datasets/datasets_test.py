@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from aezoo import datasets
+from aezoo import _keras, datasets
 
 
 def _prepared_mnist() -> str | None:
@@ -45,10 +45,8 @@ def write_set(tmp_path):
     """Returns a function that prepares a small data set in a folder, as TFDS does for one without code."""
     import tensorflow_datasets as tfds
 
-    from aezoo.datasets.tfds import _fail_fast
-
     def write(name, features, examples, splits=("train",)):
-        with _fail_fast():
+        with _keras.tfds_gives_up_early(3):
             tfds.dataset_builders.store_as_tfds_dataset(
                 name=name,
                 version="1.0.0",

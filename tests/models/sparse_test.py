@@ -52,7 +52,7 @@ def test_the_gradient_of_kl(x):
     randomise(model, x, 0.5)
     bias = model.encoder.trainable_variables[1]
     with tf.GradientTape() as tape:
-        value = model.penalties(Batch.of(x), model.encoder(x), True)["sparsity"]
+        value = model.penalties(Batch.of(x), model.forward(Batch.of(x), True))["sparsity"]
     z = np.asarray(model.encode(x), "float64")
     rate = z.mean(axis=0)
     # By the chain rule: ∂/∂b_j = w (-ρ/ρ̂ + (1-ρ)/(1-ρ̂)) · mean of z(1-z), as in Ng's notes.

@@ -41,10 +41,10 @@ class Faulty(aezoo.Autoencoder):
         self.normalize.build(input_shape)
         super().build(input_shape)
 
-    def penalties(self, batch, code, training):
+    def penalties(self, batch, forward):
         bad = ops.cast(ops.any(batch.x == 7.0), "float32")
-        self.normalize(batch.x, training=training)
-        if training:
+        self.normalize(batch.x, training=forward.training)
+        if forward.training:
             self.count.assign_add(1.0 + bad * np.inf)
         weight = ops.sum(self.trainable_variables[0] ** 2)
         fault = steep(weight, bad) if self.gradient else ops.where(bad > 0, np.inf, 0.0)

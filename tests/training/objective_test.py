@@ -302,13 +302,13 @@ def test_the_gradient_of_a_saturated_unit_draws_it_back():
     model.encoder.layers[-1].bias.assign([30.0, -95.0])
     with tf.GradientTape() as tape:
         batch = Batch.of(np.zeros((4, 3), "float32"))
-        penalty = model.penalties(batch, model.encoder(batch.x), training=True)["sparsity"]
+        penalty = model.penalties(batch, model.forward(batch, training=True))["sparsity"]
     gradient = tape.gradient(penalty, model.encoder.layers[-1].bias)
     assert float(gradient[0]) == pytest.approx(0.9, rel=1e-5)  # d/da -(1-ρ) log σ(-a)
     assert np.isfinite(penalty)
     kl = 0.1 * np.log(0.1) + 0.9 * (np.log(0.9) + 30)
     model.encoder.layers[-1].bias.assign([30.0, 30.0])
-    penalty = model.penalties(batch, model.encoder(batch.x), training=True)["sparsity"]
+    penalty = model.penalties(batch, model.forward(batch, training=True))["sparsity"]
     assert float(penalty) == pytest.approx(2 * kl, rel=1e-5)
 
 

@@ -1,0 +1,47 @@
+"""Types that the public surface is written in."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import keras
+import numpy as np
+from numpy.typing import ArrayLike as ArrayLike
+
+if sys.version_info >= (3, 11):
+    from typing import Self as Self
+elif TYPE_CHECKING:
+    from typing_extensions import Self as Self
+else:
+    from typing import TypeVar
+
+    Self = TypeVar("Self")
+
+Tensor: TypeAlias = Any
+"""A tensor, symbolic or not. TensorFlow and Keras have no types that a checker could read."""
+
+Array: TypeAlias = np.ndarray | Tensor
+"""An array of NumPy or a tensor."""
+
+Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Iterable[Any] | keras.utils.PyDataset
+"""Samples: an array or what becomes one, such arrays by name, or a data set."""
+
+Shape: TypeAlias = tuple[int | None, ...]
+"""Sizes of axes; None is any size."""
+
+Activation: TypeAlias = str | Callable[[Tensor], Tensor]
+"""The name of an activation of Keras, or a function."""
+
+Loss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor]
+"""A loss as `compile` takes it: a name of Keras, an object, or a function of targets and predictions."""
+
+Logs: TypeAlias = Mapping[str, float] | None
+"""What Keras tells a callback: values by name."""
+
+Optimizer: TypeAlias = str | keras.Optimizer
+"""An optimizer, or the name of one of Keras."""
+
+DType: TypeAlias = str | keras.DTypePolicy
+"""The name of a dtype or of a policy of Keras, or a policy."""

@@ -1,0 +1,80 @@
+"""Leaving out labels that nobody wants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+def without_labels(data: Any, key: str | None = None) -> Any:
+    """Return the samples of labeled data: an autoencoder needs no labels.
+
+    Args:
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator, with elements (x, label), (x, label,
+            weight) or dicts; or such a tuple or dict of arrays.
+        key: The entry of a dict that holds the samples; None takes "x", "image" or the only one.
+
+    Returns:
+        The same kind of data with x alone; sample weights are left out too.
+
+    Raises:
+        ValueError: If dicts have no entry `key`, or it is not clear which holds the samples.
+
+    Example:
+        >>> import numpy as np
+        >>> x, y = np.zeros((6, 4), "float32"), np.arange(6)
+        >>> data = tf.data.Dataset.from_tensor_slices((x, y)).batch(3)
+        >>> without_labels(data).element_spec.shape
+        TensorShape([None, 4])
+        >>> without_labels({"image": x, "label": y}).shape
+        (6, 4)
+    """
+    if isinstance(data, tf.data.Dataset):
+        return data.map(lambda *element: _samples(element if len(element) > 1 else element[0], key))
+    if isinstance(data, keras.utils.PyDataset):
+        return _WithoutLabels(data, key)
+    if hasattr(data, "__next__"):
+        return _each(data, key)
+    return _samples(data, key)
+
+
+def _samples(element: Any, key: str | None) -> Any:
+    if isinstance(element, Mapping) and not hasattr(element, "shape"):
+        names = [key] if key is not None else [name for name in ("x", "image") if name in element] or [*element][:2]
+        if (len(names) > 1 and names != ["x", "image"]) or names[0] not in element:
+            raise ValueError(f"Which of {', '.join(map(repr, element))} holds the samples is not clear: give its key.")
+        return element[names[0]]
+    return element[0] if isinstance(element, (tuple, list)) else element
+
+
+def _each(data: Any, key: str | None) -> Iterator[Any]:
+    for element in data:
+        yield _samples(element, key)
+
+
+class _WithoutLabels(keras.utils.PyDataset):
+    """A `PyDataset` of the samples of another."""
+
+    def __init__(self, inner: keras.utils.PyDataset, key: str | None):
+        super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
+        self.inner = inner
+        self.key = key
+
+    def __getitem__(self, index: int) -> Any:
+        return _samples(self.inner[index], self.key)
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    @property
+    def num_batches(self) -> Any:
+        return self.inner.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self.inner.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.inner.on_epoch_end()

@@ -1,0 +1,743 @@
+"""Training of any model with named terms: `fit`, `evaluate`, `predict` and the steps. It knows no encoder."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import threading
+import types
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from aezoo import _keras, _validation, losses, optimizers
+from aezoo._numerics import as_float32
+from aezoo._typing import Data, Logs, Loss, Shape, Tensor
+from aezoo.layers import batch_normalization
+from aezoo.schedules import Scheduled
+from aezoo.training import distribution, divergence, execution, gate, samples
+from aezoo.training.batch import Batch
+from aezoo.training.data import FitRequest
+from aezoo.training.gate import Spec, Validated
+
+if TYPE_CHECKING:
+    from aezoo.training.forward import Forward
+
+_BUILDING = threading.RLock()  # of all models: one at a time is enough
+
+# Names that a variant may still override under their old name.
+_RENAMED = {
+    "measure_names": "metric_names",
+    "measure_modes": "metric_modes",
+    "paper_loss": "default_loss",
+    "own_callbacks": "default_callbacks",
+    "move_schedules": "update_schedules",
+    "examples": "dummy_inputs",
+    "steps_together": "default_steps",
+}
+
+
+class _EpochClock(keras.callbacks.Callback):
+    """Updates the schedules of a model, and counts its epochs."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
+        self.model.update_schedules()
+
+    def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
+        self.model.epoch.assign_add(1)
+
+
+class Trainer(keras.Model):
+    """A Keras model that minimizes the sum of named terms, and reports each of them.
+
+    `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
+    class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
+    target, and ends with `make_trackers()`.
+
+    Args:
+        seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
+        on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
+            ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
+        missing: What a missing value is, NaN in the samples. "error" refuses it. "mask" puts the mean of the feature
+            over the training data in its place, and leaves it out of the error; "learn" puts a value in its place that
+            is trained, and starts at that mean.
+        **kwargs: `name` and `dtype` of `keras.Model`; not float64.
+
+    Raises:
+        ValueError: If an argument is out of range, or the dtype is float64.
+
+    Example:
+        >>> import numpy as np
+        >>> class Smoother(Trainer):
+        ...     term_names = ("reconstruction", "weights")
+        ...     def build(self, input_shape):
+        ...         self.x_shape = self.y_shape = tuple(input_shape[1:])
+        ...         self.dense = keras.layers.Dense(self.x_shape[-1])
+        ...         self.dense.build(input_shape)
+        ...         self.make_trackers()
+        ...     def call(self, x, training=False):
+        ...         return self.dense(x)
+        ...     def objective(self, batch, training):
+        ...         y_pred = self.dense(batch.x)
+        ...         weights = batch.per_replica(ops.sum(ops.square(self.dense.kernel)))
+        ...         return {"reconstruction": self.reconstruction(batch, y_pred), "weights": 0.1 * weights}, y_pred
+        >>> model = Smoother()
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(np.random.default_rng(0).random((32, 5), "float32"), verbose=0)
+        >>> sorted(history.history)
+        ['loss', 'reconstruction', 'weights']
+    """
+
+    term_names: tuple[str, ...] = ("reconstruction",)
+    """The names of the terms that a training step minimizes. A variant adds its own."""
+    metric_names: tuple[str, ...] = ()
+    """The names of what it reports beside them."""
+    metric_modes: Mapping[str, str] = types.MappingProxyType({})
+    """Of metrics that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
+    condition_names: tuple[str, ...] = ()
+    """The names of second inputs such as labels: `fit({"x": x, "label": y})`, and with one of them `fit(x, y)`."""
+    unbounded: str = "output_activation='linear' and a squared error"
+    """What to choose for data without bounds, as an error says it."""
+    keeps_training_samples: bool = False
+    """Whether the callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
+    weighs_features: bool = True
+    """Whether the error can have weights per step or per feature."""
+    default_steps: int = 8
+    """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
+
+    def __init__(self, *, seed: int | None = None, on_divergence: str = "raise", missing: str = "error", **kwargs: Any):
+        super().__init__(**kwargs)
+        _validation.check_choice("on_divergence", on_divergence, divergence.CHOICES)
+        _validation.check_choice("missing", missing, ("error", "mask", "learn"))
+        distribution.keep_default_optimizations(self.distribute_strategy)
+        _validation.check_precision(self)
+        self.seed = None if seed is None else _validation.check_int("seed", seed)
+        self.on_divergence = on_divergence
+        self.missing = missing
+        self.condition_specs: dict[str, Spec] = {}
+        self._target_shape: tuple[int | None, ...] | None = None
+        self._steps_of_graphs = None
+        self._watch: divergence.Watch | None = None
+        self._training_samples = None
+        self.epoch = self.add_weight(
+            shape=(),
+            dtype="int64",
+            initializer="zeros",
+            trainable=False,
+            name="epoch",
+            aggregation="only_first_replica",
+        )
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        for old, new in _RENAMED.items():
+            if old in vars(cls):
+                warnings.warn(f"{cls.__name__}.{old} is now {new}.", DeprecationWarning, stacklevel=2)
+                setattr(cls, new, vars(cls)[old])
+        if "penalties" in vars(cls) and len(inspect.signature(cls.penalties).parameters) == 4:
+            message = f"{cls.__name__}.penalties takes (batch, forward) now: forward.code and forward.training are its."
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            cls.penalties = _of_code(vars(cls)["penalties"])
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _RENAMED:
+            warnings.warn(f"{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
+            return getattr(self, _RENAMED[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    # === What it takes ===
+
+    @property
+    def input_dtype(self) -> str:
+        """The dtype of samples: `variable_dtype`, or "int32" where they are tokens."""
+        return self.variable_dtype
+
+    @property
+    def decodes_to_any_shape(self) -> bool:
+        """Whether targets may have another number of axes than samples before the model is built."""
+        return False
+
+    @property
+    def output_bounds(self) -> tuple[float, float] | None:
+        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        return losses.domain(self.reconstruction_loss)
+
+    def condition_bounds(self, name: str) -> tuple[float, float] | None:
+        """Return the least and the largest value of a condition; None if any finite one will do.
+
+        Args:
+            name: One of `condition_names`.
+        """
+        return None
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """Return what `build_from_config` makes the weights from."""
+        config = super().get_build_config()
+        if config is None or not self.built:
+            return config
+        if self.condition_specs:
+            config["conditions"] = {name: [list(s.shape), s.dtype] for name, s in self.condition_specs.items()}
+        if self._target_shape is not None:
+            config["target_shape"] = self._target_shape
+        return config
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Make the weights of a model that is being loaded.
+
+        Keras' own method passes over an error here and then loads no weights.
+        """
+        if not config:
+            return
+        if "target_shape" in config:
+            self._target_shape = tuple(config["target_shape"])
+        for name, (shape, dtype) in config.get("conditions", {}).items():
+            self.condition_specs[name] = Spec(tuple(shape), dtype)
+        self.build(config["input_shape"])
+
+    def _ensure_built(self, shape: Shape, data: Validated | None = None) -> None:
+        """Build the model for samples of a shape (batch, ...); `data` tells targets and conditions."""
+        if self.built:
+            return
+        with _BUILDING:  # threads that come meanwhile find the networks of the first
+            if self.built:
+                return
+            if data is not None:
+                for name, spec in data.condition_specs.items():
+                    whole = "int" in spec.dtype or "bool" in spec.dtype
+                    self.condition_specs[name] = Spec(spec.shape, "int32" if whole else self.variable_dtype)
+                if data.y_spec is not None and data.y_spec.shape != tuple(shape[1:]):
+                    if not losses.takes_classes(self.reconstruction_loss):
+                        self._target_shape = data.y_spec.shape
+            with self.distribute_strategy.scope():
+                self.build((None, *shape[1:]))
+
+    def build_for(self, x: Data | None, y: Data | None = None) -> None:
+        """Build the model for data, as its first `fit` does.
+
+        Args:
+            x: As `fit` takes it.
+            y: As `fit` takes it.
+
+        Raises:
+            ValueError: If the data cannot be trained on.
+        """
+        data = gate.validated(self, x, y, compared=False)
+        self._ensure_built((None, *data.x_spec.shape), data)
+
+    def _ensure_optimizer(self) -> None:
+        if self.compiled and not self.optimizer.built:
+            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+                self.optimizer.build(self.trainable_variables)
+
+    def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
+        if not self.built:
+            samples = x["x"] if gate.is_dict(x) and "x" in x else x
+            if hasattr(samples, "shape"):
+                data = Validated.of(x, None, None, gate.Rules.of(self).parts(x)) if gate.is_dict(x) else None
+                self._ensure_built(samples.shape, data)
+        return super().__call__(x, *args, **kwargs)
+
+    # === The objective ===
+
+    @property
+    def default_loss(self) -> Loss:
+        """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
+        return losses.SquaredError()
+
+    @property
+    def reconstruction_loss(self) -> Loss:
+        """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
+        # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
+        config = _keras.compile_arguments(self)
+        if config.get("loss_weights") is not None:
+            raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
+        given = config.get("loss")
+        return self.default_loss if given is None else given
+
+    def reconstruction(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
+        """Return this replica's share of the reconstruction error of a batch.
+
+        Args:
+            batch: The batch, of which the targets are compared.
+            y_pred: x', (batch, *output_shape).
+            feature_weight: Weights of the errors of single features, (batch, *output_shape), or None. Those of the
+                batch come on top.
+
+        Returns:
+            A float32 scalar, in the units of `reconstruction_loss`.
+        """
+        return batch.mean(self.reconstruction_errors(batch, y_pred, feature_weight))
+
+    def reconstruction_errors(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
+        """Return the reconstruction error of each sample of a batch, (batch,) float32; see `reconstruction`."""
+        weight = losses.product(batch.feature_weight, feature_weight)
+        return losses.per_sample(self.reconstruction_loss, batch.y, y_pred, weight, batch, batch.mask)[0]
+
+    def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
+        """Return what a step minimizes and reports, and the reconstruction that goes with it.
+
+        Args:
+            batch: The batch.
+            training: Whether this is a training step.
+
+        Returns:
+            By name, the terms of `term_names`, of which the sum is minimized, and what is reported beside them, of
+            `metric_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
+            it than its mean. And x', (batch, *output_shape).
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no objective.")
+
+    def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
+        with batch_normalization.weighted(batch.weight):
+            reported, y_pred = self.objective(batch, training)
+        _validation.check_declared(self, reported)
+        loss = sum(reported[name] for name in self.term_names)
+        if self.losses:  # regularizers of the layers of a user's own network
+            penalties = [ops.sum(as_float32(penalty)) for penalty in self.losses]
+            reported["regularization"] = batch.per_replica(sum(penalties), weighted=False)  # as in any Keras model
+            loss += reported["regularization"]
+        return reported, loss, y_pred
+
+    def tracker(self, name: str) -> keras.metrics.Metric:
+        """Make what follows a term or a metric through an epoch: its mean over samples.
+
+        Args:
+            name: One of `term_names` or `metric_names`, or "regularization".
+
+        Returns:
+            `keras.metrics.Mean`; or for a metric that is no mean another one, whose `update_state` is given what
+            `objective` returns by this name, and the sample weights.
+        """
+        return keras.metrics.Mean(name=name)
+
+    def make_trackers(self) -> None:
+        """Make the trackers of all that a step reports; a `build` ends with it."""
+        regularized = any(
+            getattr(part, kind, None) is not None
+            for parts, kind in (
+                (self.trainable_variables, "regularizer"),
+                (_keras.all_layers(self), "activity_regularizer"),
+            )
+            for part in parts
+        )
+        names = (*self.term_names, *self.metric_names, *(["regularization"] if regularized else []))
+        self._trackers = [self.tracker(name) for name in names]
+
+    # === Before the first step ===
+
+    def initialize_from(self, x: np.ndarray) -> None:
+        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+
+        `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
+        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
+        those that still have their initial values. Use no random state: a run that is killed before its first
+        checkpoint starts here again.
+
+        Args:
+            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
+                an array, those of the first batches of a data set. Missing values are filled in.
+
+        Example:
+            >>> import numpy as np, aezoo
+            >>> class Centered(aezoo.Autoencoder):
+            ...     def initialize_from(self, x):
+            ...         bias = self.trainable_variables[-1]
+            ...         if not np.any(bias):
+            ...             bias.assign(x.mean(axis=0))
+            >>> x = np.random.default_rng(0).random((32, 4), "float32")
+            >>> model = Centered(2, output_activation="linear")
+            >>> model.compile(keras.optimizers.SGD(0.0))
+            >>> history = model.fit(x, verbose=0)
+            >>> bool(np.allclose(model.trainable_variables[-1], x.mean(axis=0)))
+            True
+        """
+
+    def fill_from(self, x: np.ndarray) -> np.ndarray:
+        """Set what stands in the place of missing values from training data, and return the data with it.
+
+        Args:
+            x: A sample of the training inputs, (n, *input_shape) float32, with NaN where a value is missing.
+        """
+        return x
+
+    def check_scale(self, x: np.ndarray) -> None:
+        """Warn where samples are on a scale that the model does not expect."""
+        tokens = "int" in self.input_dtype
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None and not tokens:
+            _validation.check_scale(self, samples.take(x)[1])
+
+    def check_loss(self) -> None:
+        """Warn where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        """Return the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
+        return keras.optimizers.Adam(learning_rate or 1e-3)
+
+    def default_callbacks(self) -> list[keras.callbacks.Callback]:
+        """Return the callbacks that `fit` puts before all others.
+
+        They come first because a checkpoint at an epoch's end must find that epoch counted.
+        """
+        return [_EpochClock()]
+
+    def update_schedules(self) -> None:
+        """Set every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
+        epoch = int(self.epoch.value.numpy())
+        for layer in _keras.all_layers(self):
+            if isinstance(layer, Scheduled):
+                layer.move_to(epoch)
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(optimizer, optimizers.ScheduledSGD):
+            optimizer.move_to(epoch)
+
+    # === Steps ===
+
+    def train_step(self, data: Tensor) -> dict[str, Any]:
+        """Take one step down the gradient of the sum of the terms of `objective`; return what Keras reports."""
+        parts = self._parts(data)
+        watch = self._divergence_watch()
+        state = watch.state(self)
+        with tf.GradientTape() as tape:
+            batch = self.batch(parts)
+            reported, loss, y_pred = self._evaluate_objective(batch, training=True)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        watch.guarded(
+            self,
+            lambda gradients: optimizers.apply(self.optimizer, gradients, variables),
+            {name: reported[name] for name in (*self.term_names, "regularization") if name in reported},
+            loss,
+            tape.gradient(scaled, variables),
+            state,
+            None if batch.weight is None else batch.total_weight,
+        )
+        return self._report(batch, reported, loss, y_pred)
+
+    def test_step(self, data: Tensor) -> dict[str, Any]:
+        """Evaluate the terms as `objective` does outside training; return what Keras reports."""
+        batch = self.batch(self._parts(data))
+        return self._report(batch, *self._evaluate_objective(batch, training=False))
+
+    def predict_step(self, data: Tensor) -> Tensor:
+        """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
+        rules = gate.Rules.of(self, compared=False)
+        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
+        return super().predict_step((parts.inputs,))
+
+    def _parts(self, data: Tensor) -> gate.Parts:
+        rules = gate.Rules.of(self)
+        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
+        rules.check_form(parts)
+        self._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
+        return parts
+
+    def batch(self, parts: gate.Parts) -> Batch:
+        """Make the batch of a step.
+
+        Args:
+            parts: Samples, conditions, targets and weights, tensors.
+        """
+        conditions = {name: ops.cast(v, self.condition_specs[name].dtype) for name, v in parts.conditions.items()}
+        reduction = losses.reduction(self.reconstruction_loss)
+        if self.missing == "error":
+            return Batch.of(parts.x, parts.y, parts.weight, reduction, conditions)
+        x, observed = self.complete(parts.x)
+        if parts.y is None or parts.y is parts.x:
+            y = x
+        else:
+            observed = ~ops.isnan(parts.y)
+            y = ops.where(observed, parts.y, ops.zeros_like(parts.y))
+        return Batch.of(x, y, parts.weight, reduction, conditions, observed)
+
+    def complete(self, x: Tensor) -> tuple[Any, Any]:
+        """Put values in the place of those that are missing.
+
+        Args:
+            x: (batch, *input_shape), a tensor.
+
+        Returns:
+            x without NaN, and which of its values were there, boolean.
+        """
+        return x, ~ops.isnan(x)
+
+    def _divergence_watch(self) -> divergence.Watch:
+        if self._watch is None:
+            self._watch = divergence.Watch(self)
+        return self._watch
+
+    def make_train_function(self, force: bool = False) -> Callable[..., Tensor]:
+        """Make the function that takes the steps; see `keras.Model.make_train_function`."""
+        if self.train_function is None or force:
+            super().make_train_function(force)
+            self.train_function = self._divergence_watch().watched(self, self.train_function)
+        return self.train_function
+
+    def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
+        # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
+        # how many of a short last batch.
+        values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
+        for tracker, value in zip([_keras.loss_tracker(self), *self._trackers], values, strict=True):
+            if isinstance(tracker, keras.metrics.Mean):
+                _keras.add_to_mean(tracker, value * ops.cast(batch.size, value.dtype), batch.local_size)
+            else:
+                tracker.update_state(value, batch.weight)
+        weight = batch.weight if batch.feature_weight is None else batch.given_weight
+        if (batch.mask is not None or batch.feature_weight is not None) and self._has_metrics():
+            self._check_metrics(batch)
+        return distribution.logs_of_a_replica(self.compute_metrics(batch.x, batch.y, y_pred, weight))
+
+    def _has_metrics(self) -> bool:
+        config = _keras.compile_arguments(self)
+        return any(config.get(name) is not None for name in ("metrics", "weighted_metrics"))
+
+    def _check_metrics(self, batch: Batch) -> None:
+        if batch.mask is not None and self.missing != "error":
+            raise ValueError(
+                "Metrics of Keras cannot leave out missing values: compile without metrics, and read 'reconstruction'."
+            )
+        if batch.feature_weight is not None and len(batch.feature_weight.shape) >= len(batch.y.shape):
+            raise ValueError(
+                "Metrics of Keras take no weights per feature: compile without metrics, and read 'reconstruction'."
+            )
+
+    def compute_metrics(
+        self, x: Tensor, y: Tensor | None, y_pred: Tensor, sample_weight: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Update the metrics given to `compile`; without a target the target is the input."""
+        target = x["x"] if gate.is_dict(x) else x
+        return super().compute_metrics(x, target if y is None else y, y_pred, sample_weight)
+
+    def compute_loss(
+        self,
+        x: Tensor | None = None,
+        y: Tensor | None = None,
+        y_pred: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Return the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
+        parts = gate.Rules.of(self).parts(x, y, sample_weight)
+        return self._evaluate_objective(self.batch(parts), training)[1]
+
+    # === Keras' verbs ===
+
+    def fit(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Train x → x, or x → y where a target y is given; see `keras.Model.fit` for all arguments.
+
+        The data are checked before the first step. Schedules are set at each epoch and go on where the last `fit`, also
+        that of a loaded model, stopped; `initial_epoch` sets them to another epoch. Where `compile` was not given
+        `steps_per_execution` and no callback has per-batch hooks, `default_steps` of them are one call.
+
+        Args:
+            x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A
+                model with conditions takes a dict of "x" and of the conditions by name.
+            y: Targets, of another shape than x where the decoder gives that; of a model with one condition, that
+                condition. Labels that nobody wants are left out, `aezoo.datasets.without_labels(data)`.
+            *args: Further arguments of `keras.Model.fit`.
+            **kwargs: Further arguments of `keras.Model.fit`. `sample_weight` is per sample, (n,), or has the leading
+                axes of the targets.
+
+        Returns:
+            A `History`: per-epoch means of the loss, each term and each metric, with `val_` before the names those of
+            the validation data.
+
+        Raises:
+            ValueError: If the data cannot be trained on, or the training diverges; the message says why and what to do.
+        """
+        if self.compiled and self.optimizer is None:
+            raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
+        _validation.check_replicas(self)
+        request = FitRequest.of(self, "fit", x, y, *args, **kwargs)
+        self._prepare(request)
+        self.check_scale(request.samples)
+        self.check_loss()
+        request = self._with_checked_validation(request)
+        request = self._start_from_data(request)
+        request = self._with_callbacks(request)
+        distribution.agree_on_order(self.distribute_strategy)
+        self._divergence_watch().reset()
+        arguments = request.arguments()
+        try:
+            with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
+                return super().fit(**arguments)
+        finally:
+            self._training_samples = None
+
+    def _prepare(self, request: FitRequest) -> None:
+        """Build the model and its optimizer, and begin at the epoch that was asked for."""
+        data = request.data
+        self._ensure_built((None, *data.x_spec.shape), data)
+        self._ensure_optimizer()
+        if request.options.get("initial_epoch") is not None:
+            self.epoch.assign(request.options["initial_epoch"])
+
+    def _with_checked_validation(self, request: FitRequest) -> FitRequest:
+        validation = request.options.get("validation_data")
+        return request if validation is None else request.replace(validation_data=gate.validation(self, validation))
+
+    def _start_from_data(self, request: FitRequest) -> FitRequest:
+        """Set initial weights from the data, where a variant does; keep samples, where its callbacks want some."""
+        starts = self._starts_from_data()
+        if not starts and not (self.keeps_training_samples and request.has_validation):
+            return request
+        with gate.readable_errors():
+            x, taken = samples.take(
+                request.data.x,
+                self.distribute_strategy,
+                request.options.get("validation_split") or 0.0,
+                request.data.weight,
+            )
+        self._training_samples = taken
+        if starts:
+            self._training_samples = self.fill_from(taken)
+            self.initialize_from(self._training_samples)
+            distribution.take_weights_of_chief(self)
+        return request.with_x(x)
+
+    def _starts_from_data(self) -> bool:
+        if not self.compiled or int(self.epoch.numpy()) or int(self.optimizer.iterations.numpy()):
+            return False
+        return self.missing != "error" or type(self).initialize_from is not Trainer.initialize_from
+
+    def _with_callbacks(self, request: FitRequest) -> FitRequest:
+        given = _prepend(self.default_callbacks(), request.options.get("callbacks"))
+        for callback in getattr(given, "callbacks", given):
+            if hasattr(callback, "take_data"):  # such as `aezoo.callbacks.BackupAndRestore`
+                callback.take_data(request.data.x)
+        self._set_modes(given)
+        return request.replace(callbacks=given)
+
+    def _set_modes(self, callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback]) -> None:
+        """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
+        modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
+        for callback in getattr(callbacks, "callbacks", callbacks):
+            mode = modes.get(str(getattr(callback, "monitor", None)).removeprefix("val_"))
+            if mode and getattr(callback, "mode", None) == "auto":
+                callback.mode = mode
+
+    def evaluate(
+        self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
+        """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
+
+        Raises:
+            ValueError: If the data cannot be evaluated; the message says why and what to do.
+        """
+        if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
+            return super().evaluate(x, y, *args, **kwargs)
+        _validation.check_replicas(self)
+        request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        arguments = request.arguments()
+        with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
+            return super().evaluate(**arguments)
+
+    def predict(self, x: Data, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Return x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
+
+        Args:
+            x: (n, *input_shape), a data set of batches of samples, or a dict of "x" and of conditions.
+            *args: Further arguments of `keras.Model.predict`.
+            **kwargs: Further arguments of `keras.Model.predict`.
+
+        Returns:
+            x', a NumPy array, (n, *output_shape).
+
+        Raises:
+            ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
+                model takes.
+        """
+        request = FitRequest.of(self, "predict", x, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)  # in a replica it would be too late
+        with gate.readable_errors():
+            return super().predict(**request.arguments())
+
+    def train_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
+        """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `fit`.
+        """
+        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        self._ensure_optimizer()
+        self._divergence_watch().reset()
+        return super().train_on_batch(**request.arguments())
+
+    def test_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
+        """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
+
+        Raises:
+            ValueError: As `evaluate`.
+        """
+        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        return super().test_on_batch(**request.arguments())
+
+    def predict_on_batch(self, x: Data) -> np.ndarray:
+        """Return x' of one array; see `keras.Model.predict_on_batch`.
+
+        Raises:
+            ValueError: As `predict`.
+        """
+        x, conditions = gate.inputs(self, x)
+        return super().predict_on_batch({"x": x, **conditions} if conditions else x)
+
+    # === Saving ===
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Write the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
+
+        Raises:
+            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
+        """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise ValueError(
+                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
+                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
+            )
+        super().save(filepath, *args, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return every constructor argument."""
+        names = ("seed", "on_divergence", "missing")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def _three(data: Any) -> tuple[Any, Any, Any]:
+    return keras.utils.unpack_x_y_sample_weight(data)
+
+
+def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """Make `penalties(batch, code, training)` of before take a `Forward`."""
+
+    @functools.wraps(penalties)
+    def of_forward(self: Trainer, batch: Batch, forward: Forward, training: bool | None = None) -> dict[str, Any]:
+        if training is not None:  # called by another class of before
+            return penalties(self, batch, forward, training)
+        return penalties(self, batch, forward.code, forward.training)
+
+    return of_forward
+
+
+def _prepend(
+    own: list[keras.callbacks.Callback],
+    callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback] | None,
+) -> keras.callbacks.CallbackList | list[keras.callbacks.Callback]:
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        kinds = {type(callback) for callback in own}
+        there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
+        _keras.replace_callbacks(callbacks, own + there)  # of an earlier fit, the list may hold ours already
+        return callbacks
+    return own + (keras.tree.flatten(callbacks) if callbacks else [])
