@@ -567,6 +567,23 @@ def test_damaged_configurations_are_named(saved, tmp_path, arguments):
     assert str(error.value).isprintable()
 
 
+def test_a_module_that_only_a_file_names_is_not_imported(saved, tmp_path, monkeypatch, capsys):
+    (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    config = json.loads(configuration(saved))
+    config |= {"module": "hostile_module", "class_name": "MyAE", "registered_name": "hostile\x1b>MyAE"}
+    path = forged(tmp_path / "model.keras", saved, config__json=json.dumps(config))
+    (tmp_path / "metrics.json").write_text(json.dumps({"dataset": "digits", "model": "hostile_module:MyAE"}))
+    with pytest.raises(
+        loading.UnknownClassError, match=r"model of the class hostile\\x1b>MyAE, which is not known"
+    ) as error:
+        loading.load(path)
+    assert (error.value.module, str(error.value).isprintable()) == ("hostile_module", True)
+    assert program.main(["evaluate", str(tmp_path)]) == 2
+    assert "name the module that defines it by --import, if you trust it" in capsys.readouterr().err
+    assert "hostile_module" not in sys.modules
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_weights_that_are_not_finite_are_named(saved, tmp_path, value):
     def change(file):

@@ -74,8 +74,8 @@ def load(name: str, train: str, modules: Sequence[str] = ()) -> tuple[aezoo.Auto
         model = loading.load(path)
     except loading.UnknownClassError as error:
         raise ValueError(
-            f"{error} Where a module of yours defines it, name that by --import; the file says "
-            f"{printable(error.module)!r}, and is not followed."
+            f"{path} holds a model of the class {error.name}, which is not known here: name the module that defines it "
+            f"by --import, if you trust it; the file says {error.module!r}."
         ) from None
     if not isinstance(model, aezoo.Autoencoder):
         raise ValueError(f"{path} holds {type(model).__name__}, no model of aezoo: train one with `{train}`.")
@@ -153,7 +153,7 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     """
     from aezoo import datasets, sketches
 
-    loaders = {"images": datasets.load, "sketches": sketches.load}
+    loaders: dict[str, Callable[[str], Any]] = {"images": datasets.load, "sketches": sketches.load}
     if model.data not in loaders:
         named = model.__name__ if inspect.isclass(model) else type(model).__name__
         raise ValueError(

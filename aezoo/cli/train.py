@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
-import functools
 import itertools
 import json
 import math
@@ -14,7 +13,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +255,7 @@ def _pretrained(
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
     if entry.top:
         layers[-1] = cls(arguments.layers[-1], **chosen, **entry.top, seed=arguments.seed)
-    stack = getattr(aezoo, entry.stack)(layers)
+    stack = getattr(aezoo, str(entry.stack))(layers)
     try:
         stack.pretrain(
             x_train,
@@ -404,6 +403,7 @@ class _Backup:
         if not model.built:
             model.build((None, *x.shape[1:]))
         saved = self._state.restore(model)
+        assert saved is not None, "its file was there"
         self.history = saved["history"]
         self._started -= saved["seconds"]
         folder = os.path.relpath(self.folder)
@@ -509,7 +509,8 @@ def _write(
     history: dict[str, Any],
 ) -> None:
     """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
-    pictures = {"history.png": functools.partial(plots.history, history), **model.report_pictures(x_test)}
+    pictures: dict[str, Callable[[], Any]] = {"history.png": lambda: plots.history(history)}
+    pictures |= model.report_pictures(x_test)
 
     def foreign(folder: Path) -> list[str]:
         return [] if _contents(folder) == there else _files.files(folder)

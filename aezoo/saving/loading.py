@@ -32,12 +32,16 @@ class UnknownClassError(ValueError):
     """A file holds a model of a class that nobody has imported.
 
     Attributes:
+        name: The class, as it is registered.
         module: The module that the file says, which is not imported because a file says so.
     """
 
-    def __init__(self, message: str, module: str):
-        super().__init__(message)
-        self.module = module
+    def __init__(self, path: Any, name: str, module: str):
+        self.name, self.module = _untrusted.printable(name), _untrusted.printable(module)
+        super().__init__(
+            f"{path} holds a model of the class {self.name}, which is not known here: import the module that defines "
+            "and registers it first."
+        )
 
 
 def load(path: str | os.PathLike[str]) -> keras.Model:
@@ -101,11 +105,7 @@ def _check_known(config: object, path: object) -> None:
     if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] == "keras":
         return
     if keras.saving.get_registered_object(name) is None:
-        raise UnknownClassError(
-            f"{path} holds a model of the class {_untrusted.printable(name)}, which is not known here: import the "
-            "module that defines and registers it first.",
-            module,
-        )
+        raise UnknownClassError(path, name, module)
 
 
 def _most(limit: tuple[int, int], held: int) -> int:
