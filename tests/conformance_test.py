@@ -189,11 +189,29 @@ ONCE = {
     testing.bad_input,
     testing.bad_input_of_verbs,
 }
+# What takes a second or more of a variant, and is left to `.ci/slow`: its model of `CASES` has it in the gate.
+SLOW_OF_VARIANTS = {
+    testing.mixed_precision,
+    testing.execution,
+    testing.epoch_means,
+    testing.sample_weights,
+    testing.saving,
+    testing.exporting,
+    testing.tracing,
+    testing.divergence,
+    testing.verbs,
+}
+SLOW = {("sketch-rnn", testing.execution), ("sketch-rnn", testing.mixed_precision)}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
+def pair(name, check):
+    slow = (name, check) in SLOW or (name in VARIANTS and check in SLOW_OF_VARIANTS)
+    return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
+
+
 @pytest.mark.filterwarnings("ignore:The loss 'mean_squared_error' averages over features")  # `data_forms` of a VAE
-@pytest.mark.parametrize(("name", "check"), PAIRS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(("name", "check"), [pair(*each) for each in PAIRS])
 def test_conformance(name, check):
     check(CASES[name])

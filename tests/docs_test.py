@@ -248,6 +248,42 @@ def test_the_equation_of_the_guide(variant):
     variant.test_the_equation()
 
 
+@pytest.fixture(scope="module")
+def examples():
+    return run(*BLOCKS[4:6])
+
+
+QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
+EVERY = [pytest.param(check, marks=() if check in QUICK else pytest.mark.slow) for check in testing.CHECKS]
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_the_vq_vae_of_the_guide_passes(examples, check):
+    x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    check(testing.Case(lambda **kwargs: examples.VQVAE(latent_dim=8, seed=0, **kwargs), x))
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_the_conditional_model_of_the_guide_passes(examples, check):
+    x, label = np.random.default_rng(0).random((21, 6, 6, 1), "float32"), np.arange(21, dtype="int32") % 10
+    check(testing.Case(lambda **kwargs: examples.LabeledAE(latent_dim=4, **kwargs), x, conditions={"label": label}))
+
+
+def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(examples):
+    assert len([line for line in BLOCKS[4].splitlines() if line and not line.startswith(("import", "from"))]) <= 40
+    (x, _), (x_test, y_test) = aezoo.datasets.load("digits")
+    model = examples.VQVAE(latent_dim=16, tied=True, seed=0)
+    model.compile(optimizer="adam")
+    model.fit(x, epochs=2, batch_size=64, verbose=0)
+    code = np.asarray(model.encode(x_test))
+    book = model.quantizer.book.numpy()
+    assert len(np.unique(code.reshape(-1, 2).round(5), axis=0)) <= len(book)
+    distances = np.linalg.norm(np.asarray(model.features(x_test)).reshape(-1, 1, 2) - book, axis=2)
+    np.testing.assert_allclose(code.reshape(-1, 2), book[distances.argmin(axis=1)], atol=1e-5)
+    report = aezoo.evaluation.report(model, (x_test, y_test))
+    assert report["jacobian_norm"] is None and report["reconstruction_error"] > 0
+
+
 def test_the_mistake_that_the_guide_speaks_of_is_found():
     assert "batch.per_replica(weights)" in BLOCKS[0]
     wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])

@@ -45,6 +45,7 @@ def test_scripts_run(name):
     lines = read(f".ci/{name}").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert 'source "$(dirname "$0")/common"' in lines
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/\w+\.py", "\n".join(lines)))
     assert f"`.ci/{name}`" in read("CONTRIBUTING.md")
 
 

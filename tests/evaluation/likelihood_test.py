@@ -177,6 +177,7 @@ def digits():
     return (np.random.default_rng(0).random(x.shape) < x).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_annealing_of_a_machine_that_learned_digits(digits, persistent):
     rbm = aezoo.RBM(12, persistent=persistent, seed=0)
