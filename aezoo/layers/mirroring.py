@@ -64,10 +64,9 @@ def mirror(
         ValueError: If the encoder has a layer that cannot be mirrored; the message names it.
 
     Example:
-        >>> encode = keras.Sequential(
-        ...     [keras.Input((9, 9, 1)), L.Conv2D(4, 3, strides=2, activation="relu"), L.Flatten(), L.Dense(2)]
-        ... )
-        >>> [type(layer).__name__ for layer in mirror(encode, (9, 9, 1)).layers]
+        >>> convolution = keras.layers.Conv2D(4, 3, strides=2)
+        >>> layers = [keras.Input((9, 9, 1)), convolution, keras.layers.Flatten(), keras.layers.Dense(2)]
+        >>> [type(layer).__name__ for layer in mirror(keras.Sequential(layers), (9, 9, 1)).layers]
         ['Dense', 'Reshape', 'Conv2DTranspose', 'Activation']
     """
     builder = _Mirror(encoder, seed, dtype)
