@@ -79,17 +79,6 @@ def test_litert_gives_the_same_numbers_from_every_signature(name, exported, x):
             np.testing.assert_allclose(run(**{given: value})[output], function(value), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore")  # of the converter
-def test_export_for_litert(exported, x, tmp_path):
-    litert = pytest.importorskip("ai_edge_litert.interpreter")
-    model, _ = exported("mlp")
-    model.export(tmp_path / "model.tflite", format="litert", verbose=False)
-    interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
-    (names,) = interpreter.get_signature_list().values()
-    got = interpreter.get_signature_runner()(**{names["inputs"][0]: x})[names["outputs"][0]]
-    np.testing.assert_allclose(got, model.reconstruct(x), rtol=1e-5, atol=1e-5)
-
-
 # === What the server demands ===
 
 

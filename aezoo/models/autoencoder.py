@@ -695,9 +695,7 @@ class Autoencoder(Trainer):
         if format in converters and "input_signature" not in kwargs:
             converters[format](self, filepath, signatures, **kwargs)
         elif signatures is not None:
-            raise ValueError(
-                f"signatures are chosen for 'onnx' and 'litert' alone, not for {format!r}: leave them out."
-            )
+            raise ValueError(f"Signatures can be chosen for 'onnx' and 'litert', not for {format!r}: leave them out.")
         elif format == "tf_saved_model":
             export.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:

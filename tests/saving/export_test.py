@@ -214,31 +214,166 @@ def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda: aezoo.Autoencoder(latent_dim=3, hidden_dims=(8,), tied=True),
-        lambda: aezoo.Autoencoder(latent_dim=3, filters=(4,)),
-        lambda: aezoo.DenoisingAE(latent_dim=3),
-        lambda: aezoo.KSparseAE(latent_dim=8, k=2),
-    ],
-    ids=["tied", "conv", "denoising", "k-sparse"],
-)
-@pytest.mark.filterwarnings("ignore")  # of the converter
-def test_onnx_gives_the_same_numbers(make, x, tmp_path):
+# === ONNX and LiteRT ===
+
+
+class Lgamma(aezoo.Autoencoder):
+    """A model whose score neither ONNX nor LiteRT has an operation for."""
+
+    def scores(self, x, **unused):
+        return tf.reduce_sum(tf.math.lgamma(x + 1.0), axis=(1, 2, 3))
+
+
+CONVERTED = {
+    "tied": lambda: aezoo.Autoencoder(latent_dim=3, hidden_dims=(8,), tied=True),
+    "conv": lambda: aezoo.Autoencoder(latent_dim=3, filters=(4,)),
+    "denoising": lambda: aezoo.DenoisingAE(latent_dim=3),
+    "k-sparse": lambda: aezoo.KSparseAE(latent_dim=8, k=2),
+    "vae": lambda: aezoo.VAE(latent_dim=3),
+    "rbm": lambda: aezoo.RBM(5),
+    "compressive": lambda: aezoo.CompressiveAE(latent_dim=2),
+    "in space": lambda: aezoo.CompressiveAE(latent_dim=2, spatial=True, filters=()),
+    "missing": lambda: aezoo.Autoencoder(latent_dim=3, missing="mask"),
+    "conditional": lambda: aezoo.ConditionalVAE(latent_dim=3, num_classes=3),
+}
+
+
+def loaded(make, x, folder):
+    """A trained model that has been loaded, and never called; and what its signatures take, by name."""
+    model, labels = make(), (np.arange(len(x)) % 3).astype("int32")
+    conditions = dict.fromkeys(model.condition_names, labels)
+    model.compile("adam", run_eagerly=True)
+    model.fit({"x": x, **conditions} if conditions else x, verbose=0)
+    model.save(folder / "model.keras")
+    model = keras.saving.load_model(folder / "model.keras")
+    if model.missing != "error":
+        x = np.where(np.random.default_rng(0).random(x.shape) < 0.1, np.nan, x).astype("float32")
+    z = np.asarray(model.encode(x, **conditions))
+    return model, {"x": x, "z": z.astype("int32") if isinstance(model, aezoo.CompressiveAE) else z, **conditions}
+
+
+def compare(model, values, size, run):
+    """Compares what `run` gives for each signature of samples or codes, by the names of its outputs."""
+    for name, (function, specs, output) in model.signatures().items():
+        if name != "sample":
+            inputs = {key: values[key][:size] for key in specs}
+            got = run(name, inputs)
+            assert list(got) == [output]
+            np.testing.assert_allclose(got[output], function(*inputs.values()), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_onnx_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model = make()
-    model.compile("adam", run_eagerly=True)
-    model.fit(x, verbose=0)
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")  # which has never been called
-    loaded.export(tmp_path / "model.onnx", format="onnx", verbose=False)
-    session = runtime.InferenceSession(tmp_path / "model.onnx")
-    (given,) = session.get_inputs()
+    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model.export(tmp_path / "model.onnx", format="onnx")
+    model.export(tmp_path / "models", format="onnx")
+    assert files(tmp_path / "models") == ["decode.onnx", "encode.onnx", "reconstruct.onnx", "score.onnx"]
+    paths = {"serving_default": tmp_path / "model.onnx"}
+    paths |= {name: tmp_path / "models" / f"{name}.onnx" for name in ("encode", "decode", "score")}
+    sessions = {name: runtime.InferenceSession(path) for name, path in paths.items()}
+
+    def run(name, inputs):
+        session = sessions[name]
+        assert {given.name for given in session.get_inputs()} == set(inputs)
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
     for size in (1, 21):
-        (got,) = session.run(None, {given.name: x[:size]})
-        np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-4, atol=1e-5)
+        compare(model, values, size, run)
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_litert_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model.export(tmp_path / "model.tflite", format="litert")
+    interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
+    assert set(interpreter.get_signature_list()) == {"serving_default", "encode", "decode", "score"}
+    for size in (1, 21):
+        compare(model, values, size, lambda name, inputs: interpreter.get_signature_runner(name)(**inputs))
+
+
+def test_signatures_are_chosen(x, tmp_path):
+    runtime = pytest.importorskip("onnxruntime")
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    model = small(x, 2)
+    model.export(tmp_path / "encoder.onnx", format="onnx", signatures="encode", opset_version=17)
+    session = runtime.InferenceSession(tmp_path / "encoder.onnx")
+    (got,) = session.run(["code"], {"x": x})
+    np.testing.assert_allclose(got, model.encode(x), rtol=1e-5, atol=1e-6)
+    model.export(tmp_path / "two", format="onnx", signatures=("reconstruct", "decode"))
+    assert files(tmp_path / "two") == ["decode.onnx", "reconstruct.onnx"]
+    path = tmp_path / "encoder.tflite"
+    model.export(path, format="litert", signatures="encode", optimizations=[tf.lite.Optimize.DEFAULT])
+    interpreter = litert.Interpreter(str(path))
+    assert interpreter.get_signature_list() == {"encode": {"inputs": ["x"], "outputs": ["code"]}}
+    for format, path, signatures, message in (
+        ("onnx", "a.onnx", "embed", "no signature 'embed', but 'reconstruct', 'encode', 'decode', 'score'"),
+        ("onnx", "a.onnx", ("encode", "decode"), "is one file, of one signature, but 2 are asked for: name a folder"),
+        ("onnx", "a", (), "at least one signature"),
+        ("litert", "a.bin", None, r"ends with \.tflite, but this one is 'a\.bin'"),
+        ("tf_saved_model", "1", "encode", "can be chosen for 'onnx' and 'litert', not for 'tf_saved_model'"),
+    ):
+        with pytest.raises(ValueError, match=message) as error:
+            model.export(tmp_path / path, format=format, signatures=signatures)
+        assert "\n" not in str(error.value)
+    with pytest.raises(ValueError, match="has no option 'optimisations'"):
+        model.export(tmp_path / "a.tflite", format="litert", optimisations=[])
+    assert not any((tmp_path / name).exists() for name in ("a", "a.onnx", "a.tflite", "1"))
+
+
+def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
+    pytest.importorskip("tf2onnx")
+    model = Lgamma(latent_dim=2)
+    model(x)
+    with pytest.raises(ValueError, match="'score' cannot be written as ONNX, which has no operation Lgamma") as error:
+        model.export(tmp_path / "models", format="onnx")
+    assert "\n" not in str(error.value) and files(tmp_path) == []
+    model.export(tmp_path / "models", format="onnx", signatures=("encode", "decode"))
+    with pytest.warns(UserWarning, match=r"needs operations of TensorFlow \(Lgamma\)"):
+        model.export(tmp_path / "model.tflite", format="litert")
+
+
+def test_what_runs_in_python_is_converted_to_nothing(x, tmp_path):
+    pytest.importorskip("tf2onnx")
+
+    class Python(aezoo.Autoencoder):
+        def scores(self, x, **unused):
+            return tf.reshape(tf.numpy_function(lambda x: x[:, 0, 0, 0], [x], "float32"), (-1,))
+
+    model = Python(latent_dim=2)
+    model(x)
+    for path, format, kind in (("score.onnx", "onnx", "as ONNX"), ("score.tflite", "litert", "for LiteRT")):
+        with pytest.raises(ValueError, match=f"'score' cannot be written {kind}.*PyFunc") as error:
+            model.export(tmp_path / path, format=format, signatures="score")
+        assert "\n" not in str(error.value)
+
+
+def test_sketches_need_the_operations_of_tensorflow_in_litert(tmp_path):
+    model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+    model.build((None, 3, 5))
+    with pytest.warns(UserWarning, match="needs operations of TensorFlow"):
+        model.export(tmp_path / "model.tflite", format="litert")
+    runtime = pytest.importorskip("onnxruntime")
+    model.export(tmp_path / "models", format="onnx")
+    x = np.asarray(model.dummy_inputs(3))
+    (code,) = runtime.InferenceSession(tmp_path / "models" / "encode.onnx").run(["code"], {"x": x})
+    np.testing.assert_allclose(code, model.encode(x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folder_of_onnx_is_replaced_and_nothing_else(x, tmp_path):
+    pytest.importorskip("tf2onnx")
+    small(x, 2).export(tmp_path / "models", format="onnx", signatures=("encode", "decode"))
+    model = small(x, 3)
+    model.export(tmp_path / "models", format="onnx", signatures="encode")
+    assert files(tmp_path / "models") == ["encode.onnx"]
+    for name in ("notes.txt", "mine.onnx"):
+        (tmp_path / "models" / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=rf"lost \({name}\)"):
+            model.export(tmp_path / "models", format="onnx")
+        (tmp_path / "models" / name).unlink()
 
 
 # === What a signature refuses ===
