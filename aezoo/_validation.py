@@ -120,7 +120,7 @@ def check_int(name: str, value: object, low: int | None = None) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
     if low is not None:
-        check_at_least(name, value, low)
+        check_at_least(name, value, low)  # type: ignore[arg-type]  # `numbers` does not know of int
     return int(value)
 
 
@@ -161,7 +161,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 # === Networks ===
 
 
-def check_known_shape(x_shape: tuple[int | None, ...]) -> None:
+def check_known_shape(x_shape: Shape) -> None:
     """Checks that the networks can be built for samples of this shape."""
     if not x_shape:
         raise ValueError("The samples are single numbers: give them as (n, 1), x.reshape(-1, 1).")
@@ -211,7 +211,7 @@ def _reason(error: Exception) -> str:
     return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
-def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
+def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> None:
     """Checks that a reconstruction has the shape of its input."""
     if len(x_shape) != len(reconstruction_shape) or any(
         None not in (a, b) and a != b for a, b in zip(x_shape, reconstruction_shape, strict=True)
@@ -222,7 +222,7 @@ def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_s
         )
 
 
-def check_targets_possible(model: Autoencoder, y_shape: tuple[int | None, ...]) -> None:
+def check_targets_possible(model: Autoencoder, y_shape: Shape) -> None:
     """Check that a decoder of the user's own goes with targets of another shape than the samples."""
     if model.tied:
         check_reconstruction_shape(y_shape, model.y_shape)
@@ -282,7 +282,7 @@ def check_built(model: Autoencoder) -> None:
 
 def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
     """Checks that samples have the shape that a built model takes."""
-    if model.built and not shapes_match(tuple(shape[1:]), model.x_shape):
+    if model.built and model.x_shape is not None and not shapes_match(tuple(shape[1:]), model.x_shape):
         one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
         raise ValueError(
             f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
@@ -295,7 +295,7 @@ def check_code_shape(model: Autoencoder, shape: Shape) -> None:
         raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
 
 
-def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+def shapes_match(shape: Shape, wanted: Shape) -> bool:
     """Return whether a shape is the one wanted, where None stands for any size."""
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 

@@ -114,7 +114,7 @@ def parameters(cls: type[keras.Model]) -> dict[str, inspect.Parameter]:
     for base in _bases(cls):
         if "__init__" not in vars(base):
             continue
-        _, *own = inspect.signature(base.__init__).parameters.values()
+        _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
         for parameter in own:
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 found.setdefault(parameter.name, parameter)
@@ -135,7 +135,9 @@ def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
     default = parameter.default
     if default is None or default is _REQUIRED:
         return Any
-    return tuple[type(default[0]), ...] if isinstance(default, tuple) and default else type(default)
+    if isinstance(default, tuple) and default:
+        return types.GenericAlias(tuple, (type(default[0]), ...))
+    return type(default)
 
 
 def _written(default: object) -> str:

@@ -153,7 +153,7 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     """
     from aezoo import datasets, sketches
 
-    loaders = {"images": datasets.load, "sketches": sketches.load}
+    loaders: dict[str, Callable[[str], Any]] = {"images": datasets.load, "sketches": sketches.load}
     if model.data not in loaders:
         named = model.__name__ if inspect.isclass(model) else type(model).__name__
         raise ValueError(

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -255,7 +255,7 @@ def _pretrained(
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
     if entry.top:
         layers[-1] = cls(arguments.layers[-1], **chosen, **entry.top, seed=arguments.seed)
-    stack = getattr(aezoo, entry.stack)(layers)
+    stack = getattr(aezoo, entry.stack or "")(layers)
     try:
         stack.pretrain(
             x_train,
@@ -404,7 +404,7 @@ class _Backup:
             return
         if not model.built:
             model.build((None, *x.shape[1:]))
-        saved = self._state.restore(model)
+        saved: dict[str, Any] = self._state.restore(model) or {}
         self.history = saved["history"]
         self._started -= saved["seconds"]
         folder = os.path.relpath(self.folder)
@@ -510,7 +510,10 @@ def _write(
     history: dict[str, Any],
 ) -> None:
     """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
-    pictures = {"history.png": functools.partial(plots.history, history), **model.report_pictures(x_test)}
+    pictures: dict[str, Callable[[], Any]] = {
+        "history.png": functools.partial(plots.history, history),
+        **model.report_pictures(x_test),
+    }
 
     def foreign(folder: Path) -> list[str]:
         return [] if _contents(folder) == there else _files.files(folder)

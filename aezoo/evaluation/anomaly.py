@@ -16,7 +16,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
-from aezoo._typing import ArrayLike
+from aezoo._typing import Array, ArrayLike, Shape
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.training import gate
 
@@ -35,9 +35,7 @@ except ImportError:  # scikit-learn before 1.6
 __all__ = ["AnomalyDetector", "anomaly_auroc"]
 
 
-def anomaly_auroc(
-    model: Autoencoder, normal: ArrayLike, anomalous: ArrayLike, *, batch_size: int = BATCH_SIZE
-) -> float:
+def anomaly_auroc(model: Autoencoder, normal: Array, anomalous: Array, *, batch_size: int = BATCH_SIZE) -> float:
     """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
 
     Args:
@@ -66,7 +64,7 @@ def anomaly_auroc(
     return float(roc_auc_score(labels, np.concatenate(scores)))
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A model of the zoo as a detector of anomalies, by the conventions of scikit-learn.
 
     `fit` trains a fresh, untrained copy of the model on a part of the normal data and calibrates a threshold on the
@@ -216,7 +214,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         if self.prefit:
             _validation.check_built(self.model)
 
-    def _samples(self, X: ArrayLike, fitting: bool) -> np.ndarray:
+    def _samples(self, X: Any, fitting: bool) -> np.ndarray:
         """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
         X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
@@ -226,7 +224,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
             rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
-            built_for = self.model.x_shape if self.model.built else (None,)
+            built_for: Shape = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
         return rows.reshape(-1, *self.sample_shape_)

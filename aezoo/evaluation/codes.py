@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aezoo._typing import ArrayLike
+from aezoo._typing import Array
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 
-def attribute_vector(model: Autoencoder, x_with: ArrayLike, x_without: ArrayLike) -> np.ndarray:
+def attribute_vector(model: Autoencoder, x_with: Array, x_without: Array) -> np.ndarray:
     """Returns what an attribute adds to a code: the mean code of samples with it, less that of samples without it.
 
     Args:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
-from aezoo._typing import Tensor
+from aezoo._typing import Array, Tensor
 from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import jacobian, networks
 from aezoo.training import gate
@@ -28,7 +28,7 @@ __all__ = ["jacobian_norm", "saturation"]
 _IN_HAND = 2**24
 
 
-def jacobian_norm(model: Autoencoder, x: ArrayLike, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def jacobian_norm(model: Autoencoder, x: Array, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
     """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
 
     Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation

@@ -6,14 +6,17 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
-from aezoo._typing import ArrayLike, Tensor
+from aezoo._typing import Array, ArrayLike, Tensor
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.rbm import RBM
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -31,7 +34,7 @@ _GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
 
 
 def log_partition(
-    rbm: Tensor,
+    rbm: RBM,
     *,
     method: str = "auto",
     particles: int = 100,
@@ -123,7 +126,7 @@ def log_partition(
             return closed, 0.0
     sizes = {"hidden": hidden_bias.size, "visible": visible_bias.size}
     sizes = {layer: size for layer, size in sizes.items() if getattr(rbm, layer) == "bernoulli"}
-    enumerated = min(sizes, key=sizes.get, default="")
+    enumerated = min(sizes, key=lambda layer: sizes[layer], default="")
     if method != "ais" and sizes and sizes[enumerated] <= _ENUMERABLE:
         if enumerated == "hidden":
             return _over_hidden(kernel, hidden_bias, visible_bias, rbm.visible), 0.0
@@ -136,7 +139,7 @@ def log_partition(
     return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
 
 
-def log_likelihood(rbm: Tensor, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
+def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
     """Log p(x) of each sample under an RBM.
 
     Args:
@@ -168,7 +171,7 @@ def log_likelihood(rbm: Tensor, x: ArrayLike, log_z: float | tuple[float, float]
     return -np.concatenate(pieces or [np.zeros(0)]) - log_z
 
 
-def _check_machine(rbm: Tensor) -> None:
+def _check_machine(rbm: RBM) -> None:
     if not hasattr(rbm, "free_energy"):
         raise ValueError(
             f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
@@ -225,15 +228,15 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 
 def _betas(temperatures: int | ArrayLike) -> np.ndarray:
     if np.ndim(temperatures) == 0:
-        _validation.check_at_least("temperatures", temperatures, 2)
-        return np.linspace(0, 1, int(temperatures), dtype="float32")
+        _validation.check_at_least("temperatures", temperatures, 2)  # type: ignore[arg-type]
+        return np.linspace(0, 1, int(temperatures), dtype="float32")  # type: ignore[arg-type]
     betas = np.asarray(temperatures, "float32")
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 0 or betas[-1] != 1 or np.any(np.diff(betas) <= 0):
         raise ValueError("Temperatures must be a number, or β that increase from 0 to 1, both included.")
     return betas
 
 
-def _base_bias(rbm: Tensor, means: np.ndarray) -> np.ndarray:
+def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
     """The visible biases of a machine without weights that has these means."""
     means = means.reshape(-1)
     if rbm.visible == "gaussian":
@@ -242,7 +245,7 @@ def _base_bias(rbm: Tensor, means: np.ndarray) -> np.ndarray:
     return np.log(rates) - np.log1p(-rates)
 
 
-def _checked_base(rbm: Tensor, base: ArrayLike) -> np.ndarray:
+def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
@@ -252,12 +255,12 @@ def _checked_base(rbm: Tensor, base: ArrayLike) -> np.ndarray:
 
 
 def _anneal_and_check(
-    rbm: Tensor,
+    rbm: RBM,
     betas: np.ndarray,
     particles: int,
     reverse: bool,
     base: ArrayLike | None,
-    data: ArrayLike | None,
+    data: Array | None,
     start: ArrayLike | None,
     seed: int,
 ) -> tuple[float, float]:
@@ -276,7 +279,7 @@ def _anneal_and_check(
             raise ValueError("There are no data to start from.")
     means = None if base is None else _checked_base(rbm, base)
     own = _Path(rbm, np.asarray(rbm.parameters()[2], "float64"))
-    samples = None
+    samples: Any = None
     if start is not None:
         samples = tf.reshape(tf.cast(start, "float32"), (particles, -1))
     elif reverse or data is not None or means is None:
@@ -310,7 +313,7 @@ def _anneal_and_check(
     return result.log_z, error
 
 
-def _sum_over(rbm: Tensor, states: np.ndarray) -> float:
+def _sum_over(rbm: RBM, states: np.ndarray) -> float:
     """Log Σ exp(-F) over the distinct ones of some states: Z has all of them in it."""
     kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
     states = np.unique(states[np.all((states == 0) | (states == 1), axis=1)], axis=0)
@@ -357,7 +360,7 @@ class _Path:
     visible unit is what it is at the ends, with another bias.
     """
 
-    def __init__(self, rbm: Tensor, base_bias: np.ndarray):
+    def __init__(self, rbm: RBM, base_bias: np.ndarray):
         self.rbm = rbm
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
@@ -374,7 +377,7 @@ class _Path:
         log_w, ends = self._anneal(v, betas[::-1], _seeds(seed, 2))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), -1, ends)
 
-    def long_run(self, steps: int, particles: int, data: ArrayLike | None, seed: int) -> Tensor:
+    def long_run(self, steps: int, particles: int, data: Array | None, seed: int) -> Tensor:
         """Where Gibbs sampling gets from evenly spaced data, or from random states."""
         units = self.base_bias.size
         if data is not None:

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 
 from aezoo import _validation, losses
-from aezoo._typing import Array, ArrayLike, Loss, Tensor
+from aezoo._typing import Array, Loss, Tensor
 from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
 from aezoo.training import gate
 
@@ -19,7 +19,7 @@ __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error
 
 
 def reconstruction_error(
-    model: Autoencoder, x: ArrayLike, loss: Loss | None = None, *, batch_size: int = BATCH_SIZE
+    model: Autoencoder, x: Array, loss: Loss | None = None, *, batch_size: int = BATCH_SIZE
 ) -> np.ndarray:
     """The reconstruction error of each sample, that alone: without the penalties, a KL term or a rate.
 
@@ -64,7 +64,7 @@ def reconstruction_error(
     return in_chunks(errors, x, batch_size)
 
 
-def explained_variance(model: Autoencoder, x: ArrayLike, *, batch_size: int = BATCH_SIZE) -> float:
+def explained_variance(model: Autoencoder, x: Array, *, batch_size: int = BATCH_SIZE) -> float:
     """The share of the variance of the data that reconstructions keep: 1 - Σ‖x - x'‖² / Σ‖x - mean‖².
 
     Beside `pca_explained_variance` at as many components as there are code units, it says what was gained over the best
@@ -94,7 +94,7 @@ def explained_variance(model: Autoencoder, x: ArrayLike, *, batch_size: int = BA
 
 
 def pca_explained_variance(
-    x: ArrayLike, components: int, train: ArrayLike | None = None, *, batch_size: int = BATCH_SIZE
+    x: Array, components: int, train: Array | None = None, *, batch_size: int = BATCH_SIZE
 ) -> float:
     """The share of the variance of the data that principal components keep: `explained_variance` of a PCA.
 
@@ -128,7 +128,7 @@ def pca_explained_variance(
     return share_explained(float(np.sum(in_chunks(squared, x, batch_size), dtype="float64")), x, batch_size)
 
 
-def share_explained(squared_error: float, x: ArrayLike, batch_size: int = BATCH_SIZE) -> float:
+def share_explained(squared_error: float, x: Array, batch_size: int = BATCH_SIZE) -> float:
     """1 - `squared_error` / Σ‖x - mean‖², where the first is the sum over all samples and features."""
     mean = sum(np.sum(piece, axis=0, dtype="float64") for piece in chunks(x, batch_size)) / len(x)
     total = sum(float(np.sum(np.square(piece - mean))) for piece in chunks(x, batch_size))

@@ -61,7 +61,7 @@ def report(
     data: ArrayLike | tuple[ArrayLike, ArrayLike | None],
     *,
     train: ArrayLike | tuple[ArrayLike, ArrayLike | None] | None = None,
-    anomalies: ArrayLike | None = None,
+    anomalies: Array | None = None,
     batch_size: int = BATCH_SIZE,
     jacobian_samples: int = 1000,
 ) -> Report:

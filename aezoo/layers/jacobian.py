@@ -7,7 +7,7 @@ wide as the input.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 import tensorflow as tf
@@ -28,7 +28,7 @@ _SLOPES = {
 }
 
 
-def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
+def has_closed_form(layers: list[keras.layers.Layer] | None) -> TypeGuard[list[keras.layers.Layer]]:
     """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known.
 
     A user's subclass of `Dense` may compute anything, and so has none.

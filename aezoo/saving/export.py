@@ -139,8 +139,8 @@ def _endpoint(
     """A function that returns a dict: its keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        inputs = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
+        valid = [_valid(value, spec, missing) for value, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
-            return {output: function(*inputs)}
+            return {output: function(*valid)}
 
     return endpoint

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
+import operator
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -46,7 +47,7 @@ class Verbs:
         self._model = model
         self._lock = threading.RLock()
         self._made_for: tuple[Any, ...] = ()
-        self._graphs: dict[str, Function] = {}
+        self._graphs: dict[str | None, Function] = {}
         self._batch_size: int | None = None
 
     def run(
@@ -82,9 +83,9 @@ class Verbs:
         if not tf.executing_eagerly() or any(map(gate.is_symbolic, given)):
             parts = whole(self._model, x, conditions, codes, compared)
             return function(parts.x, parts.conditions)
-        parts = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
+        given_pieces = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
         call = self.graph(name, function, codes)
-        return _joined(map(call, parts), parts.n, differentiable=tf.is_tensor(x))
+        return _joined(map(call, given_pieces), given_pieces.n, differentiable=tf.is_tensor(x))
 
     def graph(self, name: str | None, function: Function, codes: bool = False) -> Callable[[Parts], Any]:
         """Return a function as a graph that is called with the parts of a batch; eagerly, if the model runs so.
@@ -94,7 +95,8 @@ class Verbs:
             function: As in `run`; where batches have targets, it is given them after the conditions.
             codes: Whether it takes codes.
         """
-        model, own = self._model, {}
+        model = self._model
+        own: dict[str | None, Function] = {}
 
         def call(parts: Parts) -> Tensor:
             y = () if parts.y is None else (parts.y,)
@@ -128,7 +130,7 @@ class Verbs:
             self._batch_size = _size_for(max(sizes))
         return self._batch_size
 
-    def _current(self) -> dict[str, Function]:
+    def _current(self) -> dict[str | None, Function]:
         """Return the graphs, none where the model is another than the one that they were made for."""
         model = self._model
         state = (_keras.compilation(model), model.encoder, model.decoder)
@@ -336,7 +338,7 @@ def _cut(model: Autoencoder, parts: Parts, size: int | None, codes: bool) -> Ite
         parts = dataclasses.replace(parts, x=parts.x.tocsr())  # of which rows can be taken
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
-        yield _tensors(model, parts if size >= n else gate.map_parts(lambda part, rows=rows: part[rows], parts), codes)
+        yield _tensors(model, parts if size >= n else gate.map_parts(operator.itemgetter(rows), parts), codes)
 
 
 def _tensors(model: Autoencoder, parts: Parts, codes: bool) -> Parts:
