@@ -11,11 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked there, and nothing that a killed process left is removed
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None
 
 LOCK = "aezoo.lock"
 """The name of the file that a process holds while it writes beside it."""
@@ -36,19 +37,19 @@ def refuse_working_directory(path: Path) -> None:
         raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
 
 
-def check(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Path:
-    """Raise now what `complete_or_absent` would raise after a long computation; change nothing.
+def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
+    """Raise now what `atomic_write` would raise after a long computation; change nothing.
 
     Args:
-        path: As of `complete_or_absent`.
-        foreign: As of `complete_or_absent`.
+        path: As of `atomic_write`.
+        foreign: As of `atomic_write`.
 
     Returns:
         The absolute path.
 
     Raises:
-        FileExistsError: As `complete_or_absent`.
-        ValueError: As `complete_or_absent`.
+        FileExistsError: As `atomic_write`.
+        ValueError: As `atomic_write`.
         OSError: If nothing can be written there, because the folder is read-only or the name too long.
     """
     path = Path(path).resolve()
@@ -66,7 +67,7 @@ def check(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]]
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
+def atomic_write(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
     """Gives a path to write to; it takes the final name only once all of it is written.
 
     Until then what stands under that name stays. A folder cannot be replaced in one step: the old one is moved into a
@@ -203,12 +204,11 @@ class Lock:
     """A lock file that is held until `release`, or until the process ends, however it ends."""
 
     def __init__(self, path: Path, create: bool = True):
-        descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
-        self._descriptor: int | None = descriptor
-        self.locked = _lock(descriptor)
+        self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+        self.locked = _lock(self._descriptor)
         """Whether it is held; None where the system or the file system has no locks."""
         try:  # and not a file that the process before has removed, once it was done
-            self.current = os.path.samestat(os.fstat(descriptor), os.stat(path))
+            self.current = os.path.samestat(os.fstat(self._descriptor), os.stat(path))
         except FileNotFoundError:
             self.current = False
 

@@ -7,20 +7,14 @@ import numbers
 import re
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo._typing import Array, Shape, Tensor
 from aezoo.layers import networks
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
-    from aezoo.training.gate import Rules
-    from aezoo.training.trainer import Trainer
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -35,8 +29,8 @@ def check_network_arguments(
     latent_dim: int | None,
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: keras.Model | None,
-    decoder: keras.Model | None,
+    encoder: Any,
+    decoder: Any,
     tied: bool,
 ) -> None:
     """Checks the arguments that say which networks a model has."""
@@ -59,10 +53,10 @@ def check_network_arguments(
 def check_hidden_layers(
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: keras.Model | None,
+    encoder: Any,
     tied: bool,
     dropout: float,
-    normalization: str | None,
+    normalization: Any,
     kernel_size: int,
     upsampling: str,
     residual: int,
@@ -93,13 +87,13 @@ ACTIVATIONS = ("activation", "code_activation", "output_activation")
 NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
 
 
-def check_no_networks(model: Autoencoder, kwargs: Mapping[str, Any]) -> None:
+def check_no_networks(model: Any, kwargs: Any) -> None:
     """Checks that a model whose networks are given by what it is gets no arguments for others."""
     for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
         raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
 
 
-def check_precision(model: Trainer) -> None:
+def check_precision(model: Any) -> None:
     """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
     if "float64" in (model.compute_dtype, model.variable_dtype):
         raise ValueError(
@@ -108,14 +102,14 @@ def check_precision(model: Trainer) -> None:
         )
 
 
-def _number(name: str, value: object) -> None:
+def _number(name: str, value: Any) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, but it is {value!r}.")
     if math.isinf(value):
         raise ValueError(f"{name} must be finite, but it is {value!r}.")
 
 
-def check_int(name: str, value: object, low: int | None = None) -> int:
+def check_int(name: str, value: Any, low: int | None = None) -> int:
     """Checks that a value is a whole number, at least `low`, and returns it as an int."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
@@ -124,7 +118,7 @@ def check_int(name: str, value: object, low: int | None = None) -> int:
     return int(value)
 
 
-def check_ints(name: str, values: object) -> tuple[int, ...]:
+def check_ints(name: str, values: Any) -> tuple[int, ...]:
     """Checks that a value is a sequence of whole numbers of at least 1, and returns it as a tuple."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise ValueError(f"{name} must be a sequence of whole numbers, such as (500, 250), but it is {values!r}.")
@@ -172,7 +166,7 @@ def check_known_shape(x_shape: Shape) -> None:
         )
 
 
-def call_network(role: str, network: keras.layers.Layer, x: Tensor, outputs: int = 1) -> Tensor:
+def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
     """Calls a network on a symbolic input, and says in one sentence if it does not take it.
 
     Args:
@@ -228,23 +222,25 @@ def check_targets_possible(model: Autoencoder, y_shape: Shape) -> None:
         check_reconstruction_shape(y_shape, model.y_shape)
 
 
-def are_comparable(model: Autoencoder) -> bool:
+def are_comparable(model: Any) -> bool:
     """Return whether samples are targets of a model's reconstructions."""
     fits = shapes_match(model.x_shape, model.y_shape)
     classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
     return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
 
 
-def check_comparable(model: Autoencoder, x: Array) -> None:
+def check_comparable(
+    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+) -> None:
     """Check that samples are targets of a model's reconstructions."""
     if not are_comparable(model):
         raise ValueError(
             f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
-            "there is no score of samples alone, use evaluate(x, y)."
+            f"{advice}."
         )
 
 
-def check_replicas(model: Trainer) -> None:
+def check_replicas(model: Any) -> None:
     """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
         raise ValueError(
@@ -253,7 +249,7 @@ def check_replicas(model: Trainer) -> None:
         )
 
 
-def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
+def check_declared(model: Any, reported: Any) -> None:
     """Check that an objective returns the terms and measures that its class declares, no more and no less."""
     names = {*model.term_names, *model.metric_names}
     kind = type(model).__name__
@@ -269,7 +265,7 @@ def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
         )
 
 
-def check_built(model: Autoencoder) -> None:
+def check_built(model: Any) -> None:
     """Checks that a model has its networks."""
     if not hasattr(model, "built"):
         raise TypeError(f"{type(model).__name__} is no model of aezoo; of a stack, give what its `unroll` returns.")
@@ -280,7 +276,7 @@ def check_built(model: Autoencoder) -> None:
 # === Data ===
 
 
-def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
+def check_sample_shape(model: Any, shape: Any) -> None:
     """Checks that samples have the shape that a built model takes."""
     if model.built and model.x_shape is not None and not shapes_match(tuple(shape[1:]), model.x_shape):
         one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
@@ -289,7 +285,7 @@ def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
         )
 
 
-def check_code_shape(model: Autoencoder, shape: Shape) -> None:
+def check_code_shape(model: Any, shape: Any) -> None:
     """Checks that codes have the shape that a built model gives."""
     if not shapes_match(tuple(shape[1:]), model.code_shape):
         raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
@@ -300,7 +296,7 @@ def shapes_match(shape: Shape, wanted: Shape) -> bool:
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def check_codes_in_range(below: Autoencoder, above: Autoencoder) -> None:
+def check_codes_in_range(below: Any, above: Any) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds, found = above.output_bounds, networks.output_range(below.encoder)
     if bounds is None or found is None:
@@ -313,14 +309,14 @@ def check_codes_in_range(below: Autoencoder, above: Autoencoder) -> None:
         )
 
 
-def check_scale(model: Autoencoder, x: np.ndarray) -> None:
+def check_scale(model: Any, x: np.ndarray) -> None:
     """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
 
     Args:
         model: The model.
         x: Some of the samples, (n, *input_shape).
     """
-    largest = float(np.sqrt(np.mean(np.square(x), axis=0)).max())
+    largest = float(np.sqrt(np.mean(np.square(np.nan_to_num(x)), axis=0)).max())
     if largest > _LARGEST:
         warnings.warn(
             f"{type(model).__name__} expects features of mean 0 and variance 1, but these have root mean squares of up "

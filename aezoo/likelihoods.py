@@ -25,6 +25,8 @@ __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "NegativeLogLik
 
 # Of log σ² of data: float32 resolves no smaller errors, and squares of larger ones overflow soon.
 _LOG_VARIANCE = -30.0, 30.0
+# Of one that a decoder predicts, σ >= e^-6 as Rybkin et al.: one code far out must not outweigh all others.
+_PREDICTED = -12.0, 30.0
 _TINY = 1e-30  # of which single precision has the logarithm
 # A feature that hardly varies starts with this share of the mean variance: 1 / 0 would outweigh all others.
 _LEAST_SHARE = 1e-2
@@ -174,7 +176,8 @@ class Bernoulli(Likelihood):
 class Gaussian(Likelihood):
     """x ~ N(μ, σ²), independent features.
 
-    log σ² is kept inside [-30, 30]. A variance that is learned starts at that of the data around their mean.
+    log σ² is kept inside [-30, 30], one that is predicted inside [-12, 30]. A variance that is learned starts at that
+    of the data around their mean.
 
     Args:
         variance: σ² > 0; None learns one for all features, "per_feature" one for each. "predicted" takes log σ² of each
@@ -230,7 +233,7 @@ class Gaussian(Likelihood):
     def _moments(self, y_pred: Tensor) -> tuple[Any, Any]:
         if self.variance != "predicted":
             return y_pred, self.log_variance
-        return self.mean(y_pred), bounded(y_pred[..., y_pred.shape[-1] // 2 :], *_LOG_VARIANCE)
+        return self.mean(y_pred), bounded(y_pred[..., y_pred.shape[-1] // 2 :], *_PREDICTED)
 
     def mean(self, y_pred: Tensor) -> Tensor:
         return y_pred[..., : y_pred.shape[-1] // 2] if self.variance == "predicted" else y_pred

@@ -36,7 +36,12 @@ def run(monkeypatch):
     return run
 
 
-@pytest.mark.parametrize("name", scripts("speed"))
+def some(names, gate):
+    """All names, those that are not for the gate marked as slow."""
+    return [pytest.param(name, marks=[] if name in gate else [pytest.mark.slow], id=name) for name in names]
+
+
+@pytest.mark.parametrize("name", some(scripts("speed"), gate={"codec", "divergence", "verbs"}))
 def test_speed(run, name, tmp_path):
     output = tmp_path / f"{name}.json"
     run("speed", name, "--output", str(output))
@@ -45,11 +50,12 @@ def test_speed(run, name, tmp_path):
         assert output.with_suffix(".png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", scripts("papers"))
+@pytest.mark.parametrize("name", some(scripts("papers"), gate={"k_sparse", "rate_distortion"}))
 def test_papers(run, name, tmp_path):
     run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
 
 
+@pytest.mark.slow
 def test_defaults(run, tmp_path, monkeypatch):
     output = tmp_path / "defaults.json"
     options = ["--output", str(output), "--only", "on digits|on shapes|(VAE|CD).* on breast_cancer"]

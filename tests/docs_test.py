@@ -1,7 +1,6 @@
 """The documents: the reference has every public name, links lead somewhere, the code of the guide runs."""
 
 import argparse
-import ast
 import functools
 import importlib
 import inspect
@@ -12,6 +11,7 @@ import textwrap
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
@@ -71,10 +71,8 @@ def public(module):
 @functools.cache
 def names():
     """Every public class and function, by name: those that `aezoo` imports for its users, and those of its modules."""
-    tree = ast.parse(Path(aezoo.__file__).read_text())
-    imported = [alias.asname for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
     found = {}
-    for name in (*filter(None, imported), "testing"):
+    for name in (*aezoo.__all__, "testing"):
         value = getattr(aezoo, name)
         if inspect.ismodule(value):
             found.update(public(value))
@@ -250,8 +248,56 @@ def test_the_equation_of_the_guide(variant):
     variant.test_the_equation()
 
 
+@pytest.fixture(scope="module")
+def examples():
+    return run(*BLOCKS[4:6])
+
+
+QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
+EVERY = [pytest.param(check, marks=() if check in QUICK else pytest.mark.slow) for check in testing.CHECKS]
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_the_vq_vae_of_the_guide_passes(examples, check):
+    x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    check(testing.Case(lambda **kwargs: examples.VQVAE(latent_dim=8, seed=0, **kwargs), x))
+
+
+@pytest.mark.parametrize("check", EVERY)
+def test_the_conditional_model_of_the_guide_passes(examples, check):
+    x, label = np.random.default_rng(0).random((21, 6, 6, 1), "float32"), np.arange(21, dtype="int32") % 10
+    check(testing.Case(lambda **kwargs: examples.LabeledAE(latent_dim=4, **kwargs), x, conditions={"label": label}))
+
+
+def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(examples):
+    assert len([line for line in BLOCKS[4].splitlines() if line and not line.startswith(("import", "from"))]) <= 40
+    (x, _), (x_test, y_test) = aezoo.datasets.load("digits")
+    model = examples.VQVAE(latent_dim=16, tied=True, seed=0)
+    model.compile(optimizer="adam")
+    model.fit(x, epochs=2, batch_size=64, verbose=0)
+    code = np.asarray(model.encode(x_test))
+    book = model.quantizer.book.numpy()
+    assert len(np.unique(code.reshape(-1, 2).round(5), axis=0)) <= len(book)
+    distances = np.linalg.norm(np.asarray(model.features(x_test)).reshape(-1, 1, 2) - book, axis=2)
+    np.testing.assert_allclose(code.reshape(-1, 2), book[distances.argmin(axis=1)], atol=1e-5)
+    report = aezoo.evaluation.report(model, (x_test, y_test))
+    assert report["jacobian_norm"] is None and report["reconstruction_error"] > 0
+
+
 def test_the_mistake_that_the_guide_speaks_of_is_found():
     assert "batch.per_replica(weights)" in BLOCKS[0]
     wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
     with pytest.raises(AssertionError, match="two replicas"):
         wrong.test_conformance(testing.replicas)
+
+
+def test_the_page_of_inputs_runs():
+    content = (ROOT / "docs" / "inputs.md").read_text()
+    module = types.ModuleType("inputs")
+    exec(
+        compile("\n".join(re.findall(r"```python\n(.*?)```", content, re.DOTALL)), "docs/inputs.md", "exec"),
+        vars(module),
+    )
+    assert module.colorizer.reconstruct(module.gray).shape == (64, 8, 8, 3)
+    assert np.isfinite(module.completed).all()
+    assert module.text.reconstruct(module.tokens).shape == (64, 12, 50)

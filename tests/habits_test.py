@@ -45,6 +45,7 @@ def test_scripts_run(name):
     lines = read(f".ci/{name}").splitlines()
     assert lines[0] == "#!/usr/bin/env bash"
     assert 'source "$(dirname "$0")/common"' in lines
+    assert all((ROOT / path).exists() for path in re.findall(r"tests/\w+\.py", "\n".join(lines)))
     assert f"`.ci/{name}`" in read("CONTRIBUTING.md")
 
 
@@ -81,10 +82,11 @@ def test_slow_tests_run_only_when_selected(tmp_path):
     )
 
     def collected(*arguments):
-        # As `.ci/slow` does: arguments after those of pyproject.toml.
+        # As in `.ci/slow`: its arguments come after those of pyproject.toml. No plugin but the one that these need.
         command = [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "--rootdir", tmp_path, "-n0"]
-        command += ["--collect-only", "-p", "no:cacheprovider", *arguments, tmp_path]
-        return subprocess.run(command, capture_output=True, text=True).stdout
+        command += ["--collect-only", "-p", "xdist.plugin", "-p", "no:cacheprovider", *arguments, tmp_path]
+        environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True).stdout
 
     assert re.findall(r"::(\w+)", collected()) == ["test_short"]
     assert re.findall(r"::(\w+)", collected("-m", "slow")) == ["test_long"]

@@ -669,14 +669,14 @@ def test_a_bad_card_is_named_and_its_preset_left_out(place, card, message, capsy
         with pytest.warns(UserWarning, match=rf"A preset is left out: .*{message}"):
             assert "few" in aezoo.list_presets(cls) and "bad" not in aezoo.list_presets(cls)
     monkeypatch.setattr(presets, "places", lambda: [folder.parent])
-    assert program.main(["shelf", "verify"]) == 2
+    assert program.main(["presets", "verify"]) == 2
     assert message.split(",")[0] in capsys.readouterr().err
 
 
 def test_a_preset_without_its_model_is_left_out(place, capsys):
     (place("half", CARD) / "model.keras").unlink()
     with pytest.warns(UserWarning, match=r"half.model\.keras is missing"):
-        assert program.main(["shelf", "list"]) == 0
+        assert program.main(["presets", "list"]) == 0
     assert capsys.readouterr().out.startswith("autoencoder_mnist ")
 
 
@@ -692,7 +692,7 @@ def test_a_link_out_of_the_folder_is_not_followed(place, tmp_path):
 def test_titles_do_not_control_the_terminal(place, capsys):
     place("red\x1b[31m", {**SHELF_CARD, "title": "A\x1b[2J\x07\u202e\ntitle"})
     for options in ([], ["--markdown"]):
-        assert program.main(["shelf", "list", *options]) == 0
+        assert program.main(["presets", "list", *options]) == 0
         out = capsys.readouterr().out
         assert r"A\x1b[2J\x07\u202e title" in out and out.replace("\n", "").isprintable()
     assert cards.table(["a"], [["b\x1b"]]).endswith(r"| b\x1b |")
@@ -700,7 +700,7 @@ def test_titles_do_not_control_the_terminal(place, capsys):
 
 def test_a_card_does_not_choose_what_is_fetched(place, capsys):
     folder = place("own", {**SHELF_CARD, "data": {"name": "cifar10"}})
-    assert program.main(["shelf", "verify", str(folder)]) == 2
+    assert program.main(["presets", "verify", str(folder)]) == 2
     assert (
         "'cifar10' is none of the data of the shelf, mnist, cats, digits: it is not fetched" in capsys.readouterr().err
     )

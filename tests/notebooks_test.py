@@ -23,7 +23,14 @@ def execute(*arguments, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
 
 
-@pytest.mark.parametrize("paths", (NOTEBOOKS[::2], NOTEBOOKS[1::2]), ids=("odd", "even"))
+SLOW = (NOTEBOOKS[2::2], NOTEBOOKS[1::2])
+
+
+@pytest.mark.parametrize(
+    "paths",
+    (NOTEBOOKS[:1], *(pytest.param(paths, marks=pytest.mark.slow) for paths in SLOW)),
+    ids=("first", "odd", "even"),
+)
 def test_run_on_bundled_data(paths, tmp_path):
     # Several by one command, which imports TensorFlow once for all; by two, which can run side by side.
     empty = tmp_path / "empty"

@@ -1,4 +1,4 @@
-"""The shelf: `aezoo shelf`, and the models of `saved_models/`."""
+"""The shelf: `aezoo presets`, and the models of `saved_models/`."""
 
 import json
 import os
@@ -71,12 +71,12 @@ def shelf(tmp_path_factory, sketches, no_graphs):
         no_graphs(patch, exports=False)
         for module in (recipes, training):
             patch.setattr(module, "RECIPES", TINY)
-        assert program.main(["shelf", "train", "--sketches", sketches, "--output", str(place)]) == 0
+        assert program.main(["presets", "train", "--sketches", sketches, "--output", str(place)]) == 0
     return place
 
 
 def command(*arguments):
-    return program.main(["shelf", *map(str, arguments)])
+    return program.main(["presets", *map(str, arguments)])
 
 
 def error_of(capsys):
@@ -103,7 +103,7 @@ def test_a_card_says_what_was_done(shelf):
     readme = (shelf / "sparse_digits" / "README.md").read_text()
     for part in (
         "CC BY 4.0",
-        "`aezoo shelf train sparse_digits`",
+        "`aezoo presets train sparse_digits`",
         "| seed | 0 |",
         "picture.png",
         'from_preset("sparse_',

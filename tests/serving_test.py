@@ -51,6 +51,7 @@ def exported(x, tmp_path_factory):
 # === Other runtimes ===
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_openvino_gives_the_same_numbers(name, exported, x):
     openvino = pytest.importorskip("openvino")

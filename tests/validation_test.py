@@ -44,10 +44,9 @@ def sentence(error):
 # === Constructor arguments ===
 
 ARGUMENTS = [
-    ({}, r"Give latent_dim \(the number of code units\), or an encoder and a decoder of your own"),
-    ({"decoder": decoder}, "Give latent_dim .*, or an encoder and a decoder of your own"),
+    ({}, r"Give latent_dim \(the number of code units\), or an encoder of your own"),
+    ({"decoder": decoder}, "Give latent_dim .*, or an encoder of your own"),
     ({"latent_dim": 3, "decoder": decoder}, "A decoder was given without an encoder: give both, or neither"),
-    ({"encoder": encoder}, "An encoder was given without a decoder: give both, or tied=True"),
     ({"latent_dim": 3, "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
     ({"hidden_dims": (3,), "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
     ({"encoder": encoder, "decoder": decoder, "tied": True}, "do not give a decoder of your own too"),

@@ -78,6 +78,7 @@ MODELS: dict[str, Entry] = {
     "compressive": Entry("CompressiveAE"),
     "linear": Entry("LinearAE"),
     "vae": Entry("VAE"),
+    "conditional": Entry("ConditionalVAE"),
     "sketch-rnn": Entry("SketchRNN"),
     "rbm": Entry("RBM"),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),

@@ -60,6 +60,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     except ValueError as error:
         known = f" (it was trained on {trained_on!r})" if trained_on else ""
         raise ValueError(f"{name!r} is not for this model{known}: {error} Give another --dataset.") from None
+    train, test = (loading.with_conditions(model, *split) for split in (train, test))
     report = evaluation.report(model, test, train=train)
     print(report.markdown() if arguments.markdown else report)
     return 0

@@ -160,3 +160,22 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
             f"{named} learns from {model.data}, of which aezoo has no data sets; it has {' and '.join(loaders)}."
         )
     return loaders[model.data]
+
+
+def with_conditions(model: aezoo.Autoencoder, x: Any, y: Any) -> tuple[Any, Any]:
+    """Return samples with the labels as the condition of a model that has one, and the labels.
+
+    Args:
+        model: The model.
+        x: Samples, (n, *input_shape).
+        y: Labels, (n,), or None.
+
+    Raises:
+        ValueError: If the model has other conditions than one, or the data have no labels.
+    """
+    if not model.condition_names:
+        return x, y
+    if len(model.condition_names) > 1 or y is None:
+        names = ", ".join(map(repr, model.condition_names))
+        raise ValueError(f"{model.name!r} needs {names} beside the samples, which the data set does not have.")
+    return {"x": x, model.condition_names[0]: y}, y

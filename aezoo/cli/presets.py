@@ -1,4 +1,4 @@
-"""The commands `aezoo shelf`: the trained models of `saved_models/`."""
+"""The commands `aezoo presets`: the trained models of `saved_models/`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _SKETCHES = "the file of sketch-rnn's that the cats are read from (.npz)"
 
 def add_commands(commands: Any) -> None:
     """Adds the commands to those of the command line."""
-    shelf = commands.add_parser("shelf", help="trained models: list, train, verify, config")
-    actions = shelf.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    presets = commands.add_parser("presets", help="trained models: list, train, verify, config")
+    actions = presets.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     listing = actions.add_parser("list", help="list the presets that are found")
     listing.add_argument("--markdown", action="store_true", help="print a table in Markdown")
     listing.set_defaults(run=_list)
 
-    train = actions.add_parser("train", help="train them", description="Trains models of the shelf by their recipes.")
+    train = actions.add_parser("train", help="train them", description="Train presets by their recipes.")
     train.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
     train.add_argument("--sketches", metavar="FILE", help=_SKETCHES)
     train.add_argument(

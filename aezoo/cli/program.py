@@ -53,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: With status 2 if the arguments cannot be read, with 0 after --help and --version.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["shelf"]:
+        print("aezoo: `aezoo shelf` is now `aezoo presets`; the old name goes with the next release.", file=sys.stderr)
+        argv[0] = "presets"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would still print that there is no GPU as an error
     run = None
     try:

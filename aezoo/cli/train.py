@@ -156,7 +156,7 @@ def run(arguments: argparse.Namespace) -> bool:
     there = _contents(output)
     with _backup_folder(output) as folder:
         train, test = _load(arguments)
-        x_train = train[0]
+        x_train, count = train[0], len(test[0])
         keras.utils.set_random_seed(arguments.seed)
         training = defaults.Training.on(len(x_train), math.prod(x_train.shape[1:]))
         for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
@@ -167,12 +167,13 @@ def run(arguments: argparse.Namespace) -> bool:
         backup = _Backup(folder, _identity(arguments, chosen, x_train), arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
         backup.restore(model, x_train)
-        interrupted = _fit(model, x_train, test[0], backup, arguments)
+        train, test = (loading.with_conditions(model, *split) for split in (train, test))
+        interrupted = _fit(model, train[0], test[0], backup, arguments)
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
             "train_samples": len(x_train),
-            "test_samples": len(test[0]),
+            "test_samples": count,
             "epochs_trained": len(backup.history["loss"]),
             "interrupted": interrupted,
             "metrics": metrics,
@@ -270,9 +271,7 @@ def _pretrained(
     return stack.unroll(seed=arguments.seed)
 
 
-def _fit(
-    model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray, backup: _Backup, arguments: argparse.Namespace
-) -> bool:
+def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
     """Trains a model; returns whether Ctrl-C ended it."""
     # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2

@@ -44,7 +44,7 @@ def without_labels(data: Data | tuple[ArrayLike, ...], key: str | None = None) -
 
 
 def _samples(element: Tensor, key: str | None) -> Tensor:
-    if isinstance(element, Mapping):
+    if isinstance(element, Mapping) and not hasattr(element, "shape"):
         names = [key] if key is not None else [name for name in ("x", "image") if name in element] or [*element][:2]
         if (len(names) > 1 and names != ["x", "image"]) or names[0] not in element:
             raise ValueError(f"Which of {', '.join(map(repr, element))} holds the samples is not clear: give its key.")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
-import sklearn.utils
 import tensorflow as tf
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.metrics import roc_auc_score
@@ -16,33 +15,36 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
-from aezoo._typing import Array, ArrayLike, Shape
-from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
-from aezoo.training import gate
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
+from aezoo.training import gate, inference
 
 try:
     from sklearn.utils.validation import validate_data
 except ImportError:  # scikit-learn before 1.6
 
-    def validate_data(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> np.ndarray:
+    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
         """What scikit-learn 1.6 made of this method."""
+        kwargs["force_all_finite"] = kwargs.pop("ensure_all_finite")
         return estimator._validate_data(*args, **kwargs)
 
 
 __all__ = ["AnomalyDetector", "anomaly_auroc"]
 
 
-def anomaly_auroc(model: Autoencoder, normal: Array, anomalous: Array, *, batch_size: int = BATCH_SIZE) -> float:
+_BLOCK = 64  # rows
+
+
+def anomaly_auroc(
+    model: Any, normal: Any, anomalous: Any, *, batch_size: int | None = None, **conditions: Any
+) -> float:
     """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
 
     Args:
         model: A built model with `score_samples`, which is higher for anomalies.
-        normal: Normal samples that it was not trained on, (n, *input_shape).
-        anomalous: Anomalies, (m, *input_shape).
-        batch_size: How many samples are scored at once.
+        normal: Normal samples that it was not trained on, (n, *input_shape), or a dict of "x" and of the conditions; or
+            data that come batch by batch, a data set for example, as `fit` takes them.
+        anomalous: Anomalies, (m, *input_shape), in any of these forms.
+        batch_size: The most samples that are scored at once; None takes a number that follows from their size.
+        **conditions: Conditions by name, one for all samples.
 
     Returns:
         The probability that an anomaly scores higher than a normal sample: 1 is perfect, 0.5 a guess.
@@ -59,12 +61,18 @@ def anomaly_auroc(model: Autoencoder, normal: Array, anomalous: Array, *, batch_
         1.0
     """
     _validation.check_built(model)
-    scores = [in_chunks(model.score_samples, x, batch_size) for x in (normal, anomalous)]
+    scores = [score(model, x, batch_size, **conditions) for x in (normal, anomalous)]
     labels = np.repeat([0, 1], [len(part) for part in scores])
     return float(roc_auc_score(labels, np.concatenate(scores)))
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+def score(model: Any, x: Any, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
+    """The model's `score_samples` of data of any length, piece by piece, also where a user's model has its own."""
+    pieces = inference.measured(model, x, conditions, batch_size=batch_size)
+    return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
+
+
+class AnomalyDetector(OutlierMixin, BaseEstimator):
     """A model of the zoo as a detector of anomalies, by the conventions of scikit-learn.
 
     `fit` trains a fresh, untrained copy of the model on a part of the normal data and calibrates a threshold on the
@@ -84,7 +92,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         calibration_fraction: Share of the data that is held back from training for the threshold, inside (0, 1). With
             `prefit` all of them are for the threshold.
         epochs: Passes over the rest.
-        batch_size: Samples a step of training, and how many are scored at once.
+        batch_size: Samples a step of training.
         prefit: Whether the model is trained already and is used as it is: then `fit` does not train it, and takes data
             that it was not trained on.
         random_state: Seeds the split and the order of the samples, and initial weights and noise of a model that has
@@ -113,15 +121,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __init__(
         self,
-        model: Autoencoder,
+        model: Any,
         *,
         false_positive_rate: float = 0.05,
         calibration_fraction: float = 0.2,
         epochs: int = 50,
         batch_size: int = 32,
         prefit: bool = False,
-        random_state: int | np.random.RandomState | None = None,
-        verbose: int | str = 0,
+        random_state: Any = None,
+        verbose: Any = 0,
     ):
         self.model = model
         self.false_positive_rate = false_positive_rate
@@ -132,12 +140,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> AnomalyDetector:
+    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
         """Trains on normal data, and calibrates the threshold.
 
         Args:
             X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are given the shape
-                of a sample where the model has been built for one of as many features.
+                of a sample where the model has been built for one of as many features. Or what else the model takes: a
+                dict of "x" and of its conditions, or data that come batch by batch, such as a data set, which are read
+                into memory. Missing values, where the model takes them.
             y: Ignored.
 
         Returns:
@@ -149,25 +159,25 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             TypeError: If the model is none of the zoo.
         """
         self._check_arguments()
-        x = self._samples(X, fitting=True)
+        data = self._samples(X, fitting=True)
         if self.prefit:
-            self.model_, held_back = self.model, x
+            self.model_, held_back = self.model, data
         else:
             random = check_random_state(self.random_state)
-            order = random.permutation(len(x))
+            order = random.permutation(len(data["x"]))
             # At least one sample on either side; `_samples` has seen to it that there are two.
-            held = min(max(1, math.ceil(self.calibration_fraction * len(x))), len(x) - 1)
-            held_back, rest = x[order[:held]], x[order[held:]]
+            held = min(max(1, math.ceil(self.calibration_fraction * len(order))), len(order) - 1)
+            held_back, rest = ({k: part[rows] for k, part in data.items()} for rows in (order[:held], order[held:]))
             self.model_ = _fresh(self.model, int(random.randint(2**31 - 1)))
             self._train(rest, int(random.randint(2**31 - 1)))
         self.offset_ = -self._threshold(-self._scores(held_back))
         return self
 
-    def score_samples(self, X: ArrayLike) -> np.ndarray:
+    def score_samples(self, X: Any) -> np.ndarray:
         """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
-            X: Samples, (n, features) or (n, *input_shape), with as many features as in `fit`.
+            X: Samples as in `fit`, with as many features.
 
         Raises:
             ValueError: If X has NaN or infinite values, or another number of features.
@@ -176,7 +186,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
+    def decision_function(self, X: Any) -> np.ndarray:
         """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
 
         Args:
@@ -184,7 +194,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: Any) -> np.ndarray:
         """Returns 1 for normal samples and -1 for anomalies, (n,).
 
         Args:
@@ -192,13 +202,17 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         return np.where(self.decision_function(X) < 0, -1, 1)
 
-    def __sklearn_tags__(self) -> sklearn.utils.Tags:
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._allows_missing()
         return tags
 
     def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
-        return {"X_types": ["2darray", "sparse"]}
+        return {"X_types": ["2darray", "sparse"], "allow_nan": self._allows_missing()}
+
+    def _allows_missing(self) -> bool:
+        return getattr(self.model, "missing", "error") != "error"
 
     def _check_arguments(self) -> None:
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "default_callbacks")
@@ -214,30 +228,49 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         if self.prefit:
             _validation.check_built(self.model)
 
-    def _samples(self, X: Any, fitting: bool) -> np.ndarray:
-        """X as the model takes it; scikit-learn checks it as rows of features, whatever its shape."""
-        X = X if gate.is_table(X) else gate.dense(gate.as_array(X))  # of a table, scikit-learn notes the columns
+    def _samples(self, X: Any, fitting: bool) -> dict[str, np.ndarray]:
+        """X as the model takes it, and its conditions; scikit-learn checks rows of features, whatever their shape."""
+        conditions: dict[str, np.ndarray] = {}
+        if gate.is_dict(X) or gate.is_stream(X):
+            X, conditions = inference.collected(self.model, X)
+        missing = self._allows_missing()
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X, missing))  # of a table, the columns are noted
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
         with np.errstate(over="ignore"):  # which scikit-learn then finds infinite
-            rows = validate_data(self, rows, reset=fitting, dtype="float32", ensure_min_samples=fewest)
+            rows = validate_data(
+                self,
+                rows,
+                reset=fitting,
+                dtype="int32" if "int" in self.model.input_dtype else "float32",
+                ensure_min_samples=fewest,
+                ensure_all_finite="allow-nan" if missing else True,
+            )
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
-            built_for: Shape = self.model.x_shape if self.model.built else (None,)
+            built_for = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
-        return rows.reshape(-1, *self.sample_shape_)
+        return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _train(self, x: np.ndarray, seed: int) -> None:
-        self.model_.check_scale(x)
-        self.model_.score_samples(x[:2])  # a loss that gives no scores is said so before the training
+    def _train(self, data: dict[str, np.ndarray], seed: int) -> None:
+        self.model_.check_scale(data["x"])
+        # A loss that gives no scores is said so before the training.
+        self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})
         # Keras' own shuffling follows the global seeds, which are not ours to set.
-        data = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).batch(self.batch_size)
-        self.model_.fit(data, epochs=self.epochs, verbose=self.verbose)
+        slices = tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data["x"])
+        batches = slices.shuffle(len(data["x"]), seed=seed).batch(self.batch_size)
+        self.model_.fit(batches, epochs=self.epochs, verbose=self.verbose)
 
-    def _scores(self, x: np.ndarray) -> np.ndarray:
-        return -in_chunks(self.model_.score_samples, x, self.batch_size).astype("float64")
+    def _scores(self, data: dict[str, np.ndarray]) -> np.ndarray:
+        n = len(data["x"])
+        # The last rows of a product that fill no block of the processor's are summed in another order, so that the last
+        # bit of a score would follow from where its sample stands: whole blocks, of which some rows repeat.
+        rows = np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
+        data = data if n % _BLOCK == 0 else {name: part[rows] for name, part in data.items()}
+        conditions = {name: part for name, part in data.items() if name != "x"}
+        return -score(self.model_, data["x"], **conditions)[:n].astype("float64")
 
     def _threshold(self, anomaly_scores: np.ndarray) -> float:
         if not np.isfinite(anomaly_scores).all():
@@ -258,14 +291,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
-def _again(part: object) -> object:
+def _again(part: Any) -> Any:
     """A part of a compilation for another model: what has state anew, all else as it is."""
     if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         return type(part).from_config(part.get_config())
     return part
 
 
-def _fresh(model: Autoencoder, seed: int) -> Autoencoder:
+def _fresh(model: Any, seed: int) -> Any:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
     if config.get("seed") is None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from aezoo._typing import Array
 
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
-
-
-def attribute_vector(model: Autoencoder, x_with: Array, x_without: Array) -> np.ndarray:
+def attribute_vector(model: Any, x_with: Any, x_without: Any, **conditions: Any) -> np.ndarray:
     """Returns what an attribute adds to a code: the mean code of samples with it, less that of samples without it.
 
     Args:
         model: A built model with `encode`.
-        x_with: Samples that have the attribute, (n, *input_shape), at least one.
+        x_with: Samples that have the attribute, (n, *input_shape), at least one; or a dict of "x" and of the
+            conditions, or data that come batch by batch, as `model.encode` takes them.
         x_without: Samples that do not, (m, *input_shape), at least one.
+        **conditions: Conditions by name, one for all samples.
 
     Returns:
         a, (latent_dim,) float32, to be added to a code: `model.decode(model.encode(x) + a)`.
@@ -33,8 +30,10 @@ def attribute_vector(model: Autoencoder, x_with: Array, x_without: Array) -> np.
         >>> attribute_vector(model, x[:3], x[3:]).shape
         (2,)
     """
+    means = []
     for name, x in (("x_with", x_with), ("x_without", x_without)):
-        if len(x) == 0:
+        codes = np.asarray(model.encode(x, **conditions), "float32")
+        if not len(codes):
             raise ValueError(f"{name} is empty: an attribute needs samples with it and without it.")
-    with_it, without_it = (np.mean(np.asarray(model.encode(x), "float32"), axis=0) for x in (x_with, x_without))
-    return with_it - without_it
+        means.append(np.mean(codes, axis=0))
+    return means[0] - means[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,13 +14,8 @@ from numpy.typing import ArrayLike
 
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
-from aezoo._typing import Array, Tensor
-from aezoo.evaluation.chunks import BATCH_SIZE, in_chunks
 from aezoo.layers import jacobian, networks
-from aezoo.training import gate
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
+from aezoo.training import inference
 
 __all__ = ["jacobian_norm", "saturation"]
 
@@ -28,7 +23,7 @@ __all__ = ["jacobian_norm", "saturation"]
 _IN_HAND = 2**24
 
 
-def jacobian_norm(model: Autoencoder, x: Array, *, batch_size: int = BATCH_SIZE) -> np.ndarray:
+def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
     """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
 
     Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation
@@ -38,8 +33,10 @@ def jacobian_norm(model: Autoencoder, x: Array, *, batch_size: int = BATCH_SIZE)
 
     Args:
         model: A built model with an `encoder`.
-        x: Samples, (n, *input_shape).
-        batch_size: The most samples worked on at once; fewer where their Jacobians are large.
+        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; or data that come batch by batch, a data
+            set for example, as `fit` takes them.
+        batch_size: The most samples that are worked on at once; fewer where their Jacobians are large.
+        **conditions: Conditions by name, one entry per sample, or one for all: they do not move.
 
     Returns:
         (n,) float32, in units of the code over units of x. Its square is what `ContractiveAE` penalises.
@@ -59,41 +56,53 @@ def jacobian_norm(model: Autoencoder, x: Array, *, batch_size: int = BATCH_SIZE)
         Rifai et al., "Contractive auto-encoders", ICML 2011.
     """
     _validation.check_built(model)
-    x = gate.samples(model, x)
     if is_rounded(model):
         raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
-    squared, numbers = _squared_norms(model, math.prod(np.shape(x)[1:]))
-    size = max(1, min(batch_size, _IN_HAND // numbers))
-    return np.sqrt(in_chunks(lambda piece: squared(ops.convert_to_tensor(piece, model.variable_dtype)), x, size))
+    if "int" in model.input_dtype:
+        raise ValueError("The samples are whole numbers, which no code moves with a little: it has no Jacobian.")
+    squared, numbers = _squared_norms(model)
+    norms = []
+    for piece in inference.measured(model, x, conditions, batch_size=batch_size):
+        piece = inference.tensors(model, piece)
+        samples = piece.x if model.missing == "error" else model.complete(piece.x)[0]
+        size = max(1, _IN_HAND // numbers(math.prod(samples.shape[1:])))
+        for start in range(0, samples.shape[0], size):
+            rows = slice(start, start + size)
+            norms.append(squared(samples[rows], {name: values[rows] for name, values in piece.conditions.items()}))
+    return np.sqrt(np.concatenate(norms))
 
 
-def is_rounded(model: Autoencoder) -> bool:
+def is_rounded(model: Any) -> bool:
     """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
     return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
-def _squared_norms(model: Autoencoder, features: int) -> tuple[Callable[[Any], Any], int]:
-    """What gives ‖J‖² of each sample, and how many numbers it has in hand for one."""
-    layers = networks.chain(model.encoder)
+def _squared_norms(model: Any) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
+    """What gives ‖J‖² of each sample, and how many numbers it has in hand for one of so many features."""
+    layers = None if model.condition_names else networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
-        def by_differentiation(x: Tensor) -> Tensor:
-            j = as_float32(jacobian.exact(model.encoder, x)[1])
+        def by_differentiation(x: Any, conditions: Any) -> Any:
+            def encoder(x: Any, training: bool) -> Any:
+                return model.run_encoder(x, conditions, training)
+
+            j = as_float32(jacobian.exact(encoder, x)[1])
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
-        # As a graph, or every chunk would be traced anew.
-        return tf.function(by_differentiation, reduce_retracing=True), math.prod(model.code_shape) * features
+        # As a graph, or every piece would be traced anew.
+        units = math.prod(size or 1 for size in model.code_shape)
+        return tf.function(by_differentiation, reduce_retracing=True), lambda features: units * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
-    def in_closed_form(x: Tensor) -> Tensor:
+    def in_closed_form(x: Any, conditions: Any) -> Any:
         code, a = jacobian.factor(layers, x)
         if top_k is not None:  # the rows of J of the units that do not stay are 0
             stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
             a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
         return jacobian.squared_norm(a, dense[0].kernel)
 
-    return in_closed_form, dense[-1].units * (dense[0].units if len(dense) > 1 else 1)
+    return in_closed_form, lambda features: dense[-1].units * (dense[0].units if len(dense) > 1 else 1)
 
 
 def saturation(z: ArrayLike, bounds: tuple[float, float] = (0.05, 0.95)) -> float:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
-from aezoo._typing import Array, ArrayLike, Tensor
-from aezoo.training import gate
-
-if TYPE_CHECKING:
-    from aezoo.models.rbm import RBM
+from aezoo.training import gate, inference
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -24,8 +19,6 @@ __all__ = ["log_likelihood", "log_partition"]
 _ENUMERABLE = 20
 #: Numbers in hand at once while enumerating states.
 _IN_HAND = 2**21
-#: Samples in hand at once.
-_CHUNK = 4096
 #: How close to 0 and 1 the base rates may come: a pixel that is never on must still be reached by the chains.
 _SMALLEST_RATE = 0.01
 
@@ -34,15 +27,15 @@ _GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
 
 
 def log_partition(
-    rbm: RBM,
+    rbm: Any,
     *,
     method: str = "auto",
     particles: int = 100,
-    temperatures: int | ArrayLike = 10_000,
+    temperatures: Any = 10_000,
     reverse: bool = False,
-    base: ArrayLike | None = None,
-    data: ArrayLike | None = None,
-    start: ArrayLike | None = None,
+    base: Any = None,
+    data: Any = None,
+    start: Any = None,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
@@ -126,7 +119,7 @@ def log_partition(
             return closed, 0.0
     sizes = {"hidden": hidden_bias.size, "visible": visible_bias.size}
     sizes = {layer: size for layer, size in sizes.items() if getattr(rbm, layer) == "bernoulli"}
-    enumerated = min(sizes, key=lambda layer: sizes[layer], default="")
+    enumerated = min(sizes, key=sizes.get, default="")
     if method != "ais" and sizes and sizes[enumerated] <= _ENUMERABLE:
         if enumerated == "hidden":
             return _over_hidden(kernel, hidden_bias, visible_bias, rbm.visible), 0.0
@@ -139,17 +132,17 @@ def log_partition(
     return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
 
 
-def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
+def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
     """Log p(x) of each sample under an RBM.
 
     Args:
         rbm: A built `aezoo.RBM`.
-        x: (batch, *input_shape): 0 or 1 for bernoulli visibles. Data in between have no probability; what is returned
-            for them, -F(x) - log Z, is what papers report for gray pixels.
+        x: (n, *input_shape), or data that come batch by batch: 0 or 1 for bernoulli visibles. Data in between have no
+            probability; what is returned for them, -F(x) - log Z, is what papers report for gray pixels.
         log_z: What `log_partition` returned, or the first number of it; by default `log_partition(rbm, data=x)`.
 
     Returns:
-        (batch,) in nats: of a probability, or of a density for gaussian visibles.
+        (n,) in nats: of a probability, or of a density for gaussian visibles.
 
     Raises:
         ValueError: If the RBM has no log Z, or does not take x.
@@ -163,15 +156,16 @@ def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | 
         array([-1.3863])
     """
     _check_machine(rbm)
-    x = gate.samples(rbm, x, compared=True)  # before minutes of annealing
+    _, pieces = inference.pieces(rbm, x, compared=True)  # checked before minutes of annealing
     if log_z is None:
+        x = np.concatenate([np.asarray(piece.x) for piece in pieces])
         log_z = log_partition(rbm, data=x if len(x) else None)
+        _, pieces = inference.pieces(rbm, x, compared=True)
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
-    pieces = [np.asarray(rbm.free_energy(x[i : i + _CHUNK]), "float64") for i in range(0, len(x), _CHUNK)]
-    return -np.concatenate(pieces or [np.zeros(0)]) - log_z
+    return -np.concatenate([np.asarray(rbm.free_energy(piece.x), "float64") for piece in pieces]) - log_z
 
 
-def _check_machine(rbm: RBM) -> None:
+def _check_machine(rbm: Any) -> None:
     if not hasattr(rbm, "free_energy"):
         raise ValueError(
             f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
@@ -208,7 +202,7 @@ def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.
     return _enumerate(kernel, visible_bias, hidden_bias, _GAIN[hidden])
 
 
-def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Callable[[Tensor], Tensor]) -> float:
+def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Any) -> float:
     """Log Σ_s exp(bias·s + Σ gain(other_bias + s·kernel)) over all binary s, in pieces."""
     units = bias.size
     # The low bits of a state are the same in each piece: only the high bits move the inputs from piece to piece.
@@ -226,17 +220,17 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 # === By annealing ===
 
 
-def _betas(temperatures: int | ArrayLike) -> np.ndarray:
+def _betas(temperatures: Any) -> np.ndarray:
     if np.ndim(temperatures) == 0:
-        _validation.check_at_least("temperatures", temperatures, 2)  # type: ignore[arg-type]
-        return np.linspace(0, 1, int(temperatures), dtype="float32")  # type: ignore[arg-type]
+        _validation.check_at_least("temperatures", temperatures, 2)
+        return np.linspace(0, 1, int(temperatures), dtype="float32")
     betas = np.asarray(temperatures, "float32")
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 0 or betas[-1] != 1 or np.any(np.diff(betas) <= 0):
         raise ValueError("Temperatures must be a number, or β that increase from 0 to 1, both included.")
     return betas
 
 
-def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
+def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
     """The visible biases of a machine without weights that has these means."""
     means = means.reshape(-1)
     if rbm.visible == "gaussian":
@@ -245,7 +239,7 @@ def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
     return np.log(rates) - np.log1p(-rates)
 
 
-def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
+def _checked_base(rbm: Any, base: Any) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
@@ -255,14 +249,7 @@ def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
 
 
 def _anneal_and_check(
-    rbm: RBM,
-    betas: np.ndarray,
-    particles: int,
-    reverse: bool,
-    base: ArrayLike | None,
-    data: Array | None,
-    start: ArrayLike | None,
-    seed: int,
+    rbm: Any, betas: np.ndarray, particles: int, reverse: bool, base: Any, data: Any, start: Any, seed: int
 ) -> tuple[float, float]:
     """Log Z by forward runs from two bases, or by a reverse run, with an error that knows of the others."""
     _validation.check_at_least("particles", particles, 2)
@@ -279,7 +266,7 @@ def _anneal_and_check(
             raise ValueError("There are no data to start from.")
     means = None if base is None else _checked_base(rbm, base)
     own = _Path(rbm, np.asarray(rbm.parameters()[2], "float64"))
-    samples: Any = None
+    samples = None
     if start is not None:
         samples = tf.reshape(tf.cast(start, "float32"), (particles, -1))
     elif reverse or data is not None or means is None:
@@ -313,7 +300,7 @@ def _anneal_and_check(
     return result.log_z, error
 
 
-def _sum_over(rbm: RBM, states: np.ndarray) -> float:
+def _sum_over(rbm: Any, states: np.ndarray) -> float:
     """Log Σ exp(-F) over the distinct ones of some states: Z has all of them in it."""
     kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
     states = np.unique(states[np.all((states == 0) | (states == 1), axis=1)], axis=0)
@@ -335,7 +322,7 @@ class _Run:
     ends: np.ndarray
 
     @classmethod
-    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Tensor) -> _Run:
+    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Any) -> _Run:
         particles, peak = len(log_w), log_w.max()
         w = np.exp(log_w - peak)
         effective = w.sum() ** 2 / np.sum(w**2)
@@ -360,7 +347,7 @@ class _Path:
     visible unit is what it is at the ends, with another bias.
     """
 
-    def __init__(self, rbm: RBM, base_bias: np.ndarray):
+    def __init__(self, rbm: Any, base_bias: np.ndarray):
         self.rbm = rbm
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
@@ -372,12 +359,12 @@ class _Path:
         log_w, ends = self._anneal(v, betas, _seeds(seed, stage + 1))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), 1, ends)
 
-    def reverse(self, v: Tensor, betas: np.ndarray, seed: int) -> _Run:
+    def reverse(self, v: Any, betas: np.ndarray, seed: int) -> _Run:
         """Particles from samples of the RBM to the base."""
         log_w, ends = self._anneal(v, betas[::-1], _seeds(seed, 2))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), -1, ends)
 
-    def long_run(self, steps: int, particles: int, data: Array | None, seed: int) -> Tensor:
+    def long_run(self, steps: int, particles: int, data: Any, seed: int) -> Any:
         """Where Gibbs sampling gets from evenly spaced data, or from random states."""
         units = self.base_bias.size
         if data is not None:
@@ -387,7 +374,7 @@ class _Path:
             v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))
         return self._anneal(v, np.ones(steps + 1, "float32"), _seeds(seed, 4))[1]
 
-    def _anneal(self, v: Tensor, betas: np.ndarray, seed: Tensor) -> tuple[Any, Any]:
+    def _anneal(self, v: Any, betas: np.ndarray, seed: Any) -> tuple[Any, Any]:
         base_bias = tf.cast(self.base_bias, "float32")
         return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.rbm.visible, self.rbm.hidden)
 
@@ -400,11 +387,11 @@ class _Path:
         return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
 
 
-def _seeds(seed: int, stage: int) -> Tensor:
+def _seeds(seed: int, stage: int) -> Any:
     return tf.constant([seed, stage], "int64")
 
 
-def _draw(units: str, field: Tensor, seed: Tensor) -> Tensor:
+def _draw(units: str, field: Any, seed: Any) -> Any:
     """Units of a kind with given inputs."""
     if units == "bernoulli":
         uniform = tf.random.stateless_uniform(tf.shape(field), seed, alg="philox")
@@ -414,13 +401,13 @@ def _draw(units: str, field: Tensor, seed: Tensor) -> Tensor:
 
 @tf.function(reduce_retracing=True)
 def _anneal(
-    v: Tensor,
-    betas: Tensor,
-    seed: Tensor,
-    base_bias: Tensor,
-    kernel: Tensor,
-    hidden_bias: Tensor,
-    visible_bias: Tensor,
+    v: Any,
+    betas: Any,
+    seed: Any,
+    base_bias: Any,
+    kernel: Any,
+    hidden_bias: Any,
+    visible_bias: Any,
     visible: str,
     hidden: str,
 ) -> tuple[Any, Any]:

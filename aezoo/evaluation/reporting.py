@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
 from keras import activations
 
 from aezoo import _validation, losses
-from aezoo._typing import Array, ArrayLike
-from aezoo.evaluation.anomaly import anomaly_auroc
-from aezoo.evaluation.chunks import BATCH_SIZE, chunks, in_chunks
+from aezoo.evaluation.anomaly import anomaly_auroc, score
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
 from aezoo.evaluation.probes import linear_probe
-from aezoo.evaluation.reconstruction import pca_explained_variance, reconstruction_error, share_explained
+from aezoo.evaluation.reconstruction import Variance, pca_explained_variance, reconstruction_error
 from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
-from aezoo.training import gate
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
+from aezoo.training import gate, inference
 
 __all__ = ["activity_threshold", "report"]
 
 Measured = tuple[float | None, str]
+# Samples that the variance is taken of at once.
+_PIECE = 1024
 
 _LABELS = {
     "reconstruction_error": "reconstruction error a sample",
@@ -57,12 +56,12 @@ _FLAT = {activations.sigmoid: (0.05, 0.95), activations.tanh: (-0.9, 0.9)}
 
 
 def report(
-    model: Autoencoder,
-    data: ArrayLike | tuple[ArrayLike, ArrayLike | None],
+    model: Any,
+    data: Any,
     *,
-    train: ArrayLike | tuple[ArrayLike, ArrayLike | None] | None = None,
-    anomalies: Array | None = None,
-    batch_size: int = BATCH_SIZE,
+    train: Any = None,
+    anomalies: Any = None,
+    batch_size: int | None = None,
     jacobian_samples: int = 1000,
 ) -> Report:
     """Measures a trained model on data that it was not trained on.
@@ -82,13 +81,15 @@ def report(
 
     Args:
         model: A built model of the zoo.
-        data: Test samples, an array (n, *input_shape), or a pair of them and their labels, (n,) or None, such as a
-            split of `aezoo.datasets.load`.
+        data: Test samples, an array (n, *input_shape), a dict of "x" and of the conditions, or data that come batch by
+            batch, which are read into memory; or a pair of any of these and their labels, (n,) or None, such as a split
+            of `aezoo.datasets.load`.
         train: What the model was trained on, given like `data`: the PCA and the probe are fitted on it. Without it the
             PCA is fitted on the test samples themselves, than which no linear code does better on them, and the probe
             on every second of them, to be tested on the others.
-        anomalies: Samples unlike those of training, (m, *input_shape).
-        batch_size: How many samples go through the model at once.
+        anomalies: Samples unlike those of training, (m, *input_shape), or in any of these forms.
+        batch_size: The most samples that go through the model at once; None takes a number that follows from their
+            size.
         jacobian_samples: The Jacobian norm is the mean over so many samples, the first ones.
 
     Returns:
@@ -111,28 +112,29 @@ def report(
     """
     _validation.check_built(model)
     _validation.check_int("jacobian_samples", jacobian_samples, 1)
-    x, y = _split("data", model, data)
-    x_train, y_train = (None, None) if train is None else _split("train", model, train)
-    if len(x) < 2:
-        raise ValueError(f"A report needs at least 2 samples, but there are {len(x)}.")
-    codes, code_shape, z = _codes(model, x, y is not None, batch_size)
+    test = _Data.of("data", model, data)
+    fitted_on = None if train is None else _Data.of("train", model, train)
+    if len(test.x) < 2:
+        raise ValueError(f"A report needs at least 2 samples, but there are {len(test.x)}.")
+    codes, code_shape, z = _codes(model, test, test.y is not None, batch_size)
     measured = {
-        **_reconstruction(model, x, x_train, math.prod(code_shape), batch_size),
-        "score": (_mean(in_chunks(model.score_samples, x, batch_size)), "higher is more anomalous"),
+        **_reconstruction(model, test, fitted_on, math.prod(code_shape), batch_size),
+        "score": _score(model, test, batch_size),
         **codes,
-        "jacobian_norm": _jacobian(model, x[:jacobian_samples], batch_size),
-        **_probes(model, (x, y, z), (x_train, y_train), batch_size),
+        "jacobian_norm": _jacobian(model, test.rows(slice(jacobian_samples)), batch_size),
+        **_probes(model, test, z, fitted_on, batch_size),
     }
     if anomalies is not None:
-        auroc = anomaly_auroc(model, x, anomalies, batch_size=batch_size)
-        measured["anomaly_auroc"] = (auroc, f"of {len(anomalies):,} anomalies, by score_samples")
+        odd = _Data.of("anomalies", model, anomalies, compared=False)
+        auroc = anomaly_auroc(model, test.inputs, odd.inputs, batch_size=batch_size)
+        measured["anomaly_auroc"] = (auroc, f"of {len(odd.x):,} anomalies, by score_samples")
     labels = {name: _LABELS.get(name, name.replace("_", " ")) for name in [*_LABELS, *measured]}
     rows = {name: Row(label, *measured[name]) for name, label in labels.items() if name in measured}
     code = " x ".join(map(str, code_shape))
-    return Report(f"{type(model).__name__} with a code of {code}, on {len(x):,} samples", rows)
+    return Report(f"{type(model).__name__} with a code of {code}, on {len(test.x):,} samples", rows)
 
 
-def activity_threshold(model: Autoencoder) -> float:
+def activity_threshold(model: Any) -> float:
     """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other.
 
     Args:
@@ -151,15 +153,44 @@ def activity_threshold(model: Autoencoder) -> float:
     return _THRESHOLDS.get(networks.output_activation(model.encoder), 0.0)
 
 
-def _split(name: str, model: Autoencoder, data: ArrayLike | tuple[ArrayLike, ArrayLike | None]) -> tuple[Any, Any]:
-    """Samples and labels, checked."""
-    x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
-    if not hasattr(x, "shape"):
-        raise ValueError(f"{name} must be an array of samples, or a pair (samples, labels), not {type(x).__name__}.")
-    x = gate.samples(model, x, compared=True)
-    if y is not None and np.shape(y)[:1] != (len(x),):
-        raise ValueError(f"{name} has {len(x)} samples and labels of shape {np.shape(y)}: give one label a sample.")
-    return x, y
+@dataclasses.dataclass(frozen=True)
+class _Data:
+    """Samples, their conditions by name, and their labels or None."""
+
+    x: np.ndarray
+    conditions: dict[str, np.ndarray]
+    y: Any
+
+    @classmethod
+    def of(cls, name: str, model: Any, data: Any, compared: bool | None = None) -> _Data:
+        """Check what a user gave."""
+        x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
+        if not hasattr(x, "shape") and not isinstance(x, Mapping) and not gate.is_stream(x):
+            raise ValueError(
+                f"{name} must be an array of samples, or a pair (samples, labels), not {type(x).__name__}."
+            )
+        compared = _validation.are_comparable(model) if compared is None else compared
+        x, conditions = inference.collected(model, x, compared)
+        if y is not None and np.shape(y)[:1] != (len(x),):
+            raise ValueError(f"{name} has {len(x)} samples and labels of shape {np.shape(y)}: give one label a sample.")
+        return cls(x, conditions, y)
+
+    @property
+    def inputs(self) -> Any:
+        """What `fit` is given as x."""
+        return {"x": self.x, **self.conditions} if self.conditions else self.x
+
+    def rows(self, rows: slice) -> _Data:
+        """Some of the samples."""
+        conditions = {name: values[rows] for name, values in self.conditions.items()}
+        return _Data(self.x[rows], conditions, None if self.y is None else self.y[rows])
+
+    @property
+    def numbers(self) -> str:
+        """Why the samples are no vectors of numbers, "" if they are."""
+        if self.x.dtype.kind in "iub":
+            return "samples are classes, such as tokens"
+        return "samples have missing values" if np.isnan(np.sum(self.x)) else ""
 
 
 def _mean(values: np.ndarray) -> float:
@@ -174,45 +205,65 @@ def _absent(why: str) -> Measured:
 
 
 def _reconstruction(
-    model: Autoencoder, x: Array, x_train: Array | None, units: int, batch_size: int
+    model: Any, test: _Data, train: _Data | None, units: int, batch_size: int | None
 ) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
     if not model.reconstructs:
         return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
+    if not _validation.are_comparable(model):
+        return dict.fromkeys(names, _absent("reconstructions have another shape than samples"))
     loss, squared_error = model.reconstruction_loss, losses.SquaredError()
-    squared = reconstruction_error(model, x, squared_error, batch_size=batch_size)
-    own = squared if type(loss) is type(squared_error) else reconstruction_error(model, x, batch_size=batch_size)
     loss_name = loss if isinstance(loss, str) else getattr(loss, "name", getattr(loss, "__name__", ""))
-    features = math.prod(x.shape[1:])
-    fitted_on, where = (x, "these samples") if x_train is None else (x_train, "the training samples")
-    components = min(units, features, len(fitted_on))
+    if test.x.dtype.kind in "iub":
+        own = reconstruction_error(model, test.inputs, batch_size=batch_size)
+        return {names[0]: (_mean(own), loss_name), **dict.fromkeys(names[1:], _absent(test.numbers))}
+    squared = reconstruction_error(model, test.inputs, squared_error, batch_size=batch_size)
+    if type(loss) is type(squared_error):
+        own = squared
+    else:
+        own = reconstruction_error(model, test.inputs, batch_size=batch_size)
+    total, variance = float(np.sum(squared, dtype="float64")), Variance()
+    for start in range(0, len(test.x), _PIECE):
+        variance.update(test.x[start : start + _PIECE])
     return {
         "reconstruction_error": (_mean(own), loss_name),
-        "mean_squared_error": (_mean(squared) / features, ""),
-        "explained_variance": (share_explained(float(np.sum(squared, dtype="float64")), x, batch_size), ""),
-        "pca_explained_variance": (
-            pca_explained_variance(x, components, fitted_on, batch_size=batch_size),
-            f"{components} components, fitted on {where}",
-        ),
+        "mean_squared_error": (total / np.count_nonzero(~np.isnan(test.x)), ""),
+        "explained_variance": (variance.share_explained(total), ""),
+        "pca_explained_variance": _pca(test, train, units, batch_size),
     }
 
 
+def _pca(test: _Data, train: _Data | None, units: int, batch_size: int | None) -> Measured:
+    fitted_on, where = (test, "these samples") if train is None else (train, "the training samples")
+    if why := test.numbers or fitted_on.numbers:
+        return _absent(why)
+    components = min(units, math.prod(test.x.shape[1:]), len(fitted_on.x))
+    share = pca_explained_variance(test.x, components, fitted_on.x, batch_size=batch_size)
+    return share, f"{components} components, fitted on {where}"
+
+
+def _score(model: Any, test: _Data, batch_size: int | None) -> Measured:
+    if not _validation.are_comparable(model):
+        return _absent("reconstructions have another shape than samples")
+    return _mean(score(model, test.inputs, batch_size)), "higher is more anomalous"
+
+
 def _codes(
-    model: Autoencoder, x: Array, keep: bool, batch_size: int
+    model: Any, test: _Data, keep: bool, batch_size: int | None
 ) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
     """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
     statistics, saturated, kept = CodeStatistics(activity_threshold(model)), 0.0, []
     added: dict[str, keras.metrics.Metric] = {}
     sums: dict[str, float] = {}
-    for piece in chunks(x, batch_size):
-        code = model.encode(piece)
+    for piece in inference.measured(model, test.inputs, batch_size=batch_size):
+        code = model.encode(piece.x, **piece.conditions)
         z = _vectors(code)
         if z.size:
             statistics.update(z)
         if flat:
             saturated += len(z) * saturation(z, flat)
-        for name, values in model.report_measures(piece, code).items():
+        for name, values in model.report_measures(piece.x, code).items():
             metric = added[name] = added.get(name) or model.tracker(name)
             if isinstance(metric, keras.metrics.Mean):  # in double precision
                 sums[name] = sums.get(name, 0.0) + float(np.sum(values, dtype="float64"))
@@ -222,11 +273,11 @@ def _codes(
             kept.append(z)
     measured = _sparsity(statistics, z.shape[1])
     for name, metric in added.items():
-        value = sums[name] / len(x) if name in sums else float(metric.result())
+        value = sums[name] / len(test.x) if name in sums else float(metric.result())
         counts = name not in sums and value.is_integer()
         measured[name] = (int(value) if counts else value, getattr(metric, "note", ""))
     if flat:
-        measured["saturation"] = (saturated / len(x), f"outside [{flat[0]:g}, {flat[1]:g}]")
+        measured["saturation"] = (saturated / len(test.x), f"outside [{flat[0]:g}, {flat[1]:g}]")
     else:
         measured["saturation"] = _absent("the code is no sigmoid or tanh")
     return measured, tuple(code.shape[1:]), np.concatenate(kept) if keep else None
@@ -251,38 +302,39 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
     return measured
 
 
-def _jacobian(model: Autoencoder, x: Array, batch_size: int) -> Measured:
+def _jacobian(model: Any, test: _Data, batch_size: int | None) -> Measured:
     if model.data == "sketches":
         return _absent("sketches are no points that could move a little")
     if is_rounded(model):
         return _absent("the code is rounded")
-    return _mean(jacobian_norm(model, x, batch_size=batch_size)), f"mean over {len(x):,} samples"
+    if test.x.dtype.kind in "iub":
+        return _absent(test.numbers)
+    return _mean(jacobian_norm(model, test.inputs, batch_size=batch_size)), f"mean over {len(test.x):,} samples"
 
 
 def _probes(
-    model: Autoencoder, test: tuple[Any, Any, Any], train: tuple[Any, Any], batch_size: int
+    model: Any, test: _Data, z: np.ndarray | None, train: _Data | None, batch_size: int | None
 ) -> dict[str, Measured]:
-    """Of (x, y, z) and (x, y)."""
-    (x, y, z), (x_train, y_train) = test, train
     names = ("probe_error_codes", "probe_error_pixels")
-    if y is None:
+    if test.y is None or z is None:
         return dict.fromkeys(names, _absent("there are no labels"))
     if z.shape[1] == 0:
         return dict.fromkeys(names, _absent("the model has no code"))
-    if y_train is None:
-        x_train, y_train, z_train, x, y, z = x[::2], y[::2], z[::2], x[1::2], y[1::2], z[1::2]
+    if train is None or train.y is None:
+        z_train, z = z[::2], z[1::2]
+        train, test = test.rows(slice(0, None, 2)), test.rows(slice(1, None, 2))
         note = "trained on every second sample, tested on the others"
     else:
-        z_train = in_chunks(lambda piece: _vectors(model.encode(piece)), x_train, batch_size)
+        pieces = inference.measured(model, train.inputs, batch_size=batch_size)
+        z_train = np.concatenate([_vectors(model.encode(piece.x, **piece.conditions)) for piece in pieces])
         note = "trained on the training samples"
-    if len(np.unique(y_train)) < 2:
+    if len(np.unique(train.y)) < 2:
         return dict.fromkeys(names, _absent("there is one class only"))
-    return {
-        "probe_error_codes": (linear_probe(z_train, y_train, z, y), note),
-        "probe_error_pixels": (linear_probe(x_train, y_train, x, y), note),
-    }
+    why = test.numbers or train.numbers
+    pixels = _absent(why) if why else (linear_probe(train.x, train.y, test.x, test.y), note)
+    return {"probe_error_codes": (linear_probe(z_train, train.y, z, test.y), note), "probe_error_pixels": pixels}
 
 
-def _vectors(code: Array) -> np.ndarray:
+def _vectors(code: Any) -> np.ndarray:
     """Codes as (n, units), those of a spatial code too."""
     return np.reshape(code, (code.shape[0], math.prod(code.shape[1:])))

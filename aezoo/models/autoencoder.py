@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import warnings
@@ -20,7 +19,7 @@ from aezoo._numerics import as_float32
 from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
 from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.layers.imputation import Imputation
-from aezoo.saving import export, presets
+from aezoo.saving import conversion, export, presets
 from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
@@ -239,7 +238,7 @@ class Autoencoder(Trainer):
         names = networks.named_inputs(network)
         return next(iter(inputs.values())) if names is None else {name: inputs[name] for name in names}
 
-    def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] = {}, training: bool = False) -> Tensor:
+    def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the encoder makes of samples and conditions, in a graph too: nothing is checked.
 
         Args:
@@ -249,7 +248,7 @@ class Autoencoder(Trainer):
         """
         return self.encoder(self._taken(self.encoder, {"x": x, **conditions} if conditions else x), training=training)
 
-    def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] = {}, training: bool = False) -> Tensor:
+    def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the decoder makes of codes and conditions, in a graph too: nothing is checked.
 
         Args:
@@ -616,6 +615,11 @@ class Autoencoder(Trainer):
             "filters.png": lambda: plots.filters(self),
         }
 
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        """Store kernels with fewer bits; see `keras.Model.quantize`."""
+        super().quantize(*args, **kwargs)
+        self._verbs.forget()
+
     # === Saving ===
 
     @classmethod
@@ -658,35 +662,61 @@ class Autoencoder(Trainer):
         filepath: str | os.PathLike[str],
         format: str = "tf_saved_model",
         *,
+        signatures: str | Sequence[str] | None = None,
         warmup: bool | Data = True,
         **kwargs: Any,
     ) -> None:
-        """Writes the model for inference elsewhere.
+        """Write the model for inference elsewhere, with the signatures of `signatures`, for any batch size.
+
+        Their inputs are `x` or `z` and the conditions by name, their outputs `reconstruction`, `code` and `score`.
+
+        - "tf_saved_model" writes a folder with `serving_default` (`reconstruct`), `encode`, `decode` and `score`, which
+          refuse inputs of another shape, NaN and infinity. TensorFlow Serving wants a number as its name.
+        - "onnx" writes `NAME.onnx` with `reconstruct`, or with the signature that is asked for; or where the path is a
+          folder, `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It needs `aezoo[onnx]`.
+        - "litert" writes `NAME.tflite` with all of them by name.
+        - Others are Keras' own, with `reconstruct`.
+
+        What this method wrote is replaced; a folder that has other files in it is not.
 
         Args:
-            filepath: Where to. A SavedModel is a folder; TensorFlow Serving wants a number as its name. One that this
-                method wrote, as `assets.extra/aezoo.json` in it says, is replaced if it has no other files in it.
-            format: "tf_saved_model" writes the signatures of `signatures` (`serving_default`, `encode`, `decode`,
-                `score`), for any batch size; they refuse inputs of another shape, NaN and infinity. Other formats
-                ("onnx", "litert", ...) are Keras' own, with `reconstruct`.
+            filepath: Where to.
+            format: The format.
+            signatures: Names of the signatures for ONNX and LiteRT; None takes those named above.
             warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
                 first call is as fast as the others; or the samples to make them of, (n, *input_shape) or a dict of them
                 and of the conditions, where those of users have other sizes than the made-up ones.
-            **kwargs: Passed to `keras.Model.export` for other formats. A SavedModel takes `half=True`, which stores its
-                kernels in half precision.
+            **kwargs: Options of a format: `half=True` of a SavedModel, which stores its kernels in half precision;
+                `opset_version` of ONNX; attributes of `tf.lite.TFLiteConverter`; `verbose`; and what
+                `keras.Model.export` takes. With `input_signature` the file is Keras' own, of `reconstruct`.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch.
-            FileExistsError: If the folder of a SavedModel has other things in it.
+            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a signature cannot be
+                converted.
+            FileExistsError: If the folder of a SavedModel, or of ONNX, has other things in it.
             ImportError: If a package is missing that another format takes.
+
+        Example:
+            ```python
+            model.export("served/sparse/1")  # TensorFlow Serving
+            model.export("sparse.onnx", format="onnx", signatures="encode")
+            model.export("sparse", format="onnx")  # sparse/encode.onnx, sparse/decode.onnx, ...
+            model.export("sparse.tflite", format="litert")
+            ```
         """
         _validation.check_built(self)
-        if format == "tf_saved_model":
+        converters = {"onnx": conversion.onnx, "litert": conversion.litert}
+        if format in converters and "input_signature" not in kwargs:
+            converters[format](self, filepath, signatures, **kwargs)
+        elif signatures is not None:
+            raise ValueError(
+                f"signatures are chosen for 'onnx' and 'litert' alone, not for {format!r}: leave them out."
+            )
+        elif format == "tf_saved_model":
             export.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
-            if format == "onnx" and not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
-                raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
-            self(ops.zeros((1, *self.x_shape), dtype=self.variable_dtype))  # Keras wants it called once since loading
+            x, conditions = self.dummy_inputs(1), self.dummy_conditions(1)
+            self({"x": x, **conditions} if conditions else x)  # Keras wants it called once since loading
             super().export(filepath, format=format, **kwargs)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:

@@ -245,16 +245,14 @@ class CompressiveAE(Autoencoder):
     def export(  # type: ignore[override]
         self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any
     ) -> None:
-        """Writes the model for inference elsewhere, as `Autoencoder.export` says.
+        """Write the model for inference elsewhere, as `Autoencoder.export` says.
 
-        Codes are int32 in the signatures `encode` and `decode` of a SavedModel. `aezoo.codec.Codec.load(filepath)`
-        reads, without Keras and TensorFlow, what turns the bytes of `compress` into them.
+        Codes are int32 in the signatures `encode` and `decode`. `aezoo.codec.Codec.load(filepath)` reads from a
+        SavedModel, without Keras and TensorFlow, what turns the bytes of `compress` into them.
 
         Raises:
-            ValueError: If the model has not been built, or is spatial and the format is another.
+            ValueError: If the model has not been built.
         """
-        if self.spatial and format != "tf_saved_model":
-            raise ValueError(f"format={format!r} needs images of one size: export a model that is not spatial.")
         super().export(filepath, format=format, **kwargs)
 
     def write_extra_assets(self, folder: Path) -> None:

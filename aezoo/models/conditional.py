@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from aezoo import _validation
 from aezoo._typing import Shape
 from aezoo.models.variational import VAE
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+# Names of other arguments of verbs.
+_TAKEN = ("x", "z", "n", "seed", "steps", "samples", "batch_size")
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -52,7 +60,7 @@ class ConditionalVAE(VAE):
             if kwargs.get(name):
                 raise ValueError(f"ConditionalVAE makes its networks of dense layers: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
-        if not isinstance(condition, str) or condition in ("x", "z", "n", "seed") or not condition.isidentifier():
+        if not isinstance(condition, str) or condition in _TAKEN or not condition.isidentifier():
             raise ValueError(f"condition must be a name such as 'label', but it is {condition!r}.")
         self.condition = condition
         self.num_classes = _validation.check_int("num_classes", num_classes, 2)
@@ -87,6 +95,15 @@ class ConditionalVAE(VAE):
             self.num_classes, self.num_classes, "identity", trainable=False, dtype=self.dtype_policy
         )
         return inputs, keras.layers.Concatenate(dtype=self.dtype_policy)([flat, one_hot(label)])
+
+    def report_pictures(self, x: Any) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
+        from aezoo import plots
+
+        classes = np.arange(50) % self.num_classes
+        return {
+            "reconstructions.png": lambda: plots.reconstructions(self, x),
+            "samples.png": lambda: plots.samples(self.sample(50, **{self.condition: np.sort(classes)})),
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "condition": self.condition, "num_classes": self.num_classes}

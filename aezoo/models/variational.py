@@ -212,7 +212,9 @@ class VAE(Autoencoder):
 
     # === The objective ===
 
-    def decode_parameters(self, z: Tensor, conditions: Mapping[str, Any] = {}, training: bool = False) -> Tensor:
+    def decode_parameters(
+        self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False
+    ) -> Tensor:
         """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
 
         Args:
@@ -366,9 +368,9 @@ class VAE(Autoencoder):
         _validation.check_int("samples", samples, 1)
         if self.missing != "error":
             raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
-        pieces = inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)
         estimates = []
-        for piece in pieces:
+        for piece in inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)[1]:
+            piece = inference.tensors(self, piece)
             if not piece.x.shape[0]:
                 return ops.zeros((0,))
             chunk = max(1, _CHUNK // (batch_size * math.prod(piece.x.shape[1:])))

@@ -1,23 +1,18 @@
 """Samples as rows of tiles: what went in, what came out, what was made up."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import matplotlib.figure
 import numpy as np
 import scipy.stats
 
 from aezoo import _validation
-from aezoo._typing import ArrayLike
 from aezoo.plots import style, tiles
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
-    from aezoo.models.rbm import RBM
+from aezoo.training import gate
 
 _COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": style.BLUE}
 
@@ -75,16 +70,18 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
 
 
 def reconstructions(
-    model: Autoencoder, x: ArrayLike, n: int = 10, *, corrupted: ArrayLike | None = None
+    model: Any, x: Any, n: int = 10, *, corrupted: Any = None, **conditions: Any
 ) -> matplotlib.figure.Figure:
     """Shows inputs above what the model makes of them, drawn as by `rows`.
 
     Args:
         model: A model with `reconstruct`.
-        x: The inputs, images or signals as `rows` takes them.
+        x: The inputs, images or signals as `rows` takes them; or a dict of "x" and of the conditions, or data that come
+            batch by batch, such as a data set, of which the first batches are read.
         n: The first `n` samples are shown.
         corrupted: A damaged version of `x`, of its shape. Given it, the rows are the input, the corrupted
             input, and the reconstruction of the corrupted input: what a denoising autoencoder is for.
+        **conditions: Conditions by name, one entry per sample, or one for all.
 
     Returns:
         The figure: one axes with one image for images, one axes a sample for signals.
@@ -101,15 +98,35 @@ def reconstructions(
         ```
     """
     _validation.check_int("n", n, 1)
-    shown = {"input": np.asarray(x)}
+    x, conditions = _first(model, x, n, conditions)
+    shown = {"input": x}
     if corrupted is not None:
-        shown["corrupted"] = np.asarray(corrupted)
-    shown = {name: row[:n] for name, row in shown.items()}
+        shown["corrupted"] = np.asarray(corrupted)[:n]
     given = shown["input" if corrupted is None else "corrupted"]
-    return rows({**shown, "reconstruction": model.reconstruct(given)}, n)
+    return rows({**shown, "reconstruction": model.reconstruct(given, **conditions)}, n)
 
 
-def samples(x: ArrayLike, columns: int = 10) -> matplotlib.figure.Figure:
+def _first(model: Any, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+    """The first samples of data of any kind, and their conditions."""
+    if gate.is_stream(x):
+        rules = gate.Rules.of(model, compared=False)
+        elements = (x[i] for i in itertools.count()) if isinstance(x, keras.utils.PyDataset) else iter(x)
+        read: list[dict[str, np.ndarray]] = []
+        while sum(len(batch["x"]) for batch in read) < n and (element := next(elements, None)) is not None:
+            samples, y, _ = keras.utils.unpack_x_y_sample_weight(element)
+            parts = gate.Parts(samples, {}, y, None) if conditions else rules.parts(samples, y)
+            read.append({name: np.asarray(part) for name, part in {"x": parts.x, **parts.conditions}.items()})
+        if not read:
+            raise ValueError("The data set is empty: there are no samples.")
+        x = {name: np.concatenate([batch[name] for batch in read]) for name in read[0]}
+    if gate.is_dict(x):
+        x, conditions = x["x"], {**{name: values for name, values in x.items() if name != "x"}, **conditions}
+    x = np.asarray(x)
+    of_samples = {name for name, values in conditions.items() if np.ndim(values) and len(values) == len(x)}
+    return x[:n], {name: values[:n] if name in of_samples else values for name, values in conditions.items()}
+
+
+def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
     """Draws samples as tiles.
 
     Args:
@@ -129,12 +146,7 @@ def samples(x: ArrayLike, columns: int = 10) -> matplotlib.figure.Figure:
 
 
 def chains(
-    model: RBM,
-    n: int = 10,
-    steps: Sequence[int] = (1, 10, 100, 1000),
-    *,
-    start: ArrayLike | None = None,
-    seed: int | None = None,
+    model: Any, n: int = 10, steps: Sequence[int] = (1, 10, 100, 1000), *, start: Any = None, seed: int | None = None
 ) -> matplotlib.figure.Figure:
     """Draws what Gibbs chains of an RBM show after several numbers of steps, one chain a column.
 
@@ -172,7 +184,7 @@ def chains(
     return tiles.tile_figure({"": tiles.pictures(np.concatenate(shown))}, columns=n, row_labels=labels)
 
 
-def interpolation(model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10) -> matplotlib.figure.Figure:
+def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10, **conditions: Any) -> matplotlib.figure.Figure:
     """Draws the pictures on the straight lines between the codes of samples, one line a row.
 
     Args:
@@ -180,6 +192,7 @@ def interpolation(model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int
         x_a: Where the lines start, (n, h, w, 1 or 3).
         x_b: Where they end, (n, h, w, 1 or 3).
         steps: Number of pictures on a line, at least 2.
+        **conditions: Conditions by name, one entry per line, or one for all.
 
     Returns:
         The figure.
@@ -192,18 +205,20 @@ def interpolation(model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int
         aezoo.plots.interpolation(vae, x_test[:5], x_test[5:10])
         ```
     """
-    paths = np.asarray(model.interpolate(x_a, x_b, steps))
+    paths = np.asarray(model.interpolate(x_a, x_b, steps, **conditions))
     shown = tiles.pictures(paths.reshape(-1, *paths.shape[2:]))
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
 
-def manifold(model: Autoencoder, n: int = 20, x: ArrayLike | None = None) -> matplotlib.figure.Figure:
+def manifold(model: Any, n: int = 20, x: Any = None, **conditions: Any) -> matplotlib.figure.Figure:
     """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
 
     Args:
         model: A built model with a code of two units and `decode`.
         n: Number of pictures on a side, at least 2.
-        x: Samples whose codes give the quantiles, for a model without a prior, (m, *input_shape).
+        x: Samples whose codes give the quantiles, for a model without a prior, (m, *input_shape); or a dict of "x" and
+            of the conditions, or data that come batch by batch, as `model.encode` takes them.
+        **conditions: Conditions by name, one for all pictures.
 
     Returns:
         The figure: the first unit grows to the right, the second one upwards.
@@ -213,7 +228,7 @@ def manifold(model: Autoencoder, n: int = 20, x: ArrayLike | None = None) -> mat
 
     Example:
         ```python
-        aezoo.plots.manifold(vae)
+        aezoo.plots.manifold(vae)  # of a ConditionalVAE aezoo.plots.manifold(cvae, label=7)
         aezoo.plots.manifold(two_units, x=x_test)  # no prior: where the codes of x_test lie
         ```
     """
@@ -224,9 +239,11 @@ def manifold(model: Autoencoder, n: int = 20, x: ArrayLike | None = None) -> mat
     if x is None:
         right = up = scipy.stats.norm.ppf(at)
     else:
-        right, up = np.quantile(np.asarray(model.encode(x), "float32"), at, axis=0).T
+        have_conditions = gate.is_dict(x) or gate.is_stream(x)
+        codes = model.encode(x) if have_conditions else model.encode(x, **conditions)
+        right, up = np.quantile(np.asarray(codes, "float32"), at, axis=0).T
     codes = np.stack(np.meshgrid(right, up[::-1]), axis=-1).reshape(-1, 2)
-    shown = tiles.pictures(model.decode(codes.astype("float32")))
+    shown = tiles.pictures(model.decode(codes.astype("float32"), **conditions))
     return tiles.tile_figure({"what codes decode to": shown}, columns=n)
 
 

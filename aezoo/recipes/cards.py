@@ -34,7 +34,7 @@ def readme(card: Mapping[str, Any]) -> str:
         "paper": card["reference"],
         "data": f"[{source.title}]({source.address}), {source.licence}: {data['training_samples']:,} samples to train "
         f"on, {data['test_samples']:,} to test with",
-        "command": f"`aezoo shelf train {name}{sketches}`; the recipe is in `aezoo/shelf/recipes.py`",
+        "command": f"`aezoo presets train {name}{sketches}`; the recipe is in `aezoo/recipes/recipes.py`",
         "training": _training(training),
         "seed": training["seed"],
         "date": f"{training['date']}, {minutes}, aezoo {versions['aezoo']} and Keras {versions['keras']}",
@@ -53,7 +53,7 @@ def readme(card: Mapping[str, Any]) -> str:
         f"```json\n{json.dumps(training['arguments'], indent=1)}\n```",
         "## On the test set",
         table(["", ""], metrics.items()),
-        "Its objective, then what `aezoo.evaluation.report` says. `aezoo shelf verify "
+        "Its objective, then what `aezoo.evaluation.report` says. `aezoo presets verify "
         f"{name}{sketches}` measures it again.",
     ]
     return "\n\n".join(sections) + "\n"

@@ -111,7 +111,7 @@ def _dbn_optimizers() -> list[ScheduledSGD]:
     return [ScheduledSGD(rate, momentum=momentum) for rate in (0.1, 0.1, 0.1, 0.001)]
 
 
-#: By the name of the preset, in the order in which `aezoo shelf train` trains them.
+#: By the name of the preset, in the order in which `aezoo presets train` trains them.
 RECIPES: dict[str, Recipe] = {
     "autoencoder_mnist": Recipe(
         "Autoencoder 784-256-32, a linear code",

@@ -158,7 +158,7 @@ def data(x: Any) -> dict[str, Any]:
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.
     """
-    if isinstance(x, Mapping):  # samples and conditions
+    if isinstance(x, Mapping) and not hasattr(x, "shape"):  # samples and conditions
         return {name: data(values) for name, values in x.items()}
     if isinstance(x, tf.data.Dataset):
         return {"elements": repr(x.element_spec), "batches": int(x.cardinality())}

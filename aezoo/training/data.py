@@ -68,6 +68,11 @@ class FitRequest:
         return dataclasses.replace(self, data=dataclasses.replace(self.data, x=x))
 
     @property
+    def samples(self) -> Any:
+        """The samples without conditions, or data that come batch by batch."""
+        return self.data.x["x"] if gate.is_dict(self.data.x) else self.data.x
+
+    @property
     def has_validation(self) -> bool:
         """Whether `fit` is to evaluate validation data."""
         return self.options.get("validation_data") is not None or bool(self.options.get("validation_split"))

@@ -192,7 +192,7 @@ class Rules:
             ValueError: If x has other parts than the model takes; the message names them.
         """
         names = [condition.name for condition in self.conditions]
-        if isinstance(x, Mapping):
+        if is_dict(x):
             if not names:
                 return Parts(x["x"] if set(x) == {"x"} else x, {}, y, weight)
             if set(x) != {"x", *names}:
@@ -526,7 +526,7 @@ def array_parts(
         )
     rules = Rules.of(model, compared=compared)
     rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
-    if isinstance(x, Mapping):
+    if is_dict(x):
         if conditions:
             raise ValueError("Give conditions once: in the dict of the samples, or by name.")
         parts = rules.parts(x)
@@ -613,6 +613,11 @@ def conditions_of(
             condition.check_numbers(values)
         found[condition.name] = tf.cast(values, condition.spec.dtype) if condition.spec else values
     return found
+
+
+def is_dict(x: Any) -> bool:
+    """Return whether x is a dict of samples and conditions; a sparse matrix of SciPy may be a dict too, and is none."""
+    return isinstance(x, Mapping) and not hasattr(x, "shape")
 
 
 def is_symbolic(x: object) -> bool:

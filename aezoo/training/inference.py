@@ -5,23 +5,18 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import math
-import operator
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _keras, _validation
-from aezoo._typing import Array, Data, Tensor
+from aezoo import _keras, _validation, losses
 from aezoo.training import gate
 from aezoo.training.gate import Parts, Rules, Validated
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
 
 # The most samples of a batch, and the most values in its largest activation, where no batch size is given.
 _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
@@ -29,45 +24,57 @@ _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
 _GROWTH = 4
 # A result of more bytes is put together in place, in memory that begins at a multiple of so many bytes.
 _IN_PLACE, _ALIGNMENT = 2**24, 64
+# What layers mark a result with and losses look for, which a graph would lose.
+_MARKS = (
+    (_keras.mask_of, _keras.set_mask),
+    (losses.logits_of, losses.with_logits),
+    (losses.class_logits_of, losses.with_class_logits),
+)
 
-Function = Callable[..., Any]
+
+@dataclasses.dataclass(eq=False)
+class _Graphs:
+    """Graphs by name, and the compilation of the model that they were made for."""
+
+    compilation: Any
+    by_name: dict[str, Any] = dataclasses.field(default_factory=dict)
+    batch_size: int | None = None
 
 
 class Verbs:
     """The verbs of a model as graphs.
 
     A graph is made when it is first used, for batches of any size. It reads weights as variables, so that training
-    leaves it as it is; it is made anew after `compile`, which may change the loss, and for other networks.
+    leaves it as it is; it is made anew after `compile`, which may change the loss.
 
     Args:
         model: A model with `encoder`, `decoder` and the shapes of samples and codes.
     """
 
-    def __init__(self, model: Autoencoder):
+    def __init__(self, model: Any):
         self._model = model
         self._lock = threading.RLock()
-        self._made_for: tuple[Any, ...] = ()
-        self._graphs: dict[str | None, Function] = {}
-        self._batch_size: int | None = None
+        self._graphs = _Graphs(None)
 
     def run(
         self,
         name: str,
-        function: Function,
-        x: Data,
+        function: Callable[[Any, Mapping[str, Any]], Any],
+        x: Any,
         conditions: Mapping[str, Any],
         batch_size: int | None = None,
+        *,
         codes: bool = False,
         compared: bool = False,
-    ) -> Tensor:
+    ) -> Any:
         """Check data, and return what a function makes of them.
 
         In a graph the function is called as it is.
 
         Args:
-            name: Name of the graph; None makes one for this call alone.
+            name: Name that the graph is kept by.
             function: From a batch of samples, or of codes, and its conditions by name to one row per sample.
-            x: Samples or codes, (n, ...), or a data set of batches of them.
+            x: Samples or codes, (n, ...), or data that come batch by batch.
             conditions: Conditions by name, each (n, ...) or one for all samples.
             batch_size: The most samples at once; None takes a number that follows from their size.
             codes: Whether x are codes.
@@ -79,40 +86,13 @@ class Verbs:
         Raises:
             ValueError: If the data are not what the model takes.
         """
-        given = (*(x.values() if isinstance(x, Mapping) else (x,)), *conditions.values())
+        given = (*(x.values() if gate.is_dict(x) else (x,)), *conditions.values())
         if not tf.executing_eagerly() or any(map(gate.is_symbolic, given)):
-            parts = whole(self._model, x, conditions, codes, compared)
+            parts = whole(self._model, x, conditions, codes=codes, compared=compared)
             return function(parts.x, parts.conditions)
-        given_pieces = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
-        call = self.graph(name, function, codes)
-        return _joined(map(call, given_pieces), given_pieces.n, differentiable=tf.is_tensor(x))
-
-    def graph(self, name: str | None, function: Function, codes: bool = False) -> Callable[[Parts], Any]:
-        """Return a function as a graph that is called with the parts of a batch; eagerly, if the model runs so.
-
-        Args:
-            name: Name that the graph is kept by; None keeps it nowhere.
-            function: As in `run`; where batches have targets, it is given them after the conditions.
-            codes: Whether it takes codes.
-        """
-        model = self._model
-        own: dict[str | None, Function] = {}
-
-        def call(parts: Parts) -> Tensor:
-            y = () if parts.y is None else (parts.y,)
-            # Of no samples there is nothing to gain, and fused convolutions fail.
-            if model.run_eagerly or tf.config.functions_run_eagerly() or not parts.x.shape[0]:
-                return function(parts.x, parts.conditions, *y)
-            graphs = own if name is None else self._current()
-            graph = graphs.get(name)
-            if graph is None:
-                with self._lock:
-                    graph = graphs.get(name)
-                    if graph is None:
-                        graph = graphs[name] = self._made(function, parts, codes)
-            return graph(parts.x, *(parts.conditions[name] for name in model.condition_names), *y)
-
-        return call
+        n, parts = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
+        results = (self._call(name, function, tensors(self._model, part, codes), codes) for part in parts)
+        return _joined(results, n, differentiable=tf.is_tensor(x))
 
     def batch_size(self, shape: tuple[int, ...]) -> int:
         """Return how many samples or codes of a shape are worked on at once.
@@ -123,35 +103,56 @@ class Verbs:
         model = self._model
         if None in (*model.x_shape, *model.code_shape, *model.y_shape):
             return _size_for(_GROWTH * math.prod(shape))
-        self._current()
-        if self._batch_size is None:
+        graphs = self._current()
+        if graphs.batch_size is None:
             sizes = [math.prod(shape) for shape in (model.x_shape, model.code_shape, model.y_shape)]
             sizes += [size for network in (model.encoder, model.decoder) for size in _activations(network)]
-            self._batch_size = _size_for(max(sizes))
-        return self._batch_size
+            graphs.batch_size = _size_for(max(sizes))
+        return graphs.batch_size
 
-    def _current(self) -> dict[str | None, Function]:
-        """Return the graphs, none where the model is another than the one that they were made for."""
+    def forget(self) -> None:
+        """Forget all graphs, as layers with other variables need it."""
+        self._graphs = _Graphs(_keras.compilation(self._model))
+
+    def _call(self, name: str, function: Callable[..., Any], parts: Parts, codes: bool) -> Any:
         model = self._model
-        state = (_keras.compilation(model), model.encoder, model.decoder)
-        if len(self._made_for) != len(state) or any(a is not b for a, b in zip(self._made_for, state, strict=True)):
+        if (
+            model.run_eagerly
+            or tf.config.functions_run_eagerly()
+            or not parts.x.shape[0]  # of which there is nothing to gain, and fused convolutions fail
+            or _keras.mask_of(parts.x) is not None  # which does not go into a graph
+        ):
+            return function(parts.x, parts.conditions)
+        graphs = self._current().by_name
+        if name not in graphs:
+            with self._lock:  # threads that come meanwhile find the graph of the first
+                if name not in graphs:
+                    graphs[name] = self._made(function, parts.x, codes)
+        conditions = (parts.conditions[condition] for condition in model.condition_names)
+        result, marks = graphs[name](parts.x, *conditions)
+        for mark, (_, put) in zip(marks, _MARKS, strict=True):
+            if mark is not None:
+                put(result, mark)
+        return result
+
+    def _current(self) -> _Graphs:
+        """Return the graphs: none, where the model has been compiled since they were made."""
+        compilation = _keras.compilation(self._model)
+        if self._graphs.compilation is not compilation:
             with self._lock:
-                self._made_for, self._graphs, self._batch_size = state, {}, None
+                if self._graphs.compilation is not compilation:
+                    self._graphs = _Graphs(compilation)
         return self._graphs
 
-    def _made(self, function: Function, parts: Parts, codes: bool) -> Function:
+    def _made(self, function: Callable[..., Any], x: Any, codes: bool) -> Any:
         model = self._model
         names = model.condition_names
-        shapes = [model.code_shape if codes else model.x_shape]
-        shapes += [model.condition_specs[name].shape for name in names]
-        given = [parts.x, *(parts.conditions[name] for name in names)]
-        if parts.y is not None:
-            shapes, given = [*shapes, parts.y.shape[1:]], [*given, parts.y]
-        specs = [tf.TensorSpec((None, *shape), values.dtype) for shape, values in zip(shapes, given, strict=True)]
+        specs = [tf.TensorSpec((None, *(model.code_shape if codes else model.x_shape)), x.dtype, name="x")]
+        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in map(model.condition_specs.get, names)]
 
-        def of_batch(x: Tensor, *values: Any) -> Tensor:
-            conditions = dict(zip(names, values, strict=False))
-            return function(x, conditions, *values[len(names) :])
+        def of_batch(x: Any, *values: Any) -> tuple[Any, list[Any]]:
+            result = function(x, dict(zip(names, values, strict=True)))
+            return result, [get(result) for get, _ in _MARKS]
 
         return tf.function(of_batch, specs, autograph=False).get_concrete_function()
 
@@ -161,7 +162,7 @@ def _size_for(values: int) -> int:
     return 2 ** math.floor(math.log2(max(1, min(_LARGEST_BATCH, _MOST_VALUES // max(1, values)))))
 
 
-def _activations(network: keras.layers.Layer) -> Iterator[int]:
+def _activations(network: Any) -> Iterator[int]:
     """The number of values of each output of a network's layers, as far as they are known."""
     for layer in _keras.all_layers(network):
         for output in keras.tree.flatten(getattr(layer, "output", ())):
@@ -173,33 +174,15 @@ def _activations(network: keras.layers.Layer) -> Iterator[int]:
 # === Data in pieces ===
 
 
-class Pieces:
-    """Data in pieces of so many samples, checked.
-
-    Attributes:
-        n: How many samples there are; None of data that come batch by batch.
-    """
-
-    def __init__(self, n: int | None, parts: Iterable[Parts]):
-        self.n = n
-        self._parts = parts
-
-    def __iter__(self) -> Iterator[Parts]:
-        return iter(self._parts)
-
-
 def pieces(
-    model: Autoencoder,
-    x: Data,
+    model: Any,
+    x: Any,
     conditions: Mapping[str, Any] | None = None,
-    y: Data | None = None,
     *,
     batch_size: int | None = None,
     compared: bool = False,
-    bounds: tuple[float, float] | None = None,
-    targets: bool = False,
     codes: bool = False,
-) -> Pieces:
+) -> tuple[int | None, Iterator[Parts]]:
     """Check data of any kind, and cut them in pieces; build the model if need be.
 
     Arrays are checked as a whole, and no copy is made of them; data that come batch by batch are checked as they come.
@@ -210,48 +193,118 @@ def pieces(
             come batch by batch, a `tf.data.Dataset`, a `PyDataset` or a generator, of samples, of pairs of samples and
             targets (of a model with one condition: and the condition), or of dicts.
         conditions: Conditions by name, each (n, ...) or one for all samples.
-        y: Targets (n, ...), where x is an array.
         batch_size: The most samples in a piece; None takes a number that follows from their size.
         compared: Whether outputs are compared with the data, which have to be in the range of these.
-        bounds: Another range that they have to be in.
-        targets: Whether the pieces have the targets, where there are some.
         codes: Whether x are codes.
 
     Returns:
-        The pieces: samples, conditions and targets as tensors.
+        How many samples there are, or None of data that come batch by batch; and the pieces: samples, dense and in
+        single precision, and conditions.
 
     Raises:
         ValueError: If the data are not what the model takes.
     """
     size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
-    conditions = conditions or {}
-    if not gate.is_stream(x):
-        parts = _array(model, x, conditions, y, codes, compared, bounds)
-        return Pieces(parts.x.shape[0], _cut(model, parts, size, codes))
     if codes:
         _validation.check_built(model)
-    if y is not None:
+    if gate.is_stream(x):
+        batches = _batches(model, x, conditions or {}, codes, compared, None)
+        without = (dataclasses.replace(batch, y=None, weight=None) for batch in batches)
+        return None, (piece for batch in without for piece in _cut(model, batch, size))
+    parts = _array(model, x, conditions or {}, None, codes, compared, None)
+    return parts.x.shape[0], _cut(model, parts, size)
+
+
+def measured(
+    model: Any,
+    x: Any,
+    conditions: Mapping[str, Any] | None = None,
+    y: Any = None,
+    *,
+    batch_size: int | None = None,
+    compared: bool = False,
+    bounds: tuple[float, float] | None = None,
+) -> Iterator[Parts]:
+    """Check data that a measure is taken of, and cut them in pieces no larger than what verbs work on at once.
+
+    Args:
+        model: A built model.
+        x: As in `pieces`.
+        conditions: As in `pieces`.
+        y: Targets (n, ...), where x is an array.
+        batch_size: As in `pieces`.
+        compared: As in `pieces`.
+        bounds: A range that targets have to be in, or the samples where there are none.
+
+    Returns:
+        The pieces, with targets where there are some.
+
+    Raises:
+        ValueError: If the data are not what the model takes, or there are none.
+    """
+    _validation.check_built(model)
+    size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
+    if not gate.is_stream(x):
+        batches = iter([_array(model, x, conditions or {}, y, False, compared, bounds)])
+    elif y is None:
+        batches = _batches(model, x, conditions or {}, False, compared, bounds)
+    else:
         raise ValueError("A data set has its targets in its elements, (x, y): leave out y.")
+    for batch in batches:
+        if not batch.x.shape[0]:
+            raise ValueError("There are no samples to evaluate.")
+        most = model._verbs.batch_size(tuple(batch.x.shape[1:]))
+        yield from _cut(model, batch, most if size is None else min(size, most))
 
-    def batches() -> Iterator[Parts]:
-        parts = None
-        for element in gate.elements(x):
-            if codes:
-                parts = _codes_of_element(model, element, conditions)
-            else:
-                parts = _built(model, _samples_of_element(model, element, conditions, compared, bounds))
-            parts = parts if targets else dataclasses.replace(parts, y=None)
-            yield from _cut(model, parts, size, codes)
-        if parts is None:
+
+def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Check data, and return samples and conditions as arrays; a model that is not built is left so.
+
+    Args:
+        model: The model.
+        x: An array, or a dict of "x" and of the conditions; or data that come batch by batch, which are read to their
+            end.
+        compared: Whether samples have to be in the range that the model's output can reach.
+
+    Raises:
+        ValueError: If the data are not what the model takes, or there are none.
+    """
+    if gate.is_stream(x):
+        batches = [_samples_of_element(model, element, {}, compared, None) for element in gate.elements(x)]
+        if not batches:
             raise ValueError("The data set is empty: there are no samples.")
+    else:
+        batches = [gate.array_parts(model, x, compared=compared)]
+    arrays = [{"x": gate.single(gate.dense(batch.x)), **batch.conditions} for batch in batches]
+    joined = {name: np.concatenate([np.asarray(each[name]) for each in arrays]) for name in arrays[0]}
+    return joined.pop("x"), joined
 
-    return Pieces(None, batches())
+
+def _batches(
+    model: Any,
+    x: Any,
+    conditions: Mapping[str, Any],
+    codes: bool,
+    compared: bool,
+    bounds: tuple[float, float] | None,
+) -> Iterator[Parts]:
+    """Check data that come batch by batch."""
+    parts = None
+    for element in gate.elements(x):
+        if codes:
+            parts = _codes_of_element(model, element, conditions)
+        else:
+            parts = _built(model, _samples_of_element(model, element, conditions, compared, bounds))
+        yield parts
+    if parts is None:
+        raise ValueError("The data set is empty: there are no samples.")
 
 
 def whole(
-    model: Autoencoder,
-    x: Data,
+    model: Any,
+    x: Any,
     conditions: Mapping[str, Any] | None = None,
+    *,
     codes: bool = False,
     compared: bool = False,
 ) -> Parts:
@@ -267,14 +320,14 @@ def whole(
     Raises:
         ValueError: If the data are not what the model takes.
     """
-    return _tensors(model, _array(model, x, conditions or {}, None, codes, compared), codes)
+    return tensors(model, _array(model, x, conditions or {}, None, codes, compared), codes)
 
 
 def _array(
-    model: Autoencoder,
-    x: Data,
+    model: Any,
+    x: Any,
     conditions: Mapping[str, Any],
-    y: Data | None = None,
+    y: Any = None,
     codes: bool = False,
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
@@ -285,7 +338,7 @@ def _array(
     return _built(model, gate.array_parts(model, x, conditions, y, compared=compared, bounds=bounds))
 
 
-def _built(model: Autoencoder, parts: Parts) -> Parts:
+def _built(model: Any, parts: Parts) -> Parts:
     """Build the model for samples, if it has no weights yet; return them, with conditions of the dtypes it takes."""
     built = model.built
     model._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
@@ -295,11 +348,7 @@ def _built(model: Autoencoder, parts: Parts) -> Parts:
 
 
 def _samples_of_element(
-    model: Autoencoder,
-    element: Tensor,
-    conditions: Mapping[str, Any],
-    compared: bool,
-    bounds: tuple[float, float] | None,
+    model: Any, element: Any, conditions: Mapping[str, Any], compared: bool, bounds: tuple[float, float] | None
 ) -> Parts:
     """Check an element of a data set; conditions that were given beside it are not in it."""
     rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
@@ -313,14 +362,14 @@ def _samples_of_element(
     return dataclasses.replace(parts, conditions=gate.conditions_of(model, found, parts.x.shape[0], rules))
 
 
-def _codes(model: Autoencoder, z: Array, conditions: Mapping[str, Any]) -> Parts:
+def _codes(model: Any, z: Any, conditions: Mapping[str, Any]) -> Parts:
     """Check codes and their conditions."""
     _validation.check_built(model)
     z = gate.codes(model, z)
     return Parts(z, gate.conditions_of(model, conditions, z.shape[0]), None, None)
 
 
-def _codes_of_element(model: Autoencoder, element: Tensor, conditions: Mapping[str, Any]) -> Parts:
+def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -> Parts:
     """Check an element of a data set: codes, a pair of codes and a condition, or a dict of "z" and of conditions."""
     z, condition, _ = keras.utils.unpack_x_y_sample_weight(element)
     if not conditions:
@@ -330,30 +379,30 @@ def _codes_of_element(model: Autoencoder, element: Tensor, conditions: Mapping[s
     return _codes(model, z, conditions)
 
 
-def _cut(model: Autoencoder, parts: Parts, size: int | None, codes: bool) -> Iterator[Parts]:
-    """Cut checked data in pieces of tensors."""
+def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
+    """Cut checked data in pieces."""
     n = parts.x.shape[0]
     size = size or (1 if n == 1 else model._verbs.batch_size(tuple(parts.x.shape[1:])))
     if size < n and hasattr(parts.x, "tocsr"):
         parts = dataclasses.replace(parts, x=parts.x.tocsr())  # of which rows can be taken
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
-        yield _tensors(model, parts if size >= n else gate.map_parts(operator.itemgetter(rows), parts), codes)
+        piece = parts if size >= n else gate.map_parts(lambda part, rows=rows: part[rows], parts)
+        yield gate.map_parts(lambda part: gate.single(gate.dense(part)), piece)
 
 
-def _tensors(model: Autoencoder, parts: Parts, codes: bool) -> Parts:
-    """Return samples or codes as a dense tensor of the dtype that the model takes, and targets in single precision."""
+def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:
+    """Return checked samples, or codes, as a dense tensor of the dtype that the model takes."""
     x, dtype = gate.single(gate.dense(parts.x)), model.variable_dtype if codes else model.input_dtype
     # Keras' function takes a tenth of a millisecond.
     x = tf.convert_to_tensor(x) if isinstance(x, np.ndarray) and x.dtype == dtype else ops.convert_to_tensor(x, dtype)
-    y = None if parts.y is None else tf.convert_to_tensor(gate.single(gate.dense(parts.y)))
-    return Parts(x, parts.conditions, y, None)
+    return dataclasses.replace(parts, x=x)
 
 
 # === Results ===
 
 
-def _joined(results: Iterable[Any], n: int | None, differentiable: bool) -> Tensor:
+def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Any:
     """Join results of pieces along their first axis, in memory for one of them.
 
     Args:
@@ -361,7 +410,6 @@ def _joined(results: Iterable[Any], n: int | None, differentiable: bool) -> Tens
         n: How many rows they have together, or None.
         differentiable: Whether gradients go through, for which memory for two is taken.
     """
-    results = iter(results)
     first, second = next(results), next(results, None)
     if second is None:
         return first
@@ -379,7 +427,7 @@ def _joined(results: Iterable[Any], n: int | None, differentiable: bool) -> Tens
         results = (found.pop(0) for _ in range(len(found)))  # so that each is given up once it is copied
     dtype = np.dtype(first.dtype.as_numpy_dtype)
     size = n * math.prod(first.shape[1:]) * dtype.itemsize
-    if differentiable or size <= _IN_PLACE or not dtype.isbuiltin:
+    if differentiable or size <= _IN_PLACE or dtype.isbuiltin != 1:
         return tf.concat(list(results), axis=0)
     shape = (n, *first.shape[1:])
     del first, second

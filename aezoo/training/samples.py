@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -43,7 +43,7 @@ def take(
         >>> samples.shape, samples[:3, 0].tolist()
         ((5000, 1), [0.0, 4.0, 8.0])
     """
-    if isinstance(x, Mapping):
+    if gate.is_dict(x):
         return x, take(x["x"], strategy, validation_split, sample_weight)[1]
     if hasattr(x, "shape"):
         n = math.floor(x.shape[0] * (1.0 - validation_split))  # as Keras splits
@@ -88,7 +88,7 @@ def _of_element(element: object, strategy: tf.distribute.Strategy | None) -> tup
         return None if part is None else np.concatenate([_array(part) for part in parts])
 
     x, _, weight = keras.utils.unpack_x_y_sample_weight(element)
-    return whole(x["x"] if isinstance(x, Mapping) else x), whole(weight)
+    return whole(x["x"] if gate.is_dict(x) else x), whole(weight)
 
 
 def _array(x: Array) -> np.ndarray:

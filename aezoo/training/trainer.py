@@ -253,9 +253,9 @@ class Trainer(keras.Model):
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         """Return the reconstruction of x; see `keras.layers.Layer.__call__`."""
         if not self.built:
-            samples = x["x"] if isinstance(x, Mapping) and "x" in x else x
+            samples = x["x"] if gate.is_dict(x) and "x" in x else x
             if hasattr(samples, "shape"):
-                data = Validated.of(x, None, None, gate.Rules.of(self).parts(x)) if isinstance(x, Mapping) else None
+                data = Validated.of(x, None, None, gate.Rules.of(self).parts(x)) if gate.is_dict(x) else None
                 self._ensure_built(samples.shape, data)
         return super().__call__(x, *args, **kwargs)
 
@@ -384,7 +384,8 @@ class Trainer(keras.Model):
 
     def check_scale(self, x: np.ndarray) -> None:
         """Warn where samples are on a scale that the model does not expect."""
-        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None:
+        tokens = "int" in self.input_dtype
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None and not tokens:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
@@ -525,7 +526,7 @@ class Trainer(keras.Model):
         self, x: Tensor, y: Tensor | None, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Any]:
         """Update the metrics given to `compile`; without a target the target is the input."""
-        target = x["x"] if isinstance(x, Mapping) else x
+        target = x["x"] if gate.is_dict(x) else x
         return super().compute_metrics(x, target if y is None else y, y_pred, sample_weight)
 
     def compute_loss(
@@ -570,6 +571,8 @@ class Trainer(keras.Model):
         _validation.check_replicas(self)
         request = FitRequest.of(self, "fit", x, y, *args, **kwargs)
         self._prepare(request)
+        self.check_scale(request.samples)
+        self.check_loss()
         request = self._with_checked_validation(request)
         request = self._start_from_data(request)
         request = self._with_callbacks(request)
@@ -583,12 +586,10 @@ class Trainer(keras.Model):
             self._training_samples = None
 
     def _prepare(self, request: FitRequest) -> None:
-        """Build the model and its optimizer, and warn of data and losses that do not go with it."""
+        """Build the model and its optimizer, and begin at the epoch that was asked for."""
         data = request.data
         self._ensure_built((None, *data.x_spec.shape), data)
         self._ensure_optimizer()
-        self.check_scale(data.x["x"] if isinstance(data.x, Mapping) else data.x)
-        self.check_loss()
         if request.options.get("initial_epoch") is not None:
             self.epoch.assign(request.options["initial_epoch"])
 

@@ -32,12 +32,15 @@ def test_every_constructor_argument_is_an_option_with_help(name, capsys):
         assert argument.help, f"{argument.name} has no text in the docstring"
 
 
-def test_the_arguments_that_a_model_sets_itself_are_those_that_it_does_not_save():
+def test_the_arguments_that_a_model_sets_itself_cannot_be_set_to_another_value():
+    values = {"hidden_dims": (3,), "filters": (4,), "dropout": 0.5, "normalization": "batch", "tied": True}
+    values |= {"residual": 1, "activation": "tanh"}
     for name, entry in defaults.MODELS.items():
         cls = getattr(aezoo, entry.class_name)
-        for argument in cls.fixed_arguments:
-            assert argument in ("hidden_dims", "filters") or argument not in cls(2).get_config(), name
-        assert bool(cls.fixed_arguments) == (cls in (aezoo.LinearAE, aezoo.RBM, aezoo.SketchRNN))
+        for argument in values.keys() & {*cls.fixed_arguments}:
+            with pytest.raises((TypeError, ValueError)):
+                cls(2, **{argument: values[argument]})
+        assert bool(cls.fixed_arguments) == (name in ("linear", "rbm", "dbn", "sketch-rnn", "conditional")), name
 
 
 def test_schedules_are_read():

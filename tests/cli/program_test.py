@@ -15,6 +15,12 @@ from aezoo.cli import defaults, program
 ROOT = pathlib.Path(__file__).parents[2]
 
 
+def test_the_old_name_of_the_commands_of_presets_works_and_says_the_new_one(capsys):
+    assert program.main(["shelf", "list"]) == 0
+    output = capsys.readouterr()
+    assert "k_sparse_mnist_k25" in output.out and "is now `aezoo presets`" in output.err
+
+
 def test_an_unknown_model(capsys):
     with pytest.raises(SystemExit) as stop:
         program.main(["train", "perceptron"])
@@ -34,7 +40,7 @@ def test_the_help_of_train_names_the_models_and_how_to_give_one_of_ones_own(caps
 def test_the_script_imports_nothing_that_it_does_not_need(script, capsys):
     code = "import atexit, sys; atexit.register(lambda: print({'tensorflow', 'keras', 'numpy'} & {*sys.modules})); "
     code += "import aezoo_command; aezoo_command.main()"
-    for line in ("--help", "--version", "train --help", "shelf train --help", "--nope", "list"):
+    for line in ("--help", "--version", "train --help", "presets train --help", "--nope", "list"):
         process = script(*line.split(), code=code, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         out, error = process.communicate(timeout=60)
         assert out.endswith("set()\n"), line
@@ -46,7 +52,9 @@ def test_the_script_imports_nothing_that_it_does_not_need(script, capsys):
 def test_what_is_listed_is_what_the_classes_say():
     for entry in defaults.MODELS.values():
         name = entry.stack or entry.class_name
-        assert _docstrings.of_source(name) == inspect.getdoc(getattr(aezoo, name))
+        written, shown = _docstrings.of_source(name), inspect.getdoc(getattr(aezoo, name))
+        assert _docstrings.summary(written) == _docstrings.summary(shown) != ""
+        assert _docstrings.reference(written) == _docstrings.reference(shown)
     with pytest.raises(ValueError, match="no class 'Nope'"):
         _docstrings.of_source("Nope")
 

@@ -9,6 +9,7 @@ from sklearn.datasets import load_digits
 
 import aezoo
 from aezoo.evaluation import likelihood, log_likelihood, log_partition
+from aezoo.training import inference
 
 EASY = {"particles": 200, "temperatures": 300}
 
@@ -70,7 +71,9 @@ def test_log_likelihood_takes_a_known_log_partition_and_many_samples(monkeypatch
     x = binary(6).astype("float32")
     expected = log_sum(joint(*weights), axis=1) - log_sum(joint(*weights))
     assert log_likelihood(rbm, x) == pytest.approx(expected, abs=1e-5)
-    monkeypatch.setattr(likelihood, "_CHUNK", 10)
+    monkeypatch.setattr(inference, "_LARGEST_BATCH", 8)
+    rbm.compile("sgd")  # which forgets the size of a batch
+    assert rbm._verbs.batch_size((6,)) == 8
     assert log_likelihood(rbm, x, log_z=0.0) == pytest.approx(log_sum(joint(*weights), axis=1), abs=1e-5)
     assert log_likelihood(rbm, x[:0], log_z=0.0).shape == (0,)
     with pytest.raises(ValueError, match="was built for"):
@@ -174,6 +177,7 @@ def digits():
     return (np.random.default_rng(0).random(x.shape) < x).astype("float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True])
 def test_annealing_of_a_machine_that_learned_digits(digits, persistent):
     rbm = aezoo.RBM(12, persistent=persistent, seed=0)

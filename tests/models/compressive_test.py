@@ -97,6 +97,7 @@ def test_the_gradient_is_that_of_rate_and_distortion():
         assert sum(g[unit] for g in gradients.values()) == pytest.approx(numerical, rel=0.02, abs=0.02)
 
 
+@pytest.mark.slow
 def test_the_weight_trades_rate_for_distortion(digits):
     """It would fail without the rate in the loss: then nothing would make a code of few bits out of a small weight."""
     x, x_test = digits

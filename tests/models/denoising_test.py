@@ -171,6 +171,86 @@ def test_the_noise_of_a_step_is_the_models_own_state(x):
     assert float(again.objective(Batch.of(x), training=True)[0]["reconstruction"]) == first
 
 
+# === Noise of the user's own ===
+
+
+@keras.saving.register_keras_serializable("tests")
+def darkened(x):
+    return x * keras.ops.cast(x > 0.5, x.dtype)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Blanked(keras.layers.Layer):
+    """Sets features to 0 with random state that is saved."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.random = aezoo.layers.RandomState(3)
+
+    def call(self, x, training=False):
+        if not training:
+            return x
+        return tf.where(self.random.uniform(tf.shape(x)) < 0.5, tf.zeros_like(x), x)
+
+
+def test_a_function_is_the_noise_and_features_that_differ_are_corrupted(x):
+    model = aezoo.DenoisingAE(5, noise=darkened, emphasis=(1.0, 0.25), seed=0)
+    model.compile(keras.optimizers.SGD(0.0), "mse", run_eagerly=True)
+    loss = model.fit(x, batch_size=21, verbose=0).history["loss"][0]
+    noisy = np.where(x > 0.5, x, 0)
+    error = (x - model.decoder(model.encoder(noisy)).numpy()) ** 2
+    assert loss == pytest.approx(np.mean(np.where(noisy != x, error, 0.25 * error)), rel=1e-4)
+    np.testing.assert_array_equal(model.corruption(x, training=True), noisy)
+    np.testing.assert_array_equal(model.corruption(x), x)
+
+
+def test_a_layer_is_called_as_in_training_and_only_there(x):
+    model = aezoo.DenoisingAE(5, noise=keras.layers.GaussianNoise(0.5), dtype="mixed_float16", seed=0)
+    model.compile("adam", run_eagerly=True)
+    model.fit(x, verbose=0)
+    half = x.astype("float16")
+    noisy, mask = model.corruption.corrupt(half)
+    assert mask.numpy().all() and 0.4 < np.std(noisy.numpy() - x) < 0.6
+    np.testing.assert_array_equal(model.corruption(half), half)
+    np.testing.assert_array_equal(model.reconstruct(x), model.reconstruct(x))
+
+
+@pytest.mark.parametrize("noise", [darkened, Blanked()], ids=["function", "layer"])
+def test_a_model_with_a_noise_of_ones_own_resumes_bit_for_bit(noise, x, tmp_path):
+    model = aezoo.DenoisingAE(5, noise=noise, seed=0)
+    model.compile("adam", run_eagerly=True)
+    model.fit(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    loaded.run_eagerly = True
+    for each in (model, loaded):
+        each.fit(x, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("noise", "message"),
+    [
+        (lambda x: x[:, :3], r"The noise '<lambda>' makes \(2, 3, 6, 1\) of samples \(2, 6, 6, 1\): it must keep"),
+        (keras.layers.Flatten(name="flat"), "The noise 'flat' makes"),
+    ],
+    ids=["function", "layer"],
+)
+def test_a_noise_that_changes_the_shape_is_refused(noise, message, x):
+    model = aezoo.DenoisingAE(5, noise=noise)
+    model.compile("adam")
+    with pytest.raises(ValueError, match=message) as error:
+        model.fit(x, verbose=0)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("noise", [3, None, keras.layers.GaussianNoise])
+def test_what_is_no_noise_is_refused(noise):
+    with pytest.raises(ValueError, match=r"is unknown: choose one of masking, .* or give a Keras layer or a function"):
+        aezoo.DenoisingAE(5, noise=noise)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -254,6 +254,7 @@ def test_on_images_as_a_convolutional_net_in_one_line(x):
     assert np.all(np.count_nonzero(model.encode(x), axis=1) == 2)
 
 
+@pytest.mark.slow
 def test_auxk_finds_a_dictionary_again_and_leaves_few_units_dead():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(96, 32))

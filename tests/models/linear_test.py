@@ -61,6 +61,7 @@ def test_without_the_l2_term_the_axes_are_not_found(digits):
     assert np.abs(np.sum(found * pca.components_, axis=1)).min() < 0.9  # its axes are not
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("TFDS_DATA_DIR"), reason="TFDS_DATA_DIR does not say where MNIST is prepared")
 def test_mnist():
     x = next(iter(aezoo.datasets.stream("mnist", "train[:1000]", 1000))).numpy()

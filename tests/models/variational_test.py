@@ -192,7 +192,7 @@ def test_an_encoder_of_your_own_gives_two_moments():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"likelihood": "poisson"}, "likelihood"),
+        ({"likelihood": "student"}, "likelihood='student' is unknown"),
         ({"beta": -1.0}, "beta"),
         ({"beta": Linear(1.0, -1.0, 3)}, "beta"),
         ({"free_bits": -0.1}, "free_bits"),

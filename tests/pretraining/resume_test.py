@@ -172,6 +172,7 @@ def killed(tmp_path_factory):
     return np.load(folder / "whole.npz"), np.load(folder / "killed.npz"), folder / "run"
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_with_the_same_weights_bit_for_bit(killed):
     whole, resumed = ({name: value for name, value in result.items()} for result in killed[:2])
     assert list(whole.pop("trained")) == EPOCHS
@@ -194,6 +195,7 @@ def test_killed_and_started_again_it_ends_with_the_same_weights_bit_for_bit(kill
     assert_same(whole, resumed)
 
 
+@pytest.mark.slow
 def test_a_finished_run_does_nothing_and_more_epochs_go_on(killed):
     _, result, folder = killed
     expected = {name: value for name, value in result.items() if name != "trained"}

@@ -165,6 +165,7 @@ def reports(tmp_path_factory):
     return both
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_two_local_replicas_do(reports, tmp_path):
     first, second = map(dict, reports["training"])
     assert first.pop("written") > 0
@@ -173,11 +174,13 @@ def test_two_processes_train_as_two_local_replicas_do(reports, tmp_path):
     assert_same(training(aezoo.testing.two_replicas(), tmp_path), first, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_each_sample_is_seen_once_an_epoch_though_no_process_has_a_seed(reports):
     for got in reports["sharding"]:
         np.testing.assert_allclose(got["losses"], got["errors"].mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(reports, tmp_path):
     got, other = map(dict, reports["interrupted"])
     assert list(got.pop("began")) == [2], "it did not go on after the last finished epoch"
@@ -193,8 +196,8 @@ def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(repo
 if __name__ == "__main__":
     strategy = tf.distribute.MultiWorkerMirroredStrategy()
     written = []
-    original = distribution.complete_or_absent
-    distribution.complete_or_absent = lambda path: written.append(path) or original(path)
+    original = distribution.atomic_write
+    distribution.atomic_write = lambda path: written.append(path) or original(path)
     folder, index = Path(sys.argv[1]), strategy.cluster_resolver.task_id
     for task in sys.argv[2:]:
         found = globals()[task](strategy, folder)
