@@ -76,18 +76,18 @@ class FullSignature:
     def __set_name__(self, owner: type, name: str) -> None:
         self.owner = owner
 
-    def __get__(self, instance: Any, cls: type) -> inspect.Signature:
+    def __get__(self, instance: object, cls: type) -> inspect.Signature:
         if instance is not None:
             raise AttributeError("__signature__")
         return inspect.Signature(_parameters(cls, self.owner))
 
 
-def _parameters(cls: type, owner: type) -> list[inspect.Parameter]:
+def _parameters(cls: Any, owner: type) -> list[inspect.Parameter]:
     """Return the parameters of a constructor and of those behind its `**kwargs`, up to the owner's."""
     found: dict[str, inspect.Parameter] = {}
     positional = True  # whether the next class can be given positional arguments
     for base in _with_constructor(cls, owner):
-        _, *own = inspect.signature(base.__init__).parameters.values()
+        _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
         kinds = {parameter.kind for parameter in own}
         for parameter in own:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or parameter.name in found:

@@ -16,7 +16,7 @@ from typing import Any
 try:
     import fcntl
 except ImportError:  # Windows: nothing is locked there, and nothing that a killed process left is removed
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 LOCK = "aezoo.lock"
 """The name of the file that a process holds while it writes beside it."""
@@ -204,7 +204,7 @@ class Lock:
     """A lock file that is held until `release`, or until the process ends, however it ends."""
 
     def __init__(self, path: Path, create: bool = True):
-        self._descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
+        self._descriptor: int | None = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
         self.locked = _lock(self._descriptor)
         """Whether it is held; None where the system or the file system has no locks."""
         try:  # and not a file that the process before has removed, once it was done

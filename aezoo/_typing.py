@@ -28,8 +28,8 @@ Array: TypeAlias = np.ndarray | Tensor
 Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Iterable[Any] | keras.utils.PyDataset
 """Samples: an array or what becomes one, such arrays by name, or a data set."""
 
-Shape: TypeAlias = tuple[int | None, ...]
-"""Sizes of axes; None is any size."""
+Shape: TypeAlias = tuple[int | Any, ...]
+"""Sizes of axes; None is any size. `Any` in place of None, since most code deals with axes of known size."""
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 """The name of an activation of Keras, or a function."""

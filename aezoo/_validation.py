@@ -8,13 +8,17 @@ import re
 import textwrap
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from aezoo import losses
+from aezoo._typing import Shape
 from aezoo.layers import networks
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -114,7 +118,7 @@ def check_int(name: str, value: Any, low: int | None = None) -> int:
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
     if low is not None:
-        check_at_least(name, value, low)
+        check_at_least(name, value, low)  # type: ignore[arg-type]  # `numbers` does not know of int
     return int(value)
 
 
@@ -146,7 +150,7 @@ def check_fraction(name: str, value: float, below_1: bool = False) -> None:
         raise ValueError(f"{name} must be {'less than' if below_1 else 'at most'} 1, but it is {value!r}.")
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: str | None, choices: Sequence[str | None]) -> None:
     """Checks that a value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}.")
@@ -155,7 +159,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
 # === Networks ===
 
 
-def check_known_shape(x_shape: tuple[int | None, ...]) -> None:
+def check_known_shape(x_shape: Shape) -> None:
     """Checks that the networks can be built for samples of this shape."""
     if not x_shape:
         raise ValueError("The samples are single numbers: give them as (n, 1), x.reshape(-1, 1).")
@@ -205,7 +209,7 @@ def _reason(error: Exception) -> str:
     return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
-def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_shape: tuple[int | None, ...]) -> None:
+def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> None:
     """Checks that a reconstruction has the shape of its input."""
     if len(x_shape) != len(reconstruction_shape) or any(
         None not in (a, b) and a != b for a, b in zip(x_shape, reconstruction_shape, strict=True)
@@ -216,7 +220,7 @@ def check_reconstruction_shape(x_shape: tuple[int | None, ...], reconstruction_s
         )
 
 
-def check_targets_possible(model: Any, y_shape: tuple[int | None, ...]) -> None:
+def check_targets_possible(model: Autoencoder, y_shape: Shape) -> None:
     """Check that a decoder of the user's own goes with targets of another shape than the samples."""
     if model.tied:
         check_reconstruction_shape(y_shape, model.y_shape)
@@ -278,7 +282,7 @@ def check_built(model: Any) -> None:
 
 def check_sample_shape(model: Any, shape: Any) -> None:
     """Checks that samples have the shape that a built model takes."""
-    if model.built and not shapes_match(tuple(shape[1:]), model.x_shape):
+    if model.built and model.x_shape is not None and not shapes_match(tuple(shape[1:]), model.x_shape):
         one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
         raise ValueError(
             f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
@@ -291,7 +295,7 @@ def check_code_shape(model: Any, shape: Any) -> None:
         raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
 
 
-def shapes_match(shape: tuple[int | None, ...], wanted: tuple[int | None, ...]) -> bool:
+def shapes_match(shape: Shape, wanted: Shape) -> bool:
     """Return whether a shape is the one wanted, where None stands for any size."""
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 

@@ -108,7 +108,7 @@ class PlotEvery(keras.callbacks.Callback):
 
     def _show(self, png: bytes, step: int) -> None:
         if self._writer is None:
-            self._writer = tf.summary.create_file_writer(os.fspath(self.tensorboard))
+            self._writer = tf.summary.create_file_writer(os.fspath(self.tensorboard or ""))
         # As tf.summary.image, which needs the package tensorboard, writes it: the width and the height, bytes 16 to 23
         # of a PNG file, and the file.
         width, height = (str(int.from_bytes(png[i : i + 4], "big")).encode() for i in (16, 20))
@@ -164,7 +164,7 @@ class BackupAndRestore(keras.callbacks.Callback):
         """What must be the same for a training to be resumed."""
         run = {**resume.architecture(self.model), **resume.compilation(self.model)}
         if not distribution.several(self.model.distribute_strategy):  # where each process may have a part of its own
-            run |= {"data": self.data, "steps": self.params.get("steps")}
+            run |= {"data": self.data, "steps": (self.params or {}).get("steps")}
         return resume.plain(run)
 
     def on_train_begin(self, logs: Logs = None) -> None:

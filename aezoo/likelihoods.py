@@ -17,12 +17,11 @@ from keras import ops
 
 from aezoo import losses
 from aezoo._numerics import as_float32
-from aezoo._typing import Tensor
+from aezoo._typing import Shape, Tensor
 from aezoo.layers.bounded import bounded
 
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "NegativeLogLikelihood", "Poisson", "get"]
 
-Shape = tuple[int | None, ...]
 
 # Of log σ² of data: float32 resolves no smaller errors, and squares of larger ones overflow soon.
 _LOG_VARIANCE = -30.0, 30.0
@@ -199,8 +198,9 @@ class Gaussian(Likelihood):
     """
 
     def __init__(self, variance: float | Literal["per_feature", "predicted"] | None = 1.0):
-        number = isinstance(variance, numbers.Real) and not isinstance(variance, bool)
-        if not (0 < variance < math.inf if number else variance in (None, "per_feature", "predicted")):
+        value: Any = variance
+        number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not (0 < value < math.inf if number else value in (None, "per_feature", "predicted")):
             raise ValueError(
                 f"variance must be inside (0, inf), None, 'per_feature' or 'predicted', but it is {variance!r}."
             )
@@ -212,7 +212,7 @@ class Gaussian(Likelihood):
     def log_variance(self) -> Tensor:
         """Log σ², of one or of each feature; 0 before there are weights."""
         if not self.learns:
-            return math.log(self.variance)
+            return math.log(self.variance)  # type: ignore[arg-type]  # it is a number
         return 0.0 if self.variable is None else bounded(self.variable, *_LOG_VARIANCE)
 
     def build(self, add_weight: Callable[..., Any], x_shape: Shape) -> None:
@@ -303,6 +303,8 @@ class Categorical(Likelihood):
 
     output_activation = "softmax"
     bounds = (0.0, 1.0)
+
+    num_classes: int
 
     def __init__(self, num_classes: int):
         if isinstance(num_classes, bool) or not isinstance(num_classes, numbers.Integral) or num_classes < 2:

@@ -408,7 +408,7 @@ def per_sample(
         if mask is not None:
             values *= _broadcast_mask(mask, values, loss)
         return _over_features(values, ops.sum), how
-    function = loss.call if isinstance(loss, keras.losses.Loss) else loss
+    function: Any = loss.call if isinstance(loss, keras.losses.Loss) else loss
     rank = len(y_pred.shape)
     by_feature = any(w is not None and len(w.shape) == rank for w in (feature_weight, observed))
     if by_feature:

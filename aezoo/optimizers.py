@@ -53,7 +53,8 @@ class ScheduledSGD(keras.optimizers.SGD):
         if isinstance(learning_rate, dict):
             learning_rate = keras.saving.deserialize_keras_object(learning_rate)
         by_step = isinstance(learning_rate, _OfStep)
-        schedule, momentum = learning_rate if by_step else schedules.get(learning_rate), schedules.get(momentum)
+        schedule: Any = learning_rate if by_step else schedules.get(learning_rate)  # type: ignore[arg-type]
+        momentum = schedules.get(momentum)
         for value in (momentum(0), momentum.minimum, momentum.maximum):
             if math.isfinite(value) and not 0 <= value <= 1:
                 raise ValueError(f"momentum must be between 0 and 1, but it is {momentum!r}.")
@@ -215,7 +216,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
     Reference:
         Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980.
     """
-    adam = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    adam: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
     if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
         optimizer.apply(gradients, variables)
         return

@@ -113,6 +113,10 @@ class Linear(Schedule):
         [100.0, 80.0, 60.0, 40.0, 20.0, 20.0]
     """
 
+    start: float
+    end: float
+    epochs: int
+
     def __init__(self, start: float, end: float, epochs: int):
         if not isinstance(epochs, numbers.Integral) or epochs < 1:
             raise ValueError(f"A linear schedule needs a whole number of epochs >= 1, but epochs={epochs!r}.")
@@ -206,7 +210,7 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
     if isinstance(value, numbers.Real) and not isinstance(value, bool):
         if not math.isfinite(value):
             raise ValueError(f"A value that changes in training (beta, corruption, ...) must be finite, not {value!r}.")
-        return Constant(value if isinstance(value, (int, float)) else value.item())
+        return Constant(value if isinstance(value, (int, float)) else value.item())  # type: ignore[attr-defined]
     raise TypeError(f"Expected a number or an aezoo.schedules.Schedule, but got {value!r}.")
 
 

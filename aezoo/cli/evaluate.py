@@ -52,6 +52,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
             f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
             "it, get it by --dataset."
         )
+    train: Any
+    test: Any
     train, test = (tuple(None if part is None else part[: arguments.limit] for part in split) for split in load(name))
     try:
         _validation.check_sample_shape(model, test[0].shape)

@@ -129,7 +129,7 @@ def _import_zoo() -> None:
     package = sys.modules["aezoo"]
     if "Autoencoder" not in vars(package):
         with _without_log_lines():
-            package.__spec__.loader.exec_module(package)
+            package.__spec__.loader.exec_module(package)  # type: ignore[union-attr]  # it has both
 
 
 # What TensorFlow says while it is imported, before it knows its log level: all but what ends the process.

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import datetime
+import functools
 import itertools
 import json
 import math
@@ -509,8 +510,10 @@ def _write(
     history: dict[str, Any],
 ) -> None:
     """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
-    pictures: dict[str, Callable[[], Any]] = {"history.png": lambda: plots.history(history)}
-    pictures |= model.report_pictures(x_test)
+    pictures: dict[str, Callable[[], Any]] = {
+        "history.png": functools.partial(plots.history, history),
+        **model.report_pictures(x_test),
+    }
 
     def foreign(folder: Path) -> list[str]:
         return [] if _contents(folder) == there else _files.files(folder)

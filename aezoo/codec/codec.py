@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from aezoo import _files, _untrusted
-from aezoo._typing import ArrayLike
+from aezoo._typing import ArrayLike, Shape
 from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
@@ -74,7 +74,7 @@ class Codec:
     """
 
     tables: tuple[Table, ...]
-    code_shape: tuple[int | None, ...]
+    code_shape: Shape
     values: int
     model: bytes = bytes(8)
 

@@ -49,12 +49,12 @@ def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIM
         )
     height, width = picture.shape[:2]
     if model.spatial:
-        block = [math.ceil(size / model.stride) * model.stride for size in (height, width)]
+        block = tuple(math.ceil(size / model.stride) * model.stride for size in (height, width))
     else:
         block = model.x_shape[:2]
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
     coder = model.codec()
-    sizes = [size // model.stride for size in block] if model.spatial else model.code_shape[:-1]
+    sizes = tuple(size // model.stride for size in block) if model.spatial else model.code_shape[:-1]
     needed = coder.needed(rows * columns * math.prod(sizes))
     if needed > limit:
         raise ValueError(
@@ -92,11 +92,11 @@ def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) ->
         (8, 5, 1)
     """
     channels = picture_channels(model)
-    codes, size = model.codec().decode(data, limit)
-    if len(size) != 2:
+    codes, picture_size = model.codec().decode(data, limit)
+    if len(picture_size) != 2:
         raise ValueError("The compressed data are samples, not a picture: model.decompress gives them.")
-    height, width = size
-    block = [n * model.stride for n in codes.shape[1:3]] if model.spatial else model.x_shape[:2]
+    height, width = picture_size
+    block = tuple(n * model.stride for n in codes.shape[1:3]) if model.spatial else model.x_shape[:2]
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
     if rows * columns != len(codes):
         raise ValueError("The compressed data are damaged: their picture is not of their blocks. Get them again.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -99,9 +100,9 @@ def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tup
         (-1, 3)
     """
 
-    def quantile(q: float, least: ArrayLike, greatest: ArrayLike) -> np.ndarray:
+    def quantile(q: float, least: Any, greatest: Any) -> np.ndarray:
         """The least k with c(k + ½) >= q in each channel, or `greatest`: a search that splits a range in 64."""
-        least, greatest = (np.broadcast_to(np.asarray(end), channels).astype("int64") for end in (least, greatest))
+        least, greatest = (np.broadcast_to(end, channels).astype("int64") for end in (least, greatest))
         while (least < greatest).any():
             step = -((least - greatest) // 64)
             grid = np.minimum(least + step * np.arange(65)[:, None], greatest)

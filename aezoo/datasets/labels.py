@@ -8,8 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from aezoo._typing import ArrayLike, Data, Tensor
 
-def without_labels(data: Any, key: str | None = None) -> Any:
+
+def without_labels(data: Data | tuple[ArrayLike, ...], key: str | None = None) -> Any:
     """Return the samples of labeled data: an autoencoder needs no labels.
 
     Args:
@@ -41,7 +43,7 @@ def without_labels(data: Any, key: str | None = None) -> Any:
     return _samples(data, key)
 
 
-def _samples(element: Any, key: str | None) -> Any:
+def _samples(element: Tensor, key: str | None) -> Tensor:
     if isinstance(element, Mapping) and not hasattr(element, "shape"):
         names = [key] if key is not None else [name for name in ("x", "image") if name in element] or [*element][:2]
         if (len(names) > 1 and names != ["x", "image"]) or names[0] not in element:
@@ -60,17 +62,17 @@ class _WithoutLabels(keras.utils.PyDataset):
 
     def __init__(self, inner: keras.utils.PyDataset, key: str | None):
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self.inner = inner
+        self.inner: Any = inner
         self.key = key
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index: int) -> Tensor:
         return _samples(self.inner[index], self.key)
 
     def __len__(self) -> int:
         return len(self.inner)
 
     @property
-    def num_batches(self) -> Any:
+    def num_batches(self) -> int | None:
         return self.inner.num_batches
 
     def on_epoch_begin(self) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from aezoo._typing import Shape
+
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -21,7 +23,7 @@ class Source:
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: Shape
     limit: int
     has_labels: bool
     splits: dict[str, int]

@@ -72,7 +72,7 @@ def score(model: Any, x: Any, batch_size: int | None = None, **conditions: Any) 
     return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
 
 
-class AnomalyDetector(OutlierMixin, BaseEstimator):
+class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A model of the zoo as a detector of anomalies, by the conventions of scikit-learn.
 
     `fit` trains a fresh, untrained copy of the model on a part of the normal data and calibrates a threshold on the
@@ -269,7 +269,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):
         # bit of a score would follow from where its sample stands: whole blocks, of which some rows repeat.
         rows = np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
         data = data if n % _BLOCK == 0 else {name: part[rows] for name, part in data.items()}
-        conditions = {name: part for name, part in data.items() if name != "x"}
+        conditions: dict[str, Any] = {name: part for name, part in data.items() if name != "x"}
         return -score(self.model_, data["x"], **conditions)[:n].astype("float64")
 
     def _threshold(self, anomaly_scores: np.ndarray) -> float:

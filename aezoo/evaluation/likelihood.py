@@ -119,7 +119,7 @@ def log_partition(
             return closed, 0.0
     sizes = {"hidden": hidden_bias.size, "visible": visible_bias.size}
     sizes = {layer: size for layer, size in sizes.items() if getattr(rbm, layer) == "bernoulli"}
-    enumerated = min(sizes, key=sizes.get, default="")
+    enumerated = min(sizes, key=lambda layer: sizes[layer], default="")
     if method != "ais" and sizes and sizes[enumerated] <= _ENUMERABLE:
         if enumerated == "hidden":
             return _over_hidden(kernel, hidden_bias, visible_bias, rbm.visible), 0.0
@@ -272,7 +272,7 @@ def _anneal_and_check(
     elif reverse or data is not None or means is None:
         samples = own.long_run(len(betas), particles, data, seed)
     if means is None:
-        means = np.mean(samples if data is None else data, axis=0, dtype="float64")
+        means = np.mean(np.asarray(samples if data is None else data), axis=0, dtype="float64")
     paths = [own, _Path(rbm, _base_bias(rbm, means))]
     runs = [path.forward(betas, particles, seed, stage) for path, stage in zip(paths, (0, 5), strict=True)]
     best = max(

@@ -203,8 +203,8 @@ class CodeStatistics:
             raise ValueError(f"tol={tol}: expected a number >= 0.")
         self.tol = tol
         self.samples = 0
-        self._active = 0
-        self._populations = 0  # samples with an active unit
+        self._active: Any = 0
+        self._populations: Any = 0  # samples with an active unit
         self._population_sum = 0.0
         self._ever_active: Any = False
         self._magnitudes: Any = 0.0

@@ -30,7 +30,7 @@ class Row:
         return f"{self.value:,.0f}" if abs(self.value) >= 1e4 else f"{self.value:.4g}"
 
 
-class Report(Mapping):
+class Report(Mapping[str, float | None]):
     """Numbers by name: `report["dead_units"]`. `str` makes a table of them, and `markdown` one for a README.
 
     Attributes:

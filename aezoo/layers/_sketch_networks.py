@@ -27,7 +27,7 @@ def _seed(seed: int | None, i: int) -> int | None:
 
 
 def _dense(units: int, inputs: int, seed: int | None, stddev: float | None = None, **kwargs: Any) -> keras.layers.Dense:
-    initializer = keras.initializers.GlorotUniform(seed)
+    initializer: keras.initializers.Initializer = keras.initializers.GlorotUniform(seed)
     if stddev is not None:
         initializer = keras.initializers.RandomNormal(stddev=stddev, seed=seed)
     layer = keras.layers.Dense(units, kernel_initializer=initializer, **kwargs)

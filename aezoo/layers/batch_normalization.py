@@ -67,11 +67,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         if self.axis != -1 or getattr(self, "renorm", False):
             raise ValueError("The axis of the features must be the last, axis=-1, and renorm must be left out.")
 
-    def call(self, x: Tensor, training: bool = False) -> Tensor:
+    def call(self, x: Tensor, training: bool = False) -> Tensor:  # type: ignore[override]  # no mask
         if not (training and self.trainable):
             return super().call(x, training=False)
         x = as_float32(x)
         mean, variance = self._statistics(x)
+        moving: Any
         for moving, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + value * (1.0 - self.momentum))
         y = ops.batch_normalization(x, mean, variance, -1, self.beta, self.gamma, self.epsilon)

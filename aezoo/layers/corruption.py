@@ -123,7 +123,7 @@ class GivenCorruption(keras.layers.Layer):
             raise ValueError(
                 f"noise={noise!r} is unknown: choose one of {', '.join(NOISES)}, or give a Keras layer or a function."
             )
-        self.noise = noise
+        self.noise: Callable[..., Any] = noise
 
     def corrupt(self, x: Tensor) -> tuple[Any, Any]:
         """Return the corrupted input and where it differs from x, both with the shape of x.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -51,7 +51,8 @@ class SharedDense(keras.layers.Layer):
         self.units = units
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        self._source = None if tied_to is None else (lambda: tied_to)  # hidden from Keras: no part of this layer
+        # Hidden from Keras: no part of this layer.
+        self._source: Callable[[], Any] | None = None if tied_to is None else lambda: tied_to
 
     def build(self, input_shape: Shape) -> None:
         """Takes or makes the kernel, and makes the bias, (units,)."""
@@ -63,8 +64,8 @@ class SharedDense(keras.layers.Layer):
             self._share(shape)
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")
 
-    def _share(self, shape: tuple[int, ...]) -> None:
-        source = self._source()
+    def _share(self, shape: Shape) -> None:
+        source: Any = self.tied_to
         found = tuple(source.kernel.shape) if hasattr(source, "kernel") else None
         if found != shape:
             has = "has no kernel yet" if found is None else f"has a kernel of shape {found}"

@@ -7,7 +7,8 @@ wide as the input.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeGuard
 
 import keras
 import tensorflow as tf
@@ -28,7 +29,7 @@ _SLOPES = {
 }
 
 
-def has_closed_form(layers: list[keras.layers.Layer] | None) -> bool:
+def has_closed_form(layers: list[keras.layers.Layer] | None) -> TypeGuard[list[keras.layers.Layer]]:
     """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known.
 
     A user's subclass of `Dense` may compute anything, and so has none.
@@ -74,7 +75,7 @@ def squared_norm(a: Tensor, kernel: Tensor) -> Tensor:
     return ops.sum(ops.matmul(a, gram) * a, axis=(1, 2))
 
 
-def exact(encoder: keras.Model, x: Tensor) -> tuple[Any, Any]:
+def exact(encoder: Callable[..., Tensor], x: Tensor) -> tuple[Any, Any]:
     """Encodes x as at inference, and returns the Jacobian of any encoder by automatic differentiation.
 
     Args:

@@ -7,20 +7,21 @@ from typing import Any
 
 import keras
 
-from aezoo._typing import Activation, DType
+from aezoo._typing import Activation, DType, Shape
 from aezoo.layers import networks
 from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.dense_transpose import SharedDense
-from aezoo.layers.networks import Initializers, Shape
+from aezoo.layers.networks import Initializers
+from aezoo.layers.residual_block import convolution
 
 L = keras.layers
 
-_CONVOLUTIONS = {L.Conv1D: 1, L.Conv2D: 2, L.Conv3D: 3}
-_POOLS = {
+_CONVOLUTIONS: dict[type[Any], int] = {L.Conv1D: 1, L.Conv2D: 2, L.Conv3D: 3}
+_POOLS: dict[type[Any], int] = {
     **{L.MaxPooling1D: 1, L.MaxPooling2D: 2, L.MaxPooling3D: 3},
     **{L.AveragePooling1D: 1, L.AveragePooling2D: 2, L.AveragePooling3D: 3},
 }
-_GLOBAL_POOLS = {
+_GLOBAL_POOLS: dict[type[Any], int] = {
     **{L.GlobalMaxPooling1D: 1, L.GlobalMaxPooling2D: 2, L.GlobalMaxPooling3D: 3},
     **{L.GlobalAveragePooling1D: 1, L.GlobalAveragePooling2D: 2, L.GlobalAveragePooling3D: 3},
 }
@@ -141,7 +142,7 @@ class _Mirror:
         self.stack += layers
         self.has_kernel |= any(hasattr(layer, "kernel_initializer") for layer in layers)
 
-    def _kernel(self, kind: type[keras.layers.Layer], units: int, *arguments: Any, **named: Any) -> keras.layers.Layer:
+    def _kernel(self, kind: type[Any], units: int, *arguments: Any, **named: Any) -> keras.layers.Layer:
         return kind(units, *arguments, kernel_initializer=self.initializer(), dtype=self.dtype, **named)
 
     def _repeat(self, rank: int, sizes: Sequence[int]) -> keras.layers.Layer:
@@ -156,7 +157,7 @@ class _Mirror:
         if layer.padding == "valid" and None not in shape:  # the entries at the end that no kernel has reached
             sizes = zip(shape[:-1], layer.kernel_size, layer.strides, strict=True)
             named["output_padding"] = tuple((n - k) % s for n, k, s in sizes)
-        kind = networks.convolution(rank, transpose=True)
+        kind = convolution(rank, transpose=True)
         stack = [self._kernel(kind, shape[-1], layer.kernel_size, **named)]
         if layer.padding == "same":
             stack += self._resized([n and n * s for n, s in zip(made[:-1], layer.strides, strict=True)], shape[:-1])

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import keras
 
 from aezoo import _keras, losses
-from aezoo._typing import Activation, DType, Tensor
+from aezoo._typing import Activation, DType, Shape, Tensor
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
@@ -20,7 +20,6 @@ from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.dropout import Dropout
 from aezoo.layers.residual_block import ResidualBlock, convolution, normalization_layer
 
-Shape = tuple[int, ...]
 Normalization = Literal["batch", "layer"]
 Upsampling = Literal["transpose", "resize"]
 
@@ -47,7 +46,7 @@ class _Hidden:
         self,
         activation: Activation | None,
         dropout: float,
-        normalization: str | None,
+        normalization: Normalization | None,
         kernel_size: int,
         residual: int,
         seed: int | None,
@@ -63,7 +62,7 @@ class _Hidden:
         self._noise_seed = Initializers(None if seed is None else seed + 10_000)
 
     def layers(
-        self, kind: type[keras.layers.Layer], units: int, *then: keras.layers.Layer, **arguments: Any
+        self, kind: type[Any], units: int, *then: keras.layers.Layer, **arguments: Any
     ) -> list[keras.layers.Layer]:
         """Make a hidden layer; `then` are layers that shape its output, before that is normalized."""
         arguments = {"kernel_initializer": self.initializer(), "dtype": self.dtype, **arguments}
@@ -95,7 +94,7 @@ class _Hidden:
         )
         return [*resized, convolution]
 
-    def _step(self, rank: int, up: str | None) -> tuple[list[keras.layers.Layer], type[keras.layers.Layer], int]:
+    def _step(self, rank: int, up: str | None) -> tuple[list[keras.layers.Layer], type[Any], int]:
         if up != "resize":
             return [], convolution(rank, transpose=up is not None), 2
         kind = convolution(rank)  # raises a ValueError where there is none
@@ -264,7 +263,7 @@ def decoder(
     hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
     stack: list[keras.layers.Layer] = [keras.Input((latent_dim,))]
 
-    def dense() -> keras.layers.Layer:
+    def dense() -> type[Any]:
         return RowDecoder if rows and len(stack) == 1 else keras.layers.Dense
 
     for units in reversed(hidden_dims):
@@ -531,7 +530,7 @@ _SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
 _OPERATIONS = {"Sigmoid": keras.activations.sigmoid, "Tanh": keras.activations.tanh}
 
 
-def _activation(layer: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
+def _activation(layer: keras.layers.Layer | None) -> Callable[[Tensor], Tensor] | None:
     return getattr(layer, "activation", None) or _OPERATIONS.get(type(layer).__name__)
 
 
@@ -634,5 +633,5 @@ def _carry(layer: keras.layers.Layer) -> None:
         logits = losses.logits_of(x)
         return y if logits is None else losses.with_logits(y, call(logits))
 
-    carrying.carries_logits = True
+    carrying.carries_logits = True  # type: ignore[attr-defined]
     _keras.replace_call(layer, carrying)

@@ -102,7 +102,7 @@ class ResidualBlock(keras.layers.Layer):
         }
 
 
-def convolution(rank: int, transpose: bool = False) -> type[keras.layers.Layer]:
+def convolution(rank: int, transpose: bool = False) -> type[Any]:
     """Return Keras' layer of a convolution with this number of spatial axes, 1 to 3.
 
     Args:

@@ -69,6 +69,9 @@ class TopK(CodeLayer):
     """
 
     selects = True
+    k: int
+    alpha: float
+    k_in_training: schedules.Scheduled
 
     def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)

@@ -85,6 +85,15 @@ class Autoencoder(Trainer):
 
     __signature__ = _docstrings.FullSignature()
 
+    encoder: keras.Model | Any
+    """The network from x to z. Before the model is built it is None, unless it was given."""
+    decoder: keras.Model | Any
+    """The network from z to x'. Before the model is built it is None, unless it was given."""
+    latent_dim: int | Any
+    """The number of code units; None where an encoder was given."""
+    code_shape: Shape
+    """The shape of a code, once the model is built."""
+
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         _docstrings.describe_inherited_arguments(cls)
@@ -163,7 +172,7 @@ class Autoencoder(Trainer):
         """Whether the decoder is your own, so that targets may have any shape."""
         return self._given_decoder is not None
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         """Make encoder and decoder.
 
         Args:
@@ -204,7 +213,7 @@ class Autoencoder(Trainer):
             self.imputation.build((None, *x_shape))
         self.make_trackers()
 
-    def _with_condition_specs(self, input_shape: Shape | Mapping[str, Shape]) -> tuple[int | None, ...]:
+    def _with_condition_specs(self, input_shape: Shape | Any) -> Shape:
         """Note the shapes of conditions, and return that of a sample."""
         shapes = input_shape if isinstance(input_shape, Mapping) else {"x": input_shape}
         for name in self.condition_names:
@@ -266,11 +275,12 @@ class Autoencoder(Trainer):
         """Returns the layers that a variant puts behind the encoder; they become its end."""
         return []
 
-    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_encoder(self, x_shape: Shape, *args: Any, **kwargs: Any) -> keras.Model:
         """Makes the encoder where none was given.
 
         Args:
             x_shape: The shape of a sample.
+            *args: Nothing. It is there so that an override may take the shape alone.
             **kwargs: More arguments for `aezoo.layers.encoder`.
 
         Returns:
@@ -279,6 +289,7 @@ class Autoencoder(Trainer):
         return networks.encoder(
             x_shape,
             self.latent_dim,
+            *args,
             hidden_dims=self.hidden_dims,
             filters=self.filters,
             activation=self.activation,
@@ -292,11 +303,12 @@ class Autoencoder(Trainer):
             **kwargs,
         )
 
-    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_decoder(self, x_shape: Shape, *args: Any, **kwargs: Any) -> keras.Model:
         """Makes the decoder where none was given; the encoder is there already.
 
         Args:
             x_shape: The shape of a sample.
+            *args: Nothing. It is there so that an override may take the shape alone.
             **kwargs: More arguments for `aezoo.layers.decoder`.
 
         Returns:
@@ -310,6 +322,7 @@ class Autoencoder(Trainer):
         return networks.decoder(
             x_shape,
             kwargs.pop("latent_dim", self.latent_dim),
+            *args,
             hidden_dims=self.hidden_dims,
             filters=self.filters,
             activation=self.activation,
@@ -525,10 +538,11 @@ class Autoencoder(Trainer):
             ValueError: As `encode`, and if there are not as many ends as starts.
         """
         _validation.check_int("steps", steps, 2)
-        a, b = self.encode(x_a, **conditions), self.encode(x_b, **conditions)
+        given: dict[str, Any] = conditions
+        a, b = self.encode(x_a, **given), self.encode(x_b, **given)
         if a.shape != b.shape:
             raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
-        points = [self.decode(a + (b - a) * (i / (steps - 1)), **conditions) for i in range(steps)]
+        points = [self.decode(a + (b - a) * (i / (steps - 1)), **given) for i in range(steps)]
         return ops.stack(points, axis=1)
 
     def _input(self, x: Data) -> Tensor:
@@ -643,7 +657,7 @@ class Autoencoder(Trainer):
             presets.save(self, folder, half)
             presets.write_card(folder, presets.card(self))
 
-    def export(
+    def export(  # type: ignore[override]
         self,
         filepath: str | os.PathLike[str],
         format: str = "tf_saved_model",
@@ -691,7 +705,7 @@ class Autoencoder(Trainer):
             ```
         """
         _validation.check_built(self)
-        converters = {"onnx": conversion.onnx, "litert": conversion.litert}
+        converters: dict[str, Callable[..., None]] = {"onnx": conversion.onnx, "litert": conversion.litert}
         if format in converters and "input_signature" not in kwargs:
             converters[format](self, filepath, signatures, **kwargs)
         elif signatures is not None:
@@ -764,7 +778,7 @@ class Autoencoder(Trainer):
         return config
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Autoencoder:
+    def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
         """Makes a model from what `get_config` returned."""
         config = dict(config)
         for name in ("encoder", "decoder"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +96,7 @@ class CompressiveAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         if self.spatial:
             rank, channels = len(input_shape) - 2, input_shape[-1]
             self.encoder, self.decoder = networks.spatial(
@@ -128,7 +127,7 @@ class CompressiveAE(Autoencoder):
         """The number of pixels, along each axis, that a position of a spatial code stands for."""
         return 2 ** (len(self.filters) + 1)
 
-    def _ensure_built(self, x_shape: Sequence[int | None], data: Validated | None = None) -> None:
+    def _ensure_built(self, x_shape: Shape, data: Validated | None = None) -> None:
         sizes = x_shape[1:-1] if self.spatial else ()
         if any(size is not None and size % self.stride for size in sizes):
             raise ValueError(
@@ -167,11 +166,11 @@ class CompressiveAE(Autoencoder):
 
     # === Verbs ===
 
-    def encode(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+    def encode(self, x: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]  # no conditions
         """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
         return super().encode(x, batch_size=batch_size)
 
-    def decode(self, z: Data, *, batch_size: int | None = None) -> Tensor:
+    def decode(self, z: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]
         """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
 
         How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
@@ -183,7 +182,7 @@ class CompressiveAE(Autoencoder):
             batch_size = max(1, _PIECE // max(1, values))
         return super().decode(z, batch_size=batch_size)
 
-    def reconstruct(self, x: Data, *, batch_size: int | None = None) -> Tensor:
+    def reconstruct(self, x: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]
         """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
         return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
@@ -243,7 +242,9 @@ class CompressiveAE(Autoencoder):
 
     # === Saving ===
 
-    def export(self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any) -> None:
+    def export(  # type: ignore[override]
+        self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any
+    ) -> None:
         """Write the model for inference elsewhere, as `Autoencoder.export` says.
 
         Codes are int32 in the signatures `encode` and `decode`. `aezoo.codec.Codec.load(filepath)` reads from a

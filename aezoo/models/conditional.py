@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from aezoo import _validation
+from aezoo._typing import Shape
 from aezoo.models.variational import VAE
 from aezoo.training.gate import Spec
 
@@ -69,21 +70,21 @@ class ConditionalVAE(VAE):
     def condition_bounds(self, name: str) -> tuple[float, float]:
         return 0, self.num_classes - 1
 
-    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("x", x_shape)
         super().build_encoder(tuple(joined.shape[1:]), **kwargs)
         moments = self.posterior(joined)
         self.posterior = keras.Model(inputs, moments, name="posterior")
         return keras.Model(inputs, moments[0], name="encoder")
 
-    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_decoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("z", (self.latent_dim,))
         decoder = super().build_decoder(x_shape, latent_dim=joined.shape[-1], **kwargs)
         if self.observation is not None:
             self.observation = keras.Model(inputs, self.observation(joined), name="observation")
         return keras.Model(inputs, decoder(joined), name="decoder")
 
-    def _joined(self, name: str, shape: tuple[int, ...]) -> tuple[dict[str, Any], Any]:
+    def _joined(self, name: str, shape: Shape) -> tuple[dict[str, Any], Any]:
         """Return the inputs of a network by name, and their values beside the label, one-hot, along the last axis."""
         values, label = keras.Input(shape, name=name), keras.Input((), dtype="int32", name=self.condition)
         flat = values if self.filters else keras.layers.Flatten(dtype=self.dtype_policy)(values)

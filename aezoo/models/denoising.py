@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -85,7 +85,7 @@ class DenoisingAE(Autoencoder):
         sigmoid = networks.output_activation(self.decoder) is keras.activations.sigmoid
         return losses.CrossEntropy() if sigmoid else losses.SquaredError()
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         super().build(input_shape)
         if isinstance(self.corruption, GivenCorruption):
             self.corruption.corrupt(self.dummy_inputs(2))  # raises a ValueError if it does not keep the shape
@@ -122,7 +122,7 @@ class DenoisingAE(Autoencoder):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
+    def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
         """Make a model from what `get_config` returned."""
         if isinstance(config.get("noise"), dict):
             config = {**config, "noise": keras.saving.deserialize_keras_object(config["noise"])}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -11,11 +10,12 @@ import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
-from aezoo._typing import Activation, Shape, Tensor
+from aezoo._numerics import sum_over_replicas
+from aezoo._typing import Activation, Self, Shape, Tensor
 from aezoo.layers import TopK, networks
 from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.training.batch import Batch, sum_over_replicas
+from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
     from aezoo.cli.defaults import Training
@@ -128,7 +128,7 @@ class KSparseAE(Autoencoder):
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.top_k]
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         super().build(input_shape)
         if self.aux_weight:
             self.samples_since_active = self.add_weight(
@@ -139,10 +139,10 @@ class KSparseAE(Autoencoder):
                 aggregation="only_first_replica",
             )
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_encoder(self, x_shape: Shape) -> keras.Model:
         return super().build_encoder(x_shape, rows=self.by_rows, centered=self.centered)
 
-    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_decoder(self, x_shape: Shape) -> keras.Model:
         return super().build_decoder(x_shape, rows=self.by_rows)
 
     def initialize_from(self, x: np.ndarray) -> None:
@@ -157,6 +157,7 @@ class KSparseAE(Autoencoder):
         if not self.aux_weight and not self.by_rows:
             return super().objective(batch, training)
         encoder = self.encoder.layers[0]  # before the top k
+        units: DenseSelection | RowSelection
         if self.by_rows:
             units = RowSelection(batch.x, encoder, self.decoder, training)
         else:
@@ -222,6 +223,6 @@ class KSparseAE(Autoencoder):
         }
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> KSparseAE:
+    def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
         """Makes a model from what `get_config` returned; files that do not know `centered` subtract nothing."""
         return super().from_config({"centered": False, **config})

@@ -73,7 +73,7 @@ class LinearAE(Autoencoder):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        linear = {name: "linear" for name in ("activation", "code_activation", "output_activation")}
+        linear: dict[str, Any] = {name: "linear" for name in ("activation", "code_activation", "output_activation")}
         super().__init__(latent_dim, tied=tied, seed=seed, **linear, **kwargs)
         if self.hidden_dims or self.filters or self.encoder is not None:
             raise ValueError("A LinearAE is one linear layer each way: it takes no hidden_dims, filters or networks.")

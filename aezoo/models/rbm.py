@@ -189,7 +189,7 @@ class RBM(Autoencoder):
 
     # === Weights ===
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         super().build(input_shape)
         units = math.prod(self.x_shape)
         state = {"trainable": False, "aggregation": "only_first_replica"}
@@ -203,7 +203,7 @@ class RBM(Autoencoder):
                 shape=(self.hidden_units,), initializer=keras.initializers.Constant(0.5), name="hidden_offset", **state
             )
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_encoder(self, x_shape: Shape) -> keras.Model:
         encoder = super().build_encoder(x_shape)
         kernel = encoder.layers[-1].kernel
         kernel.assign(keras.initializers.RandomNormal(stddev=self.kernel_stddev, seed=self.seed)(kernel.shape))
@@ -236,7 +236,7 @@ class RBM(Autoencoder):
     def parameters(self) -> Parameters:
         """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
         _validation.check_built(self)
-        encode, decode = networks.chain(self.encoder)[-1], self.decoder.layers[0]
+        encode, decode = (networks.chain(self.encoder) or [])[-1], self.decoder.layers[0]
         return tuple(as_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
 
     # === Self-description ===

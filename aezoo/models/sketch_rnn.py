@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -113,12 +113,12 @@ class SketchRNN(Autoencoder):
             _validation.check_int(name, value, 1)
         _validation.check_at_least("kl_weight", kl_weight, 0)
         _validation.check_at_least("kl_floor", kl_floor, 0)
-        for name, value in (
+        for name, fraction in (
             ("recurrent_dropout", recurrent_dropout),
             ("random_scale", random_scale),
             ("drop_points", drop_points),
         ):
-            _validation.check_fraction(name, value, below_1=True)
+            _validation.check_fraction(name, fraction, below_1=True)
         _validation.check_fraction("kl_start", kl_start)
         _validation.check_open_interval("kl_rate", kl_rate, 0, 1)
         super().__init__(latent_dim, output_activation="linear", **kwargs)
@@ -169,7 +169,7 @@ class SketchRNN(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         if len(input_shape) != 3 or input_shape[-1] != 5 or input_shape[1] is None:
             raise ValueError(
                 f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: make them with "
@@ -177,7 +177,7 @@ class SketchRNN(Autoencoder):
             )
         super().build(input_shape)
 
-    def build_encoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_encoder(self, x_shape: Shape) -> keras.Model:
         return _sketch_networks.SketchEncoder(
             self.latent_dim if self.conditional else 0,
             self.encoder_units,
@@ -187,7 +187,7 @@ class SketchRNN(Autoencoder):
             dtype=self.dtype_policy,
         )
 
-    def build_decoder(self, x_shape: tuple[int, ...]) -> keras.Model:
+    def build_decoder(self, x_shape: Shape) -> keras.Model:
         return _sketch_networks.SketchDecoder(
             self.latent_dim if self.conditional else 0,
             self.decoder_units,
@@ -299,12 +299,12 @@ class SketchRNN(Autoencoder):
                 raise ValueError("Give n, the number of sketches, or z, their codes.")
             n = _validation.check_int("n", n, 1)
         else:
-            z = ops.convert_to_tensor(z, "float32")
-            _validation.check_code_shape(self, z.shape)
-            if n not in (None, z.shape[0]):
-                raise ValueError(f"n={n} sketches were asked for, but there are {z.shape[0]} codes.")
+            codes = ops.convert_to_tensor(z, "float32")
+            _validation.check_code_shape(self, codes.shape)
+            if n not in (None, codes.shape[0]):
+                raise ValueError(f"n={n} sketches were asked for, but there are {codes.shape[0]} codes.")
         seed = None if seed is None else _validation.check_int("seed", seed)
-        return self._draw(n, tf.constant(temperature, "float32"), z, seed)
+        return self._draw(n, tf.constant(temperature, "float32"), None if z is None else codes, seed)
 
     def _draw(self, n: Tensor, temperature: Tensor, z: Tensor, seed: Tensor) -> Tensor:
         seed = self.random.seed_of(seed)
@@ -313,7 +313,7 @@ class SketchRNN(Autoencoder):
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
         return self.decoder.draw(z, temperature, seed)
 
-    def interpolate(
+    def interpolate(  # type: ignore[override]  # no conditions
         self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, temperature: float = 0.0, seed: int | None = None
     ) -> Tensor:
         """Draws what lies between two sketches: the codes on the arc between theirs, as in the paper.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -75,7 +74,7 @@ class SparseAE(Autoencoder):
         self.target = target
         self.weight = weight
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         super().build(input_shape)
         networks.carry_logits(self.encoder)
         activation = networks.output_activation(self.encoder)

@@ -86,7 +86,7 @@ class VAE(Autoencoder):
         free_bits: float = 0.0,
         importance_samples: int = 1,
         code_activation: Activation | None = "linear",
-        output_activation: Activation = None,
+        output_activation: Activation | None = None,
         encoder: keras.Model | None = None,
         **kwargs: Any,
     ):
@@ -134,7 +134,7 @@ class VAE(Autoencoder):
         return self.data_likelihood.loss
 
     @property
-    def reconstruction_loss(self) -> Loss:
+    def reconstruction_loss(self) -> Loss | Any:
         loss, default_loss = super().reconstruction_loss, self.default_loss
         if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
@@ -145,7 +145,7 @@ class VAE(Autoencoder):
 
     # === Networks ===
 
-    def build(self, input_shape: Shape | Mapping[str, Shape]) -> None:
+    def build(self, input_shape: Shape | Any) -> None:
         if self._given_encoder is not None:
             x = self._symbolic_inputs(self._with_condition_specs(input_shape))
             taken = self._taken(self._given_encoder, x)
@@ -164,7 +164,7 @@ class VAE(Autoencoder):
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
-    def build_encoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         encoder = super().build_encoder(x_shape, **kwargs)
         code = encoder.layers[-1]
         log_variance = keras.layers.Dense(
@@ -177,7 +177,7 @@ class VAE(Autoencoder):
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         return encoder
 
-    def build_decoder(self, x_shape: tuple[int, ...], **kwargs: Any) -> keras.Model:
+    def build_decoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         shape = self.data_likelihood.decoder_shape(x_shape)
         if shape != x_shape and (self.tied or self._given_encoder is not None):
             raise ValueError(
@@ -341,8 +341,7 @@ class VAE(Autoencoder):
                 "give it to decode."
             )
         seed = None if seed is None else _validation.check_int("seed", seed)
-        conditions = gate.conditions_of(self, conditions, n)
-        return self.decode(self._codes(n, seed), **conditions)
+        return self.decode(self._codes(n, seed), **gate.conditions_of(self, conditions, n))
 
     def _codes(self, n: Tensor, seed: Tensor) -> Tensor:
         return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
@@ -410,12 +409,12 @@ class VAE(Autoencoder):
         if self.condition_names:  # as many samples as there are conditions
             conditions = {name: specs["encode"][1][name] for name in self.condition_names}
 
-            def sample(*inputs: Any) -> Tensor:
+            def sample_of(*inputs: Tensor) -> Tensor:
                 *values, seed = inputs
-                values = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
-                return self._draw(tf.shape(next(iter(values.values())))[0], seed, values)
+                given = gate.conditions_of(self, dict(zip(self.condition_names, values, strict=True)), None)
+                return self._draw(tf.shape(next(iter(given.values())))[0], seed, given)
 
-            return {**specs, "sample": (sample, {**conditions, **seed}, "sample")}
+            return {**specs, "sample": (sample_of, {**conditions, **seed}, "sample")}
 
         def sample(n: Tensor, seed: Tensor) -> Tensor:
             return self._draw(export.inside("n", n, 1, export.most_samples(self.x_shape)), seed, {})

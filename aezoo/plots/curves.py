@@ -47,7 +47,8 @@ def history(history: History | Mapping[str, Any]) -> matplotlib.figure.Figure:
         ```
     """
     several = isinstance(history, Mapping) and all(isinstance(_lines(run), Mapping) for run in history.values())
-    runs = {name: _read(run) for name, run in history.items()} if several and history else {"": _read(history)}
+    given = dict(history) if isinstance(history, Mapping) and several and history else {"": history}
+    runs = {name: _read(run) for name, run in given.items()}
     terms = list(dict.fromkeys(name.removeprefix("val_") for _, lines in runs.values() for name in lines))
     if "loss" in terms:
         terms = ["loss", *(term for term in terms if term != "loss")]

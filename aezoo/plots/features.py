@@ -11,7 +11,7 @@ import matplotlib.figure
 import numpy as np
 
 from aezoo import _validation
-from aezoo._typing import ArrayLike
+from aezoo._typing import Array, ArrayLike
 from aezoo.plots import tiles
 
 if TYPE_CHECKING:
@@ -72,9 +72,9 @@ def filters(
     return tiles.tile_figure(panels, columns=columns, across=4)
 
 
-def _feature_tiles(model: Autoencoder | ArrayLike, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
+def _feature_tiles(model: Autoencoder | Array, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
     """At most n features as tiles in [0, 1], and how many there are."""
-    weights = _kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)
+    weights = _kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)  # type: ignore[arg-type]
     if weights.ndim not in (2, 3, 4) or weights.size == 0:
         raise ValueError(
             f"plots.filters got an array of shape {weights.shape}: pass a model with an `encoder`, or "

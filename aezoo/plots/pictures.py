@@ -64,7 +64,8 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
     if 0 <= low and high <= 1:  # the scale of images, whether or not these few use all of it
         low, high = 0.0, 1.0
     scale = high - low if high > low else 1.0
-    shown = np.concatenate([np.clip((tiles.as_pictures(row) - low) / scale, 0, 1) for row in arrays.values()])
+    pictures: list[Any] = [tiles.as_pictures(row) for row in arrays.values()]
+    shown = np.concatenate([np.clip((row - low) / scale, 0, 1) for row in pictures])
     return tiles.tile_figure({"": shown}, columns=len(x), row_labels=list(arrays))
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib.figure
 import numpy as np
@@ -34,7 +35,7 @@ def sketches(
     from aezoo.sketches import to_lines
 
     _validation.check_int("columns", columns, 1)
-    each: Sequence[ArrayLike] = [x] if getattr(x, "ndim", 0) == 2 else x
+    each: Sequence[Any] | np.ndarray = [x] if getattr(x, "ndim", 0) == 2 else x
     rows = math.ceil(len(each) / columns)
     if not rows:
         raise ValueError("There are no sketches to draw.")

@@ -46,7 +46,7 @@ def panels(count: int, widths: tuple[int, ...], height: int) -> tuple[Figure, li
     columns = min(len(widths), count)
     rows = math.ceil(count / columns)
     made = figure(widths[columns - 1], 30 + height * rows, layout="constrained")
-    made.get_layout_engine().set(h_pad=0.08)
+    made.get_layout_engine().set(h_pad=0.08)  # type: ignore[union-attr, call-arg]  # of a constrained layout
     axes = list(made.subplots(rows, columns, squeeze=False).flat)
     for ax in axes[count:]:
         ax.remove()

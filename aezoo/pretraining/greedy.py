@@ -13,7 +13,7 @@ import tensorflow as tf
 import tqdm
 
 from aezoo import _keras, _validation
-from aezoo._typing import ArrayLike, Logs, Optimizer, Tensor
+from aezoo._typing import ArrayLike, Logs, Optimizer, Shape, Tensor
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
@@ -95,14 +95,14 @@ class GreedyStack:
         count = len(self.stages)
         all_epochs, batch_sizes = _for_each("epochs", epochs, count), _for_each("batch_size", batch_size, count)
         optimizers = _for_each("optimizer", optimizer, count)
-        callbacks = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
-        if not callbacks or not isinstance(callbacks[0], (list, tuple)):
-            callbacks = [list(callbacks or [])] * count
-        callbacks = _for_each("callbacks", callbacks, count)
+        given: Any = [callbacks] if isinstance(callbacks, keras.callbacks.Callback) else callbacks
+        if not given or not isinstance(given[0], (list, tuple)):
+            given = [list(given or [])] * count
+        all_callbacks = _for_each("callbacks", given, count)
         all_epochs = [_validation.check_int("epochs", number, 0) for number in all_epochs]
         batch_sizes = [_validation.check_int("batch_size", number, 1) for number in batch_sizes]
         seed = _validation.check_int("seed", seed)
-        optimizers = [None if optimizer is None else keras.optimizers.get(optimizer) for optimizer in optimizers]
+        optimizers = [None if given is None else keras.optimizers.get(given) for given in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
                 "Pretraining takes no labels and no targets: leave them out, aezoo.datasets.without_labels(data)."
@@ -113,12 +113,12 @@ class GreedyStack:
         x = request.data.x
         self.stages[0].check_scale(x)
         self._build(request.data.x_spec.shape)
-        for stage, optimizer in zip(self.stages, optimizers, strict=True):
+        for stage, own in zip(self.stages, optimizers, strict=True):
             with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
-                _compile(stage, optimizer)
+                _compile(stage, own)
         checkpoint = None
         if checkpoint_dir is not None:
-            run = {"seed": seed, "data": resume.data(x)}
+            run: dict[str, Any] = {"seed": seed, "data": resume.data(x)}
             if not isinstance(x, tf.data.Dataset):
                 run["batch_size"] = batch_sizes
             elif distribution.several(self.stages[0].distribute_strategy):
@@ -147,7 +147,7 @@ class GreedyStack:
                     callbacks=[
                         _Order(epoch),
                         progress,
-                        *callbacks[i],
+                        *all_callbacks[i],
                         *([checkpoint.callback(i)] if checkpoint else []),  # last: what the others changed is saved too
                     ],
                 )
@@ -157,7 +157,7 @@ class GreedyStack:
                 below.append(stage)
         return histories
 
-    def _build(self, shape: tuple[int, ...]) -> None:
+    def _build(self, shape: Shape) -> None:
         for i, stage in enumerate(self.stages):
             if stage.built and stage.x_shape != shape:
                 raise ValueError(
@@ -238,7 +238,7 @@ class GreedyStack:
             name="classifier",
         )
 
-    def _x_shape(self) -> tuple[int, ...]:
+    def _x_shape(self) -> Shape:
         for stage in self.stages:
             if not stage.built:
                 raise ValueError(f"{stage.name!r} has no weights yet: call pretrain first.")

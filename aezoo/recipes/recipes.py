@@ -102,7 +102,7 @@ def _deep_denoising(stack: StackedAE) -> DenoisingAE:
 def _dbn() -> DBN:
     """Hinton's settings for pixels in [0, 1]."""
     layers = {1000: "bernoulli", 500: "bernoulli", 250: "bernoulli", 30: "gaussian"}
-    shared = {"sample_visible": False, "weight_decay": 2e-4, "kernel_stddev": 0.1, "seed": SEED}
+    shared: dict[str, Any] = {"sample_visible": False, "weight_decay": 2e-4, "kernel_stddev": 0.1, "seed": SEED}
     return DBN([RBM(units, hidden=hidden, **shared) for units, hidden in layers.items()])
 
 

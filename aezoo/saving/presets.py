@@ -17,7 +17,7 @@ import warnings
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 import numpy as np
@@ -28,6 +28,8 @@ from aezoo.version import __version__
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+
+M = TypeVar("M")
 
 MODEL, CARD = "model.keras", "card.json"
 ENVIRONMENT = "AEZOO_PRESETS"
@@ -74,13 +76,13 @@ def cards() -> dict[str, dict[str, Any]]:
     return read
 
 
-def _family(cls: type) -> Iterable[type]:
+def _family(cls: type[Any]) -> Iterable[type[Any]]:
     yield cls
     for kind in cls.__subclasses__():
         yield from _family(kind)
 
 
-def load(cls: type, preset: str | os.PathLike[str]) -> Autoencoder:
+def load(cls: type[M], preset: str | os.PathLike[str]) -> M:
     """Loads a model; see `aezoo.Autoencoder.from_preset`."""
     path = _find(preset)
     if isinstance(path, str):

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files
-from aezoo._typing import Data
 from aezoo.training import distribution
 
 _HASHED = 2**30  # bytes of an array that are read
@@ -154,7 +153,7 @@ def _rate(model: keras.Model) -> float:
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
-def data(x: Data) -> dict[str, Any]:
+def data(x: Any) -> dict[str, Any]:
     """Describe training data cheaply: arrays by shape, dtype and a checksum, data sets by their elements.
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.
@@ -164,12 +163,12 @@ def data(x: Data) -> dict[str, Any]:
     if isinstance(x, tf.data.Dataset):
         return {"elements": repr(x.element_spec), "batches": int(x.cardinality())}
     if isinstance(x, keras.utils.PyDataset):
-        return {"type": type(x).__name__, "batches": len(x)}
+        return {"type": type(x).__name__, "batches": len(x)}  # type: ignore[arg-type]
     if not hasattr(x, "shape"):
         return {"type": type(x).__name__}
     rows = np.asarray(x.data if hasattr(x, "nnz") else x)  # of a sparse matrix what it stores
     sample = rows[:: 1 + rows.nbytes // _HASHED]
-    return {"shape": list(x.shape), "dtype": rows.dtype.name, "checksum": zlib.crc32(np.ascontiguousarray(sample))}
+    return {"shape": list(x.shape), "dtype": rows.dtype.name, "checksum": zlib.crc32(np.ascontiguousarray(sample))}  # type: ignore[arg-type]
 
 
 def compilation(model: keras.Model) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def configuration(case: Case) -> None:
     for kind in type(model).__mro__:
         if kind is keras.Model:
             break
-        for name, parameter in inspect.signature(kind.__init__).parameters.items():
+        for name, parameter in inspect.signature(kind.__init__).parameters.items():  # type: ignore[misc]
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name == "self":
                 continue
             if kind is type(model) or name in inspect.signature(type(model).__init__).parameters:
@@ -192,7 +192,7 @@ def exporting(case: Case) -> None:
         z = np.asarray(model.encode(x, **conditions))
         known = {"x": x, "z": z, **conditions, **case.inputs}
         inputs = {f"{name}|{key}": known[key] for name, (_, specs, _) in model.signatures().items() for key in specs}
-        np.savez(Path(folder) / "inputs.npz", **inputs)
+        np.savez(Path(folder) / "inputs.npz", **inputs)  # type: ignore[arg-type]
         outputs = called_elsewhere(folder)
         for name, (function, specs, output) in model.signatures().items():
             for size in (1, 5):
@@ -234,10 +234,10 @@ def data_forms(case: Case) -> None:
     def dataset(data: Data) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(data).batch(8)
 
-    by_mse = {"loss": "mse", "metrics": ["mse"]}
+    by_mse: dict[str, Any] = {"loss": "mse", "metrics": ["mse"]}
     for options in ({}, by_mse) if case.takes_loss else ({},):
         x = case.data()
-        forms: dict[str, tuple] = {
+        forms: dict[str, tuple[Any, ...]] = {
             "fit(x)": (x,),
             "fit(x, x)": (x, case.x),
             "fit(Dataset of x)": (dataset(x),),
@@ -253,7 +253,7 @@ def data_forms(case: Case) -> None:
         for name, data in forms.items():
             for variable, value in start:  # of its epoch and its random state too
                 variable.assign(value)
-            results[name] = fit(model, *data, epochs=1)
+            results[name] = fit(model, *data, epochs=1)  # type: ignore[misc]
             assert any(not np.array_equal(a, b) for a, b in zip(untrained, trainable(model), strict=True)), (
                 f"{name} with {options} left every weight where it was"
             )

@@ -34,7 +34,9 @@ def same_trainable(what: str, expected: keras.Model, got: keras.Model) -> None:
         )
 
 
-def fit(model: keras.Model, x: Data, y: Data | None = None, epochs: int = 2, **kwargs: Any) -> tuple[Weights, dict]:
+def fit(
+    model: keras.Model, x: Data, y: Data | None = None, epochs: int = 2, **kwargs: Any
+) -> tuple[Weights, dict[str, Any]]:
     """Fit a model in batches of 8, in order; return its variables and its history."""
     if not isinstance(x, tf.data.Dataset):
         kwargs = {"batch_size": 8, "shuffle": False, **kwargs}
@@ -50,7 +52,7 @@ def same(what: str, expected: Weights, got: Weights, rtol: float = 1e-5, atol: f
         assert np.allclose(a, b, rtol=rtol, atol=atol), f"{what}: {name} differs by up to {difference:.3g}"
 
 
-def same_history(what: str, expected: dict, got: dict, rtol: float = 1e-5) -> None:
+def same_history(what: str, expected: dict[str, Any], got: dict[str, Any], rtol: float = 1e-5) -> None:
     """Assert that two trainings reported the same; `what` names the comparison."""
     assert set(expected) == set(got), f"{what}: reports {sorted(got)} instead of {sorted(expected)}"
     for name in expected:
@@ -68,7 +70,7 @@ class Fitted:
     start: list[np.ndarray]
     end: list[np.ndarray]
     weights: Weights
-    history: dict
+    history: dict[str, Any]
 
 
 @functools.lru_cache(maxsize=2)

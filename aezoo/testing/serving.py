@@ -92,7 +92,7 @@ for line in sys.stdin:
 
 
 @functools.cache
-def _elsewhere() -> subprocess.Popen:
+def _elsewhere() -> subprocess.Popen[str]:
     """A process without aezoo and keras that calls the SavedModels of the folders it is told; it ends with this one."""
     process = subprocess.Popen([sys.executable, "-c", _ELSEWHERE], stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True)
     atexit.register(process.communicate)
@@ -105,7 +105,7 @@ def called_elsewhere(folder: str) -> Mapping[str, np.ndarray]:
     timer = threading.Timer(300, process.kill)
     timer.start()
     print(folder, file=process.stdin, flush=True)
-    answer = process.stdout.readline().strip()
+    answer = process.stdout.readline().strip()  # type: ignore[union-attr]  # it is a pipe
     timer.cancel()
     assert answer == "done", f"loading the SavedModel elsewhere failed: {answer or 'its process ended'}"
     return np.load(Path(folder) / "outputs.npz")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from aezoo import _keras
+from aezoo._numerics import replicas, sum_over_replicas
 from aezoo._typing import Tensor
-from aezoo.training.batch import replicas, sum_over_replicas
 
 if TYPE_CHECKING:
     from aezoo.training.trainer import Trainer
@@ -52,7 +52,7 @@ class Watch:
         loss: Tensor,
         gradients: Sequence[Any],
         state: Sequence[tuple[Any, Any]],
-        total_weight: Tensor = None,
+        total_weight: Tensor | None = None,
     ) -> None:
         """Call `update(gradients)` where the loss and all gradients are finite, on all replicas or none.
 
@@ -72,17 +72,17 @@ class Watch:
         self._names = [*terms]
         total = tf.cast(loss, "float32") + self._poison
         if not hasattr(model.optimizer, "inner_optimizer"):
-            values = (g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None)
+            parts = (g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None)
             # NaN and infinity survive a sum, which takes one pass and no memory.
-            total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in values)])
+            total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in parts)])
         finite = tf.math.is_finite(sum_over_replicas(total))
         applied = finite if total_weight is None else finite & (total_weight > 0)
         sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
         if replicas() == 1 or _keras.supports_no_merge_call():
-            terms = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
-            _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, terms, before))
+            values = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
+            _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, values, before))
             return
 
         # TensorFlow has no branch in a replica that waits for the others, as optimizers do.

@@ -13,16 +13,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _keras, _validation, losses
-from aezoo._typing import Array, ArrayLike, Data, Tensor
+from aezoo._typing import Array, ArrayLike, Data, Shape, Tensor
 
 if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
     from aezoo.training.trainer import Trainer
 
 # The sentence of a check that fails inside a pipeline of TensorFlow or a thread of Keras stands between these two.
@@ -37,7 +38,7 @@ _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them, 
 class Spec:
     """The shape of a part of a sample, None for a size that is not known, and its dtype by name."""
 
-    shape: tuple[int | None, ...]
+    shape: Shape
     dtype: str
 
     @classmethod
@@ -139,8 +140,8 @@ class Rules:
 
     name: str
     kind: str
-    x_shape: tuple[int | None, ...] | None
-    y_shape: tuple[int | None, ...] | None
+    x_shape: Shape | None
+    y_shape: Shape | None
     bounds: tuple[float, float] | None
     advice: str
     largest: float
@@ -373,7 +374,7 @@ class Validated:
     condition_specs: Mapping[str, Spec]
 
     @classmethod
-    def of(cls, x: Data, y: Data | None, weight: Data | None, first: Parts) -> Validated:
+    def of(cls, x: Data | None, y: Data | None, weight: Data | None, first: Parts) -> Validated:
         """Make it of data and of the parts of their first batch, arrays or specifications."""
         return cls(
             x,
@@ -390,7 +391,7 @@ class Validated:
 
 def validated(
     model: Trainer,
-    x: Data,
+    x: Any,
     y: Data | None = None,
     weight: Data | None = None,
     *,
@@ -554,7 +555,7 @@ def is_stream(x: object) -> bool:
     return isinstance(x, kinds) or hasattr(x, "__next__")
 
 
-def elements(x: Data) -> Iterator[Any]:
+def elements(x: Any) -> Iterator[Any]:
     """Return an iterator over the elements of data that come batch by batch.
 
     Raises:
@@ -614,7 +615,7 @@ def conditions_of(
     return found
 
 
-def is_dict(x: Any) -> bool:
+def is_dict(x: Any) -> TypeGuard[Mapping[str, Any]]:
     """Return whether x is a dict of samples and conditions; a sparse matrix of SciPy may be a dict too, and is none."""
     return isinstance(x, Mapping) and not hasattr(x, "shape")
 
@@ -634,13 +635,13 @@ def _three(element: Tensor) -> tuple[Any, Any, Any]:
     return keras.utils.unpack_x_y_sample_weight(element)
 
 
-def codes(model: Trainer, z: Data) -> Array:
+def codes(model: Autoencoder, z: Data) -> Array:
     """Check codes for a verb: their shape and, outside a graph, that they are finite; return them."""
-    z = z if hasattr(z, "shape") else np.asarray(z)
-    _validation.check_code_shape(model, z.shape)
-    if not is_symbolic(z) and math.prod(z.shape) and not np.isfinite([np.min(z), np.max(z)]).all():
+    codes: Array = z if hasattr(z, "shape") else np.asarray(z)
+    _validation.check_code_shape(model, codes.shape)
+    if not is_symbolic(codes) and math.prod(codes.shape) and not np.isfinite([np.min(codes), np.max(codes)]).all():
         raise ValueError("The codes contain NaN or infinite values: there is nothing to decode.")
-    return z
+    return codes
 
 
 def check_weights(weight: ArrayLike, n: int | None = None) -> None:
@@ -709,12 +710,12 @@ def dense(x: Array) -> Array:
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
+def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
     if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def of_pandas(column: Array) -> Callable[[], np.ndarray]:
+        def of_pandas(column: Any) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
@@ -724,7 +725,7 @@ def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
-        def of_polars(column: Array) -> Callable[[], np.ndarray]:
+        def of_polars(column: Any) -> Callable[[], np.ndarray]:
             return lambda: column.cast(float64).to_numpy()
 
         columns = [x[:, i] for i in range(len(x.columns))]
@@ -733,7 +734,7 @@ def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
         types = sys.modules["pyarrow"].types
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
 
-        def of_pyarrow(column: Array) -> Callable[[], np.ndarray]:
+        def of_pyarrow(column: Any) -> Callable[[], np.ndarray]:
             column = column.cast("int8") if types.is_boolean(column.type) else column
             return lambda: column.cast("float64").to_numpy()
 
@@ -813,7 +814,7 @@ class CheckedPyDataset(keras.utils.PyDataset):
 
     def __init__(self, inner: keras.utils.PyDataset, rules: Rules):
         super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self.inner = inner
+        self.inner: Any = inner
         self.rules = rules
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...] | Tensor:

@@ -90,8 +90,8 @@ class Verbs:
         if not tf.executing_eagerly() or any(map(gate.is_symbolic, given)):
             parts = whole(self._model, x, conditions, codes=codes, compared=compared)
             return function(parts.x, parts.conditions)
-        n, parts = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
-        results = (self._call(name, function, tensors(self._model, part, codes), codes) for part in parts)
+        n, cut = pieces(self._model, x, conditions, batch_size=batch_size, codes=codes, compared=compared)
+        results = (self._call(name, function, tensors(self._model, part, codes), codes) for part in cut)
         return _joined(results, n, differentiable=tf.is_tensor(x))
 
     def batch_size(self, shape: tuple[int, ...]) -> int:
@@ -379,6 +379,10 @@ def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -
     return _codes(model, z, conditions)
 
 
+def _rows(parts: Parts, rows: slice) -> Parts:
+    return gate.map_parts(lambda part: part[rows], parts)
+
+
 def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
     """Cut checked data in pieces."""
     n = parts.x.shape[0]
@@ -387,7 +391,7 @@ def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
         parts = dataclasses.replace(parts, x=parts.x.tocsr())  # of which rows can be taken
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
-        piece = parts if size >= n else gate.map_parts(lambda part, rows=rows: part[rows], parts)
+        piece = parts if size >= n else _rows(parts, rows)
         yield gate.map_parts(lambda part: gate.single(gate.dense(part)), piece)
 
 

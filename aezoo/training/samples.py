@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._typing import Array, ArrayLike, Data, Shape
+from aezoo._typing import Array, Shape
 from aezoo.training import gate
 
 #: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
@@ -19,10 +19,10 @@ _MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
 
 
 def take(
-    x: Data,
+    x: Any,
     strategy: tf.distribute.Strategy | None = None,
     validation_split: float = 0.0,
-    sample_weight: ArrayLike | None = None,
+    sample_weight: Array | None = None,
 ) -> tuple[Any, Any]:
     """Take up to 5,000 training samples: evenly spaced ones of arrays, the first batches of data sets.
 
@@ -53,10 +53,12 @@ def take(
         return x, _array(gate.dense(x[rows] if hasattr(x, "toarray") else np.asarray(x)[rows]))
     if isinstance(x, keras.utils.PyDataset):
         first, _ = _of_element(x[0], strategy)
-        batches = (x[int(i)] for i in _spaced(len(x), -(-_most(first.shape[1:]) // max(1, len(first)))))
+        batches = (x[int(i)] for i in _spaced(len(x), -(-_most(first.shape[1:]) // max(1, len(first)))))  # type: ignore[arg-type]
     else:
         batches = iter(x)
-    read, inputs, weights = [], [], []
+    read: list[Any] = []
+    inputs: list[np.ndarray] = []
+    weights: list[Any] = []
     for element in itertools.islice(batches, _MOST_BATCHES):
         read.append(element)
         batch, weight = _of_element(element, strategy)
@@ -81,7 +83,7 @@ def _again(batches: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
 def _of_element(element: object, strategy: tf.distribute.Strategy | None) -> tuple[np.ndarray, np.ndarray | None]:
     """The samples of an element of a data set, and their weights."""
 
-    def whole(part: Array) -> np.ndarray | None:
+    def whole(part: Array | None) -> np.ndarray | Any:
         parts = [part] if strategy is None else strategy.experimental_local_results(part)
         return None if part is None else np.concatenate([_array(part) for part in parts])
 
@@ -98,7 +100,7 @@ def _most(shape: Shape) -> int:
     return max(1, min(_MOST_SAMPLES, _MOST_NUMBERS // max(1, math.prod(shape))))
 
 
-def _spaced(n: int, most: int, weight: ArrayLike | None = None) -> np.ndarray:
+def _spaced(n: int, most: int, weight: Array | None = None) -> np.ndarray:
     """Evenly spaced rows of n, at most so many; where they have weights, spaced evenly by weight."""
     if weight is not None:
         weight = np.maximum(np.asarray(weight, "float64"), 0)

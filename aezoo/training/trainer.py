@@ -8,7 +8,7 @@ import os
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -94,14 +94,29 @@ class Trainer(keras.Model):
         ['loss', 'reconstruction', 'weights']
     """
 
-    term_names: tuple[str, ...] = ("reconstruction",)
-    """The names of the terms that a training step minimizes. A variant adds its own."""
-    metric_names: tuple[str, ...] = ()
-    """The names of what it reports beside them."""
-    metric_modes: Mapping[str, str] = types.MappingProxyType({})
-    """Of metrics that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
-    condition_names: tuple[str, ...] = ()
-    """The names of second inputs such as labels: `fit({"x": x, "label": y})`, and with one of them `fit(x, y)`."""
+    if TYPE_CHECKING:  # read-only, so that a variant may have an attribute or a property of the name
+
+        @property
+        def term_names(self) -> tuple[str, ...]: ...
+        @property
+        def metric_names(self) -> tuple[str, ...]: ...
+        @property
+        def metric_modes(self) -> Mapping[str, str]: ...
+        @property
+        def condition_names(self) -> tuple[str, ...]: ...
+    else:
+        term_names = ("reconstruction",)
+        """The names of the terms that a training step minimizes. A variant adds its own."""
+        metric_names = ()
+        """The names of what it reports beside them."""
+        metric_modes = types.MappingProxyType({})
+        """Of metrics that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
+        condition_names = ()
+        """The names of second inputs such as labels: `fit({"x": x, "label": y})`, and with one of them `fit(x, y)`."""
+    x_shape: Shape
+    """The shape of a sample, once the model is built; None for a size that may be any."""
+    y_shape: Shape
+    """The shape of a reconstruction, once the model is built."""
     unbounded: str = "output_activation='linear' and a squared error"
     """What to choose for data without bounds, as an error says it."""
     keeps_training_samples: bool = False
@@ -121,10 +136,10 @@ class Trainer(keras.Model):
         self.on_divergence = on_divergence
         self.missing = missing
         self.condition_specs: dict[str, Spec] = {}
-        self._target_shape: tuple[int | None, ...] | None = None
-        self._steps_of_graphs = None
+        self._target_shape: Shape | None = None
+        self._steps_of_graphs: int | None = None
         self._watch: divergence.Watch | None = None
-        self._training_samples = None
+        self._training_samples: np.ndarray | None = None
         self.epoch = self.add_weight(
             shape=(),
             dtype="int64",
@@ -217,7 +232,7 @@ class Trainer(keras.Model):
             with self.distribute_strategy.scope():
                 self.build((None, *shape[1:]))
 
-    def build_for(self, x: Data | None, y: Data | None = None) -> None:
+    def build_for(self, x: Data, y: Data | None = None) -> None:
         """Build the model for data, as its first `fit` does.
 
         Args:
@@ -247,12 +262,12 @@ class Trainer(keras.Model):
     # === The objective ===
 
     @property
-    def default_loss(self) -> Loss:
+    def default_loss(self) -> Loss | None:
         """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
         return losses.SquaredError()
 
     @property
-    def reconstruction_loss(self) -> Loss:
+    def reconstruction_loss(self) -> Loss | Any:
         """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
         # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
         config = _keras.compile_arguments(self)
@@ -476,7 +491,7 @@ class Trainer(keras.Model):
         """Make the function that takes the steps; see `keras.Model.make_train_function`."""
         if self.train_function is None or force:
             super().make_train_function(force)
-            self.train_function = self._divergence_watch().watched(self, self.train_function)
+            self.train_function = self._divergence_watch().watched(self, self.train_function)  # type: ignore[arg-type]
         return self.train_function
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
@@ -516,7 +531,7 @@ class Trainer(keras.Model):
 
     def compute_loss(
         self,
-        x: Tensor | None = None,
+        x: Tensor = None,
         y: Tensor | None = None,
         y_pred: Tensor | None = None,
         sample_weight: Tensor | None = None,
@@ -596,8 +611,8 @@ class Trainer(keras.Model):
             )
         self._training_samples = taken
         if starts:
-            self._training_samples = self.fill_from(taken)
-            self.initialize_from(self._training_samples)
+            self._training_samples = filled = self.fill_from(taken)
+            self.initialize_from(filled)
             distribution.take_weights_of_chief(self)
         return request.with_x(x)
 
@@ -614,7 +629,7 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
-    def _set_modes(self, callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback]) -> None:
+    def _set_modes(self, callbacks: Any) -> None:
         """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
         modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
         for callback in getattr(callbacks, "callbacks", callbacks):
@@ -622,9 +637,7 @@ class Trainer(keras.Model):
             if mode and getattr(callback, "mode", None) == "auto":
                 callback.mode = mode
 
-    def evaluate(
-        self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
         Raises:
@@ -659,9 +672,7 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(
-        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def train_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
@@ -673,9 +684,7 @@ class Trainer(keras.Model):
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(
-        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def test_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
@@ -715,7 +724,7 @@ class Trainer(keras.Model):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _three(data: Any) -> tuple[Any, Any, Any]:
+def _three(data: Tensor) -> tuple[Any, Any, Any]:
     return keras.utils.unpack_x_y_sample_weight(data)
 
 
@@ -731,10 +740,7 @@ def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
     return of_forward
 
 
-def _prepend(
-    own: list[keras.callbacks.Callback],
-    callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback] | None,
-) -> keras.callbacks.CallbackList | list[keras.callbacks.Callback]:
+def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
