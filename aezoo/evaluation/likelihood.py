@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -29,7 +29,7 @@ _GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
 def log_partition(
     rbm: Any,
     *,
-    method: str = "auto",
+    method: Literal["auto", "exact", "ais"] = "auto",
     particles: int = 100,
     temperatures: Any = 10_000,
     reverse: bool = False,

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -116,8 +116,8 @@ class Autoencoder(Trainer):
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
-        on_divergence: str = "raise",
-        missing: str = "error",
+        on_divergence: Literal["raise", "warn"] = "raise",
+        missing: Literal["error", "mask", "learn"] = "error",
         **kwargs: Any,
     ):
         super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -96,8 +96,8 @@ class RBM(Autoencoder):
         self,
         hidden_units: int,
         *,
-        visible: str = "bernoulli",
-        hidden: str = "bernoulli",
+        visible: Literal["bernoulli", "gaussian"] = "bernoulli",
+        hidden: Literal["bernoulli", "gaussian", "relu"] = "bernoulli",
         gibbs_steps: int = 1,
         persistent: bool = False,
         chains: int = 100,

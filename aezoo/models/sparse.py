@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
@@ -59,7 +59,7 @@ class SparseAE(Autoencoder):
         self,
         latent_dim: int | None = None,
         *,
-        penalty: str = "kl",
+        penalty: Literal["kl", "l1"] = "kl",
         target: float = 0.05,
         weight: float | None = None,
         activation: Activation = "sigmoid",

@@ -9,7 +9,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -126,7 +126,14 @@ class Trainer(keras.Model):
     default_steps: int = 8
     """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
 
-    def __init__(self, *, seed: int | None = None, on_divergence: str = "raise", missing: str = "error", **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        on_divergence: Literal["raise", "warn"] = "raise",
+        missing: Literal["error", "mask", "learn"] = "error",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         _validation.check_choice("on_divergence", on_divergence, divergence.CHOICES)
         _validation.check_choice("missing", missing, ("error", "mask", "learn"))

@@ -161,7 +161,6 @@ def test_convolutions(tmp_path):
         ("k-sparse", ["--k", "9", "--latent-dim", "8"], "k=9 .* would keep .* choose a smaller k"),
         ("denoising", ["--corruption", "2"], r"The level of masking corruption must be in \[0, 1\]"),
         ("sparse", ["--target", "1"], r"target must be inside \(0, 1\)"),
-        ("sparse", ["--penalty", "l3"], "penalty='l3' is unknown"),
         ("autoencoder", ["--dataset", "digitz"], "Unknown data set 'digitz'.*Did you mean 'digits'"),
         ("autoencoder", ["--learning-rate", "1e30", "--output-activation", "linear"], "Training diverged"),
     ],
