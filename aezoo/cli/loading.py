@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     return loaders[model.data]
 
 
-def with_conditions(model: aezoo.Autoencoder, x: Any, y: Any) -> tuple[Any, Any]:
+def with_conditions(model: aezoo.Autoencoder, x: np.ndarray, y: np.ndarray | None) -> tuple[Any, Any]:
     """Return samples with the labels as the condition of a model that has one, and the labels.
 
     Args:

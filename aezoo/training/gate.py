@@ -391,7 +391,7 @@ class Validated:
 
 def validated(
     model: Trainer,
-    x: Any,
+    x: Data,
     y: Data | None = None,
     weight: Data | None = None,
     *,
@@ -555,7 +555,7 @@ def is_stream(x: object) -> bool:
     return isinstance(x, kinds) or hasattr(x, "__next__")
 
 
-def elements(x: Any) -> Iterator[Any]:
+def elements(x: Data) -> Iterator[Any]:
     """Return an iterator over the elements of data that come batch by batch.
 
     Raises:
@@ -710,12 +710,12 @@ def dense(x: Array) -> Array:
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
+def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
     """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
     if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def of_pandas(column: Any) -> Callable[[], np.ndarray]:
+        def of_pandas(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
@@ -725,7 +725,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
-        def of_polars(column: Any) -> Callable[[], np.ndarray]:
+        def of_polars(column: Array) -> Callable[[], np.ndarray]:
             return lambda: column.cast(float64).to_numpy()
 
         columns = [x[:, i] for i in range(len(x.columns))]
@@ -734,7 +734,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
         types = sys.modules["pyarrow"].types
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
 
-        def of_pyarrow(column: Any) -> Callable[[], np.ndarray]:
+        def of_pyarrow(column: Array) -> Callable[[], np.ndarray]:
             column = column.cast("int8") if types.is_boolean(column.type) else column
             return lambda: column.cast("float64").to_numpy()
 

@@ -8,7 +8,7 @@ import os
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -167,7 +167,7 @@ class Trainer(keras.Model):
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             cls.penalties = _of_code(vars(cls)["penalties"])
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         if name in _RENAMED:
             warnings.warn(f"{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
             return getattr(self, _RENAMED[name])
@@ -636,7 +636,7 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
-    def _set_modes(self, callbacks: Any) -> None:
+    def _set_modes(self, callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback]) -> None:
         """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
         modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
         for callback in getattr(callbacks, "callbacks", callbacks):
@@ -644,7 +644,9 @@ class Trainer(keras.Model):
             if mode and getattr(callback, "mode", None) == "auto":
                 callback.mode = mode
 
-    def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
         Raises:
@@ -679,7 +681,9 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
+    def train_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
@@ -691,7 +695,9 @@ class Trainer(keras.Model):
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
+    def test_on_batch(
+        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
+    ) -> float | list[float] | dict[str, float]:
         """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
@@ -747,7 +753,10 @@ def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
     return of_forward
 
 
-def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
+def _prepend(
+    own: list[keras.callbacks.Callback],
+    callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback] | None,
+) -> keras.callbacks.CallbackList | list[keras.callbacks.Callback]:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
