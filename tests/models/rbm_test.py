@@ -660,3 +660,9 @@ def test_features_of_shifted_digits_classify_as_scikit_learn_documents():
     accuracy = classifier.score(np.asarray(rbm.encode(x_test)), y_test)
     print(f"test accuracy {accuracy:.4f}, {seconds:.1f} s of training")
     assert accuracy >= 0.94  # 0.942 with the features of scikit-learn's BernoulliRBM
+
+
+def test_it_stays_importable_from_the_module_of_pretraining():
+    from aezoo import pretraining
+
+    assert pretraining.RBM is RBM and pretraining.DBN is aezoo.DBN
