@@ -22,7 +22,7 @@ class MaskedAE(Autoencoder):
 
     A training step draws the visible patches of each sample. A transformer encodes these alone; a lighter one decodes
     them, with a learned token in place of each masked patch. The error is the mean over the pixels of masked patches.
-    At inference nothing is masked, and the code has a row per patch. With `pooling="mean"` the mean of them is the code.
+    At inference nothing is masked, and the code has a row per patch; with `pooling="mean"` their mean is the code.
 
     Args:
         latent_dim: Units of a code, and width of the encoder.

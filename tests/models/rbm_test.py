@@ -639,6 +639,7 @@ def test_gaussian_data_that_cannot_be_trained_on_raise_and_do_not_warn(x, messag
 # === scikit-learn's example ===
 
 
+@pytest.mark.slow
 def test_features_of_shifted_digits_classify_as_scikit_learn_documents():
     """https://scikit-learn.org/stable/auto_examples/neural_networks/plot_rbm_logistic_classification.html."""
     images, labels = load_digits(return_X_y=True)
