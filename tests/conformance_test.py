@@ -215,7 +215,19 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-SLOW = {("sketch-rnn", testing.execution), ("sketch-rnn", testing.mixed_precision)}
+# Of models that share noise, networks or the kind of step with another, which has these checks in the gate; `replicas`,
+# which all of them keep, compares a graph with eager execution.
+SLOW = {
+    ("sketch-rnn", testing.execution),
+    ("sketch-rnn", testing.mixed_precision),
+    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional")),
+    *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
+    *(
+        (name, check)
+        for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
+        for check in (testing.data_forms, testing.determinism)
+    ),
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 

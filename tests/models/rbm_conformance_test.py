@@ -46,7 +46,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", CASES)
+SLOW = {("gaussian", testing.execution), ("gaussian", testing.exporting), ("gaussian", testing.data_forms)}
+
+
+def pair(name, check):
+    slow = (name, check) in SLOW
+    return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
+
+
+@pytest.mark.parametrize(("name", "check"), [pair(name, check) for name in CASES for check in testing.CHECKS])
 def test_conformance(name, check):
     check(CASES[name])
