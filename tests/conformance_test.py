@@ -218,15 +218,20 @@ SLOW_OF_VARIANTS = {
 # Of models that share noise, networks or the kind of step with another, which has these checks in the gate; `replicas`,
 # which all of them keep, compares a graph with eager execution.
 SLOW = {
-    ("sketch-rnn", testing.execution),
-    ("sketch-rnn", testing.mixed_precision),
-    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional")),
+    ("conditional", testing.determinism),
+    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional", "compressive")),
     *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
     *(
         (name, check)
         for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
         for check in (testing.data_forms, testing.determinism)
     ),
+    # Of these sketch_rnn_test.py has smaller ones.
+    ("sketch-rnn", testing.execution),
+    ("sketch-rnn", testing.mixed_precision),
+    ("sketch-rnn", testing.exporting),
+    ("sketch-rnn", testing.data_forms),
+    ("sketch-rnn", testing.determinism),
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both

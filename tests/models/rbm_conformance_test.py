@@ -46,7 +46,9 @@ CASES = {
 }
 
 
-SLOW = {("gaussian", testing.execution), ("gaussian", testing.exporting), ("gaussian", testing.data_forms)}
+# Of the step and the networks, which the first machine has in the gate.
+SHARED = {testing.execution, testing.exporting, testing.data_forms, testing.determinism}
+SLOW = {("gaussian", testing.replicas), *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED)}
 
 
 def pair(name, check):
