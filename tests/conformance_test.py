@@ -215,8 +215,8 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-# Of models that share noise, networks or the kind of step with another, which has these checks in the gate; `replicas`,
-# which all of them keep, compares a graph with eager execution.
+# Of models that share noise, networks or the kind of step with another, which has these checks in the gate. All of them
+# keep `replicas`, which compares a graph with eager execution.
 SLOW = {
     ("conditional", testing.determinism),
     *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional", "compressive")),
@@ -226,7 +226,7 @@ SLOW = {
         for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
         for check in (testing.data_forms, testing.determinism)
     ),
-    # Of these sketch_rnn_test.py has smaller ones.
+    # sketch_rnn_test.py has smaller tests of exports, of the forms of data and of seeds.
     ("sketch-rnn", testing.execution),
     ("sketch-rnn", testing.mixed_precision),
     ("sketch-rnn", testing.exporting),
