@@ -371,6 +371,7 @@ def test_export_draws_as_the_model_does(tmp_path):
 # === Learning ===
 
 
+@pytest.mark.slow
 def test_it_learns_to_draw_shapes():
     (x, _), (x_test, _) = sketches.load("shapes", max_points=14)
     model = aezoo.SketchRNN(latent_dim=4, encoder_units=16, decoder_units=32, components=5, seed=0, kl_floor=0.5)
