@@ -215,7 +215,24 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-SLOW = {("sketch-rnn", testing.execution), ("sketch-rnn", testing.mixed_precision)}
+# Of models that share noise, networks or the kind of step with another, which has these checks in the gate. All of them
+# keep `replicas`, which compares a graph with eager execution.
+SLOW = {
+    ("conditional", testing.determinism),
+    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional", "compressive")),
+    *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
+    *(
+        (name, check)
+        for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
+        for check in (testing.data_forms, testing.determinism)
+    ),
+    # sketch_rnn_test.py has smaller tests of exports, of the forms of data and of seeds.
+    ("sketch-rnn", testing.execution),
+    ("sketch-rnn", testing.mixed_precision),
+    ("sketch-rnn", testing.exporting),
+    ("sketch-rnn", testing.data_forms),
+    ("sketch-rnn", testing.determinism),
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 

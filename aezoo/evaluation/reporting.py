@@ -59,6 +59,10 @@ _THRESHOLDS = {activations.sigmoid: 0.1, activations.tanh: 0.1}
 _FLAT = {activations.sigmoid: (0.05, 0.95), activations.tanh: (-0.9, 0.9)}
 
 
+#: A Jacobian by automatic differentiation takes a backward pass per code unit.
+_MOST_UNITS = 256
+
+
 def report(
     model: Autoencoder,
     data: Data | tuple[Data, ArrayLike | None],
@@ -313,6 +317,8 @@ def _jacobian(model: Autoencoder, test: _Data, batch_size: int | None) -> Measur
         return _absent("the code is rounded")
     if test.x.dtype.kind in "iub":
         return _absent(test.numbers)
+    if len(model.code_shape) > 1 and math.prod(size or 1 for size in model.code_shape) > _MOST_UNITS:
+        return _absent("a code of so many units takes long: aezoo.evaluation.jacobian_norm")
     return _mean(jacobian_norm(model, test.inputs, batch_size=batch_size)), f"mean over {len(test.x):,} samples"
 
 

@@ -105,6 +105,21 @@ def normalized(x: Tensor, size: int) -> Tensor:
     return from_patches((patches - mean) / ops.sqrt(variance + 1e-6), tuple(n // size for n in x.shape[1:-1]), size)
 
 
+def encoded(encoder: keras.Sequential, x: Any, places: Any) -> Any:
+    """Return what an `encoder` makes of some patches of each sample: their codes, or the mean of these.
+
+    Args:
+        encoder: What `encoder` built.
+        x: Samples, (batch, *x_shape).
+        places: Which patches of each, (batch, k).
+    """
+    embedding, *rest = encoder.layers
+    code = gather(embedding(x), places)
+    for layer in rest:
+        code = layer(code)
+    return code
+
+
 # === Networks ===
 
 

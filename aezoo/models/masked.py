@@ -25,9 +25,8 @@ class MaskedAE(Autoencoder):
     """Reconstruct the patches of an image that the encoder does not see from the few that it sees.
 
     A training step draws the visible patches of each sample. A transformer encodes these alone; a lighter one decodes
-    them, with a learned token in the place of each masked patch. The error is the mean over the pixels of masked
-    patches. At inference nothing is masked, and the code has a row per patch, (batch, patches, latent_dim). With
-    `pooling="mean"` the mean of the rows is the code, (batch, latent_dim), and all that the decoder sees.
+    them, with a learned token in place of each masked patch. The error is the mean over the pixels of masked patches.
+    At inference nothing is masked, and the code has a row per patch; with `pooling="mean"` their mean is the code.
 
     Args:
         latent_dim: Units of a code, and width of the encoder.
@@ -37,9 +36,8 @@ class MaskedAE(Autoencoder):
         heads: Number of attention heads.
         decoder_dim: Width of the decoder; None takes half of `latent_dim`.
         decoder_depth: Number of transformer blocks of the decoder.
-        visible_weight: Weight of the error of visible patches, where that of masked ones is 1. With 0, as in the paper,
-            the decoder learns nothing of patches that it sees: `reconstruct` and `score_samples`, which show it all of
-            them, need a weight of 0.1 or so.
+        visible_weight: Weight of the error of visible patches, where that of masked ones is 1. The paper has 0;
+            `reconstruct` and `score_samples`, which show the decoder all of them, need 0.1 or so.
         normalize_targets: Whether targets, and so reconstructions, are patches of mean 0 and variance 1.
         pooling: "mean", or None for a code of each patch.
         activation: σ of the hidden layer of a block.
@@ -119,11 +117,7 @@ class MaskedAE(Autoencoder):
 
     def encode_visible(self, x: Tensor, order: Tensor, visible: int) -> Tensor:
         """Return the codes of the first patches in an order, (batch, visible, latent_dim); if pooled their mean."""
-        embedding, *rest = self.encoder.layers
-        code = _patches.gather(embedding(x), order[:, :visible])
-        for layer in rest:
-            code = layer(code)
-        return code
+        return _patches.encoded(self.encoder, x, order[:, :visible])
 
     def decode_visible(self, code: Tensor, order: Tensor) -> Tensor:
         """Return the reconstruction of all patches from the code of the first, (batch, *output_shape)."""

@@ -1,1 +1,7 @@
-"""Layer-wise pretraining: greedy stacks, restricted Boltzmann machines, deep belief networks."""
+"""Pretraining layer by layer: restricted Boltzmann machines, deep belief networks and stacked autoencoders."""
+
+from aezoo.models.rbm import RBM
+from aezoo.pretraining.dbn import DBN
+from aezoo.pretraining.stacked import StackedAE
+
+__all__ = ["DBN", "RBM", "StackedAE"]

@@ -21,6 +21,7 @@ from aezoo.schedules import Linear
 
 PICTURES = {"rbm": ["samples.png"], "vae": ["samples.png", "interpolation.png"]}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
+OTHERS = ("sketch-rnn", "conditional", "masked")  # of other data, of a label beside them, of codes of patches
 SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -37,7 +38,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(scope="module", params=[name for name in defaults.MODELS if name != "sketch-rnn"])
+@pytest.fixture(scope="module", params=[name for name in defaults.MODELS if name not in OTHERS])
 def trained(request, tmp_path_factory, no_graphs):
     """A model's name, the folder of its run, and what the run printed.
 
@@ -78,6 +79,19 @@ def test_every_model_writes_all_files_and_nothing_beside_them(trained):
     for path in output.glob("*.png"):
         assert path.read_bytes().startswith(PNG)
     assert name != "autoencoder" or (output / "1" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("name", ["conditional", "masked"])
+def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_graphs, monkeypatch, capsys):
+    no_graphs(monkeypatch)
+    output = tmp_path / "run"
+    assert program.main(["train", name, *SMALL, "--output", str(output)]) == 0
+    printed = capsys.readouterr().out
+    assert "reconstruction error" in printed and {"1", "model.keras", "reconstructions.png"} <= {*names(output)}
+    assert ("samples.png" in names(output)) == (name == "conditional")
+    if name == "conditional":
+        loaded = keras.saving.load_model(output / "model.keras")
+        assert loaded.condition_names == ("label",) and loaded.sample(2, label=7).shape == (2, 8, 8, 1)
 
 
 def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):

@@ -292,6 +292,7 @@ def test_set_without_test_split(write_set):
         datasets.stream("alone", "valid", data_dir=folder)
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_mnist_arrays():
     (x_train, y_train), (x_test, y_test) = datasets.load("mnist", data_dir=_prepared_mnist())

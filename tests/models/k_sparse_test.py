@@ -400,6 +400,7 @@ def test_biases_that_were_set_stay():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_mean_far_from_0_leaves_no_unit_dead():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(48, 16))

@@ -48,7 +48,7 @@ def digits():
     return (load_digits().images[::3] / 16).astype("float32")[..., None]
 
 
-@pytest.mark.parametrize(("tied", "rate"), [(True, 0.02), (False, 0.01)])
+@pytest.mark.parametrize(("tied", "rate"), [(True, 0.02), pytest.param(False, 0.01, marks=pytest.mark.slow)])
 def test_digits(digits, tied, rate):
     assert_is_pca(train(digits, 10, 0.01, rate, 2000 if tied else 3000, tied=tied), digits, 10)
 

@@ -46,7 +46,16 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("check", testing.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", CASES)
+# Of the step and the networks, which the first machine has in the gate.
+SHARED = {testing.execution, testing.exporting, testing.data_forms, testing.determinism}
+SLOW = {("gaussian", testing.replicas), *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED)}
+
+
+def pair(name, check):
+    slow = (name, check) in SLOW
+    return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
+
+
+@pytest.mark.parametrize(("name", "check"), [pair(name, check) for name in CASES for check in testing.CHECKS])
 def test_conformance(name, check):
     check(CASES[name])

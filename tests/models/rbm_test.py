@@ -84,6 +84,7 @@ def test_encode_and_decode_are_the_conditional_means_of_the_joint():
     assert np.allclose(rbm.mean_visible(h.astype("float32")), rbm.decode(h.astype("float32")), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradient_of_long_chains_is_that_of_the_likelihood():
     rbm, weights = machine(4, 3, scale=0.7, gibbs_steps=25)
     w, c, _ = weights
@@ -474,6 +475,7 @@ def test_a_machine_with_weights_of_its_own_does_not_start_again(tmp_path):
     assert np.array_equal(loaded.parameters()[2], before)
 
 
+@pytest.mark.slow
 def test_the_default_optimizer_of_pcd_keeps_units_alive():
     images = load_digits(return_X_y=True)[0] / 16
     x = (np.random.default_rng(0).random(images.shape) < images).astype("float32")
@@ -511,7 +513,7 @@ def test_default_optimizers():
 
 
 @pytest.mark.parametrize("hidden", KINDS["hidden"])
-@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("persistent", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_default_optimizers_of_gaussian_visibles_learn_standardised_data(hidden, persistent):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 1)) + 0.3 * rng.normal(size=(600, 20))
@@ -523,6 +525,7 @@ def test_default_optimizers_of_gaussian_visibles_learn_standardised_data(hidden,
     assert errors[-1] < 0.7 * errors[0]
 
 
+@pytest.mark.slow
 def test_every_kind_of_unit_learns_and_reports():
     binary_data = data(200)
     standardised = (binary_data - binary_data.mean(axis=0)) / binary_data.std(axis=0)
@@ -639,6 +642,7 @@ def test_gaussian_data_that_cannot_be_trained_on_raise_and_do_not_warn(x, messag
 # === scikit-learn's example ===
 
 
+@pytest.mark.slow
 def test_features_of_shifted_digits_classify_as_scikit_learn_documents():
     """https://scikit-learn.org/stable/auto_examples/neural_networks/plot_rbm_logistic_classification.html."""
     images, labels = load_digits(return_X_y=True)
@@ -660,3 +664,9 @@ def test_features_of_shifted_digits_classify_as_scikit_learn_documents():
     accuracy = classifier.score(np.asarray(rbm.encode(x_test)), y_test)
     print(f"test accuracy {accuracy:.4f}, {seconds:.1f} s of training")
     assert accuracy >= 0.94  # 0.942 with the features of scikit-learn's BernoulliRBM
+
+
+def test_it_stays_importable_from_the_module_of_pretraining():
+    from aezoo import pretraining
+
+    assert pretraining.RBM is RBM and pretraining.DBN.__name__ == "DBN"

@@ -318,6 +318,7 @@ def test_reconstruct_is_a_sample_at_temperature_0():
     np.testing.assert_allclose(model.reconstruct(X[:5]), model.sample(z=z, temperature=0.0, seed=1), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_xla_draws_and_scores_as_the_default_does():
     model = make()
     z, seed = model.encode(X[:5]), tf.constant([7, 0], "int64")
@@ -327,6 +328,7 @@ def test_xla_draws_and_scores_as_the_default_does():
     np.testing.assert_allclose(score(X[:5]), model.score_samples(X[:5]), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_xla_trains_with_dropout_and_augmentation():
     # XLA draws other numbers; without noise the conformance harness compares the two.
     default, xla = (
@@ -369,6 +371,7 @@ def test_export_draws_as_the_model_does(tmp_path):
 # === Learning ===
 
 
+@pytest.mark.slow
 def test_it_learns_to_draw_shapes():
     (x, _), (x_test, _) = sketches.load("shapes", max_points=14)
     model = aezoo.SketchRNN(latent_dim=4, encoder_units=16, decoder_units=32, components=5, seed=0, kl_floor=0.5)

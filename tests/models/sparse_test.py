@@ -129,6 +129,7 @@ def test_bad_arguments(x):
     aezoo.SparseAE(latent_dim=7, activation="relu", code_activation="sigmoid")(x)
 
 
+@pytest.mark.slow
 def test_the_default_weight_comes_near_the_target_and_keeps_the_code_sparse():
     assert aezoo.SparseAE(4, penalty="l1").weight == 0.1
     digits = aezoo.datasets.load("digits")[0][0]

@@ -93,6 +93,7 @@ def test_free_bits_leave_a_unit_its_information():
     np.testing.assert_allclose(kl, 4.0 * np.maximum(dimensions, 0.5).sum(), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)

@@ -221,6 +221,7 @@ def test_a_finished_run_does_nothing_and_more_epochs_go_on(killed):
     assert_same(got, state(fewer.stages))
 
 
+@pytest.mark.slow
 def test_killed_before_anything_was_saved(killed):
     """In the act of writing what the folder is for; the next run starts as if it had never been."""
     folder = killed[2].parent / "early"
@@ -257,9 +258,9 @@ def uninterrupted(x):
     ("moment", "compiled"),
     [
         ({"stage": 0, "epoch": 1, "batch": 1}, False),
-        ({"stage": 1, "epoch": 0, "batch": 1}, False),
+        pytest.param({"stage": 1, "epoch": 0, "batch": 1}, False, marks=pytest.mark.slow),
         ({"stage": 1, "epoch": 0, "batch": 1}, True),
-        ({"stage": 1, "epoch": 0}, True),
+        pytest.param({"stage": 1, "epoch": 0}, True, marks=pytest.mark.slow),
     ],
     ids=["later epoch", "first epoch of a layer", "first epoch, compiled before", "end of an epoch"],
 )
@@ -345,6 +346,7 @@ def test_without_a_folder_pretraining_goes_on_from_where_the_stages_are(x):
     assert [int(stage.epoch.numpy()) for stage in stopped.stages] == [3, 2]
 
 
+@pytest.mark.slow
 def test_a_stack_that_was_trained_before_is_trained_as_many_epochs_more(x, tmp_path):
     trained = small()
     pretrain(trained, x, epochs=1, optimizer=None)
@@ -443,6 +445,7 @@ def test_nothing_but_the_checkpoints_is_left_in_the_folder(x, tmp_path):
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["run"]
 
 
+@pytest.mark.slow
 def test_a_persistent_chain_and_its_random_state_go_on(x, tmp_path):
     """With graphs; of several steps at once where no callback looks at single ones."""
 
