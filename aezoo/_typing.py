@@ -31,7 +31,7 @@ Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 """The name of an activation of Keras, or a function."""
 
 Logs: TypeAlias = Mapping[str, float] | None
-"""What Keras tells a callback: values by name."""
+"""Losses and metrics by name, as Keras gives them to a callback."""
 
 if TYPE_CHECKING:
     import keras

@@ -8,7 +8,7 @@ import re
 import textwrap
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,9 +16,6 @@ import numpy as np
 from aezoo import losses
 from aezoo._typing import Shape
 from aezoo.layers import networks
-
-if TYPE_CHECKING:
-    from aezoo.models.autoencoder import Autoencoder
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -80,7 +77,7 @@ def check_hidden_layers(
         layers = filters if name == "residual" else (*hidden_dims, *filters)
         if not layers:
             which = "filters" if name == "residual" else "hidden_dims or filters"
-            raise ValueError(f"{name}={value!r} is for hidden layers, of which there are none: give {which}.")
+            raise ValueError(f"{name}={value!r} applies to hidden layers, and the model has none: give {which}.")
     if tied and normalization:
         raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
 
@@ -218,12 +215,6 @@ def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> N
             f"The decoder gives reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
             "end it with a layer that gives the input's shape (such as Reshape)."
         )
-
-
-def check_targets_possible(model: Autoencoder, y_shape: Shape) -> None:
-    """Check that a decoder of the user's own goes with targets of another shape than the samples."""
-    if model.tied:
-        check_reconstruction_shape(y_shape, model.y_shape)
 
 
 def are_comparable(model: Any) -> bool:

@@ -392,7 +392,7 @@ def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
         piece = parts if size >= n else _rows(parts, rows)
-        yield gate.map_parts(lambda part: gate.single(gate.dense(part)), piece)
+        yield gate.dense_single(piece)
 
 
 def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:

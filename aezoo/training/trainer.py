@@ -20,6 +20,7 @@ from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
 from aezoo._typing import Data, Logs, Loss, Shape, Tensor
 from aezoo.layers import batch_normalization
+from aezoo.layers.imputation import Imputation
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -58,7 +59,8 @@ class Trainer(keras.Model):
 
     `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
     class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
-    target, and ends with `make_trackers()`.
+    target, and ends with `make_trackers()`. In a batch of `objective` missing values are replaced already; `call`
+    replaces them by `complete`.
 
     Args:
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
@@ -135,6 +137,8 @@ class Trainer(keras.Model):
         self.seed = None if seed is None else _validation.check_int("seed", seed)
         self.on_divergence = on_divergence
         self.missing = missing
+        if missing != "error":
+            self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
         self.condition_specs: dict[str, Spec] = {}
         self._target_shape: Shape | None = None
         self._steps_of_graphs: int | None = None
@@ -333,7 +337,9 @@ class Trainer(keras.Model):
         return keras.metrics.Mean(name=name)
 
     def make_trackers(self) -> None:
-        """Make the trackers of all that a step reports; a `build` ends with it."""
+        """Make the trackers of all that a step reports, and what stands for missing values; a `build` ends with it."""
+        if self.missing != "error":
+            self.imputation.build((None, *self.x_shape))
         regularized = any(
             getattr(part, kind, None) is not None
             for parts, kind in (
@@ -380,7 +386,12 @@ class Trainer(keras.Model):
         Args:
             x: A sample of the training inputs, (n, *input_shape) float32, with NaN where a value is missing.
         """
-        return x
+        if self.missing == "error":
+            return x
+        x = np.asarray(x, "float32")
+        if not np.any(self.imputation.values.numpy()):
+            self.imputation.start_at(x)
+        return np.asarray(self.imputation(x))
 
     def check_scale(self, x: np.ndarray) -> None:
         """Warn where samples are on a scale that the model does not expect."""
@@ -442,13 +453,12 @@ class Trainer(keras.Model):
 
     def predict_step(self, data: Tensor) -> Tensor:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
-        rules = gate.Rules.of(self, compared=False)
-        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
-        return super().predict_step((parts.inputs,))
+        parts = gate.Rules.of(self, compared=False).parts_of(data)
+        return super().predict_step((gate.dense_single(parts).inputs,))
 
     def _parts(self, data: Tensor) -> gate.Parts:
         rules = gate.Rules.of(self)
-        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
+        parts = gate.dense_single(rules.parts_of(data))
         rules.check_form(parts)
         self._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
         return parts
@@ -475,12 +485,12 @@ class Trainer(keras.Model):
         """Put values in the place of those that are missing.
 
         Args:
-            x: (batch, *input_shape), a tensor.
+            x: (batch, *input_shape), a tensor, of a model whose `missing` is "mask" or "learn".
 
         Returns:
             x without NaN, and which of its values were there, boolean.
         """
-        return x, ~ops.isnan(x)
+        return self.imputation(x), ~ops.isnan(x)
 
     def _divergence_watch(self) -> divergence.Watch:
         if self._watch is None:
@@ -722,10 +732,6 @@ class Trainer(keras.Model):
         """Return every constructor argument."""
         names = ("seed", "on_divergence", "missing")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
-
-
-def _three(data: Tensor) -> tuple[Any, Any, Any]:
-    return keras.utils.unpack_x_y_sample_weight(data)
 
 
 def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
