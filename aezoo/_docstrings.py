@@ -1,4 +1,4 @@
-"""What a docstring says, in parts: the command line and the model cards repeat none of it."""
+"""Reads signatures and docstrings, so that command line, model cards and `help` need no text of their own."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def reference(cls: type | str) -> str:
 
 
 class FullSignature:
-    """A signature of a class with the arguments that its `**kwargs` passes on to the classes it extends.
+    """The signature of a class, inherited arguments included: those that its `**kwargs` passes on to its bases.
 
-    It is a descriptor: `__signature__ = FullSignature()` in a base class serves all that extend it, and `help`,
-    `inspect.signature` and notebooks show it. Of an instance the signature stays that of its `__call__`. Arguments in
-    `fixed_arguments` of a class are those that it does not take.
+    `help`, `inspect.signature` and notebooks show it. It is a descriptor: `__signature__ = FullSignature()` in a base
+    class serves every subclass; the signature of an instance stays that of its `__call__`. Inherited arguments that a
+    class names in `fixed_arguments` are left out.
 
     Example:
         >>> class Base:
@@ -86,15 +86,17 @@ def _parameters(cls: Any, owner: type) -> list[inspect.Parameter]:
     """Return the parameters of a constructor and of those behind its `**kwargs`, up to the owner's."""
     found: dict[str, inspect.Parameter] = {}
     positional = True  # whether the next class can be given positional arguments
+    fixed: tuple[str, ...] = ()  # a class takes all that its own constructor names
     for base in _with_constructor(cls, owner):
         _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
         kinds = {parameter.kind for parameter in own}
         for parameter in own:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or parameter.name in found:
                 continue
-            if found and parameter.name in cls.fixed_arguments:
+            if parameter.name in fixed:
                 continue
             found[parameter.name] = parameter if positional else parameter.replace(kind=parameter.KEYWORD_ONLY)
+        fixed = cls.fixed_arguments
         positional = positional and inspect.Parameter.VAR_POSITIONAL in kinds
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             return _sorted(found)

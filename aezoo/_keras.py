@@ -1,4 +1,4 @@
-"""The one place that relies on what Keras, TensorFlow and TensorFlow Datasets do not promise.
+"""All that relies on what Keras, TensorFlow and TensorFlow Datasets do not promise.
 
 Private names, attributes that are replaced from outside and the inside of `.keras` files stand here and nowhere else
 (`tests/architecture_test.py` looks). Each function says what it relies on, and `tests/keras_seam_test.py` has a test of
@@ -96,7 +96,7 @@ def forget_functions(model: keras.Model) -> None:
 
 
 def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[keras.callbacks.Callback]) -> None:
-    """Put other callbacks in place of those of a list that was made already.
+    """Replace the callbacks of a list.
 
     Relies on: the list `callbacks`, which every event goes through, and `model`.
     """
@@ -108,7 +108,7 @@ def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[ker
 
 
 def all_layers(layer: keras.layers.Layer) -> list[Any]:
-    """Return a layer and all layers inside it, each once, also those of layers that are no models.
+    """Return a layer and all layers inside it, each once.
 
     Relies on: `_flatten_layers`; the public `layers` has the children of models alone.
     """

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import keras
 import numpy as np
 from numpy.typing import ArrayLike as ArrayLike
 
@@ -25,23 +24,28 @@ Tensor: TypeAlias = Any
 Array: TypeAlias = np.ndarray | Tensor
 """An array of NumPy or a tensor."""
 
-Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Iterable[Any] | keras.utils.PyDataset
-"""Samples: an array or what becomes one, such arrays by name, or a data set."""
-
 Shape: TypeAlias = tuple[int | Any, ...]
 """Sizes of axes; None is any size. `Any` in place of None, since most code deals with axes of known size."""
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
 """The name of an activation of Keras, or a function."""
 
-Loss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor]
-"""A loss as `compile` takes it: a name of Keras, an object, or a function of targets and predictions."""
-
 Logs: TypeAlias = Mapping[str, float] | None
-"""What Keras tells a callback: values by name."""
+"""Losses and metrics by name, as Keras gives them to a callback."""
 
-Optimizer: TypeAlias = str | keras.Optimizer
-"""An optimizer, or the name of one of Keras."""
+if TYPE_CHECKING:
+    import keras
 
-DType: TypeAlias = str | keras.DTypePolicy
-"""The name of a dtype or of a policy of Keras, or a policy."""
+    Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Iterable[Any] | keras.utils.PyDataset
+    """Samples: an array or what becomes one, such arrays by name, or a data set."""
+
+    Loss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor]
+    """A loss as `compile` takes it: a name of Keras, an object, or a function of targets and predictions."""
+
+    Optimizer: TypeAlias = str | keras.Optimizer
+    """An optimizer, or the name of one of Keras."""
+
+    DType: TypeAlias = str | keras.DTypePolicy
+    """The name of a dtype or of a policy of Keras, or a policy."""
+else:  # what reads sketches and bytes imports neither Keras nor TensorFlow
+    Data = Loss = Optimizer = DType = Any

@@ -82,7 +82,7 @@ def check_hidden_layers(
         layers = filters if name == "residual" else (*hidden_dims, *filters)
         if not layers:
             which = "filters" if name == "residual" else "hidden_dims or filters"
-            raise ValueError(f"{name}={value!r} is for hidden layers, of which there are none: give {which}.")
+            raise ValueError(f"{name}={value!r} applies to hidden layers, and the model has none: give {which}.")
     if tied and normalization:
         raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
 
@@ -220,12 +220,6 @@ def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> N
             f"The decoder gives reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
             "end it with a layer that gives the input's shape (such as Reshape)."
         )
-
-
-def check_targets_possible(model: Autoencoder, y_shape: Shape) -> None:
-    """Check that a decoder of the user's own goes with targets of another shape than the samples."""
-    if model.tied:
-        check_reconstruction_shape(y_shape, model.y_shape)
 
 
 def are_comparable(model: Autoencoder) -> bool:

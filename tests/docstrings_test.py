@@ -63,6 +63,15 @@ def test_arguments_that_a_class_fixes_are_not_shown():
     assert not {"latent_dim", "tied", "filters"} & inspect.signature(aezoo.RBM).parameters.keys()
 
 
+def test_an_argument_that_a_class_names_itself_is_shown_though_a_base_fixes_it():
+    class Deep(aezoo.LinearAE):
+        def __init__(self, latent_dim, *, hidden_dims=(8,), **kwargs):
+            super().__init__(latent_dim, **kwargs)
+
+    assert list(inspect.signature(Deep).parameters)[:2] == ["latent_dim", "hidden_dims"]
+    assert "filters" not in inspect.signature(Deep).parameters
+
+
 def test_an_instance_keeps_the_signature_of_its_call():
     parameters = inspect.signature(aezoo.SparseAE(3)).parameters
     assert next(iter(parameters)) == "x" and "latent_dim" not in parameters

@@ -43,7 +43,7 @@ class Argument:
     value: Any
 
     def add_to(self, options: argparse.ArgumentParser | argparse._ArgumentGroup, chosen: bool) -> None:
-        """Add the option to those of a parser.
+        """Add the option to a parser.
 
         Args:
             options: The parser, or a group of its options.
@@ -73,14 +73,14 @@ def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argu
         without: Arguments to leave out.
 
     Returns:
-        Those of its own constructor before those of the constructors that it passes others on to.
+        Its own arguments before the inherited ones.
 
     Raises:
         ValueError: If one has no default, and cannot be written.
     """
     found = []
-    for name, parameter in parameters(cls).items():
-        if name in without:
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in without or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         reader = _reader(name, _hint(cls, parameter))
         if reader is not None:
@@ -102,25 +102,6 @@ def _help(cls: type[keras.Model], name: str) -> str:
 def _bases(cls: type[keras.Model]) -> tuple[type, ...]:
     """The class and its bases, up to Keras'."""
     return cls.__mro__[: cls.__mro__.index(keras.Model)]
-
-
-def parameters(cls: type[keras.Model]) -> dict[str, inspect.Parameter]:
-    """Return all that the constructor of a model takes, by name.
-
-    Args:
-        cls: The class, an `aezoo.Autoencoder`. A constructor without **kwargs hides those of its bases.
-    """
-    found: dict[str, inspect.Parameter] = {}
-    for base in _bases(cls):
-        if "__init__" not in vars(base):
-            continue
-        _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
-        for parameter in own:
-            if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                found.setdefault(parameter.name, parameter)
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in own):
-            break
-    return found
 
 
 def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:

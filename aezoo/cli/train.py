@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime
 import functools
+import inspect
 import itertools
 import json
 import math
@@ -125,13 +126,13 @@ def _model_class(name: str) -> type[aezoo.Autoencoder]:
 def _arguments(name: str) -> list[options.Argument]:
     """The constructor arguments of a model that are options."""
     entry, cls = defaults.entry(name), _model_class(name)
-    return options.of_class(cls, (*_NO_OPTION, *cls.fixed_arguments, *entry.without))
+    return options.of_class(cls, (*_NO_OPTION, *entry.without))
 
 
 def _chosen(name: str, training: defaults.Training) -> dict[str, Any]:
     """The constructor arguments of a model: those that the command chooses for the data, and those given."""
     entry, cls = defaults.entry(name), _model_class(name)
-    taken = options.parameters(cls).keys() - {*cls.fixed_arguments, *entry.without}
+    taken = inspect.signature(cls).parameters.keys() - {*entry.without}
     chosen = {argument: value for argument, value in cls.cli_defaults(training).items() if argument in taken}
     return {**chosen, **training.given}
 
@@ -237,7 +238,7 @@ def _new_model(
 
 
 def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> aezoo.Autoencoder:
-    if "seed" in options.parameters(cls):
+    if "seed" in inspect.signature(cls).parameters:
         chosen = {**chosen, "seed": seed}
     try:
         return cls(**chosen)

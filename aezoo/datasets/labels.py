@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from aezoo._typing import ArrayLike, Data, Tensor
+from aezoo.datasets import mapped
 
 
 def without_labels(data: Data | tuple[ArrayLike, ...], key: str | None = None) -> Any:
@@ -37,7 +39,7 @@ def without_labels(data: Data | tuple[ArrayLike, ...], key: str | None = None) -
     if isinstance(data, tf.data.Dataset):
         return data.map(lambda *element: _samples(element if len(element) > 1 else element[0], key))
     if isinstance(data, keras.utils.PyDataset):
-        return _WithoutLabels(data, key)
+        return mapped.PyDataset(data, functools.partial(_samples, key=key))
     if hasattr(data, "__next__"):
         return _each(data, key)
     return _samples(data, key)
@@ -55,28 +57,3 @@ def _samples(element: Tensor, key: str | None) -> Tensor:
 def _each(data: Any, key: str | None) -> Iterator[Any]:
     for element in data:
         yield _samples(element, key)
-
-
-class _WithoutLabels(keras.utils.PyDataset):
-    """A `PyDataset` of the samples of another."""
-
-    def __init__(self, inner: keras.utils.PyDataset, key: str | None):
-        super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self.inner: Any = inner
-        self.key = key
-
-    def __getitem__(self, index: int) -> Tensor:
-        return _samples(self.inner[index], self.key)
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    @property
-    def num_batches(self) -> int | None:
-        return self.inner.num_batches
-
-    def on_epoch_begin(self) -> None:
-        self.inner.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.inner.on_epoch_end()

@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
-from aezoo._typing import ArrayLike, Data
+from aezoo._typing import ArrayLike, Data, Shape
 from aezoo.training import gate, inference
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> AnomalyDetector:
+    def fit(self, X: Data, y: object = None) -> AnomalyDetector:
         """Trains on normal data, and calibrates the threshold.
 
         Args:
@@ -177,7 +177,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.offset_ = -self._threshold(-self._scores(held_back))
         return self
 
-    def score_samples(self, X: ArrayLike) -> np.ndarray:
+    def score_samples(self, X: Data) -> np.ndarray:
         """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
@@ -190,7 +190,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
+    def decision_function(self, X: Data) -> np.ndarray:
         """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
 
         Args:
@@ -198,7 +198,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: ArrayLike) -> np.ndarray:
+    def predict(self, X: Data) -> np.ndarray:
         """Returns 1 for normal samples and -1 for anomalies, (n,).
 
         Args:
@@ -253,12 +253,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             )
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
-            built_for = self.model.x_shape if self.model.built else (None,)
+            built_for: Shape = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
         return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _train(self, data: dict[str, np.ndarray], seed: int) -> None:
+    def _train(self, data: dict[str, Any], seed: int) -> None:
         self.model_.check_scale(data["x"])
         # A loss that gives no scores is said so before the training.
         self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})

@@ -225,7 +225,7 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 # === By annealing ===
 
 
-def _betas(temperatures: int | ArrayLike) -> np.ndarray:
+def _betas(temperatures: Any) -> np.ndarray:
     if np.ndim(temperatures) == 0:
         _validation.check_at_least("temperatures", temperatures, 2)
         return np.linspace(0, 1, int(temperatures), dtype="float32")
@@ -380,7 +380,8 @@ class _Path:
         """Where Gibbs sampling gets from evenly spaced data, or from random states."""
         units = self.base_bias.size
         if data is not None:
-            starts = np.asarray(data)[np.arange(particles) * len(data) // particles]
+            rows = np.asarray(data)
+            starts = rows[np.arange(particles) * len(rows) // particles]
             v = tf.reshape(tf.cast(starts, "float32"), (particles, units))
         else:
             v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))

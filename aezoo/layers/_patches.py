@@ -105,7 +105,7 @@ def normalized(x: Tensor, size: int) -> Tensor:
     return from_patches((patches - mean) / ops.sqrt(variance + 1e-6), tuple(n // size for n in x.shape[1:-1]), size)
 
 
-def encoded(encoder: keras.Sequential, x: Any, places: Any) -> Any:
+def encoded(encoder: keras.Sequential, x: Tensor, places: Tensor) -> Tensor:
     """Return what an `encoder` makes of some patches of each sample: their codes, or the mean of these.
 
     Args:

@@ -18,7 +18,6 @@ from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
 from aezoo.layers import dense_transpose, mirroring, networks
-from aezoo.layers.imputation import Imputation
 from aezoo.saving import conversion, export, presets
 from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
@@ -143,8 +142,6 @@ class Autoencoder(Trainer):
         self.decoder = self._given_decoder = decoder
         self._count_of_code_layers = 0
         self._verbs = inference.Verbs(self)
-        if missing != "error":
-            self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
 
     # === Networks ===
 
@@ -207,10 +204,6 @@ class Autoencoder(Trainer):
         self.y_shape = tuple(reconstruction.shape[1:])
         if self._given_decoder is None or self._target_shape is not None:
             _validation.check_reconstruction_shape(y_shape, self.y_shape)
-        elif self.tied or not _validation.shapes_match(self.y_shape, x_shape):
-            _validation.check_targets_possible(self, y_shape)
-        if self.missing != "error":
-            self.imputation.build((None, *x_shape))
         self.make_trackers()
 
     def _with_condition_specs(self, input_shape: Shape | Any) -> Shape:
@@ -238,6 +231,13 @@ class Autoencoder(Trainer):
         names = networks.named_inputs(network)
         return next(iter(inputs.values())) if names is None else {name: inputs[name] for name in names}
 
+    def _run(
+        self, network: Any, name: str, values: Tensor, conditions: Mapping[str, Any] | None, training: bool
+    ) -> Tensor:
+        """Return what a network makes of samples "x", or of codes "z", and of conditions."""
+        inputs = {name: values, **conditions} if conditions else values
+        return network(self._taken(network, inputs), training=training)
+
     def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the encoder makes of samples and conditions, in a graph too: nothing is checked.
 
@@ -246,7 +246,7 @@ class Autoencoder(Trainer):
             conditions: Conditions by name, one entry per sample.
             training: Whether this is a training step.
         """
-        return self.encoder(self._taken(self.encoder, {"x": x, **conditions} if conditions else x), training=training)
+        return self._run(self.encoder, "x", x, conditions, training)
 
     def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
         """Return what the decoder makes of codes and conditions, in a graph too: nothing is checked.
@@ -256,7 +256,7 @@ class Autoencoder(Trainer):
             conditions: Conditions by name, one entry per code.
             training: Whether this is a training step.
         """
-        return self.decoder(self._taken(self.decoder, {"z": z, **conditions} if conditions else z), training=training)
+        return self._run(self.decoder, "z", z, conditions, training)
 
     def features(self, x: Tensor, training: bool = False, **conditions: Tensor) -> Tensor:
         """Return what enters the code layers of a variant: the code where there are none.
@@ -268,8 +268,7 @@ class Autoencoder(Trainer):
         """
         if not self._count_of_code_layers:
             return self.run_encoder(x, conditions, training)
-        network = self.encoder.layers[-1 - self._count_of_code_layers]
-        return network(self._taken(network, {"x": x, **conditions} if conditions else x), training=training)
+        return self._run(self.encoder.layers[-1 - self._count_of_code_layers], "x", x, conditions, training)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         """Returns the layers that a variant puts behind the encoder; they become its end."""
@@ -291,15 +290,8 @@ class Autoencoder(Trainer):
             self.latent_dim,
             *args,
             hidden_dims=self.hidden_dims,
-            filters=self.filters,
-            activation=self.activation,
             code_activation=self.activation if self.code_activation is None else self.code_activation,
-            dropout=self.dropout,
-            normalization=self.normalization,
-            kernel_size=self.kernel_size,
-            residual=self.residual,
-            seed=self.seed,
-            dtype=self.dtype_policy,
+            **self._network_arguments(),
             **kwargs,
         )
 
@@ -324,18 +316,16 @@ class Autoencoder(Trainer):
             kwargs.pop("latent_dim", self.latent_dim),
             *args,
             hidden_dims=self.hidden_dims,
-            filters=self.filters,
-            activation=self.activation,
             output_activation=self.output_activation,
-            dropout=self.dropout,
-            normalization=self.normalization,
-            kernel_size=self.kernel_size,
             upsampling=self.upsampling,
-            residual=self.residual,
-            seed=self.seed,
-            dtype=self.dtype_policy,
+            **self._network_arguments(),
             **kwargs,
         )
+
+    def _network_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `aezoo.layers.encoder` and `decoder` that both take."""
+        names = ("filters", "activation", "dropout", "normalization", "kernel_size", "residual", "seed")
+        return {**{name: getattr(self, name) for name in names}, "dtype": self.dtype_policy}
 
     # === The objective ===
 
@@ -371,19 +361,6 @@ class Autoencoder(Trainer):
         forward = self.forward(batch, training)
         terms = {"reconstruction": self.reconstruction(batch, forward.y_pred), **self.penalties(batch, forward)}
         return terms, forward.y_pred
-
-    # === Starting from data ===
-
-    def fill_from(self, x: np.ndarray) -> np.ndarray:
-        if self.missing == "error":
-            return x
-        x = np.asarray(x, "float32")
-        if not np.any(self.imputation.values.numpy()):
-            self.imputation.start_at(x)
-        return np.asarray(self.imputation(x))
-
-    def complete(self, x: Tensor) -> tuple[Any, Any]:
-        return self.imputation(x), ~ops.isnan(x)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         """Return the reconstruction x' of x, with the shape of x, or of the model's targets where these are others.

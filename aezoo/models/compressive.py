@@ -66,7 +66,7 @@ class CompressiveAE(Autoencoder):
         density.
     """
 
-    term_names = ("rate", "distortion")
+    term_names: tuple[str, ...] = ("rate", "distortion")
     metric_names = ("reconstruction",)
     compresses = True
 
@@ -103,17 +103,10 @@ class CompressiveAE(Autoencoder):
                 channels,
                 self.latent_dim,
                 rank=rank,
-                filters=self.filters,
-                activation=self.activation,
                 code_activation=self.code_activation,
                 output_activation=self.output_activation,
-                dropout=self.dropout,
-                normalization=self.normalization,
-                kernel_size=self.kernel_size,
                 upsampling=self.upsampling,
-                residual=self.residual,
-                seed=self.seed,
-                dtype=self.dtype_policy,
+                **self._network_arguments(),
             )
             input_shape = (None, *[None] * rank, channels)
         super().build(input_shape)

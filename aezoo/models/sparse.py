@@ -53,7 +53,7 @@ class SparseAE(Autoencoder):
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011.
     """
 
-    term_names = ("reconstruction", "sparsity")
+    term_names: tuple[str, ...] = ("reconstruction", "sparsity")
 
     def __init__(
         self,

@@ -228,8 +228,7 @@ class VAE(Autoencoder):
         """
         if self.observation is None:
             return self.run_decoder(z, conditions, training)
-        taken = self._taken(self.observation, {"z": z, **conditions} if conditions else z)
-        return self.observation(taken, training=training)
+        return self._run(self.observation, "z", z, conditions, training)
 
     def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:
         """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
@@ -239,8 +238,7 @@ class VAE(Autoencoder):
             training: Whether this is a training step.
             **conditions: Conditions by name, one entry per sample.
         """
-        inputs = self._taken(self.posterior, {"x": x, **conditions} if conditions else x)
-        mean, log_variance = (as_float32(t) for t in self.posterior(inputs, training=training))
+        mean, log_variance = (as_float32(t) for t in self._run(self.posterior, "x", x, conditions, training))
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:

@@ -77,7 +77,7 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
 
 
 def reconstructions(
-    model: Autoencoder, x: ArrayLike, n: int = 10, *, corrupted: ArrayLike | None = None, **conditions: ArrayLike
+    model: Autoencoder, x: Data, n: int = 10, *, corrupted: ArrayLike | None = None, **conditions: Any
 ) -> matplotlib.figure.Figure:
     """Shows inputs above what the model makes of them, drawn as by `rows`.
 
@@ -113,7 +113,7 @@ def reconstructions(
     return rows({**shown, "reconstruction": model.reconstruct(given, **conditions)}, n)
 
 
-def _first(model: Autoencoder, x: Data, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _first(model: Autoencoder, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """The first samples of data of any kind, and their conditions."""
     if gate.is_stream(x):
         rules = gate.Rules.of(model, compared=False)
@@ -224,9 +224,7 @@ def interpolation(
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
 
-def manifold(
-    model: Autoencoder, n: int = 20, x: Data | None = None, **conditions: ArrayLike
-) -> matplotlib.figure.Figure:
+def manifold(model: Autoencoder, n: int = 20, x: Data | None = None, **conditions: Any) -> matplotlib.figure.Figure:
     """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
 
     Args:

@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files
-from aezoo._typing import Data
 from aezoo.training import distribution
 
 _HASHED = 2**30  # bytes of an array that are read
@@ -154,7 +153,7 @@ def _rate(model: keras.Model) -> float:
     return float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
 
 
-def data(x: Data) -> dict[str, Any]:
+def data(x: Any) -> dict[str, Any]:
     """Describe training data cheaply: arrays by shape, dtype and a checksum, data sets by their elements.
 
     Of an array of more than a gigabyte the checksum is that of rows at equal distances.

@@ -7,6 +7,7 @@ A check that fails is a `ValueError` of one sentence.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import re
@@ -21,6 +22,7 @@ import tensorflow as tf
 
 from aezoo import _keras, _validation, losses
 from aezoo._typing import Array, ArrayLike, Data, Shape, Tensor
+from aezoo.datasets import mapped
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -208,6 +210,16 @@ class Rules:
             f"{{{', '.join(f'{name!r}: ...' for name in ('x', *names))}}}."
         )
 
+    def parts_of(self, element: Any) -> Parts:
+        """Return the parts of an element of a data set, x, (x, y) or (x, y, sample_weight), as it is.
+
+        Raises:
+            ValueError: As `parts`, and if the element has more parts.
+        """
+        if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
+            raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
+        return self.parts(*keras.utils.unpack_x_y_sample_weight(element))
+
     @staticmethod
     def _named(*names: str) -> str:
         return " and ".join(map(repr, names))
@@ -256,11 +268,15 @@ class Rules:
             alike = self.classes or ((self.decodes or len(shape) == len(wanted)) and not self._are_labels(y))
             fits = bool(shape) and (_validation.shapes_match(shape, wanted) or alike)
         if not fits:
-            raise ValueError(
-                f"The targets have shape {shape if hasattr(y, 'shape') else type(y).__name__}, but reconstructions "
-                f"have shape {wanted}; if they are labels, leave them out: {self.labels}."
-            )
+            raise ValueError(self.no_targets(shape if hasattr(y, "shape") else type(y).__name__, wanted))
         _check_dtype(y.dtype, "targets", integers=True)
+
+    def no_targets(self, shape: Shape | str, wanted: Shape) -> str:
+        """The sentence about targets of another shape than reconstructions."""
+        return (
+            f"The targets have shape {shape}, but reconstructions have shape {wanted}; if they are labels, leave them "
+            f"out: {self.labels}."
+        )
 
     @staticmethod
     def _are_labels(y: Array) -> bool:
@@ -344,10 +360,7 @@ class Rules:
 
     def checked_parts(self, element: Tensor) -> Parts:
         """Return the parts of an element of a data set, dense and checked."""
-        if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
-            raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
-        found = self.parts(*element) if isinstance(element, (tuple, list)) else self.parts(element)
-        found = map_parts(lambda part: dense(as_array(part, self.missing)), found)
+        found = map_parts(lambda part: dense(as_array(part, self.missing)), self.parts_of(element))
         self.check_form(found)
         self.check_numbers(found)
         return found
@@ -391,7 +404,7 @@ class Validated:
 
 def validated(
     model: Trainer,
-    x: Data,
+    x: Any,
     y: Data | None = None,
     weight: Data | None = None,
     *,
@@ -421,20 +434,20 @@ def validated(
     if isinstance(x, tf.distribute.DistributedDataset):
         rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
         specs = tf.nest.map_structure(_keras.replica_spec, x.element_spec)
-        return Validated.of(x, None, None, rules.parts(*_three(specs)))
+        return Validated.of(x, None, None, rules.parts_of(specs))
     if isinstance(x, keras.utils.PyDataset):
         rules = Rules.of(model, "return x alone from __getitem__", compared)
         if x.num_batches == 0:
             raise ValueError(_EMPTY)
-        first = rules.parts(*_three(rules.checked(x[0])))
-        return Validated.of(CheckedPyDataset(x, rules), None, None, first)
+        first = rules.parts_of(rules.checked(x[0]))
+        return Validated.of(mapped.PyDataset(x, functools.partial(_checked, rules)), None, None, first)
     if hasattr(x, "__next__"):
         rules = Rules.of(model, "yield x alone", compared)
         try:
             element = next(x)
         except StopIteration:
             raise ValueError(_EMPTY) from None
-        first = rules.parts(*_three(rules.checked(element)))
+        first = rules.parts_of(rules.checked(element))
         # Keras takes no other kind of iterator than a generator, and of it only tuples.
         return Validated.of(_checked_generator(rules, itertools.chain([element], x)), None, None, first)
     rules = Rules.of(model, labels, compared)
@@ -454,7 +467,7 @@ def validated(
     if parts.y is not None and parts.y.shape[0] != x.shape[0]:
         raise ValueError(f"There are {x.shape[0]} samples, but {parts.y.shape[0]} targets.")
     rules.check_numbers(parts)
-    inputs, y, weight = _three(parts.element)
+    inputs, y, weight = keras.utils.unpack_x_y_sample_weight(parts.element)
     return Validated.of(inputs, y, weight, parts)
 
 
@@ -555,7 +568,7 @@ def is_stream(x: object) -> bool:
     return isinstance(x, kinds) or hasattr(x, "__next__")
 
 
-def elements(x: Data) -> Iterator[Any]:
+def elements(x: Any) -> Iterator[Any]:
     """Return an iterator over the elements of data that come batch by batch.
 
     Raises:
@@ -631,8 +644,9 @@ def map_parts(function: Callable[[Any], Any], parts: Parts) -> Parts:
     return Parts(x, {name: function(values) for name, values in parts.conditions.items()}, y, weight)
 
 
-def _three(element: Tensor) -> tuple[Any, Any, Any]:
-    return keras.utils.unpack_x_y_sample_weight(element)
+def dense_single(parts: Parts) -> Parts:
+    """Return parts dense and in single precision; see `dense` and `single`."""
+    return map_parts(lambda part: single(dense(part)), parts)
 
 
 def codes(model: Autoencoder, z: Data) -> Array:
@@ -710,12 +724,12 @@ def dense(x: Array) -> Array:
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
-def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
+def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
     """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
     kind = type(x).__module__.split(".")[0]
     if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
 
-        def of_pandas(column: Array) -> Callable[[], np.ndarray]:
+        def of_pandas(column: Any) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
 
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
@@ -725,7 +739,7 @@ def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
-        def of_polars(column: Array) -> Callable[[], np.ndarray]:
+        def of_polars(column: Any) -> Callable[[], np.ndarray]:
             return lambda: column.cast(float64).to_numpy()
 
         columns = [x[:, i] for i in range(len(x.columns))]
@@ -734,7 +748,7 @@ def _columns(x: object) -> list[tuple[str, bool, Any]] | None:
         types = sys.modules["pyarrow"].types
         is_number = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal)
 
-        def of_pyarrow(column: Array) -> Callable[[], np.ndarray]:
+        def of_pyarrow(column: Any) -> Callable[[], np.ndarray]:
             column = column.cast("int8") if types.is_boolean(column.type) else column
             return lambda: column.cast("float64").to_numpy()
 
@@ -804,37 +818,11 @@ def _check_dtype(dtype: object, what: str = "samples", integers: bool = False) -
 # === Data that come batch by batch ===
 
 
-class CheckedPyDataset(keras.utils.PyDataset):
-    """A `PyDataset` of which every batch is checked as it is read.
-
-    Args:
-        inner: The data set.
-        rules: What to check.
-    """
-
-    def __init__(self, inner: keras.utils.PyDataset, rules: Rules):
-        super().__init__(inner.workers, inner.use_multiprocessing, inner.max_queue_size)
-        self.inner: Any = inner
-        self.rules = rules
-
-    def __getitem__(self, index: int) -> tuple[Tensor, ...] | Tensor:
-        with marked():
-            parts = self.rules.checked(self.inner[index])
-        return parts if len(parts) > 1 else parts[0]
-
-    def __len__(self) -> int:
-        return len(self.inner)
-
-    @property
-    def num_batches(self) -> int | None:
-        """As of the data set inside."""
-        return self.inner.num_batches
-
-    def on_epoch_begin(self) -> None:
-        self.inner.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self.inner.on_epoch_end()
+def _checked(rules: Rules, element: Any) -> Any:
+    """Return an element of a `PyDataset`, checked as it is read."""
+    with marked():
+        parts = rules.checked(element)
+    return parts if len(parts) > 1 else parts[0]
 
 
 def _checked_generator(rules: Rules, elements: Iterator[Any]) -> Iterator[tuple[Any, ...]]:
@@ -845,12 +833,9 @@ def _checked_generator(rules: Rules, elements: Iterator[Any]) -> Iterator[tuple[
 
 
 def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
-    spec = dataset.element_spec
-    if isinstance(spec, (tuple, list)) and not 1 <= len(spec) <= 3:
-        raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but these have {len(spec)} parts.")
     if int(dataset.cardinality()) == 0:
         raise ValueError(_EMPTY)
-    specs = rules.parts(*_three(spec))
+    specs = rules.parts_of(dataset.element_spec)
     rules.check_form(specs)
 
     def check(*element: Any) -> Tensor:
@@ -872,6 +857,13 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
         if parts.weight is not None:
             fine = tf.reduce_all((parts.weight >= 0) & tf.math.is_finite(tf.cast(parts.weight, "float32")))
             assertions.append((fine, "Sample weights must be finite and at least 0."))
+        if not rules.built and not rules.classes and parts.y is not None and parts.y.shape.rank == 2:
+            shape, wanted = tuple(parts.y.shape[1:]), tuple(parts.x.shape[1:])
+            if not _validation.shapes_match(shape, wanted):
+                one_hot = tf.reduce_all((parts.y == 0) | (parts.y == 1)) & tf.reduce_all(tf.reduce_sum(parts.y, 1) == 1)
+                # A last batch of a single sample says too little.
+                labels = one_hot & (tf.shape(parts.y)[0] > 1)
+                assertions.append((~labels, rules.no_targets(shape, wanted)))
         with tf.control_dependencies([tf.debugging.Assert(true, [_OPEN + text + _CLOSE]) for true, text in assertions]):
             element = parts.element
             return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)

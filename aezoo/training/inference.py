@@ -148,13 +148,14 @@ class Verbs:
                     self._graphs = _Graphs(compilation)
         return self._graphs
 
-    def _made(self, function: Callable[..., Any], x: Data, codes: bool) -> Any:
+    def _made(self, function: Callable[..., Any], x: Tensor, codes: bool) -> Any:
         model = self._model
         names = model.condition_names
         specs = [tf.TensorSpec((None, *(model.code_shape if codes else model.x_shape)), x.dtype, name="x")]
-        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in map(model.condition_specs.get, names)]
+        given = [model.condition_specs[name] for name in names]
+        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in given]
 
-        def of_batch(x: Data, *values: Any) -> tuple[Any, list[Any]]:
+        def of_batch(x: Tensor, *values: Any) -> tuple[Any, list[Any]]:
             result = function(x, dict(zip(names, values, strict=True)))
             return result, [get(result) for get, _ in _MARKS]
 
@@ -400,7 +401,7 @@ def _cut(model: Autoencoder, parts: Parts, size: int | None) -> Iterator[Parts]:
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
         piece = parts if size >= n else _rows(parts, rows)
-        yield gate.map_parts(lambda part: gate.single(gate.dense(part)), piece)
+        yield gate.dense_single(piece)
 
 
 def tensors(model: Autoencoder, parts: Parts, codes: bool = False) -> Parts:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._typing import Array, Data, Shape
+from aezoo._typing import Array, Shape
 from aezoo.training import gate
 
 #: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
@@ -19,7 +19,7 @@ _MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
 
 
 def take(
-    x: Data,
+    x: Any,
     strategy: tf.distribute.Strategy | None = None,
     validation_split: float = 0.0,
     sample_weight: Array | None = None,

@@ -8,7 +8,7 @@ import os
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -20,6 +20,7 @@ from aezoo import _keras, _validation, losses, optimizers
 from aezoo._numerics import as_float32
 from aezoo._typing import Data, Logs, Loss, Shape, Tensor
 from aezoo.layers import batch_normalization
+from aezoo.layers.imputation import Imputation
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -58,7 +59,8 @@ class Trainer(keras.Model):
 
     `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
     class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
-    target, and ends with `make_trackers()`.
+    target, and ends with `make_trackers()`. In a batch of `objective` missing values are replaced already; `call`
+    replaces them by `complete`.
 
     Args:
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
@@ -142,6 +144,8 @@ class Trainer(keras.Model):
         self.seed = None if seed is None else _validation.check_int("seed", seed)
         self.on_divergence = on_divergence
         self.missing = missing
+        if missing != "error":
+            self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
         self.condition_specs: dict[str, Spec] = {}
         self._target_shape: Shape | None = None
         self._steps_of_graphs: int | None = None
@@ -167,7 +171,7 @@ class Trainer(keras.Model):
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             cls.penalties = _of_code(vars(cls)["penalties"])
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         if name in _RENAMED:
             warnings.warn(f"{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
             return getattr(self, _RENAMED[name])
@@ -340,7 +344,9 @@ class Trainer(keras.Model):
         return keras.metrics.Mean(name=name)
 
     def make_trackers(self) -> None:
-        """Make the trackers of all that a step reports; a `build` ends with it."""
+        """Make the trackers of all that a step reports, and what stands for missing values; a `build` ends with it."""
+        if self.missing != "error":
+            self.imputation.build((None, *self.x_shape))
         regularized = any(
             getattr(part, kind, None) is not None
             for parts, kind in (
@@ -387,7 +393,12 @@ class Trainer(keras.Model):
         Args:
             x: A sample of the training inputs, (n, *input_shape) float32, with NaN where a value is missing.
         """
-        return x
+        if self.missing == "error":
+            return x
+        x = np.asarray(x, "float32")
+        if not np.any(self.imputation.values.numpy()):
+            self.imputation.start_at(x)
+        return np.asarray(self.imputation(x))
 
     def check_scale(self, x: np.ndarray) -> None:
         """Warn where samples are on a scale that the model does not expect."""
@@ -449,13 +460,12 @@ class Trainer(keras.Model):
 
     def predict_step(self, data: Tensor) -> Tensor:
         """Return the reconstruction of a batch; see `keras.Model.predict_step`."""
-        rules = gate.Rules.of(self, compared=False)
-        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
-        return super().predict_step((parts.inputs,))
+        parts = gate.Rules.of(self, compared=False).parts_of(data)
+        return super().predict_step((gate.dense_single(parts).inputs,))
 
     def _parts(self, data: Tensor) -> gate.Parts:
         rules = gate.Rules.of(self)
-        parts = gate.map_parts(lambda part: gate.single(gate.dense(part)), rules.parts(*_three(data)))
+        parts = gate.dense_single(rules.parts_of(data))
         rules.check_form(parts)
         self._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
         return parts
@@ -482,12 +492,12 @@ class Trainer(keras.Model):
         """Put values in the place of those that are missing.
 
         Args:
-            x: (batch, *input_shape), a tensor.
+            x: (batch, *input_shape), a tensor, of a model whose `missing` is "mask" or "learn".
 
         Returns:
             x without NaN, and which of its values were there, boolean.
         """
-        return x, ~ops.isnan(x)
+        return self.imputation(x), ~ops.isnan(x)
 
     def _divergence_watch(self) -> divergence.Watch:
         if self._watch is None:
@@ -636,7 +646,7 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
-    def _set_modes(self, callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback]) -> None:
+    def _set_modes(self, callbacks: Any) -> None:
         """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
         modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
         for callback in getattr(callbacks, "callbacks", callbacks):
@@ -644,9 +654,7 @@ class Trainer(keras.Model):
             if mode and getattr(callback, "mode", None) == "auto":
                 callback.mode = mode
 
-    def evaluate(
-        self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
         Raises:
@@ -681,9 +689,7 @@ class Trainer(keras.Model):
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
-    def train_on_batch(
-        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def train_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.
 
         Raises:
@@ -695,9 +701,7 @@ class Trainer(keras.Model):
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
 
-    def test_on_batch(
-        self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any
-    ) -> float | list[float] | dict[str, float]:
+    def test_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Evaluate one array; see `fit` for x and y, and `keras.Model.test_on_batch` for all arguments.
 
         Raises:
@@ -737,10 +741,6 @@ class Trainer(keras.Model):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def _three(data: Tensor) -> tuple[Any, Any, Any]:
-    return keras.utils.unpack_x_y_sample_weight(data)
-
-
 def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """Make `penalties(batch, code, training)` of before take a `Forward`."""
 
@@ -753,10 +753,7 @@ def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str
     return of_forward
 
 
-def _prepend(
-    own: list[keras.callbacks.Callback],
-    callbacks: keras.callbacks.CallbackList | Sequence[keras.callbacks.Callback] | None,
-) -> keras.callbacks.CallbackList | list[keras.callbacks.Callback]:
+def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]

@@ -9,6 +9,7 @@ import keras
 import pytest
 
 import aezoo
+from aezoo import _validation
 from aezoo.cli import arguments, defaults, program
 from aezoo.cli import train as command
 from aezoo.schedules import Linear, Schedule
@@ -43,6 +44,10 @@ def test_the_arguments_that_a_model_sets_itself_cannot_be_set_to_another_value()
         assert bool(cls.fixed_arguments) == (name in ("linear", "rbm", "dbn", "sketch-rnn", "conditional", "masked")), (
             name
         )
+
+
+def test_the_hidden_layers_that_a_stack_leaves_out_are_all_that_there_are():
+    assert defaults._HIDDEN_LAYERS == _validation.HIDDEN_LAYERS  # which defaults cannot import without TensorFlow
 
 
 def test_schedules_are_read():

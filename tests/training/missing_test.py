@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo import testing
+from aezoo.training.trainer import Trainer
 
 RNG = np.random.default_rng(0)
 X = RNG.random((12, 5), "float32")
@@ -53,6 +54,35 @@ def test_the_score_is_that_of_what_is_there(loss):
     squares = np.where(THERE, (X - np.asarray(model.reconstruct(TABLE))) ** 2, 0)
     expected = squares.sum(axis=1) / (1 if loss is None else THERE.sum(axis=1))
     np.testing.assert_allclose(model.score_samples(TABLE), expected, rtol=1e-4)
+
+
+class Smoother(Trainer):
+    """A model without an encoder."""
+
+    def build(self, input_shape):
+        self.x_shape = self.y_shape = tuple(input_shape[1:])
+        self.dense = keras.layers.Dense(self.x_shape[-1], kernel_initializer=keras.initializers.GlorotUniform(0))
+        self.dense.build(input_shape)
+        self.make_trackers()
+
+    def call(self, x, training=False):
+        return self.dense(x if self.missing == "error" else self.complete(x)[0])
+
+    def objective(self, batch, training):
+        y_pred = self.dense(batch.x)
+        return {"reconstruction": self.reconstruction(batch, y_pred)}, y_pred
+
+
+@pytest.mark.parametrize("missing", ["mask", "learn"])
+def test_a_trainer_without_an_encoder_replaces_them_too(missing):
+    model = fitted(TABLE, lambda units, seed, **arguments: Smoother(**arguments), missing)
+    kernel, bias = (v.numpy() for v in model.dense.weights)
+    filled = np.where(THERE, X, model.imputation.values)
+    if missing == "mask":
+        np.testing.assert_allclose(model.imputation.values, np.nanmean(TABLE, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(model.predict(TABLE, verbose=0), filled @ kernel + bias, rtol=1e-4, atol=1e-6)
+    expected = np.mean(np.sum(np.where(THERE, X - (filled @ kernel + bias), 0) ** 2, axis=1))
+    assert model.evaluate(TABLE, verbose=0)[0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_value_that_is_learned_starts_at_the_mean_and_moves():

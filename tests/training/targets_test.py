@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import aezoo
 
@@ -45,6 +46,26 @@ def test_labels_are_no_targets(labels):
     with pytest.raises(ValueError, match="if they are labels, leave them out"):
         model.fit(GRAY.reshape(8, 16), labels, verbose=0)
     assert not model.built
+
+
+@pytest.mark.parametrize("batch_size", [8, 7], ids=["whole", "last of one sample"])
+def test_one_hot_labels_of_a_data_set_are_no_targets(batch_size):
+    model = aezoo.Autoencoder(3)
+    model.compile(optimizer="sgd")
+    x, labels = GRAY.reshape(8, 16), np.eye(8, dtype="float32")
+    data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(batch_size)
+    with pytest.raises(ValueError, match=r"if they are labels, leave them out: aezoo\.datasets\.without_labels"):
+        model.fit(data, verbose=0)
+
+
+def test_binary_targets_of_a_data_set_are_no_labels():
+    y = np.eye(8, 5, dtype="float32")
+    y[0] = 1  # as no label is; the row of the last batch looks like one
+    model = aezoo.Autoencoder(3)
+    model.compile(optimizer="sgd")
+    data = tf.data.Dataset.from_tensor_slices((GRAY.reshape(8, 16)[:4], y[[0, 1, 2, 4]]))
+    model.fit(data.batch(3), verbose=0)
+    assert model.y_shape == (5,)
 
 
 def test_tokens_are_compared_as_by_keras():
