@@ -14,11 +14,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     import aezoo
     from aezoo.models.autoencoder import Autoencoder
 
