@@ -217,9 +217,16 @@ SLOW_OF_VARIANTS = {
 }
 # Of models that share noise, networks or the kind of step with another, which has these checks in the gate. All of them
 # keep `replicas`, which compares a graph with eager execution.
+WITHOUT_XLA = "linear k-sparse-rows contractive-h conditional compressive masked denoising sparse-kl".split()
 SLOW = {
     ("conditional", testing.determinism),
-    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional", "compressive")),
+    ("conditional", testing.mixed_precision),
+    ("conv", testing.replicas),
+    ("masked", testing.data_forms),
+    ("compressive", testing.data_forms),
+    *((name, testing.execution) for name in WITHOUT_XLA),
+    # Options of models which have these checks in the gate without them.
+    *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in SLOW_OF_VARIANTS),
     *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
     *(
         (name, check)

@@ -350,7 +350,7 @@ def test_float64_and_float32_give_the_same(x):
 
 
 def test_two_replicas_give_the_same_weights_as_one(x):
-    one = pair()
+    one = eagerly(pair())
     with aezoo.testing.two_replicas().scope():
         two = pair()
     for stack in (one, two):

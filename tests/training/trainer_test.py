@@ -37,7 +37,7 @@ def pair(x, name="none", **kwargs):
     stock = keras.Model(inputs, decoder(encoder(inputs)))
     stock.set_weights([v.numpy() for v in model.trainable_variables])
     model.compile(keras.optimizers.SGD(rate), loss(), **kwargs)
-    stock.compile(keras.optimizers.SGD(rate), loss() or aezoo.losses.SquaredError(), **kwargs)
+    stock.compile(keras.optimizers.SGD(rate), loss() or aezoo.losses.SquaredError(), run_eagerly=True, **kwargs)
     return model, stock
 
 
