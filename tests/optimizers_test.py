@@ -46,7 +46,7 @@ def test_only_used_rows_move_and_they_move_as_adam_has_it(jit_compile):
     w, optimizer = variable(), LazyAdam(0.1)
     optimizer.build([w])
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def apply(indices, values):
         optimizer.apply([tf.IndexedSlices(values, indices, tf.constant((5, 3)))], [w])
 
@@ -82,7 +82,7 @@ def steps(optimizer, by, scope=contextlib.nullcontext, **options):
         w, made = variable(), optimizer(0.1, **options)
         made.build([w])
 
-    @tf.function
+    @tf.function(autograph=False)
     def run():
         def step():
             for g in GRADIENTS:

@@ -92,7 +92,9 @@ def _squared_norms(model: Any) -> tuple[Callable[[Any, Any], Any], Callable[[int
 
         # As a graph, or every piece would be traced anew.
         units = math.prod(size or 1 for size in model.code_shape)
-        return tf.function(by_differentiation, reduce_retracing=True), lambda features: units * features
+        return tf.function(
+            by_differentiation, reduce_retracing=True, autograph=False
+        ), lambda features: units * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
     def in_closed_form(x: Any, conditions: Any) -> Any:
