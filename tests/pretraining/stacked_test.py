@@ -148,7 +148,7 @@ def test_unrolled_is_saved_loaded_and_exported(x, tmp_path):
         [aezoo.ContractiveAE(7, hidden_dims=(9,), tied=True, seed=1), aezoo.KSparseAE(6, k=2, seed=2)]
     )
     deep = build(stack, x).unroll(seed=3)
-    deep.compile(keras.optimizers.Adam(0.01))
+    deep.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     history = deep.fit(x, epochs=2, batch_size=8, shuffle=False, verbose=0).history["loss"]
     assert history[-1] < history[0]
     deep.save(tmp_path / "deep.keras")
