@@ -215,18 +215,19 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-# Of models that share noise, networks or the kind of step with another, which has these checks in the gate. All of them
-# keep `replicas`, which compares a graph with eager execution.
+# Of models that share noise, networks or the kind of step with another, which has these checks in the gate. `replicas`,
+# which compares a graph with eager execution, stays of every class; of the others, weights show what is no mean.
 WITHOUT_XLA = "linear k-sparse-rows contractive-h conditional compressive masked denoising sparse-kl".split()
 SLOW = {
     ("conditional", testing.determinism),
     ("conditional", testing.mixed_precision),
     ("conv", testing.replicas),
     ("masked", testing.data_forms),
+    ("masked", testing.determinism),
     ("compressive", testing.data_forms),
     *((name, testing.execution) for name in WITHOUT_XLA),
     # Options of models which have these checks in the gate without them.
-    *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in SLOW_OF_VARIANTS),
+    *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in {testing.replicas, *SLOW_OF_VARIANTS}),
     *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
     *(
         (name, check)

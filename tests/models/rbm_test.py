@@ -428,7 +428,7 @@ def test_the_free_energy_gap_is_there_where_validation_data_are_and_changes_no_t
         rbm = RBM(4, seed=0, persistent=True)
         own = rbm.default_callbacks()
         rbm.default_callbacks = lambda own=own, keeps=keeps: own if keeps else own[:1]
-        rbm.compile(optimizer=rbm.default_optimizer())
+        rbm.compile(optimizer=rbm.default_optimizer(), run_eagerly=True)
         keras.utils.set_random_seed(0)
         history = rbm.fit(data(), epochs=2, validation_data=(data(20, seed=1),), verbose=0).history
         assert ("free_energy_gap" in history) == keeps

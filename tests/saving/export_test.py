@@ -1,5 +1,6 @@
 """The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
 
+import functools
 import json
 import pathlib
 import re
@@ -245,7 +246,13 @@ converted = pytest.mark.parametrize(
 )
 
 
-def loaded(make, x, folder):
+@pytest.fixture(scope="module")
+def loaded(x, tmp_path_factory):
+    """A function from a name in `CONVERTED` to what `trained_and_loaded` gives, which both formats share."""
+    return functools.cache(lambda name: trained_and_loaded(CONVERTED[name], x, tmp_path_factory.mktemp("loaded")))
+
+
+def trained_and_loaded(make, x, folder):
     """A trained model that has been loaded, and never called; and what its signatures take, by name."""
     model, labels = make(), (np.arange(len(x)) % 3).astype("int32")
     conditions = dict.fromkeys(model.condition_names, labels)
@@ -270,10 +277,10 @@ def compare(model, values, size, run):
 
 
 @converted
-def test_onnx_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
+def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model, values = loaded(name)
     model.export(tmp_path / "model.onnx", format="onnx")
     model.export(tmp_path / "models", format="onnx")
     assert files(tmp_path / "models") == ["decode.onnx", "encode.onnx", "reconstruct.onnx", "score.onnx"]
@@ -292,9 +299,9 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
 
 
 @converted
-def test_litert_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
+def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")
-    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model, values = loaded(name)
     model.export(tmp_path / "model.tflite", format="litert")
     interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
     assert set(interpreter.get_signature_list()) == {"serving_default", "encode", "decode", "score"}
