@@ -148,6 +148,7 @@ def test_a_variance_that_is_learned_is_that_of_the_noise(variance):
     assert np.mean(model.log_likelihood(x[:200], samples=50)) == pytest.approx(exact.mean(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_variance_is_predicted_for_each_sample():
     rng = np.random.default_rng(0)
     cluster = rng.integers(0, 2, 4000)

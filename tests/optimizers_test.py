@@ -225,7 +225,7 @@ class Halve(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
 
 
-@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("loaded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_a_callback_makes_of_the_rate_stays(loaded, tmp_path):
     save = tmp_path / "model.keras" if loaded else None
     assert rates(0.8, Halve(), save=save) == pytest.approx([0.8, 0.8, 0.4, 0.2])

@@ -116,7 +116,11 @@ def test_exact_for_any_encoder(make_model, shape):
 
 @pytest.mark.parametrize(
     ("make_model", "shape"),
-    [(conv, (5, 6, 6, 1)), (gelu, (5, 9)), (lambda **kw: make("sigmoid", method="hutchinson", **kw), (5, 9))],
+    [
+        pytest.param(conv, (5, 6, 6, 1), marks=pytest.mark.slow),
+        (gelu, (5, 9)),
+        (lambda **kw: make("sigmoid", method="hutchinson", **kw), (5, 9)),
+    ],
     ids=["conv", "gelu", "asked for"],
 )
 def test_the_estimate_is_unbiased_within_its_standard_error(make_model, shape):

@@ -512,8 +512,13 @@ def test_default_optimizers():
         assert rates(machine.default_optimizer())[0] == (rate, 0.0)
 
 
-@pytest.mark.parametrize("hidden", KINDS["hidden"])
-@pytest.mark.parametrize("persistent", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("persistent", "hidden"),
+    [
+        pytest.param(*each, marks=() if each == (False, "bernoulli") else pytest.mark.slow)
+        for each in itertools.product([False, True], KINDS["hidden"])
+    ],
+)
 def test_default_optimizers_of_gaussian_visibles_learn_standardised_data(hidden, persistent):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(600, 1)) + 0.3 * rng.normal(size=(600, 20))

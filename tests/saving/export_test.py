@@ -240,7 +240,7 @@ CONVERTED = {
 
 
 # Of networks and operations that another of them has.
-OTHERS = {"denoising", "compressive"}
+OTHERS = {"tied", "denoising", "compressive"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )

@@ -48,7 +48,12 @@ def assert_same(model, stock, history, stock_history):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+ALIKE = ("mae", "huber", "sum of cross-entropies")  # other functions on the way of "mse" and of "cross-entropy"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in LOSSES]
+)
 def test_any_loss_reports_and_trains_as_in_stock_keras(x, name):
     model, stock = pair(x, name, metrics=["mae"])
     options = dict(epochs=3, batch_size=8, shuffle=False, verbose=0)
