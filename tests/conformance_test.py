@@ -215,8 +215,8 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-# Of the trainer, which all models share: what a model may do wrong in its objective, the weights, scores and masks of
-# the gate show at less cost.
+# Checks of the trainer, which all models share. What a model can get wrong in its own objective, the checks of weights,
+# scores and masks show at less cost.
 OF_THE_TRAINER = {
     testing.mixed_precision,
     testing.epoch_means,

@@ -38,7 +38,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# They differ from "autoencoder" and "denoising" in the class alone, as far as a run is concerned.
+# Their runs differ from those of "autoencoder" and "denoising" in the class alone.
 ALIKE = ("sparse", "contractive", "linear")
 
 
