@@ -838,6 +838,7 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
     specs = rules.parts_of(dataset.element_spec)
     rules.check_form(specs)
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and that takes longer than the rest
     def check(*element: Any) -> Tensor:
         # An element that is a dict comes as one; one that is a tuple comes in its parts.
         parts = map_parts(dense, rules.parts(*element))

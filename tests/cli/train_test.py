@@ -38,7 +38,18 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(scope="module", params=[name for name in defaults.MODELS if name not in OTHERS])
+# Their runs differ from those of "autoencoder" and "denoising" in the class alone.
+ALIKE = ("sparse", "contractive", "linear")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ())
+        for name in defaults.MODELS
+        if name not in OTHERS
+    ],
+)
 def trained(request, tmp_path_factory, no_graphs):
     """A model's name, the folder of its run, and what the run printed.
 
