@@ -87,7 +87,8 @@ def accumulation(case: Case) -> None:
     optimizer = keras.optimizers.SGD(case.learning_rate, gradient_accumulation_steps=2)
     halves = case.model(quiet=True, optimizer=optimizer, run_eagerly=True)
     fit(halves, x, batch_size=8, epochs=1)
-    same_trainable("accumulated gradients", whole, halves)
+    advice = "a term or a state that is no mean over samples, such as codes' variance, needs mean_over_samples=False"
+    same_trainable(f"accumulated gradients ({advice})", whole, halves)
 
 
 def epoch_means(case: Case) -> None:
@@ -439,7 +440,12 @@ def verbs(case: Case) -> None:
     scores = np.asarray(model.score_samples(x, **conditions))
     assert scores.shape == (6,), f"score_samples gives shape {scores.shape}"
     quiet = case.model(quiet=True, run_eagerly=True)
+    quiet.build_for(data)
+    numbers = [variable for variable in quiet.weights if "float" in variable.dtype]  # integers count draws of noise
+    before = [variable.numpy() for variable in numbers]
     reports = quiet.evaluate(data, return_dict=True, verbose=0)
+    for variable, value in zip(numbers, before, strict=True):
+        assert np.array_equal(variable.numpy(), value), f"evaluate changes {variable.path}"
     value = sum(reports[name] for name in case.score)
     scores = np.asarray(quiet.score_samples(x, **conditions))
     assert np.isclose(scores.mean(), value, rtol=1e-4), (

@@ -359,3 +359,27 @@ def test_a_sensor_off_by_four_ranges_is_an_anomaly():
 def test_codes_that_are_not_finite_are_not_decoded(models):
     with pytest.raises(ValueError, match="codes contain NaN or infinite"):
         models["model"].decode(np.full((1, 2), np.nan, "float32"))
+
+
+# === A batch without samples ===
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[: 8 * (1 - index)]
+
+
+EMPTY_LAST = {
+    "data set": lambda: tf.data.Dataset.from_tensor_slices(X).batch(8).concatenate(tf.data.Dataset.from_tensors(X[:0])),
+    "PyDataset": Rows,
+    "generator": lambda: (X[:n] for n in (8, 0)),
+}
+
+
+@pytest.mark.parametrize("form", EMPTY_LAST)
+def test_a_batch_without_samples_stops_the_training(form):
+    with pytest.raises(ValueError, match="A batch has no samples: drop it"):
+        model_for().fit(EMPTY_LAST[form](), verbose=0)
