@@ -32,10 +32,9 @@ def replicas(case: Case) -> None:
     one = case.model(quiet=True, metrics=["mse"], run_eagerly=True)
     with two_replicas().scope():
         two = case.model(quiet=True, metrics=["mse"])
-    for x, options in (
-        (few, {"sample_weight": np.linspace(0, 2, count, dtype="float32"), "validation_data": (few,)}),
-        (case.data(), {}),
-    ):
+    weighted = {"sample_weight": np.linspace(0, 2, count, dtype="float32"), "validation_data": (few,)}
+    calls: tuple[tuple[Any, dict[str, Any]], ...] = ((few, weighted), (case.data(), {}))
+    for x, options in calls:
         expected, got = (fit(model, x, epochs=1, **options) for model in (one, two))
         same("two replicas", expected[0], got[0])
         same_history("two replicas", expected[1], got[1])
