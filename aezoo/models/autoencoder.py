@@ -220,6 +220,12 @@ class Autoencoder(Trainer):
     def _check_conditions(self, network: keras.layers.Layer) -> None:
         """Check that a network takes conditions of the shapes and dtypes that the data have."""
         taken = networks.named_inputs(network) or {}
+        unknown = sorted(taken.keys() - {"x", "z", *self.condition_names})
+        if unknown and self.condition_names:
+            raise ValueError(
+                f"{network.name!r} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or "
+                f"as in condition_names, {', '.join(map(repr, self.condition_names))}."
+            )
         for name in taken.keys() & set(self.condition_names):
             given, wanted = self.condition_specs[name], Spec.of(taken[name])
             _validation.check_condition(name, given.shape, given.dtype, wanted.shape, wanted.dtype)
