@@ -1,0 +1,50 @@
+"""Write the list of notebooks in README.md, with Colab links once mkdocs.yml names the repository.
+
+python docs/readme.py
+"""
+
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+COLAB = "https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb"
+
+
+def repository() -> str:
+    """Return the address of the repository, `repo_url` of mkdocs.yml, or "" while there is none."""
+    found = re.search(r"^repo_url: *(\S+)", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def colab(address: str, name: str) -> str:
+    """Return a link that opens a notebook in Colab, or "" without the address of a GitHub repository."""
+    found = re.fullmatch(r"https://github\.com/([\w.-]+/[\w.-]+?)(?:\.git)?/?", address)
+    return f"[Open in Colab]({COLAB.format(repository=found[1], name=name)})" if found else ""
+
+
+def notebooks(address: str) -> list[str]:
+    """Return one item per row of notebooks/README.md, with a Colab link where there is an address."""
+    listed = (ROOT / "notebooks" / "README.md").read_text(encoding="utf-8")
+    items = []
+    for name, text in re.findall(r"^\| \[(\w+)\]\(\1\.ipynb\) \| (.+?) \|$", listed, re.MULTILINE):
+        cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
+        link = colab(address, name)
+        items.append(f"- [{title}](notebooks/{name}.ipynb): {text}" + (f" ({link})" if link else ""))
+    return items
+
+
+def document(address: str) -> str:
+    """Return README.md with its list of notebooks written anew."""
+    return re.sub(
+        r"(<!-- notebooks -->\n).*?(<!-- end of notebooks -->)",
+        lambda match: "\n".join([match[1], *notebooks(address), "", match[2]]),
+        README.read_text(encoding="utf-8"),
+        flags=re.DOTALL,
+    )
+
+
+if __name__ == "__main__":
+    README.write_text(document(repository()), encoding="utf-8")
