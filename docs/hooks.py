@@ -167,11 +167,11 @@ def first_sentence(member):
 
 
 def summary(section, base):
-    """Return a section's table: each name, linked, and its first sentence."""
+    """Return a section's table for a page in the folder `base`: each name, linked, and its first sentence."""
     lines = ["| | |", "|---|---|"]
     for path, member in api()[section].items():
         page = page_of(section, path)
-        target = posixpath.relpath(page, base) if page else f"#{path}"
+        target = posixpath.relpath(page or f"api/{section}/index.md", base) + ("" if page else f"#{path}")
         lines.append(f"| [`{path.removeprefix('aezoo.')}`]({target}) | {first_sentence(member)} |")
     return "\n".join(lines)
 

@@ -1,6 +1,8 @@
-"""Write the list of notebooks in README.md, with Colab links once mkdocs.yml names the repository.
+"""Write the list of notebooks into README.md, and the table of presets into docs/presets.md.
 
 python docs/readme.py
+
+The notebooks get Colab links once mkdocs.yml names the repository.
 """
 
 import json
@@ -9,6 +11,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PRESETS = ROOT / "docs" / "presets.md"
 COLAB = "https://colab.research.google.com/github/{repository}/blob/main/notebooks/{name}.ipynb"
 
 
@@ -36,15 +39,29 @@ def notebooks(address: str) -> list[str]:
     return items
 
 
-def document(address: str) -> str:
-    """Return README.md with its list of notebooks written anew."""
+def presets() -> list[str]:
+    """Return the table of presets, from their cards."""
+    from aezoo.recipes import cards
+    from aezoo.saving.presets import read_card
+
+    found = sorted(path.parent for path in (ROOT / "saved_models").glob("*/card.json"))
+    return cards.shelf_table(map(read_card, found), link="../saved_models").splitlines()
+
+
+def written(path: Path, name: str, lines: list[str]) -> str:
+    """Return a document with the lines between `<!-- name -->` and `<!-- end of name -->` replaced."""
     return re.sub(
-        r"(<!-- notebooks -->\n).*?(<!-- end of notebooks -->)",
-        lambda match: "\n".join([match[1], *notebooks(address), "", match[2]]),
-        README.read_text(encoding="utf-8"),
+        rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
+        lambda match: "\n".join([match[1], *lines, "", match[2]]),
+        path.read_text(encoding="utf-8"),
         flags=re.DOTALL,
     )
 
 
+def main() -> None:
+    README.write_text(written(README, "notebooks", notebooks(repository())), encoding="utf-8")
+    PRESETS.write_text(written(PRESETS, "shelf", presets()), encoding="utf-8")
+
+
 if __name__ == "__main__":
-    README.write_text(document(repository()), encoding="utf-8")
+    main()

@@ -26,8 +26,8 @@ class ConditionalVAE(VAE):
         latent_dim: Number of code units.
         condition: Name of the label in data and verbs.
         num_classes: Number of classes; labels are whole numbers from 0 to num_classes - 1.
-        filters: Channels of convolutions of stride 2; their input has a channel for each class, 1 where it is c.
-        **kwargs: Those of `VAE`, but no `tied`, `encoder` and `decoder`.
+        **kwargs: Arguments of `VAE`, except `tied`, `encoder` and `decoder`. With `filters`, the input of the convolutions
+            has a channel per class, which is 1 for class c.
 
     Raises:
         ValueError: If an argument is out of range, or says which networks to take.
