@@ -92,6 +92,41 @@ def repaired(model: aezoo.DenoisingAE) -> Figure:
     return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
 
 
+# === Networks ===
+
+NETWORKS = {
+    "plain": "autoencoder_mnist",
+    "denoising": "denoising_mnist",
+    "sparse": "k_sparse_mnist_k25",
+    "contractive": "contractive_mnist",
+    "variational": "vae_mnist_20d",
+    "compressive": "compressive_mnist",
+    "sketches": "sketch_rnn_cats",
+    "rbm": "rbm_mnist",
+}
+for _page, _preset in NETWORKS.items():
+    FIGURES[f"{_page}_network"] = lambda name=_preset: plots.network(preset(name))
+
+
+@figure
+def masked_network() -> Figure:
+    """The two transformers of a masked autoencoder."""
+    model = aezoo.MaskedAE(latent_dim=64, patch_size=4, seed=SEED)
+    model.build((None, 28, 28, 1))
+    return plots.network(model)
+
+
+@figure
+def stacked_network() -> Figure:
+    """The deep autoencoder that a stack unrolls to."""
+    stack = aezoo.StackedAE([aezoo.DenoisingAE(units, seed=SEED) for units in (500, 250, 30)])
+    shape = (28, 28, 1)
+    for stage in stack.stages:
+        stage.build((None, *shape))
+        shape = stage.code_shape
+    return plots.network(stack)
+
+
 # === Plain ===
 
 
