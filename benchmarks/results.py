@@ -60,9 +60,9 @@ READ = {
     "rbm_likelihood": "The test images are sampled, one bit per pixel. Trained and measured on rounded images, as the "
     "published figure was, the RBM meets its target: `rbm_pseudo_likelihood`.",
     "sketch_rnn": "Reconstruction term per step, on 1,382 training sketches where the paper had 70,000.",
-    "defaults": "Every model with its default arguments, on five data sets. A unit counts as dead if it varies over the "
-    "test set by less than 1 % of the unit that varies most.",
-    "peers": "Speed on two CPU cores. *A / B* is B's seconds per epoch over A's: above 1, A is faster. *Share of the "
+    "defaults": "Every model with its default arguments, on five data sets. A unit counts as dead if it varies over "
+    "the test set by less than 1 % of the unit that varies most.",
+    "peers": "Speed on two CPU cores. *A / B* is the time of B over the time of A: above 1, A is faster. *Share of the "
     "roof* is the time of the matrix products alone over the time of a training step.",
     "peers_h100": "The same on an H100, which networks of this size are far too small to fill.",
     "rbm": "Speed of an RBM: scikit-learn's seconds per epoch over ours.",
@@ -213,20 +213,20 @@ def page(goals: list[Goal]) -> list[str]:
     lines = [
         "# What we measured",
         "",
-        f"**{len(judged) - len(missed)} of {len(judged)} targets are met.** Before each benchmark was run, a target was",
-        "set for what it measures: a published number with some allowance for less compute, a peer's speed, or a trivial",
-        "answer that a model must beat. [Every measurement](../benchmarks/RESULTS.md) lists all of them, each with the",
-        "command that printed it, its date and its machine.",
+        f"**{len(judged) - len(missed)} of {len(judged)} targets are met.** Before a benchmark was run, a target was set:",
+        "a published number with some allowance for less compute, the speed of a peer, or a trivial answer that a model",
+        "must beat. [Every measurement](../benchmarks/RESULTS.md) lists all of them, each with the command that printed",
+        "it, its date and its machine.",
         "",
         "## Published beside ours",
         "",
-        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Likelihoods are better when greater, errors and",
-        "−log p(x) when smaller.",
+        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Likelihoods are better when greater, errors",
+        "and −log p(x) when smaller.",
         "",
         *published("ours"),
         "",
-        "The published numbers come from the papers, tutorials or libraries named beside them. Most took more compute: the",
-        "published classifier was pre-trained for 585 minutes, and the first RBM was trained for 122.",
+        "The published numbers come from the papers, tutorials or libraries named beside them. Most took more compute:",
+        "the published classifier was pre-trained for 585 minutes, and the first RBM was trained for 122.",
         "",
         "## Missed targets",
         "",

@@ -119,6 +119,7 @@ def ran(*code: str) -> Iterator[Path]:
 
 
 def main() -> None:
+    """Draw all pictures."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--sketches", required=True, metavar="FILE", help="the cats, in sketch-rnn's format (.npz)")
     cats = os.path.abspath(parser.parse_args().sketches)

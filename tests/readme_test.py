@@ -1,4 +1,4 @@
-"""The README: short, and true of the code; the table of models; the pictures and the scripts that draw and write them."""
+"""The README is short and true of the code; so are the table of models and the scripts that draw and write both."""
 
 import importlib.util
 import inspect
