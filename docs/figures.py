@@ -273,13 +273,15 @@ def masked_repair() -> Figure:
     """Digits, what is visible of them, and the whole filled in."""
     keras.utils.set_random_seed(SEED)
     (x, _), _ = mnist()
-    model = aezoo.MaskedAE(latent_dim=64, patch_size=4, visible_weight=0.1, output_activation="sigmoid", seed=SEED)
+    model = aezoo.MaskedAE(
+        latent_dim=96, patch_size=7, mask_ratio=0.5, visible_weight=0.1, output_activation="sigmoid", seed=SEED
+    )
     model.compile(optimizer=model.default_optimizer())
-    model.fit(x, epochs=10, batch_size=128, verbose=2)
+    model.fit(x, epochs=6, batch_size=128, verbose=2)
     few = test_digits()
     order, visible = model.draw_order(len(few))
     filled = model.decode_visible(model.encode_visible(few, order, visible), order)
-    seen = np.asarray(_patches.per_pixel(np.argsort(order, axis=1) < visible, few.shape[1:], 4))[..., None]
+    seen = np.asarray(_patches.per_pixel(np.argsort(order, axis=1) < visible, few.shape[1:], 7))[..., None]
     return plots.rows({"input": few, "visible": np.where(seen, few, 0.5), "filled in": filled})
 
 
