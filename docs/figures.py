@@ -207,9 +207,9 @@ def variational_conditional() -> Figure:
     """One handwriting per row, in all ten digits."""
     keras.utils.set_random_seed(SEED)
     (x, y), (x_test, y_test) = mnist()
-    model = aezoo.ConditionalVAE(latent_dim=16, num_classes=10, hidden_dims=(400,), seed=SEED)
+    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
     model.compile(optimizer="adam")
-    model.fit(x, y, epochs=10, batch_size=128, verbose=2)
+    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
     x, y = x_test[:6], y_test[:6]
     z = np.asarray(model.encode(x, label=y))
     drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
@@ -277,7 +277,7 @@ def masked_repair() -> Figure:
         latent_dim=96, patch_size=7, mask_ratio=0.5, visible_weight=0.1, output_activation="sigmoid", seed=SEED
     )
     model.compile(optimizer=model.default_optimizer())
-    model.fit(x, epochs=6, batch_size=128, verbose=2)
+    model.fit(x[:25_600], epochs=6, batch_size=128, verbose=2)
     few = test_digits()
     order, visible = model.draw_order(len(few))
     filled = model.decode_visible(model.encode_visible(few, order, visible), order)
