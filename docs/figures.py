@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import functools
 import io
-import itertools
 import json
 import os
 from collections.abc import Callable
@@ -36,7 +35,7 @@ FOLDER = ROOT / "docs" / "figures"
 SEED = 0
 MNIST_PRESETS_OF_1000 = ("contractive_mnist", "denoising_mnist", "sparse_kl_mnist")
 
-FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {}
+FIGURES: dict[str, Callable[[], Figure]] = {}
 OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
 
 
@@ -69,20 +68,13 @@ def test_digits(n: int = 10) -> np.ndarray:
     return mnist()[1][0][:n]
 
 
-def save(name: str, drawn: Figure | list[Figure]) -> int:
-    """Write a figure, or several below each other, with at most 128 colors; return the size in bytes."""
-    pictures = []
-    for one in drawn if isinstance(drawn, list) else [drawn]:
-        buffer = io.BytesIO()
-        one.savefig(buffer, format="png")
-        pictures.append(Image.open(buffer).convert("RGB"))
-    widths, heights = zip(*(picture.size for picture in pictures), strict=True)
-    whole = Image.new("RGB", (max(widths), sum(heights)), "white")
-    for picture, bottom in zip(pictures, itertools.accumulate(heights), strict=True):
-        whole.paste(picture, (0, bottom - picture.height))
+def save(name: str, drawn: Figure) -> int:
+    """Write a figure with at most 128 colors, and return its size in bytes."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png")
     FOLDER.mkdir(exist_ok=True)
     path = FOLDER / f"{name}.png"
-    whole.quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
     return path.stat().st_size
 
 
@@ -152,23 +144,23 @@ def denoising_repair() -> Figure:
 @figure
 def denoising_filters() -> Figure:
     """Filters of the denoising preset."""
-    return plots.filters({"denoising": preset("denoising_mnist")}, n=25)
+    return plots.filters({"denoising": preset("denoising_mnist")}, n=25, tile=56)
 
 
 # === Sparse ===
 
 
 @figure
-def sparse_filters() -> list[Figure]:
+def sparse_filters() -> Figure:
     """Filters for four values of k."""
     panels = {f"k = {k}": preset(f"k_sparse_mnist_k{k}") for k in (70, 40, 25, 10)}
-    return [plots.filters(dict(pair), n=25) for pair in (list(panels.items())[:2], list(panels.items())[2:])]
+    return plots.filters(panels, n=25, tile=56)
 
 
 @figure
 def sparse_penalties() -> Figure:
     """Filters by the two penalties."""
-    return plots.filters({"KL": preset("sparse_kl_mnist"), "L1": preset("sparse_l1_mnist")}, n=25)
+    return plots.filters({"KL": preset("sparse_kl_mnist"), "L1": preset("sparse_l1_mnist")}, n=25, tile=56)
 
 
 # === Contractive ===
@@ -177,7 +169,7 @@ def sparse_penalties() -> Figure:
 @figure
 def contractive_filters() -> Figure:
     """Filters of the contractive preset."""
-    return plots.filters({"contractive": preset("contractive_mnist")}, n=25)
+    return plots.filters({"contractive": preset("contractive_mnist")}, n=25, tile=56)
 
 
 @figure
@@ -215,9 +207,9 @@ def variational_conditional() -> Figure:
     """One handwriting per row, in all ten digits."""
     keras.utils.set_random_seed(SEED)
     (x, y), (x_test, y_test) = mnist()
-    model = aezoo.ConditionalVAE(latent_dim=16, num_classes=10, hidden_dims=(400,), seed=SEED)
+    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
     model.compile(optimizer="adam")
-    model.fit(x, y, epochs=10, batch_size=128, verbose=2)
+    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
     x, y = x_test[:6], y_test[:6]
     z = np.asarray(model.encode(x, label=y))
     drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
@@ -281,13 +273,15 @@ def masked_repair() -> Figure:
     """Digits, what is visible of them, and the whole filled in."""
     keras.utils.set_random_seed(SEED)
     (x, _), _ = mnist()
-    model = aezoo.MaskedAE(latent_dim=64, patch_size=4, visible_weight=0.1, output_activation="sigmoid", seed=SEED)
+    model = aezoo.MaskedAE(
+        latent_dim=96, patch_size=7, mask_ratio=0.5, visible_weight=0.1, output_activation="sigmoid", seed=SEED
+    )
     model.compile(optimizer=model.default_optimizer())
-    model.fit(x, epochs=10, batch_size=128, verbose=2)
+    model.fit(x[:25_600], epochs=6, batch_size=128, verbose=2)
     few = test_digits()
     order, visible = model.draw_order(len(few))
     filled = model.decode_visible(model.encode_visible(few, order, visible), order)
-    seen = np.asarray(_patches.per_pixel(np.argsort(order, axis=1) < visible, few.shape[1:], 4))[..., None]
+    seen = np.asarray(_patches.per_pixel(np.argsort(order, axis=1) < visible, few.shape[1:], 7))[..., None]
     return plots.rows({"input": few, "visible": np.where(seen, few, 0.5), "filled in": filled})
 
 
@@ -330,7 +324,7 @@ def stacked_repair() -> Figure:
 @figure
 def rbm_filters() -> Figure:
     """Filters of the RBM preset."""
-    return plots.filters({"RBM": preset("rbm_mnist")}, n=25)
+    return plots.filters({"RBM": preset("rbm_mnist")}, n=25, tile=56)
 
 
 @figure
