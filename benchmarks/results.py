@@ -213,7 +213,7 @@ def page(goals: list[Goal]) -> list[str]:
     lines = [
         "# What we measured",
         "",
-        f"**{len(judged) - len(missed)} of {len(judged)} targets are met.** Each target was set before its benchmark ran:",
+        f"**{len(judged) - len(missed)} of {len(judged)} targets are met.** Each was set before its benchmark ran:",
         "a published number with some allowance for less compute, the speed of a peer, or a trivial answer that a",
         "model must beat. [Every measurement](../benchmarks/RESULTS.md) lists all of them, each with the command that",
         "printed it, its date and its machine.",

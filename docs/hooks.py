@@ -14,25 +14,15 @@ import griffe
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
-#: The API, section by section: its page, its title, and the modules whose public names it has.
-SECTIONS = {
-    "models": ("Models", ["aezoo.models"]),
-    "pretraining": ("Pretraining", ["aezoo.pretraining"]),
-    "presets": ("Presets", ["aezoo.saving"]),
-    "training": ("Training steps", ["aezoo.training"]),
-    "losses": ("Losses", ["aezoo.losses"]),
-    "likelihoods": ("Likelihoods", ["aezoo.likelihoods"]),
-    "schedules": ("Schedules", ["aezoo.schedules"]),
-    "optimizers": ("Optimizers", ["aezoo.optimizers"]),
-    "callbacks": ("Callbacks", ["aezoo.callbacks"]),
-    "layers": ("Layers", ["aezoo.layers"]),
-    "datasets": ("Data sets", ["aezoo.datasets"]),
-    "sketches": ("Sketches", ["aezoo.sketches"]),
-    "evaluation": ("Evaluation", ["aezoo.evaluation"]),
-    "plots": ("Plots", ["aezoo.plots"]),
-    "codec": ("Compression", ["aezoo.codec"]),
-    "testing": ("Testing", ["aezoo.testing"]),
+#: The sections of the API for what `aezoo` itself has: their titles and the packages that define their members.
+GROUPS = {
+    "models": ("Models", "aezoo.models"),
+    "pretraining": ("Pretraining", "aezoo.pretraining"),
+    "presets": ("Presets", "aezoo.saving"),
+    "training": ("Training steps", "aezoo.training"),
 }
+#: The titles of the other sections, one per public module, where the module's name will not do.
+TITLES = {"codec": "Compression", "datasets": "Data sets"}
 #: Public objects that no `__all__` names, since only a method returns them.
 RETURNED = {"models": ["aezoo.models.linear.PrincipalComponents"]}
 THUMBNAIL = "thumbnail"  # the tag of the cell whose picture stands for a notebook
@@ -45,9 +35,8 @@ def on_config(config):
     """Put the generated pages into the navigation."""
     generated = {"API": api_navigation, "Notebooks": notebook_navigation}
     for entry in config.nav:
-        for title, value in entry.items():
-            if title in generated:
-                entry[title] = [value, *generated[title]()]
+        for title in entry.keys() & generated.keys():
+            entry[title] = [entry[title], *generated[title]()]
     return config
 
 
@@ -120,33 +109,33 @@ def package():
 
 
 @functools.cache
+def sections():
+    """Return the title and the module of each section of the API."""
+    names = [*map(str, package().exports), "testing"]
+    modules = sorted(name for name in names if package()[name].is_module)
+    return GROUPS | {name: (TITLES.get(name, name.capitalize()), f"aezoo.{name}") for name in modules}
+
+
+@functools.cache
 def api():
-    """The public objects of each section, by the names that users write: `aezoo.KSparseAE`."""
-    sections = {name: {} for name in SECTIONS}
-    for name in (*package().exports, "testing"):
-        name = str(name)
+    """Return the public objects of each section, by the names that users write: `aezoo.KSparseAE`."""
+    found = {section: {} for section in sections()}
+    for name in map(str, package().exports):
         value = package()[name]
-        if value.is_module:
-            listed = value.exports or [
-                key for key, member in value.members.items() if not (key.startswith("_") or member.is_alias)
-            ]
-            found = {f"aezoo.{name}.{key}": value[str(key)] for key in map(str, listed)}
-        else:
-            found = {} if name == "__version__" else {f"aezoo.{name}": value}
-        for path, member in found.items():
-            sections[section_of(path, member)][path] = member
+        if not value.is_module and name != "__version__":
+            (section,) = (key for key, (_, where) in GROUPS.items() if value.canonical_path.startswith(f"{where}."))
+            found[section][f"aezoo.{name}"] = value
+    for section in sections().keys() - GROUPS:
+        module = package()[section]
+        own = [key for key, member in module.members.items() if not (key.startswith("_") or member.is_alias)]
+        for name in map(str, module.exports or own):
+            found[section][f"aezoo.{section}.{name}"] = module[name]
     for section, names in RETURNED.items():
-        sections[section] |= {name: package()[name.removeprefix("aezoo.")] for name in names}
-    return sections
-
-
-def section_of(path, member):
-    """Return the section of the API that has an object: its module's, or that of the module that defines it."""
-    for where in (path, member.canonical_path):
-        for section, (_, modules) in SECTIONS.items():
-            if any(where.startswith(f"{module}.") for module in modules):
-                return section
-    raise ValueError(f"docs/hooks.py: no section of the API has {path} ({member.canonical_path})")
+        found[section] |= {name: package()[name.removeprefix("aezoo.")] for name in names}
+    return {
+        section: dict(sorted(members.items(), key=lambda item: item[0].casefold()))
+        for section, members in found.items()
+    }
 
 
 def page_of(section, path):
@@ -163,7 +152,7 @@ def first_sentence(member):
     """Return the first sentence of an object's docstring."""
     text = member.docstring.value if member.docstring else ""
     line = " ".join(text.partition("\n\n")[0].split())
-    return re.split(r"(?<=[.:])\s", line)[0].replace("|", "\\|")
+    return re.split(r"(?<=\.)\s", line)[0].rstrip(":").replace("|", "\\|")
 
 
 def summary(section, base):
@@ -181,15 +170,11 @@ def api_pages():
     overview = ["# API", "", "Every public class and function, by section. All are imported by `import aezoo`, except"]
     overview += ["`aezoo.testing`, which needs `import aezoo.testing`.", ""]
     pages = {}
-    for section, (title, modules) in SECTIONS.items():
+    for section, (title, module) in sections().items():
         overview += [f"## [{title}]({section}/index.md)", "", summary(section, "api"), ""]
         page = [f"# {title}", ""]
-        introduction = ROOT / "docs" / "api" / f"_{section}.md"
-        if introduction.exists():
-            page += [introduction.read_text(encoding="utf-8"), ""]
-        elif modules[0].count(".") == 1 and package()[modules[0].removeprefix("aezoo.")].docstring:
-            options = "    options:\n      members: false\n      show_root_heading: false\n"
-            page += [f"::: {modules[0]}\n{options}", ""]
+        if section not in GROUPS:
+            page += [f"::: {module}\n    options:\n      members: false\n      show_root_heading: false\n", ""]
         page += [summary(section, f"api/{section}"), ""]
         for path, member in api()[section].items():
             if not has_page(member):
@@ -208,7 +193,7 @@ def api_navigation():
     """Return the navigation of the API: its sections, each with its pages."""
     return [
         {title: [f"api/{section}/index.md", *filter(None, (page_of(section, path) for path in api()[section]))]}
-        for section, (title, _) in SECTIONS.items()
+        for section, (title, _) in sections().items()
     ]
 
 

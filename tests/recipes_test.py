@@ -196,7 +196,7 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
     assert (
-        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error per digit: "
+        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error per digit"
         in (capsys.readouterr().out)
     )
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
