@@ -34,6 +34,7 @@ DOCS = Path(__file__).parent
 SEED = 0
 TILES = 6  # in a row of digits
 SCALE = 2  # pixels per pixel of a digit
+STEPS = 100  # of the sketches that the preset takes
 TITLE = 34  # pixels
 #: Test cats that are drawn again: chosen by eye. The model card shows the first ten, failures included.
 CATS = (0, 4, 7, 20, 24, 33, 35, 38)
@@ -49,7 +50,7 @@ def panels(cats: str) -> list[Panel]:
     _, (x, _) = aezoo.datasets.load("mnist")
     x = x[: 2 * TILES]
     denoising = aezoo.DenoisingAE.from_preset("denoising_mnist")
-    damaged = np.asarray(Corruption("masking", 0.4, seed=SEED)(x, training=True))
+    damaged = np.asarray(Corruption(0.4, "masking", seed=SEED)(x, training=True))
     repaired = np.asarray(denoising.reconstruct(damaged))
     rows = [part[i : i + TILES] for i in (0, TILES) for part in (x, damaged, repaired)]
     digits = plots.rows({str(i): row for i, row in enumerate(rows)}, TILES)
@@ -69,8 +70,8 @@ def enlarged(figure) -> np.ndarray:
 def drawn(path: str) -> np.ndarray:
     """Return cats that people drew, each row above the model's drawings from their codes."""
     model = aezoo.SketchRNN.from_preset("sketch_rnn_cats")
-    _, (x, _) = sketches.load(path, max_points=model.input_shape[1])
-    x = sketches.stroke5(sketches.stroke3(x[list(CATS)]), steps=model.input_shape[1])
+    _, (x, _) = sketches.load(path, max_points=STEPS)
+    x = sketches.stroke5(sketches.stroke3(x[list(CATS)]), steps=STEPS)
     again = np.asarray(model.sample(len(x), z=model.encode(x), temperature=0.1, seed=SEED))
     half = len(x) // 2
     rows = [sketch for part in (slice(0, half), slice(half, None)) for of in (x, again) for sketch in of[part]]

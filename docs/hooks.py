@@ -161,14 +161,19 @@ def summary(section, base):
     for path, member in api()[section].items():
         page = page_of(section, path)
         target = posixpath.relpath(page or f"api/{section}/index.md", base) + ("" if page else f"#{path}")
-        lines.append(f"| [`{path.removeprefix('aezoo.')}`]({target}) | {first_sentence(member)} |")
+        name = path.rpartition(".")[2] if section in GROUPS else path.removeprefix("aezoo.")
+        lines.append(f"| [`{name}`]({target}) | {first_sentence(member)} |")
     return "\n".join(lines)
 
 
 def api_pages():
     """Return the pages of the API: an overview, one per section, one per class and function."""
-    overview = ["# API", "", "Every public class and function, by section. All are imported by `import aezoo`, except"]
-    overview += ["`aezoo.testing`, which needs `import aezoo.testing`.", ""]
+    overview = [
+        "# API",
+        "",
+        "Every public class and function. `import aezoo` imports all of them, except `aezoo.testing`,",
+    ]
+    overview += ["which needs `import aezoo.testing`.", ""]
     pages = {}
     for section, (title, module) in sections().items():
         overview += [f"## [{title}]({section}/index.md)", "", summary(section, "api"), ""]
