@@ -7,6 +7,7 @@ The notebooks get Colab links once mkdocs.yml names the repository.
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +36,8 @@ def notebooks(address: str) -> list[str]:
         cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
         title = "".join(cells[0]["source"]).splitlines()[0].removeprefix("# ")
         link = colab(address, name)
-        items.append(f"- [{title}](notebooks/{name}.ipynb): {text}" + (f" ({link})" if link else ""))
+        item = f"- [{title}](notebooks/{name}.ipynb): {text}" + (f" ({link})" if link else "")
+        items.append(textwrap.fill(item, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False))
     return items
 
 
