@@ -161,7 +161,8 @@ def test_links_to_the_repository_lead_to_the_site():
         " b ", " [b](https://github.com/o/r/blob/main/LICENSE) "
     )
     assert relinked("![p](picture.png)", "presets/rbm_mnist.md", "") == "![p](rbm_mnist.png)"
-    assert relinked("[g](../docs/guide/sparse.md)", "notebooks/04_sparse_and_k_sparse.md", "") == "[g](../guide/sparse.md)"
+    page = "[g](../docs/guide/sparse.md)"
+    assert relinked(page, "notebooks/04_sparse_and_k_sparse.md", "") == "[g](../guide/sparse.md)"
     assert relinked("```\n[b](../LICENSE)\n```", "start.md", "") == "```\n[b](../LICENSE)\n```"
 
 
