@@ -177,6 +177,7 @@ def test_every_public_name_has_an_example():
         assert ">>>" in example or "```python" in example, name
 
 
+@pytest.mark.slow
 def test_examples_that_are_no_doctests_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (x, y), _ = aezoo.datasets.load("digits")
@@ -386,7 +387,10 @@ def test_every_page_with_code_is_run():
     assert have_code - {"concepts", "recipes", "explorer"} == {*PAGES, *elsewhere}
 
 
-@pytest.mark.parametrize("page", PAGES)
+SLOW = ("anomaly_detection", "compression")
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])
 def test_the_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run_page(page)
@@ -409,6 +413,7 @@ def test_the_numbers_in_comments_of_the_five_minute_start_are_right(tmp_path, mo
     assert module.drawn.shape == (20, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_the_page_of_inputs_runs():
     module = run_page("inputs")
     assert module.colorizer.reconstruct(module.gray).shape == (64, 8, 8, 3)
