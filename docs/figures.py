@@ -110,7 +110,7 @@ def masked_network() -> Figure:
 
 @figure
 def stacked_network() -> Figure:
-    """The deep autoencoder that a stack unrolls to."""
+    """The deep autoencoder that a stack of three layers unrolls to."""
     stack = aezoo.StackedAE([aezoo.DenoisingAE(units, seed=SEED) for units in (500, 250, 30)])
     shape = (28, 28, 1)
     for stage in stack.stages:
@@ -324,7 +324,7 @@ def stacked_repair() -> Figure:
 @figure
 def rbm_filters() -> Figure:
     """Filters of the RBM preset."""
-    return plots.filters({"RBM": preset("rbm_mnist")}, n=25, tile=56)
+    return plots.filters({"RBM": preset("rbm_mnist")}, n=25, tile=56, order="index", scale="each")
 
 
 @figure

@@ -57,8 +57,8 @@ def emoji_factors(split: str | None = None) -> dict[str, np.ndarray]:
 
     The emoji are 475 pictures of 64 x 64 pixels in color on white: 360 people (20 jobs × woman, man or person × 6 skin
     tones), 106 faces with one expression each, and 9 cats, each with the expression of one of the faces, as it looks.
-    A combination of factors can be held out, to measure whether a model composes it. Woman, man and person hardly differ
-    as astronauts, firefighters and guards: choose another job, or a skin tone.
+    A combination of factors can be held out, to measure whether a model composes it. Woman, man and person hardly
+    differ as astronauts, firefighters and guards: choose another job, or a skin tone.
 
     The pictures are an excerpt of Noto Emoji by Google (https://github.com/googlefonts/noto-emoji), Apache License 2.0;
     the NOTICE beside the file names what was changed.

@@ -68,8 +68,9 @@ def preferred_inputs(
         if not len(alive):
             raise ValueError("No unit of the layer varies over the samples.")
         count = min(_validation.check_int("units", units, 1), len(alive))
-        units = alive[np.linspace(0, len(alive) - 1, count).round().astype(int)]
-    chosen = np.asarray(units)
+        chosen = alive[np.linspace(0, len(alive) - 1, count).round().astype(int)]
+    else:
+        chosen = np.asarray(units)
     best = evaluation.activation_maximization(
         model,
         chosen.tolist(),

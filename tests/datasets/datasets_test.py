@@ -348,11 +348,11 @@ def test_mnist_from_original_files(tmp_path, monkeypatch):
 
 def test_emoji_arrays():
     (x_train, y_train), (x_test, _) = datasets.load("emoji")
-    assert x_train.shape == (384, 64, 64, 3) and x_test.shape == (91, 64, 64, 3)
+    assert x_train.shape == (381, 64, 64, 3) and x_test.shape == (94, 64, 64, 3)
     assert x_train.dtype == np.float32 and y_train.dtype == np.int64
     assert x_train.min() == 0 and x_train.max() == 1
     corners = np.concatenate([x_train, x_test])[:, [0, 0, -1, -1], [0, -1, 0, -1]]
-    assert np.mean(corners == 1) > 0.95  # on white
+    assert np.all(corners == 1)  # on white
     everything = np.concatenate([x_train, x_test]).reshape(475, -1)
     assert len(np.unique(everything, axis=0)) == 475
 
@@ -400,7 +400,7 @@ def test_factors_of_known_emoji():
 def test_skin_tones_are_those_of_the_pictures():
     x = np.concatenate([x for x, _ in datasets.load("emoji")])
     factors = datasets.emoji_factors()
-    tones = ["light", "medium-light", "medium", "medium-dark", "dark"]
+    tones = ["medium-light", "medium", "medium-dark", "dark"]  # those with light skin have black hair
     brightness = [x[factors["skin_tone"] == tone].mean() for tone in tones]
     assert brightness == sorted(brightness, reverse=True)
 

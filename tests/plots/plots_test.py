@@ -817,7 +817,7 @@ def test_preferred_inputs_are_the_maximizer_and_the_samples_of_each_unit():
     kernel[:, 2] = 0  # a unit that never varies
     model.encoder.layers[-1].set_weights([kernel, np.zeros(6)])
     x = np.random.default_rng(1).random((30, 4, 4, 1), "float32")
-    figure = plots.preferred_inputs(model, x, units=[5, 1], n=3, combined=True, total_variation=0, steps=50)
+    figure = plots.preferred_inputs(model, x, units=[5, 1], n=3, combined=True, total_variation=0)
     ax = figure.axes[0]
     assert ax.get_title() == "units 5, 1 of the code"
     assert [label.get_text() for label in ax.get_yticklabels()] == ["maximizes", "weights", "top 1", "top 2", "top 3"]
