@@ -58,7 +58,7 @@ def panels(cats: str) -> list[Panel]:
     return [
         ("Repair: original, damaged, repaired", enlarged(digits)),
         ("Map: a plane of digits", enlarged(plane)),
-        ("Draw: cats by people, and the model's", drawn(cats)),
+        ("Draw: cats by people, below by the model", drawn(cats)),
     ]
 
 
@@ -127,7 +127,8 @@ def main() -> None:
     strip(panels(cats)).savefig(DOCS / "strip.png")
     with ran(blocks(DOCS.parent / "README.md")[0]) as folder:
         shutil.copy(folder / "repaired.png", DOCS / "quick_start.png")
-    with ran(*blocks(DOCS / "start.md")[:2]) as folder:
+    code = [block for block in blocks(DOCS / "start.md") if "import keras" not in block]  # which saves and exports
+    with ran(*code) as folder:
         for name in ("reconstructions", "filters"):
             shutil.copy(folder / f"{name}.png", DOCS / f"start_{name}.png")
 
