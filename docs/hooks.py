@@ -152,7 +152,7 @@ def first_sentence(member):
     """Return the first sentence of an object's docstring."""
     text = member.docstring.value if member.docstring else ""
     line = " ".join(text.partition("\n\n")[0].split())
-    return re.split(r"(?<=\.)\s", line)[0].rstrip(":").replace("|", "\\|")
+    return re.split(r"(?<=\D\.)\s", line)[0].rstrip(":").replace("|", "\\|")
 
 
 def summary(section, base):
