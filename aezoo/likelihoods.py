@@ -336,7 +336,8 @@ class Categorical(Likelihood):
         return {"num_classes": self.num_classes}
 
 
-_NAMED = {"bernoulli": Bernoulli, "gaussian": Gaussian, "poisson": Poisson}
+Name = Literal["bernoulli", "gaussian", "poisson"]
+_NAMED: dict[Any, type[Likelihood]] = {"bernoulli": Bernoulli, "gaussian": Gaussian, "poisson": Poisson}
 
 
 def get(likelihood: str | Likelihood | dict[str, Any]) -> Likelihood:

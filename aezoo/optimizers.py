@@ -46,8 +46,8 @@ class ScheduledSGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate: float | schedules.Schedule | _OfStep = 0.01,
-        momentum: float | schedules.Schedule = 0.0,
+        learning_rate: schedules.Schedulable | _OfStep = 0.01,
+        momentum: schedules.Schedulable = 0.0,
         **kwargs: Any,
     ):
         if isinstance(learning_rate, dict):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -186,7 +186,11 @@ class Step(Schedule):
         return {"boundaries": self.boundaries, "values": self.values}
 
 
-def get(value: float | Schedule | dict[str, Any]) -> Schedule:
+Schedulable: TypeAlias = float | Schedule
+"""A number, or a schedule of it."""
+
+
+def get(value: Schedulable | dict[str, Any]) -> Schedule:
     """Makes a schedule of a plain number, of a saved configuration, or of a schedule.
 
     Args:
@@ -214,7 +218,7 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
     raise TypeError(f"Expected a number or an aezoo.schedules.Schedule, but got {value!r}.")
 
 
-def serialize(value: float | Schedule | None) -> Any:
+def serialize(value: Schedulable | None) -> Any:
     """Returns what `get_config` of a model stores for a number or a schedule; `get` reads it again.
 
     Args:
@@ -249,7 +253,7 @@ class Scheduled(keras.layers.Layer):
         0.75
     """
 
-    def __init__(self, schedule: float | Schedule, **kwargs: Any):
+    def __init__(self, schedule: Schedulable, **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
         self.schedule = get(schedule)
         self.value = self.add_weight(

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from aezoo._typing import Activation, DType, Shape, Tensor
 from aezoo.layers.networks import Initializers
 
 
-def to_patches(x: Any, size: int) -> Any:
+def to_patches(x: Tensor, size: int) -> Tensor:
     """Return the patches of images, (batch, *sizes, channels) → (batch, patches, values).
 
     Args:
@@ -30,7 +30,7 @@ def to_patches(x: Any, size: int) -> Any:
     return ops.reshape(x, (-1, math.prod(grid), size**rank * channels))
 
 
-def from_patches(patches: Any, grid: tuple[int, ...], size: int) -> Any:
+def from_patches(patches: Tensor, grid: tuple[int, ...], size: int) -> Tensor:
     """Return the images that `to_patches` made patches of.
 
     Args:
@@ -72,7 +72,7 @@ def waves(grid: tuple[int, ...], width: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).reshape(len(angles), -1)[:, :width].astype("float32")
 
 
-def per_pixel(values: Any, x_shape: tuple[int, ...], size: int) -> Any:
+def per_pixel(values: Tensor, x_shape: tuple[int, ...], size: int) -> Tensor:
     """Return a value of each patch, (batch, patches), as one of each pixel, (batch, *sizes).
 
     Args:
@@ -89,7 +89,7 @@ def per_pixel(values: Any, x_shape: tuple[int, ...], size: int) -> Any:
     return from_patches(ops.repeat(values[:, :, None], size ** len(grid), axis=2), grid, size)[..., 0]
 
 
-def normalized(x: Any, size: int) -> Any:
+def normalized(x: Tensor, size: int) -> Tensor:
     """Return images of which each patch has mean 0 and variance 1, or is 0 where it does not vary.
 
     Args:
@@ -105,7 +105,7 @@ def normalized(x: Any, size: int) -> Any:
     return from_patches((patches - mean) / ops.sqrt(variance + 1e-6), tuple(n // size for n in x.shape[1:-1]), size)
 
 
-def encoded(encoder: keras.Sequential, x: Any, places: Any) -> Any:
+def encoded(encoder: keras.Sequential, x: Tensor, places: Tensor) -> Tensor:
     """Return what an `encoder` makes of some patches of each sample: their codes, or the mean of these.
 
     Args:
@@ -136,10 +136,10 @@ class MaskToken(layers.Layer):
         TensorShape([5, 4, 8])
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.token = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="token")
 
-    def call(self, tokens: Any, order: Any = None) -> Any:
+    def call(self, tokens: Tensor, order: Tensor = None) -> Tensor:
         """Return the tokens of all patches.
 
         Args:
@@ -156,7 +156,7 @@ class MaskToken(layers.Layer):
         return gather(ops.concatenate([tokens, masked], axis=1), ops.argsort(order))
 
 
-def gather(tokens: Any, places: Any) -> Any:
+def gather(tokens: Tensor, places: Tensor) -> Tensor:
     """Return the tokens, (batch, patches, width), at some places of each sample, (batch, k): (batch, k, width)."""
     return ops.take_along_axis(tokens, places[:, :, None], axis=1)
 
@@ -168,10 +168,10 @@ def encoder(
     *,
     patch_size: int,
     heads: int,
-    activation: Any = "gelu",
+    activation: Activation | None = "gelu",
     pooling: str | None = None,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
     """Build an embedding of patches, a transformer of them and, if the code is pooled, their mean.
 
@@ -217,11 +217,11 @@ def decoder(
     *,
     patch_size: int,
     heads: int,
-    activation: Any = "gelu",
-    output_activation: Any = "linear",
+    activation: Activation | None = "gelu",
+    output_activation: Activation = "linear",
     pooling: str | None = None,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
     """Build a projection of codes, a `MaskToken` or, if the code is pooled, a repetition of it, and a transformer.
 
@@ -257,7 +257,7 @@ def decoder(
     return _initialized(keras.Sequential(stack, name="decoder"), None if seed is None else seed + 1_000)
 
 
-def _transformer(width: int, depth: int, heads: int, activation: Any, dtype: Any) -> keras.Model:
+def _transformer(width: int, depth: int, heads: int, activation: Activation | None, dtype: DType | None) -> keras.Model:
     """Build blocks of self-attention and of a hidden layer, for any number of tokens."""
     tokens = x = keras.Input((None, width))
     for _ in range(depth):

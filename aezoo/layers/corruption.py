@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,8 @@ from aezoo import schedules
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
-NOISES = ("masking", "gaussian", "salt_and_pepper")
+Noise = Literal["masking", "gaussian", "salt_and_pepper"]
+NOISES = get_args(Noise)
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -45,8 +46,8 @@ class Corruption(keras.layers.Layer):
 
     def __init__(
         self,
-        level: float | schedules.Schedule,
-        noise: str = "masking",
+        level: schedules.Schedulable,
+        noise: Noise = "masking",
         seed: int | None = None,
         **kwargs: Any,
     ):

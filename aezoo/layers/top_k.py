@@ -73,7 +73,7 @@ class TopK(CodeLayer):
     alpha: float
     k_in_training: schedules.Scheduled
 
-    def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
+    def __init__(self, k: int, schedule: schedules.Schedulable | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(k, numbers.Integral) or isinstance(k, bool):
             raise ValueError(f"k must be a whole number (a schedule of it is k_schedule), but k={k!r}.")

@@ -66,7 +66,7 @@ class CompressiveAE(Autoencoder):
         density.
     """
 
-    term_names = ("rate", "distortion")
+    term_names: tuple[str, ...] = ("rate", "distortion")
     metric_names = ("reconstruction",)
     compresses = True
 

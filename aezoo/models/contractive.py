@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
@@ -62,7 +62,7 @@ class ContractiveAE(Autoencoder):
         *,
         weight: float = 1.0,
         tied: bool | None = None,
-        method: str = "auto",
+        method: Literal["auto", "exact", "hutchinson"] = "auto",
         probes: int = 1,
         hessian_weight: float = 0.0,
         hessian_sigma: float = 0.1,

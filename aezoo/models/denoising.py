@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
-from aezoo._typing import Activation, Self, Shape
+from aezoo._typing import Activation, Self, Shape, Tensor
 from aezoo.layers import Corruption, networks
-from aezoo.layers.corruption import GivenCorruption
+from aezoo.layers.corruption import GivenCorruption, Noise
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
@@ -59,8 +59,8 @@ class DenoisingAE(Autoencoder):
         self,
         latent_dim: int | None = None,
         *,
-        corruption: float | schedules.Schedule = 0.25,
-        noise: str | keras.layers.Layer | Callable[[Any], Any] = "masking",
+        corruption: schedules.Schedulable = 0.25,
+        noise: Noise | keras.layers.Layer | Callable[[Tensor], Tensor] = "masking",
         emphasis: tuple[float, float] | None = None,
         activation: Activation = "sigmoid",
         **kwargs: Any,

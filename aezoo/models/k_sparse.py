@@ -75,7 +75,7 @@ class KSparseAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         k: int = 25,
-        k_schedule: float | schedules.Schedule | None = None,
+        k_schedule: schedules.Schedulable | None = None,
         alpha: float = 1.0,
         aux_weight: float = 0.0,
         aux_k: int | None = None,

@@ -61,7 +61,7 @@ class LinearAE(Autoencoder):
         Kunin et al., "Loss landscapes of regularized linear autoencoders", 2019, arXiv:1901.08168, for the L2 term.
     """
 
-    term_names = ("reconstruction", "l2")
+    term_names: tuple[str, ...] = ("reconstruction", "l2")
     fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "encoder", "decoder")
 
     def __init__(

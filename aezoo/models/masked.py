@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
 
 from aezoo import _validation
 from aezoo._numerics import as_float32
+from aezoo._typing import Activation, Tensor
 from aezoo.layers import RandomState, _patches
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -68,8 +72,8 @@ class MaskedAE(Autoencoder):
         visible_weight: float = 0.0,
         normalize_targets: bool = False,
         pooling: Literal["mean"] | None = None,
-        activation: Any = "gelu",
-        output_activation: Any = "linear",
+        activation: Activation = "gelu",
+        output_activation: Activation = "linear",
         **kwargs: Any,
     ):
         for name in ("hidden_dims", "filters", "code_activation", "tied", "encoder", "decoder"):
@@ -105,17 +109,17 @@ class MaskedAE(Autoencoder):
         common = {name: getattr(self, name) for name in ("patch_size", "heads", "activation", "pooling", "seed")}
         return {**common, "dtype": self.dtype_policy}
 
-    def draw_order(self, n: Any) -> tuple[Any, int]:
+    def draw_order(self, n: Tensor) -> tuple[Any, int]:
         """Return an order of the patches of each of n samples, (n, patches), and how many come before the masked."""
         patches = math.prod(size // self.patch_size for size in self.x_shape[:-1])
         visible = min(max(1, round(patches * (1 - self.mask_ratio))), patches - 1)
         return ops.argsort(self.random.uniform((n, patches))), visible
 
-    def encode_visible(self, x: Any, order: Any, visible: int) -> Any:
+    def encode_visible(self, x: Tensor, order: Tensor, visible: int) -> Tensor:
         """Return the codes of the first patches in an order, (batch, visible, latent_dim); if pooled their mean."""
         return _patches.encoded(self.encoder, x, order[:, :visible])
 
-    def decode_visible(self, code: Any, order: Any) -> Any:
+    def decode_visible(self, code: Tensor, order: Tensor) -> Tensor:
         """Return the reconstruction of all patches from the code of the first, (batch, *output_shape)."""
         project, fill, rest = self.decoder.layers
         return rest(fill(project(code)) if self.pooling else fill(project(code), order=order))
@@ -129,19 +133,19 @@ class MaskedAE(Autoencoder):
         weight = _patches.per_pixel(weight / ops.mean(weight, axis=1, keepdims=True), self.x_shape, self.patch_size)
         return {"reconstruction": self.reconstruction(batch, y_pred, weight)}, y_pred
 
-    def targets(self, y: Any) -> Any:
+    def targets(self, y: Tensor) -> Tensor:
         """Return what reconstructions are compared with: y, or its normalized patches."""
         return _patches.normalized(as_float32(y), self.patch_size) if self.normalize_targets else y
 
-    def reconstruction_errors(self, batch: Batch, y_pred: Any, feature_weight: Any = None) -> Any:
+    def reconstruction_errors(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor = None) -> Tensor:
         batch = dataclasses.replace(batch, y=self.targets(batch.y))
         return super().reconstruction_errors(batch, y_pred, feature_weight)
 
-    def errors(self, x: Any, y_pred: Any, observed: Any = None) -> Any:
+    def errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
         return super().errors(self.targets(x), y_pred, observed)
 
     @classmethod
-    def cli_defaults(cls, training: Any) -> dict[str, Any]:
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {"patch_size": 4 if training.latent_dim > 100 else 2, "visible_weight": 0.1}
 
     def get_config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -96,8 +96,8 @@ class RBM(Autoencoder):
         self,
         hidden_units: int,
         *,
-        visible: str = "bernoulli",
-        hidden: str = "bernoulli",
+        visible: Literal["bernoulli", "gaussian"] = "bernoulli",
+        hidden: Literal["bernoulli", "gaussian", "relu"] = "bernoulli",
         gibbs_steps: int = 1,
         persistent: bool = False,
         chains: int = 100,
@@ -437,9 +437,10 @@ class RBM(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _run_chain(self, v: Tensor, steps: Tensor) -> Tensor:
+        gibbs = tf.autograph.experimental.do_not_convert(self.gibbs)  # AutoGraph is for the loop alone
         mean = v
         for _ in tf.range(steps):
-            v, mean = self.gibbs(v)
+            v, mean = gibbs(v)
         return mean
 
     def get_config(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
@@ -53,13 +53,13 @@ class SparseAE(Autoencoder):
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011.
     """
 
-    term_names = ("reconstruction", "sparsity")
+    term_names: tuple[str, ...] = ("reconstruction", "sparsity")
 
     def __init__(
         self,
         latent_dim: int | None = None,
         *,
-        penalty: str = "kl",
+        penalty: Literal["kl", "l1"] = "kl",
         target: float = 0.05,
         weight: float | None = None,
         activation: Activation = "sigmoid",

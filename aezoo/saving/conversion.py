@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
 from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 # What the signature is called that has a name by TensorFlow Serving.
 _RECONSTRUCT = {"serving_default": "reconstruct"}
@@ -27,8 +31,8 @@ Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
 
 def onnx(
-    model: Any,
-    path: Any,
+    model: Autoencoder,
+    path: str | os.PathLike[str],
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     opset_version: int | None = None,
@@ -69,7 +73,11 @@ def onnx(
 
 
 def litert(
-    model: Any, path: Any, signatures: str | Sequence[str] | None = None, verbose: bool | None = None, **options: Any
+    model: Autoencoder,
+    path: str | os.PathLike[str],
+    signatures: str | Sequence[str] | None = None,
+    verbose: bool | None = None,
+    **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
 
@@ -107,10 +115,10 @@ def litert(
         unfinished.write_bytes(content)
 
 
-def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -> None:
+def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> None:
     """Run each signature on made-up inputs: the converter writes some operations, such as Lgamma, as nothing."""
     x = np.asarray(model.dummy_inputs(2))
-    made = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
+    made: dict[str, Any] = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
     try:
         made["z"] = np.asarray(model.encode(x, **{name: made[name] for name in model.condition_names}))
         expected = {name: function(*(made[s.name] for s in specs)) for name, (function, specs) in chosen.items()}
@@ -131,7 +139,7 @@ def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -
             )
 
 
-def _chosen(model: Any, names: str | Sequence[str] | None) -> dict[str, Signature]:
+def _chosen(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
     """The signatures of these names, each a function that returns its named outputs, and what it takes."""
     there = model.signatures()
     if names is None:
