@@ -410,7 +410,8 @@ def test_the_numbers_in_comments_of_the_five_minute_start_are_right(tmp_path, mo
     assert module.code.shape == (355, 100)
     assert (np.count_nonzero(module.code, axis=1) == 10).all()
     assert module.x_again.shape == (355, 8, 8, 1)
-    assert (module.trained.latent_dim, module.trained.k) == (1000, 25)
+    config = module.trained.get_config()
+    assert (config["latent_dim"], config["k"]) == (1000, 25)
 
 
 @pytest.mark.slow
