@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -118,5 +119,8 @@ def source(name: str) -> Source:
     )
 
 
-_SETS = {"digits": (_digits, 16), "emoji": (_emoji, 255)}
+_SETS: dict[str, tuple[Callable[[], dict[str, tuple[np.ndarray, np.ndarray]]], int]] = {
+    "digits": (_digits, 16),
+    "emoji": (_emoji, 255),
+}
 NAMES = tuple(_SETS)
