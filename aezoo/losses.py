@@ -250,8 +250,7 @@ def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) 
 def logits_of(probability: Tensor) -> Tensor | None:
     """Return the logits that a sigmoid made a tensor of, or None where they are not known.
 
-    Keras' own mark is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
-    of a network leave this one.
+    Keras marks the output of a softmax in the same way, so networks of aezoo leave a mark of their own.
 
     Args:
         probability: A tensor.

@@ -15,8 +15,7 @@ from aezoo.layers.code_layer import CodeLayer
 class Centering(CodeLayer):
     """Subtracts a mean that is saved with the model, and not trained: 0 until it is set.
 
-    Args:
-        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
         >>> layer = Centering()

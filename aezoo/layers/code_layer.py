@@ -13,8 +13,7 @@ class CodeLayer(keras.layers.Layer):
     A decoder that mirrors an encoder skips such layers, reports know whether the code has a Jacobian, and a stack
     knows which values the next model has to reconstruct.
 
-    Args:
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
         A code that is rounded to multiples of 1/4, of which no Jacobian is reported:

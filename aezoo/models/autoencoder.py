@@ -558,7 +558,8 @@ class Autoencoder(Trainer):
         can be: untied, the filters of so short a training keep the noise that they started with.
 
         Args:
-            training: The `aezoo.cli.defaults.Training` to come. Its `given` has the arguments that the user gave.
+            training: Describes the training to come: `given` has the arguments that the user gave, `samples` the number
+                of training samples.
 
         Example:
             >>> from aezoo.cli.defaults import Training
