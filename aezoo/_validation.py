@@ -267,8 +267,8 @@ def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
         shape = getattr(value, "shape", ())
         if getattr(shape, "rank", 0) is not None and len(shape):
             raise ValueError(
-                f"{name!r} of {kind} has shape {tuple(shape)} and must be a single number: take batch.mean of one value "
-                "per sample."
+                f"{name!r} of {kind} has shape {tuple(shape)} and must be a single number: take batch.mean of one "
+                "value per sample."
             )
 
 

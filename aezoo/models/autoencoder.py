@@ -180,7 +180,7 @@ class Autoencoder(Trainer):
         if self.encoder is None:
             _validation.check_known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
-        self._check_conditions(self.encoder)
+        self._check_conditions("encoder", self.encoder)
         inputs = self._symbolic_inputs(x_shape)
         if code_layers:
             self._count_of_code_layers = len(code_layers)
@@ -198,7 +198,7 @@ class Autoencoder(Trainer):
         if self.decoder is None:
             self.decoder = self.build_decoder(y_shape)
         networks.carry_logits(self.decoder)
-        self._check_conditions(self.decoder)
+        self._check_conditions("decoder", self.decoder)
         codes = {"z": code, **{name: inputs[name] for name in self.condition_names}} if self.condition_names else code
         reconstruction = _validation.call_network("decoder", self.decoder, self._taken(self.decoder, codes))
         self.code_shape = tuple(code.shape[1:])
@@ -217,14 +217,14 @@ class Autoencoder(Trainer):
                 self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
         return tuple(shapes["x"][1:])
 
-    def _check_conditions(self, network: keras.layers.Layer) -> None:
+    def _check_conditions(self, role: str, network: keras.layers.Layer) -> None:
         """Check that a network takes conditions of the shapes and dtypes that the data have."""
         taken = networks.named_inputs(network) or {}
         unknown = sorted(taken.keys() - {"x", "z", *self.condition_names})
         if unknown and self.condition_names:
             raise ValueError(
-                f"{network.name!r} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or "
-                f"as in condition_names, {', '.join(map(repr, self.condition_names))}."
+                f"The {role} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or as in "
+                f"condition_names, {', '.join(map(repr, self.condition_names))}."
             )
         for name in taken.keys() & set(self.condition_names):
             given, wanted = self.condition_specs[name], Spec.of(taken[name])

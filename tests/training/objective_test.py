@@ -419,5 +419,5 @@ def test_a_term_is_a_single_number(eager):
 
     model = PerSample(2)
     model.compile("sgd", run_eagerly=eager)
-    with pytest.raises(ValueError, match="'size' of PerSample has shape .* must be a single number: take batch.mean"):
+    with pytest.raises(ValueError, match=r"'size' of PerSample has shape .* must be a single number: take"):
         model.fit(X, verbose=0)
