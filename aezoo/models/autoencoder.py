@@ -223,8 +223,8 @@ class Autoencoder(Trainer):
         unknown = sorted(taken.keys() - {"x", "z", *self.condition_names})
         if unknown and self.condition_names:
             raise ValueError(
-                f"The {role} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or as in "
-                f"condition_names, {', '.join(map(repr, self.condition_names))}."
+                f"The {role} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or as "
+                f"in condition_names, {', '.join(map(repr, self.condition_names))}."
             )
         for name in taken.keys() & set(self.condition_names):
             given, wanted = self.condition_specs[name], Spec.of(taken[name])

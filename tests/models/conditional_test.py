@@ -387,7 +387,5 @@ def test_a_misspelled_condition_is_named():
     class Misspelled(Labeled):
         condition_names = ("labels",)
 
-    with pytest.raises(
-        ValueError, match="'decoder' takes 'label': name its inputs .* as in condition_names, 'labels'."
-    ):
+    with pytest.raises(ValueError, match=r"The decoder takes 'label': .* as in condition_names, 'labels'\."):
         compiled(Misspelled(2)).fit(X, LABEL, verbose=0)
