@@ -261,7 +261,7 @@ def test_what_is_no_noise_is_refused(noise):
         ({"corruption": aezoo.schedules.Linear(0.5, -0.5, 3)}, r"masking corruption must be in \[0, 1\]"),
         ({"noise": "snow"}, "noise='snow' is unknown: choose one of masking, gaussian, salt_and_pepper"),
         ({"emphasis": (1.0, -1.0)}, "beta of emphasis must be at least 0"),
-        ({"emphasis": (1.0, 0.5), "noise": "gaussian"}, "emphasis has nothing to tell apart"),
+        ({"emphasis": (1.0, 0.5), "noise": "gaussian"}, "emphasis has no effect: leave it out"),
     ],
 )
 def test_bad_arguments(arguments, message):
