@@ -392,7 +392,7 @@ def test_a_loss_that_averages_by_itself_counts_as_it_is(x):
     by_name = fitted(x, loss="mse").evaluate(x, batch_size=7, verbose=0)
     model = fitted(x, loss=lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2))
     assert model.evaluate(x, batch_size=7, verbose=0)[0] == pytest.approx(by_name[0], rel=1e-5)
-    with pytest.raises(ValueError, match="one number for the whole batch and none for each sample"):
+    with pytest.raises(ValueError, match="one number for the whole batch, but scores and sample weights need"):
         model.score_samples(x)
 
 

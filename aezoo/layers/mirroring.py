@@ -44,12 +44,12 @@ def mirror(
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build a decoder with the layers of an encoder in reverse, each from its output's shape to its input's.
+    """Build a decoder that mirrors an encoder: its layers in reverse, each from its output's shape to its input's.
 
-    - `Dense` is mirrored by `Dense`, a convolution by the transposed one with its kernel size and strides.
+    - `Dense` is mirrored by `Dense`, a convolution by a transposed convolution of equal kernel size and strides.
     - Pooling is mirrored by upsampling, `Flatten` and `Reshape` by `Reshape`, padding by cropping.
-    - An activation and a normalization between two layers come again between their mirror images.
-    - Noise, such as `Dropout`, and what is behind the last kernel, such as the activation of the code, are left out.
+    - An activation or a normalization between two layers is repeated between their mirror images.
+    - Noise, such as `Dropout`, and everything after the last kernel, such as the activation of the code, is omitted.
 
     Args:
         encoder: A built Keras model or layer that is a chain of such layers.
