@@ -163,7 +163,7 @@ def needs_probabilities(loss: Loss | None) -> bool:
     """
     loss = keras.losses.get(loss)
     function = getattr(loss, "fn", loss)  # Keras' classes wrap a function
-    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
+    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # a partial
 
 
 def takes_classes(loss: Loss | None) -> bool:

@@ -217,7 +217,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
     Reference:
         Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980.
     """
-    adam: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    adam: Any = getattr(optimizer, "inner_optimizer", optimizer)  # inside a LossScaleOptimizer
     if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
         optimizer.apply(gradients, variables)
         return

@@ -76,7 +76,7 @@ class LinearAE(Autoencoder):
         linear: dict[str, Any] = {name: "linear" for name in ("activation", "code_activation", "output_activation")}
         super().__init__(latent_dim, tied=tied, seed=seed, **linear, **kwargs)
         if self.hidden_dims or self.filters or self.encoder is not None:
-            raise ValueError("A LinearAE is one linear layer each way: it takes no hidden_dims, filters or networks.")
+            raise ValueError("LinearAE has one linear layer per network: leave out hidden_dims, filters and encoder.")
         _validation.check_open_interval("weight", weight, 0.0, float("inf"))
         self.weight = weight
 

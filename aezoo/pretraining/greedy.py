@@ -109,7 +109,7 @@ class GreedyStack:
         optimizers = [None if given is None else keras.optimizers.get(given) for given in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
-                "Pretraining takes no labels and no targets: leave them out, aezoo.datasets.without_labels(data)."
+                "Pretraining takes no labels and no targets: remove them with aezoo.datasets.without_labels(data)."
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")

@@ -6,7 +6,7 @@ from aezoo.pretraining.greedy import GreedyStack
 
 
 class StackedAE(GreedyStack):
-    """Stacked autoencoder: autoencoders of any dense variant, trained greedily, layer by layer. Variants can be mixed.
+    """Stacked autoencoder: autoencoders of any dense variants, which may be mixed, trained greedily layer by layer.
 
     A `DenoisingAE` stage corrupts its input, the code of the stage below, and learns to restore it.
 

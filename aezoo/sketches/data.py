@@ -50,7 +50,7 @@ def load(name: str | os.PathLike[str], max_points: int | None = None) -> tuple[A
     else:
         raise ValueError(f"{text!r} is not a set of sketches: give 'shapes', or a file that ends in .npz or .ndjson.")
     if not {"train", "test"} <= set(splits):
-        raise ValueError(f"{text} has the splits {', '.join(splits) or 'of nothing'}: 'train' and 'test' are needed.")
+        raise ValueError(f"{text} needs the splits 'train' and 'test', but it has {', '.join(splits) or 'none'}.")
     train, test = (
         [sketch for sketch in splits[split] if max_points is None or len(sketch) <= max_points]
         for split in ("train", "test")

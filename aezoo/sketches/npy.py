@@ -43,7 +43,7 @@ def read(data: bytes) -> list[np.ndarray]:
     if dtype in ("|O", "O"):
         array = _Pickle(data, start).run()
         if not isinstance(array, _Array) or array.dtype != "O" or array.shape != shape:
-            raise ValueError("its pickle holds no array of the shape that its header names")
+            raise ValueError("its pickle does not contain an array of the shape in its header")
         if len(shape) == 1:
             if not all(isinstance(item, _Array) for item in array.data):
                 raise ValueError("expected a row of arrays, but it holds other objects")
@@ -66,7 +66,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], str, bool, int]:
     start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
     match = _HEADER.fullmatch(data, 8 + width, start)
     if not data.startswith(_MAGIC) or data[6:7] not in (b"\x01", b"\x02", b"\x03") or start > len(data) or not match:
-        raise ValueError(f"{_DAMAGED}: it has no header of NumPy")
+        raise ValueError(f"{_DAMAGED}: it has no NumPy header")
     dtype, fortran, sizes = (part.decode("latin1") for part in match.groups())
     return tuple(map(int, re.findall(r"\d+", sizes))), dtype, fortran == "True", start
 

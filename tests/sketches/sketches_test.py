@@ -280,7 +280,7 @@ def test_load_says_what_is_missing(tmp_path):
     write_npz(tmp_path / "a.npz", train=sketches.shapes(4))
     for name, options, message in (
         ("cats", {}, "give 'shapes', or a file"),
-        (tmp_path / "a.npz", {}, "has the splits train"),
+        (tmp_path / "a.npz", {}, "but it has train"),
         ("shapes", {"max_points": 3}, "0 training and 0 test sketches"),
     ):
         with pytest.raises(ValueError, match=message):
