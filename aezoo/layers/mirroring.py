@@ -131,7 +131,7 @@ class _Mirror:
     def _append(self, *layers: keras.layers.Layer) -> None:
         """Append layers, preceded by the collected layers that act on single features of their input."""
         if not self.has_kernel:
-            self.elementwise.clear()  # those of the code are not mirrored
+            self.elementwise.clear()  # the activation of the code is not mirrored
         for layer in reversed(self.elementwise):
             last = self.stack[-1]
             if isinstance(layer, L.Activation) and getattr(last, "activation", None) is keras.activations.linear:
