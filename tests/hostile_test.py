@@ -116,9 +116,9 @@ DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00i2K\x00K\x01\x87R"
     ("data", "message"),
     [
         (op(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R"), r"it refers to os\.system, which no array of sketches needs"),
-        (op(b"cnumpy\nload\n"), r"it names numpy\.load"),
+        (op(b"cnumpy\nload\n"), r"it refers to numpy\.load"),
         (op(b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00bogus\x86R"), "damaged"),
-        (op(b"c_codecs\ndecode\n"), "it names _codecs.decode"),
+        (op(b"c_codecs\ndecode\n"), "it refers to _codecs.decode"),
         (op(b"N", b"r\xff\xff\xff\x7f"), "no array of the shape"),  # a memo of 2³¹ places
         (op(b"X\xff\xff\xff\x7f"), "too early"),
         (op(RECONSTRUCT, RECONSTRUCT, b"b"), "damaged"),
@@ -126,7 +126,7 @@ DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00i2K\x00K\x01\x87R"
         (op(b"(" * 5000), "damaged"),
         (op(b")" + b"\x85" * 5000), "damaged"),
         (op(b"}"), "that no array of sketches needs"),
-        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "no array of the shape that its header names"),
+        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "not contain an array of the shape in its header"),
         (header((10**12,), "<i2"), "expected a row of sketches, but it holds int16"),
         (header((10**6, 10**6, 3), "<f8"), r"shape \(1000000, 1000000, 3\) float64 has 0 bytes"),
         (header((1, 1, 3), "<i2") + bytes(5), "has 5 bytes"),

@@ -233,7 +233,7 @@ def test_a_model_with_a_noise_of_ones_own_resumes_bit_for_bit(noise, x, tmp_path
     ("noise", "message"),
     [
         (lambda x: x[:, :3], r"The noise '<lambda>' changes the shape \(2, 6, 6, 1\) of samples to \(2, 3, 6, 1\): it"),
-        (keras.layers.Flatten(name="flat"), "The noise 'flat' makes"),
+        (keras.layers.Flatten(name="flat"), "The noise 'flat' changes the shape"),
     ],
     ids=["function", "layer"],
 )
