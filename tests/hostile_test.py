@@ -312,7 +312,9 @@ def test_one_long_sketch_does_not_fill_up_all_others(monkeypatch, tmp_path):
     short, long = "[[[0, 1], [0, 1]]]", f"[[{list(range(4000))}, {[0] * 4000}]]"
     path = tmp_path / "a.ndjson"
     path.write_text("".join(f'{{"drawing": {d}}}\n' for d in [long, *[short] * 200]))
-    with pytest.raises(ValueError, match=r"a sketch of 4,000 points, to which all 201 sketches, of 22 points on average, .*max_points"):
+    with pytest.raises(
+        ValueError, match=r"a sketch of 4,000 points, to which all 201 sketches, of 22 points on average, .*max_points"
+    ):
         sketches.load(path)
     assert sketches.load(path, max_points=100)[0][0].shape[1:] == (2, 5)
 
