@@ -146,7 +146,7 @@ FLOORS = (
     "_validation likelihoods",
     "training",
     "evaluation plots saving",
-    "callbacks",
+    "callbacks explorer",
     "models",
     "pretraining",
     "recipes testing",

@@ -534,6 +534,8 @@ class Autoencoder(Trainer):
     """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
     compresses: bool = False
     """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
+    interpolation: str = "line"
+    """The path between two codes that `interpolate` decodes: "line", or "arc" around the origin."""
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
@@ -723,6 +725,15 @@ class Autoencoder(Trainer):
             except Exception:  # it does not take made-up samples
                 pass
         return signatures
+
+    def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
+        """Return what draws a sample step by step, of a model that decodes in this way; {} of any other.
+
+        Returns:
+            "start", from a code z to the states h and c, and "step", from z, h, c and the step before to the next
+            states and the distribution of the step: each a function that returns its outputs by name, and its inputs.
+        """
+        return {}
 
     def dummy_inputs(self, n: int) -> Tensor:
         """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
