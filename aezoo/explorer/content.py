@@ -149,7 +149,9 @@ def _pictured(model: Any, x: np.ndarray, blobs: dict[str, bytes]) -> tuple[dict[
         ends = x[..., 4] > 0
         lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), x.shape[1])
         _add(blobs, "lengths", lengths, "uint16")
-        _add(blobs, "strokes", np.concatenate([one[:n, [0, 1, 3]] for one, n in zip(x, lengths, strict=True)]), "float32")
+        _add(
+            blobs, "strokes", np.concatenate([one[:n, [0, 1, 3]] for one, n in zip(x, lengths, strict=True)]), "float32"
+        )
         return {"kind": "sketch", "shape": shape}, x
     picture = _picture_shape(shape)
     if picture is None:

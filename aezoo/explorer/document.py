@@ -8,10 +8,11 @@ import gzip
 import html
 import json
 import re
-from importlib import resources
+from pathlib import Path
 
 from aezoo.explorer.content import Content
 
+_HERE = Path(__file__).parent
 #: The first line of each page, by which a page is known as ours.
 MARK = "<!doctype html><!-- aezoo explorer -->"
 #: The scripts of a page, in the order in which they run.
@@ -53,11 +54,11 @@ def _base64(data: bytes) -> str:
 
 
 def _file(name: str) -> str:
-    return resources.files("aezoo.explorer").joinpath("assets", name).read_text(encoding="utf-8")
+    return (_HERE / "assets" / name).read_text(encoding="utf-8")
 
 
 def _runtime(name: str) -> bytes:
-    return resources.files("aezoo.explorer").joinpath("runtime", name).read_bytes()
+    return (_HERE / "runtime" / name).read_bytes()
 
 
 @functools.cache

@@ -81,10 +81,14 @@ def write(model: Autoencoder, path: str | os.PathLike[str], data: Any, **options
         ```
     """
     check_path(path)
-    text = page(model, data, **options)
+    write_text(page(model, data, **options), path)
+
+
+def write_text(html: str, path: str | os.PathLike[str]) -> None:
+    """Write what `page` returned to a file; see `write` for what is replaced."""
     with _files.atomic_write(path) as file:
+        file.write_text(html, encoding="utf-8")
         check_path(path)
-        file.write_text(text, encoding="utf-8")
 
 
 def check_path(path: str | os.PathLike[str]) -> None:
@@ -104,9 +108,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
                 raise FileExistsError(f"{path} is there already, and no page of aezoo: name another file.")
 
 
-def serve(
-    html: str | os.PathLike[str], port: int = 0, *, ready: Callable[[str], None] | None = None
-) -> None:
+def serve(html: str | os.PathLike[str], port: int = 0, *, ready: Callable[[str], None] | None = None) -> None:
     """Serve a page on this machine alone, until Ctrl-C or until the process ends.
 
     Args:

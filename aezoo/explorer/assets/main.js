@@ -64,6 +64,8 @@ async function start() {
   startContents();
   on("output", showTiming);
   await chooseSample(0);
+  await setEnd("a", 0);
+  await setEnd("b", 1);
   $("main").inert = false;
   $("status").hidden = true;
 }

@@ -20,12 +20,14 @@ async function startUnits() {
     effects: "A tile shows how the reconstruction of the mean code changes as the unit rises by its standard deviation: mid-gray is no change.",
   };
   const fewer = count < codeSize ? ` Shown are the ${count.toLocaleString("en")} units that vary most.` : "";
-  $("units-about").textContent = `${pictures ? `${shows[pictures]} ` : ""}A unit fires on a sample if its size exceeds ${threshold}.${fewer}`;
+  // Units of a code that is nowhere 0 all fire always, which is no news.
+  const fires = rate.some((share) => share < 1);
+  const firing = fires ? `A unit fires on a sample if its size exceeds ${threshold}.` : "";
+  $("units-about").textContent = `${pictures ? `${shows[pictures]} ` : ""}${firing}${fewer}`;
   options($("units-order"), [
     ["number", "by number"],
-    ["rate", "fires most often first"],
-    ["rare", "fires least often first"],
     ["deviation", "varies most first"],
+    ...(fires ? [["rate", "fires most often first"], ["rare", "fires least often first"]] : []),
   ]);
   const keys = { number: (i) => i, rate: (i) => -rate[i], rare: (i) => rate[i], deviation: (i) => -unitDeviation[i] };
   let order = [...Array(count).keys()];
@@ -66,7 +68,8 @@ async function startUnits() {
       drawImage($("unit-picture"), sprite.tile(i), picture, (byte) => byte);
       $("unit-picture").setAttribute("aria-label", `Unit ${unit}: its ${pictures === "filters" ? "weights" : "effect on the mean code"}`);
     }
-    $("unit-numbers").textContent = `Fires on ${(100 * rate[i]).toFixed(1)} % of the samples; mean ${written(unitMean[unit])}, standard deviation ${written(unitDeviation[i])}, from ${written(unitLow[unit])} to ${written(unitHigh[unit])}.`;
+    const share = fires ? `Fires on ${(100 * rate[i]).toFixed(1)} % of the samples. ` : "";
+    $("unit-numbers").textContent = `${share}Mean ${written(unitMean[unit])}, standard deviation ${written(unitDeviation[i])}, from ${written(unitLow[unit])} to ${written(unitHigh[unit])}.`;
     showThumbnails($("unit-top"), [...topSamples.subarray(i * top, (i + 1) * top)]);
     $("unit-nearest").replaceChildren(
       ...[...nearestUnits.subarray(i * nearest, (i + 1) * nearest)].map((other, j) => tile(places.get(other), similarity[i * nearest + j].toFixed(2))),
