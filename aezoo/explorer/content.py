@@ -206,7 +206,6 @@ def _units(
     blobs: dict[str, bytes],
 ) -> dict[str, Any]:
     """Put what single units respond to into the page."""
-    n, size = code.shape
     deviation = code.std(axis=0)
     units = np.sort(np.argsort(-deviation, kind="stable")[:_MOST_UNITS])
     of_units = code[:, units].astype("float64")
@@ -216,7 +215,7 @@ def _units(
     bins = np.minimum((_BINS * (of_units - low) / width).astype("int64"), _BINS - 1)
     counts = np.stack([np.bincount(column, minlength=_BINS) for column in bins.T])
     standard = (of_units - of_units.mean(axis=0)) / np.where(deviation[units] > 0, deviation[units], 1)
-    correlation = standard.T @ standard / n
+    correlation = standard.T @ standard / len(code)
     np.fill_diagonal(correlation, -np.inf)
     nearest = np.argsort(-correlation, axis=1, kind="stable")[:, : min(_NEAREST, len(units) - 1)]
     _add(blobs, "units", units, "uint32")

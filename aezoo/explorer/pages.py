@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
@@ -29,9 +30,9 @@ def page(
 ) -> str:
     """Return an HTML page in which a person plays with a model.
 
-    The page holds the model, as its own ONNX export, samples, and ONNX Runtime Web: it needs no network and no server.
-    What it shows follows from the model: sliders of the code, a plane of codes, interpolation and attribute vectors,
-    the units of the code, anomaly scores, bits of a `CompressiveAE`, strokes of a `SketchRNN`.
+    The page holds the model as its own ONNX export, samples, and ONNX Runtime Web, so it works without network and
+    server. It shows what the model has: sliders of the code, a plane of codes, paths and attribute vectors between
+    samples, the units of the code, anomaly scores, the bits of a `CompressiveAE`, the strokes of a `SketchRNN`.
 
     Args:
         model: A built model. Samples are images, vectors or sketches of floating-point numbers.
@@ -120,16 +121,14 @@ def serve(html: str | os.PathLike[str], port: int = 0, *, ready: Callable[[str],
         OSError: If the port is taken.
 
     Example:
-        ```python
-        html = aezoo.explorer.page(model, x_test, samples=20)
-        # aezoo.explorer.serve(html) prints the address, and serves until Ctrl-C
-        ```
+        >>> serve("<p>A page</p>", port=8000)  # doctest: +SKIP
+        Serving http://127.0.0.1:8000/ (Ctrl-C ends it)
     """
     content = html.encode() if isinstance(html, str) else Path(html).read_bytes()
     with http.server.ThreadingHTTPServer(("127.0.0.1", port), functools.partial(_Handler, content)) as server:
-        address = f"http://127.0.0.1:{server.server_address[1]}/"
-        (ready or _announce)(address)
-        server.serve_forever()
+        with contextlib.suppress(KeyboardInterrupt):
+            (ready or _announce)(f"http://127.0.0.1:{server.server_address[1]}/")
+            server.serve_forever()
 
 
 def _announce(address: str) -> None:

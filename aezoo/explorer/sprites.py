@@ -60,8 +60,8 @@ def png(tiles: np.ndarray) -> bytes:
         tiles: (n, height, width, 1 or 3) uint8.
 
     Example:
-        >>> png(np.zeros((5, 2, 2, 1), "uint8"))[:4]
-        b'\\x89PNG'
+        >>> png(np.zeros((5, 2, 2, 1), "uint8"))[1:4]
+        b'PNG'
     """
     n, height, width, channels = tiles.shape
     columns = max(1, math.ceil(math.sqrt(n)))

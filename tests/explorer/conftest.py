@@ -101,8 +101,8 @@ class Page:
         """How many different colors a canvas shows."""
         return self.js(
             f"(() => {{ const c = document.querySelector('{selector}');"
-            "return new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size;"
-            "})()"
+            "const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+            "return new Set(new Uint32Array(data.buffer)).size; })()"
         )
 
 

@@ -297,7 +297,6 @@ def test_a_vae_of_two_units(tmp_path, digits, trained, open_page, capsys):
     np.testing.assert_allclose(page.code, page.array("explorer.state.inputCode") + means[0] - means[1], **CLOSE)
     plain = page.ink("#map-canvas")
     page.page.locator("#map-grid").check()
-    page.page.wait_for_function(f"(() => {{ const c = document.querySelector('#map-canvas'); return c.width > 0; }})()")
     page.settle()
     assert page.ink("#map-canvas") != plain
     assert page.page.locator("#rate").is_hidden() and page.page.locator("#sketch").is_hidden()

@@ -4,9 +4,12 @@
 const explorer = { manifest, state, timings, idle, encode, decode, score, sample, setInput, setCode, ready: null };
 window.explorer = explorer;
 
-/** Call a function once a canvas has a size, and whenever its size changes. */
+const redraws = [];
+
+/** Call a function once a canvas has a size, and whenever its size or the color scheme changes. */
 function whenSized(canvas, redraw) {
   let width = 0;
+  redraws.push(redraw);
   new ResizeObserver(() => {
     if (canvas.clientWidth && canvas.clientWidth !== width) {
       width = canvas.clientWidth;
@@ -73,8 +76,7 @@ async function start() {
 explorer.ready = start();
 explorer.ready.catch(() => {}); // which `unhandledrejection` reports all the same
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (!state.code) return;
-  dispatchEvent(new Event("resize"));
-  tell("input");
+  if (!state.output) return;
+  redraws.forEach((redraw) => redraw());
   tell("code");
 });

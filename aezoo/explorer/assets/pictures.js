@@ -96,29 +96,30 @@ function linesOf(steps) {
   return lines;
 }
 
-/** Draw a sketch. `box` keeps the scale while a sketch grows: [left, top, right, bottom]. */
-function drawSketch(canvas, steps, box = null) {
+/** Draw a sketch; of `whole`, which it is a part of, the rest is faint. */
+function drawSketch(canvas, steps, whole = steps) {
   canvas.classList.add("smooth");
   const [context, width, height] = prepared(canvas);
-  const lines = linesOf(steps);
-  const points = lines.flat();
+  const points = linesOf(whole).flat();
   if (!points.length) return;
-  const extent = box || boxOf(points);
+  const extent = boxOf(points);
   const room = 0.86 * Math.min(width, height);
   const scale = room / Math.max(extent[2] - extent[0], extent[3] - extent[1], 1e-6);
   const [x, y] = [(extent[0] + extent[2]) / 2, (extent[1] + extent[3]) / 2];
-  context.strokeStyle = context.fillStyle = "#16191d";
   context.lineWidth = Math.max(1, width / 110);
   context.lineCap = context.lineJoin = "round";
-  for (const line of lines) {
-    context.beginPath();
-    line.forEach(([px, py], i) => {
-      const at = [width / 2 + (px - x) * scale, height / 2 + (py - y) * scale];
-      if (i) context.lineTo(...at);
-      else context.moveTo(...at);
-      if (line.length === 1) context.fillRect(at[0] - 1, at[1] - 1, 2, 2);
-    });
-    context.stroke();
+  for (const [part, style] of whole === steps ? [[steps, "#16191d"]] : [[whole, "#dde2e8"], [steps, "#16191d"]]) {
+    context.strokeStyle = context.fillStyle = style;
+    for (const line of linesOf(part)) {
+      context.beginPath();
+      line.forEach(([px, py], i) => {
+        const at = [width / 2 + (px - x) * scale, height / 2 + (py - y) * scale];
+        if (i) context.lineTo(...at);
+        else context.moveTo(...at);
+        if (line.length === 1) context.fillRect(at[0] - 1, at[1] - 1, 2, 2);
+      });
+      context.stroke();
+    }
   }
 }
 

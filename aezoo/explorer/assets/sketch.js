@@ -10,14 +10,14 @@ function startSketch() {
   let pen = null;
   let ended = false;
   let playing = false;
-  let box = null;
+  let whole = [];
   const temperature = slider({ label: "Temperature", low: 0, high: 1, step: 0.05, value: 0, take: () => restart(), text: (v) => v.toFixed(2) });
   const speed = slider({ label: "Speed", low: 2, high: 60, step: 1, value: 20, take: () => {}, text: (v) => `${v} per s` });
   $("sketch-temperature").append(temperature.node);
   $("sketch-speed").append(speed.node);
 
   function show() {
-    drawSketch($("sketch-canvas"), drawn, box);
+    drawSketch($("sketch-canvas"), drawn, whole);
     const points = drawn.length / 5 - (ended && drawn.at(-1) ? 1 : 0);
     const end = ended ? ", done" : "";
     $("sketch-state").textContent = `${points} points${end}. ${written(median(timings.step))} ms per point.`;
@@ -26,12 +26,10 @@ function startSketch() {
     explorer.sketch = drawn;
   }
 
-  /** Begin the sketch of the current code; its size is known from drawing it once, so that the scale stays. */
+  /** Begin the sketch of the current code, which is drawn once in full, so that it is seen, and keeps its scale. */
   const begin = latest(async () => {
     const code = state.code;
-    const whole = await drawnSteps(code, temperature.value, seed);
-    const points = linesOf(whole).flat();
-    box = points.length ? boxOf(points) : null;
+    whole = await drawnSteps(code, temperature.value, seed);
     pen = await drawing(code, temperature.value, seed);
     drawn = [];
     ended = false;
