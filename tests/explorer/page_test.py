@@ -7,6 +7,8 @@ import pytest
 
 import aezoo
 from aezoo import explorer
+from aezoo.cli import program
+from aezoo.datasets import loading
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 #: A frame of a display.
@@ -421,6 +423,48 @@ def test_vectors_without_pictures(tmp_path, open_page):
     assert page.page.locator("#draw").is_hidden()
     assert page.js("document.documentElement.scrollWidth") <= 390
     assert page.ink("#stage-output") > 1
+
+
+# === Presets ===
+
+PRESETS = ("k_sparse_mnist_k25", "denoising_mnist", "vae_mnist_2d", "vae_mnist_20d", "compressive_mnist")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset(preset, tmp_path, open_page, capsys):
+    if not loading.is_here("mnist"):
+        pytest.skip("MNIST is not prepared in the folder that TFDS_DATA_DIR names")
+    model = aezoo.Autoencoder.from_preset(preset)
+    x, y = (part[:300] for part in aezoo.datasets.load("mnist")[1])
+    page = open_page(written(tmp_path, model, (x, y)))
+    code = np.asarray(model.encode(x))
+    mean = code.mean(axis=0)
+    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
+    page.plane = (mean, axes * np.sign(axes.sum(axis=1, keepdims=True))) if len(mean) > 2 else (np.zeros(2), np.eye(2))
+    use_samples(page, model, x)
+    use_code(page, model)
+    use_map(page, model)
+    use_between(page, model, x)
+    use_units(page, model, x)
+    use_scores(page, model, x)
+    use_drawing(page, model)
+    check_timing(page, preset, capsys)
+
+
+@pytest.mark.slow
+def test_the_preset_of_sketches(tmp_path, open_page, capsys):
+    model = aezoo.SketchRNN.from_preset("sketch_rnn_cats")
+    path = tmp_path / "page.html"
+    arguments = ["sketch_rnn_cats", "--data", "shapes", "--output", str(path), "--samples", "30"]
+    assert program.main(["explore", *arguments]) == 0
+    page = open_page(path)
+    x = page.array("explorer.sample(3)").reshape(1, *model.x_shape)
+    page.click("#samples-grid .thumb:nth-child(4)")
+    check_verbs(page, model)
+    use_code(page, model)
+    check_timing(page, "sketch_rnn_cats", capsys)
+    np.testing.assert_allclose(page.array("explorer.state.inputCode"), np.asarray(model.encode(x))[0], **CLOSE)
 
 
 # === Accessibility ===

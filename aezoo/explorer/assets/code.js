@@ -12,7 +12,7 @@ function startCode() {
   const listing = pages($("code-previous"), $("code-next"), size, () => codeSize, (from, to) => {
     shown = order.slice(from, to).map((unit) => ({
       unit,
-      slider: slider({ label: `Unit ${unit}`, ...unitRange(unit), value: state.code ? state.code[unit] : 0, take: (value) => setUnits([[unit, value]]) }),
+      slider: slider({ label: `Unit ${unit}`, ...unitRange(unit), value: state.code ? state.code[unit] : 0, take: (value) => setUnits([[unit, value]]), text: unitValue }),
     }));
     $("code-sliders").replaceChildren(...shown.map((each) => each.slider.node));
   });

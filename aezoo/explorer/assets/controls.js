@@ -38,6 +38,9 @@ function slider({ label, low, high, step, value, take, text = written }) {
   return made;
 }
 
+/** Write the value of a unit. */
+const unitValue = (value) => (manifest.code.integers ? String(Math.round(value)) : written(value));
+
 /** Return the range of a unit's slider: what the samples' codes have, and a quarter more on either side. */
 function unitRange(unit) {
   const [low, high] = [Math.min(0, unitLow[unit]), Math.max(0, unitHigh[unit])];

@@ -54,7 +54,7 @@ async function startUnits() {
     listing.show();
   });
 
-  const steer = slider({ label: "Value", low: -1, high: 1, step: "any", value: 0, take: (value) => change(value) });
+  const steer = slider({ label: "Value", low: -1, high: 1, step: "any", value: 0, take: (value) => change(value), text: unitValue });
   $("unit-slider").append(steer.node);
   const change = (value) => setUnits([[unitNumbers[current], value]]);
 
