@@ -226,3 +226,13 @@ def test_ctrl_c_ends_serving(capsys):
 
     explorer.serve("<p>", ready=interrupt)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_the_page_of_the_documentation_runs(tmp_path, monkeypatch):
+    pytest.importorskip("tf2onnx")
+    monkeypatch.chdir(tmp_path)
+    text = (FOLDER.parents[1] / "docs" / "explorer.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(block, "docs/explorer.md", "exec"), {})
+    assert (tmp_path / "digits.html").read_text().startswith(document.MARK)
