@@ -43,12 +43,11 @@ async function startMap() {
   /** Draw all but the cross, which moves, into a picture of its own. */
   function redraw() {
     const [context, width, height] = prepared(canvas);
-    [toX, toY] = axes(context, width, height, ...range, titles);
+    [toX, toY] = axes(context, width, height, ...range, grid ? [titles[0]] : titles);
     if (grid) {
       const [w, h] = [(toX(range[0][1]) - toX(range[0][0])) / grid.side, (toY(range[1][0]) - toY(range[1][1])) / grid.side];
-      const side = Math.min(w, h);
       context.imageSmoothingEnabled = false;
-      grid.tiles.forEach(({ at, picture }) => context.drawImage(picture, toX(at[0]) - side / 2, toY(at[1]) - side / 2, side, side));
+      grid.tiles.forEach(({ at, picture }) => context.drawImage(picture, toX(at[0]) - w / 2, toY(at[1]) - h / 2, w, h));
     }
     context.globalAlpha = grid ? 0.35 : 0.75;
     for (let i = 0; i < count; i++) {

@@ -191,8 +191,11 @@ function drawHistogram(canvas, counts, low, high, title, isMarked = () => false,
     const left = x(low + i * step);
     context.fillRect(left, y(count), Math.max(1, x(low + (i + 1) * step) - left - 1), y(0) - y(count));
   });
-  for (const { value, style } of lines) {
+  for (const { value, style, label } of lines) {
     if (value < low || value > high) continue;
+    context.textAlign = x(value) > width / 2 ? "right" : "left";
+    context.fillStyle = color("ink");
+    context.fillText(label, x(value) + (x(value) > width / 2 ? -5 : 5), style === "ink" ? 16 : 30);
     context.strokeStyle = color(style);
     context.lineWidth = 2;
     context.beginPath();

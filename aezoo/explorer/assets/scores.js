@@ -23,8 +23,8 @@ async function startScores() {
     const at = threshold.value;
     const flagged = scores.reduce((count, value) => count + (value > at), 0);
     $("scores-flagged").textContent = `${flagged.toLocaleString("en")} of ${n.toLocaleString("en")} samples (${((100 * flagged) / n).toFixed(1)} %) score above ${written(at)}.`;
-    const lines = [{ value: at, style: "ink" }];
-    if (state.score !== null) lines.push({ value: clamp(state.score, low, high), style: "accent" });
+    const lines = [{ value: at, style: "ink", label: "threshold" }];
+    if (state.score !== null) lines.push({ value: clamp(state.score, low, high), style: "accent", label: "input" });
     const step = (high - low) / bins;
     drawHistogram($("scores-histogram"), counts, low, high, "score", (i) => low + (i + 0.5) * step > at, lines);
     if (state.score === null) return;

@@ -20,7 +20,7 @@ function startSketch() {
     drawSketch($("sketch-canvas"), drawn, whole);
     const points = drawn.length / 5 - (ended && drawn.at(-1) ? 1 : 0);
     const end = ended ? ", done" : "";
-    $("sketch-state").textContent = `${points} points${end}. ${written(median(timings.step))} ms per point.`;
+    $("sketch-state").textContent = `${points} points${end}. ${median(timings.step).toFixed(1)} ms per point.`;
     $("sketch-play").textContent = playing ? "Pause" : "Draw";
     $("sketch-step").disabled = ended;
     explorer.sketch = drawn;

@@ -105,7 +105,7 @@ function startStage() {
 function drawCode(canvas, code) {
   const [context, width, height] = prepared(canvas);
   const scale = codeScale();
-  const step = width / code.length;
+  const step = Math.min(28, width / code.length);
   context.fillStyle = color("line");
   context.fillRect(0, height / 2, width, 1);
   context.fillStyle = color("accent");

@@ -86,7 +86,7 @@ async function startUnits() {
     const unit = unitNumbers[current];
     const counts = [...histogram.subarray(current * bins, (current + 1) * bins)];
     const high = unitHigh[unit] > unitLow[unit] ? unitHigh[unit] : unitLow[unit] + 1;
-    drawHistogram($("unit-histogram"), counts, unitLow[unit], high, "value of the unit", () => false, [{ value: state.code[unit], style: "mark" }]);
+    drawHistogram($("unit-histogram"), counts, unitLow[unit], high, "value of the unit", () => false, [{ value: state.code[unit], style: "mark", label: "now" }]);
     $("unit-histogram").setAttribute("aria-label", `Histogram of unit ${unit} over the samples`);
   }
 
