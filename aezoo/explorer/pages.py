@@ -100,9 +100,9 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """
     from aezoo.explorer import document
 
-    there = _files.check(path)
-    if there.is_dir():
+    if Path(path).is_dir():
         raise FileExistsError(f"{path} is a folder: name a file, NAME.html.")
+    there = _files.check(path)
     if there.exists():
         with there.open("rb") as file:
             if file.read(len(document.MARK)) != document.MARK.encode():

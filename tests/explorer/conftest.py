@@ -59,7 +59,7 @@ class Page:
     def text(self, name):
         return self.page.locator(f"#{name}").inner_text()
 
-    def number(self, name, pattern=r"[-\d.e+]+"):
+    def number(self, name, pattern=r"-?\d[\d.]*(?:e[-+]\d+)?"):
         """The first number of an element's text."""
         return float(re.search(pattern, self.text(name).replace(",", ""))[0])
 

@@ -43,7 +43,7 @@ async function startMap() {
   /** Draw all but the cross, which moves, into a picture of its own. */
   function redraw() {
     const [context, width, height] = prepared(canvas);
-    [toX, toY] = axes(context, width, height, ...range, grid ? [titles[0]] : titles);
+    [toX, toY] = axes(context, width, height, ...range, titles);
     if (grid) {
       const [w, h] = [(toX(range[0][1]) - toX(range[0][0])) / grid.side, (toY(range[1][0]) - toY(range[1][1])) / grid.side];
       context.imageSmoothingEnabled = false;

@@ -142,7 +142,7 @@ function draw(canvas, values, described) {
 
 /** Draw the frame of a chart; return functions from values to pixels. */
 function axes(context, width, height, [left, right], [bottom, top], titles) {
-  const margin = { left: 46, right: 12, top: 10, bottom: 34 };
+  const margin = { left: 46, right: 12, top: 22, bottom: 34 };
   const x = (value) => margin.left + ((value - left) / (right - left || 1)) * (width - margin.left - margin.right);
   const y = (value) => height - margin.bottom - ((value - bottom) / (top - bottom || 1)) * (height - margin.top - margin.bottom);
   context.strokeStyle = color("line");
@@ -164,7 +164,7 @@ function axes(context, width, height, [left, right], [bottom, top], titles) {
   for (const value of down) context.fillText(shortly(value), margin.left - 5, y(value) + 4);
   if (titles[1]) {
     context.textAlign = "left";
-    context.fillText(titles[1], margin.left + 6, margin.top + 8);
+    context.fillText(titles[1], margin.left, 14);
   }
   return [x, y];
 }
@@ -184,7 +184,7 @@ const shortly = (value) => String(Number(value.toPrecision(3)));
 /** Draw bars between two values; `isMarked` tells which bars stand out. */
 function drawHistogram(canvas, counts, low, high, title, isMarked = () => false, lines = []) {
   const [context, width, height] = prepared(canvas);
-  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [title, "samples"]);
+  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (the height counts samples)`]);
   const step = (high - low) / counts.length;
   counts.forEach((count, i) => {
     context.fillStyle = color(isMarked(i) ? "mark" : "bar");
@@ -195,7 +195,7 @@ function drawHistogram(canvas, counts, low, high, title, isMarked = () => false,
     if (value < low || value > high) continue;
     context.textAlign = x(value) > width / 2 ? "right" : "left";
     context.fillStyle = color("ink");
-    context.fillText(label, x(value) + (x(value) > width / 2 ? -5 : 5), style === "ink" ? 16 : 30);
+    context.fillText(label, x(value) + (x(value) > width / 2 ? -5 : 5), style === "accent" ? 32 : 16);
     context.strokeStyle = color(style);
     context.lineWidth = 2;
     context.beginPath();
