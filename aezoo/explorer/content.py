@@ -53,6 +53,7 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
     _validation.check_built(model)
     _validation.check_int("samples", samples, 2)
     x, conditions, labels = _samples(model, data, samples)
+    offered = [_condition(model, each) for each in conditions]
     blobs: dict[str, bytes] = {}
     described, x = _pictured(model, x, blobs)
     code = _whole(model.encode(x, **conditions))
@@ -72,7 +73,7 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
         "data": {**described, "name": name, "count": len(x), "labels": labels is not None},
         "code": {"shape": code_shape, "size": size, "integers": model.compresses},
         "output": _output(model, x, code.reshape(-1, *code_shape)[:1], conditions),
-        "conditions": [_condition(model, each) for each in conditions],
+        "conditions": offered,
         "interpolation": model.interpolation,
         "networks": kind,
     }

@@ -74,7 +74,7 @@ def png(tiles: np.ndarray) -> bytes:
     # against fingerprints changes what scripts read from a drawn picture.
     raw = np.concatenate([np.zeros((len(lines), 1), "uint8"), lines], axis=1).tobytes()
     header = struct.pack(">IIBBBBB", columns * width, rows * height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )

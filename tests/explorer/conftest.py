@@ -97,6 +97,14 @@ class Page:
             self.page.mouse.click(*at)
         self.settle()
 
+    def wait(self, condition):
+        """Wait until an expression is true. Playwright's own way to do so needs `eval`, which the page forbids."""
+        for _ in range(200):
+            if self.js(condition):
+                return
+            self.page.wait_for_timeout(50)
+        raise AssertionError(f"never true: {condition}")
+
     def ink(self, selector):
         """How many different colors a canvas shows."""
         return self.js(

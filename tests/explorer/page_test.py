@@ -20,16 +20,12 @@ def digits():
     return aezoo.datasets.load("digits")[1]
 
 
-@pytest.fixture(scope="module")
-def trained(digits):
-    """A function that trains a model a little, so that its numbers are none of a special case."""
-
-    def trained(model, x=None):
-        model.compile(optimizer="adam")
-        model.fit(digits[0] if x is None else x, epochs=2, batch_size=64, verbose=0)
-        return model
-
-    return trained
+def built(model, x, scale=1.0):
+    """The model, whose codes are so many times as large as those of an untrained one."""
+    model.build(x.shape)
+    kernel = [weight for weight in model.encoder.trainable_variables if len(weight.shape) == 2][-1]
+    kernel.assign(scale * kernel)
+    return model
 
 
 def written(tmp_path, model, data, **options):
@@ -275,10 +271,17 @@ def use_drawing(page, model):
 # === Pages ===
 
 
-def test_a_vae_of_two_units(tmp_path, digits, trained, open_page, capsys):
+@pytest.fixture(scope="module")
+def vae(digits, tmp_path_factory):
+    """A VAE of two units, and its page."""
+    model = built(aezoo.VAE(latent_dim=2, hidden_dims=(16,), seed=0), digits[0], 2.0)
+    options = {"title": "Digits <on> a plane", "name": "digits", "note": "It is small."}
+    return model, written(tmp_path_factory.mktemp("vae"), model, digits, **options)
+
+
+def test_a_vae_of_two_units(vae, digits, open_page, capsys):
     x, y = digits
-    model = trained(aezoo.VAE(latent_dim=2, hidden_dims=(16,), seed=0))
-    path = written(tmp_path, model, digits, title="Digits <on> a plane", name="digits", note="It is small.")
+    model, path = vae
     page = open_page(path)
     assert page.text("title") == "Digits <on> a plane" and page.text("note") == "It is small."
     assert "all numbers on this page are of these" in page.text("samples-about")
@@ -307,9 +310,9 @@ def test_a_vae_of_two_units(tmp_path, digits, trained, open_page, capsys):
     check_timing(page, "VAE on digits", capsys)
 
 
-def test_a_k_sparse_model(tmp_path, digits, trained, open_page):
+def test_a_k_sparse_model(tmp_path, digits, open_page):
     x = digits[0]
-    model = trained(aezoo.KSparseAE(latent_dim=80, k=5, seed=0))
+    model = built(aezoo.KSparseAE(latent_dim=80, k=5, seed=0), x)
     page = open_page(written(tmp_path, model, (x, None), samples=100))
     x = x[np.unique(np.linspace(0, len(x) - 1, 100).round().astype(int))]
     code = np.asarray(model.encode(x))
@@ -335,9 +338,9 @@ def test_a_k_sparse_model(tmp_path, digits, trained, open_page):
     assert page.page.locator("#class-row").is_hidden()
 
 
-def test_a_compressive_model(tmp_path, digits, trained, open_page):
+def test_a_compressive_model(tmp_path, digits, open_page):
     x = digits[0][:60]
-    model = trained(aezoo.CompressiveAE(latent_dim=6, weight=100.0, seed=0))
+    model = built(aezoo.CompressiveAE(latent_dim=6, seed=0), x, 4.0)
     page = open_page(written(tmp_path, model, x))
     page.plane = None
     use_samples(page, model, x)
@@ -360,7 +363,7 @@ def test_a_compressive_model(tmp_path, digits, trained, open_page):
     assert page.ink("#rate-chart") > 3
 
 
-def test_sketches(tmp_path, open_page, capsys):
+def test_sketches(tmp_path, open_page, capsys, monkeypatch):
     (x, _), _ = aezoo.sketches.load("shapes")
     x = x[:60]
     model = aezoo.SketchRNN(4, encoder_units=8, decoder_units=16, components=3, seed=0)
@@ -369,10 +372,13 @@ def test_sketches(tmp_path, open_page, capsys):
     for kernel in (model.encoder.mean.kernel, model.decoder.state.kernel):
         kernel.assign(1000 * kernel)
     model.decoder.output_parameters.bias.assign(np.linspace(1, -1, 21))  # lines rather than points, and no end
+    # The conversion of the scores takes seconds; the preset has them.
+    signatures = {name: each for name, each in model.signatures().items() if name != "score"}
+    monkeypatch.setattr(type(model), "signatures", lambda model: signatures)
     page = open_page(written(tmp_path, model, x))
+    assert page.page.locator("#scores").is_hidden()
     use_samples(page, model, x)
     use_code(page, model)
-    use_scores(page, model, x)
     page.check("input[name=role][value=a]")
     page.click("#samples-grid .thumb:nth-child(1)")
     page.check("input[name=role][value=b]")
@@ -389,12 +395,12 @@ def test_sketches(tmp_path, open_page, capsys):
     np.testing.assert_allclose(page.array("explorer.sketch").reshape(-1, 5), drawn[:2], **CLOSE)
     page.slide("#sketch-speed", 60)
     page.click("#sketch-play")
-    page.page.wait_for_function("document.querySelector('#sketch-state').innerText.includes('done')")
+    page.wait("document.querySelector('#sketch-state').innerText.includes('done')")
     sketch = page.array("explorer.sketch").reshape(-1, 5)
     np.testing.assert_allclose(sketch, drawn[: len(sketch)], **CLOSE)
     page.slide("#sketch-temperature", 1)
     page.click("#sketch-other")
-    page.page.wait_for_function("document.querySelector('#sketch-state').innerText.includes('done')")
+    page.wait("document.querySelector('#sketch-state').innerText.includes('done')")
     assert page.text("sketch-play") == "Draw"
     other = page.array("explorer.sketch").reshape(-1, 5)
     assert len(other) != len(sketch) or np.abs(other - sketch).max() > 0
@@ -467,6 +473,8 @@ def test_the_preset_of_sketches(tmp_path, open_page, capsys):
     page.click("#samples-grid .thumb:nth-child(4)")
     check_verbs(page, model)
     use_code(page, model)
+    score = float(model.score_samples(x)[0])
+    assert page.number("scores-input", r"(?<=scores )[\d.]+") == pytest.approx(score, rel=1e-3)
     check_timing(page, "sketch_rnn_cats", capsys)
     np.testing.assert_allclose(page.array("explorer.state.inputCode"), np.asarray(model.encode(x))[0], **CLOSE)
 
@@ -474,11 +482,9 @@ def test_the_preset_of_sketches(tmp_path, open_page, capsys):
 # === Accessibility ===
 
 
-def test_everything_has_a_name_and_contrast(tmp_path, digits, trained, open_page):
-    model = trained(aezoo.Autoencoder(latent_dim=3, seed=0))
-    path = written(tmp_path, model, digits, samples=40)
+def test_everything_has_a_name_and_contrast(vae, open_page):
     for scheme in ("light", "dark"):
-        page = open_page(path, width=390, color_scheme=scheme)
+        page = open_page(vae[1], width=390, color_scheme=scheme)
         nameless = page.js(
             "[...document.querySelectorAll('button, input, select, canvas[tabindex], canvas[role]')].filter((e) => "
             "e.offsetParent && !e.innerText && !e.getAttribute('aria-label') && !(e.labels && e.labels.length))"

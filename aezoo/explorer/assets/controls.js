@@ -9,25 +9,27 @@ function slider({ label, low, high, step, value, take, text = written }) {
   const input = element("input", { type: "range", id, min: low, max: high, step });
   const output = element("output", { for: id });
   const node = element("div", { className: "slider" }, element("label", { htmlFor: id }, label), input, output);
+  let current = value; // as it was given: the element keeps fewer digits
   const show = () => {
-    output.textContent = text(Number(input.value));
+    output.textContent = text(current);
     input.setAttribute("aria-valuetext", output.textContent);
   };
   input.addEventListener("input", () => {
+    current = Number(input.value);
     show();
-    take(Number(input.value));
+    take(current);
   });
   const made = {
     node,
     input,
     get value() {
-      return Number(input.value);
+      return current;
     },
     /** Show a value that something else has set, a value outside the range too. */
     set value(given) {
       if (given < Number(input.min)) input.min = given;
       if (given > Number(input.max)) input.max = given;
-      input.value = given;
+      input.value = current = given;
       show();
     },
     set range([from, to]) {
