@@ -54,14 +54,14 @@ def onnx(
         raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
     path = Path(path)
     one_file = path.suffix == ".onnx"
-    chosen = _chosen(model, "serving_default" if one_file and signatures is None else signatures)
+    chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures)
     if one_file and len(chosen) > 1:
         raise ValueError(
             f"{path.name} is one file, of one signature, but {len(chosen)} are asked for: name a folder, "
             f"{path.with_suffix('').name!r}."
         )
     _files.check(path, _foreign)
-    written = {name: _as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
+    written = {name: as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
     with _files.atomic_write(path, _foreign) as unfinished:
         if one_file:
             (content,) = written.values()
@@ -98,7 +98,7 @@ def litert(
     path = Path(path)
     if path.suffix != ".tflite":
         raise ValueError(f"The name of a LiteRT file ends with .tflite, but this one is {path.name!r}.")
-    chosen = _chosen(model, signatures)
+    chosen = chosen_signatures(model, signatures)
     _files.check(path)
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
@@ -139,8 +139,16 @@ def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signa
             )
 
 
-def _chosen(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
-    """The signatures of these names, each a function that returns its named outputs, and what it takes."""
+def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
+    """Return signatures by name, each a function that returns its outputs by name, and what it takes.
+
+    Args:
+        model: A built model with a method `signatures`.
+        names: Which; None takes those of samples and codes.
+
+    Raises:
+        ValueError: If there is no such signature.
+    """
     there = model.signatures()
     if names is None:
         tensors = {"x", "z", *model.condition_names}
@@ -185,7 +193,18 @@ def _quiet(verbose: bool | None) -> Iterator[None]:
 # === ONNX ===
 
 
-def _as_onnx(name: str, signature: Signature, verbose: bool | None, opset: int | None) -> bytes:
+def as_onnx(name: str, signature: Signature, verbose: bool | None = None, opset: int | None = None) -> bytes:
+    """Return one signature as an ONNX model.
+
+    Args:
+        name: Its name, for errors.
+        signature: A function that returns its outputs by name, and what it takes.
+        verbose: Whether the converter says what it does.
+        opset: The version of ONNX' operations; None takes the converter's default.
+
+    Raises:
+        ValueError: If ONNX has no operation for a part of it.
+    """
     import onnx
     import tf2onnx
 
