@@ -86,17 +86,15 @@ def _parameters(cls: Any, owner: type) -> list[inspect.Parameter]:
     """Return the parameters of a constructor and of those behind its `**kwargs`, up to the owner's."""
     found: dict[str, inspect.Parameter] = {}
     positional = True  # whether the next class can be given positional arguments
-    fixed: tuple[str, ...] = ()  # a class takes all that its own constructor names
     for base in _with_constructor(cls, owner):
         _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
         kinds = {parameter.kind for parameter in own}
         for parameter in own:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or parameter.name in found:
                 continue
-            if parameter.name in fixed:
+            if base is not cls and parameter.name in cls.fixed_arguments:  # a class takes all that its own names
                 continue
             found[parameter.name] = parameter if positional else parameter.replace(kind=parameter.KEYWORD_ONLY)
-        fixed = cls.fixed_arguments
         positional = positional and inspect.Parameter.VAR_POSITIONAL in kinds
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             return _sorted(found)

@@ -220,13 +220,13 @@ def page(goals: list[Goal]) -> list[str]:
         "",
         "## Published beside ours",
         "",
-        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Likelihoods are better when greater, errors",
-        "and −log p(x) when smaller.",
+        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Higher is better for log-likelihoods, lower",
+        "for errors and −log p(x).",
         "",
         *published("ours"),
         "",
         "The published numbers come from the papers, tutorials or libraries named beside them. Most took more compute:",
-        "the published classifier was pre-trained for 585 minutes, and the first RBM was trained for 122.",
+        "the published classifier was pretrained for 585 minutes, and the first RBM was trained for 122.",
         "",
         "## Missed targets",
         "",
@@ -237,7 +237,7 @@ def page(goals: list[Goal]) -> list[str]:
         lines += [f"| {goal.what} | {goal.ours} | {goal.goal} |" for goal in missed if goal.section == section]
         lines += [""]
     lines += [
-        "What was tried for each of them stands beside its table in [Every measurement](../benchmarks/RESULTS.md).",
+        "[Every measurement](../benchmarks/RESULTS.md) says what we tried for each of them.",
         "",
         "This page is written by `python benchmarks/results.py`.",
     ]

@@ -14,6 +14,7 @@ import textwrap
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -328,7 +329,7 @@ def test_the_equation_of_the_guide(variant):
 
 @pytest.fixture(scope="module")
 def examples():
-    return run(*BLOCKS[4:6])
+    return run(*BLOCKS[4:7])
 
 
 QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
@@ -345,6 +346,27 @@ def test_the_vq_vae_of_the_guide_passes(examples, check):
 def test_the_conditional_model_of_the_guide_passes(examples, check):
     x, label = np.random.default_rng(0).random((21, 6, 6, 1), "float32"), np.arange(21, dtype="int32") % 10
     check(testing.Case(lambda **kwargs: examples.LabeledAE(latent_dim=4, **kwargs), x, conditions={"label": label}))
+
+
+@pytest.mark.parametrize("arguments", [{"hidden_dims": (7,)}, {"filters": (4,)}, {"output_activation": "linear"}])
+def test_networks_of_the_guides_conditional_model_follow_their_arguments(examples, arguments):
+    model = examples.LabeledAE(latent_dim=4, **arguments)
+    model.build((None, 8, 8, 1))
+    plain = examples.LabeledAE(latent_dim=4)
+    plain.build((None, 8, 8, 1))
+    assert (model.decoder.count_params(), model.output_bounds) != (plain.decoder.count_params(), plain.output_bounds)
+    assert "tied" not in inspect.signature(examples.LabeledAE).parameters
+
+
+@pytest.mark.parametrize("check", (testing.epoch_means, testing.verbs, testing.accumulation))
+def test_the_model_of_the_guide_that_undoes_a_reflection(examples, check):
+    x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    check(testing.Case(lambda **kwargs: examples.MirrorAE(latent_dim=4, **kwargs), x))
+    model = examples.MirrorAE(latent_dim=4, seed=0)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    trained = model.fit(x, epochs=1, verbose=0).history["loss"][0]
+    against = np.sum((x - np.asarray(model.reconstruct(x[:, :, ::-1]))) ** 2) / len(x)
+    assert trained == pytest.approx(against, rel=1e-5)
 
 
 def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(examples):
