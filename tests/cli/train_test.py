@@ -94,6 +94,15 @@ def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_grap
         assert loaded.condition_names == ("label",) and loaded.sample(2, label=7).shape == (2, 8, 8, 1)
 
 
+def test_emoji_are_trained_on(tmp_path, no_graphs, monkeypatch):
+    no_graphs(monkeypatch)
+    output = tmp_path / "run"
+    small = ["--dataset", "emoji", "--limit", "40", "--epochs", "1", "--latent-dim", "4", "--quiet"]
+    assert program.main(["train", "vae", *small, "--output", str(output)]) == 0
+    assert (results(output)["dataset"], results(output)["test_samples"]) == ("emoji", 40)
+    assert keras.saving.load_model(output / "model.keras").y_shape == (64, 64, 3)
+
+
 def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
     _, output, printed = trained
     model = keras.saving.load_model(output / "model.keras")
