@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 try:
     import fcntl
@@ -37,7 +36,7 @@ def refuse_working_directory(path: Path) -> None:
         raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
 
 
-def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
+def check(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Path:
     """Raise now what `atomic_write` would raise after a long computation; change nothing.
 
     Args:
@@ -67,7 +66,7 @@ def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
 
 
 @contextmanager
-def atomic_write(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
     """Gives a path to write to; it takes the final name only once all of it is written.
 
     Until then what stands under that name stays. A folder cannot be replaced in one step: the old one is moved into a

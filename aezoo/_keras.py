@@ -160,7 +160,7 @@ def producer(tensor: Tensor) -> tuple[Any, list[Any]]:
     return operation, list(operation._inbound_nodes[node].input_tensors)
 
 
-def output_index(tensor: Any) -> int:
+def output_index(tensor: Tensor) -> int:
     """Return which output of the layer or operation that made it a symbolic tensor is.
 
     Relies on: `_keras_history`.
@@ -211,7 +211,7 @@ def sigmoid_logits(tensor: Tensor) -> Tensor | None:
     return getattr(tensor, "_sigmoid_logits", None)
 
 
-def mark_class_logits(tensor: Any, logits: Any) -> None:
+def mark_class_logits(tensor: Tensor, logits: Tensor) -> None:
     """Mark a tensor as the softmax of logits, for `class_logits`.
 
     Relies on: nothing but that tensors take attributes; the mark is our own.
@@ -219,7 +219,7 @@ def mark_class_logits(tensor: Any, logits: Any) -> None:
     tensor._class_logits = logits
 
 
-def class_logits(tensor: Any) -> Any:
+def class_logits(tensor: Tensor) -> Tensor | None:
     """Return the logits that `mark_class_logits` has marked a tensor with, or None.
 
     Relies on: nothing but that tensors take attributes; the mark is our own.

@@ -7,15 +7,20 @@ import numbers
 import re
 import textwrap
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo._typing import Shape
+from aezoo._typing import Array, Shape, Tensor
 from aezoo.layers import networks
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.training.gate import Rules
+    from aezoo.training.trainer import Trainer
 
 #: How to give features mean 0 and variance 1.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
@@ -30,8 +35,8 @@ def check_network_arguments(
     latent_dim: int | None,
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: Any,
-    decoder: Any,
+    encoder: keras.Model | None,
+    decoder: keras.Model | None,
     tied: bool,
 ) -> None:
     """Checks the arguments that say which networks a model has."""
@@ -54,10 +59,10 @@ def check_network_arguments(
 def check_hidden_layers(
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: Any,
+    encoder: keras.Model | None,
     tied: bool,
     dropout: float,
-    normalization: Any,
+    normalization: str | None,
     kernel_size: int,
     upsampling: str,
     residual: int,
@@ -88,13 +93,13 @@ ACTIVATIONS = ("activation", "code_activation", "output_activation")
 NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
 
 
-def check_no_networks(model: Any, kwargs: Any) -> None:
+def check_no_networks(model: Autoencoder, kwargs: Mapping[str, Any]) -> None:
     """Checks that a model whose networks are given by what it is gets no arguments for others."""
     for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
         raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
 
 
-def check_precision(model: Any) -> None:
+def check_precision(model: Trainer) -> None:
     """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
     if "float64" in (model.compute_dtype, model.variable_dtype):
         raise ValueError(
@@ -103,14 +108,14 @@ def check_precision(model: Any) -> None:
         )
 
 
-def _number(name: str, value: Any) -> None:
+def _number(name: str, value: object) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, but it is {value!r}.")
     if math.isinf(value):
         raise ValueError(f"{name} must be finite, but it is {value!r}.")
 
 
-def check_int(name: str, value: Any, low: int | None = None) -> int:
+def check_int(name: str, value: object, low: int | None = None) -> int:
     """Checks that a value is a whole number, at least `low`, and returns it as an int."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
@@ -119,7 +124,7 @@ def check_int(name: str, value: Any, low: int | None = None) -> int:
     return int(value)
 
 
-def check_ints(name: str, values: Any) -> tuple[int, ...]:
+def check_ints(name: str, values: object) -> tuple[int, ...]:
     """Checks that a value is a sequence of whole numbers of at least 1, and returns it as a tuple."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise ValueError(f"{name} must be a sequence of whole numbers, such as (500, 250), but it is {values!r}.")
@@ -167,7 +172,7 @@ def check_known_shape(x_shape: Shape) -> None:
         )
 
 
-def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
+def call_network(role: str, network: keras.layers.Layer, x: Tensor, outputs: int = 1) -> Tensor:
     """Calls a network on a symbolic input, and says in one sentence if it does not take it.
 
     Args:
@@ -217,7 +222,7 @@ def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> N
         )
 
 
-def are_comparable(model: Any) -> bool:
+def are_comparable(model: Autoencoder) -> bool:
     """Return whether samples are targets of a model's reconstructions."""
     fits = shapes_match(model.x_shape, model.y_shape)
     classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
@@ -225,7 +230,7 @@ def are_comparable(model: Any) -> bool:
 
 
 def check_comparable(
-    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+    model: Autoencoder, x: Array, advice: str = "there is no score of samples alone, use evaluate(x, y)"
 ) -> None:
     """Check that samples are targets of a model's reconstructions."""
     if not are_comparable(model):
@@ -235,7 +240,7 @@ def check_comparable(
         )
 
 
-def check_replicas(model: Any) -> None:
+def check_replicas(model: Trainer) -> None:
     """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
         raise ValueError(
@@ -244,7 +249,7 @@ def check_replicas(model: Any) -> None:
         )
 
 
-def check_declared(model: Any, reported: Any) -> None:
+def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
     """Check that an objective returns the terms and measures that its class declares, no more and no less."""
     names = {*model.term_names, *model.metric_names}
     kind = type(model).__name__
@@ -258,9 +263,16 @@ def check_declared(model: Any, reported: Any) -> None:
             f"{kind} declares {', '.join(map(repr, missing))} in term_names or metric_names, but its objective does "
             "not return it."
         )
+    for name in model.term_names:
+        shape = getattr(reported[name], "shape", ())
+        if getattr(shape, "rank", 0) is not None and len(shape):
+            raise ValueError(
+                f"{name!r} of {kind} has shape {tuple(shape)} and must be a single number: take batch.mean of one "
+                "value per sample."
+            )
 
 
-def check_built(model: Any) -> None:
+def check_built(model: Autoencoder) -> None:
     """Checks that a model has its networks."""
     if not hasattr(model, "built"):
         raise TypeError(f"{type(model).__name__} is no model of aezoo; of a stack, give what its `unroll` returns.")
@@ -271,7 +283,7 @@ def check_built(model: Any) -> None:
 # === Data ===
 
 
-def check_sample_shape(model: Any, shape: Any) -> None:
+def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
     """Checks that samples have the shape that a built model takes."""
     if model.built and model.x_shape is not None and not shapes_match(tuple(shape[1:]), model.x_shape):
         one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
@@ -280,7 +292,18 @@ def check_sample_shape(model: Any, shape: Any) -> None:
         )
 
 
-def check_code_shape(model: Any, shape: Any) -> None:
+def check_condition(name: str, shape: Shape, dtype: str, wanted: Shape, wanted_dtype: str) -> None:
+    """Check that a condition of a shape per sample and a dtype is one that a network takes."""
+    if not shapes_match(shape, wanted):
+        indices = (
+            f": give one integer per sample, such as {name}.argmax(axis=-1)" if not wanted and len(shape) == 1 else ""
+        )
+        raise ValueError(f"{name} has shape {shape} per sample, but the model takes {wanted}{indices}.")
+    if "int" in wanted_dtype and "int" not in dtype and dtype != "bool":
+        raise ValueError(f"{name} must be integers, not {dtype}.")
+
+
+def check_code_shape(model: Autoencoder, shape: Shape) -> None:
     """Checks that codes have the shape that a built model gives."""
     if not shapes_match(tuple(shape[1:]), model.code_shape):
         raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
@@ -291,7 +314,7 @@ def shapes_match(shape: Shape, wanted: Shape) -> bool:
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def check_codes_in_range(below: Any, above: Any) -> None:
+def check_codes_in_range(below: Autoencoder, above: Autoencoder) -> None:
     """Checks that the codes of one model can be reconstructed by another that learns from them."""
     bounds, found = above.output_bounds, networks.output_range(below.encoder)
     if bounds is None or found is None:
@@ -304,7 +327,7 @@ def check_codes_in_range(below: Any, above: Any) -> None:
         )
 
 
-def check_scale(model: Any, x: np.ndarray) -> None:
+def check_scale(model: Autoencoder, x: np.ndarray) -> None:
     """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
 
     Args:

@@ -196,7 +196,7 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
     assert (
-        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error a digit: "
+        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error per digit"
         in (capsys.readouterr().out)
     )
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
@@ -264,9 +264,10 @@ def test_the_whole_shelf_is_there():
         presets.check_files(folder)
 
 
-def test_the_table_of_the_readme():
-    expected = cards.shelf_table(map(presets.read_card, SHELF))
-    assert f"<!-- shelf -->\n\n{expected}\n\n<!-- end of shelf -->" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_the_documents():
+    expected = cards.shelf_table(map(presets.read_card, SHELF), link="../saved_models")
+    page = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    assert f"<!-- shelf -->\n\n{expected}\n\n<!-- end of shelf -->" in page, "python docs/readme.py"
 
 
 @pytest.fixture(scope="module")

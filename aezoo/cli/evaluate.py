@@ -42,12 +42,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.limit is not None:
         _validation.check_int("--limit", arguments.limit, 2)
     model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
-    trained_on = _trained_on(path)
-    name = arguments.dataset or trained_on
+    known_name = trained_on(path)
+    name = arguments.dataset or known_name
     if name is None:
         raise ValueError(f"What {path} was trained on is written nowhere beside it: give --dataset.")
     load = loading.data_loader(model)
-    if arguments.dataset is None and not _is_here(name, model.data):
+    if arguments.dataset is None and not is_here(name, model.data):
         raise ValueError(
             f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
             "it, get it by --dataset."
@@ -58,7 +58,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     try:
         _validation.check_sample_shape(model, test[0].shape)
     except ValueError as error:
-        known = f" (it was trained on {trained_on!r})" if trained_on else ""
+        known = f" (it was trained on {known_name!r})" if known_name else ""
         raise ValueError(f"{name!r} is not for this model{known}: {error} Give another --dataset.") from None
     train, test = (loading.with_conditions(model, *split) for split in (train, test))
     report = evaluation.report(model, test, train=train)
@@ -66,8 +66,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _trained_on(path: Path) -> str | None:
-    """The data set that `aezoo train` wrote beside a model, if that is a name."""
+def trained_on(path: Path) -> str | None:
+    """Return the name of the data set that `aezoo train` wrote beside a model; None if there is none."""
     try:
         name = _untrusted.read_json(path.parent / "metrics.json")["dataset"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -75,8 +75,8 @@ def _trained_on(path: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _is_here(name: str, kind: str) -> bool:
-    """Whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
+def is_here(name: str, kind: str) -> bool:
+    """Return whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
     from aezoo.datasets import loading
 
     if kind == "sketches":

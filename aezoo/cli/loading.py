@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     import aezoo
     from aezoo.models.autoencoder import Autoencoder
 
@@ -162,7 +164,7 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     return loaders[model.data]
 
 
-def with_conditions(model: aezoo.Autoencoder, x: Any, y: Any) -> tuple[Any, Any]:
+def with_conditions(model: aezoo.Autoencoder, x: np.ndarray, y: np.ndarray | None) -> tuple[Any, Any]:
     """Return samples with the labels as the condition of a model that has one, and the labels.
 
     Args:

@@ -272,7 +272,9 @@ def _pretrained(
     return stack.unroll(seed=arguments.seed)
 
 
-def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
+def _fit(
+    model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray, backup: _Backup, arguments: argparse.Namespace
+) -> bool:
     """Trains a model; returns whether Ctrl-C ended it."""
     # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,13 +15,17 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
+from aezoo._typing import ArrayLike, Data, Shape
 from aezoo.training import gate, inference
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 try:
     from sklearn.utils.validation import validate_data
 except ImportError:  # scikit-learn before 1.6
 
-    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
+    def validate_data(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> np.ndarray:
         """What scikit-learn 1.6 made of this method."""
         kwargs["force_all_finite"] = kwargs.pop("ensure_all_finite")
         return estimator._validate_data(*args, **kwargs)
@@ -34,7 +38,7 @@ _BLOCK = 64  # rows
 
 
 def anomaly_auroc(
-    model: Any, normal: Any, anomalous: Any, *, batch_size: int | None = None, **conditions: Any
+    model: Autoencoder, normal: Data, anomalous: Data, *, batch_size: int | None = None, **conditions: ArrayLike
 ) -> float:
     """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
 
@@ -66,7 +70,7 @@ def anomaly_auroc(
     return float(roc_auc_score(labels, np.concatenate(scores)))
 
 
-def score(model: Any, x: Any, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
+def score(model: Autoencoder, x: Data, batch_size: int | None = None, **conditions: ArrayLike) -> np.ndarray:
     """The model's `score_samples` of data of any length, piece by piece, also where a user's model has its own."""
     pieces = inference.measured(model, x, conditions, batch_size=batch_size)
     return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
@@ -121,15 +125,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __init__(
         self,
-        model: Any,
+        model: Autoencoder,
         *,
         false_positive_rate: float = 0.05,
         calibration_fraction: float = 0.2,
         epochs: int = 50,
         batch_size: int = 32,
         prefit: bool = False,
-        random_state: Any = None,
-        verbose: Any = 0,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | str = 0,
     ):
         self.model = model
         self.false_positive_rate = false_positive_rate
@@ -140,7 +144,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
+    def fit(self, X: Data, y: object = None) -> AnomalyDetector:
         """Trains on normal data, and calibrates the threshold.
 
         Args:
@@ -173,7 +177,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.offset_ = -self._threshold(-self._scores(held_back))
         return self
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Data) -> np.ndarray:
         """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
@@ -186,7 +190,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
-    def decision_function(self, X: Any) -> np.ndarray:
+    def decision_function(self, X: Data) -> np.ndarray:
         """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
 
         Args:
@@ -194,7 +198,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
+    def predict(self, X: Data) -> np.ndarray:
         """Returns 1 for normal samples and -1 for anomalies, (n,).
 
         Args:
@@ -249,12 +253,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             )
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
-            built_for = self.model.x_shape if self.model.built else (None,)
+            built_for: Shape = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
         return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _train(self, data: dict[str, np.ndarray], seed: int) -> None:
+    def _train(self, data: dict[str, Any], seed: int) -> None:
         self.model_.check_scale(data["x"])
         # A loss that gives no scores is said so before the training.
         self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})
@@ -291,14 +295,14 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
-def _again(part: Any) -> Any:
+def _again(part: object) -> object:
     """A part of a compilation for another model: what has state anew, all else as it is."""
     if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         return type(part).from_config(part.get_config())
     return part
 
 
-def _fresh(model: Any, seed: int) -> Any:
+def _fresh(model: Autoencoder, seed: int) -> Autoencoder:
     """An untrained copy of a model, compiled as it is or with its default optimizer."""
     config = model.get_config()
     if config.get("seed") is None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aezoo._typing import Data
 
-def attribute_vector(model: Any, x_with: Any, x_without: Any, **conditions: Any) -> np.ndarray:
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
+
+def attribute_vector(model: Autoencoder, x_with: Data, x_without: Data, **conditions: Any) -> np.ndarray:
     """Returns what an attribute adds to a code: the mean code of samples with it, less that of samples without it.
 
     Args:

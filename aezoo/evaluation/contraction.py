@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,8 +14,12 @@ from numpy.typing import ArrayLike
 
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
+from aezoo._typing import Data, Tensor
 from aezoo.layers import jacobian, networks
 from aezoo.training import inference
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["jacobian_norm", "saturation"]
 
@@ -23,7 +27,7 @@ __all__ = ["jacobian_norm", "saturation"]
 _IN_HAND = 2**24
 
 
-def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
+def jacobian_norm(model: Autoencoder, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> np.ndarray:
     """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
 
     Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation
@@ -72,30 +76,31 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **condit
     return np.sqrt(np.concatenate(norms))
 
 
-def is_rounded(model: Any) -> bool:
+def is_rounded(model: Autoencoder) -> bool:
     """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
     return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
-def _squared_norms(model: Any) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
+def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
     """What gives ‖J‖² of each sample, and how many numbers it has in hand for one of so many features."""
     layers = None if model.condition_names else networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
-        def by_differentiation(x: Any, conditions: Any) -> Any:
-            def encoder(x: Any, training: bool) -> Any:
+        def by_differentiation(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+            def encoder(x: Tensor, training: bool) -> Tensor:
                 return model.run_encoder(x, conditions, training)
 
             j = as_float32(jacobian.exact(encoder, x)[1])
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
         # As a graph, or every piece would be traced anew.
+        graph = tf.function(by_differentiation, reduce_retracing=True, autograph=False)
         units = math.prod(size or 1 for size in model.code_shape)
-        return tf.function(by_differentiation, reduce_retracing=True), lambda features: units * features
+        return graph, lambda features: units * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
-    def in_closed_form(x: Any, conditions: Any) -> Any:
+    def in_closed_form(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         code, a = jacobian.factor(layers, x)
         if top_k is not None:  # the rows of J of the units that do not stay are 0
             stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)

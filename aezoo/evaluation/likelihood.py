@@ -5,13 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike, Tensor
 from aezoo.training import gate, inference
+
+if TYPE_CHECKING:
+    from aezoo.models.rbm import RBM
 
 __all__ = ["log_likelihood", "log_partition"]
 
@@ -27,15 +32,15 @@ _GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
 
 
 def log_partition(
-    rbm: Any,
+    rbm: RBM,
     *,
-    method: str = "auto",
+    method: Literal["auto", "exact", "ais"] = "auto",
     particles: int = 100,
-    temperatures: Any = 10_000,
+    temperatures: int | ArrayLike = 10_000,
     reverse: bool = False,
-    base: Any = None,
-    data: Any = None,
-    start: Any = None,
+    base: ArrayLike | None = None,
+    data: ArrayLike | None = None,
+    start: ArrayLike | None = None,
     seed: int = 0,
 ) -> tuple[float, float]:
     """Log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
@@ -132,7 +137,7 @@ def log_partition(
     return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
 
 
-def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
+def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
     """Log p(x) of each sample under an RBM.
 
     Args:
@@ -165,7 +170,7 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
     return -np.concatenate([np.asarray(rbm.free_energy(piece.x), "float64") for piece in pieces]) - log_z
 
 
-def _check_machine(rbm: Any) -> None:
+def _check_machine(rbm: RBM) -> None:
     if not hasattr(rbm, "free_energy"):
         raise ValueError(
             f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
@@ -202,7 +207,7 @@ def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.
     return _enumerate(kernel, visible_bias, hidden_bias, _GAIN[hidden])
 
 
-def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Any) -> float:
+def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Callable[[Tensor], Tensor]) -> float:
     """Log Σ_s exp(bias·s + Σ gain(other_bias + s·kernel)) over all binary s, in pieces."""
     units = bias.size
     # The low bits of a state are the same in each piece: only the high bits move the inputs from piece to piece.
@@ -230,7 +235,7 @@ def _betas(temperatures: Any) -> np.ndarray:
     return betas
 
 
-def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
+def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
     """The visible biases of a machine without weights that has these means."""
     means = means.reshape(-1)
     if rbm.visible == "gaussian":
@@ -239,7 +244,7 @@ def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
     return np.log(rates) - np.log1p(-rates)
 
 
-def _checked_base(rbm: Any, base: Any) -> np.ndarray:
+def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
@@ -249,7 +254,14 @@ def _checked_base(rbm: Any, base: Any) -> np.ndarray:
 
 
 def _anneal_and_check(
-    rbm: Any, betas: np.ndarray, particles: int, reverse: bool, base: Any, data: Any, start: Any, seed: int
+    rbm: RBM,
+    betas: np.ndarray,
+    particles: int,
+    reverse: bool,
+    base: ArrayLike | None,
+    data: ArrayLike | None,
+    start: ArrayLike | None,
+    seed: int,
 ) -> tuple[float, float]:
     """Log Z by forward runs from two bases, or by a reverse run, with an error that knows of the others."""
     _validation.check_at_least("particles", particles, 2)
@@ -300,7 +312,7 @@ def _anneal_and_check(
     return result.log_z, error
 
 
-def _sum_over(rbm: Any, states: np.ndarray) -> float:
+def _sum_over(rbm: RBM, states: np.ndarray) -> float:
     """Log Σ exp(-F) over the distinct ones of some states: Z has all of them in it."""
     kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
     states = np.unique(states[np.all((states == 0) | (states == 1), axis=1)], axis=0)
@@ -322,7 +334,7 @@ class _Run:
     ends: np.ndarray
 
     @classmethod
-    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Any) -> _Run:
+    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Tensor) -> _Run:
         particles, peak = len(log_w), log_w.max()
         w = np.exp(log_w - peak)
         effective = w.sum() ** 2 / np.sum(w**2)
@@ -347,7 +359,7 @@ class _Path:
     visible unit is what it is at the ends, with another bias.
     """
 
-    def __init__(self, rbm: Any, base_bias: np.ndarray):
+    def __init__(self, rbm: RBM, base_bias: np.ndarray):
         self.rbm = rbm
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
@@ -359,22 +371,23 @@ class _Path:
         log_w, ends = self._anneal(v, betas, _seeds(seed, stage + 1))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), 1, ends)
 
-    def reverse(self, v: Any, betas: np.ndarray, seed: int) -> _Run:
+    def reverse(self, v: Tensor, betas: np.ndarray, seed: int) -> _Run:
         """Particles from samples of the RBM to the base."""
         log_w, ends = self._anneal(v, betas[::-1], _seeds(seed, 2))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), -1, ends)
 
-    def long_run(self, steps: int, particles: int, data: Any, seed: int) -> Any:
+    def long_run(self, steps: int, particles: int, data: ArrayLike | None, seed: int) -> Tensor:
         """Where Gibbs sampling gets from evenly spaced data, or from random states."""
         units = self.base_bias.size
         if data is not None:
-            starts = np.asarray(data)[np.arange(particles) * len(data) // particles]
+            rows = np.asarray(data)
+            starts = rows[np.arange(particles) * len(rows) // particles]
             v = tf.reshape(tf.cast(starts, "float32"), (particles, units))
         else:
             v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))
         return self._anneal(v, np.ones(steps + 1, "float32"), _seeds(seed, 4))[1]
 
-    def _anneal(self, v: Any, betas: np.ndarray, seed: Any) -> tuple[Any, Any]:
+    def _anneal(self, v: Tensor, betas: np.ndarray, seed: Tensor) -> tuple[Any, Any]:
         base_bias = tf.cast(self.base_bias, "float32")
         return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.rbm.visible, self.rbm.hidden)
 
@@ -387,11 +400,11 @@ class _Path:
         return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
 
 
-def _seeds(seed: int, stage: int) -> Any:
+def _seeds(seed: int, stage: int) -> Tensor:
     return tf.constant([seed, stage], "int64")
 
 
-def _draw(units: str, field: Any, seed: Any) -> Any:
+def _draw(units: str, field: Tensor, seed: Tensor) -> Tensor:
     """Units of a kind with given inputs."""
     if units == "bernoulli":
         uniform = tf.random.stateless_uniform(tf.shape(field), seed, alg="philox")
@@ -401,13 +414,13 @@ def _draw(units: str, field: Any, seed: Any) -> Any:
 
 @tf.function(reduce_retracing=True)
 def _anneal(
-    v: Any,
-    betas: Any,
-    seed: Any,
-    base_bias: Any,
-    kernel: Any,
-    hidden_bias: Any,
-    visible_bias: Any,
+    v: Tensor,
+    betas: Tensor,
+    seed: Tensor,
+    base_bias: Tensor,
+    kernel: Tensor,
+    hidden_bias: Tensor,
+    visible_bias: Tensor,
     visible: str,
     hidden: str,
 ) -> tuple[Any, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike, Data, Loss
 from aezoo.training import gate, inference
 from aezoo.training.gate import Parts
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error"]
 
@@ -18,7 +22,13 @@ _PROJECTED = 1024
 
 
 def reconstruction_error(
-    model: Any, x: Any, loss: Any = None, *, y: Any = None, batch_size: int | None = None, **conditions: Any
+    model: Autoencoder,
+    x: Data,
+    loss: Loss | None = None,
+    *,
+    y: Data | None = None,
+    batch_size: int | None = None,
+    **conditions: ArrayLike,
 ) -> np.ndarray:
     """The reconstruction error of each sample, that alone: without the penalties, a KL term or a rate.
 
@@ -60,7 +70,9 @@ def reconstruction_error(
     return np.concatenate([_errors(model, loss, piece, takes_parameters) for piece in pieces])
 
 
-def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | None = None, **conditions: Any) -> float:
+def explained_variance(
+    model: Autoencoder, x: Data, *, y: Data | None = None, batch_size: int | None = None, **conditions: ArrayLike
+) -> float:
     """The share of the variance of the data that reconstructions keep: 1 - Σ‖x - x'‖² / Σ‖x - mean‖².
 
     Beside `pca_explained_variance` at as many components as there are code units, it says what was gained over the best
@@ -95,7 +107,7 @@ def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | N
     return variance.share_explained(squared)
 
 
-def _errors(model: Any, loss: Any, piece: Parts, takes_parameters: bool = False) -> np.ndarray:
+def _errors(model: Autoencoder, loss: Loss | None, piece: Parts, takes_parameters: bool = False) -> np.ndarray:
     """The error of each sample of a piece."""
     if piece.y is None:
         _validation.check_comparable(model, piece.x, "give the targets, y=...")
@@ -119,7 +131,7 @@ class Variance:
         self._mean: Any = 0.0
         self._squares: Any = 0.0
 
-    def update(self, x: Any) -> None:
+    def update(self, x: Array) -> None:
         """Add samples, (n, ...).
 
         Args:
@@ -150,7 +162,9 @@ class Variance:
         return 1 - squared_error / total
 
 
-def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_size: int | None = None) -> float:
+def pca_explained_variance(
+    x: Data, components: int, train: Data | None = None, *, batch_size: int | None = None
+) -> float:
     """The share of the variance of the data that principal components keep: `explained_variance` of a PCA.
 
     Args:
@@ -187,5 +201,5 @@ def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_
     return variance.share_explained(squared)
 
 
-def _flat(x: Any) -> np.ndarray:
+def _flat(x: Array) -> np.ndarray:
     return np.reshape(x, (len(x), -1))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import activations
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike, Data
 from aezoo.evaluation.anomaly import anomaly_auroc, score
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
 from aezoo.evaluation.probes import linear_probe
@@ -20,6 +21,9 @@ from aezoo.evaluation.sparsity import CodeStatistics
 from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
 from aezoo.training import gate, inference
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 __all__ = ["activity_threshold", "report"]
 
@@ -60,11 +64,11 @@ _MOST_UNITS = 256
 
 
 def report(
-    model: Any,
-    data: Any,
+    model: Autoencoder,
+    data: Data | tuple[Data, ArrayLike | None],
     *,
-    train: Any = None,
-    anomalies: Any = None,
+    train: Data | tuple[Data, ArrayLike | None] | None = None,
+    anomalies: Data | None = None,
     batch_size: int | None = None,
     jacobian_samples: int = 1000,
 ) -> Report:
@@ -138,7 +142,7 @@ def report(
     return Report(f"{type(model).__name__} with a code of {code}, on {len(test.x):,} samples", rows)
 
 
-def activity_threshold(model: Any) -> float:
+def activity_threshold(model: Autoencoder) -> float:
     """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other.
 
     Args:
@@ -166,7 +170,7 @@ class _Data:
     y: Any
 
     @classmethod
-    def of(cls, name: str, model: Any, data: Any, compared: bool | None = None) -> _Data:
+    def of(cls, name: str, model: Autoencoder, data: Any, compared: bool | None = None) -> _Data:
         """Check what a user gave."""
         x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
         if not hasattr(x, "shape") and not isinstance(x, Mapping) and not gate.is_stream(x):
@@ -209,7 +213,7 @@ def _absent(why: str) -> Measured:
 
 
 def _reconstruction(
-    model: Any, test: _Data, train: _Data | None, units: int, batch_size: int | None
+    model: Autoencoder, test: _Data, train: _Data | None, units: int, batch_size: int | None
 ) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
     if not model.reconstructs:
@@ -246,14 +250,14 @@ def _pca(test: _Data, train: _Data | None, units: int, batch_size: int | None) -
     return share, f"{components} components, fitted on {where}"
 
 
-def _score(model: Any, test: _Data, batch_size: int | None) -> Measured:
+def _score(model: Autoencoder, test: _Data, batch_size: int | None) -> Measured:
     if not _validation.are_comparable(model):
         return _absent("reconstructions have another shape than samples")
     return _mean(score(model, test.inputs, batch_size)), "higher is more anomalous"
 
 
 def _codes(
-    model: Any, test: _Data, keep: bool, batch_size: int | None
+    model: Autoencoder, test: _Data, keep: bool, batch_size: int | None
 ) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
     """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
@@ -306,7 +310,7 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
     return measured
 
 
-def _jacobian(model: Any, test: _Data, batch_size: int | None) -> Measured:
+def _jacobian(model: Autoencoder, test: _Data, batch_size: int | None) -> Measured:
     if model.data == "sketches":
         return _absent("sketches are no points that could move a little")
     if is_rounded(model):
@@ -319,7 +323,7 @@ def _jacobian(model: Any, test: _Data, batch_size: int | None) -> Measured:
 
 
 def _probes(
-    model: Any, test: _Data, z: np.ndarray | None, train: _Data | None, batch_size: int | None
+    model: Autoencoder, test: _Data, z: np.ndarray | None, train: _Data | None, batch_size: int | None
 ) -> dict[str, Measured]:
     names = ("probe_error_codes", "probe_error_pixels")
     if test.y is None or z is None:
@@ -341,6 +345,6 @@ def _probes(
     return {"probe_error_codes": (linear_probe(z_train, train.y, z, test.y), note), "probe_error_pixels": pixels}
 
 
-def _vectors(code: Any) -> np.ndarray:
+def _vectors(code: Array) -> np.ndarray:
     """Codes as (n, units), those of a spatial code too."""
     return np.reshape(code, (code.shape[0], math.prod(code.shape[1:])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.figure
 import numpy as np
@@ -125,7 +125,9 @@ def _read(history: object) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return numbers + 1 if len(numbers) == count else np.arange(1, count + 1), lines
 
 
-def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "") -> matplotlib.figure.Figure:
+def lines(
+    points: Mapping[str, Any], *, x: str = "", y: str = "", log: Literal["", "x", "y", "xy"] = ""
+) -> matplotlib.figure.Figure:
     """Draws numbers against others, in the look of the other figures.
 
     Args:

@@ -183,7 +183,7 @@ def _named(diagram: _Diagram) -> _Diagram:
 
 def _of_network(network: keras.Model) -> _Diagram:
     x_shape = tuple(network.input_shape[1:])
-    columns, edges = [[_Group("input $x$", x_shape, "input", [])]], []
+    columns, edges = [[_Group("input $x$", x_shape, "input", [])]], list[_Edge]()
     for group, layer in _layers([network], x_shape):
         columns.append([group])
         edges.append(_Edge(columns[-2][0], group, f"$W_{{{len(edges) + 1}}}$", _has_bias(layer)))
@@ -201,7 +201,7 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
     x = _Group("", x_shape, "input", ["corrupted"] if hasattr(stages[0], "corruption") else [])
-    columns, edges = [[x]], []
+    columns, edges = [[x]], list[_Edge]()
     numbers: dict[int, int] = {}
     for group, layer in down:
         numbers[id(layer)] = len(edges) + 1

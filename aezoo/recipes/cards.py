@@ -13,13 +13,13 @@ README, PICTURE = "README.md", "picture.png"
 _CELL = 1000
 #: The metrics that recipes name, as the table of the shelf says them.
 _HEADLINES = {
-    "mean_squared_error": "mean squared error a pixel",
+    "mean_squared_error": "mean squared error per pixel",
     "loss": "negative ELBO, nats",
-    "rate": "bits a digit",
-    "reconstruction": "squared error a digit",
+    "rate": "bits per digit",
+    "reconstruction": "squared error per digit",
     "jacobian_norm": "norm of the Jacobian",
     "pseudo_log_likelihood": "pseudo-log-likelihood, nats",
-    "negative_log_likelihood": "negative log-likelihood, nats a sketch",
+    "negative_log_likelihood": "negative log-likelihood, nats per sketch",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -101,7 +101,12 @@ def _deep_denoising(stack: StackedAE) -> DenoisingAE:
 
 def _dbn() -> DBN:
     """Hinton's settings for pixels in [0, 1]."""
-    layers = {1000: "bernoulli", 500: "bernoulli", 250: "bernoulli", 30: "gaussian"}
+    layers: dict[int, Literal["bernoulli", "gaussian"]] = {
+        1000: "bernoulli",
+        500: "bernoulli",
+        250: "bernoulli",
+        30: "gaussian",
+    }
     shared: dict[str, Any] = {"sample_visible": False, "weight_decay": 2e-4, "kernel_stddev": 0.1, "seed": SEED}
     return DBN([RBM(units, hidden=hidden, **shared) for units, hidden in layers.items()])
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import os
 import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
 from aezoo.version import __version__
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 # What the signature is called that has a name by TensorFlow Serving.
 _RECONSTRUCT = {"serving_default": "reconstruct"}
@@ -27,8 +31,8 @@ Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
 
 def onnx(
-    model: Any,
-    path: Any,
+    model: Autoencoder,
+    path: str | os.PathLike[str],
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     opset_version: int | None = None,
@@ -50,14 +54,14 @@ def onnx(
         raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
     path = Path(path)
     one_file = path.suffix == ".onnx"
-    chosen = _chosen(model, "serving_default" if one_file and signatures is None else signatures)
+    chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures)
     if one_file and len(chosen) > 1:
         raise ValueError(
             f"{path.name} is one file, of one signature, but {len(chosen)} are asked for: name a folder, "
             f"{path.with_suffix('').name!r}."
         )
     _files.check(path, _foreign)
-    written = {name: _as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
+    written = {name: as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
     with _files.atomic_write(path, _foreign) as unfinished:
         if one_file:
             (content,) = written.values()
@@ -69,7 +73,11 @@ def onnx(
 
 
 def litert(
-    model: Any, path: Any, signatures: str | Sequence[str] | None = None, verbose: bool | None = None, **options: Any
+    model: Autoencoder,
+    path: str | os.PathLike[str],
+    signatures: str | Sequence[str] | None = None,
+    verbose: bool | None = None,
+    **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
 
@@ -90,7 +98,7 @@ def litert(
     path = Path(path)
     if path.suffix != ".tflite":
         raise ValueError(f"The name of a LiteRT file ends with .tflite, but this one is {path.name!r}.")
-    chosen = _chosen(model, signatures)
+    chosen = chosen_signatures(model, signatures)
     _files.check(path)
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
@@ -107,10 +115,10 @@ def litert(
         unfinished.write_bytes(content)
 
 
-def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -> None:
+def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> None:
     """Run each signature on made-up inputs: the converter writes some operations, such as Lgamma, as nothing."""
     x = np.asarray(model.dummy_inputs(2))
-    made = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
+    made: dict[str, Any] = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
     try:
         made["z"] = np.asarray(model.encode(x, **{name: made[name] for name in model.condition_names}))
         expected = {name: function(*(made[s.name] for s in specs)) for name, (function, specs) in chosen.items()}
@@ -131,8 +139,16 @@ def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -
             )
 
 
-def _chosen(model: Any, names: str | Sequence[str] | None) -> dict[str, Signature]:
-    """The signatures of these names, each a function that returns its named outputs, and what it takes."""
+def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
+    """Return signatures by name, each a function that returns its outputs by name, and what it takes.
+
+    Args:
+        model: A built model with a method `signatures`.
+        names: Which; None takes those of samples and codes.
+
+    Raises:
+        ValueError: If there is no such signature.
+    """
     there = model.signatures()
     if names is None:
         tensors = {"x", "z", *model.condition_names}
@@ -177,7 +193,18 @@ def _quiet(verbose: bool | None) -> Iterator[None]:
 # === ONNX ===
 
 
-def _as_onnx(name: str, signature: Signature, verbose: bool | None, opset: int | None) -> bytes:
+def as_onnx(name: str, signature: Signature, verbose: bool | None = None, opset: int | None = None) -> bytes:
+    """Return one signature as an ONNX model.
+
+    Args:
+        name: Its name, for errors.
+        signature: A function that returns its outputs by name, and what it takes.
+        verbose: Whether the converter says what it does.
+        opset: The version of ONNX' operations; None takes the converter's default.
+
+    Raises:
+        ValueError: If ONNX has no operation for a part of it.
+    """
     import onnx
     import tf2onnx
 

@@ -7,7 +7,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,8 +15,12 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, _validation, losses
+from aezoo._typing import Array, Data, Tensor
 from aezoo.training import gate
 from aezoo.training.gate import Parts, Rules, Validated
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 # The most samples of a batch, and the most values in its largest activation, where no batch size is given.
 _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
@@ -51,7 +55,7 @@ class Verbs:
         model: A model with `encoder`, `decoder` and the shapes of samples and codes.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Autoencoder):
         self._model = model
         self._lock = threading.RLock()
         self._graphs = _Graphs(None)
@@ -60,13 +64,13 @@ class Verbs:
         self,
         name: str,
         function: Callable[[Any, Mapping[str, Any]], Any],
-        x: Any,
+        x: Data,
         conditions: Mapping[str, Any],
         batch_size: int | None = None,
         *,
         codes: bool = False,
         compared: bool = False,
-    ) -> Any:
+    ) -> Tensor:
         """Check data, and return what a function makes of them.
 
         In a graph the function is called as it is.
@@ -144,13 +148,14 @@ class Verbs:
                     self._graphs = _Graphs(compilation)
         return self._graphs
 
-    def _made(self, function: Callable[..., Any], x: Any, codes: bool) -> Any:
+    def _made(self, function: Callable[..., Any], x: Tensor, codes: bool) -> Any:
         model = self._model
         names = model.condition_names
         specs = [tf.TensorSpec((None, *(model.code_shape if codes else model.x_shape)), x.dtype, name="x")]
-        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in map(model.condition_specs.get, names)]
+        given = [model.condition_specs[name] for name in names]
+        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in given]
 
-        def of_batch(x: Any, *values: Any) -> tuple[Any, list[Any]]:
+        def of_batch(x: Tensor, *values: Any) -> tuple[Any, list[Any]]:
             result = function(x, dict(zip(names, values, strict=True)))
             return result, [get(result) for get, _ in _MARKS]
 
@@ -162,7 +167,7 @@ def _size_for(values: int) -> int:
     return 2 ** math.floor(math.log2(max(1, min(_LARGEST_BATCH, _MOST_VALUES // max(1, values)))))
 
 
-def _activations(network: Any) -> Iterator[int]:
+def _activations(network: keras.layers.Layer) -> Iterator[int]:
     """The number of values of each output of a network's layers, as far as they are known."""
     for layer in _keras.all_layers(network):
         for output in keras.tree.flatten(getattr(layer, "output", ())):
@@ -175,8 +180,8 @@ def _activations(network: Any) -> Iterator[int]:
 
 
 def pieces(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     *,
     batch_size: int | None = None,
@@ -216,8 +221,8 @@ def pieces(
 
 
 def measured(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     y: Any = None,
     *,
@@ -257,7 +262,7 @@ def measured(
         yield from _cut(model, batch, most if size is None else min(size, most))
 
 
-def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def collected(model: Autoencoder, x: Data, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Check data, and return samples and conditions as arrays; a model that is not built is left so.
 
     Args:
@@ -281,8 +286,8 @@ def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, d
 
 
 def _batches(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any],
     codes: bool,
     compared: bool,
@@ -301,8 +306,8 @@ def _batches(
 
 
 def whole(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     *,
     codes: bool = False,
@@ -324,10 +329,10 @@ def whole(
 
 
 def _array(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any],
-    y: Any = None,
+    y: Data | None = None,
     codes: bool = False,
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
@@ -338,7 +343,7 @@ def _array(
     return _built(model, gate.array_parts(model, x, conditions, y, compared=compared, bounds=bounds))
 
 
-def _built(model: Any, parts: Parts) -> Parts:
+def _built(model: Autoencoder, parts: Parts) -> Parts:
     """Build the model for samples, if it has no weights yet; return them, with conditions of the dtypes it takes."""
     built = model.built
     model._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
@@ -348,7 +353,11 @@ def _built(model: Any, parts: Parts) -> Parts:
 
 
 def _samples_of_element(
-    model: Any, element: Any, conditions: Mapping[str, Any], compared: bool, bounds: tuple[float, float] | None
+    model: Autoencoder,
+    element: Tensor,
+    conditions: Mapping[str, Any],
+    compared: bool,
+    bounds: tuple[float, float] | None,
 ) -> Parts:
     """Check an element of a data set; conditions that were given beside it are not in it."""
     rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
@@ -362,14 +371,14 @@ def _samples_of_element(
     return dataclasses.replace(parts, conditions=gate.conditions_of(model, found, parts.x.shape[0], rules))
 
 
-def _codes(model: Any, z: Any, conditions: Mapping[str, Any]) -> Parts:
+def _codes(model: Autoencoder, z: Array, conditions: Mapping[str, Any]) -> Parts:
     """Check codes and their conditions."""
     _validation.check_built(model)
     z = gate.codes(model, z)
     return Parts(z, gate.conditions_of(model, conditions, z.shape[0]), None, None)
 
 
-def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -> Parts:
+def _codes_of_element(model: Autoencoder, element: Tensor, conditions: Mapping[str, Any]) -> Parts:
     """Check an element of a data set: codes, a pair of codes and a condition, or a dict of "z" and of conditions."""
     z, condition, _ = keras.utils.unpack_x_y_sample_weight(element)
     if not conditions:
@@ -383,7 +392,7 @@ def _rows(parts: Parts, rows: slice) -> Parts:
     return gate.map_parts(lambda part: part[rows], parts)
 
 
-def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
+def _cut(model: Autoencoder, parts: Parts, size: int | None) -> Iterator[Parts]:
     """Cut checked data in pieces."""
     n = parts.x.shape[0]
     size = size or (1 if n == 1 else model._verbs.batch_size(tuple(parts.x.shape[1:])))
@@ -395,7 +404,7 @@ def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
         yield gate.dense_single(piece)
 
 
-def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:
+def tensors(model: Autoencoder, parts: Parts, codes: bool = False) -> Parts:
     """Return checked samples, or codes, as a dense tensor of the dtype that the model takes."""
     x, dtype = gate.single(gate.dense(parts.x)), model.variable_dtype if codes else model.input_dtype
     # Keras' function takes a tenth of a millisecond.
@@ -406,7 +415,7 @@ def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:
 # === Results ===
 
 
-def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Any:
+def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Tensor:
     """Join results of pieces along their first axis, in memory for one of them.
 
     Args:

@@ -92,6 +92,36 @@ def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("model", "option", "choices"),
+    [
+        ("autoencoder", "on-divergence", ("raise", "warn")),
+        ("autoencoder", "missing", ("error", "mask", "learn")),
+        ("denoising", "noise", ("masking", "gaussian", "salt_and_pepper")),
+        ("sparse", "penalty", ("kl", "l1")),
+        ("contractive", "method", ("auto", "exact", "hutchinson")),
+        ("vae", "likelihood", ("bernoulli", "gaussian", "poisson")),
+        ("rbm", "visible", ("bernoulli", "gaussian")),
+        ("rbm", "hidden", ("bernoulli", "gaussian", "relu")),
+    ],
+)
+def test_choices_are_those_of_the_annotation(model, option, choices, capsys):
+    name = option.replace("-", "_")
+    (argument,) = (found for found in command._arguments(model) if found.name == name)
+    assert argument.metavar == "|".join(choices)
+    assert [argument.parse(choice) for choice in choices] == list(choices)
+    with pytest.raises(SystemExit) as stop:
+        program.main(["train", model, f"--{option}", "l3"])
+    assert stop.value.code == 2
+    assert f"--{option}: expected one of {', '.join(choices)}, not 'l3'" in capsys.readouterr().err
+
+
+def test_schedules_are_recognized_by_their_alias():
+    for model, name in (("denoising", "corruption"), ("k-sparse", "k_schedule"), ("vae", "beta")):
+        (argument,) = (found for found in command._arguments(model) if found.name == name)
+        assert argument.parse is arguments.schedule, name
+
+
 # === Classes of a user's own ===
 
 
