@@ -27,7 +27,7 @@ def execute(*arguments, **environment):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A function that executes notebooks and their solutions on bundled data; it returns the process, and the folder."""
+    """Execute notebooks and their solutions on bundled data; return the process and the folder of the results."""
 
     def run(*paths):
         folder, empty, solved = (tmp_path_factory.mktemp(name) for name in ("executed", "empty", "solved"))
