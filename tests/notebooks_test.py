@@ -27,11 +27,12 @@ def execute(*arguments, **environment):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A function that executes notebooks on bundled data; it returns what the command said, and the folder."""
+    """Execute notebooks and their solutions on bundled data; return the process and the folder of the results."""
 
     def run(*paths):
-        folder, empty = (tmp_path_factory.mktemp(name) for name in ("executed", "empty"))
-        done = execute(*paths, "--output", folder, TFDS_DATA_DIR=str(empty))
+        folder, empty, solved = (tmp_path_factory.mktemp(name) for name in ("executed", "empty", "solved"))
+        copies = [with_solutions(path, solved) for path in paths]
+        done = execute(*copies, "--output", folder, TFDS_DATA_DIR=str(empty))
         assert not list(empty.iterdir()), "it tried to download data"
         return done, folder
 
@@ -42,7 +43,21 @@ def check(path, folder):
     texts = [output.text for output in outputs(folder / path.name) if output.output_type == "stream"]
     if "fallback=" in path.read_text():
         assert sum(text.count("the bundled 'digits' are used") for text in texts) == 1
-    assert pictures(folder / path.name) == pictures(path)
+    count = len(nbformat.read(path, as_version=4).cells)
+    assert pictures(folder / path.name, count) == pictures(path)
+
+
+def with_solutions(path, folder):
+    """Write a copy of a notebook with the solutions of its exercises as cells at the end, and return its path."""
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells += [nbformat.v4.new_code_cell(solution) for solution in solutions(notebook)]
+    nbformat.write(notebook, folder / path.name)
+    return folder / path.name
+
+
+def solutions(notebook):
+    hidden = re.findall(r"<details>(.*?)</details>", notebook.cells[-1].source, re.DOTALL)
+    return [block for text in hidden for block in re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)]
 
 
 @pytest.fixture(scope="module")
@@ -79,13 +94,13 @@ def test_run_on_bundled_data(paths, run):
         check(path, folder)
 
 
-def outputs(path):
+def outputs(path, cells=None):
     notebook = nbformat.read(path, as_version=4)
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    return [output for cell in notebook.cells[:cells] if cell.cell_type == "code" for output in cell.outputs]
 
 
-def pictures(path):
-    return sum("image/png" in output.get("data", {}) for output in outputs(path))
+def pictures(path, cells=None):
+    return sum("image/png" in output.get("data", {}) for output in outputs(path, cells))
 
 
 @each
@@ -117,3 +132,16 @@ def test_stands_in_the_list(path):
     first = notebook.cells[0]
     assert first.cell_type == "markdown" and first.source.startswith("# ")
     assert f"({path.name})" in (FOLDER / "README.md").read_text()
+
+
+@each
+def test_teaches(path):
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "**After this notebook you can**" in notebook.cells[0].source, "objectives"
+    assert "on two cores" in notebook.cells[0].source, "how long it takes"
+    assert text.count("**What you should see.**") >= pictures(path) / 2, "pictures without a word on what to see"
+    exercises = re.findall(r"^\d\. \*\*", text.partition("## Exercises")[2], re.MULTILINE)
+    assert len(exercises) == 3 == text.count("<summary>Solution</summary>") == len(solutions(notebook))
+    assert re.search(r"^- .+", text.partition("## References")[2], re.MULTILINE)
+    assert "sys.path" not in path.read_text(), "it would not run outside a clone"

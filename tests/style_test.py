@@ -18,7 +18,7 @@ PENDING = (
     *("aezoo/recipes", "aezoo/saving", "aezoo/testing", "aezoo/training", "aezoo/__main__.py", "aezoo/version.py"),
     *("aezoo/_docstrings.py", "aezoo/_files.py", "aezoo/_keras.py", "aezoo/_moved.py", "aezoo/_numerics.py"),
     *("aezoo/_typing.py", "aezoo/_untrusted.py", "aezoo/_validation.py"),
-    *("CONTRIBUTING.md", "README.md", "docs", "notebooks", "saved_models"),
+    *("CONTRIBUTING.md", "README.md", "docs", "saved_models"),
 )
 
 
