@@ -367,5 +367,5 @@ def test_without_constriction_the_error_says_how_to_get_it(monkeypatch):
 
 
 def test_as_many_tables_as_channels():
-    with pytest.raises(ValueError, match="need as many tables, not 3"):
+    with pytest.raises(ValueError, match="need one table per channel, the last axis, not 3"):
         Codec(CODEC.tables, (4,), 1)
