@@ -446,7 +446,7 @@ def test_errors_against_targets_of_another_shape():
     np.testing.assert_allclose(evaluation.reconstruction_error(model, pairs), expected, rtol=1e-5)
     share = 1 - expected.sum() / np.sum((y - y.mean(axis=0)) ** 2)
     assert evaluation.explained_variance(model, X, y=y) == pytest.approx(share, rel=1e-5)
-    with pytest.raises(ValueError, match=r"have shape \(3, 3, 1\), other than the samples' .*: give the targets, y="):
+    with pytest.raises(ValueError, match=r"have shape \(3, 3, 1\), but the samples have shape .*: give the targets, y="):
         evaluation.reconstruction_error(model, X)
     with pytest.raises(ValueError, match="no score of samples alone"):
         model.score_samples(X)
