@@ -286,6 +286,17 @@ def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
         )
 
 
+def check_condition(name: str, shape: Shape, dtype: str, wanted: Shape, wanted_dtype: str) -> None:
+    """Check that a condition of a shape per sample and a dtype is one that a network takes."""
+    if not shapes_match(shape, wanted):
+        indices = (
+            f": give one integer per sample, such as {name}.argmax(axis=-1)" if not wanted and len(shape) == 1 else ""
+        )
+        raise ValueError(f"{name} has shape {shape} per sample, but the model takes {wanted}{indices}.")
+    if "int" in wanted_dtype and "int" not in dtype and dtype != "bool":
+        raise ValueError(f"{name} must be integers, not {dtype}.")
+
+
 def check_code_shape(model: Autoencoder, shape: Shape) -> None:
     """Check that codes have the shape of a built model's codes."""
     if not shapes_match(tuple(shape[1:]), model.code_shape):

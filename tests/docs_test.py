@@ -107,6 +107,7 @@ def test_every_public_name_has_an_example():
         assert ">>>" in example or "```python" in example, name
 
 
+@pytest.mark.slow
 def test_examples_that_are_no_doctests_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (x, y), _ = aezoo.datasets.load("digits")
@@ -291,6 +292,7 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
         wrong.test_conformance(testing.replicas)
 
 
+@pytest.mark.slow
 def test_the_page_of_inputs_runs():
     content = (ROOT / "docs" / "inputs.md").read_text()
     module = types.ModuleType("inputs")

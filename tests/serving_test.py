@@ -163,6 +163,7 @@ def test_the_readme_mounts_what_is_there(capsys, tmp_path, monkeypatch):
     assert f'base_path: "/models/{name}"' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_requests_of_the_readme_are_answered_as_it_says():
     if not (os.environ.get("TFDS_DATA_DIR") or os.environ.get("AEZOO_MNIST_RAW")):
         pytest.skip("needs MNIST, prepared: TFDS_DATA_DIR")

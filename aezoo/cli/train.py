@@ -77,8 +77,8 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
     group = parser.add_argument_group("training")
     default = "digits"
     data = (
-        "'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
-        "fashion_mnist, cifar10, ..."
+        "'digits', which comes with scikit-learn, 'emoji', which comes with aezoo, or an image data set of "
+        "TensorFlow Datasets: mnist, fashion_mnist, cifar10, ..."
     )
     if cls.data == "sketches":
         default = "shapes"

@@ -98,8 +98,9 @@ def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Calla
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
         # As a graph, since otherwise every piece would be traced anew.
+        graph = tf.function(by_differentiation, reduce_retracing=True, autograph=False)
         units = math.prod(size or 1 for size in model.code_shape)
-        return tf.function(by_differentiation, reduce_retracing=True), lambda features: units * features
+        return graph, lambda features: units * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
     def in_closed_form(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:

@@ -180,6 +180,7 @@ class Autoencoder(Trainer):
         if self.encoder is None:
             _validation.check_known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
+        self._check_conditions(self.encoder)
         inputs = self._symbolic_inputs(x_shape)
         if code_layers:
             self._count_of_code_layers = len(code_layers)
@@ -197,6 +198,7 @@ class Autoencoder(Trainer):
         if self.decoder is None:
             self.decoder = self.build_decoder(y_shape)
         networks.carry_logits(self.decoder)
+        self._check_conditions(self.decoder)
         codes = {"z": code, **{name: inputs[name] for name in self.condition_names}} if self.condition_names else code
         reconstruction = _validation.call_network("decoder", self.decoder, self._taken(self.decoder, codes))
         self.code_shape = tuple(code.shape[1:])
@@ -214,6 +216,13 @@ class Autoencoder(Trainer):
                 shape = tuple(shapes.get(name, (None,))[1:])
                 self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
         return tuple(shapes["x"][1:])
+
+    def _check_conditions(self, network: keras.layers.Layer) -> None:
+        """Check that a network takes conditions of the shapes and dtypes that the data have."""
+        taken = networks.named_inputs(network) or {}
+        for name in taken.keys() & set(self.condition_names):
+            given, wanted = self.condition_specs[name], Spec.of(taken[name])
+            _validation.check_condition(name, given.shape, given.dtype, wanted.shape, wanted.dtype)
 
     def _symbolic_inputs(self, x_shape: Shape) -> Tensor:
         """Return a symbolic sample; of a model with conditions a dict of it and of them."""

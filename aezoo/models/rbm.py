@@ -437,9 +437,10 @@ class RBM(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _run_chain(self, v: Tensor, steps: Tensor) -> Tensor:
+        gibbs = tf.autograph.experimental.do_not_convert(self.gibbs)  # AutoGraph is for the loop alone
         mean = v
         for _ in tf.range(steps):
-            v, mean = self.gibbs(v)
+            v, mean = gibbs(v)
         return mean
 
     def get_config(self) -> dict[str, Any]:

@@ -384,18 +384,24 @@ class VAE(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _log_likelihood(self, x: Tensor, conditions: Mapping[str, Tensor], samples: Tensor, most: Tensor) -> Tensor:
-        mean, log_variance = self.moments(x, **conditions)
-        total = tf.fill(tf.shape(x)[:1], -math.inf)
-        done = 0
-        while done < samples:
-            chunk = tf.minimum(most, samples - done)
+        # AutoGraph is for the loop alone: to look through the networks too takes longer than to trace them.
+        unconverted = tf.autograph.experimental.do_not_convert
+        mean, log_variance = unconverted(self.moments)(x, **conditions)
+
+        @unconverted
+        def log_weights(chunk: Tensor) -> Tensor:
             noise = self.random.normal((chunk, *ops.shape(mean)))
             z = _rows(_reparameterized(mean, log_variance, noise))
             y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
-            log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
-            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
+            return _log_prior_ratio(mean, log_variance, noise) - errors
+
+        total = tf.fill(tf.shape(x)[:1], -math.inf)
+        done = 0
+        while done < samples:
+            chunk = tf.minimum(most, samples - done)
+            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights(chunk)], 0), axis=0)
             done += chunk
         return total - tf.math.log(tf.cast(samples, "float32"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -224,7 +224,50 @@ def interpolation(
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
 
-def manifold(model: Autoencoder, n: int = 20, x: Data | None = None, **conditions: Any) -> matplotlib.figure.Figure:
+def traversal(
+    x: Any,
+    directions: Mapping[str, Any] | Any,
+    amounts: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
+    *,
+    decode: Callable[[Any], Any] | None = None,
+) -> matplotlib.figure.Figure:
+    """Show a sample as it is moved along directions: x + a·d, one row per direction d and one column per amount a.
+
+    With `decode` the sample and the directions are codes, of which the figure shows the decoded pictures.
+
+    Args:
+        x: One sample in [0, 1], (h, w, 1 or 3), or one code.
+        directions: Of the shape of x, {name: direction} or (rows, *shape); they are not normalized.
+        amounts: The amounts a, from left to right.
+        decode: A function from codes, (n, *shape), to pictures, such as `model.decode`.
+
+    Returns:
+        The figure, with one axes. Values outside [0, 1] are clipped.
+
+    Raises:
+        ValueError: If there is no direction or no amount, a direction has another shape, or the result is no picture.
+
+    Example:
+        >>> x = np.full((8, 8, 1), 0.5)
+        >>> figure = traversal(x, {"brighter": np.ones((8, 8, 1))}, amounts=(-0.5, 0.0, 0.5))
+    """
+    x = np.asarray(x, "float32")
+    if not isinstance(directions, Mapping):
+        directions = {f"direction {i + 1}": direction for i, direction in enumerate(directions)}
+    if not directions or not len(amounts):
+        raise ValueError("plots.traversal needs one direction and one amount at least.")
+    moved = []
+    for name, direction in directions.items():
+        direction = np.asarray(direction, "float32")
+        if direction.shape != x.shape:
+            raise ValueError(f"{name!r} has shape {direction.shape}, the sample has {x.shape}: they must be the same.")
+        moved += [x + np.float32(amount) * direction for amount in amounts]
+    shown = tiles.pictures(np.stack(moved) if decode is None else decode(np.stack(moved)))
+    title = "moved by " + ", ".join(f"{amount:+g}" if amount else "0" for amount in amounts)
+    return tiles.tile_figure({title: shown}, columns=len(amounts), row_labels=list(directions))
+
+
+def manifold(model: Autoencoder, n: int = 13, x: Data | None = None, **conditions: Any) -> matplotlib.figure.Figure:
     """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
 
     Args:

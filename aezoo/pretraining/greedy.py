@@ -137,7 +137,7 @@ class GreedyStack:
                     x, below = _codes(x, below), []
                 data = _batches(x, batch_sizes[i], (seed, i), epoch)
                 for stage_below in below:
-                    data = data.map(stage_below.encode, num_parallel_calls=tf.data.AUTOTUNE)
+                    data = data.map(_unconverted(stage_below.encode), num_parallel_calls=tf.data.AUTOTUNE)
                 progress.start_stage(i, starts[i])
                 history = stage.fit(
                     data.prefetch(2),
@@ -296,10 +296,14 @@ def _batches(
     return tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
 
 
+# There is nothing in a verb that AutoGraph would convert, as in a step of Keras, and to look for it takes long.
+_unconverted = tf.autograph.experimental.do_not_convert
+
+
 def _codes(x: np.ndarray | tf.data.Dataset, below: list[Autoencoder]) -> np.ndarray | tf.data.Dataset:
     if isinstance(x, tf.data.Dataset):
         for stage in below:
-            x = x.map(stage.encode, num_parallel_calls=tf.data.AUTOTUNE)
+            x = x.map(_unconverted(stage.encode), num_parallel_calls=tf.data.AUTOTUNE)
         return x.cache()
     for stage in below:
         x = stage.encoder.predict(x, batch_size=1024, verbose=0)

@@ -37,7 +37,7 @@ def filters(model: Autoencoder, x: np.ndarray) -> Figure:
 def components(model: Autoencoder, x: np.ndarray) -> Figure:
     """Plot the principal components of the data within the subspace that the model learned, by decreasing variance."""
     axes = model.principal_components(x).components_
-    return plots.filters(axes.reshape(-1, *x.shape[1:]), order="index")
+    return plots.filters(axes.reshape(-1, *x.shape[1:]), n=100, order="index")
 
 
 def manifold(model: Autoencoder, x: np.ndarray) -> Figure:

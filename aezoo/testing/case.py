@@ -22,7 +22,8 @@ class Case:
         make: Makes a new, uncompiled model, always of the same configuration; takes `dtype`.
         x: Samples that it takes, (n, ...) float32, n odd and at least 19.
         quiet: Makes the same model with its noise switched off, where it draws noise; `make` otherwise.
-        mean_over_samples: False if a penalty is not a mean over samples, so that two half batches are not one whole.
+        mean_over_samples: False if a penalty is not a mean over samples, or a state moves at each step (a codebook
+            that follows a running mean), so that two half batches are not one whole.
         empty_replica: False if the model fails on a replica that has no sample in the last batch, as TensorFlow's fused
             convolution does.
         learns_target: False if the model learns the distribution of x, which has no target.

@@ -75,8 +75,8 @@ class Fitted:
 
 @functools.lru_cache(maxsize=2)
 def by_single_steps(case: Case) -> Fitted:
-    """What two epochs of a quiet model make of it, which several checks compare with."""
-    model = case.model(quiet=True)
+    """Return what two epochs make of a quiet model in eager steps, which several checks compare with."""
+    model = case.model(quiet=True, run_eagerly=True)
     start = trainable(model)
     weights, history = fit(model, case.data())
     return Fitted(start, trainable(model), weights, history)

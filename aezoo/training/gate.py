@@ -33,6 +33,7 @@ _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
 _EMPTY = "The data set is empty: there are no samples."
+_EMPTY_BATCH = "A batch has no samples: drop it, for example by data.filter(lambda *batch: tf.shape(batch[0])[0] > 0)."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them, or give the model missing='mask'."
 
 
@@ -66,17 +67,16 @@ class Condition:
     def check_form(self, values: Array, n: int | None) -> None:
         """Check dtype and shape of an array, a tensor or a specification, and that there are n of them."""
         if not hasattr(values, "shape") or getattr(values.shape, "rank", 1) in (None, 0) or not len(values.shape):
-            raise ValueError(f"{self.name} must be an array with one entry per sample, but it is {values!r}.")
+            raise ValueError(
+                f"{self.name} must be an array with one entry per sample, but it is a {type(values).__name__}: give "
+                f"np.asarray({self.name})."
+            )
         if n is not None and values.shape[0] not in (None, n):
             raise ValueError(f"There are {n} samples, but {values.shape[0]} entries of {self.name}.")
-        given = Spec.of(values)
-        if self.spec is not None and "int" in self.spec.dtype and "int" not in given.dtype and given.dtype != "bool":
-            raise ValueError(f"{self.name} must be integers, not {given.dtype}.")
+        if self.spec is not None:
+            given = Spec.of(values)
+            _validation.check_condition(self.name, given.shape, given.dtype, self.spec.shape, self.spec.dtype)
         _check_dtype(values.dtype, self.name, integers=True)
-        if self.spec is None:
-            return
-        if not _validation.shapes_match(given.shape, self.spec.shape):
-            raise ValueError(f"{self.name} has shape {given.shape} per sample, but the model takes {self.spec.shape}.")
 
     def check_numbers(self, values: Array) -> None:
         """Check that all values are finite and inside the bounds."""
@@ -205,10 +205,7 @@ class Rules:
             return Parts(x, {}, y, weight)
         if len(names) == 1 and y is not None:
             return Parts(x, {names[0]: y}, None, weight)
-        raise ValueError(
-            f"{self.name!r} needs {self._named(*names)} beside the samples: give a dict, "
-            f"{{{', '.join(f'{name!r}: ...' for name in ('x', *names))}}}."
-        )
+        raise ValueError(f"{self.name!r} needs {self._named(*names)} beside the samples: give a dict, {self.form}.")
 
     def parts_of(self, element: Any) -> Parts:
         """Return the parts of an element of a data set, x, (x, y) or (x, y, sample_weight), as it is.
@@ -219,6 +216,11 @@ class Rules:
         if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
             raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
         return self.parts(*keras.utils.unpack_x_y_sample_weight(element))
+
+    @property
+    def form(self) -> str:
+        """How a dict of samples and conditions is written."""
+        return f"{{{', '.join(f'{name!r}: ...' for name in ('x', *(each.name for each in self.conditions)))}}}"
 
     @staticmethod
     def _named(*names: str) -> str:
@@ -273,6 +275,11 @@ class Rules:
 
     def no_targets(self, shape: Shape | str, wanted: Shape) -> str:
         """The sentence about targets of another shape than reconstructions."""
+        if self.conditions:
+            return (
+                f"The targets have shape {shape}, but reconstructions have shape {wanted}; if they are labels, give "
+                f"them as a condition or leave them out: {self.labels.replace('(x)', f'({self.form})')}."
+            )
         return (
             f"The targets have shape {shape}, but reconstructions have shape {wanted}; if they are labels, leave them "
             f"out: {self.labels}."
@@ -356,7 +363,10 @@ class Rules:
 
     def checked(self, element: Tensor) -> tuple[Any, ...]:
         """Return an element of a `PyDataset` or a generator as a tuple of dense arrays, checked."""
-        return self.checked_parts(element).element
+        parts = self.checked_parts(element)
+        if not parts.x.shape[0]:
+            raise ValueError(_EMPTY_BATCH)
+        return parts.element
 
     def checked_parts(self, element: Tensor) -> Parts:
         """Return the parts of an element of a data set, dense and checked."""
@@ -546,7 +556,10 @@ def array_parts(
         x, conditions = parts.x, parts.conditions
     x = as_array(x, rules.missing)
     x = dense(x) if isinstance(x, tf.SparseTensor) else x
-    x = x if hasattr(x, "shape") else np.asarray(x)
+    try:
+        x = x if hasattr(x, "shape") else np.asarray(x)
+    except ValueError:  # such as a pair of samples and labels
+        raise ValueError(f"Expected samples as one array, (n, ...), but got a {type(x).__name__}.") from None
     if not len(x.shape):
         raise ValueError("Expected samples as an array, (n, ...), not a single number.")
     if y is not None:
@@ -607,12 +620,13 @@ def conditions_of(
         return {}
     rules = rules or Rules.of(model, compared=False)
     names = [condition.name for condition in rules.conditions]
+    conditions = {name: values for name, values in conditions.items() if values is not None}
     if set(conditions) != set(names):
         if not names:
             raise ValueError(f"{model.name!r} has no condition {', '.join(map(repr, conditions))}: leave it out.")
         raise ValueError(
-            f"{model.name!r} needs {', '.join(f'{name}=...' for name in names)}, but was given "
-            f"{', '.join(conditions) or 'no condition'}."
+            f"{model.name!r} needs {', '.join(f'{name}=...' for name in names)}, or samples as a dict, {rules.form}, "
+            f"but was given {', '.join(conditions) or 'no condition'}."
         )
     found = {}
     for condition in rules.conditions:
@@ -838,14 +852,17 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
     specs = rules.parts_of(dataset.element_spec)
     rules.check_form(specs)
 
+    @tf.autograph.experimental.do_not_convert  # there is nothing to convert, and that takes longer than the rest
     def check(*element: Any) -> Tensor:
         # An element that is a dict comes as one; one that is a tuple comes in its parts.
         parts = map_parts(dense, rules.parts(*element))
+        some = tf.shape(parts.x)[0] > 0
         # After the cast that the model makes, which turns too large numbers into infinity.
         numbers = [tf.cast(part, "float32") for part in (parts.x, parts.y) if part is not None]
         if rules.missing:
             numbers = [tf.where(tf.math.is_nan(part), tf.constant(rules.middle), part) for part in numbers]
-        assertions = [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
+        assertions = [(some, _EMPTY_BATCH)]
+        assertions += [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
         if rules.bounds:
             (low, high), target = rules.bounds, numbers[-1]
             inside = (tf.reduce_min(target) >= low - _SLACK) & (tf.reduce_max(target) <= high + _SLACK)

@@ -586,8 +586,10 @@ class Trainer(keras.Model):
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
         _validation.check_replicas(self)
-        request = FitRequest.of(self, "fit", x, y, *args, **kwargs)
-        self._prepare(request)
+        request = self._request("fit", x, y, *args, **kwargs)
+        self._ensure_optimizer()
+        if request.options.get("initial_epoch") is not None:
+            self.epoch.assign(request.options["initial_epoch"])
         self.check_scale(request.samples)
         self.check_loss()
         request = self._with_checked_validation(request)
@@ -602,13 +604,15 @@ class Trainer(keras.Model):
         finally:
             self._training_samples = None
 
-    def _prepare(self, request: FitRequest) -> None:
-        """Build the model and its optimizer, and begin at the epoch that was asked for."""
-        data = request.data
-        self._ensure_built((None, *data.x_spec.shape), data)
-        self._ensure_optimizer()
-        if request.options.get("initial_epoch") is not None:
-            self.epoch.assign(request.options["initial_epoch"])
+    def _request(self, verb: str, x: Data | None, *args: Any, **kwargs: Any) -> FitRequest:
+        """Check the data of a call, and build the model for them."""
+        before = self.output_bounds
+        request = FitRequest.of(self, verb, x, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        if self.output_bounds == before:
+            return request
+        # A subclass made networks that reach other values than its arguments say. A generator has lost its first batch.
+        return FitRequest.of(self, verb, request.data.x if hasattr(x, "__next__") else x, *args, **kwargs)
 
     def _with_checked_validation(self, request: FitRequest) -> FitRequest:
         validation = request.options.get("validation_data")
@@ -663,8 +667,7 @@ class Trainer(keras.Model):
         if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
             return super().evaluate(x, y, *args, **kwargs)
         _validation.check_replicas(self)
-        request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("evaluate", x, y, *args, **kwargs)
         arguments = request.arguments()
         with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
             return super().evaluate(**arguments)
@@ -684,8 +687,7 @@ class Trainer(keras.Model):
             ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
                 model takes.
         """
-        request = FitRequest.of(self, "predict", x, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)  # in a replica it would be too late
+        request = self._request("predict", x, *args, **kwargs)
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
@@ -695,8 +697,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As `fit`.
         """
-        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("train_on_batch", x, y, *args, **kwargs)
         self._ensure_optimizer()
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
@@ -707,8 +708,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As `evaluate`.
         """
-        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("test_on_batch", x, y, *args, **kwargs)
         return super().test_on_batch(**request.arguments())
 
     def predict_on_batch(self, x: Data) -> np.ndarray:

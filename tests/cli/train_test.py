@@ -38,7 +38,18 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.fixture(scope="module", params=[name for name in defaults.MODELS if name not in OTHERS])
+# Their runs differ from those of "autoencoder" and "denoising" in the class alone.
+ALIKE = ("sparse", "contractive", "linear")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ())
+        for name in defaults.MODELS
+        if name not in OTHERS
+    ],
+)
 def trained(request, tmp_path_factory, no_graphs):
     """A model's name, the folder of its run, and what the run printed.
 
@@ -92,6 +103,15 @@ def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_grap
     if name == "conditional":
         loaded = keras.saving.load_model(output / "model.keras")
         assert loaded.condition_names == ("label",) and loaded.sample(2, label=7).shape == (2, 8, 8, 1)
+
+
+def test_emoji_are_trained_on(tmp_path, no_graphs, monkeypatch):
+    no_graphs(monkeypatch)
+    output = tmp_path / "run"
+    small = ["--dataset", "emoji", "--limit", "40", "--epochs", "1", "--latent-dim", "4", "--quiet"]
+    assert program.main(["train", "vae", *small, "--output", str(output)]) == 0
+    assert (results(output)["dataset"], results(output)["test_samples"]) == ("emoji", 40)
+    assert keras.saving.load_model(output / "model.keras").y_shape == (64, 64, 3)
 
 
 def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):

@@ -178,6 +178,7 @@ def test_the_rate_of_false_positives_is_kept_on_average():
     assert np.mean(rates) == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_digits_of_one_class_against_all_others():
     (x, y), (x_test, y_test) = aezoo.datasets.load("digits")
     x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])

@@ -361,7 +361,7 @@ def test_conditions_come_with_the_data_or_by_name(conditional):
 def test_what_is_wrong_with_conditions_is_said(conditional):
     slices = tf.data.Dataset.from_tensor_slices
     for x, given, message in (
-        (X, {}, "needs label=..., but was given no condition"),
+        (X, {}, "needs label=..., or samples as a dict"),
         (slices(X).batch(5), {}, "needs 'label' beside the samples"),
         (X, {"label": LABELS[:5]}, "There are 23 samples, but 5 entries of label"),
         (X, {"label": 3}, r"label must be in \[0, 2\]"),

@@ -1,6 +1,7 @@
 """The deep belief network against its equations in NumPy, and what it must refuse."""
 
 import json
+import shutil
 import warnings
 
 import keras
@@ -311,6 +312,14 @@ def folder_with_a_damaged_manifest(folder, x):
     manifest.write_text(manifest.read_text()[:40])
 
 
+@pytest.fixture(scope="module")
+def begun(x, tmp_path_factory):
+    """The folder of a pretraining that has made no step."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -323,8 +332,8 @@ def folder_with_a_damaged_manifest(folder, x):
         ("layer-1.weights.h5", lambda text: None),
     ],
 )
-def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, name, change):
-    aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
+def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, begun, name, change):
+    shutil.copytree(begun, tmp_path / "run")
     path = tmp_path / "run" / name
     changed = change(path.read_text(errors="replace"))
     path.unlink() if changed is None else path.write_text(changed)

@@ -65,7 +65,7 @@ def test_by_name_and_by_folder(model, found, x):
             assert type(loaded) is aezoo.KSparseAE
             np.testing.assert_array_equal(loaded.reconstruct(x), model.reconstruct(x))
     assert not loaded.compiled
-    loaded.compile("adam")
+    loaded.compile("adam", run_eagerly=True)
     loaded.fit(x, verbose=0)
 
 
