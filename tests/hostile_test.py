@@ -115,31 +115,31 @@ DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00i2K\x00K\x01\x87R"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (op(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R"), r"it names os\.system, which no array of sketches needs"),
-        (op(b"cnumpy\nload\n"), r"it names numpy\.load"),
+        (op(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R"), r"it refers to os\.system, which no array of sketches needs"),
+        (op(b"cnumpy\nload\n"), r"it refers to numpy\.load"),
         (op(b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00bogus\x86R"), "damaged"),
-        (op(b"c_codecs\ndecode\n"), "it names _codecs.decode"),
+        (op(b"c_codecs\ndecode\n"), "it refers to _codecs.decode"),
         (op(b"N", b"r\xff\xff\xff\x7f"), "no array of the shape"),  # a memo of 2³¹ places
         (op(b"X\xff\xff\xff\x7f"), "too early"),
         (op(RECONSTRUCT, RECONSTRUCT, b"b"), "damaged"),
         (op(RECONSTRUCT, b"(K\x01K\x01\x85", DTYPE, b"\x89C\x02ab", b"tb"), "no array of the shape"),
         (op(b"(" * 5000), "damaged"),
         (op(b")" + b"\x85" * 5000), "damaged"),
-        (op(b"}"), "what no array of sketches needs"),
-        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "no array of the shape that its header names"),
+        (op(b"}"), "that no array of sketches needs"),
+        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "not contain an array of the shape in its header"),
         (header((10**12,), "<i2"), "expected a row of sketches, but it holds int16"),
         (header((10**6, 10**6, 3), "<f8"), r"shape \(1000000, 1000000, 3\) float64 has 0 bytes"),
         (header((1, 1, 3), "<i2") + bytes(5), "has 5 bytes"),
-        (header((1,), "|O")[:-9], "no header of NumPy"),
-        (b"\x93NUMPY\x01\x00\xff\xff", "no header of NumPy"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "no header of NumPy"),
-        (header((1,), [("a", "O")]), "no header of NumPy"),
-        (header("(" * 1000), "no header of NumPy"),
+        (header((1,), "|O")[:-9], "it has no NumPy header"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "it has no NumPy header"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "it has no NumPy header"),
+        (header((1,), [("a", "O")]), "it has no NumPy header"),
+        (header("(" * 1000), "it has no NumPy header"),
         (header((1,)) + pickle.dumps(rows([SOME]), 2), "holds (lists|O)"),
         (header((1,)) + pickle.dumps(rows([[[1, 2, 1]]]), 2), "holds lists"),
         (header((1,)) + pickle.dumps(rows([np.array(["a"])]), 2), "holds [<|]U1"),
-        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "what no array of sketches needs"),
-        (header((1,)) + pickle.dumps(rows([{}]), 2), "what no array of sketches needs"),
+        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "that no array of sketches needs"),
+        (header((1,)) + pickle.dumps(rows([{}]), 2), "that no array of sketches needs"),
     ],
 )
 def test_npz_that_is_no_row_of_arrays(data, message, tmp_path):
@@ -286,7 +286,7 @@ LINE = b'{"word": "cat", "drawing": [[[1, 3, 3], [1, 1, 4]], [[0], [0]]]}\n'
 def test_ndjson_of_anyone(line, tmp_path):
     path = tmp_path / "a.ndjson"
     path.write_bytes(LINE + line + b"\n")
-    with pytest.raises(ValueError, match=r"a\.ndjson, line 2 is no drawing of QuickDraw: .*\.$") as error:
+    with pytest.raises(ValueError, match=r"a\.ndjson, line 2 is not a QuickDraw drawing: .*\.$") as error:
         sketches.read_ndjson(path)
     assert str(error.value).isprintable()
 
@@ -331,11 +331,11 @@ ENTITIES = "".join(f'<!ENTITY {name} "{10 * f"&{before};"}">' for before, name i
         ("M1 -" + "9" * 400, "too large for float32"),
         ("M-3e38 1 L3e38 1", "too far apart for float32"),
         ("<svg><path d='M-3e38 1 L3e38 1'/></svg>", "the SVG: A sketch has points that are not finite"),
-        (f'<!DOCTYPE s [<!ENTITY a "M1 1">{ENTITIES}]><svg><path d="&g;"/></svg>', "declares entities of its own"),
-        ('<!DOCTYPE s [<!ATTLIST path d CDATA "M1 1">]><svg><path/></svg>', "declares entities of its own"),
-        ('<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg><path d="&a;"/></svg>', "entities of its own"),
-        ("<svg>" + "<g>" * 100_000, "is no XML"),
-        ("<svg><path d='&x;'/></svg>", "is no XML: undefined entity"),
+        (f'<!DOCTYPE s [<!ENTITY a "M1 1">{ENTITIES}]><svg><path d="&g;"/></svg>', "declares entities, which"),
+        ('<!DOCTYPE s [<!ATTLIST path d CDATA "M1 1">]><svg><path/></svg>', "declares entities, which"),
+        ('<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg><path d="&a;"/></svg>', "declares entities"),
+        ("<svg>" + "<g>" * 100_000, "is not XML"),
+        ("<svg><path d='&x;'/></svg>", "is not XML: undefined entity"),
     ],
     ids=range(13),
 )
@@ -354,7 +354,7 @@ def test_svg_with_the_public_doctype_is_read(tmp_path):
     )
     assert sketches.from_svg(path).tolist() == [[1, 1, 0], [2, 0, 1]]
     path.write_bytes(b"<svg>\xff</svg>")
-    with pytest.raises(ValueError, match=r"a\.svg is damaged, or no SVG in UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.svg is damaged, or not an SVG in UTF-8"):
         sketches.from_svg(path)
 
 

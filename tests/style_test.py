@@ -118,6 +118,13 @@ RULES = [
         flags=0,
     ),
     rule(
+        r"(?:adds|applies|builds|computes|corrupts|does|draws|goes|holds|keeps|lets|makes|minimizes|passes|puts|reads|"
+        r"reconstructs|reports|returns|rounds|saves|sets|shows|subtracts|takes|tells|trains|turns|warns|writes)\b",
+        'open the docstring of a class with a noun: "Layer that …", "Sparse autoencoder: …"',
+        kinds=["class"],
+        opening=True,
+    ),
+    rule(
         r"^[ ]*\*{0,2}\w+: (?:what (?!to\b)|that\b|those\b|how much\b|the one\b)",
         'open an argument\'s description with its noun: "Number of …", "Variance of …", "Whether to …"',
         kinds=_DOCSTRINGS,
@@ -299,6 +306,7 @@ def test_the_prose_of_a_file(path):
         ("function", "Whether a callback does something.", "open with the point"),
         ("property", "Whether a callback does something.", "open with the point"),
         ("class", "What there is to say about a model.", "open with the point"),
+        ("class", "Rounds a code to integers.", "a noun"),
         ("class", "A layer.\n\nArgs:\n    variance: That of the Gaussian.", "argument's description"),
         ("class", "A layer.\n\nArgs:\n    beta: How much.", "argument's description"),
         ("message", "The shape is that\nof an encoder.", "repeat the noun"),

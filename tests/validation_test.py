@@ -367,7 +367,7 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: aezoo.StackedAE(aezoo.Autoencoder(4)), "as one list"),
         (lambda x: fitted(x).decode(np.zeros((2, 5))), "The codes have shape"),
         (lambda x: fitted(x).encode(x[0]), "give a single sample as x"),
-        (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
+        (lambda x: fitted(x).interpolate(x[:2], x[:3]), "needs a start and an end, but there are 2 starts"),
         (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
         (lambda x: fitted(x).fit(x, sample_weight=np.ones((len(x), 3))), "leading axes of the targets"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
@@ -392,7 +392,7 @@ def test_a_loss_that_averages_by_itself_counts_as_it_is(x):
     by_name = fitted(x, loss="mse").evaluate(x, batch_size=7, verbose=0)
     model = fitted(x, loss=lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2))
     assert model.evaluate(x, batch_size=7, verbose=0)[0] == pytest.approx(by_name[0], rel=1e-5)
-    with pytest.raises(ValueError, match="one number for the whole batch and none for each sample"):
+    with pytest.raises(ValueError, match="one number for the whole batch, but scores and sample weights need"):
         model.score_samples(x)
 
 

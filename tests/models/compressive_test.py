@@ -294,8 +294,8 @@ def test_an_encoder_and_a_decoder_of_your_own():
     [
         ({"weight": 0}, "weight must be inside"),
         ({"weight": -1.0}, "weight must be inside"),
-        ({"spatial": True, "hidden_dims": (8,)}, "convolutions alone"),
-        ({"spatial": True, "tied": True}, "convolutions alone"),
+        ({"spatial": True, "hidden_dims": (8,)}, "convolutions only"),
+        ({"spatial": True, "tied": True}, "convolutions only"),
     ],
     ids=json.dumps,
 )

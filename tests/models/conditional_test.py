@@ -261,10 +261,10 @@ def test_an_export_serves_labels(tmp_path):
 # === Errors ===
 
 CONFIGURATIONS = [
-    ({"condition": "x"}, "condition must be a name of its own, such as 'label', but it is 'x'"),
-    ({"condition": "samples"}, "condition must be a name of its own"),
-    ({"condition": "no name"}, "condition must be a name of its own"),
-    ({"condition": 3}, "condition must be a name of its own"),
+    ({"condition": "x"}, "condition must be an unused identifier, such as 'label', but it is 'x'"),
+    ({"condition": "samples"}, "condition must be an unused identifier"),
+    ({"condition": "no name"}, "condition must be an unused identifier"),
+    ({"condition": 3}, "condition must be an unused identifier"),
     ({"num_classes": 0}, "num_classes must be at least 1"),
     ({"num_classes": 2.5}, "num_classes must be a whole number"),
     ({"tied": True}, "take the label: leave out tied"),

@@ -382,7 +382,7 @@ def test_what_subtracts_no_mean_starts_as_it_is(options, x):
     model.fit(x, verbose=0)
     assert not any(np.any(v) for v in model.trainable_variables if "bias" in v.path)
     if "centered" not in options:
-        with pytest.raises(ValueError, match="centered=True needs dense networks"):
+        with pytest.raises(ValueError, match="centered=True requires dense networks"):
             aezoo.KSparseAE(8, k=3, centered=True, **options)
 
 

@@ -581,7 +581,7 @@ def test_sample_of_gaussian_visibles_and_its_errors():
         rbm.sample(5, gibbs_steps=0)
     with pytest.raises(ValueError, match="has no weights yet"):
         RBM(3).sample(5)
-    with pytest.raises(ValueError, match="pseudo-likelihood is that of bernoulli"):
+    with pytest.raises(ValueError, match="requires visible='bernoulli', but visible='gaussian'"):
         rbm.pseudo_log_likelihood(np.zeros((5, 4), "float32"))
 
 
@@ -594,7 +594,7 @@ def test_sample_of_gaussian_visibles_and_its_errors():
         ({"visible": "poisson"}, "visible='poisson' is unknown"),
         ({"visible": "relu"}, "choose one of 'bernoulli', 'gaussian'"),
         ({"hidden": "tanh"}, "hidden='tanh' is unknown"),
-        ({"hidden": "gaussian", "sparsity_target": 0.1}, "gaussian hidden units do not have"),
+        ({"hidden": "gaussian", "sparsity_target": 0.1}, "hidden='gaussian' units do not have: leave it out"),
         ({"sparsity_target": 1.0}, r"sparsity_target must be inside \(0, 1\)"),
         ({"gibbs_steps": 0}, "gibbs_steps must be at least 1"),
         ({"chains": 0}, "chains must be at least 1"),

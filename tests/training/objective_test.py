@@ -155,7 +155,7 @@ def test_a_loss_of_the_whole_batch_trains_but_does_not_score(name, eager):
     model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=eager)
     value = model.fit(X, batch_size=8, verbose=0).history["loss"][0]
     assert value == pytest.approx(float(np.mean(keras.losses.get(loss)(X, model(X)))), rel=1e-5)
-    message = "returns one number for the whole batch and none for each sample, which scores and sample weights need"
+    message = "returns one number for the whole batch, but scores and sample weights need one per sample"
     for call in (
         lambda: model.score_samples(X),
         lambda: model.fit(X, sample_weight=np.ones(8), verbose=0),
@@ -179,7 +179,7 @@ def test_a_loss_of_the_whole_batch_is_a_share_on_each_replica():
 def test_a_loss_that_mixes_samples_and_features_stops_in_a_graph():
     model = aezoo.Autoencoder(2)
     model.compile("sgd", lambda y, p: keras.ops.reshape(keras.ops.abs(y - p), (-1,)))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="The loss returns no number for each sample"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The loss does not return one number per sample"):
         model.fit(X, verbose=0)
 
 
@@ -384,7 +384,7 @@ def test_a_loss_that_averages_over_masked_steps_is_refused(networks_with_a_mask)
     encoder, decoder = networks_with_a_mask
     model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
     model.compile("sgd", lambda y, p: keras.ops.mean(keras.ops.abs(y - p), axis=(1, 2)))
-    with pytest.raises(ValueError, match="averages over the steps of a sample, also those that the model's mask"):
+    with pytest.raises(ValueError, match="averages over the steps of a sample, including steps that the model's mask"):
         model.score_samples(padded())
 
 
@@ -395,7 +395,7 @@ def test_a_loss_that_averages_over_masked_steps_is_refused(networks_with_a_mask)
 def test_emphasis_needs_a_loss_of_single_features(loss):
     model = aezoo.DenoisingAE(2, emphasis=(1.0, 1.0))
     model.compile("sgd", loss, run_eagerly=True)
-    with pytest.raises(ValueError, match="is no mean of the errors of single features"):
+    with pytest.raises(ValueError, match="is not a mean of single features' errors"):
         model.fit(X, verbose=0)
 
 
