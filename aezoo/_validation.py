@@ -287,7 +287,7 @@ def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
 
 
 def check_condition(name: str, shape: Shape, dtype: str, wanted: Shape, wanted_dtype: str) -> None:
-    """Check that a condition of a shape per sample and a dtype is one that a network takes."""
+    """Check that the shape per sample and the dtype of a condition are what a network accepts."""
     if not shapes_match(shape, wanted):
         indices = (
             f": give one integer per sample, such as {name}.argmax(axis=-1)" if not wanted and len(shape) == 1 else ""

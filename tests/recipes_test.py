@@ -163,7 +163,7 @@ def test_verify_names_what_is_wrong(shelf, tmp_path, capsys):
         damaged("missing", lambda f: (f / variables).unlink()): rf"missing.{re.escape(str(variables))} is missing",
         damaged("truncated", lambda f: truncate(f / variables)): rf"truncated.{re.escape(str(variables))} is damaged",
         damaged("picture", lambda f: truncate(f / "picture.png")): r"picture\.png is damaged or was altered",
-        damaged("added", lambda f: (f / "1" / "more").write_text("")): r"1.more is not in card\.json",
+        damaged("added", lambda f: (f / "1" / "more").write_text("")): r"1.more is not named in card\.json",
         damaged("no-card", lambda f: (f / "card.json").unlink()): r"card\.json is missing",
         damaged("flattered", flatter): r"differs from its model card: mean_squared_error is 0\.\d+, in the card 0\.",
         "no such": "There is no preset 'no such'",
@@ -195,10 +195,8 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
-    assert (
-        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error a digit: "
-        in (capsys.readouterr().out)
-    )
+    link = "[`dbn_digits`](saved_models/dbn_digits/README.md)"
+    assert f"| {link} | Deep belief network, unrolled | squared error per digit: " in capsys.readouterr().out
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
     assert command("list") == 2
     assert f"There are no presets in {tmp_path}" in error_of(capsys)

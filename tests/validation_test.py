@@ -81,7 +81,7 @@ def two_outputs(inputs, outputs, name):
 NETWORKS = {
     "code": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(5)),
-        r"The decoder 'my_decoder' does not accept the encoder's output of shape \(4,\) \(Input 0 .* expected shape=.*5",
+        r"The decoder 'my_decoder' does not accept the encoder's output of shape \(4,\) \(Input 0 .* expected .*5",
     ),
     "input": (
         lambda: aezoo.Autoencoder(encoder=network((5,), keras.layers.Dense(4), name="mine"), decoder=decoder(4)),
@@ -187,7 +187,7 @@ def compiled(**kwargs):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (X.astype("bool"), "The samples are bool, not floating-point: scale them first"),
+        (X.astype("bool"), "The samples are bool, not floating-point: scale images"),
         (X.astype("complex64"), "The samples are complex64, not floating-point: convert them"),
         ([X], "Expected samples as one array, .* but got list"),
         (None, "Expected samples as one array, .* but got NoneType"),
@@ -195,7 +195,7 @@ def compiled(**kwargs):
         ({"image": X}, "Expected samples as one array, .* but got dict"),
         (iter([]), "The data set is empty"),
         (X[:0], "The data set is empty"),
-        (X - 1, r"outside \[0, 1\], .* Theirs are from -0.99"),
+        (X - 1, r"outside \[0, 1\], .* Their values are from -0.99"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -372,7 +372,7 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: fitted(x).fit(x, sample_weight=np.ones((len(x), 3))), "leading axes of the targets"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
         (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
-        (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
+        (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "select the samples"),
     ],
 )
 def test_mistakes_end_in_a_sentence(x, call, message):

@@ -199,5 +199,5 @@ def test_an_argument_that_cannot_be_written_needs_a_default():
         def __init__(self, prior: keras.Model):
             super().__init__(2)
 
-    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default, .*: give it a default"):
+    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default and its type .*: give it a default"):
         arguments.of_class(Networked)

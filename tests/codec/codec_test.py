@@ -211,7 +211,7 @@ def test_what_was_not_written_by_compress(data, message):
     ],
 )
 def test_bytes_of_another_model(other):
-    with pytest.raises(ValueError, match=r"of another model .*: load the model that compressed them"):
+    with pytest.raises(ValueError, match=r"from another model .*: load the model that compressed them"):
         other.decode(DATA)
 
 

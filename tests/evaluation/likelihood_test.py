@@ -155,7 +155,7 @@ def test_no_single_base_is_safe_and_the_better_one_counts(two_modes):
 def test_data_uncover_a_mode_that_both_bases_miss(two_modes, reverse):
     rbm, exact = two_modes
     options = {"method": "ais", "temperatures": 200, "base": np.zeros(80), "reverse": reverse}
-    with pytest.warns(UserWarning, match=r"forward and reverse annealing give .*; take more temperatures\.$"):
+    with pytest.warns(UserWarning, match=r"forward and reverse annealing give .*; use more temperatures\.$"):
         value, error = log_partition(rbm, data=np.ones((7, 80), "float32"), **options)
     assert abs(value - exact) < 1.5 * error
     assert error > 5
@@ -290,7 +290,7 @@ def test_what_has_no_log_partition_is_refused():
         ({"data": np.zeros((5, 3), "float32")}, "was built for"),
         ({"data": np.full((5, 4), 2.0, "float32")}, r"outside \[0, 1\]"),
         ({"start": np.zeros((100, 4))}, "reverse=True"),
-        ({"start": np.zeros((7, 4)), "reverse": True}, r"\(100, 4\).* but it has \(7, 4\)"),
+        ({"start": np.zeros((7, 4)), "reverse": True}, r"\(100, 4\).* but it has shape \(7, 4\)"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(arguments, message):
