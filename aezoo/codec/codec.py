@@ -111,7 +111,7 @@ class Codec:
         codes = np.asarray(codes)
         self._check_shape(codes.shape[1:])
         if not codes.size:
-            raise ValueError("There are no samples to compress.")
+            raise ValueError("There are no samples to compress: give at least one.")
         if not ((codes > -_GREATEST) & (codes < _GREATEST)).all():
             raise ValueError(
                 "The codes are NaN or too large: the samples are NaN or out of range, or the training diverged."

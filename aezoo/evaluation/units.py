@@ -39,7 +39,7 @@ def activations(model: Any, x: ArrayLike, layer: int | str | None = None, *, bat
         (n, units) float32. A unit of a convolution is a channel, with its largest value over the places of an image.
 
     Raises:
-        ValueError: If the model is not built, has no such layer, or is no chain of layers.
+        ValueError: If the model is not built, has no such layer, or is not a chain of layers.
 
     Example:
         >>> import aezoo

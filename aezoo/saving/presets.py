@@ -145,7 +145,7 @@ def _find(preset: str | os.PathLike[str]) -> str | Path:
         if (folder / CARD).exists():
             check_files(folder, [MODEL])
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"There is no file {path}: name an existing .keras file, or a preset.")
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path} is damaged, or not a .keras file.")
     return path
