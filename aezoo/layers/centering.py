@@ -15,8 +15,7 @@ from aezoo.layers.code_layer import CodeLayer
 class Centering(CodeLayer):
     """Layer that subtracts a mean, which is saved with the model but not trained. It is 0 until you assign it.
 
-    Args:
-        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
         >>> layer = Centering()

@@ -13,8 +13,7 @@ class CodeLayer(keras.layers.Layer):
     Decoders that mirror an encoder skip such layers. The properties tell reports whether the code has a Jacobian, and
     a stack which values the next model must be able to reconstruct.
 
-    Args:
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
         A code that is rounded to multiples of 1/4 and therefore reports no Jacobian:

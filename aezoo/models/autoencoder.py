@@ -181,7 +181,7 @@ class Autoencoder(Trainer):
         if self.encoder is None:
             _validation.check_known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
-        self._check_conditions(self.encoder)
+        self._check_conditions("encoder", self.encoder)
         inputs = self._symbolic_inputs(x_shape)
         if code_layers:
             self._count_of_code_layers = len(code_layers)
@@ -199,7 +199,7 @@ class Autoencoder(Trainer):
         if self.decoder is None:
             self.decoder = self.build_decoder(y_shape)
         networks.carry_logits(self.decoder)
-        self._check_conditions(self.decoder)
+        self._check_conditions("decoder", self.decoder)
         codes = {"z": code, **{name: inputs[name] for name in self.condition_names}} if self.condition_names else code
         reconstruction = _validation.call_network("decoder", self.decoder, self._taken(self.decoder, codes))
         self.code_shape = tuple(code.shape[1:])
@@ -218,9 +218,15 @@ class Autoencoder(Trainer):
                 self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
         return tuple(shapes["x"][1:])
 
-    def _check_conditions(self, network: keras.layers.Layer) -> None:
+    def _check_conditions(self, role: str, network: keras.layers.Layer) -> None:
         """Check that a network takes conditions of the shapes and dtypes that the data have."""
         taken = networks.named_inputs(network) or {}
+        unknown = sorted(taken.keys() - {"x", "z", *self.condition_names})
+        if unknown and self.condition_names:
+            raise ValueError(
+                f"The {role} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or as "
+                f"in condition_names, {', '.join(map(repr, self.condition_names))}."
+            )
         for name in taken.keys() & set(self.condition_names):
             given, wanted = self.condition_specs[name], Spec.of(taken[name])
             _validation.check_condition(name, given.shape, given.dtype, wanted.shape, wanted.dtype)
@@ -554,7 +560,8 @@ class Autoencoder(Trainer):
         training, untied filters keep the noise of their initialization.
 
         Args:
-            training: The planned `aezoo.cli.defaults.Training`. Its `given` contains the user's arguments.
+            training: Describes the training to come: `given` has the arguments that the user gave, `samples` the number
+                of training samples.
 
         Example:
             >>> from aezoo.cli.defaults import Training

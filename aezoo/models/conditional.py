@@ -26,9 +26,8 @@ class ConditionalVAE(VAE):
         latent_dim: Number of code units.
         condition: Name of the label in data and verbs.
         num_classes: Number of classes; labels are integers from 0 to num_classes - 1.
-        filters: Channels of convolutions of stride 2; their input has one more channel per class, which is 1 for class
-            c and 0 for the others.
-        **kwargs: Arguments of `VAE`, except `tied`, `encoder` and `decoder`.
+        **kwargs: Arguments of `VAE`, except `tied`, `encoder` and `decoder`. With `filters`, the convolutions have one
+            more input channel per class: 1 everywhere for class c, 0 for the others.
 
     Raises:
         ValueError: If an argument is out of range, or `tied`, `encoder` or `decoder` is given.

@@ -67,10 +67,9 @@ class Condition:
     def check_form(self, values: Array, n: int | None) -> None:
         """Check dtype and shape of an array, a tensor or a specification, and that it has n entries."""
         if not hasattr(values, "shape") or getattr(values.shape, "rank", 1) in (None, 0) or not len(values.shape):
-            raise ValueError(
-                f"{self.name} must be an array with one entry per sample, but it is a {type(values).__name__}: give "
-                f"np.asarray({self.name})."
-            )
+            one = hasattr(values, "shape")
+            found = "it is a single value" if one else f"it is a {type(values).__name__}: give np.asarray({self.name})"
+            raise ValueError(f"{self.name} must be an array with one entry per sample, but {found}.")
         if n is not None and values.shape[0] not in (None, n):
             raise ValueError(
                 f"There are {n} samples, but {values.shape[0]} entries of {self.name}: give one entry per sample."

@@ -381,3 +381,11 @@ def test_no_batch_is_lost_to_that_check(form):
     batches = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
     model.fit(*WAYS[form](X, LABEL), verbose=0, callbacks=[batches], **options)
     assert seen == [0, 1, 2]
+
+
+def test_a_misspelled_condition_is_named():
+    class Misspelled(Labeled):
+        condition_names = ("labels",)
+
+    with pytest.raises(ValueError, match=r"The decoder takes 'label': .* as in condition_names, 'labels'\."):
+        compiled(Misspelled(2)).fit(X, LABEL, verbose=0)

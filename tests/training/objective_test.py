@@ -407,3 +407,17 @@ def test_emphasis_of_one_changes_nothing(loss):
         model.compile("sgd", loss, run_eagerly=True)
         values.append(model.fit(X, batch_size=8, shuffle=False, verbose=0).history["loss"][0])
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_a_term_is_a_single_number(eager):
+    class PerSample(aezoo.Autoencoder):
+        term_names = ("reconstruction", "size")
+
+        def penalties(self, batch, forward):
+            return {"size": keras.ops.sum(keras.ops.square(forward.code), axis=-1)}
+
+    model = PerSample(2)
+    model.compile("sgd", run_eagerly=eager)
+    with pytest.raises(ValueError, match=r"'size' of PerSample has shape .* must be a single number: take"):
+        model.fit(X, verbose=0)
