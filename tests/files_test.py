@@ -278,7 +278,7 @@ def test_check_says_before_what_writing_would_say_after(tmp_path, monkeypatch):
         _files.check(tmp_path / "folder")
     assert _files.check(tmp_path / "folder", ours) == tmp_path / "folder"
     monkeypatch.chdir(tmp_path / "folder")
-    with pytest.raises(ValueError, match="works in"):
+    with pytest.raises(ValueError, match="is the working directory"):
         _files.check("..", ours)
     assert _files.check(tmp_path / "absent" / "below") == tmp_path / "absent" / "below"
     assert names(tmp_path) == ["file", "folder"]

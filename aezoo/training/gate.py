@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
-_EMPTY = "The data set is empty: give at least one sample."
+_EMPTY = "The data set is empty, it has no samples: give at least one."
 _EMPTY_BATCH = "A batch has no samples: drop it, such as with data.filter(lambda *batch: tf.shape(batch[0])[0] > 0)."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them, or give the model missing='mask'."
 
