@@ -262,8 +262,8 @@ def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
             f"{kind} declares {', '.join(map(repr, missing))} in term_names or metric_names, but its objective does "
             "not return it."
         )
-    for name, value in reported.items():
-        shape = getattr(value, "shape", ())
+    for name in model.term_names:
+        shape = getattr(reported[name], "shape", ())
         if getattr(shape, "rank", 0) is not None and len(shape):
             raise ValueError(
                 f"{name!r} of {kind} has shape {tuple(shape)} and must be a single number: take batch.mean of one "

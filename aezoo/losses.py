@@ -251,8 +251,8 @@ def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) 
 def logits_of(probability: Tensor) -> Tensor | None:
     """Return the logits of a tensor that is the output of a sigmoid, or None if they are unknown.
 
-    Keras attaches logits to the outputs of sigmoids and softmaxes alike. `aezoo.layers.networks.carry_logits` makes the
-    layers of a network attach the logits of sigmoids that this function returns.
+    Keras attaches logits to the outputs of sigmoids and softmaxes alike. The networks of aezoo attach logits of
+    sigmoids, which this function returns.
 
     Args:
         probability: A tensor.

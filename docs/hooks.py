@@ -48,12 +48,32 @@ def on_files(files, config):
     for path, uri in elsewhere().items():
         if path.endswith(".png"):
             files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
+    for path in explorers():
+        files.append(File.generated(config, f"explorer/{path.name}", abs_src_path=str(path)))
     return files
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Let the links of a page lead to the site where they lead to the repository."""
-    return relinked(markdown, page.file.src_uri, config.repo_url)
+    """Let the links of a page lead to the site where they lead to the repository; embed the explorers."""
+    uri = page.file.src_uri
+    return relinked(markdown, uri, config.repo_url) + (embedded() if uri == "explorer.md" else "")
+
+
+# === The explorers ===
+
+
+def explorers():
+    """Return the pages of `aezoo explore` that were made for the site."""
+    return sorted((ROOT / "explorers").glob("*.html"))
+
+
+def embedded():
+    """Return the part of the page about the explorer that shows the pages: links, and one of them in a frame."""
+    if not explorers():
+        return ""
+    links = "\n".join(f'- <a href="../explorer/{path.name}" target="frame">{path.stem}</a>' for path in explorers())
+    frame = f'<iframe name="frame" title="A model in the browser" src="{explorers()[-1].name}"></iframe>'
+    return f"\n## Try one\n\nChoose a preset; it opens below.\n\n{links}\n\n{frame}\n"
 
 
 # === Links ===

@@ -147,7 +147,7 @@ FLOORS = (
     "training",
     "evaluation saving",
     "plots",
-    "callbacks",
+    "callbacks explorer",
     "models",
     "pretraining",
     "recipes testing",

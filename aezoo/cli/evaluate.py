@@ -42,12 +42,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.limit is not None:
         _validation.check_int("--limit", arguments.limit, 2)
     model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
-    trained_on = _trained_on(path)
-    name = arguments.dataset or trained_on
+    known_name = trained_on(path)
+    name = arguments.dataset or known_name
     if name is None:
         raise ValueError(f"No metrics.json beside {path} names the data that it was trained on: give --dataset.")
     load = loading.data_loader(model)
-    if arguments.dataset is None and not _is_here(name, model.data):
+    if arguments.dataset is None and not is_here(name, model.data):
         raise ValueError(
             f"{path} was trained on {name!r} according to the metrics.json beside it, and these data are not on this "
             "machine: if you trust the file, fetch them with --dataset."
@@ -58,7 +58,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     try:
         _validation.check_sample_shape(model, test[0].shape)
     except ValueError as error:
-        known = f" (it was trained on {trained_on!r})" if trained_on else ""
+        known = f" (it was trained on {known_name!r})" if known_name else ""
         raise ValueError(f"{name!r} does not fit this model{known}: {error} Give another --dataset.") from None
     train, test = (loading.with_conditions(model, *split) for split in (train, test))
     report = evaluation.report(model, test, train=train)
@@ -66,7 +66,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _trained_on(path: Path) -> str | None:
+def trained_on(path: Path) -> str | None:
     """Return the name of the data set in the metrics.json beside a model; None if there is none."""
     try:
         name = _untrusted.read_json(path.parent / "metrics.json")["dataset"]
@@ -75,7 +75,7 @@ def _trained_on(path: Path) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _is_here(name: str, kind: str) -> bool:
+def is_here(name: str, kind: str) -> bool:
     """Return whether a data set named by an untrusted file can be read without a download and without foreign code."""
     from aezoo.datasets import loading
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 
 from aezoo import _docstrings
 from aezoo._untrusted import printable
-from aezoo.cli import codec, defaults, evaluate, presets
+from aezoo.cli import codec, defaults, evaluate, explore, presets
 from aezoo.version import __version__
 
 #: The exit status of a program that Ctrl-C stopped.
@@ -100,6 +100,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
             train.add_options(model, name)
     evaluate.add_command(commands)
+    explore.add_command(commands)
     presets.add_commands(commands)
     codec.add_commands(commands)
     return parser

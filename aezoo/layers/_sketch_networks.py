@@ -148,6 +148,10 @@ class SketchDecoder(keras.Model):
         """Return h and c before the first step, (batch, units) float32."""
         return tuple(ops.split(self.state(z), 2, axis=-1)) if self.latent_dim else self.lstm.zero_state(z)
 
+    def next_state(self, z: Tensor, before: Tensor, state: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Returns h and c after a step, given the code (batch, latent_dim), the step (batch, 5) and h and c before."""
+        return self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), state)
+
     def distributions(self, h: Tensor) -> tuple[Any, BivariateMixture]:
         """Return the logits of the pen states, (..., 3), and the mixture of the offset, given h (..., units)."""
         parameters = self.output_parameters(h)
@@ -203,7 +207,7 @@ class SketchDecoder(keras.Model):
             return gumbel[:, :3], gumbel[:, 3:], normal
 
         def body(t: Tensor, h: Tensor, c: Tensor, before: Tensor, steps: Tensor) -> tuple[Any, ...]:
-            h, c = self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), (h, c))
+            h, c = self.next_state(z, before, (h, c))
             logits, mixture = self.distributions(h)
             of_pen, of_component, normal = noise(t)
             pen = ops.one_hot(tf.argmax(logits + temperature * of_pen, axis=-1), 3, dtype="float32")

@@ -551,6 +551,8 @@ class Autoencoder(Trainer):
     """True if training compares x with x'; False if it maximizes a likelihood of x alone."""
     compresses: bool = False
     """True if the model writes codes as bytes: it has `compress`, `decompress` and `codec`."""
+    interpolation: str = "line"
+    """The path between two codes that `interpolate` decodes: "line", or "arc" around the origin."""
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
@@ -743,6 +745,15 @@ class Autoencoder(Trainer):
             except Exception:  # the model does not accept dummy samples
                 pass
         return signatures
+
+    def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
+        """Return what draws a sample step by step, of a model that decodes in this way; {} of any other.
+
+        Returns:
+            "start", from a code z to the states h and c, and "step", from z, h, c and the step before to the next
+            states and the distribution of the step: each a function that returns its outputs by name, and its inputs.
+        """
+        return {}
 
     def dummy_inputs(self, n: int) -> Tensor:
         """Return n dummy samples that the model accepts, (n, *input_shape); a size that is not fixed becomes 64."""

@@ -143,8 +143,12 @@ class CompressiveAE(Autoencoder):
 
     def rate(self, code: Tensor) -> Tensor:
         """Return -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
-        bits = self.density(code)
+        bits = self.bits(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
+
+    def bits(self, code: Tensor) -> Tensor:
+        """Return -log₂ p of each entry of codes (batch, ..., channels), of the same shape, float32."""
+        return self.density(code)
 
     # === Self-description ===
 

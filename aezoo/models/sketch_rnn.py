@@ -84,6 +84,7 @@ class SketchRNN(Autoencoder):
 
     data = "sketches"
     reconstructs = False
+    interpolation = "arc"
     fixed_arguments = _validation.NETWORK_ARGUMENTS
     default_steps = 1  # a step is long, and progress shows by steps
 
@@ -391,6 +392,39 @@ class SketchRNN(Autoencoder):
             return self._draw(n, export.inside("temperature", temperature, 0.0, math.inf), None, seed)
 
         return {**super().signatures(), "sample": (sample, inputs, "sketch")}
+
+    def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
+        """Return the decoder's first state and its step: from the step before, the distribution of the next.
+
+        Outputs of "step" are the states `new_h` and `new_c`, `pen` (logits, 3), and of each component of the mixture
+        `weights` (logits, M), `mean` (M, 2), `scale` (the standard deviations, M, 2) and `correlation` (M).
+        """
+
+        def spec(name: str, size: int) -> tf.TensorSpec:
+            return tf.TensorSpec((None, size), "float32", name=name)
+
+        units = self.decoder_units
+        z, h, c, before = (
+            spec(name, size) for name, size in (("z", self.code_shape[0]), ("h", units), ("c", units), ("before", 5))
+        )
+
+        def start(z: Tensor) -> dict[str, Any]:
+            return dict(zip("hc", self.decoder.first_state(z), strict=True))
+
+        def step(z: Tensor, h: Tensor, c: Tensor, before: Tensor) -> dict[str, Any]:
+            h, c = self.decoder.next_state(z, before, (h, c))
+            pen, mixture = self.decoder.distributions(h)
+            return {
+                "new_h": h,
+                "new_c": c,
+                "pen": pen,
+                "weights": mixture.logits,
+                "mean": mixture.mean,
+                "scale": ops.exp(mixture.log_scale),
+                "correlation": ops.tanh(mixture.raw_correlation),
+            }
+
+        return {"start": (start, [z]), "step": (step, [z, h, c, before])}
 
     def dummy_inputs(self, n: int) -> Tensor:
         """Return n dummy sketches that end at the first step, (n, Nmax, 5)."""

@@ -89,7 +89,7 @@ def _feature_tiles(
     model: Autoencoder | Array, n: int, order: str, part: str, scale: str, name: str
 ) -> tuple[np.ndarray, int]:
     """At most n features as tiles in [0, 1], and how many there are."""
-    weights = _kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)  # type: ignore[arg-type]
+    weights = kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)  # type: ignore[arg-type]
     if weights.ndim not in (2, 3, 4) or weights.size == 0:
         raise ValueError(
             f"plots.filters got an array of shape {weights.shape}: pass a model with an `encoder`, or "
@@ -123,10 +123,21 @@ def signed_tiles(pictures: np.ndarray, scale: str = "each") -> np.ndarray:
     return 0.5 + 0.5 * np.clip(shown, -1, 1)
 
 
-def _kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
-    """The weights of `part` next to the image, (units, *picture shape)."""
+def kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
+    """Return the weights of a network next to the image, one picture per unit.
+
+    Args:
+        model: A built model.
+        part: "encoder" or "decoder".
+
+    Returns:
+        (units, *image_shape) of a dense layer, (units, height, width, channels) of a convolution.
+
+    Raises:
+        ValueError: If there is no such layer, or it is not connected to whole images.
+    """
     network = getattr(model, part)
-    layers = list(_layers_with_kernel(network))
+    layers = list(layers_with_kernel(network))
     layer = layers[0 if part == "encoder" else -1] if layers else None
     if layer is None or len(layer.kernel.shape) not in (2, 4):
         raise ValueError(
@@ -153,11 +164,11 @@ def _kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
     return kernel.reshape(len(kernel), *shape)
 
 
-def _layers_with_kernel(layer: keras.layers.Layer) -> Iterator[Any]:
-    """The layers of a network with a kernel, in order, those of nested models included."""
+def layers_with_kernel(layer: keras.layers.Layer) -> Iterator[Any]:
+    """Yield the layers of a network with a kernel, in order, those of nested models included."""
     inner = getattr(layer, "layers", None)
     if inner is not None:
         for child in inner:
-            yield from _layers_with_kernel(child)
+            yield from layers_with_kernel(child)
     elif getattr(layer, "built", False) and hasattr(layer, "kernel"):
         yield layer

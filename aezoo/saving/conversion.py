@@ -54,14 +54,14 @@ def onnx(
         raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
     path = Path(path)
     one_file = path.suffix == ".onnx"
-    chosen = _chosen(model, "serving_default" if one_file and signatures is None else signatures)
+    chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures)
     if one_file and len(chosen) > 1:
         raise ValueError(
             f"{path.name} is one file, which holds one signature, but {len(chosen)} were requested: name a folder, "
             f"such as {path.with_suffix('').name!r}."
         )
     _files.check(path, _foreign)
-    written = {name: _as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
+    written = {name: as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
     with _files.atomic_write(path, _foreign) as unfinished:
         if one_file:
             (content,) = written.values()
@@ -98,7 +98,7 @@ def litert(
     path = Path(path)
     if path.suffix != ".tflite":
         raise ValueError(f"The name of a LiteRT file must end with .tflite, but it is {path.name!r}.")
-    chosen = _chosen(model, signatures)
+    chosen = chosen_signatures(model, signatures)
     _files.check(path)
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
@@ -139,8 +139,16 @@ def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signa
             )
 
 
-def _chosen(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
-    """Return signatures by name: each a function that returns a dict of outputs, and the specs of its inputs."""
+def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
+    """Return signatures by name: each a function that returns a dict of outputs, and the specs of its inputs.
+
+    Args:
+        model: A built model with a method `signatures`.
+        names: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
+
+    Raises:
+        ValueError: If there is no such signature.
+    """
     there = model.signatures()
     if names is None:
         tensors = {"x", "z", *model.condition_names}
@@ -185,7 +193,18 @@ def _quiet(verbose: bool | None) -> Iterator[None]:
 # === ONNX ===
 
 
-def _as_onnx(name: str, signature: Signature, verbose: bool | None, opset: int | None) -> bytes:
+def as_onnx(name: str, signature: Signature, verbose: bool | None = None, opset: int | None = None) -> bytes:
+    """Return one signature as an ONNX model.
+
+    Args:
+        name: Name of the signature, for messages.
+        signature: A function that returns its outputs by name, and the specs of its inputs.
+        verbose: Whether to show the converter's log and warnings.
+        opset: Version of the ONNX operator set; None selects the converter's default.
+
+    Raises:
+        ValueError: If ONNX lacks an operation that the signature needs.
+    """
     import onnx
     import tf2onnx
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo.layers import RowDecoder, RowEncoder
-from aezoo.plots.features import _kernel_pictures
+from aezoo.plots.features import kernel_pictures
 from aezoo.training.batch import Batch
 
 X = np.random.default_rng(0).normal(size=(16, 9)).astype("float32")
@@ -111,4 +111,4 @@ def test_filters_are_the_rows():
     kernel = model.encoder.layers[0].layers[-1].kernel.numpy()
     pictures = kernel.reshape(5, 3, 3, 1)
     for part in ("encoder", "decoder"):  # which is tied
-        np.testing.assert_array_equal(_kernel_pictures(model, part), pictures)
+        np.testing.assert_array_equal(kernel_pictures(model, part), pictures)

@@ -1,0 +1,119 @@
+"""Command `aezoo explore`: write or serve a page to explore a trained model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aezoo.cli import evaluate, loading
+
+if TYPE_CHECKING:
+    import aezoo
+
+_DESCRIPTION = """\
+Writes one HTML page that holds a model, samples, and all that runs the model in a browser: open it from disk, it needs
+no network. It shows what a code decodes to as one changes it, what single units do, anomaly scores, and more."""
+
+
+def add_command(commands: Any) -> None:
+    """Add the command to the command line."""
+    explore = commands.add_parser("explore", help="play with a trained model in the browser", description=_DESCRIPTION)
+    explore.add_argument("model", metavar="MODEL", help="a preset, the folder of an `aezoo train`, or a .keras file")
+    explore.add_argument(
+        "--data",
+        metavar="NAME",
+        help="the data set whose test split the page shows, as for `aezoo train` (default: what the model was trained "
+        "on, if that is on this machine)",
+    )
+    explore.add_argument(
+        "--output",
+        type=loading.name,
+        metavar="FILE.html",
+        help="the file to write (default: the name of the model, with .html; none with --serve)",
+    )
+    explore.add_argument("--samples", type=int, metavar="N", help="the most samples on the page (default: 2000)")
+    explore.add_argument(
+        "--serve", action="store_true", help="serve the page at an address of this machine until Ctrl-C"
+    )
+    explore.add_argument("--port", type=int, default=0, metavar="N", help="of --serve (default: a free one)")
+    loading.add_import(explore)
+    explore.set_defaults(run=_explore)
+
+
+def _explore(arguments: argparse.Namespace) -> int:
+    from aezoo import explorer
+    from aezoo.explorer import pages
+
+    model, path, card = _model(arguments)
+    known = card.get("data", {}).get("name") or evaluate.trained_on(path)
+    output = arguments.output
+    if output is None and not arguments.serve:
+        stem = path.parent.name if path.name == "model.keras" else path.stem
+        output = f"{stem}.html"
+    if output is not None:
+        pages.check_path(output)
+    data = _data(arguments.data, known, model, path)
+    options = {"name": arguments.data or known, "title": card.get("title"), "note": card.get("limits", "")}
+    if arguments.samples is not None:
+        options["samples"] = arguments.samples
+    try:
+        html = explorer.page(model, data, **options)
+    except ImportError as error:  # the command line reports a ValueError in one line
+        raise ValueError(str(error)) from error
+    if output is not None:
+        pages.write_text(html, output)
+        print(f"{output}: {len(html) / 1e6:.1f} MB; open it in a browser")
+    if arguments.serve:
+        explorer.serve(html, arguments.port)
+    return 0
+
+
+def _model(arguments: argparse.Namespace) -> tuple[aezoo.Autoencoder, Path, dict[str, Any]]:
+    """Return the model, its file, and its card or {}."""
+    from aezoo.saving import presets
+
+    path = Path(arguments.model)
+    if not path.exists() and path.name == arguments.model and not path.suffix:
+        path = presets.find(arguments.model)
+        presets.check_files(path, [presets.MODEL])
+    model, path = loading.load(str(path), "aezoo train", arguments.modules)
+    card = path.parent / presets.CARD
+    return model, path, presets.read_card(path.parent) if card.is_file() else {}
+
+
+def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:
+    """Return the test split of a data set, in the form that the explorer takes."""
+    from aezoo import _validation
+
+    name = given or known
+    if name is None:
+        raise ValueError(f"What {path} was trained on is written nowhere beside it: give --data.")
+    load = loading.data_loader(model)
+    if given is None and not evaluate.is_here(name, model.data):
+        raise ValueError(
+            f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
+            "it, get it by --data."
+        )
+    _, (x, y) = _sketches(name, model.x_shape[0]) if model.data == "sketches" else load(name)
+    try:
+        _validation.check_sample_shape(model, x.shape)
+    except ValueError as error:
+        raise ValueError(f"{name!r} is not for this model: {error} Give another --data.") from None
+    x, y = loading.with_conditions(model, x, y)
+    return x, y
+
+
+def _sketches(name: str, steps: int) -> Any:
+    """Load sketches of at most so many points, filled up to as many steps: the longest of a file may have fewer."""
+    import numpy as np
+
+    from aezoo import sketches
+
+    def filled(x: Any) -> Any:
+        padding = np.zeros((len(x), steps - x.shape[1], 5), x.dtype)
+        padding[..., 4] = 1
+        return np.concatenate([x, padding], axis=1)
+
+    (x_train, _), (x_test, _) = sketches.load(name, max_points=steps)
+    return (filled(x_train), None), (filled(x_test), None)

@@ -1,0 +1,295 @@
+"""Everything a page shows of a model: its networks, samples and their codes, and what its units respond to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from aezoo import _docstrings, _validation
+from aezoo.evaluation import activity_threshold
+from aezoo.explorer import networks, sprites
+from aezoo.plots import features, tiles
+from aezoo.training import inference
+from aezoo.version import __version__
+
+# Units with pictures and statistics; of larger codes these are the ones that vary most.
+_MOST_UNITS = 1024
+_BINS, _TOP, _NEAREST = 24, 8, 6
+# A condition that the page can offer as a list.
+_MOST_CLASSES = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class Content:
+    """What is in a page.
+
+    Attributes:
+        manifest: All but arrays, as JSON takes it.
+        blobs: Arrays and files, by name.
+    """
+
+    manifest: dict[str, Any]
+    blobs: dict[str, bytes]
+
+
+def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, samples: int) -> Content:
+    """Collect everything that a page shows.
+
+    Args:
+        model: A built model.
+        data: Samples, or a pair of samples and labels; see `aezoo.explorer.page`.
+        title: What the page is called; None takes the class and the size of the code.
+        name: The name of the data.
+        note: A sentence about the limits of the model, or "".
+        samples: The most samples to show.
+
+    Raises:
+        ValueError: If the model or the data are not what a page can show.
+    """
+    _validation.check_built(model)
+    _validation.check_int("samples", samples, 2)
+    x, conditions, labels = _samples(model, data, samples)
+    offered = [_condition(model, each) for each in conditions]
+    blobs: dict[str, bytes] = {}
+    described, x = _pictured(model, x, blobs)
+    code = _whole(model.encode(x, **conditions))
+    code_shape = code.shape[1:]
+    code = code.reshape(len(code), -1)
+    kind, graphs, weights = networks.networks(model)
+    blobs.update({f"network-{each}": graph for each, graph in graphs.items()}, weights=weights)
+    size = code.shape[1]
+    manifest: dict[str, Any] = {
+        "title": title or f"{type(model).__name__} with a code of {' × '.join(map(str, code_shape))}",
+        "class": type(model).__name__,
+        "summary": _docstrings.summary(type(model).__doc__ or ""),
+        "reference": _docstrings.reference(type(model).__doc__ or ""),
+        "note": note,
+        "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
+        "version": __version__,
+        "data": {**described, "name": name, "count": len(x), "labels": labels is not None},
+        "code": {"shape": code_shape, "size": size, "integers": model.compresses},
+        "output": _output(model, x, code.reshape(-1, *code_shape)[:1], conditions),
+        "conditions": offered,
+        "interpolation": model.interpolation,
+        "networks": kind,
+    }
+    _add(blobs, "unit-low", code.min(axis=0), "float32")
+    _add(blobs, "unit-high", code.max(axis=0), "float32")
+    _add(blobs, "unit-mean", code.mean(axis=0), "float32")
+    if labels is not None:
+        names, indices = np.unique(labels, return_inverse=True)
+        manifest["data"]["classes"] = [str(each) for each in names]
+        _add(blobs, "labels", indices, "uint16")
+    for each, values in conditions.items():
+        _add(blobs, f"condition-{each}", values, "int32")
+    if size >= 2:
+        manifest["map"] = _map(code, blobs)
+    manifest["units"] = _units(model, code, code_shape, conditions, manifest["output"], blobs)
+    if "score" in kind:
+        _add(blobs, "scores", _whole(model.score_samples(x, **conditions)), "float32")
+    if model.compresses:
+        manifest["compression"] = _compression(model, x, code.reshape(-1, *code_shape), blobs)
+    return Content(manifest, blobs)
+
+
+def _whole(values: Any) -> np.ndarray:
+    return np.asarray(values)
+
+
+def _add(blobs: dict[str, bytes], name: str, values: Any, dtype: str) -> None:
+    blobs[name] = np.ascontiguousarray(values).astype(dtype).tobytes()
+
+
+# === Samples ===
+
+
+def _samples(model: Any, data: Any, most: int) -> tuple[np.ndarray, dict[str, np.ndarray], Any]:
+    """Return at most so many samples, in equal steps through the data, their conditions and their labels or None."""
+    x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
+    if y is not None and not isinstance(x, Mapping) and len(model.condition_names) == 1:
+        x = {"x": x, model.condition_names[0]: y}
+    x, conditions = inference.collected(model, x)
+    if y is not None and np.shape(y) != (len(x),):
+        raise ValueError(f"There are {len(x)} samples and labels of shape {np.shape(y)}: give one label per sample.")
+    if len(x) < 2:
+        raise ValueError(f"The explorer needs at least 2 samples, but there are {len(x)}.")
+    if x.dtype.kind != "f" or not np.isfinite(x).all():
+        raise ValueError("The explorer shows samples of finite floating-point numbers alone.")
+    chosen = np.unique(np.linspace(0, len(x) - 1, min(most, len(x))).round().astype("int64"))
+    chosen_y = None if y is None else np.asarray(y)[chosen]
+    return x[chosen].astype("float32"), {name: np.asarray(v)[chosen] for name, v in conditions.items()}, chosen_y
+
+
+def _condition(model: Any, name: str) -> dict[str, Any]:
+    """Describe a condition that a list can offer."""
+    spec, bounds = model.condition_specs[name], model.condition_bounds(name)
+    if spec.shape or "int" not in spec.dtype or bounds is None or bounds[1] - bounds[0] >= _MOST_CLASSES:
+        raise ValueError(
+            f"The explorer offers conditions that are one of at most {_MOST_CLASSES:,} whole numbers; {name!r} is not."
+        )
+    return {"name": name, "low": int(bounds[0]), "high": int(bounds[1])}
+
+
+def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Return how a sample of a shape is shown, (height, width, channels); None if it is no picture."""
+    shown = tiles.as_pictures(np.zeros((1, *shape), "float32"))
+    if shown is None or shown.ndim not in (3, 4) or (len(shape) == 3 and shape[-1] not in (1, 3)):
+        return None
+    height, width, *channels = shown.shape[1:]
+    return (height, width, *channels) if channels else (height, width, 1)
+
+
+def _pictured(model: Any, x: np.ndarray, blobs: dict[str, bytes]) -> tuple[dict[str, Any], np.ndarray]:
+    """Put samples into the page; return how they are shown, and the samples as the page has them."""
+    shape = x.shape[1:]
+    if model.data == "sketches":
+        ends = x[..., 4] > 0
+        lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), x.shape[1])
+        _add(blobs, "lengths", lengths, "uint16")
+        _add(
+            blobs, "strokes", np.concatenate([one[:n, [0, 1, 3]] for one, n in zip(x, lengths, strict=True)]), "float32"
+        )
+        return {"kind": "sketch", "shape": shape}, x
+    picture = _picture_shape(shape)
+    if picture is None:
+        _add(blobs, "samples", x, "float32")
+        low, high = float(x.min()), float(x.max())
+        return {"kind": "vector", "shape": shape, "low": low, "high": max(high, low + 1e-6)}, x
+    pixels, levels = sprites.quantized(x)
+    blobs["samples.png"] = sprites.png(pixels.reshape(-1, *picture))
+    described = {"kind": "image", "shape": shape, "picture": picture, **dataclasses.asdict(levels)}
+    return described, levels.values(pixels)
+
+
+def _output(model: Any, x: np.ndarray, code: np.ndarray, conditions: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what a code decodes to."""
+    if model.data == "sketches":
+        return {"kind": "sketch", "shape": x.shape[1:]}
+    shape = _whole(model.decode(code, **{name: values[:1] for name, values in conditions.items()})).shape[1:]
+    picture = _picture_shape(shape)
+    same = shape == x.shape[1:]
+    low, high = model.output_bounds or (min(0.0, float(x.min())), max(1.0, float(x.max())))
+    kind = "vector" if picture is None else "image"
+    return {"kind": kind, "shape": shape, "picture": picture, "low": low, "high": high, "comparable": same}
+
+
+# === Codes ===
+
+
+def _map(code: np.ndarray, blobs: dict[str, bytes]) -> dict[str, Any]:
+    """Put the plane into the page that shows codes: the code itself if it has two units, else principal components."""
+    mean, axes = np.zeros(code.shape[1]), np.eye(2)
+    explained = None
+    if code.shape[1] > 2:
+        mean = code.mean(axis=0, dtype="float64")
+        _, singular, components = np.linalg.svd(code - mean, full_matrices=False)
+        axes = components[:2] * np.sign(components[:2].sum(axis=1, keepdims=True) + 1e-12)
+        total = float((singular**2).sum())
+        explained = [float(each) / total if total else 0.0 for each in singular[:2] ** 2]
+        if len(axes) < 2:
+            axes, explained = np.concatenate([axes, np.zeros_like(axes)]), [*explained, 0.0]
+    _add(blobs, "map-mean", mean, "float32")
+    _add(blobs, "map-axes", axes, "float32")
+    _add(blobs, "map-positions", (code - mean) @ axes.T, "float32")
+    return {"explained": explained}
+
+
+def _units(
+    model: Any,
+    code: np.ndarray,
+    code_shape: tuple[int, ...],
+    conditions: Mapping[str, np.ndarray],
+    output: Mapping[str, Any],
+    blobs: dict[str, bytes],
+) -> dict[str, Any]:
+    """Put what single units respond to into the page."""
+    deviation = code.std(axis=0)
+    units = np.sort(np.argsort(-deviation, kind="stable")[:_MOST_UNITS])
+    of_units = code[:, units].astype("float64")
+    threshold = activity_threshold(model)
+    low, high = of_units.min(axis=0), of_units.max(axis=0)
+    width = np.where(high > low, high - low, 1)
+    bins = np.minimum((_BINS * (of_units - low) / width).astype("int64"), _BINS - 1)
+    counts = np.stack([np.bincount(column, minlength=_BINS) for column in bins.T])
+    standard = (of_units - of_units.mean(axis=0)) / np.where(deviation[units] > 0, deviation[units], 1)
+    correlation = standard.T @ standard / len(code)
+    np.fill_diagonal(correlation, -np.inf)
+    nearest = np.argsort(-correlation, axis=1, kind="stable")[:, : min(_NEAREST, len(units) - 1)]
+    _add(blobs, "units", units, "uint32")
+    _add(blobs, "unit-rate", (np.abs(of_units) > threshold).mean(axis=0), "float32")
+    _add(blobs, "unit-deviation", deviation[units], "float32")
+    _add(blobs, "unit-histogram", counts, "uint16")
+    top = np.argsort(-of_units, axis=0, kind="stable")[:_TOP].T
+    _add(blobs, "unit-top", top, "uint32")
+    _add(blobs, "unit-nearest", units[nearest], "uint32")
+    _add(blobs, "unit-similarity", np.take_along_axis(correlation, nearest, axis=1), "float32")
+    described = {
+        "count": len(units),
+        "bins": _BINS,
+        "top": top.shape[1],
+        "nearest": nearest.shape[1],
+        "threshold": threshold,
+        "pictures": None,
+    }
+    if output["kind"] != "image" or not units.size:
+        return described
+    pictures = _filters(model, code_shape)
+    described["pictures"] = "filters"
+    if pictures is None:
+        pictures = _effects(model, code, code_shape, units, conditions).reshape(-1, *output["picture"])
+        described["pictures"] = "effects"
+    else:
+        pictures = pictures[units]
+    described["picture"] = pictures.shape[1:]
+    blobs["units.png"] = sprites.png(sprites.signed(pictures))
+    return described
+
+
+def _filters(model: Any, code_shape: tuple[int, ...]) -> np.ndarray | None:
+    """Return the weights of each unit of a code that is one dense layer of an image, as pictures; else None."""
+    if len(code_shape) != 1 or len(list(features.layers_with_kernel(model.encoder))) != 1:
+        return None
+    try:
+        kernels = features.kernel_pictures(model, "encoder")
+    except ValueError:
+        return None
+    picture = _picture_shape(kernels.shape[1:])
+    return None if picture is None or len(kernels) != code_shape[0] else kernels.reshape(-1, *picture)
+
+
+def _effects(
+    model: Any, code: np.ndarray, code_shape: tuple[int, ...], units: np.ndarray, conditions: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """Return how the reconstruction of the mean code changes as each unit rises by its standard deviation."""
+    given = {name: values[0] for name, values in conditions.items()}
+    mean = code.mean(axis=0)
+    step = code.std(axis=0)[units]
+    if model.compresses:
+        mean, step = np.rint(mean), np.maximum(1, np.rint(step))
+    codes = np.repeat(mean[None], 1 + len(units), axis=0).astype("float32")
+    codes[1 + np.arange(len(units)), units] += step
+    decoded = _whole(model.decode(codes.reshape(-1, *code_shape), **given))
+    return decoded[1:] - decoded[:1]
+
+
+def _compression(model: Any, x: np.ndarray, code: np.ndarray, blobs: dict[str, bytes]) -> dict[str, Any]:
+    """Put the bits that each whole number of each channel takes into the page, and rate and error of each sample."""
+    margin = 4
+    low, high = int(code.min()) - margin, int(code.max()) + margin
+    channels = code.shape[-1]
+    numbers = np.repeat(np.arange(low, high + 1, dtype="float32")[:, None], channels, axis=1)
+    table = _whole(model.bits(numbers)).T
+    error = np.square(_whole(model.decode(code)) - x).reshape(len(x), -1).mean(axis=1)
+    _add(blobs, "bits", table, "float32")
+    _add(blobs, "rates", _whole(model.rate(code.astype("float32"))), "float32")
+    _add(blobs, "errors", error, "float32")
+    return {"low": low, "count": high - low + 1, "channels": channels, "pixels": _pixels(x.shape[1:])}
+
+
+def _pixels(shape: tuple[int, ...]) -> int:
+    picture = _picture_shape(shape)
+    return math.prod(shape) if picture is None else picture[0] * picture[1]

@@ -1,0 +1,66 @@
+"""The networks of a model for the browser: ONNX models that share one file of weights."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+from aezoo.saving import conversion
+
+#: The name under which the networks find the weights that they share.
+WEIGHTS = "weights"
+# Smaller constants, most of them shapes, stay in the network: ONNX Runtime reads them before it has the weights.
+_SMALL = 1024
+
+
+def networks(model: Any) -> tuple[dict[str, dict[str, Any]], dict[str, bytes], bytes]:
+    """Return the networks of a model as ONNX.
+
+    Args:
+        model: A built model.
+
+    Returns:
+        By name, the dtypes of the inputs and the names of the outputs; by name, the ONNX models; and the weights that
+        these share. There are "encode", "decode" and, if the model has scores, "score". A model that draws step by step
+        has "start" and "step" in place of "decode".
+
+    Raises:
+        ImportError: If the converter is not installed.
+        ValueError: If ONNX has no operation for a part of the model.
+    """
+    if not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
+        raise ImportError("The explorer needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
+    steps = model.step_signatures()
+    names = [name for name in ("encode", "decode", "score") if name in model.signatures()]
+    signatures = conversion.chosen_signatures(model, [name for name in names if not steps or name != "decode"])
+    described, converted = {}, {}
+    for name, (function, specs) in {**signatures, **steps}.items():
+        converted[name] = conversion.as_onnx(name, (function, specs))
+        described[name] = {"inputs": {spec.name: spec.dtype.name for spec in specs}}
+    pooled, weights = _pooled(converted)
+    return described, pooled, weights
+
+
+def _pooled(models: dict[str, bytes]) -> tuple[dict[str, bytes], bytes]:
+    """Move the weights of ONNX models into one file, each array once."""
+    import onnx
+    from onnx import external_data_helper, numpy_helper
+
+    offsets: dict[bytes, int] = {}
+    weights = bytearray()
+    written = {}
+    for name, content in models.items():
+        made = onnx.load_from_string(content)
+        for tensor in made.graph.initializer:
+            raw = numpy_helper.to_array(tensor).tobytes()
+            if len(raw) < _SMALL:
+                continue
+            if raw not in offsets:
+                offsets[raw] = len(weights)
+                weights += raw
+            tensor.ClearField("float_data")
+            tensor.raw_data = raw
+            external_data_helper.set_external_data(tensor, WEIGHTS, offset=offsets[raw], length=len(raw))
+            tensor.ClearField("raw_data")
+        written[name] = made.SerializeToString()
+    return written, bytes(weights)

@@ -1,0 +1,91 @@
+"""Pictures of one size as one PNG, and samples in 8 bits per value."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import struct
+import zlib
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Levels:
+    """What a byte stands for: low + (high - low) · byte / levels.
+
+    Attributes:
+        low: The value of byte 0.
+        high: The value of the byte `levels`.
+        levels: The largest byte.
+        exact: Whether every value of the samples is one of these.
+    """
+
+    low: float
+    high: float
+    levels: int
+    exact: bool
+
+    def values(self, pixels: np.ndarray) -> np.ndarray:
+        """Return what bytes stand for, float32."""
+        return (self.low + (self.high - self.low) * (pixels.astype("float64") / self.levels)).astype("float32")
+
+
+def quantized(x: np.ndarray) -> tuple[np.ndarray, Levels]:
+    """Return values as bytes, and what these stand for: exactly the values if they are multiples of one fraction.
+
+    Args:
+        x: Finite floating-point values.
+
+    Example:
+        >>> pixels, levels = quantized(np.array([0, 3 / 16, 1]))
+        >>> pixels.tolist(), levels.levels, levels.exact
+        ([0, 45, 240], 240, True)
+    """
+    low, high = min(0.0, float(x.min(initial=0))), max(1.0, float(x.max(initial=1)))
+    if low == 0.0 and high == 1.0:
+        for count in range(255, 0, -1):
+            pixels = np.rint(x * np.float32(count))
+            if np.abs(x * np.float32(count) - pixels).max(initial=0) < 1e-4:
+                return pixels.astype("uint8"), Levels(0.0, 1.0, count, True)
+    pixels = np.rint((x - low) * (255 / (high - low))).astype("uint8")
+    levels = Levels(low, high, 255, False)
+    return pixels, dataclasses.replace(levels, exact=bool(np.abs(levels.values(pixels) - x).max(initial=0) < 1e-6))
+
+
+def png(tiles: np.ndarray) -> bytes:
+    """Return pictures as one PNG: tile i is in row i // columns of a grid of ⌈√n⌉ columns, without gaps.
+
+    Args:
+        tiles: (n, height, width, 1 or 3) uint8.
+
+    Example:
+        >>> png(np.zeros((5, 2, 2, 1), "uint8"))[1:4]
+        b'PNG'
+    """
+    n, height, width, channels = tiles.shape
+    columns = max(1, math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    filled = np.zeros((rows * columns, *tiles.shape[1:]), "uint8")
+    filled[:n] = tiles
+    grid = filled.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
+    lines = grid.reshape(rows * height, columns * width * channels)
+    # Each line starts with 0, for no filter: the page reads values from the file itself, since a browser that guards
+    # against fingerprints changes what scripts read from a drawn picture.
+    raw = np.concatenate([np.zeros((len(lines), 1), "uint8"), lines], axis=1).tobytes()
+    header = struct.pack(">IIBBBBB", columns * width, rows * height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+def signed(tiles: np.ndarray) -> np.ndarray:
+    """Return weights as bytes, each tile divided by its own largest absolute value: 128 is 0.
+
+    Args:
+        tiles: (n, height, width, channels) float.
+    """
+    largest = np.abs(tiles).reshape(len(tiles), -1).max(axis=1)
+    largest[largest == 0] = 1
+    return np.rint(128 + 127 * tiles / largest.reshape(-1, 1, 1, 1)).astype("uint8")
