@@ -184,7 +184,6 @@ def with_conditions(model: aezoo.Autoencoder, x: np.ndarray, y: np.ndarray | Non
     if len(model.condition_names) > 1 or y is None:
         names = ", ".join(map(repr, model.condition_names))
         raise ValueError(
-            f"{model.name!r} needs {names} beside the samples, which the data set does not have: give another "
-            "--dataset."
+            f"{model.name!r} needs {names} beside the samples, which the data set does not have: give another data set."
         )
     return {"x": x, model.condition_names[0]: y}, y
