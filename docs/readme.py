@@ -47,7 +47,7 @@ def presets() -> list[str]:
     from aezoo.saving.presets import read_card
 
     found = sorted(path.parent for path in (ROOT / "saved_models").glob("*/card.json"))
-    return cards.shelf_table(map(read_card, found), link="../saved_models").splitlines()
+    return cards.presets_table(map(read_card, found), link="../saved_models").splitlines()
 
 
 def written(path: Path, name: str, lines: list[str]) -> str:

@@ -176,7 +176,7 @@ def test_zip_that_is_damaged_or_too_large(kind, tmp_path):
         data[6] |= 1
         data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with refused(r"a\.npz is no \.npz file, or damaged: .*\.$"):
+    with refused(r"a\.npz is damaged, or not a \.npz file: .*\.$"):
         sketches.read_npz(path)
 
 
@@ -512,8 +512,8 @@ def test_weights_that_lie_elsewhere(saved, tmp_path):
         file.create_dataset(name, (10**6, 10**6), "float32", chunks=(1000, 1000), compression="gzip")
 
     wrong = {
-        outside: "is no array of numbers within the file",
-        virtual: "is no array of numbers within the file",
+        outside: "is not an array of numbers within the file",
+        virtual: "is not an array of numbers within the file",
         link(h5py.ExternalLink(str(secret), "/x")): "is a link",
         link(h5py.SoftLink("/")): "is a link",
         vast: r"claims more numbers, \(1000000, 1000000\), than the file holds",
@@ -592,7 +592,7 @@ def test_weights_that_are_not_finite_are_named(saved, tmp_path, value):
         file[first(file)][...] = value
 
     path = forged(tmp_path / "nan.keras", saved, change)
-    with pytest.raises(ValueError, match=r"nan\.keras has values that are NaN or infinite in the weight .*kernel"):
+    with pytest.raises(ValueError, match=r"nan\.keras has NaN or infinite values in the weight .*kernel"):
         aezoo.Autoencoder.from_preset(path)
 
 
@@ -601,7 +601,7 @@ def test_a_preset_that_would_not_load_is_not_written(tmp_path):
     model.build((None, 3))
     kernel = model.encoder.trainable_variables[0]
     kernel.assign(kernel * np.nan)
-    with pytest.raises(ValueError, match=r"The model .* has values that are NaN or infinite in the weight .*kernel"):
+    with pytest.raises(ValueError, match=r"The model .* has NaN or infinite values in the weight .*kernel"):
         model.save_to_preset(tmp_path / "nan")
     assert not list(tmp_path.iterdir())
 
@@ -662,9 +662,9 @@ SHELF_CARD = {**CARD, "name": "a", "title": "A", "metric": "loss", "metrics": {"
         ("{", "is damaged"),
         ("[" * 10**5, "is damaged"),
         (" " * (2**22 + 1), "more than 4,194,304 bytes"),
-        ("[]", "no card of a preset"),
-        ({**CARD, "class": []}, "no card of a preset"),
-        ({**CARD, "files": []}, "no card of a preset"),
+        ("[]", "not the model card of a preset"),
+        ({**CARD, "class": []}, "not the model card of a preset"),
+        ({**CARD, "files": []}, "not the model card of a preset"),
         ({**CARD, "files": {"a": 1}}, "no SHA-256 of a"),
         ({**CARD, "files": {"/etc/passwd": ""}}, "the file /etc/passwd, which is not within its folder"),
         ({**CARD, "files": {"a/../../b": ""}}, "the file a/../../b, which is not within"),
@@ -721,7 +721,8 @@ def test_a_card_does_not_choose_what_is_fetched(place, capsys):
     folder = place("own", {**SHELF_CARD, "data": {"name": "cifar10"}})
     assert program.main(["presets", "verify", str(folder)]) == 2
     assert (
-        "'cifar10' is none of the data of the shelf, mnist, cats, digits: it is not fetched" in capsys.readouterr().err
+        "Presets are not trained on 'cifar10', which is not fetched: choose mnist, cats, digits"
+        in capsys.readouterr().err
     )
 
 

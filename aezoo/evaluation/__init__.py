@@ -1,4 +1,4 @@
-"""Measures of a trained model: of its codes, its reconstructions and its likelihood; anomalies; all in one report."""
+"""Metrics of a trained model: codes, reconstructions, likelihood and anomalies, and a report of all of them."""
 
 from aezoo.evaluation.anomaly import AnomalyDetector, anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector

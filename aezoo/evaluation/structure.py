@@ -1,4 +1,4 @@
-"""Tell filters that are pictures of something from filters that are noise."""
+"""Detection of filters that are noise."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import numpy as np
 
 from aezoo._typing import ArrayLike
 
-#: A filter is noise whose neighbors agree less than this, ...
+#: A filter is noise if the correlation of its neighboring weights is below this value, ...
 AUTOCORRELATION = 0.3
-#: ... and whose largest weights, this share of all, have less than that share of its energy.
+#: ... and if this share of its weights, the largest ones, has less than this share of its energy.
 LARGEST, CONCENTRATION = 0.05, 0.5
-#: Filters of fewer weights are too small to tell.
+#: Filters with fewer weights are too small to decide.
 SMALLEST = 49
 
 

@@ -1,4 +1,4 @@
-"""What single units of a network respond to."""
+"""Inputs and filters that show what single units of a network respond to."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from aezoo.layers.dense_transpose import SharedDense
 
 _L = keras.layers
 _NORMALIZATIONS = (_L.BatchNormalization, BatchNormalization, _L.LayerNormalization, _L.GroupNormalization)
-_FIRST_STEP = 0.5  # how far the first step of an ascent goes, in units of the norm
+_FIRST_STEP = 0.5  # length of the first step of an ascent, in units of the norm
 
 
 def activations(model: Any, x: ArrayLike, layer: int | str | None = None, *, batch_size: int = 256) -> np.ndarray:
-    """Return the pre-activations of the units of a layer: what enters its activation function.
+    """Return the pre-activations of the units of a layer, the inputs of its activation function.
 
     Args:
         model: A built model of aezoo, a stack, or a Keras model such as a classifier; its encoder, or the whole network
@@ -39,7 +39,7 @@ def activations(model: Any, x: ArrayLike, layer: int | str | None = None, *, bat
         (n, units) float32. A unit of a convolution is a channel, with its largest value over the places of an image.
 
     Raises:
-        ValueError: If the model is not built, has no such layer, or is no chain of layers.
+        ValueError: If the model is not built, has no such layer, or is not a chain of layers.
 
     Example:
         >>> import aezoo
@@ -64,21 +64,21 @@ def top_inputs(
     *,
     batch_size: int = 256,
 ) -> np.ndarray:
-    """Return which samples of a data set excite a unit most.
+    """Return the samples of a data set that excite a unit most.
 
     Args:
-        model: As of `activations`.
+        model: As in `activations`.
         x: Samples, (m, *input_shape).
         units: A unit, several, or None for all units of the layer.
-        n: How many samples; all of them where there are fewer.
-        layer: As of `activations`.
+        n: Number of samples per unit; all samples if there are fewer.
+        layer: As in `activations`.
         batch_size: Number of samples that are computed at once.
 
     Returns:
-        (units, n) int: indices of samples, the one with the largest pre-activation first; of equal ones the first.
+        Indices of samples, (units, n) int, by decreasing pre-activation; equal ones in the order of the samples.
 
     Raises:
-        ValueError: As of `activations`, or if a unit does not exist.
+        ValueError: As in `activations`, or if a unit does not exist.
 
     Example:
         >>> import aezoo
@@ -109,16 +109,16 @@ def activation_maximization(
     """Return the input of a given norm that excites a unit most, found by gradient ascent.
 
     Maximizes a(x) - λ TV(x) subject to ‖x‖ = norm, where a is the pre-activation and TV the sum of the absolute
-    differences of neighboring pixels. Of a linear unit a = wᵀx + b, and without TV, the maximizer is norm · w/‖w‖. For
+    differences of neighboring pixels. For a linear unit a = wᵀx + b without TV, the maximizer is norm · w/‖w‖. For
     deeper units the ascent finds a local maximum; it starts at several random points and returns the best result.
 
     Args:
-        model: As of `activations`.
+        model: As in `activations`.
         units: A unit, several, or None for all units of the layer.
-        layer: As of `activations`.
+        layer: As in `activations`.
         norm: ‖x‖, such as the mean norm of the data. It matters for units that are not linear.
-        total_variation: λ >= 0, of images (h, w) or (h, w, channels); ignored for other samples.
-        steps: Number of steps; their length falls to 0.
+        total_variation: λ >= 0, for images (h, w) or (h, w, channels); ignored for other samples.
+        steps: Number of steps, whose length falls to 0.
         starts: Number of random starts per unit.
         seed: Seed of the starts.
 
@@ -126,7 +126,7 @@ def activation_maximization(
         (units, *input_shape) float32. Values may be negative: show them as weights, not as images in [0, 1].
 
     Raises:
-        ValueError: As of `activations`, or if a unit does not exist, an argument is out of range, or the input has no
+        ValueError: As in `activations`, or if a unit does not exist, an argument is out of range, or the input has no
             fixed shape.
 
     Example:
@@ -179,16 +179,16 @@ def activation_maximization(
 def combined_filters(model: Any, layer: int | None = None, part: str = "encoder") -> np.ndarray:
     """Return units of a deeper dense layer as weighted sums of the filters of the layer below, down to the input.
 
-    The filters of layer l are the rows of (W₁ W₂ ⋯ W_l)ᵀ: what the layer would compute if all layers were linear. The
-    picture is honest where the layers below are nearly linear, as in Lee et al.; for others compare it with
+    The filters of layer l are the rows of (W₁ W₂ ⋯ W_l)ᵀ, which is what the layer would compute if all layers were
+    linear. The picture is faithful if the layers below are nearly linear, as in Lee et al.; otherwise compare it with
     `activation_maximization` and `top_inputs`.
 
     Args:
         model: A built model of aezoo or a stack with dense layers.
         layer: The number of the layer, from 0 for the layer next to the samples; negative from the code. None takes the
             code.
-        part: "encoder" takes the weights from the input to the unit, "decoder" those from the unit to the
-            reconstruction: what a unit adds to it.
+        part: "encoder" for the weights from the input to the unit; "decoder" for the weights from the unit to the
+            reconstruction, which show its contribution.
 
     Returns:
         (units, *input_shape) float32.
@@ -216,7 +216,10 @@ def combined_filters(model: Any, layer: int | None = None, part: str = "encoder"
             if isinstance(one, CodeLayer):
                 continue
             if not isinstance(one, (_L.Dense, SharedDense)):
-                raise ValueError(f"Layer {one.name!r} ({type(one).__name__}) is not dense: it has no weighted sum.")
+                raise ValueError(
+                    f"The layer {one.name!r} ({type(one).__name__}) is not dense: name a layer with only dense ones "
+                    "below."
+                )
             kernel = np.asarray(as_float32(one.kernel))
             is_transposed = getattr(one, "transposed", False) != (part == "decoder")
             matrices.append(kernel.T if is_transposed else kernel)
@@ -225,7 +228,10 @@ def combined_filters(model: Any, layer: int | None = None, part: str = "encoder"
     for matrix in matrices[1 : last + 1]:
         product = product @ matrix
     if product.shape[0] != math.prod(shape):
-        raise ValueError(f"The first layer has {product.shape[0]} weights per unit, samples have shape {shape}.")
+        raise ValueError(
+            f"The first layer has {product.shape[0]} weights per unit, but samples have shape {shape}: give a model "
+            "whose first dense layer sees whole samples."
+        )
     return product.T.reshape(-1, *shape)
 
 
@@ -240,10 +246,12 @@ def _stages(model: Any) -> list[Any]:
 
 
 def _pre_activation(model: Any, layer: int | str | None) -> tuple[Callable[[Tensor], Tensor], Shape]:
-    """What computes (batch, units) from samples, and the shape of a sample."""
+    """Return a function from samples to pre-activations, (batch, units), and the shape of a sample."""
     stages = _stages(model)
     if getattr(model, "condition_names", ()):
-        raise ValueError(f"{model.name!r} has conditions, so that its encoder is no chain of layers.")
+        raise ValueError(
+            f"{model.name!r} has conditions, so its encoder is not a chain of layers: give a model without conditions."
+        )
     first = stages[0]
     shape = tuple(first.x_shape) if hasattr(first, "x_shape") else tuple(first.input_shape[1:])
     chain = [one for stage in stages for one in [*networks.path(getattr(stage, "encoder", stage))][::-1]]
@@ -262,7 +270,7 @@ def _pre_activation(model: Any, layer: int | str | None) -> tuple[Callable[[Tens
     else:
         at = places[_index(len(places) - 1 if layer is None else layer, len(places))]
     end = at + 1
-    while end < len(chain) and isinstance(chain[end], _NORMALIZATIONS):  # it comes before the activation
+    while end < len(chain) and isinstance(chain[end], _NORMALIZATIONS):  # normalization precedes the activation
         end += 1
 
     def function(x: Tensor) -> Tensor:
@@ -289,7 +297,7 @@ def _without_activation(layer: Any) -> Iterator[None]:
 
 
 def _check_chain(stages: Sequence[Any], chain: Sequence[Any], shape: Shape) -> None:
-    """Check that layers one after the other compute what the networks do, which those with branches do not."""
+    """Check that layers in sequence compute the same as the networks, which fails for networks with branches."""
     x = np.random.default_rng(0).random((2, *(size or 32 for size in shape)), "float32")
     try:
         code = made = tf.constant(x)
@@ -298,11 +306,13 @@ def _check_chain(stages: Sequence[Any], chain: Sequence[Any], shape: Shape) -> N
         for one in chain:
             made = one(made)
         is_chain = bool(np.allclose(as_float32(made), as_float32(code), rtol=1e-3, atol=1e-4))
-    except Exception:  # whatever a layer says of inputs that are not its own
+    except Exception:  # a layer may refuse the inputs of another
         is_chain = False
     if not is_chain:
         name = getattr(stages[-1], "name", "")
-        raise ValueError(f"{name!r} is no chain of layers from one input to one output: its units cannot be examined.")
+        raise ValueError(
+            f"The layers of {name!r} are not one chain from one input to one output: give a model without branches."
+        )
 
 
 def _index(index: int, count: int) -> int:

@@ -59,7 +59,7 @@ def test_schedules_are_read():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", ""], "--output: expected a name, not an empty one"),
+        (["--output", ""], "--output: expected a name, not ''"),
         (["--epochs", "1" + 30 * "0"], "--epochs: invalid positive whole number value: '1000"),
         (["--batch-size", "1" + 400 * "0"], "--batch-size: invalid positive whole number value: '1000"),
         (["--batch-size", "1e30"], "--batch-size: invalid positive whole number value: '1e30'"),
@@ -74,7 +74,7 @@ def test_schedules_are_read():
         (["--latent-dim", "many"], "--latent-dim: invalid whole number value: 'many'"),
         (["--latent-dim", "2.5"], "--latent-dim: invalid whole number value: '2.5'"),
         (["--hidden-dims", "5,x"], "--hidden-dims: invalid list of numbers value: '5,x'"),
-        (["--activation", "nope"], "--activation: Keras knows no activation 'nope'"),
+        (["--activation", "nope"], "--activation: Keras has no activation 'nope'"),
         (["--corruption", "0.1:0.2"], "--corruption: expected a number or START:END:EPOCHS"),
         (["--corruption", "0.1:0.2:0"], "--corruption: expected a number or START:END:EPOCHS"),
         (["--corruption", "nan"], "--corruption: expected a number or START:END:EPOCHS"),
@@ -199,5 +199,5 @@ def test_an_argument_that_cannot_be_written_needs_a_default():
         def __init__(self, prior: keras.Model):
             super().__init__(2)
 
-    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default, .*: give it a default"):
+    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default and its type .*: give it a default"):
         arguments.of_class(Networked)

@@ -324,10 +324,15 @@ def test_signatures_are_chosen(x, tmp_path):
     interpreter = litert.Interpreter(str(path))
     assert interpreter.get_signature_list() == {"encode": {"inputs": ["x"], "outputs": ["code"]}}
     for format, path, signatures, message in (
-        ("onnx", "a.onnx", "embed", "no signature 'embed', but 'reconstruct', 'encode', 'decode', 'score'"),
-        ("onnx", "a.onnx", ("encode", "decode"), "is one file, of one signature, but 2 are asked for: name a folder"),
+        ("onnx", "a.onnx", "embed", "no signature 'embed': choose from 'reconstruct', 'encode', 'decode', 'score'"),
+        (
+            "onnx",
+            "a.onnx",
+            ("encode", "decode"),
+            "is one file, which holds one signature, but 2 were requested: name a folder",
+        ),
         ("onnx", "a", (), "at least one signature"),
-        ("litert", "a.bin", None, r"ends with \.tflite, but this one is 'a\.bin'"),
+        ("litert", "a.bin", None, r"must end with \.tflite, but it is 'a\.bin'"),
         ("tf_saved_model", "1", "encode", "can be chosen for 'onnx' and 'litert', not for 'tf_saved_model'"),
     ):
         with pytest.raises(ValueError, match=message) as error:
@@ -346,7 +351,7 @@ def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
         model.export(tmp_path / "models", format="onnx")
     assert "\n" not in str(error.value) and files(tmp_path) == []
     model.export(tmp_path / "models", format="onnx", signatures=("encode", "decode"))
-    with pytest.raises(ValueError, match="'score' cannot be written for LiteRT, whose converter makes other numbers"):
+    with pytest.raises(ValueError, match="'score' cannot be written for LiteRT, whose converter changes its results"):
         model.export(tmp_path / "model.tflite", format="litert")
     assert not (tmp_path / "model.tflite").exists()
     model.export(tmp_path / "model.tflite", format="litert", signatures=("encode", "decode"))

@@ -139,7 +139,7 @@ def test_npz_with_something_else_in_it(some, message, tmp_path):
 def test_damaged_npz(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match=r"is no \.npz file"):
+    with pytest.raises(ValueError, match=r"not a \.npz file"):
         sketches.read_npz(path)
     np.savez(path, train=np.zeros((3, 4)))
     with pytest.raises(ValueError, match=r"expected a row of sketches, but it holds float64 of shape \(3, 4\)"):

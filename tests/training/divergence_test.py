@@ -12,7 +12,7 @@ import aezoo
 from aezoo import testing
 
 X = np.random.default_rng(0).random((32, 4), "float32")
-WHERE = r"Training diverged: in epoch {} {} was not finite; the weights are those before that step"
+WHERE = r"Training diverged: in epoch {} {} was not finite; the weights are as before that step"
 
 
 def linear(**kwargs):
@@ -142,7 +142,7 @@ def test_warn_skips_the_step_and_goes_on():
     for model in (expected, got):
         model.compile(keras.optimizers.Adam(0.01))
     fitted(expected, np.delete(x, range(16, 24), axis=0))
-    with pytest.warns(UserWarning, match=r"in epoch 1 the term 'fault' .* that step, and any other like it, is skip"):
+    with pytest.warns(UserWarning, match=r"in epoch 1 the term 'fault' .* this step and further ones like it are skip"):
         fitted(got, x)
     for a, b in zip(state(expected), state(got), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-6)
