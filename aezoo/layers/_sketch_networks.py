@@ -149,7 +149,7 @@ class SketchDecoder(keras.Model):
         return tuple(ops.split(self.state(z), 2, axis=-1)) if self.latent_dim else self.lstm.zero_state(z)
 
     def next_state(self, z: Tensor, before: Tensor, state: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Returns h and c after a step, given the code (batch, latent_dim), the step (batch, 5) and h and c before."""
+        """Return h and c after a step, given the code (batch, latent_dim), the step (batch, 5) and h and c before."""
         return self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), state)
 
     def distributions(self, h: Tensor) -> tuple[Any, BivariateMixture]:

@@ -176,7 +176,7 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
     curves["JPEG"] = sheets(x_test[..., 0], "JPEG")
     curves["WebP"] = sheets(x_test[..., 0], "WEBP")
     for weight, (size, quality), excess, minutes in details:
-        rows.append(Row(f"weight {weight:g}: bytes a digit", "–", "–", size, minutes))
+        rows.append(Row(f"weight {weight:g}: bytes per digit", "–", "–", size, minutes))
         rows.append(Row("  PSNR over the test set, dB", "–", "–", quality, 0.0))
         rows.append(Row("  bytes over the model's entropy", "–", "<= 1.05", excess, 0.0))
         for rival in ("PCA", "JPEG", "WebP"):
@@ -252,7 +252,7 @@ def main() -> None:
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
         options.units, options.latent_dim, options.batch_size = 16, 4, 100
-    name, title = "compression", "bytes a digit, headers included"
+    name, title = "compression", "bytes per digit, headers included"
     rows, curves = photographs(options) if options.photographs else digits(options)
     if options.photographs:
         name, title = "compression_photographs", "bits per pixel, headers included"

@@ -114,7 +114,7 @@ def main() -> None:
     drawn = [np.mean(model.negative_log_likelihood(test, mean + np.exp(log_variance / 2) * n)) for n in noise]
     targets = ("<= 0.3", "> 0.2") if cats else ("–", "–")
     rows = [
-        Row("L_R, z drawn from N(μ, σ), nats a step", "–", targets[0], float(np.mean(drawn)) / test.shape[1], trained),
+        Row("L_R, z drawn from N(μ, σ), nats per step", "–", targets[0], float(np.mean(drawn)) / test.shape[1], trained),
         Row("L_R, z = μ", "–", "–", evaluated["reconstruction"], 0.0),
         Row("L_KL, nats a code unit", "–", targets[1], evaluated["kl_divergence"], 0.0),
     ]
