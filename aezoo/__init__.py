@@ -1,4 +1,4 @@
-"""aezoo: the autoencoder zoo on Keras 3 and TensorFlow."""
+"""Autoencoders on Keras 3 and TensorFlow: train, evaluate, plot, export and serve them."""
 
 import importlib as _importlib
 

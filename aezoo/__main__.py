@@ -1,4 +1,4 @@
-"""`python -m aezoo`: the command line."""
+"""Command line of aezoo, as `python -m aezoo`."""
 
 import sys
 

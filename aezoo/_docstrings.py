@@ -1,4 +1,4 @@
-"""Reads signatures and docstrings, so that command line, model cards and `help` need no text of their own."""
+"""Readers of signatures and docstrings, so that command line, model cards and `help` need no text of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def of_source(name: str) -> str:
-    """Return the docstring of a class that `aezoo` offers, from its source: nothing is imported."""
+    """Return the docstring of a public class of `aezoo` from its source, without importing it."""
     package = Path(__file__).parent
     for node in ast.parse((package / "__init__.py").read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module and name in {alias.name for alias in node.names}:
@@ -27,12 +27,12 @@ def _text(cls: type | str) -> str:
 
 
 def summary(cls: type | str) -> str:
-    """Returns the first line of a docstring."""
+    """Return the first line of a docstring."""
     return _text(cls).partition("\n")[0].rstrip(".")
 
 
 def section(cls: type | str, title: str) -> str:
-    """Returns a section of a docstring, such as "Args"; "" if it has none."""
+    """Return a section of a docstring, such as "Args"; "" if there is none."""
     found = _section(_text(cls), title)
     return textwrap.dedent(found.group(1)).strip() if found else ""
 
@@ -42,25 +42,25 @@ def _section(text: str, title: str) -> re.Match[str] | None:
 
 
 def arguments(cls: type) -> dict[str, str]:
-    """Returns what the section Args says of each argument, in one line."""
+    """Return the descriptions in the section Args by argument, each on one line."""
     entries = re.findall(r"^(\w+): (.*(?:\n[ ]+.*)*)", section(cls, "Args"), re.MULTILINE)
     return {name: " ".join(text.split()).rstrip(".") for name, text in entries}
 
 
 def reference(cls: type | str) -> str:
-    """Returns the paper of a model, in one line; "" if it has none."""
+    """Return the paper of a model on one line; "" if there is none."""
     return " ".join(section(cls, "Reference").split()).rstrip(".")
 
 
-# === The arguments of a class and of those that it extends, in one signature and one docstring ===
+# === Signatures and docstrings with inherited arguments ===
 
 
 class FullSignature:
-    """The signature of a class, inherited arguments included: those that its `**kwargs` passes on to its bases.
+    """Signature of a class that includes the inherited arguments, which its `**kwargs` passes to its bases.
 
     `help`, `inspect.signature` and notebooks show it. It is a descriptor: `__signature__ = FullSignature()` in a base
-    class serves every subclass; the signature of an instance stays that of its `__call__`. Inherited arguments that a
-    class names in `fixed_arguments` are left out.
+    class serves every subclass. The signature of an instance remains the signature of its `__call__`. Inherited
+    arguments that a class lists in `fixed_arguments` are left out.
 
     Example:
         >>> class Base:
@@ -83,20 +83,18 @@ class FullSignature:
 
 
 def _parameters(cls: Any, owner: type) -> list[inspect.Parameter]:
-    """Return the parameters of a constructor and of those behind its `**kwargs`, up to the owner's."""
+    """Return the parameters of a constructor and of the constructors behind its `**kwargs`, up to the owner."""
     found: dict[str, inspect.Parameter] = {}
-    positional = True  # whether the next class can be given positional arguments
-    fixed: tuple[str, ...] = ()  # a class takes all that its own constructor names
+    positional = True  # whether the next class accepts positional arguments
     for base in _with_constructor(cls, owner):
         _, *own = inspect.signature(vars(base)["__init__"]).parameters.values()
         kinds = {parameter.kind for parameter in own}
         for parameter in own:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or parameter.name in found:
                 continue
-            if parameter.name in fixed:
+            if base is not cls and parameter.name in cls.fixed_arguments:  # a class takes all that its own names
                 continue
             found[parameter.name] = parameter if positional else parameter.replace(kind=parameter.KEYWORD_ONLY)
-        fixed = cls.fixed_arguments
         positional = positional and inspect.Parameter.VAR_POSITIONAL in kinds
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             return _sorted(found)
@@ -112,17 +110,17 @@ def _sorted(found: dict[str, inspect.Parameter]) -> list[inspect.Parameter]:
 
 
 def describe_inherited_arguments(cls: type) -> None:
-    """Put the descriptions of inherited arguments in the place of `**kwargs` in the section Args of a docstring.
+    """Replace `**kwargs` in the section Args of a docstring by the descriptions of inherited arguments.
 
     Args:
-        cls: A class with a `FullSignature`. A docstring without a section Args stays as it is.
+        cls: A class with a `FullSignature`. A docstring without a section Args is unchanged.
     """
     text = inspect.cleandoc(vars(cls).get("__doc__") or "")
     found = _section(text, "Args")
     if not found:
         return
     own = _entries(cls)
-    own.pop("kwargs", None)  # whose place the arguments behind them take
+    own.pop("kwargs", None)  # replaced by the inherited arguments
     described = own
     for base in cls.__mro__[1:]:
         described = {**_entries(base), **described}
@@ -132,7 +130,7 @@ def describe_inherited_arguments(cls: type) -> None:
 
 
 def _entries(cls: type) -> dict[str, str]:
-    """Return the entries of the section Args of a docstring by name, as they are written."""
+    """Return the entries of the section Args of a docstring by name, unchanged."""
     arguments = section(vars(cls).get("__doc__") or "", "Args")
     found = re.finditer(r"^\*{0,2}(\w+): .*(?:\n[ ]+.*)*", arguments, re.MULTILINE)
     return {match[1]: match[0] for match in found}

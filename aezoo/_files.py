@@ -1,4 +1,4 @@
-"""Writing files and folders: at every moment the old or the new stands, and nothing of anyone else's is lost."""
+"""Atomic writes of files and folders: a path always holds the old or the new version, and foreign files are kept."""
 
 from __future__ import annotations
 
@@ -11,38 +11,37 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 try:
     import fcntl
-except ImportError:  # Windows: nothing is locked there, and nothing that a killed process left is removed
+except ImportError:  # Windows: there are no locks, and leftovers of killed processes are not removed
     fcntl = None  # type: ignore[assignment]
 
 LOCK = "aezoo.lock"
-"""The name of the file that a process holds while it writes beside it."""
+"""Name of the lock file that a process holds while it writes beside it."""
 _SUFFIX = ".aezoo"
 _RANDOM = 8  # characters that `tempfile` puts between prefix and suffix
 
 
 def files(folder: Path) -> list[str]:
-    """Return all that is in a folder but folders, relative to it."""
+    """Return all files and links in a folder and its subfolders, relative to the folder."""
     found = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
 
 def refuse_working_directory(path: Path) -> None:
-    """Checks that a folder may be replaced, as the one that the process works in may not."""
+    """Refuse to replace the working directory of the process, or a folder around it."""
     here = Path.cwd()
     if path in (here, *here.parents):
-        raise ValueError(f"{path} is the folder that this process works in, or one around it: name one inside it.")
+        raise ValueError(f"{path} is the working directory, or a folder around it: name a folder inside it.")
 
 
-def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
+def check(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Path:
     """Raise now what `atomic_write` would raise after a long computation; change nothing.
 
     Args:
-        path: As of `atomic_write`.
-        foreign: As of `atomic_write`.
+        path: As in `atomic_write`.
+        foreign: As in `atomic_write`.
 
     Returns:
         The absolute path.
@@ -50,7 +49,7 @@ def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
     Raises:
         FileExistsError: As `atomic_write`.
         ValueError: As `atomic_write`.
-        OSError: If nothing can be written there, because the folder is read-only or the name too long.
+        OSError: If the path cannot be written, because the folder is read-only or the name too long.
     """
     path = Path(path).resolve()
     refuse_working_directory(path)
@@ -61,29 +60,29 @@ def check(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Path:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         for part in path.relative_to(there).parts:
             with contextlib.suppress(FileNotFoundError):
-                os.lstat(there / part)  # a name that the file system does not take is an error of its own
+                os.lstat(there / part)  # raises another error for a name that the file system does not accept
         os.rmdir(tempfile.mkdtemp(prefix=_prefix(path), suffix=_SUFFIX, dir=there))
     return path
 
 
 @contextmanager
-def atomic_write(path: Any, foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
-    """Gives a path to write to; it takes the final name only once all of it is written.
+def atomic_write(path: str | os.PathLike[str], foreign: Callable[[Path], Iterable[str]] = files) -> Iterator[Path]:
+    """Yield a temporary path to write to, and give it the final name once the write is complete.
 
-    Until then what stands under that name stays. A folder cannot be replaced in one step: the old one is moved into a
-    hidden folder beside it, and where the process is killed before the new one has its name, the next write under this
-    name moves it back. That write also removes the hidden folders of killed ones.
+    Until then the old file or folder stays in place. A folder cannot be replaced in one step: the old one is moved into
+    a hidden folder beside it. If the process is killed before the new one has its name, the next write to this path
+    moves the old one back. That write also removes the hidden folders of killed writes.
 
     Args:
-        path: The final name of a file or folder. A file that is there already is replaced in the end, a folder if it is
+        path: Final name of a file or folder. An existing file is replaced; an existing folder is replaced if it is
             empty or `foreign` finds nothing in it.
-        foreign: Returns what is in a folder that nobody asked to replace, by default all of it.
+        foreign: Function that returns the files in a folder that must not be replaced; by default all files.
 
     Raises:
-        FileExistsError: If there is a folder with such things in it, or what cannot be replaced by what is written: a
-            file by a folder, a folder by a file, or a device.
-        ValueError: If it is the folder that the process works in, or one around it.
-        OSError: If it cannot be written.
+        FileExistsError: If the folder has foreign files, or the path is a file and a folder was written, a folder and a
+            file was written, or a device.
+        ValueError: If the path is the working directory, or a folder around it.
+        OSError: If the path cannot be written.
     """
     path = Path(path).resolve()
     refuse_working_directory(path)
@@ -98,13 +97,13 @@ def atomic_write(path: Any, foreign: Callable[[Path], Iterable[str]] = files) ->
         if new.is_file():
             _synchronize(new)
         if path.is_file() and new.is_dir():
-            raise FileExistsError(f"{path} is a file, and not a folder: choose another name, or remove it first.")
+            raise FileExistsError(f"{path} is a file, not a folder: choose another name, or remove it first.")
         if path.is_dir():  # a folder that is not empty cannot be replaced, only moved out of the way
             if not new.is_dir():
-                raise FileExistsError(f"{path} is a folder, and not a file: choose another name, or remove it first.")
+                raise FileExistsError(f"{path} is a folder, not a file: choose another name, or remove it first.")
             _refuse(path, path, foreign)
             os.rename(path, workspace / "old")
-            _refuse(workspace / "old", path, foreign)  # again, now that nobody can put anything into it
+            _refuse(workspace / "old", path, foreign)  # again, now that no other process can add files
         os.replace(new, path)
     finally:
         try:
@@ -114,27 +113,27 @@ def atomic_write(path: Any, foreign: Callable[[Path], Iterable[str]] = files) ->
 
 
 def _refuse(folder: Path, path: Path, foreign: Callable[[Path], Iterable[str]]) -> None:
-    """Raises an error where what stands at `path`, now in `folder`, must not be replaced."""
+    """Raise an error if the file or folder of the name `path`, which is now at `folder`, must not be replaced."""
     if folder.is_dir():
         lost = sorted(foreign(folder)) if any(folder.iterdir()) else []
         if lost:
             shown = ", ".join(lost[:3]) + (", ..." if len(lost) > 3 else "")
             raise FileExistsError(
-                f"{path} is there already, and has in it what would be lost ({shown}): choose another folder, or "
-                "remove it first."
+                f"{path} already exists and has files that would be lost ({shown}): choose another folder, or remove "
+                "it first."
             )
     elif folder.is_file():
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, "The file is write-protected", str(path))
     elif os.path.lexists(folder):
-        raise FileExistsError(f"{path} is a device, and not a file or a folder: choose another name.")
+        raise FileExistsError(f"{path} is a device, not a file or folder: choose another name.")
 
 
-# === What killed processes leave ===
+# === Leftovers of killed processes ===
 
 
 def beside(path: Path, purpose: str) -> Path:
-    """Return the hidden name beside a path for something that belongs to it, also where its name is very long."""
+    """Return a hidden name beside a path for something that belongs to it, also if its name is very long."""
     return path.with_name(f"{_prefix(path)}{purpose}")
 
 
@@ -144,7 +143,7 @@ def _prefix(path: Path) -> str:
 
 
 def _workspace(path: Path) -> tuple[Path, Lock]:
-    """Makes a hidden folder beside a path, and holds the lock in it."""
+    """Create a hidden folder beside a path, and hold the lock in it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=_SUFFIX, dir=path.parent))
         try:
@@ -152,17 +151,17 @@ def _workspace(path: Path) -> tuple[Path, Lock]:
             (folder / "new").mkdir()
             return folder, lock
         except FileNotFoundError:
-            continue  # another process saw it before it was locked, and took it for a leftover
+            continue  # another process removed the folder as a leftover before it was locked
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
 
 def recover(path: Path) -> None:
-    """Put back what a killed write of `path` had moved out of the way, and remove its hidden folder.
+    """Restore a file or folder that a killed write of `path` had moved away, and remove its hidden folder.
 
-    Folders of processes that live, on this machine or another that sees the folder, are left alone, and so is what does
-    not carry our lock.
+    Hidden folders of running processes, on this machine or another one that shares the folder, are left alone, and so
+    are folders without the lock file.
     """
     prefix = _prefix(path)
     try:
@@ -176,7 +175,7 @@ def recover(path: Path) -> None:
         folder = path.parent / name
         with contextlib.suppress(OSError):
             if not (folder / LOCK).is_file():
-                folder.rmdir()  # of a process that was killed before it had locked it
+                folder.rmdir()  # its process was killed before it could lock the folder
             else:
                 lock = Lock(folder / LOCK, create=False)
                 if lock.locked and lock.current:
@@ -185,15 +184,15 @@ def recover(path: Path) -> None:
 
 
 def _settle(workspace: Path, path: Path) -> None:
-    """Ends a write, in whatever state it is: what was moved away goes back unless the new one is in its place."""
+    """Finish a write in any state: restore the old file or folder unless the new one is in its place."""
     old, new = workspace / "old", workspace / "new" / path.name
     if os.path.lexists(old):
         if not os.path.lexists(path):
             os.rename(old, path)
         elif os.path.lexists(new):
-            return  # somebody else made something under this name: the old is kept where it is
+            return  # another program created something of this name: keep the old one where it is
         else:
-            os.rename(old, workspace / "rubbish")  # half of it must never be taken for the whole
+            os.rename(old, workspace / "rubbish")  # a half-removed folder must not be mistaken for the old one
     shutil.rmtree(workspace, ignore_errors=True)
 
 
@@ -201,19 +200,19 @@ def _settle(workspace: Path, path: Path) -> None:
 
 
 class Lock:
-    """A lock file that is held until `release`, or until the process ends, however it ends."""
+    """A lock file that is held until `release`, or until the process ends for any reason."""
 
     def __init__(self, path: Path, create: bool = True):
         self._descriptor: int | None = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o666)
         self.locked = _lock(self._descriptor)
-        """Whether it is held; None where the system or the file system has no locks."""
-        try:  # and not a file that the process before has removed, once it was done
+        """True if the lock is held, False if another process holds it, None if the file system has no locks."""
+        try:  # the path may no longer be this file, if the previous process removed it
             self.current = os.path.samestat(os.fstat(self._descriptor), os.stat(path))
         except FileNotFoundError:
             self.current = False
 
     def release(self) -> None:
-        """Lets others hold it."""
+        """Release the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -224,11 +223,14 @@ class Lock:
 
 
 def hold(path: Path) -> Lock:
-    """Hold a lock file. Where the system or the file system has no locks, it is held at once.
+    """Hold a lock file; without locks in the system or the file system, this always succeeds.
+
+    Args:
+        path: The lock file, which is created if necessary.
 
     Raises:
-        BlockingIOError: If another process holds it.
-        FileNotFoundError: If its folder is not there.
+        BlockingIOError: If another process holds the lock.
+        FileNotFoundError: If the folder does not exist.
     """
     while True:
         lock = Lock(path)
@@ -242,7 +244,7 @@ def hold(path: Path) -> Lock:
 
 
 def _lock(descriptor: int) -> bool | None:
-    """Returns whether a file could be locked, None where there are no locks."""
+    """Return whether a file could be locked, or None if there are no locks."""
     if fcntl is None:
         return None
     try:
@@ -254,11 +256,11 @@ def _lock(descriptor: int) -> bool | None:
     return True
 
 
-# === Of the file system ===
+# === File system ===
 
 
 def _synchronize(file: Path) -> None:
-    """Has a file reach the disk before it takes the place of another: a power cut must not leave it empty."""
+    """Flush a file to the disk before it replaces another, so that a power cut does not leave it empty."""
     descriptor = os.open(file, os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -268,7 +270,7 @@ def _synchronize(file: Path) -> None:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Has errors of the system name the path that was asked for, and not a hidden one beside it."""
+    """Make errors of the system name the requested path instead of a hidden one beside it."""
     try:
         yield
     except OSError as error:

@@ -1,8 +1,8 @@
-"""All that relies on what Keras, TensorFlow and TensorFlow Datasets do not promise.
+"""Code that relies on undocumented behavior of Keras, TensorFlow and TensorFlow Datasets.
 
-Private names, attributes that are replaced from outside and the inside of `.keras` files stand here and nowhere else
-(`tests/architecture_test.py` looks). Each function says what it relies on, and `tests/keras_seam_test.py` has a test of
-each that fails when a new release does something else.
+Private names, attributes that are replaced from outside and the internals of `.keras` files are used here and nowhere
+else (`tests/architecture_test.py` checks it). Each function names what it relies on, and `tests/keras_seam_test.py` has
+a test of each that fails when a new release behaves differently.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from keras import ops
 from aezoo._typing import Tensor
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
-"""The members of a `.keras` file that describe the model and hold its weights."""
+"""Members of a `.keras` file that describe the model and hold its weights."""
 
 # === Models and training ===
 
 
 def compile_arguments(model: keras.Model) -> dict[str, Any]:
-    """Return the arguments that `compile` was given, by name and as they are; {} for a model that is not compiled.
+    """Return the arguments of `compile` by name, unchanged; {} for a model that is not compiled.
 
-    `model.loss` does not tell: after a second `compile(loss=None)` it is still the first one's. Keras' public
-    `get_compile_config` returns names in place of functions.
+    `model.loss` is not reliable: a second `compile(loss=None)` keeps the loss of the first. Keras' public
+    `get_compile_config` returns names instead of functions.
 
     Relies on: `_compile_config.config` of a compiled model.
     """
@@ -42,7 +42,7 @@ def compile_arguments(model: keras.Model) -> dict[str, Any]:
 
 
 def compilation(model: keras.Model) -> object:
-    """Return an object that is another one after each `compile`, None for a model that is not compiled.
+    """Return an object that changes with each `compile`, or None for a model that is not compiled.
 
     Relies on: `_compile_config` of a compiled model.
     """
@@ -58,12 +58,12 @@ def loss_tracker(model: keras.Model) -> keras.metrics.Metric:
 
 
 def add_to_mean(metric: keras.metrics.Mean, total: Tensor, count: Tensor) -> None:
-    """Add a sum of values, and how many they are, to a `keras.metrics.Mean`, which by itself adds a mean only.
+    """Add a sum and a number of values to a `keras.metrics.Mean`, whose own method accepts values only.
 
     Args:
         metric: The metric.
-        total: The sum, a scalar.
-        count: The number of values, a scalar.
+        total: Sum of the values, a scalar.
+        count: Number of values, a scalar.
 
     Relies on: the variables `total` and `count`, whose quotient is the result, also over replicas.
     """
@@ -72,15 +72,15 @@ def add_to_mean(metric: keras.metrics.Mean, total: Tensor, count: Tensor) -> Non
 
 
 def begin_at(model: keras.Model, epoch: int | None) -> None:
-    """Let the `fit` that begins start at an epoch, called from `on_train_begin`; None takes that back.
+    """Make `fit` start at an epoch; call it from `on_train_begin`. None restores the default.
 
-    Relies on: `_initial_epoch`, which Keras' own `BackupAndRestore` sets too, and which outlasts `fit`.
+    Relies on: `_initial_epoch`, which Keras' own `BackupAndRestore` also sets, and which outlives `fit`.
     """
     model._initial_epoch = epoch
 
 
 def is_validation_of_fit(kwargs: Mapping[str, Any]) -> bool:
-    """Return whether the keyword arguments of `evaluate` say that `fit` calls it, with data that it has prepared.
+    """Return whether the keyword arguments of `evaluate` show that `fit` calls it, with data that `fit` has prepared.
 
     Relies on: the argument `_use_cached_eval_dataset`.
     """
@@ -88,17 +88,17 @@ def is_validation_of_fit(kwargs: Mapping[str, Any]) -> bool:
 
 
 def forget_functions(model: keras.Model) -> None:
-    """Let the next `fit` or `evaluate` make its function anew, for another `steps_per_execution` say.
+    """Make the next `fit` or `evaluate` build its function anew, for example for another `steps_per_execution`.
 
-    Relies on: `train_function` and `test_function`, which Keras makes where they are None.
+    Relies on: `train_function` and `test_function`, which Keras builds if they are None.
     """
     model.train_function = model.test_function = None
 
 
 def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[keras.callbacks.Callback]) -> None:
-    """Replace the callbacks of a list.
+    """Replace the callbacks in a list.
 
-    Relies on: the list `callbacks`, which every event goes through, and `model`.
+    Relies on: the list `callbacks`, which every event is sent to, and `model`.
     """
     callbacks.callbacks[:] = new
     callbacks.set_model(callbacks.model)
@@ -110,14 +110,14 @@ def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[ker
 def all_layers(layer: keras.layers.Layer) -> list[Any]:
     """Return a layer and all layers inside it, each once.
 
-    Relies on: `_flatten_layers`; the public `layers` has the children of models alone.
+    Relies on: `_flatten_layers`; the public `layers` has only the children of models.
     """
     return list(layer._flatten_layers())
 
 
 @contextmanager
 def variables_replaced(layer: keras.layers.Layer, *variables: Any) -> Iterator[None]:
-    """Drop variables of a built layer; inside, those that are set as its attributes take their place.
+    """Remove variables from a built layer; inside the context, variables set as its attributes replace them.
 
     Relies on: `_tracker`, which a built layer has locked, and `_untrack_variable`.
     """
@@ -131,37 +131,37 @@ def variables_replaced(layer: keras.layers.Layer, *variables: Any) -> Iterator[N
 
 
 def inputs_as_given(network: keras.layers.Layer) -> Tensor | None:
-    """Return the symbolic inputs of a functional model in the structure that it was made with, None for other layers.
+    """Return the symbolic inputs of a functional model in their original structure, or None for other layers.
 
-    Relies on: `_inputs_struct` of a functional model; `input` tells the structure only once the model was called.
+    Relies on: `_inputs_struct` of a functional model; `input` has the structure only after the model was called.
     """
     return getattr(network, "_inputs_struct", None)
 
 
 def replace_call(layer: keras.layers.Layer, call: Callable[..., Any]) -> None:
-    """Let a layer, built or not, compute another function.
+    """Replace the function that a layer computes.
 
     Args:
-        layer: The layer.
-        call: Has the signature of `layer.call`.
+        layer: The layer, built or not.
+        call: A function with the signature of `layer.call`.
 
-    Relies on: Keras looking for `call` on the layer itself, and reading its signature when the layer is made only.
+    Relies on: Keras looking up `call` on the instance, and reading its signature only when the layer is created.
     """
     layer.call = call  # type: ignore[method-assign]
 
 
 def producer(tensor: Tensor) -> tuple[Any, list[Any]]:
-    """Return the layer or operation that a symbolic tensor is an output of, and the tensors that it was called on.
+    """Return the layer or operation that computed a symbolic tensor, and the tensors that it was called on.
 
-    Relies on: `_keras_history`, and `_inbound_nodes` with their `input_tensors`; the public `input` of a layer is that
-    of its first call.
+    Relies on: `_keras_history`, and `_inbound_nodes` with their `input_tensors`; the public `input` of a layer is the
+    input of its first call.
     """
     operation, node, _ = tensor._keras_history
     return operation, list(operation._inbound_nodes[node].input_tensors)
 
 
-def output_index(tensor: Any) -> int:
-    """Return which output of the layer or operation that made it a symbolic tensor is.
+def output_index(tensor: Tensor) -> int:
+    """Return the index of a symbolic tensor among the outputs of the layer or operation that computed it.
 
     Relies on: `_keras_history`.
     """
@@ -188,7 +188,7 @@ def set_mask(tensor: Tensor, mask: Tensor) -> None:
 
 
 def keras_logits(tensor: Tensor) -> Tensor | None:
-    """Return the logits that Keras has marked a tensor with, or None: what a sigmoid or a softmax made it of.
+    """Return the logits that Keras attached to the output of a sigmoid or softmax, or None.
 
     Relies on: `_keras_logits`.
     """
@@ -204,25 +204,25 @@ def mark_logits(tensor: Tensor, logits: Tensor) -> None:
 
 
 def sigmoid_logits(tensor: Tensor) -> Tensor | None:
-    """Return the logits that `mark_logits` has marked a tensor with, or None.
+    """Return the logits that `mark_logits` attached to a tensor, or None.
 
-    Relies on: nothing but that tensors take attributes; the mark is our own.
+    Relies on: tensors accepting attributes; the mark is aezoo's own.
     """
     return getattr(tensor, "_sigmoid_logits", None)
 
 
-def mark_class_logits(tensor: Any, logits: Any) -> None:
+def mark_class_logits(tensor: Tensor, logits: Tensor) -> None:
     """Mark a tensor as the softmax of logits, for `class_logits`.
 
-    Relies on: nothing but that tensors take attributes; the mark is our own.
+    Relies on: tensors accepting attributes; the mark is aezoo's own.
     """
     tensor._class_logits = logits
 
 
-def class_logits(tensor: Any) -> Any:
-    """Return the logits that `mark_class_logits` has marked a tensor with, or None.
+def class_logits(tensor: Tensor) -> Tensor | None:
+    """Return the logits that `mark_class_logits` attached to a tensor, or None.
 
-    Relies on: nothing but that tensors take attributes; the mark is our own.
+    Relies on: tensors accepting attributes; the mark is aezoo's own.
     """
     return getattr(tensor, "_class_logits", None)
 
@@ -231,7 +231,7 @@ def class_logits(tensor: Any) -> Any:
 
 
 def variable_index(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
-    """Return the place of a variable among those that an optimizer was built for, also inside `update_step`.
+    """Return the index of a variable among the variables of a built optimizer; works inside `update_step`, too.
 
     Relies on: `_get_variable_index`.
     """
@@ -239,10 +239,14 @@ def variable_index(optimizer: keras.Optimizer, variable: keras.Variable) -> int:
 
 
 def adam_slots(optimizer: keras.Optimizer, variable: keras.Variable) -> tuple[tf.Variable, tf.Variable]:
-    """Return both moments that a built Adam keeps of a variable.
+    """Return both moments that a built Adam keeps for a variable.
+
+    Args:
+        optimizer: A built Adam.
+        variable: One of its variables.
 
     Raises:
-        LookupError: If this Keras keeps them elsewhere.
+        LookupError: If this version of Keras keeps the moments elsewhere.
 
     Relies on: `_momentums` and `_velocities`, in the order of `variable_index`.
     """
@@ -252,7 +256,7 @@ def adam_slots(optimizer: keras.Optimizer, variable: keras.Variable) -> tuple[tf
     except (AttributeError, LookupError, TypeError) as error:
         raise LookupError(
             f"{type(optimizer).__name__} of Keras {keras.__version__} does not keep its moments where aezoo looks for "
-            "them: install a Keras that the requirements of aezoo name."
+            "them: install a version of Keras that the requirements of aezoo allow."
         ) from error
 
 
@@ -269,14 +273,14 @@ def adam_step(
     """Take a step of Adam in one pass over the weights.
 
     Args:
-        variable: The weights, which are moved.
-        moments: Of the shape of the weights; they are moved too.
-        gradient: Of the shape and dtype of the weights.
-        step: The number of this step, counted from 1; a scalar of that dtype, as all that follow.
-        learning_rate: The rate.
-        beta_1: The decay of the first moment.
-        beta_2: The decay of the second moment.
-        epsilon: What is added to the root of the second moment, as it is before the bias is corrected.
+        variable: The weights, which are updated in place.
+        moments: First and second moment, of the shape of the weights, which are updated in place.
+        gradient: Gradient, of the shape and dtype of the weights.
+        step: Number of this step, counted from 1; a scalar of the dtype of the weights, like the following arguments.
+        learning_rate: Learning rate.
+        beta_1: Decay of the first moment.
+        beta_2: Decay of the second moment.
+        epsilon: Constant added to the root of the second moment before bias correction.
 
     Relies on: the operation `ResourceApplyAdam`, and `handle` of a variable.
     """
@@ -296,13 +300,14 @@ def adam_step(
 
 @contextmanager
 def replaced_update_step(optimizer: keras.Optimizer, function: Callable[[Any, Any, Any], None]) -> Iterator[None]:
-    """Let `optimizer.apply` call another function in place of `update_step` for a while.
+    """Make `optimizer.apply` call another function instead of `update_step` inside the context.
 
-    It goes past Keras' tracking of attributes, so that the optimizer stays the user's. Replicas may overlap.
+    This bypasses Keras' tracking of attributes, so that the user's optimizer is otherwise unchanged. Contexts of
+    several replicas may overlap.
 
     Args:
         optimizer: The optimizer itself, not a `LossScaleOptimizer` around it.
-        function: Takes the gradient, the variable and the learning rate.
+        function: Function of gradient, variable and learning rate.
 
     Relies on: `apply` calling `self.update_step` with these three for every variable that has a gradient.
     """
@@ -318,7 +323,7 @@ def replaced_update_step(optimizer: keras.Optimizer, function: Callable[[Any, An
 
 
 def in_multi_worker_mode(strategy: tf.distribute.MultiWorkerMirroredStrategy) -> bool:
-    """Return whether a strategy has more processes than this one.
+    """Return whether a strategy has several processes.
 
     Relies on: `extended._in_multi_worker_mode`. The environment, which names the processes too, may have changed since.
     """
@@ -326,7 +331,7 @@ def in_multi_worker_mode(strategy: tf.distribute.MultiWorkerMirroredStrategy) ->
 
 
 def supports_no_merge_call() -> bool:
-    """Return whether replicas of the strategy in use step on their own, so that a step may stand in a branch.
+    """Return whether replicas of the current strategy update independently, so that a step may be in a branch.
 
     Relies on: `tf.__internal__.distribute`.
     """
@@ -334,9 +339,10 @@ def supports_no_merge_call() -> bool:
 
 
 def distribute_with(strategy: tf.distribute.Strategy, options: tf.data.Options) -> None:
-    """Let a strategy set options of each data set that it distributes, from now on; a second call changes nothing.
+    """Make a strategy set options of each data set that it distributes; a second call changes nothing.
 
-    Relies on: Keras calling `experimental_distribute_dataset` of the strategy for the data that it makes of arrays.
+    Relies on: Keras calling `experimental_distribute_dataset` of the strategy for the data sets that it makes from
+    arrays.
     """
     if "experimental_distribute_dataset" in vars(strategy):
         return
@@ -349,12 +355,12 @@ def distribute_with(strategy: tf.distribute.Strategy, options: tf.data.Options) 
 
 
 def replica_spec(spec: tf.TypeSpec) -> tf.TypeSpec:
-    """Return what one replica gets of an element of a `tf.distribute.DistributedDataset`.
+    """Return the spec of one replica's part of an element of a `tf.distribute.DistributedDataset`.
 
     Args:
         spec: A part of its `element_spec`.
 
-    Relies on: `_value_specs`, where there are several replicas.
+    Relies on: `_value_specs`, if there are several replicas.
     """
     return getattr(spec, "_value_specs", [spec])[0]
 
@@ -367,15 +373,15 @@ def stripped_keras_file(
     target: str | os.PathLike[str],
     store: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> None:
-    """Copy a `.keras` file without the optimizer and what else the model was compiled with.
+    """Copy a `.keras` file without the optimizer and the arguments of `compile`.
 
     Args:
         source: The file.
-        target: The new one.
-        store: Makes of the values of a weight those that are written.
+        target: The new file.
+        store: Function that converts the values of a weight before they are written.
 
-    Relies on: `compile_config` in the configuration, `optimizer` among the weights, Keras casting weights to the dtype
-    of the model that it loads them into, and following links of HDF5.
+    Relies on: `compile_config` in the configuration, `optimizer` among the weights, and Keras casting weights to the
+    dtype of the model that it loads them into, and following links in HDF5.
     """
     with zipfile.ZipFile(source) as whole, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as stripped:
         for name in whole.namelist():
@@ -390,8 +396,8 @@ def stripped_keras_file(
 
 
 def _known_to_older_keras(config: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Drop what older versions of Keras refuse in a configuration and newer ones have as a default."""
-    newer = {"quantization_config", "input_axes", "output_axes"}  # of layers and initializers
+    """Drop entries of a configuration that older versions of Keras refuse and newer ones have as a default."""
+    newer = {"quantization_config", "input_axes", "output_axes"}  # entries of layers and initializers
     return {name: value for name, value in config if not (value is None and name in newer)}
 
 
@@ -406,7 +412,7 @@ def _without_optimizer(weights: bytes, store: Callable[[np.ndarray], np.ndarray]
                 new = target.require_group(name)
             else:
                 values = store(np.asarray(item[()]))
-                # Tied kernels are written once, and linked to where they are used again.
+                # Tied kernels are written once; further uses are links.
                 new = written.setdefault((values.dtype, values.shape, values.tobytes()), name)
                 target[name] = target[new] if new != name else values
                 new = target[name]
@@ -421,7 +427,7 @@ def _without_optimizer(weights: bytes, store: Callable[[np.ndarray], np.ndarray]
 
 
 def widened_keras_file(source: str | os.PathLike[str], target: str | os.PathLike[str]) -> None:
-    """Copy a `.keras` file as if its model had been built for one feature more, which its weights do not fit.
+    """Copy a `.keras` file as if its model had been built for one more feature, so that its weights do not fit.
 
     Relies on: `input_shape` in `build_config` of the configuration.
     """
@@ -440,14 +446,14 @@ _MAKING_VARIABLES = threading.RLock()
 
 @contextmanager
 def before_each_variable(function: Callable[[tuple[Any, ...]], None]) -> Iterator[None]:
-    """Call a function with the shape of each variable that Keras makes in this thread, before it is made.
+    """Call a function with the shape of each variable that Keras creates in this thread, before it is created.
 
     Args:
-        function: Takes the shape, whose parts may be anything where a file is damaged. What it raises goes to who makes
-            the variable: Keras passes over some errors of layers.
+        function: Function of the shape, whose parts may be of any type if a file is damaged. Its errors reach the code
+            that creates the variable; Keras ignores some errors of layers.
 
-    Relies on: `keras.Variable.__init__`, which takes an initializer and a shape first; an initializer that is an array
-    comes without a shape.
+    Relies on: `keras.Variable.__init__`, whose first arguments are an initializer and a shape; an initializer that is
+    an array comes without a shape.
     """
     thread, make = threading.get_ident(), keras.Variable.__init__
 
@@ -472,10 +478,10 @@ def export_archive(
     """Return an archive of functions, whose `write_out` writes them as the signatures of a SavedModel.
 
     Args:
-        endpoints: By name, a function that returns a dict of tensors, and what it takes.
+        endpoints: Signatures by name: a function that returns a dict of tensors, and the specs of its inputs.
 
-    Relies on: `add_endpoint` finding the variables that a function reads. `track(model)`, which the documentation asks
-    for, writes every variable a second time.
+    Relies on: `add_endpoint` finding the variables that a function reads. `track(model)`, which the documentation
+    requires, would write every variable twice.
     """
     archive = keras.export.ExportArchive()
     for name, (function, specs) in endpoints.items():
@@ -488,13 +494,13 @@ def export_archive(
 
 @contextmanager
 def tfds_gives_up_early(retries: int) -> Iterator[None]:
-    """Keep TensorFlow Datasets from waiting for a network that is not there.
+    """Keep TensorFlow Datasets from waiting for minutes on a machine without network.
 
-    It retries ten times, with waits that double: minutes before a machine without network hears of it. Up to 4.9.7 it
-    also looks into a bucket whenever it opens a data set that is not prepared; later versions have this off.
+    It retries ten times, with waits that double. Up to version 4.9.7 it also queries a bucket whenever it opens a data
+    set that is not prepared; later versions do not.
 
     Args:
-        retries: How often a download is tried again.
+        retries: Number of retries of a download.
 
     Relies on: `downloader.MAX_RETRIES` and `gcs_utils._is_gcs_disabled`, read at each download.
     """

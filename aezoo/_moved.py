@@ -1,4 +1,4 @@
-"""Modules that have moved: their old names keep resolving for one release, so that pickled objects load."""
+"""Old names of moved modules, which keep working for one release, so that pickled objects load."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ MOVED = {
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Find a module by its old name."""
+    """Import hook that finds modules by their old names."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -58,14 +58,14 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def exec_module(self, module: ModuleType) -> None:
         old = module.__name__
         warnings.warn(
-            f"{old} has moved to {MOVED[old]}, and its old name will go with the next release.",
+            f"{old} has moved to {MOVED[old]}: import it from there, since the next release removes the old name.",
             DeprecationWarning,
             stacklevel=2,
         )
-        sys.modules[old] = importlib.import_module(MOVED[old])  # which the import system then takes
+        sys.modules[old] = importlib.import_module(MOVED[old])  # the import system returns this entry
 
 
 def install() -> None:
-    """Let the import system find modules by their old names."""
+    """Make old names of modules importable."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())  # before a package of the new name is searched for a module of the old
+        sys.meta_path.insert(0, _Finder())  # first, before a new package is searched for a module of an old name

@@ -1,4 +1,4 @@
-"""Numbers of at least single precision, and sums over replicas."""
+"""Conversion to single precision, and sums over replicas."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from aezoo._typing import ArrayLike, Tensor
 
 
 def as_float32(x: ArrayLike) -> Tensor:
-    """Return `x` as a tensor of at least single precision: half-precision sums and logarithms lose too much.
+    """Return `x` as a tensor of at least single precision, since half-precision sums and logarithms lose too much.
 
     Args:
-        x: A tensor, or what becomes one, of any shape and dtype.
+        x: A tensor or array-like, of any shape and dtype.
 
     Returns:
-        Float32, or float64 where x is; with the shape of x.
+        A tensor of the shape of x: float64 if x is float64, otherwise float32.
 
     Example:
         >>> as_float32(ops.ones(2, "float16")).dtype
@@ -27,12 +27,12 @@ def as_float32(x: ArrayLike) -> Tensor:
 
 
 def replicas() -> int:
-    """Return the number of replicas that step together, 1 outside `tf.distribute`."""
+    """Return the number of replicas in sync; 1 outside `tf.distribute`."""
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def sum_over_replicas(value: Tensor) -> Tensor:
-    """Return the sum of `value` over all replicas; its gradient reaches each of them."""
+    """Return the sum of `value` over all replicas; gradients flow back to every replica."""
     context = tf.distribute.get_replica_context()
     if replicas() == 1 or context is None:
         return value

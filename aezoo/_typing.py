@@ -1,4 +1,4 @@
-"""Types that the public surface is written in."""
+"""Types of the public interface."""
 
 from __future__ import annotations
 
@@ -19,33 +19,33 @@ else:
     Self = TypeVar("Self")
 
 Tensor: TypeAlias = Any
-"""A tensor, symbolic or not. TensorFlow and Keras have no types that a checker could read."""
+"""A tensor, symbolic or not. TensorFlow and Keras have no types that a type checker can read."""
 
 Array: TypeAlias = np.ndarray | Tensor
-"""An array of NumPy or a tensor."""
+"""A NumPy array or a tensor."""
 
 Shape: TypeAlias = tuple[int | Any, ...]
-"""Sizes of axes; None is any size. `Any` in place of None, since most code deals with axes of known size."""
+"""Sizes of axes; None stands for any size. Typed as `Any`, since most code handles axes of known size."""
 
 Activation: TypeAlias = str | Callable[[Tensor], Tensor]
-"""The name of an activation of Keras, or a function."""
+"""Name of a Keras activation, or a function."""
 
 Logs: TypeAlias = Mapping[str, float] | None
-"""Losses and metrics by name, as Keras gives them to a callback."""
+"""Losses and metrics by name, as Keras passes them to a callback."""
 
 if TYPE_CHECKING:
     import keras
 
     Data: TypeAlias = ArrayLike | Mapping[str, ArrayLike] | Iterable[Any] | keras.utils.PyDataset
-    """Samples: an array or what becomes one, such arrays by name, or a data set."""
+    """Samples: an array or array-like, a dict of them by name, or a data set."""
 
     Loss: TypeAlias = str | keras.losses.Loss | Callable[[Tensor, Tensor], Tensor]
-    """A loss as `compile` takes it: a name of Keras, an object, or a function of targets and predictions."""
+    """A loss as in `compile`: a name of a Keras loss, an object, or a function of targets and predictions."""
 
     Optimizer: TypeAlias = str | keras.Optimizer
-    """An optimizer, or the name of one of Keras."""
+    """An optimizer, or the name of a Keras optimizer."""
 
     DType: TypeAlias = str | keras.DTypePolicy
-    """The name of a dtype or of a policy of Keras, or a policy."""
-else:  # what reads sketches and bytes imports neither Keras nor TensorFlow
+    """Name of a dtype or of a Keras dtype policy, or a policy."""
+else:  # readers of sketches and bytes import neither Keras nor TensorFlow
     Data = Loss = Optimizer = DType = Any

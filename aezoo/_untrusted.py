@@ -1,4 +1,4 @@
-"""Reading files that anyone may have written: limits before work, and one `ValueError` that names the file."""
+"""Readers of untrusted files: they check limits before the work, and raise one `ValueError` that names the file."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _RATIO = 20
 
 
 def printable(text: object, length: int = 200) -> str:
-    r"""Return a text on one line, cut to a length, with its control characters escaped.
+    r"""Return a text on one line, cut to a length, with control characters escaped.
 
     Args:
-        text: What a file says.
+        text: An object whose text is untrusted.
         length: The most characters.
 
     Example:
@@ -33,11 +33,11 @@ def parse_json(data: bytes, where: object) -> Any:
     """Parse JSON of at most 4 MiB.
 
     Args:
-        data: UTF-8.
-        where: The file, as an error names it.
+        data: Text in UTF-8.
+        where: Name of the file, for error messages.
 
     Raises:
-        ValueError: If it is longer, no JSON, or nested too deeply.
+        ValueError: If the data are longer, not JSON, or nested too deeply.
 
     Example:
         >>> parse_json(b'{"a": 1}', "a.json")
@@ -52,14 +52,14 @@ def parse_json(data: bytes, where: object) -> Any:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a file of JSON of at most 4 MiB.
+    """Read a JSON file of at most 4 MiB.
 
     Args:
         path: The file.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is longer, no JSON, or nested too deeply.
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is longer, not JSON, or nested too deeply.
     """
     with Path(path).open("rb") as file:
         return parse_json(file.read(_JSON + 1), path)
@@ -68,20 +68,20 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 def members(
     path: str | os.PathLike[str], kind: str, least: int, names: Collection[str] | None = None
 ) -> Iterator[tuple[str, bytes]]:
-    """Read the members of a zip file one by one, once it is known that all of them together are not too large.
+    """Read the members of a zip file one by one, after checking that all of them together are not too large.
 
     Args:
         path: The file.
-        kind: What it should be, as an error says it: ".npz".
-        least: So many bytes are allowed whatever the size of the file; beyond, 20 times its size.
-        names: Read these and no others; None reads all.
+        kind: The expected kind of file, for error messages, such as ".npz".
+        least: Bytes that any file may unpack to; larger files may unpack to 20 times their size.
+        names: Names of the members to read; None reads all.
 
     Yields:
-        Names and contents.
+        Name and content of a member.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no zip file, damaged or too large.
+        ValueError: If the file is not a zip file, damaged, or unpacks to too many bytes.
     """
     with open(path, "rb") as file:
         try:
@@ -95,6 +95,6 @@ def members(
                     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                         raise ValueError("it is compressed by another method than deflate")
                     yield member.filename, archive.read(member)
-        except Exception as error:  # zipfile and zlib have many of their own
+        except Exception as error:  # zipfile and zlib raise many kinds
             reason = printable(error) or type(error).__name__
-            raise ValueError(f"{os.fspath(path)} is no {kind} file, or damaged: {reason.rstrip('.')}.") from None
+            raise ValueError(f"{os.fspath(path)} is damaged, or not a {kind} file: {reason.rstrip('.')}.") from None

@@ -1,4 +1,4 @@
-"""Checks that stop before the first step, each with one sentence that says what is wrong and what to do."""
+"""Checks of arguments, networks and data, each with an error of one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -7,19 +7,24 @@ import numbers
 import re
 import textwrap
 import warnings
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from aezoo import losses
-from aezoo._typing import Shape
+from aezoo._typing import Array, Shape, Tensor
 from aezoo.layers import networks
 
-#: How to give features mean 0 and variance 1.
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.training.gate import Rules
+    from aezoo.training.trainer import Trainer
+
+#: Code that scales features to mean 0 and variance 1, for messages.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
-# The largest root mean square of a feature that networks are made for.
+# The largest root mean square of a feature that networks can learn from.
 _LARGEST = 30.0
 
 
@@ -30,22 +35,22 @@ def check_network_arguments(
     latent_dim: int | None,
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: Any,
-    decoder: Any,
+    encoder: keras.Model | None,
+    decoder: keras.Model | None,
     tied: bool,
 ) -> None:
-    """Checks the arguments that say which networks a model has."""
+    """Check the arguments that choose the networks of a model."""
     if encoder is None:
         if latent_dim is None:
             raise ValueError("Give latent_dim (the number of code units), or an encoder of your own.")
         if decoder is not None:
             raise ValueError("A decoder was given without an encoder: give both, or neither.")
     elif latent_dim is not None or hidden_dims or filters:
-        raise ValueError("An encoder of your own was given: latent_dim, hidden_dims and filters must not be.")
+        raise ValueError("An encoder of your own was given: leave out latent_dim, hidden_dims and filters.")
     if decoder is not None and tied:
-        raise ValueError("tied=True makes the decoder from the encoder: do not give a decoder of your own too.")
+        raise ValueError("tied=True makes the decoder from the encoder: leave out the decoder of your own.")
     if tied and filters:
-        raise ValueError("tied=True needs a dense encoder, which convolutions are not: set tied=False or filters=().")
+        raise ValueError("tied=True needs a dense encoder, but filters are given: set tied=False or filters=().")
     for name, network in (("encoder", encoder), ("decoder", decoder)):
         if network is not None and not isinstance(network, keras.layers.Layer):
             raise ValueError(f"{name} must be a Keras model or layer, but it is {network!r}.")
@@ -54,15 +59,15 @@ def check_network_arguments(
 def check_hidden_layers(
     hidden_dims: Sequence[int],
     filters: Sequence[int],
-    encoder: Any,
+    encoder: keras.Model | None,
     tied: bool,
     dropout: float,
-    normalization: Any,
+    normalization: str | None,
     kernel_size: int,
     upsampling: str,
     residual: int,
 ) -> None:
-    """Checks the arguments that say what the hidden layers of the default networks are like."""
+    """Check the arguments that describe the hidden layers of the default networks."""
     check_fraction("dropout", dropout, below_1=True)
     if normalization is not None:
         check_choice("normalization", normalization, ("batch", "layer"))
@@ -77,78 +82,78 @@ def check_hidden_layers(
         layers = filters if name == "residual" else (*hidden_dims, *filters)
         if not layers:
             which = "filters" if name == "residual" else "hidden_dims or filters"
-            raise ValueError(f"{name}={value!r} applies to hidden layers, and the model has none: give {which}.")
+            raise ValueError(f"{name}={value!r} applies to hidden layers, but the model has none: give {which}.")
     if tied and normalization:
-        raise ValueError("tied=True transposes kernels alone: set tied=False, or leave out the normalization.")
+        raise ValueError("tied=True transposes only kernels: set tied=False, or leave out the normalization.")
 
 
-#: The arguments of `Autoencoder` that say what its hidden layers are like, and all that choose its networks.
+#: Arguments of `Autoencoder` that describe its hidden layers, and all arguments that choose its networks.
 HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
 ACTIVATIONS = ("activation", "code_activation", "output_activation")
 NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
 
 
-def check_no_networks(model: Any, kwargs: Any) -> None:
-    """Checks that a model whose networks are given by what it is gets no arguments for others."""
+def check_no_networks(model: Autoencoder, kwargs: Mapping[str, Any]) -> None:
+    """Check that a model with fixed networks gets no arguments for networks."""
     for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
         raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
 
 
-def check_precision(model: Any) -> None:
-    """Checks that a model does not compute in double precision, which its float32 statistics do not go with."""
+def check_precision(model: Trainer) -> None:
+    """Check that a model does not compute in double precision, which does not fit its float32 statistics."""
     if "float64" in (model.compute_dtype, model.variable_dtype):
         raise ValueError(
             "aezoo's models compute in single or half precision, not in float64: give dtype='float32' or "
-            "'mixed_float16', or leave keras.config.set_floatx at 'float32'."
+            "'mixed_float16', or set keras.config.set_floatx('float32')."
         )
 
 
-def _number(name: str, value: Any) -> None:
+def _number(name: str, value: object) -> None:
     if not isinstance(value, numbers.Real) or isinstance(value, bool):
         raise ValueError(f"{name} must be a number, but it is {value!r}.")
     if math.isinf(value):
         raise ValueError(f"{name} must be finite, but it is {value!r}.")
 
 
-def check_int(name: str, value: Any, low: int | None = None) -> int:
-    """Checks that a value is a whole number, at least `low`, and returns it as an int."""
+def check_int(name: str, value: object, low: int | None = None) -> int:
+    """Check that a value is a whole number, at least `low`, and return it as an int."""
     if not isinstance(value, numbers.Integral) or isinstance(value, bool):
         raise ValueError(f"{name} must be a whole number, but it is {value!r}.")
     if low is not None:
-        check_at_least(name, value, low)  # type: ignore[arg-type]  # `numbers` does not know of int
+        check_at_least(name, value, low)  # type: ignore[arg-type]  # `numbers` is not typed for int
     return int(value)
 
 
-def check_ints(name: str, values: Any) -> tuple[int, ...]:
-    """Checks that a value is a sequence of whole numbers of at least 1, and returns it as a tuple."""
+def check_ints(name: str, values: object) -> tuple[int, ...]:
+    """Check that a value is a sequence of whole numbers of at least 1, and return it as a tuple."""
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise ValueError(f"{name} must be a sequence of whole numbers, such as (500, 250), but it is {values!r}.")
     return tuple(check_int(f"Every number in {name}", value, 1) for value in values)
 
 
 def check_open_interval(name: str, value: float, low: float, high: float) -> None:
-    """Checks that low < value < high."""
+    """Check that low < value < high."""
     _number(name, value)
     if not low < value < high:
         raise ValueError(f"{name} must be inside ({low:g}, {high:g}), but {name}={value!r}.")
 
 
 def check_at_least(name: str, value: float, low: float) -> None:
-    """Checks that value >= low."""
+    """Check that value >= low."""
     _number(name, value)
     if not value >= low:
         raise ValueError(f"{name} must be at least {low:g}, but it is {value!r}.")
 
 
 def check_fraction(name: str, value: float, below_1: bool = False) -> None:
-    """Checks that 0 <= value <= 1, or 0 <= value < 1."""
+    """Check that 0 <= value <= 1, or 0 <= value < 1."""
     check_at_least(name, value, 0)
     if value > 1 or (below_1 and value == 1):
         raise ValueError(f"{name} must be {'less than' if below_1 else 'at most'} 1, but it is {value!r}.")
 
 
 def check_choice(name: str, value: str | None, choices: Sequence[str | None]) -> None:
-    """Checks that a value is one of the choices."""
+    """Check that a value is one of the choices."""
     if value not in choices:
         raise ValueError(f"{name}={value!r} is unknown: choose one of {', '.join(map(repr, choices))}.")
 
@@ -157,7 +162,7 @@ def check_choice(name: str, value: str | None, choices: Sequence[str | None]) ->
 
 
 def check_known_shape(x_shape: Shape) -> None:
-    """Checks that the networks can be built for samples of this shape."""
+    """Check that the default networks can be built for samples of this shape."""
     if not x_shape:
         raise ValueError("The samples are single numbers: give them as (n, 1), x.reshape(-1, 1).")
     if None in x_shape:
@@ -167,103 +172,111 @@ def check_known_shape(x_shape: Shape) -> None:
         )
 
 
-def call_network(role: str, network: Any, x: Any, outputs: int = 1) -> Any:
-    """Calls a network on a symbolic input, and says in one sentence if it does not take it.
+def call_network(role: str, network: keras.layers.Layer, x: Tensor, outputs: int = 1) -> Tensor:
+    """Call a network on a symbolic input, with an error of one sentence if it does not accept the input.
 
     Args:
         role: "encoder" or "decoder".
         network: A Keras model or layer.
         x: A symbolic input.
-        outputs: How many outputs the caller wants; it sees to it itself where that is more than one.
+        outputs: Number of outputs that the caller needs. Only 1 is checked; for more, the caller checks.
 
     Returns:
-        What the network returned.
+        The output of the network.
 
     Raises:
-        ValueError: If the network fails, or has more than one output where one is wanted.
+        ValueError: If the network fails, or has several outputs although one is needed.
     """
     try:
         made = network(x)
     except Exception as error:
         made_by = "the input" if role == "encoder" else "the encoder's output"
         raise ValueError(
-            f"The {role} {network.name!r} does not take {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
+            f"The {role} {network.name!r} does not accept {made_by} of shape {tuple(x.shape[1:])} ({_reason(error)}): "
             f"change its input shape."
         ) from error
     if outputs == 1 and isinstance(made, (list, tuple, dict)):
-        also = "; a VAE takes two, μ and log σ²" if role == "encoder" else ""
+        also = "; a VAE needs two, μ and log σ²" if role == "encoder" else ""
         raise ValueError(
             f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
-            f"keras.Model({role}.input, {role}.output[0]), or whichever it is."
+            f"keras.Model({role}.input, {role}.output[0]), with the index of the right output."
         )
     return made
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in one line: Keras puts it in bold after a line that says where."""
+    """Return the reason of an error on one line: Keras prints it in bold after a line with the location."""
     bold = re.search("\x1b\\[1m(.*?)\x1b\\[0m", str(error), re.DOTALL)
     text = (bold[1] if bold else str(error)).strip().rstrip(".")
     return textwrap.shorten(text, 240, placeholder=" ...") or type(error).__name__
 
 
 def check_reconstruction_shape(x_shape: Shape, reconstruction_shape: Shape) -> None:
-    """Checks that a reconstruction has the shape of its input."""
+    """Check that a reconstruction has the shape of its input."""
     if len(x_shape) != len(reconstruction_shape) or any(
         None not in (a, b) and a != b for a, b in zip(x_shape, reconstruction_shape, strict=True)
     ):
         raise ValueError(
-            f"The decoder gives reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
-            "end it with a layer that gives the input's shape (such as Reshape)."
+            f"The decoder returns reconstructions of shape {reconstruction_shape} for inputs of shape {x_shape}: "
+            "end it with a layer that returns the input's shape, such as Reshape."
         )
 
 
-def are_comparable(model: Any) -> bool:
-    """Return whether samples are targets of a model's reconstructions."""
+def are_comparable(model: Autoencoder) -> bool:
+    """Return whether samples can be the targets of a model's reconstructions."""
     fits = shapes_match(model.x_shape, model.y_shape)
     classes = losses.takes_classes(model.reconstruction_loss) and "int" in model.input_dtype
     return fits or (classes and shapes_match(model.x_shape, model.y_shape[:-1]))
 
 
 def check_comparable(
-    model: Any, x: Any, advice: str = "there is no score of samples alone, use evaluate(x, y)"
+    model: Autoencoder, x: Array, advice: str = "there is no score of samples alone, use evaluate(x, y)"
 ) -> None:
-    """Check that samples are targets of a model's reconstructions."""
+    """Check that samples can be the targets of a model's reconstructions."""
     if not are_comparable(model):
         raise ValueError(
-            f"Reconstructions of {model.name!r} have shape {model.y_shape}, other than the samples' {model.x_shape}: "
-            f"{advice}."
+            f"Reconstructions of {model.name!r} have shape {model.y_shape}, but the samples have shape "
+            f"{model.x_shape}: {advice}."
         )
 
 
-def check_replicas(model: Any) -> None:
-    """Checks that Keras can train or evaluate a model on as many replicas as its strategy has."""
+def check_replicas(model: Trainer) -> None:
+    """Check that Keras can train or evaluate a model on the replicas of its strategy."""
     if model.distribute_strategy.num_replicas_in_sync > 1 and model.steps_per_execution > 1:
         raise ValueError(
-            f"steps_per_execution={model.steps_per_execution} fails in Keras where there are several replicas: leave "
-            "it at 1."
+            f"steps_per_execution={model.steps_per_execution} fails in Keras with several replicas: leave it at 1."
         )
 
 
-def check_declared(model: Any, reported: Any) -> None:
-    """Check that an objective returns the terms and measures that its class declares, no more and no less."""
+def check_declared(model: Trainer, reported: Mapping[str, Any]) -> None:
+    """Check that an objective returns exactly the terms and metrics that its class declares."""
     names = {*model.term_names, *model.metric_names}
     kind = type(model).__name__
     if extra := sorted(reported.keys() - names):
         raise ValueError(
             f"The objective of {kind} returns {', '.join(map(repr, extra))}, which it does not declare: name it in "
-            "term_names, where it is to be minimized, or in metric_names."
+            "term_names to minimize it, or in metric_names to report it."
         )
     if missing := sorted(names - reported.keys()):
         raise ValueError(
             f"{kind} declares {', '.join(map(repr, missing))} in term_names or metric_names, but its objective does "
             "not return it."
         )
+    for name in model.term_names:
+        shape = getattr(reported[name], "shape", ())
+        if getattr(shape, "rank", 0) is not None and len(shape):
+            raise ValueError(
+                f"{name!r} of {kind} has shape {tuple(shape)} and must be a single number: take batch.mean of one "
+                "value per sample."
+            )
 
 
-def check_built(model: Any) -> None:
-    """Checks that a model has its networks."""
+def check_built(model: Autoencoder) -> None:
+    """Check that a model is built."""
     if not hasattr(model, "built"):
-        raise TypeError(f"{type(model).__name__} is no model of aezoo; of a stack, give what its `unroll` returns.")
+        raise TypeError(
+            f"{type(model).__name__} is not a model of aezoo: give a model, or for a stack the result of its `unroll`."
+        )
     if not model.built:
         raise ValueError(f"{model.name!r} has no weights yet: fit it, or call it on a batch, before this.")
 
@@ -271,41 +284,54 @@ def check_built(model: Any) -> None:
 # === Data ===
 
 
-def check_sample_shape(model: Any, shape: Any) -> None:
-    """Checks that samples have the shape that a built model takes."""
+def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
+    """Check that samples have the shape that a model was built for."""
     if model.built and model.x_shape is not None and not shapes_match(tuple(shape[1:]), model.x_shape):
-        one = ": a single sample is x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
+        one = ": give a single sample as x[None]" if shapes_match(tuple(shape), model.x_shape) else ""
         raise ValueError(
             f"The samples have shape {tuple(shape[1:])}, but {model.name!r} was built for {model.x_shape}{one}."
         )
 
 
-def check_code_shape(model: Any, shape: Any) -> None:
-    """Checks that codes have the shape that a built model gives."""
+def check_condition(name: str, shape: Shape, dtype: str, wanted: Shape, wanted_dtype: str) -> None:
+    """Check that the shape per sample and the dtype of a condition are what a network accepts."""
+    if not shapes_match(shape, wanted):
+        indices = (
+            f": give one integer per sample, such as {name}.argmax(axis=-1)" if not wanted and len(shape) == 1 else ""
+        )
+        raise ValueError(f"{name} has shape {shape} per sample, but the model takes {wanted}{indices}.")
+    if "int" in wanted_dtype and "int" not in dtype and dtype != "bool":
+        raise ValueError(f"{name} must be integers, not {dtype}.")
+
+
+def check_code_shape(model: Autoencoder, shape: Shape) -> None:
+    """Check that codes have the shape of a built model's codes."""
     if not shapes_match(tuple(shape[1:]), model.code_shape):
-        raise ValueError(f"The codes have shape {tuple(shape[1:])}, but those of {model.name!r} {model.code_shape}.")
+        raise ValueError(
+            f"The codes have shape {tuple(shape[1:])}, but codes of {model.name!r} have shape {model.code_shape}."
+        )
 
 
 def shapes_match(shape: Shape, wanted: Shape) -> bool:
-    """Return whether a shape is the one wanted, where None stands for any size."""
+    """Return whether two shapes are equal, where None stands for any size."""
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
 
 
-def check_codes_in_range(below: Any, above: Any) -> None:
-    """Checks that the codes of one model can be reconstructed by another that learns from them."""
+def check_codes_in_range(below: Autoencoder, above: Autoencoder) -> None:
+    """Check that a model can reconstruct the codes of another model, which it learns from."""
     bounds, found = above.output_bounds, networks.output_range(below.encoder)
     if bounds is None or found is None:
         return
     name, (low, high) = found
     if low < bounds[0] or high > bounds[1]:
         raise ValueError(
-            f"The codes of {below.name!r} ({name}) go outside [{bounds[0]:g}, {bounds[1]:g}], which is all that "
-            f"{above.name!r} reconstructs: give it output_activation='linear' (an RBM: visible='gaussian')."
+            f"The codes of {below.name!r} ({name}) go outside [{bounds[0]:g}, {bounds[1]:g}], but {above.name!r} "
+            "reconstructs only this range: give it output_activation='linear' (an RBM: visible='gaussian')."
         )
 
 
-def check_scale(model: Any, x: np.ndarray) -> None:
-    """Warns where features that a model reconstructs without bounds are far from mean 0 and variance 1.
+def check_scale(model: Autoencoder, x: np.ndarray) -> None:
+    """Warn if features that a model reconstructs without bounds are far from mean 0 and variance 1.
 
     Args:
         model: The model.

@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: looking at a model while it trains, and going on after it was killed."""
+"""Callbacks for `fit`: draw a model while it trains, and resume an interrupted training."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ __all__ = ["BackupAndRestore", "PlotEvery"]
 
 
 class PlotEvery(keras.callbacks.Callback):
-    """Draws the model every n epochs, into files and, where asked for, for TensorBoard.
+    """Callback that draws the model every n epochs, to files and optionally for TensorBoard.
 
-    The other epochs cost nothing. A figure is closed once it is written. A drawing that samples from the model with its
-    own random numbers (`sample` without a seed) changes those that training draws next.
+    Other epochs have no overhead, and figures are closed after they are written. If `draw` uses the model's own random
+    state (`sample` without a seed), the random numbers of the following training steps change.
 
     Args:
-        draw: A function from the model to a matplotlib figure: `aezoo.plots.filters`, or
+        draw: A function from the model to a Matplotlib figure: `aezoo.plots.filters`, or
             `lambda model: aezoo.plots.reconstructions(model, x_test)`.
-        folder: Where the pictures go, as epoch-0005.png after 5 epochs; those that are there are written over.
+        folder: Folder of the pictures, such as epoch-0005.png after 5 epochs. Existing pictures are overwritten.
         every: n, at least 1.
-        tensorboard: A folder to write to for TensorBoard, such as a subfolder of the `log_dir` of
-            `keras.callbacks.TensorBoard`, or None. The pictures have the name of `folder` there. The package
-            tensorboard is needed to look at them, not to write them.
+        tensorboard: A folder of event files for TensorBoard, such as a subfolder of the `log_dir` of
+            `keras.callbacks.TensorBoard`, or None. TensorBoard shows the pictures under the name of `folder`. The
+            package tensorboard is required to view them, not to write them.
 
     Raises:
-        ValueError: If `draw` is no function, or n no whole number of at least 1; and when drawing, if `draw` returns no
-            figure. What `draw` raises ends the training.
-        OSError: If a picture cannot be written; one that is there already is then as it was.
+        ValueError: If `draw` is not a function or n is not an integer of at least 1; when drawing, if `draw` does not
+            return a figure. Errors in `draw` end the training.
+        OSError: If a picture cannot be written; an existing picture is then unchanged.
 
     Example:
         >>> import tempfile
@@ -65,7 +65,7 @@ class PlotEvery(keras.callbacks.Callback):
         super().__init__()
         if not callable(draw):
             raise ValueError(
-                f"draw must be a function from the model to a figure, aezoo.plots.filters say, not {draw!r}."
+                f"draw must be a function from the model to a figure, such as aezoo.plots.filters, not {draw!r}."
             )
         self.draw = draw
         self.folder = Path(folder)
@@ -77,11 +77,11 @@ class PlotEvery(keras.callbacks.Callback):
         return self.folder / f"epoch-{epoch:04d}.png"
 
     def on_train_begin(self, logs: Logs = None) -> None:
-        """Checks that pictures can be written, before the first epoch."""
+        """Check before the first epoch that pictures can be written."""
         _files.check(self._path(0))
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
-        """Draws after each n-th epoch; Keras counts them from 0."""
+        """Draw after every n-th epoch; Keras counts epochs from 0."""
         finished = epoch + 1
         if finished % self.every:
             return
@@ -92,7 +92,7 @@ class PlotEvery(keras.callbacks.Callback):
         try:
             figure.savefig(picture, format="png")
         finally:
-            # A figure of pyplot stays in memory until it is closed; others go with their last name.
+            # A figure of pyplot stays in memory until it is closed; others are freed with their last reference.
             if "matplotlib.pyplot" in sys.modules:
                 sys.modules["matplotlib.pyplot"].close(figure)
         with _files.atomic_write(self._path(finished)) as unfinished:
@@ -101,7 +101,7 @@ class PlotEvery(keras.callbacks.Callback):
             self._show(picture.getvalue(), finished)
 
     def on_train_end(self, logs: Logs = None) -> None:
-        """Closes the file of TensorBoard."""
+        """Close the event file of TensorBoard."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -109,8 +109,8 @@ class PlotEvery(keras.callbacks.Callback):
     def _show(self, png: bytes, step: int) -> None:
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(os.fspath(self.tensorboard or ""))
-        # As tf.summary.image, which needs the package tensorboard, writes it: the width and the height, bytes 16 to 23
-        # of a PNG file, and the file.
+        # In the format of tf.summary.image, which requires the package tensorboard: width and height (bytes 16 to 23
+        # of a PNG file) and the file.
         width, height = (str(int.from_bytes(png[i : i + 4], "big")).encode() for i in (16, 20))
         kind = tf.compat.v1.SummaryMetadata.PluginData(plugin_name="images")
         with self._writer.as_default():
@@ -120,20 +120,20 @@ class PlotEvery(keras.callbacks.Callback):
 
 
 class BackupAndRestore(keras.callbacks.Callback):
-    """Saves a training after each epoch; started again after it was killed, it resumes after the last finished one.
+    """Callback that saves training after each epoch; re-run an interrupted `fit` to resume after its last full epoch.
 
-    Unlike Keras' callback of this name it writes one file, that is either complete or absent, and under a strategy of
-    several processes writes it once: the folder must then be one that all of them see. Nothing of the model is lost:
-    weights, optimizer, schedules, chains and random state. The order of the samples of an array is not part of a
-    model, and starts anew. A training with another model, optimizer, loss, number of steps or data is not resumed: what
-    differs is said.
+    Unlike Keras' callback of the same name, it writes one file, which is either complete or absent. Under a strategy
+    with several processes only one of them writes, to a folder that all processes must share. The backup contains the
+    complete state of the model: weights, optimizer, schedules, chains and random state. It does not contain the order
+    of the samples of an array, which is drawn anew. A training with a different model, optimizer, loss, number of steps
+    or data is not resumed, and the error names the difference.
 
     Args:
-        backup_dir: The folder of the backup, of this one `fit` and no other. What else is in it is left alone.
-        delete_checkpoint: Whether the backup is deleted when the training has come to its end.
+        backup_dir: Folder of the backup, one per call of `fit`. Other files in it are not changed.
+        delete_checkpoint: Whether to delete the backup at the end of training.
 
     Raises:
-        ValueError: In `fit`, if the folder holds the backup of another training, or one that only some processes see.
+        ValueError: In `fit`, if the folder contains the backup of another training, or only some processes can see it.
         OSError: In `fit`, if the backup cannot be written.
 
     Example:
@@ -150,20 +150,20 @@ class BackupAndRestore(keras.callbacks.Callback):
         self.folder = Path(backup_dir)
         self.delete_checkpoint = delete_checkpoint
         self.data: dict[str, Any] | None = None
-        """What `aezoo.Autoencoder.fit` says of its data; other models do not say it."""
+        """Description of the data from `aezoo.Autoencoder.fit`; None for other models."""
 
     def take_data(self, x: Data) -> None:
-        """Note what data a model is fitted to; `aezoo.Autoencoder.fit` calls this, other models do not.
+        """Record the training data. `aezoo.Autoencoder.fit` calls this method; other models do not.
 
         Args:
-            x: The samples, as `fit` is given them.
+            x: Samples, as passed to `fit`.
         """
         self.data = resume.data(x)
 
     def _run(self) -> dict[str, Any]:
-        """What must be the same for a training to be resumed."""
+        """Return the properties that must match for a training to be resumed."""
         run = {**resume.architecture(self.model), **resume.compilation(self.model)}
-        if not distribution.several(self.model.distribute_strategy):  # where each process may have a part of its own
+        if not distribution.several(self.model.distribute_strategy):  # else each process may have its own data
             run |= {"data": self.data, "steps": (self.params or {}).get("steps")}
         return resume.plain(run)
 
@@ -175,7 +175,7 @@ class BackupAndRestore(keras.callbacks.Callback):
             _keras.begin_at(self.model, saved["epoch"])
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
-        _keras.begin_at(self.model, None)  # else the model's next `fit` would begin there too
+        _keras.begin_at(self.model, None)  # otherwise the model's next `fit` would begin there, too
 
     def on_epoch_end(self, epoch: int, logs: Logs = None) -> None:
         self._state.save(self.model, epoch + 1)

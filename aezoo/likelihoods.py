@@ -1,6 +1,6 @@
-"""Likelihoods p(x given z): what the output of a decoder says of the data, and how likely it makes them.
+"""Likelihoods p(x given z): distributions of the data given the output of a decoder.
 
-`aezoo.VAE(likelihood=...)` takes one. A likelihood of your own extends `Likelihood`.
+Pass one to `aezoo.VAE(likelihood=...)`. To define your own, subclass `Likelihood`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from aezoo.layers.bounded import bounded
 __all__ = ["Bernoulli", "Categorical", "Gaussian", "Likelihood", "NegativeLogLikelihood", "Poisson", "get"]
 
 
-# Of log σ² of data: float32 resolves no smaller errors, and squares of larger ones overflow soon.
+# Bounds of log σ² of data: float32 does not resolve smaller errors, and squares of larger ones soon overflow.
 _LOG_VARIANCE = -30.0, 30.0
-# Of one that a decoder predicts, σ >= e^-6 as Rybkin et al.: one code far out must not outweigh all others.
+# Bounds of a predicted log σ², σ >= e^-6 as in Rybkin et al., so that one outlying code cannot outweigh all others.
 _PREDICTED = -12.0, 30.0
-_TINY = 1e-30  # of which single precision has the logarithm
-# A feature that hardly varies starts with this share of the mean variance: 1 / 0 would outweigh all others.
+_TINY = 1e-30  # its logarithm is finite in single precision
+# Minimum initial variance of a feature, relative to the mean variance, so that constant features do not dominate.
 _LEAST_SHARE = 1e-2
 
 
 class Likelihood:
-    """A distribution of each feature of x, given the output of a decoder.
+    """Base class of distributions of each feature of x, given the output of a decoder.
 
-    A subclass has `negative_log_likelihood` and, where the output is not the mean, `mean`. Register it with
-    `keras.saving.register_keras_serializable`, so that it is saved with a model.
+    A subclass must implement `negative_log_likelihood` and, if the decoder's output is not the mean, `mean`. Register
+    it with `keras.saving.register_keras_serializable`, so that it is saved with a model.
 
     Example:
         >>> import aezoo
@@ -50,25 +50,25 @@ class Likelihood:
     """
 
     output_activation: str = "linear"
-    """The activation that a decoder ends with."""
+    """The activation of the decoder's output."""
     bounds: tuple[float, float] | None = None
-    """The least and the largest value of data; None if there is no bound."""
+    """The smallest and largest value of data, or None if they are unbounded."""
     learns: bool = False
-    """Whether more is learned than the mean, which a loss given to `compile` in its place would not train."""
+    """True if parameters besides the mean are learned, which another loss in `compile` would not train."""
 
     def build(self, add_weight: Callable[..., Any], x_shape: Shape) -> None:
-        """Make the weights of the likelihood; by default there are none.
+        """Create the weights of the likelihood; by default there are none.
 
         Args:
-            add_weight: The method `add_weight` of the model, which has and saves them.
+            add_weight: The method `add_weight` of the model, which owns and saves the weights.
             x_shape: Shape of a sample.
 
         Raises:
-            ValueError: If samples have a shape that the likelihood does not take.
+            ValueError: If the likelihood does not support samples of this shape.
         """
 
     def decoder_shape(self, x_shape: Shape) -> Shape:
-        """Return the shape of a decoder's output for samples of shape `x_shape`, by default the same."""
+        """Return the shape of the decoder's output for samples of shape `x_shape`, by default the same shape."""
         return x_shape
 
     def negative_log_likelihood(self, y: Tensor, y_pred: Tensor) -> Tensor:
@@ -79,12 +79,12 @@ class Likelihood:
             y_pred: The decoder's output, (batch, *decoder_shape(x_shape)).
 
         Returns:
-            Float32. The sum over features is that of a sample.
+            A float32 tensor; its sum over the features is -log p of a sample.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement negative_log_likelihood(y, y_pred).")
 
     def mean(self, y_pred: Tensor) -> Tensor:
-        """Return the mean of x, (batch, *x_shape), from the decoder's output, by default that itself."""
+        """Return the mean of x, (batch, *x_shape), given the decoder's output; by default, return the output."""
         return y_pred
 
     def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
@@ -92,16 +92,16 @@ class Likelihood:
 
         Args:
             y_pred: The decoder's output.
-            seed: An integer, or a seed of shape (2,) as `RandomState.draw_seed` makes it; equal ones draw the same.
+            seed: An integer, or a seed of shape (2,) from `RandomState.draw_seed`; equal seeds draw equal samples.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement sample(y_pred, seed).")
 
     def initialize_from(self, x: Tensor) -> None:
-        """Set the initial weights from samples of the training data, (n, *x_shape); by default do nothing."""
+        """Initialize the weights from training samples, (n, *x_shape); by default do nothing."""
 
     @property
     def loss(self) -> keras.losses.Loss:
-        """-log p as a loss of Keras, summed over features and averaged over the batch."""
+        """-log p as a Keras loss, summed over features and averaged over the batch."""
         return NegativeLogLikelihood(self)
 
     def get_config(self) -> dict[str, Any]:
@@ -110,17 +110,17 @@ class Likelihood:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Likelihood:
-        """Make a likelihood from what `get_config` returned."""
+        """Create a likelihood from the result of `get_config`."""
         return cls(**config)
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class NegativeLogLikelihood(losses.SummedLoss):
-    """-log p(x given z) of each sample, in nats, averaged over the batch.
+    """Loss -log p(x given z) of each sample, in nats, averaged over the batch.
 
     Args:
         likelihood: A `Likelihood`.
-        name: As of `keras.losses.Loss`.
+        name: Name of the loss; None derives it from the likelihood's class.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
 
     Example:
@@ -134,7 +134,7 @@ class NegativeLogLikelihood(losses.SummedLoss):
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The least and the largest value of data; None if there is no bound."""
+        """The smallest and largest value of data, or None if they are unbounded."""
         return self.likelihood.bounds
 
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -145,13 +145,13 @@ class NegativeLogLikelihood(losses.SummedLoss):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> NegativeLogLikelihood:
-        """Make a loss from what `get_config` returned."""
+        """Create a loss from the result of `get_config`."""
         return cls(**{**config, "likelihood": get(config["likelihood"])})
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class Bernoulli(Likelihood):
-    """x is 1 with probability p and 0 otherwise; -log p is the cross-entropy, also of data between 0 and 1.
+    """Bernoulli distribution: x is 1 with probability p, else 0; -log p is the cross-entropy, also for x in (0, 1).
 
     Example:
         >>> Bernoulli().negative_log_likelihood([[1.0, 0.0]], [[0.5, 0.5]]).numpy().round(4)  # log 2
@@ -174,17 +174,19 @@ class Bernoulli(Likelihood):
 
 @keras.saving.register_keras_serializable("aezoo")
 class Gaussian(Likelihood):
-    """x ~ N(μ, σ²), independent features.
+    """Gaussian distribution x ~ N(μ, σ²) with independent features.
 
-    log σ² is kept inside [-30, 30], one that is predicted inside [-12, 30]. A variance that is learned starts at that
-    of the data around their mean.
+    log σ² is clipped to [-30, 30], and to [-12, 30] if it is predicted. A learned variance starts at the variance of
+    the data around their mean.
 
     Args:
-        variance: σ² > 0; None learns one for all features, "per_feature" one for each. "predicted" takes log σ² of each
-            feature of each sample from the decoder, whose last axis has first the means and then as many log σ².
+        variance: σ² > 0; None learns one variance for all features, "per_feature" one per feature. With "predicted" the
+            decoder computes log σ² for each feature of each sample: along its last axis, the means come first and as
+            many values of log σ² follow.
 
     Raises:
-        ValueError: If the variance is not positive or unknown; and in a model, if features have no fixed number.
+        ValueError: If the variance is unknown or not positive; on build, if "per_feature" is used and samples have no
+            fixed size.
 
     Example:
         >>> Gaussian(4.0).negative_log_likelihood([[0.0]], [[2.0]]).numpy().round(4)  # ½ (1 + log 8π)
@@ -210,7 +212,7 @@ class Gaussian(Likelihood):
 
     @property
     def log_variance(self) -> Tensor:
-        """Log σ², of one or of each feature; 0 before there are weights."""
+        """The value of log σ², a scalar or one per feature; 0 before the weights are created."""
         if not self.learns:
             return math.log(self.variance)  # type: ignore[arg-type]  # it is a number
         return 0.0 if self.variable is None else bounded(self.variable, *_LOG_VARIANCE)
@@ -244,9 +246,9 @@ class Gaussian(Likelihood):
         return mean + ops.exp(0.5 * as_float32(log_variance)) * noise
 
     def initialize_from(self, x: Tensor) -> None:
-        """Set a variance that is learned to that of the data around their mean, the best without a code.
+        """Set a learned variance to the variance of the data around their mean, the optimum without a code.
 
-        Adam, which moves it by about 0.001 per step, would take thousands of steps there.
+        Adam, which changes log σ² by about 0.001 per step, would need thousands of steps to reach it.
         """
         if self.variable is None or np.any(self.variable.numpy()):
             return
@@ -268,7 +270,7 @@ class Gaussian(Likelihood):
 
 @keras.saving.register_keras_serializable("aezoo")
 class Poisson(Likelihood):
-    """x is a count with the mean λ: p(x) = λˣ e^(-λ) / x!.
+    """Poisson distribution of counts x with mean λ: p(x) = λˣ e^(-λ) / x!.
 
     Example:
         >>> Poisson().negative_log_likelihood([[3.0]], [[2.0]]).numpy().round(4)  # 2 - 3 log 2 + log 3!
@@ -288,13 +290,13 @@ class Poisson(Likelihood):
 
 @keras.saving.register_keras_serializable("aezoo")
 class Categorical(Likelihood):
-    """x is one of some classes, as a one-hot vector along the last axis; the decoder's output is the probabilities.
+    """Categorical distribution: x is one-hot along its last axis, and the decoder's output is the probabilities.
 
     Args:
         num_classes: Number of classes, at least 2.
 
     Raises:
-        ValueError: If there are fewer than 2; and in a model, if the last axis of samples has another length.
+        ValueError: If `num_classes` is less than 2; on build, if the last axis of samples has another length.
 
     Example:
         >>> Categorical(2).negative_log_likelihood([[0.0, 1.0]], [[0.75, 0.25]]).numpy().round(4)  # log 4
@@ -336,18 +338,19 @@ class Categorical(Likelihood):
         return {"num_classes": self.num_classes}
 
 
-_NAMED = {"bernoulli": Bernoulli, "gaussian": Gaussian, "poisson": Poisson}
+Name = Literal["bernoulli", "gaussian", "poisson"]
+_NAMED: dict[Any, type[Likelihood]] = {"bernoulli": Bernoulli, "gaussian": Gaussian, "poisson": Poisson}
 
 
 def get(likelihood: str | Likelihood | dict[str, Any]) -> Likelihood:
-    """Return a likelihood that no model has yet.
+    """Return a new likelihood that belongs to no model yet.
 
     Args:
-        likelihood: "bernoulli", "gaussian" or "poisson", a `Likelihood`, of which a copy is made, or what Keras
-            serialized it to.
+        likelihood: "bernoulli", "gaussian" or "poisson"; a `Likelihood`, which is copied; or its configuration as
+            serialized by Keras.
 
     Raises:
-        ValueError: If it is nothing of these.
+        ValueError: If the likelihood is unknown.
 
     Example:
         >>> type(get("poisson")).__name__
@@ -366,6 +369,6 @@ def get(likelihood: str | Likelihood | dict[str, Any]) -> Likelihood:
 
 
 def _seed(seed: int | Tensor) -> Tensor:
-    """A seed of TensorFlow's stateless functions, (2,) int64."""
+    """Convert a seed to the form of TensorFlow's stateless functions, (2,) int64."""
     seed = tf.cast(seed, "int64")
     return seed if len(seed.shape) else tf.stack([seed, tf.zeros_like(seed)])

@@ -1,7 +1,7 @@
-"""Reconstruction errors as the papers write them: summed over features, averaged over samples.
+"""Reconstruction errors as defined in the papers: summed over features, averaged over samples.
 
-Keras' own losses average over features too, so that a penalty copied from a paper is worth hundreds of times more
-beside them. All of these compute in float32 (or float64), whatever the dtype of the prediction.
+Keras' own losses average over features, too, so that a penalty copied from a paper weighs hundreds of times more
+relative to them. All losses here compute in float32 (or float64), for predictions of any dtype.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from aezoo.training.batch import Batch
 
 
-_TINY = 1e-30  # of which single precision has the logarithm
+_TINY = 1e-30  # its logarithm is finite in single precision
 
 
 class SummedLoss(keras.losses.Loss):
-    """The error of a sample is the sum of its features' errors, of which a subclass returns each in `elementwise`.
+    """Base class of losses that sum over features. A subclass returns the error of each feature in `elementwise`.
 
     Args:
-        name: As of `keras.losses.Loss`.
+        name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
 
     Example:
@@ -47,20 +47,20 @@ class SummedLoss(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
 
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the error of each feature, with the shape of `y_true`."""
+        """Return the error of each feature, with the shape of `y_true`."""
         raise NotImplementedError
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Returns the error of each sample, (batch,): the sum over its features."""
+        """Return the error of each sample, (batch,): the sum over its features."""
         return _over_features(self.elementwise(as_float32(y_true), _prediction(y_pred)), ops.sum)
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class SquaredError(SummedLoss):
-    """Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
+    """Squared error Σᵢ (xᵢ - x'ᵢ)² of each sample, averaged over the batch.
 
     Args:
-        name: As of `keras.losses.Loss`.
+        name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
 
     Example:
@@ -77,13 +77,14 @@ class SquaredError(SummedLoss):
 
 @keras.saving.register_keras_serializable("aezoo")
 class CrossEntropy(SummedLoss):
-    """-Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
+    """Cross-entropy -Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 
-    The prediction is a probability. That of a model of aezoo is computed from the logits of its last sigmoid, exactly
-    and with the gradient x' - x, however sure the model is; any other is kept 1e-7 away from 0 and 1, as Keras does.
+    Predictions are probabilities. For predictions of aezoo's models, the loss is computed from the logits of the last
+    sigmoid, so that it is exact and its gradient with respect to the logits is x' - x even if x' rounds to 0 or 1.
+    Other predictions are clipped to [1e-7, 1 - 1e-7], as in Keras.
 
     Args:
-        name: As of `keras.losses.Loss`.
+        name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
 
     Example:
@@ -104,11 +105,11 @@ class CrossEntropy(SummedLoss):
 
 @keras.saving.register_keras_serializable("aezoo")
 class GaussianNegativeLogLikelihood(SummedLoss):
-    """-log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
+    """Loss -log N(x; x', σ²I) = ½ Σᵢ (xᵢ - x'ᵢ)²/σ² + log 2πσ² of each sample, in nats, averaged over the batch.
 
     Args:
-        log_variance: log σ², a number, or a variable where it is learned.
-        name: As of `keras.losses.Loss`.
+        log_variance: log σ², a number, or a variable if it is learned.
+        name: Name of the loss.
         **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
 
     Example:
@@ -130,7 +131,7 @@ class GaussianNegativeLogLikelihood(SummedLoss):
         return {**super().get_config(), "log_variance": float(self.log_variance)}
 
 
-# Keras clips some of these targets to [0, 1] without a word, and computes with others as they are.
+# Losses of probabilities. With some, Keras silently clips targets to [0, 1]; with the others, it does not check them.
 _OF_PROBABILITIES = (
     keras.losses.binary_crossentropy,
     keras.losses.binary_focal_crossentropy,
@@ -150,11 +151,11 @@ def needs_probabilities(loss: Loss | None) -> bool:
         loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
 
     Returns:
-        True for `CrossEntropy`, and for the cross-entropies, `kl_divergence`, `dice` and `tversky` of Keras, also
-        where they take logits; False for any other loss, and for None.
+        True for `CrossEntropy`, and for the cross-entropies, `kl_divergence`, `dice` and `tversky` of Keras, including
+        those that take logits; False for any other loss and for None.
 
     Raises:
-        ValueError: If Keras knows no loss of this name.
+        ValueError: If Keras has no loss of this name.
 
     Example:
         >>> needs_probabilities("binary_crossentropy"), needs_probabilities(keras.losses.MeanSquaredError())
@@ -162,7 +163,7 @@ def needs_probabilities(loss: Loss | None) -> bool:
     """
     loss = keras.losses.get(loss)
     function = getattr(loss, "fn", loss)  # Keras' classes wrap a function
-    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # of a partial
+    return isinstance(loss, CrossEntropy) or getattr(function, "func", function) in _OF_PROBABILITIES  # a partial
 
 
 def takes_classes(loss: Loss | None) -> bool:
@@ -183,17 +184,17 @@ def takes_classes(loss: Loss | None) -> bool:
 
 
 def domain(loss: Loss | None) -> tuple[float, float] | None:
-    """Return the least and the largest target that a loss is defined for, or None if there is no bound.
+    """Return the smallest and largest target that a loss is defined for, or None if targets are unbounded.
 
     Args:
-        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None. A loss of your own may have an
-            attribute `bounds`.
+        loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None. Your own loss may declare the
+            domain in an attribute `bounds`.
 
     Returns:
-        (0, 1) for what `needs_probabilities`, (0, inf) for the likelihood of counts.
+        (0, 1) for losses that `needs_probabilities` accepts, (0, inf) for the likelihood of counts.
 
     Raises:
-        ValueError: If Keras knows no loss of this name.
+        ValueError: If Keras has no loss of this name.
 
     Example:
         >>> import aezoo
@@ -204,14 +205,14 @@ def domain(loss: Loss | None) -> tuple[float, float] | None:
 
 
 def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats, not yet summed over the dimensions j.
+    """Return the summands j of KL(N(μ, diag σ²)‖N(0, I)) = ½ Σⱼ (μⱼ² + σⱼ² - log σⱼ² - 1), in nats.
 
     Args:
         mean: μ, a tensor of any shape.
         log_variance: log σ², of the same shape.
 
     Returns:
-        A float32 tensor of the same shape: what each dimension adds.
+        A float32 tensor of the same shape with the contribution of each dimension.
 
     Example:
         >>> gaussian_kl([0.0, 2.0], [0.0, 0.0]).numpy()
@@ -222,14 +223,14 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) -> Tensor:
-    """KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
+    """Return KL(ρ‖ρ̂) = ρ log(ρ/ρ̂) + (1-ρ) log((1-ρ)/(1-ρ̂)) between two Bernoulli distributions, in nats.
 
     Args:
-        target: ρ, inside (0, 1).
+        target: ρ in (0, 1).
         rate: ρ̂, a tensor of any shape with values in [0, 1].
-        complement: 1 - ρ̂, where it is known better than by subtraction, which gives 0 for a mean of sigmoids of 17 and
-            more: the mean of sigmoids of minus the logits. With it the gradient draws even such units to ρ; without
-            it ρ̂ is kept 1e-7 away from 1.
+        complement: 1 - ρ̂, if you can compute it more precisely than by subtraction. For means of sigmoids, it is the
+            mean of sigmoids of the negated logits; subtraction returns 0 if all logits are 17 or more. With it,
+            gradients pull even such units to ρ; without it, ρ̂ is clipped to at most 1 - 1e-7.
 
     Returns:
         A tensor with the shape of `rate`.
@@ -248,10 +249,10 @@ def bernoulli_kl(target: float, rate: Tensor, complement: Tensor | None = None) 
 
 
 def logits_of(probability: Tensor) -> Tensor | None:
-    """Return the logits that a sigmoid made a tensor of, or None where they are not known.
+    """Return the logits of a tensor that is the output of a sigmoid, or None if they are unknown.
 
-    Keras' own mark is also that of a softmax. `aezoo.layers.networks.carry_logits` makes the layers
-    of a network leave this one.
+    Keras attaches logits to the outputs of sigmoids and softmaxes alike. The networks of aezoo attach logits of
+    sigmoids, which this function returns.
 
     Args:
         probability: A tensor.
@@ -260,14 +261,14 @@ def logits_of(probability: Tensor) -> Tensor | None:
         A tensor of the same shape, or None.
 
     Example:
-        >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # which no layer has marked
+        >>> logits_of(ops.sigmoid(ops.ones(2))) is None  # not the output of a layer
         True
     """
     return _keras.sigmoid_logits(probability)
 
 
 def class_logits_of(probabilities: Tensor) -> Tensor:
-    """Return the logits that a softmax made a tensor of, or None where they are not known; see `logits_of`.
+    """Return the logits of a tensor that is the output of a softmax, or None if they are unknown; see `logits_of`.
 
     Args:
         probabilities: A tensor, (..., classes).
@@ -276,21 +277,21 @@ def class_logits_of(probabilities: Tensor) -> Tensor:
         A tensor of the same shape, or None.
 
     Example:
-        >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # which no layer has marked
+        >>> class_logits_of(ops.softmax(ops.ones((1, 2)))) is None  # not the output of a layer
         True
     """
     return _keras.class_logits(probabilities)
 
 
 def with_class_logits(probabilities: Tensor, logits: Tensor) -> Tensor:
-    """Mark a tensor as the softmax of logits, for `class_logits_of`.
+    """Attach logits to their softmax, for `class_logits_of`.
 
     Args:
         probabilities: A tensor.
-        logits: A tensor of the same shape, or None, which marks nothing.
+        logits: A tensor of the same shape, or None to attach nothing.
 
     Returns:
-        The first tensor itself.
+        The tensor `probabilities`.
 
     Example:
         >>> logits = ops.convert_to_tensor([[1.0, 2.0]])
@@ -303,14 +304,14 @@ def with_class_logits(probabilities: Tensor, logits: Tensor) -> Tensor:
 
 
 def with_logits(probability: Tensor, logits: Tensor) -> Tensor:
-    """Mark a tensor as the sigmoid of logits, for `CrossEntropy` and for Keras' own cross-entropy.
+    """Attach logits to their sigmoid, for `CrossEntropy` and Keras' own cross-entropy.
 
     Args:
         probability: A tensor.
-        logits: A tensor of the same shape, or None, which marks nothing.
+        logits: A tensor of the same shape, or None to attach nothing.
 
     Returns:
-        The first tensor itself.
+        The tensor `probability`.
 
     Example:
         >>> logits = ops.convert_to_tensor([[17.0]])
@@ -323,7 +324,7 @@ def with_logits(probability: Tensor, logits: Tensor) -> Tensor:
 
 
 class NoScores(ValueError):
-    """A loss gives one number for a batch where one for each sample is wanted.
+    """Exception for losses that return one number per batch although one per sample is needed.
 
     Example:
         >>> try:
@@ -341,10 +342,10 @@ def reduction(loss: Loss | None) -> str:
         loss: A loss for `compile`: a name, a function, a `keras.losses.Loss`, or None.
 
     Returns:
-        "sum", "mean_with_sample_weight", or "mean" for all else.
+        "sum", "mean_with_sample_weight", or "mean" for any other reduction.
 
     Raises:
-        ValueError: If `loss` is a list or a dict, or does not reduce.
+        ValueError: If `loss` is a list or a dict, or has no reduction.
 
     Example:
         >>> reduction("mse"), reduction(SquaredError(reduction="sum"))
@@ -373,25 +374,25 @@ def per_sample(
 ) -> tuple[Any, str]:
     """Evaluate any Keras loss sample by sample.
 
-    Steps that Keras' mask of `y_pred` leaves out do not count, and neither do targets that are not `observed`. A loss
-    that averages takes the mean over what counts of each sample; with `batch` it divides by the mean number of entries
-    that count, so that the mean over the batch is that over all entries, as in Keras.
+    Steps that the Keras mask of `y_pred` excludes do not count, nor do targets that are not `observed`. A loss that
+    averages takes the mean over the counted entries of each sample. With `batch`, it divides by the mean number of
+    counted entries instead, so that the mean over the batch equals the mean over all its entries, as in Keras.
 
     Args:
-        loss: What `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
+        loss: A loss that `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
         y_true: Targets, (batch, ...).
         y_pred: Predictions, (batch, ...).
         feature_weight: Weights of the errors of steps or features, with the leading axes of `y_true`, or None.
-        batch: The batch, where only its mean is wanted and not the scores of samples. A loss that returns one number
-            for all samples is then taken as it is, unless the samples have weights.
-        observed: Which targets count, boolean, with the leading axes of `y_true`; None if all.
+        batch: The batch, if only the mean over it is needed and not the scores of samples. A loss that returns one
+            number for all samples is then used unchanged, unless samples have weights.
+        observed: Boolean mask of the targets that count, with the leading axes of `y_true`; None if all count.
 
     Returns:
-        The loss of each sample, (batch,), and how Keras reduces it over the batch, as `reduction` says.
+        The loss of each sample, (batch,), and its reduction over the batch; see `reduction`.
 
     Raises:
-        ValueError: If `loss` is a list or a dict or does not reduce; if it gives no number for each sample where these
-            are wanted; if it mixes features or steps where they have weights of their own or a mask.
+        ValueError: If `loss` is a list or a dict or has no reduction; if it returns no number per sample although they
+            are needed; if it combines features or steps that have individual weights or a mask.
 
     Example:
         >>> values, how = per_sample("mse", [[0.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]])
@@ -419,16 +420,16 @@ def per_sample(
     if not _is_per_sample(function, values, y_true):
         if batch is None or batch.weight is not None or mask is not None:
             raise NoScores(
-                f"The loss {_name(loss)} returns one number for the whole batch and none for each sample, which scores "
-                "and sample weights need: give compile a loss of shape (batch,), one that averages over the last axis "
-                "alone for example."
+                f"The loss {_name(loss)} returns one number for the whole batch, but scores and sample weights need "
+                "one per sample: give compile a loss of shape (batch,), such as one that averages over the last axis "
+                "only."
             )
         return ops.broadcast_to(ops.mean(values), ops.shape(y_true)[:1]), how
     if feature_weight is not None:
         if len(feature_weight.shape) > len(values.shape):
             raise ValueError(
-                f"The loss {_name(loss)} averages over the steps of a sample, so that they cannot have weights of "
-                "their own: give compile a loss that averages over the last axis alone."
+                f"The loss {_name(loss)} averages over the steps of a sample, so that steps cannot have weights of "
+                "their own: give compile a loss that averages over the last axis only."
             )
         values = values * _trailing(feature_weight, values)
     if by_feature and mask is None:
@@ -444,7 +445,7 @@ def per_sample(
 
 
 def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """Return the product of two weights of leading axes, of which either may be None.
+    """Return the product of two weights, aligned at their first axes. Either may be None.
 
     Example:
         >>> product([1.0, 2.0], [[1.0, 2.0], [3.0, 4.0]]).numpy().tolist(), product(None, 2.0)
@@ -458,7 +459,7 @@ def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
 
 
 def _both(mask: Tensor | None, observed: Tensor | None) -> Tensor | None:
-    """Join two masks of leading axes, of which either may be None."""
+    """Combine two masks, aligned at their first axes. Either may be None."""
     if mask is None or observed is None:
         return observed if mask is None else mask
     rank = max(len(mask.shape), len(observed.shape))
@@ -466,7 +467,7 @@ def _both(mask: Tensor | None, observed: Tensor | None) -> Tensor | None:
 
 
 def _expanded(x: Tensor, rank: int) -> Tensor:
-    """Append axes of length 1 up to a rank."""
+    """Append axes of length 1 until x has the given rank."""
     return ops.reshape(x, (*ops.shape(x), *(1,) * (rank - len(x.shape))))
 
 
@@ -475,7 +476,7 @@ def _trailing(weight: Tensor, values: Tensor) -> Tensor:
 
 
 def _over_features(values: Tensor, reduce: Callable[..., Tensor]) -> Tensor:
-    """Reduces (batch, ...) to (batch,)."""
+    """Reduce (batch, ...) to (batch,)."""
     rest = tuple(range(1, len(values.shape)))
     return reduce(values, axis=rest) if rest else values
 
@@ -491,33 +492,33 @@ def _name(loss: Loss | None) -> str:
 
 
 def _is_per_sample(function: Callable[[Tensor, Tensor], Tensor], values: Tensor, y_true: Tensor) -> bool:
-    """Whether the first axis of what a loss returns is that of the samples."""
+    """Return whether the first axis of a loss's result is the batch axis."""
     if not len(values.shape):
         return False
     got, wanted = values.shape[0], y_true.shape[0]
     if got is not None:
         return got == wanted
     if wanted is None and not getattr(function, "__module__", "").startswith("keras."):
-        # In a graph, a batch of any size may have become another axis of any size.
+        # In a graph, an axis of unknown size need not be the batch axis.
         tf.debugging.assert_equal(
-            tf.shape(values)[0], tf.shape(y_true)[0], "The loss returns no number for each sample, (batch,)."
+            tf.shape(values)[0], tf.shape(y_true)[0], "The loss does not return one number per sample, (batch,)."
         )
     return True
 
 
 def _broadcast_mask(mask: Tensor, values: Tensor, loss: Loss | None) -> Tensor:
-    """Makes a mask (batch, steps) one of values (batch, steps, ...), 1.0 where they count."""
+    """Expand a mask (batch, steps) to the shape of values (batch, steps, ...), with 1.0 where they count."""
     rank = len(values.shape)
     if len(mask.shape) > rank:
         raise ValueError(
-            f"The loss {_name(loss)} averages over the steps of a sample, also those that the model's mask leaves out: "
-            "give compile a loss that averages over the last axis alone."
+            f"The loss {_name(loss)} averages over the steps of a sample, including steps that the model's mask "
+            "excludes: give compile a loss that averages over the last axis only."
         )
     return ops.broadcast_to(ops.cast(_expanded(mask, rank), values.dtype), ops.shape(values))
 
 
 def _feature_by_feature(function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
-    # Keras' losses average over the last axis: over one of length 1 they leave each feature to itself.
+    # Keras' losses average over the last axis. If that has length 1, each feature keeps its own error.
     logits = logits_of(y_pred)
     y_pred = with_logits(y_pred[..., None], None if logits is None else logits[..., None])
     return as_float32(function(y_true[..., None], y_pred))
@@ -525,24 +526,24 @@ def _feature_by_feature(function: Callable[[Tensor, Tensor], Tensor], y_true: Te
 
 @functools.lru_cache(maxsize=32)
 def _is_elementwise(function: Callable[[Tensor, Tensor], Tensor], shape: tuple[int, ...]) -> bool:
-    """Whether a loss is the mean over the last axis of the errors of single features: found by trying."""
+    """Return whether a loss is the mean of single features' errors over the last axis, determined by an experiment."""
     random = np.random.default_rng(0)
-    with tf.init_scope():  # eagerly, also where a graph is traced
+    with tf.init_scope():  # eagerly, even while a graph is traced
         y, p = (tf.constant(random.uniform(0.1, 0.9, shape), "float32") for _ in range(2))
         try:
             alone = ops.mean(_feature_by_feature(function, y, p), axis=-1)
             together = as_float32(function(y, p))
             return alone.shape == together.shape and bool(np.allclose(alone, together, rtol=1e-4, atol=1e-6))
         except Exception:
-            return False  # it does not take features one by one
+            return False  # the loss does not accept single features
 
 
 def _check_elementwise(loss: Loss | None, function: Callable[[Tensor, Tensor], Tensor], y_true: Tensor) -> None:
     shape = (2, *(size or 3 for size in y_true.shape[1:]))
     if not _is_elementwise(function, shape):
         raise ValueError(
-            f"The loss {_name(loss)} is no mean of the errors of single features, so that they cannot have weights of "
-            "their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
+            f"The loss {_name(loss)} is not a mean of single features' errors, so that features cannot have weights "
+            "of their own: leave out emphasis, or choose a loss such as 'mse' or 'binary_crossentropy'."
         )
 
 

@@ -1,4 +1,4 @@
-"""Metrics that are no mean over samples."""
+"""Metrics that are not means over samples."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from aezoo._typing import Tensor
 
 
 class ActiveUnits(keras.metrics.Metric):
-    """Count the code units that are active: Var(μ) > threshold, the variance over all data of the posterior mean μ.
+    """Number of active code units, whose posterior mean μ has a variance over the data above a threshold.
 
-    The variance is that of an epoch, whatever its batches are, with sample weights where there are some. Along axes of
-    a code that have no fixed size the positions count as samples, so that a channel is a unit.
+    The variance is computed over a whole epoch, independent of its division into batches, and uses sample weights.
+    Along code axes without a fixed size, positions count as samples, so that each channel is one unit.
 
     Args:
         code_shape: Shape of a code, without the batch axis.
-        threshold: The largest variance of a unit that is not active, at least 0.
+        threshold: Threshold of Var(μ), at least 0; a unit is active if its variance is larger.
         name: Name of the metric.
 
     Example:
@@ -34,10 +34,10 @@ class ActiveUnits(keras.metrics.Metric):
     """
 
     def __init__(self, code_shape: Sequence[int | None], threshold: float = 0.01, name: str = "active_units"):
-        super().__init__(name=name, dtype="float64")  # of a mean square less a squared mean
+        super().__init__(name=name, dtype="float64")  # for a difference of squares
         self.threshold = threshold
         self.note = f"of {math.prod(size for size in code_shape if size is not None)}, Var(μ) > {threshold:g}"
-        """How the units are counted, as `aezoo.evaluation.report` writes it beside their number."""
+        """A note on the criterion, which `aezoo.evaluation.report` prints next to the number of units."""
         self._any_size = tuple(axis for axis, size in enumerate(code_shape, start=1) if size is None)
         units = tuple(size for size in code_shape if size is not None)
         self.count = self.add_variable((), "zeros", dtype="float64", name="count")
@@ -49,7 +49,7 @@ class ActiveUnits(keras.metrics.Metric):
 
         Args:
             mean: μ, (batch, *code_shape).
-            sample_weight: (batch,), or None.
+            sample_weight: Weights of the samples, (batch,), or None.
         """
         mean = ops.cast(mean, "float64")
         weight = ops.ones(ops.shape(mean)[:1]) if sample_weight is None else sample_weight

@@ -1,4 +1,4 @@
-"""Optimizers that Keras lacks, and Keras' own Adam by TensorFlow's kernel."""
+"""Optimizers that Keras lacks, and Keras' Adam with TensorFlow's fused kernel."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _OfStep = keras.optimizers.schedules.LearningRateSchedule
 
 @keras.saving.register_keras_serializable("aezoo")
 class ScheduledSGD(keras.optimizers.SGD):
-    """m ← μm - ηg, w ← w + m, where η and μ are numbers or schedules of the epoch.
+    """SGD with momentum, m ← μm - ηg, w ← w + m, where η and μ are numbers or schedules by the epoch.
 
     Both are variables: a new epoch needs no new graph, and they are saved with the optimizer. `aezoo.Autoencoder.fit`
-    moves them; with another trainer, call `move_to(epoch)`.
+    updates them; with another trainer, call `move_to(epoch)`.
 
-    A number is set once and then left alone, so that `keras.callbacks.ReduceLROnPlateau` and whoever else assigns
-    `learning_rate` have the last word. A schedule sets the rate at the start of each epoch, times whatever factor it
-    was given in the meantime: a rate that a callback halved stays half of the schedule's.
+    A constant `learning_rate` is set only once, so that `keras.callbacks.ReduceLROnPlateau` and other code can assign
+    it. A schedule sets the rate at the start of each epoch and keeps factors applied in the meantime: after a callback
+    halves the rate, it remains half of the schedule's value.
 
     Args:
-        learning_rate: η, a number, an `aezoo.schedules.Schedule` of the epoch, or a
-            `keras.optimizers.schedules.LearningRateSchedule` of the step.
-        momentum: μ in [0, 1], a number or a schedule of the epoch.
-        **kwargs: Those of `keras.optimizers.SGD`, `nesterov` for w ← w + μm - ηg among them.
+        learning_rate: η, a number, an `aezoo.schedules.Schedule` by the epoch, or a
+            `keras.optimizers.schedules.LearningRateSchedule` by the step.
+        momentum: μ in [0, 1], a number or a schedule by the epoch.
+        **kwargs: Arguments of `keras.optimizers.SGD`, such as `nesterov` for w ← w + μm - ηg.
 
     Raises:
         ValueError: If the momentum is outside [0, 1].
@@ -46,8 +46,8 @@ class ScheduledSGD(keras.optimizers.SGD):
 
     def __init__(
         self,
-        learning_rate: float | schedules.Schedule | _OfStep = 0.01,
-        momentum: float | schedules.Schedule = 0.0,
+        learning_rate: schedules.Schedulable | _OfStep = 0.01,
+        momentum: schedules.Schedulable = 0.0,
         **kwargs: Any,
     ):
         if isinstance(learning_rate, dict):
@@ -59,7 +59,7 @@ class ScheduledSGD(keras.optimizers.SGD):
             if math.isfinite(value) and not 0 <= value <= 1:
                 raise ValueError(f"momentum must be between 0 and 1, but it is {momentum!r}.")
         scheduled = None if by_step else float(schedule(0))
-        # Keras makes momentum buffers where the momentum it is given is not 0.
+        # Keras creates momentum buffers only if the momentum is not 0.
         super().__init__(schedule if by_step else scheduled, momentum=1.0, **kwargs)
         self.learning_rate_schedule = schedule
         self.momentum_schedule = momentum
@@ -72,13 +72,13 @@ class ScheduledSGD(keras.optimizers.SGD):
         self.momentum_value = self.add_variable(
             shape=(), initializer=keras.initializers.Constant(self.momentum_schedule(0)), name="momentum_value"
         )
-        # What the schedule set last, which tells what others made of it since; saved with the rate itself.
+        # The rate that the schedule set last, to detect later assignments; saved together with the current rate.
         self.scheduled_rate = self.add_variable(
             shape=(), initializer=keras.initializers.Constant(self._scheduled or 0.0), name="scheduled_rate"
         )
 
     def move_to(self, epoch: int) -> None:
-        """Set learning rate and momentum to those of epoch `epoch`, counted from 0."""
+        """Set the learning rate and the momentum for an epoch, counted from 0."""
         if self._scheduled is not None:
             rate, scheduled = float(self.learning_rate_schedule(epoch)), self._scheduled
             if self.built:
@@ -101,7 +101,7 @@ class ScheduledSGD(keras.optimizers.SGD):
 
     def load_own_variables(self, store: Mapping[str, Tensor]) -> None:
         count = len(self.variables)
-        old = len(store.keys()) == count - 1  # from before there was `scheduled_rate`
+        old = len(store.keys()) == count - 1  # saved before `scheduled_rate` existed
         if old:
             store = {str(i): store[str(i)] for i in range(count - 1)} | {str(count - 1): 0.0}
         super().load_own_variables(store)
@@ -122,12 +122,12 @@ class ScheduledSGD(keras.optimizers.SGD):
 
 @keras.saving.register_keras_serializable("aezoo")
 class DecayToFloor(_OfStep):
-    """(η₀ - floor) · decayᵗ + floor at step t: an exponential decay that never ends below a floor.
+    """Exponential decay of the learning rate to a floor: (η₀ - floor) · decayᵗ + floor at step t.
 
     Args:
         learning_rate: η₀, the rate at step 0.
-        floor: The rate that is approached.
-        decay: What the distance to the floor is multiplied by per step.
+        floor: The limit of the rate.
+        decay: Factor per step of the difference between the rate and the floor.
 
     Example:
         >>> rate = DecayToFloor(1e-3, floor=1e-5, decay=0.9999)
@@ -135,7 +135,8 @@ class DecayToFloor(_OfStep):
         [0.001, 0.000374, 1e-05]
 
     Reference:
-        Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477: the rate of the authors' code.
+        Ha & Eck, "A neural representation of sketch drawings", 2017, arXiv:1704.03477; the schedule of the
+        authors' code.
     """
 
     def __init__(self, learning_rate: float, floor: float, decay: float):
@@ -152,17 +153,17 @@ class DecayToFloor(_OfStep):
 
 @keras.saving.register_keras_serializable("aezoo")
 class LazyAdam(keras.optimizers.Adam):
-    """Adam that moves only the rows that a step has used, where the gradient knows which: for large sparse codes.
+    """Lazy Adam for large sparse codes: for sparse gradients, updates only the rows that have a gradient.
 
-    Of a row without a gradient Adam still lets the moments decay and moves the weights on by them; here all three wait
-    for the row's next gradient. Where gradients are dense it is Adam.
+    For a row without a gradient, Adam still decays the moments and updates the weights by them. Here, the moments and
+    weights of the row are unchanged until its next gradient. With dense gradients, it is the same as Adam.
 
     Args:
-        learning_rate: As of `keras.optimizers.Adam`.
-        **kwargs: Those of `keras.optimizers.Adam`, but for `amsgrad`.
+        learning_rate: As in `keras.optimizers.Adam`.
+        **kwargs: Arguments of `keras.optimizers.Adam`, except `amsgrad`.
 
     Raises:
-        ValueError: If `amsgrad` is asked for.
+        ValueError: If `amsgrad` is true.
 
     Example:
         >>> from aezoo import KSparseAE
@@ -170,7 +171,7 @@ class LazyAdam(keras.optimizers.Adam):
         >>> model.compile(optimizer=LazyAdam(1e-3))
 
     Reference:
-        Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980; the lazy update is that of
+        Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980; the lazy update as in
         TensorFlow Addons' `LazyAdam`.
     """
 
@@ -185,7 +186,7 @@ class LazyAdam(keras.optimizers.Adam):
             return
         m, v = _keras.adam_slots(self, variable)
         w = variable.value if isinstance(variable, keras.Variable) else variable
-        rows, position = tf.unique(gradient.indices)  # a row that several samples use has the sum of their gradients
+        rows, position = tf.unique(gradient.indices)  # gradients of several samples add up
         g = tf.math.unsorted_segment_sum(tf.cast(gradient.values, w.dtype), position, tf.shape(rows)[0])
         step = tf.cast(self.iterations + 1, w.dtype)
         rate = tf.cast(learning_rate, w.dtype) * tf.sqrt(1 - self.beta_2**step) / (1 - self.beta_1**step)
@@ -197,15 +198,15 @@ class LazyAdam(keras.optimizers.Adam):
 
 
 def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:
-    """Does what `optimizer.apply` does; Adam passes over the weights once, where Keras' own operations do many times.
+    """Apply gradients like `optimizer.apply`, but update Adam in one pass over the weights instead of many.
 
-    The equation is the same, by TensorFlow's operation for it; the weights differ by rounding. Adam with `amsgrad`, and
-    every other optimizer, does what Keras has it do.
+    The update is the same equation, computed by TensorFlow's fused operation, so that weights differ only by rounding.
+    Adam with `amsgrad` and all other optimizers use Keras' implementation.
 
     Args:
-        optimizer: Any; may be wrapped in a `LossScaleOptimizer`.
-        gradients: One for each variable, of its shape, dense or `tf.IndexedSlices`; these are left to the optimizer.
-        variables: What is to be moved.
+        optimizer: Any Keras optimizer, optionally wrapped in a `LossScaleOptimizer`.
+        gradients: One gradient per variable, of its shape. `tf.IndexedSlices` are passed on to the optimizer.
+        variables: The variables to update.
 
     Example:
         >>> w, adam = keras.Variable([1.0, 2.0]), keras.optimizers.Adam(0.1)
@@ -216,7 +217,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
     Reference:
         Kingma & Ba, "Adam: a method for stochastic optimization", 2014, arXiv:1412.6980.
     """
-    adam: Any = getattr(optimizer, "inner_optimizer", optimizer)  # of a LossScaleOptimizer
+    adam: Any = getattr(optimizer, "inner_optimizer", optimizer)  # inside a LossScaleOptimizer
     if type(adam) not in (keras.optimizers.Adam, keras.optimizers.AdamW, LazyAdam) or adam.amsgrad:
         optimizer.apply(gradients, variables)
         return
@@ -224,7 +225,7 @@ def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Seque
     def update_step(gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         try:
             moments = None if isinstance(gradient, tf.IndexedSlices) else _keras.adam_slots(adam, variable)
-        except LookupError:  # a Keras that keeps them elsewhere
+        except LookupError:  # a version of Keras that stores them elsewhere
             moments = None
         if moments is None:
             type(adam).update_step(adam, gradient, variable, learning_rate)

@@ -1,20 +1,21 @@
-"""Values that change while a model trains: the k of a k-sparse code, the beta of a VAE, a corruption level."""
+"""Values that change during training, such as the k of a k-sparse code, the beta of a VAE or a corruption level."""
 
 from __future__ import annotations
 
 import math
 import numbers
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
 
 class Schedule:
-    """A value as a function of the number of finished epochs.
+    """Base class of values that are functions of the epoch.
 
-    Subclass it with `__call__`, `get_config` (every constructor argument) and, where they are known, `minimum` and
-    `maximum`; register the subclass with `keras.saving.register_keras_serializable` so that it is saved with a model.
+    A subclass must implement `__call__` and `get_config` (every constructor argument), and should implement `minimum`
+    and `maximum` if they are known. Register it with `keras.saving.register_keras_serializable`, so that it is saved
+    with a model.
 
     Example:
         >>> @keras.saving.register_keras_serializable("mine")
@@ -32,26 +33,26 @@ class Schedule:
     """
 
     def __call__(self, epoch: int) -> float:
-        """Returns the value in force during epoch `epoch`, counted from 0."""
+        """Return the value for an epoch, counted from 0."""
         raise NotImplementedError(f"{type(self).__name__} must implement __call__(epoch)")
 
     @property
     def minimum(self) -> float:
-        """The smallest value that the schedule ever takes; -infinity where it is not known."""
+        """The smallest value of the schedule, or -infinity if unknown."""
         return float("-inf")
 
     @property
     def maximum(self) -> float:
-        """The largest value that the schedule ever takes; infinity where it is not known."""
+        """The largest value of the schedule, or infinity if unknown."""
         return float("inf")
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor arguments."""
+        """Return the constructor arguments."""
         raise NotImplementedError(f"{type(self).__name__} must implement get_config()")
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Schedule:
-        """Makes the schedule from what `get_config` returned."""
+        """Create a schedule from the result of `get_config`."""
         return cls(**config)
 
     def __eq__(self, other: object) -> bool:
@@ -67,7 +68,7 @@ class Schedule:
 
 @keras.saving.register_keras_serializable("aezoo")
 class Constant(Schedule):
-    """The same value in every epoch: what a plain number becomes.
+    """Schedule with the same value in every epoch, to which plain numbers are converted.
 
     Args:
         value: The value.
@@ -97,7 +98,7 @@ class Constant(Schedule):
 
 @keras.saving.register_keras_serializable("aezoo")
 class Linear(Schedule):
-    """Goes from `start` to `end` in equal steps over `epochs` epochs, and stays at `end` from then on.
+    """Schedule that changes linearly from `start` to `end` over `epochs` epochs and then stays at `end`.
 
     Args:
         start: The value in the first epoch.
@@ -122,7 +123,7 @@ class Linear(Schedule):
             raise ValueError(f"A linear schedule needs a whole number of epochs >= 1, but epochs={epochs!r}.")
         for value in (start, end):
             if not isinstance(value, numbers.Real):
-                raise ValueError(f"A linear schedule goes from a number to a number, but {value!r} is none.")
+                raise ValueError(f"start and end of a linear schedule must be numbers, but {value!r} is not.")
         self.start = start
         self.end = end
         self.epochs = epochs
@@ -145,14 +146,14 @@ class Linear(Schedule):
 
 @keras.saving.register_keras_serializable("aezoo")
 class Step(Schedule):
-    """Holds `values[i]` until epoch `boundaries[i]`, then goes to `values[i + 1]`.
+    """Schedule that has `values[i]` until epoch `boundaries[i]` and `values[i + 1]` from this epoch on.
 
     Args:
-        boundaries: The epochs (counted from 0, increasing) at which the value changes.
-        values: One value more than there are boundaries.
+        boundaries: Epochs at which the value changes, counted from 0, in increasing order.
+        values: Values, one more than boundaries.
 
     Raises:
-        ValueError: If the lengths do not fit or the boundaries do not increase.
+        ValueError: If `values` is not one longer than `boundaries`, or the boundaries do not increase.
 
     Example:
         >>> momentum = Step(boundaries=[5], values=[0.5, 0.9])
@@ -163,7 +164,7 @@ class Step(Schedule):
     def __init__(self, boundaries: Sequence[int], values: Sequence[float]):
         if len(values) != len(boundaries) + 1:
             raise ValueError(
-                f"A step schedule needs one value more than boundaries, but there are {len(values)} values "
+                f"A step schedule needs one more value than boundaries, but there are {len(values)} values "
                 f"and {len(boundaries)} boundaries."
             )
         if list(boundaries) != sorted(set(boundaries)):
@@ -186,18 +187,22 @@ class Step(Schedule):
         return {"boundaries": self.boundaries, "values": self.values}
 
 
-def get(value: float | Schedule | dict[str, Any]) -> Schedule:
-    """Makes a schedule of a plain number, of a saved configuration, or of a schedule.
+Schedulable: TypeAlias = float | Schedule
+"""A number or a `Schedule`."""
+
+
+def get(value: Schedulable | dict[str, Any]) -> Schedule:
+    """Convert a number, a saved configuration or a schedule to a schedule.
 
     Args:
-        value: A number (constant), a `Schedule`, or what `keras.saving.serialize_keras_object` made of one.
+        value: A number (constant), a `Schedule`, or a schedule serialized by `keras.saving.serialize_keras_object`.
 
     Returns:
         The schedule.
 
     Raises:
-        TypeError: If `value` is none of these.
-        ValueError: If it is a number that is not finite.
+        TypeError: If `value` has another type.
+        ValueError: If `value` is a number that is not finite.
 
     Example:
         >>> get(0.5)
@@ -214,14 +219,14 @@ def get(value: float | Schedule | dict[str, Any]) -> Schedule:
     raise TypeError(f"Expected a number or an aezoo.schedules.Schedule, but got {value!r}.")
 
 
-def serialize(value: float | Schedule | None) -> Any:
-    """Returns what `get_config` of a model stores for a number or a schedule; `get` reads it again.
+def serialize(value: Schedulable | None) -> Any:
+    """Convert a number or a schedule to a form that `get_config` can store and `get` can read.
 
     Args:
         value: A number, a `Schedule`, or None.
 
     Returns:
-        What JSON can hold.
+        A value that can be stored as JSON.
 
     Example:
         >>> get(serialize(Linear(1.0, 0.0, epochs=4)))
@@ -231,9 +236,9 @@ def serialize(value: float | Schedule | None) -> Any:
 
 
 class Scheduled(keras.layers.Layer):
-    """Holds the value of a schedule in a variable, so that a new value needs no new graph.
+    """Layer that stores the value of a schedule in a variable, so that a new value needs no new graph.
 
-    `aezoo.Autoencoder.fit` finds every layer of this class inside a model and moves it at the start of each epoch.
+    `aezoo.Autoencoder.fit` updates all layers of this class in a model at the start of each epoch.
 
     Args:
         schedule: A number or a `Schedule`.
@@ -249,7 +254,7 @@ class Scheduled(keras.layers.Layer):
         0.75
     """
 
-    def __init__(self, schedule: float | Schedule, **kwargs: Any):
+    def __init__(self, schedule: Schedulable, **kwargs: Any):
         super().__init__(dtype="float32", **kwargs)
         self.schedule = get(schedule)
         self.value = self.add_weight(
@@ -262,5 +267,5 @@ class Scheduled(keras.layers.Layer):
         self.built = True
 
     def move_to(self, epoch: int) -> None:
-        """Sets the value to that of epoch `epoch`, counted from 0."""
+        """Set the value for an epoch, counted from 0."""
         self.value.assign(self.schedule(epoch))

@@ -11,7 +11,9 @@ the fork of one process that has done nothing but import TensorFlow and what els
 import argparse
 import multiprocessing
 import os
+import sys
 import time
+import traceback
 from pathlib import Path
 
 import nbformat
@@ -80,8 +82,8 @@ def execute(path: Path) -> nbformat.NotebookNode:
     return notebook
 
 
-def main() -> None:
-    """The command."""
+def main() -> int:
+    """Execute the notebooks that the command names; return 1 if one of them failed, and leave that one as it was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebooks", nargs="*", type=Path, help="by default all in this folder")
     parser.add_argument("--output", type=Path, help="a folder for the executed notebooks; by default they are replaced")
@@ -90,12 +92,19 @@ def main() -> None:
     os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # as a kernel does before imports
     if options.output:
         options.output.mkdir(parents=True, exist_ok=True)
+    failed = False
     for path in options.notebooks or sorted(HERE.glob("*.ipynb")):
         start = time.monotonic()
-        notebook = execute(path)
+        try:
+            notebook = execute(path)
+        except Exception as error:
+            traceback.print_exception(error)
+            failed = True
+            continue
         nbformat.write(notebook, options.output / path.name if options.output else path)
         print(f"{path.name}: {time.monotonic() - start:.0f} s", flush=True)
+    return int(failed)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -233,7 +233,7 @@ def test_what_is_not_a_backup_is_left_alone(backup, x, tmp_path):
     path = tmp_path / "backup.weights.h5"
     for content in (b"damaged", (tmp_path / "epoch-1.weights.h5").read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(ValueError, match="is damaged, or no backup of this version of aezoo: delete it"):
+        with pytest.raises(ValueError, match="is damaged, or not a backup of this version of aezoo: delete it"):
             backed_up(tmp_path, x)
         assert path.read_bytes() == content
 

@@ -215,20 +215,47 @@ SLOW_OF_VARIANTS = {
     testing.divergence,
     testing.verbs,
 }
-# Of models that share noise, networks or the kind of step with another, which has these checks in the gate. All of them
-# keep `replicas`, which compares a graph with eager execution.
+# Checks of the trainer, which all models share. What a model can get wrong in its own objective, the checks of weights,
+# scores and masks show at less cost.
+OF_THE_TRAINER = {
+    testing.mixed_precision,
+    testing.epoch_means,
+    testing.accumulation,
+    testing.sample_weights,
+    testing.target,
+    testing.tracing,
+    testing.divergence,
+}
+# Of models that share noise, networks or the kind of step with another, which has these checks in the gate.
 SLOW = {
-    ("conditional", testing.determinism),
-    *((name, testing.execution) for name in ("linear", "k-sparse-rows", "contractive-h", "conditional", "compressive")),
+    # `sparse_test.py` and `k_sparse_test.py` have tests of two replicas, and the guide has one of a penalty of weights.
+    *(
+        (name, testing.replicas)
+        for name in ("conv", "denoising", "linear", "sparse-kl", "k-sparse", "k-sparse-rows", "contractive-h")
+    ),
+    *(
+        (name, testing.execution)
+        for name in (
+            *("linear", "denoising", "sparse-kl", "k-sparse-rows", "contractive-h"),
+            *("conv", "conditional", "masked", "compressive"),
+        )
+    ),
     *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
     *(
         (name, check)
         for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
         for check in (testing.data_forms, testing.determinism)
     ),
+    *((name, testing.data_forms) for name in ("masked", "compressive")),
+    *((name, testing.determinism) for name in ("masked", "conditional")),
+    *((name, check) for name in ("conv", "linear", "conditional", "masked", "sketch-rnn") for check in OF_THE_TRAINER),
+    *((name, check) for name in ("conv", "linear") for check in (testing.saving, testing.verbs)),
+    ("conditional", testing.saving),
+    # Options of models which have these checks in the gate without them.
+    *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in SLOW_OF_VARIANTS),
     # sketch_rnn_test.py has smaller tests of exports, of the forms of data and of seeds.
     ("sketch-rnn", testing.execution),
-    ("sketch-rnn", testing.mixed_precision),
+    ("sketch-rnn", testing.replicas),
     ("sketch-rnn", testing.exporting),
     ("sketch-rnn", testing.data_forms),
     ("sketch-rnn", testing.determinism),

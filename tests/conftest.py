@@ -6,9 +6,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
-import aezoo.testing
 
-aezoo.testing.two_cpu_devices()
+def pytest_configure(config):
+    """Prepare TensorFlow, but not in the process that hands out tests to workers, which has no need to import it."""
+    if config.getoption("dist") == "no":
+        import aezoo.testing
+
+        aezoo.testing.two_cpu_devices()
 
 
 def pytest_collection_modifyitems(items):
@@ -25,6 +29,7 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session")
 def no_graphs():
     """A function that leaves out what is most of the time of a small training: tracing graphs, and exporting them."""
+    import aezoo
 
     def leave_out(patch, exports=True):
         patch.setattr(aezoo.Autoencoder, "run_eagerly", property(lambda model: True, lambda model, value: None))

@@ -1,16 +1,20 @@
-"""The documents: the reference has every public name, links lead somewhere, the code of the guide runs."""
+"""The documents: the site builds and has every public name, links lead somewhere, the code of the pages runs."""
 
 import argparse
 import functools
+import importlib
 import importlib.util
 import inspect
 import itertools
 import json
 import re
+import subprocess
+import sys
 import textwrap
 import types
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
@@ -20,7 +24,7 @@ from aezoo import testing
 from aezoo.cli import defaults, program, train
 
 ROOT = Path(__file__).parents[1]
-DOCS = sorted((ROOT / "docs").glob("*.md"))
+DOCS = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
     *(
@@ -34,8 +38,8 @@ DOCUMENTS = [
 
 
 def text(path):
-    """The Markdown of a document or of a notebook's text cells, without its blocks of code."""
-    content = path.read_text()
+    """The Markdown of a document or of a notebook's text cells, without its settings and its blocks of code."""
+    content = re.sub(r"\A---\n.*?\n---\n+", "", path.read_text(), flags=re.DOTALL)
     if path.suffix == ".ipynb":
         cells = json.loads(content)["cells"]
         content = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
@@ -82,18 +86,85 @@ def names():
 
 
 @functools.cache
+def hooks():
+    """The script that generates pages of the site."""
+    pytest.importorskip("griffe", reason='needs pip install -e ".[docs]"')
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs" / "hooks.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def generated():
+    """The pages of the site that are not in `docs`, by their place."""
+    return {**hooks().api_pages(), **hooks().notebook_pages(), **hooks().card_pages(), "measurements.md": ""}
+
+
+@functools.cache
 def shown():
-    """What stands in the reference: each `::: name`, and of a module all that is public in it."""
-    found = set()
-    for name in re.findall(r"^::: (\S+)$", "\n".join(map(text, DOCS)), re.MULTILINE):
-        value = resolve(name)
-        found |= {name, *public(value)} if inspect.ismodule(value) else {name}
-    return found
+    """The names in the reference: each `::: name` of a generated page."""
+    pages = "\n".join(page for place, page in generated().items() if place.startswith("api/"))
+    return set(re.findall(r"^::: (\S+)$", pages, re.MULTILINE))
 
 
-def test_every_public_name_stands_in_the_reference():
+def test_every_public_name_has_a_page():
     assert len(names()) > 100
     assert sorted(set(names()) - shown()) == []
+    for name in names():
+        pages = [page for place, page in generated().items() if place.endswith(f"/{name.rpartition('.')[2]}.md")]
+        assert any(f"::: {name}\n" in page for page in pages), name
+
+
+def test_every_public_name_stands_in_the_overview_with_its_first_sentence():
+    rows = dict(re.findall(r"^\| \[`(.+?)`\]\([^)]*\) \| (.+) \|$", generated()["api/index.md"], re.MULTILINE))
+    for name, value in names().items():
+        sentence = rows[name.removeprefix("aezoo.")]
+        assert " ".join(inspect.getdoc(value).split()).replace("|", "\\|").startswith(sentence), name
+        assert len(sentence) > 8
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    pytest.importorskip("material", reason='needs pip install -e ".[docs]"')
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", folder]
+    build = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    assert build.returncode == 0, build.stdout[-3000:] + build.stderr[-3000:]
+    return folder
+
+
+def test_the_site_builds_and_shows_a_page_per_name_notebook_and_preset(site):
+    assert 'id="aezoo.KSparseAE"' in (site / "api" / "models" / "KSparseAE" / "index.html").read_text()
+    for place in generated():
+        page = site / (place.removesuffix("index.md") if place.endswith("index.md") else place.removesuffix(".md"))
+        assert place.endswith(".png") or (page / "index.html").exists(), place
+    formulas = (site / "notebooks" / "01_what_is_an_autoencoder" / "index.html").read_text()
+    assert 'class="arithmatex"' in formulas
+
+
+def test_the_site_needs_no_other_server(site):
+    for page in (site / "index.html", site / "notebooks" / "01_what_is_an_autoencoder" / "index.html"):
+        loaded = re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"?([^\s\">]+)", page.read_text())
+        assert len(loaded) > 5
+        assert [address for address in loaded if re.match(r"(https?:)?//", address)] == []
+
+
+def test_links_to_the_repository_lead_to_the_site():
+    relinked = hooks().relinked
+    page = (
+        "[a](../notebooks/03_denoising.ipynb) [b](../LICENSE) [c](b.md#d) ![e](../saved_models/rbm_mnist/picture.png)"
+    )
+    page = page.replace("b.md", "inputs.md")
+    site = "[a](notebooks/03_denoising.md) b [c](inputs.md#d) ![e](presets/rbm_mnist.png)"
+    assert relinked(page, "start.md", "") == site
+    assert relinked(page, "start.md", "https://github.com/o/r") == site.replace(
+        " b ", " [b](https://github.com/o/r/blob/main/LICENSE) "
+    )
+    assert relinked("![p](picture.png)", "presets/rbm_mnist.md", "") == "![p](rbm_mnist.png)"
+    page = "[g](../docs/guide/sparse.md)"
+    assert relinked(page, "notebooks/04_sparse_and_k_sparse.md", "") == "[g](../guide/sparse.md)"
+    assert relinked("```\n[b](../LICENSE)\n```", "start.md", "") == "```\n[b](../LICENSE)\n```"
 
 
 def test_every_public_name_is_described():
@@ -107,6 +178,7 @@ def test_every_public_name_has_an_example():
         assert ">>>" in example or "```python" in example, name
 
 
+@pytest.mark.slow
 def test_examples_that_are_no_doctests_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (x, y), _ = aezoo.datasets.load("digits")
@@ -134,12 +206,13 @@ def test_examples_that_are_no_doctests_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.stem)
 def test_pages(path):
-    assert f" {path.name}\n" in (ROOT / "mkdocs.yml").read_text(), "the page is not in the navigation"
+    place = path.relative_to(ROOT / "docs").as_posix()
+    assert re.search(rf"[ :-] {place}$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE), "it is not in the navigation"
     assert text(path).startswith("# ")
     for name in re.findall(r"\]\[(aezoo[\w.]*)\]", text(path)):
-        resolve(name)
+        value = resolve(name)
         owner = name.rpartition(".")[0]
-        assert name in shown() or owner in shown(), f"{name} stands on no page"
+        assert inspect.ismodule(value) or name in shown() or owner in shown(), f"{name} stands on no page"
 
 
 def test_names_in_docstrings_and_documents_exist():
@@ -199,6 +272,8 @@ def broken(path):
         file, _, anchor = target.partition("#")
         there = (path.parent / file).resolve() if file else path
         inside = there.is_relative_to(ROOT) and there.exists()
+        if not inside and path.is_relative_to(ROOT / "docs") and there.is_relative_to(ROOT / "docs"):
+            inside = there.relative_to(ROOT / "docs").as_posix() in generated()
         if not inside or (anchor and anchor not in anchors(there)):
             yield target
 
@@ -254,7 +329,7 @@ def test_the_equation_of_the_guide(variant):
 
 @pytest.fixture(scope="module")
 def examples():
-    return run(*BLOCKS[4:6])
+    return run(*BLOCKS[4:7])
 
 
 QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
@@ -271,6 +346,27 @@ def test_the_vq_vae_of_the_guide_passes(examples, check):
 def test_the_conditional_model_of_the_guide_passes(examples, check):
     x, label = np.random.default_rng(0).random((21, 6, 6, 1), "float32"), np.arange(21, dtype="int32") % 10
     check(testing.Case(lambda **kwargs: examples.LabeledAE(latent_dim=4, **kwargs), x, conditions={"label": label}))
+
+
+@pytest.mark.parametrize("arguments", [{"hidden_dims": (7,)}, {"filters": (4,)}, {"output_activation": "linear"}])
+def test_networks_of_the_guides_conditional_model_follow_their_arguments(examples, arguments):
+    model = examples.LabeledAE(latent_dim=4, **arguments)
+    model.build((None, 8, 8, 1))
+    plain = examples.LabeledAE(latent_dim=4)
+    plain.build((None, 8, 8, 1))
+    assert (model.decoder.count_params(), model.output_bounds) != (plain.decoder.count_params(), plain.output_bounds)
+    assert "tied" not in inspect.signature(examples.LabeledAE).parameters
+
+
+@pytest.mark.parametrize("check", (testing.epoch_means, testing.verbs, testing.accumulation))
+def test_the_model_of_the_guide_that_undoes_a_reflection(examples, check):
+    x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    check(testing.Case(lambda **kwargs: examples.MirrorAE(latent_dim=4, **kwargs), x))
+    model = examples.MirrorAE(latent_dim=4, seed=0)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    trained = model.fit(x, epochs=1, verbose=0).history["loss"][0]
+    against = np.sum((x - np.asarray(model.reconstruct(x[:, :, ::-1]))) ** 2) / len(x)
+    assert trained == pytest.approx(against, rel=1e-5)
 
 
 def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(examples):
@@ -295,13 +391,58 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
         wrong.test_conformance(testing.replicas)
 
 
+PAGES = ("anomaly_detection", "compression", "measuring", "networks", "presets", "speed")
+
+
+@functools.cache
+def blocks_of(page):
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / f"{page}.md").read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run_page(page):
+    """Run the code of a page, each training for one epoch."""
+    module = types.ModuleType(page)
+    code = re.sub(r"\bepochs=\d+, (?!end|start)", "epochs=1, ", "\n".join(blocks_of(page)))
+    exec(compile(code, f"docs/{page}.md", "exec"), vars(module))
+    return module
+
+
+def test_every_page_with_code_is_run():
+    elsewhere = {"index", "inputs", "many_workers", "serving", "sketches", "start", "your_own_variant"}
+    have_code = {path.stem for path in DOCS if path.parent == ROOT / "docs" and "```python" in path.read_text()}
+    assert have_code - {"concepts", "recipes", "explorer"} == {*PAGES, *elsewhere}
+
+
+SLOW = ("anomaly_detection", "compression")
+
+
+@pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])
+def test_the_code_of_pages_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_page(page)
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_on_sketches_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = run_page("sketches")
+    assert module.path.shape[:2] == (1, 10)
+    assert module.padded.shape[1:] == (100, 5)
+
+
+def test_the_numbers_in_comments_of_the_five_minute_start_are_right(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    module = run_page("start")
+    assert module.code.shape == (355, 100)
+    assert (np.count_nonzero(module.code, axis=1) == 10).all()
+    assert module.x_again.shape == (355, 8, 8, 1)
+    config = module.trained.get_config()
+    assert (config["latent_dim"], config["k"]) == (1000, 25)
+
+
+@pytest.mark.slow
 def test_the_page_of_inputs_runs():
-    content = (ROOT / "docs" / "inputs.md").read_text()
-    module = types.ModuleType("inputs")
-    exec(
-        compile("\n".join(re.findall(r"```python\n(.*?)```", content, re.DOTALL)), "docs/inputs.md", "exec"),
-        vars(module),
-    )
+    module = run_page("inputs")
     assert module.colorizer.reconstruct(module.gray).shape == (64, 8, 8, 3)
     assert np.isfinite(module.completed).all()
     assert module.text.reconstruct(module.tokens).shape == (64, 12, 50)

@@ -115,31 +115,31 @@ DTYPE = b"cnumpy\ndtype\nX\x02\x00\x00\x00i2K\x00K\x01\x87R"
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (op(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R"), r"it names os\.system, which no array of sketches needs"),
-        (op(b"cnumpy\nload\n"), r"it names numpy\.load"),
+        (op(b"cos\nsystem\nX\x02\x00\x00\x00ls\x85R"), r"it refers to os\.system, which no array of sketches needs"),
+        (op(b"cnumpy\nload\n"), r"it refers to numpy\.load"),
         (op(b"c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00bogus\x86R"), "damaged"),
-        (op(b"c_codecs\ndecode\n"), "it names _codecs.decode"),
-        (op(b"N", b"r\xff\xff\xff\x7f"), "no array of the shape"),  # a memo of 2³¹ places
+        (op(b"c_codecs\ndecode\n"), "it refers to _codecs.decode"),
+        (op(b"N", b"r\xff\xff\xff\x7f"), "does not contain an array of the shape"),  # a memo of 2³¹ places
         (op(b"X\xff\xff\xff\x7f"), "too early"),
         (op(RECONSTRUCT, RECONSTRUCT, b"b"), "damaged"),
-        (op(RECONSTRUCT, b"(K\x01K\x01\x85", DTYPE, b"\x89C\x02ab", b"tb"), "no array of the shape"),
+        (op(RECONSTRUCT, b"(K\x01K\x01\x85", DTYPE, b"\x89C\x02ab", b"tb"), "does not contain an array of the shape"),
         (op(b"(" * 5000), "damaged"),
         (op(b")" + b"\x85" * 5000), "damaged"),
-        (op(b"}"), "what no array of sketches needs"),
-        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "no array of the shape that its header names"),
+        (op(b"}"), "that no array of sketches needs"),
+        (header((2,)) + pickle.dumps(rows([STROKE3]), 2), "not contain an array of the shape in its header"),
         (header((10**12,), "<i2"), "expected a row of sketches, but it holds int16"),
         (header((10**6, 10**6, 3), "<f8"), r"shape \(1000000, 1000000, 3\) float64 has 0 bytes"),
         (header((1, 1, 3), "<i2") + bytes(5), "has 5 bytes"),
-        (header((1,), "|O")[:-9], "no header of NumPy"),
-        (b"\x93NUMPY\x01\x00\xff\xff", "no header of NumPy"),
-        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "no header of NumPy"),
-        (header((1,), [("a", "O")]), "no header of NumPy"),
-        (header("(" * 1000), "no header of NumPy"),
+        (header((1,), "|O")[:-9], "it has no NumPy header"),
+        (b"\x93NUMPY\x01\x00\xff\xff", "it has no NumPy header"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", "it has no NumPy header"),
+        (header((1,), [("a", "O")]), "it has no NumPy header"),
+        (header("(" * 1000), "it has no NumPy header"),
         (header((1,)) + pickle.dumps(rows([SOME]), 2), "holds (lists|O)"),
         (header((1,)) + pickle.dumps(rows([[[1, 2, 1]]]), 2), "holds lists"),
         (header((1,)) + pickle.dumps(rows([np.array(["a"])]), 2), "holds [<|]U1"),
-        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "what no array of sketches needs"),
-        (header((1,)) + pickle.dumps(rows([{}]), 2), "what no array of sketches needs"),
+        (header((1,)) + pickle.dumps(rows([np.zeros(2, "i2,i2")]), 2), "that no array of sketches needs"),
+        (header((1,)) + pickle.dumps(rows([{}]), 2), "that no array of sketches needs"),
     ],
 )
 def test_npz_that_is_no_row_of_arrays(data, message, tmp_path):
@@ -176,7 +176,7 @@ def test_zip_that_is_damaged_or_too_large(kind, tmp_path):
         data[6] |= 1
         data[data.index(b"PK\x01\x02") + 8] |= 1
     path.write_bytes(data)
-    with refused(r"a\.npz is no \.npz file, or damaged: .*\.$"):
+    with refused(r"a\.npz is damaged, or not a \.npz file: .*\.$"):
         sketches.read_npz(path)
 
 
@@ -286,7 +286,7 @@ LINE = b'{"word": "cat", "drawing": [[[1, 3, 3], [1, 1, 4]], [[0], [0]]]}\n'
 def test_ndjson_of_anyone(line, tmp_path):
     path = tmp_path / "a.ndjson"
     path.write_bytes(LINE + line + b"\n")
-    with pytest.raises(ValueError, match=r"a\.ndjson, line 2 is no drawing of QuickDraw: .*\.$") as error:
+    with pytest.raises(ValueError, match=r"a\.ndjson, line 2 is not a QuickDraw drawing: .*\.$") as error:
         sketches.read_ndjson(path)
     assert str(error.value).isprintable()
 
@@ -312,7 +312,9 @@ def test_one_long_sketch_does_not_fill_up_all_others(monkeypatch, tmp_path):
     short, long = "[[[0, 1], [0, 1]]]", f"[[{list(range(4000))}, {[0] * 4000}]]"
     path = tmp_path / "a.ndjson"
     path.write_text("".join(f'{{"drawing": {d}}}\n' for d in [long, *[short] * 200]))
-    with pytest.raises(ValueError, match=r"a sketch of 4,000 points among 201 of 22 on average.*max_points"):
+    with pytest.raises(
+        ValueError, match=r"a sketch of 4,000 points, to which all 201 sketches, of 22 points on average, .*max_points"
+    ):
         sketches.load(path)
     assert sketches.load(path, max_points=100)[0][0].shape[1:] == (2, 5)
 
@@ -331,11 +333,11 @@ ENTITIES = "".join(f'<!ENTITY {name} "{10 * f"&{before};"}">' for before, name i
         ("M1 -" + "9" * 400, "too large for float32"),
         ("M-3e38 1 L3e38 1", "too far apart for float32"),
         ("<svg><path d='M-3e38 1 L3e38 1'/></svg>", "the SVG: A sketch has points that are not finite"),
-        (f'<!DOCTYPE s [<!ENTITY a "M1 1">{ENTITIES}]><svg><path d="&g;"/></svg>', "declares entities of its own"),
-        ('<!DOCTYPE s [<!ATTLIST path d CDATA "M1 1">]><svg><path/></svg>', "declares entities of its own"),
-        ('<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg><path d="&a;"/></svg>', "entities of its own"),
-        ("<svg>" + "<g>" * 100_000, "is no XML"),
-        ("<svg><path d='&x;'/></svg>", "is no XML: undefined entity"),
+        (f'<!DOCTYPE s [<!ENTITY a "M1 1">{ENTITIES}]><svg><path d="&g;"/></svg>', "declares entities, which"),
+        ('<!DOCTYPE s [<!ATTLIST path d CDATA "M1 1">]><svg><path/></svg>', "declares entities, which"),
+        ('<!DOCTYPE s [<!ENTITY a SYSTEM "file:///etc/passwd">]><svg><path d="&a;"/></svg>', "declares entities"),
+        ("<svg>" + "<g>" * 100_000, "is not XML"),
+        ("<svg><path d='&x;'/></svg>", "is not XML: undefined entity"),
     ],
     ids=range(13),
 )
@@ -354,7 +356,7 @@ def test_svg_with_the_public_doctype_is_read(tmp_path):
     )
     assert sketches.from_svg(path).tolist() == [[1, 1, 0], [2, 0, 1]]
     path.write_bytes(b"<svg>\xff</svg>")
-    with pytest.raises(ValueError, match=r"a\.svg is damaged, or no SVG in UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.svg is damaged, or not an SVG in UTF-8"):
         sketches.from_svg(path)
 
 
@@ -510,8 +512,8 @@ def test_weights_that_lie_elsewhere(saved, tmp_path):
         file.create_dataset(name, (10**6, 10**6), "float32", chunks=(1000, 1000), compression="gzip")
 
     wrong = {
-        outside: "is no array of numbers within the file",
-        virtual: "is no array of numbers within the file",
+        outside: "is not an array of numbers within the file",
+        virtual: "is not an array of numbers within the file",
         link(h5py.ExternalLink(str(secret), "/x")): "is a link",
         link(h5py.SoftLink("/")): "is a link",
         vast: r"claims more numbers, \(1000000, 1000000\), than the file holds",
@@ -590,7 +592,7 @@ def test_weights_that_are_not_finite_are_named(saved, tmp_path, value):
         file[first(file)][...] = value
 
     path = forged(tmp_path / "nan.keras", saved, change)
-    with pytest.raises(ValueError, match=r"nan\.keras has values that are NaN or infinite in the weight .*kernel"):
+    with pytest.raises(ValueError, match=r"nan\.keras has NaN or infinite values in the weight .*kernel"):
         aezoo.Autoencoder.from_preset(path)
 
 
@@ -599,7 +601,7 @@ def test_a_preset_that_would_not_load_is_not_written(tmp_path):
     model.build((None, 3))
     kernel = model.encoder.trainable_variables[0]
     kernel.assign(kernel * np.nan)
-    with pytest.raises(ValueError, match=r"The model .* has values that are NaN or infinite in the weight .*kernel"):
+    with pytest.raises(ValueError, match=r"The model .* has NaN or infinite values in the weight .*kernel"):
         model.save_to_preset(tmp_path / "nan")
     assert not list(tmp_path.iterdir())
 
@@ -660,9 +662,9 @@ SHELF_CARD = {**CARD, "name": "a", "title": "A", "metric": "loss", "metrics": {"
         ("{", "is damaged"),
         ("[" * 10**5, "is damaged"),
         (" " * (2**22 + 1), "more than 4,194,304 bytes"),
-        ("[]", "no card of a preset"),
-        ({**CARD, "class": []}, "no card of a preset"),
-        ({**CARD, "files": []}, "no card of a preset"),
+        ("[]", "not the model card of a preset"),
+        ({**CARD, "class": []}, "not the model card of a preset"),
+        ({**CARD, "files": []}, "not the model card of a preset"),
         ({**CARD, "files": {"a": 1}}, "no SHA-256 of a"),
         ({**CARD, "files": {"/etc/passwd": ""}}, "the file /etc/passwd, which is not within its folder"),
         ({**CARD, "files": {"a/../../b": ""}}, "the file a/../../b, which is not within"),
@@ -719,7 +721,8 @@ def test_a_card_does_not_choose_what_is_fetched(place, capsys):
     folder = place("own", {**SHELF_CARD, "data": {"name": "cifar10"}})
     assert program.main(["presets", "verify", str(folder)]) == 2
     assert (
-        "'cifar10' is none of the data of the shelf, mnist, cats, digits: it is not fetched" in capsys.readouterr().err
+        "Presets are not trained on 'cifar10', which is not fetched: choose mnist, cats, digits"
+        in capsys.readouterr().err
     )
 
 

@@ -89,8 +89,8 @@ def test_a_symbolic_tensor_knows_which_output_it_is():
 
 
 def test_a_functional_model_knows_the_names_of_its_inputs_before_it_is_called():
-    x, label = keras.Input((3,), name="x"), keras.Input((), name="label")
-    model = keras.Model({"x": x, "label": label}, layers.Dense(2)(x))
+    x, label = keras.Input((3,), name="x"), keras.Input((1,), name="label")
+    model = keras.Model({"x": x, "label": label}, layers.Dense(2)(layers.Concatenate()([x, label])))
     assert _keras.inputs_as_given(model)["label"] is label
     assert set(_keras.inputs_as_given(keras.Model.from_config(model.get_config()))) == {"x", "label"}
     assert not isinstance(_keras.inputs_as_given(network()), dict)
@@ -665,7 +665,7 @@ def test_a_download_is_tried_again_so_often_and_no_bucket_is_looked_into(monkeyp
             with _keras.tfds_gives_up_early(2):
                 assert not gcs_utils.is_dataset_on_gcs("mnist/3.0.1")
                 assert asked == []
-                manager = tfds.download.DownloadManager(download_dir=tmp_path)
+                manager = tfds.download.DownloadManager(download_dir=tmp_path, dataset_name="mnist")
                 with pytest.raises(OSError, match="503"):  # of requests
                     manager.download(f"http://127.0.0.1:{server.server_port}/file")
         finally:

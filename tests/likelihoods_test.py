@@ -134,7 +134,7 @@ def test_the_best_variances_without_a_code_are_those_of_the_data():
     np.testing.assert_allclose(np.exp(model.log_variance), np.maximum(variance, 0.01 * variance.mean()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("variance", ["per_feature", "predicted"])
+@pytest.mark.parametrize("variance", [pytest.param("per_feature", marks=pytest.mark.slow), "predicted"])
 def test_a_variance_that_is_learned_is_that_of_the_noise(variance):
     mean, deviation = [0, 0, 2, 2], [1, 1, 3, 3]
     x = np.random.default_rng(0).normal(mean, deviation, (4000, 4)).astype("float32")
@@ -148,6 +148,7 @@ def test_a_variance_that_is_learned_is_that_of_the_noise(variance):
     assert np.mean(model.log_likelihood(x[:200], samples=50)) == pytest.approx(exact.mean(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_variance_is_predicted_for_each_sample():
     rng = np.random.default_rng(0)
     cluster = rng.integers(0, 2, 4000)

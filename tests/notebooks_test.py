@@ -11,6 +11,8 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SHORT = FOLDER / "02_pca_and_linear_autoencoders.ipynb"
+LONG = [path for path in NOTEBOOKS if path != SHORT]
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -23,44 +25,82 @@ def execute(*arguments, **environment):
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=1800)
 
 
-SLOW = (NOTEBOOKS[2::2], NOTEBOOKS[1::2])
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Execute notebooks and their solutions on bundled data; return the process and the folder of the results."""
+
+    def run(*paths):
+        folder, empty, solved = (tmp_path_factory.mktemp(name) for name in ("executed", "empty", "solved"))
+        copies = [with_solutions(path, solved) for path in paths]
+        done = execute(*copies, "--output", folder, TFDS_DATA_DIR=str(empty))
+        assert not list(empty.iterdir()), "it tried to download data"
+        return done, folder
+
+    return run
 
 
-@pytest.mark.parametrize(
-    "paths",
-    (NOTEBOOKS[:1], *(pytest.param(paths, marks=pytest.mark.slow) for paths in SLOW)),
-    ids=("first", "odd", "even"),
-)
-def test_run_on_bundled_data(paths, tmp_path):
-    # Several by one command, which imports TensorFlow once for all; by two, which can run side by side.
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    run = execute(*paths, "--output", tmp_path, TFDS_DATA_DIR=str(empty))
-    assert run.returncode == 0, run.stdout + run.stderr[-4000:]
-    for path in paths:
-        texts = [output.text for output in outputs(tmp_path / path.name) if output.output_type == "stream"]
-        if "fallback=" in path.read_text():
-            assert sum(text.count("the bundled 'digits' are used") for text in texts) == 1
-        assert pictures(tmp_path / path.name) == pictures(path)
-    assert not list(empty.iterdir()), "it tried to download data"
+def check(path, folder):
+    texts = [output.text for output in outputs(folder / path.name) if output.output_type == "stream"]
+    if "fallback=" in path.read_text():
+        assert sum(text.count("the bundled 'digits' are used") for text in texts) == 1
+    count = len(nbformat.read(path, as_version=4).cells)
+    assert pictures(folder / path.name, count) == pictures(path)
 
 
-def test_a_failing_or_noisy_cell_fails(tmp_path):
-    for source in ("1 / 0", "import sys; print('noise', file=sys.stderr)"):
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
-        nbformat.write(notebook, tmp_path / "bad.ipynb")
-        run = execute(tmp_path / "bad.ipynb", "--output", tmp_path / "out")
-        assert run.returncode != 0 and source in run.stderr
-        assert not list((tmp_path / "out").iterdir())
-
-
-def outputs(path):
+def with_solutions(path, folder):
+    """Write a copy of a notebook with the solutions of its exercises as cells at the end, and return its path."""
     notebook = nbformat.read(path, as_version=4)
-    return [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
+    notebook.cells += [nbformat.v4.new_code_cell(solution) for solution in solutions(notebook)]
+    nbformat.write(notebook, folder / path.name)
+    return folder / path.name
 
 
-def pictures(path):
-    return sum("image/png" in output.get("data", {}) for output in outputs(path))
+def solutions(notebook):
+    hidden = re.findall(r"<details>(.*?)</details>", notebook.cells[-1].source, re.DOTALL)
+    return [block for text in hidden for block in re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)]
+
+
+@pytest.fixture(scope="module")
+def short_and_bad(run, tmp_path_factory):
+    """What came of one short notebook and two that fail, by one command, which imports TensorFlow once for all."""
+    bad = []
+    for source in ("1 / 0", "import sys; print('noise', file=sys.stderr)"):
+        bad.append(tmp_path_factory.mktemp("bad") / f"bad{len(bad)}.ipynb")
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        nbformat.write(notebook, bad[-1])
+    return *run(bad[0], SHORT, bad[1]), bad
+
+
+def test_the_short_one_runs_on_bundled_data(short_and_bad):
+    done, folder, _ = short_and_bad
+    assert (folder / SHORT.name).exists(), done.stderr[-4000:]
+    check(SHORT, folder)
+
+
+def test_a_failing_or_noisy_cell_fails(short_and_bad):
+    done, folder, bad = short_and_bad
+    assert done.returncode == 1
+    assert [path.name for path in folder.iterdir()] == [SHORT.name]
+    for path in bad:
+        assert nbformat.read(path, as_version=4).cells[0].source in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("paths", (LONG[::2], LONG[1::2]), ids=("odd", "even"))  # which can run side by side
+def test_run_on_bundled_data(paths, run):
+    done, folder = run(*paths)
+    assert done.returncode == 0, done.stdout + done.stderr[-4000:]
+    for path in paths:
+        check(path, folder)
+
+
+def outputs(path, cells=None):
+    notebook = nbformat.read(path, as_version=4)
+    return [output for cell in notebook.cells[:cells] if cell.cell_type == "code" for output in cell.outputs]
+
+
+def pictures(path, cells=None):
+    return sum("image/png" in output.get("data", {}) for output in outputs(path, cells))
 
 
 @each
@@ -92,3 +132,16 @@ def test_stands_in_the_list(path):
     first = notebook.cells[0]
     assert first.cell_type == "markdown" and first.source.startswith("# ")
     assert f"({path.name})" in (FOLDER / "README.md").read_text()
+
+
+@each
+def test_teaches(path):
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert "**After this notebook you can**" in notebook.cells[0].source, "objectives"
+    assert "on two cores" in notebook.cells[0].source, "how long it takes"
+    assert text.count("**What you should see.**") >= pictures(path) / 2, "pictures without a word on what to see"
+    exercises = re.findall(r"^\d\. \*\*", text.partition("## Exercises")[2], re.MULTILINE)
+    assert len(exercises) == 3 == text.count("<summary>Solution</summary>") == len(solutions(notebook))
+    assert re.search(r"^- .+", text.partition("## References")[2], re.MULTILINE)
+    assert "sys.path" not in path.read_text(), "it would not run outside a clone"

@@ -46,7 +46,7 @@ def test_only_used_rows_move_and_they_move_as_adam_has_it(jit_compile):
     w, optimizer = variable(), LazyAdam(0.1)
     optimizer.build([w])
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def apply(indices, values):
         optimizer.apply([tf.IndexedSlices(values, indices, tf.constant((5, 3)))], [w])
 
@@ -82,7 +82,7 @@ def steps(optimizer, by, scope=contextlib.nullcontext, **options):
         w, made = variable(), optimizer(0.1, **options)
         made.build([w])
 
-    @tf.function
+    @tf.function(autograph=False)
     def run():
         def step():
             for g in GRADIENTS:
@@ -225,7 +225,7 @@ class Halve(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
 
 
-@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("loaded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_a_callback_makes_of_the_rate_stays(loaded, tmp_path):
     save = tmp_path / "model.keras" if loaded else None
     assert rates(0.8, Halve(), save=save) == pytest.approx([0.8, 0.8, 0.4, 0.2])

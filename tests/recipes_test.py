@@ -136,9 +136,9 @@ def test_what_is_measured_is_what_the_folder_holds(shelf):
 def test_verify(shelf, monkeypatch, capsys, sketches):
     monkeypatch.setenv(presets.ENVIRONMENT, str(shelf))
     assert command("verify", "sparse_digits", "--sketches", sketches) == 0
-    assert re.fullmatch(r"sparse_digits +mean squared error 0\.\d+, as its card says\n", capsys.readouterr().out)
+    assert re.fullmatch(r"sparse_digits +mean squared error 0\.\d+, as in its model card\n", capsys.readouterr().out)
     assert command("verify", "cats") == 0
-    assert "not measured: its data are given as --sketches FILE" in capsys.readouterr().out
+    assert "not measured: its data need --sketches FILE" in capsys.readouterr().out
     assert command("verify", "cats", "--sketches", sketches) == 0
     assert "negative log likelihood" in capsys.readouterr().out
 
@@ -163,9 +163,9 @@ def test_verify_names_what_is_wrong(shelf, tmp_path, capsys):
         damaged("missing", lambda f: (f / variables).unlink()): rf"missing.{re.escape(str(variables))} is missing",
         damaged("truncated", lambda f: truncate(f / variables)): rf"truncated.{re.escape(str(variables))} is damaged",
         damaged("picture", lambda f: truncate(f / "picture.png")): r"picture\.png is damaged or was altered",
-        damaged("added", lambda f: (f / "1" / "more").write_text("")): r"1.more is not in card\.json",
+        damaged("added", lambda f: (f / "1" / "more").write_text("")): r"1.more is not named in card\.json",
         damaged("no-card", lambda f: (f / "card.json").unlink()): r"card\.json is missing",
-        damaged("flattered", flatter): r"does not do what its card says: mean_squared_error is 0\.\d+, in the card 0\.",
+        damaged("flattered", flatter): r"differs from its model card: mean_squared_error is 0\.\d+, in the card 0\.",
         "no such": "There is no preset 'no such'",
     }
     for folder, message in wrong.items():
@@ -195,10 +195,8 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
-    assert (
-        "| [`dbn_digits`](saved_models/dbn_digits/README.md) | Deep belief network, unrolled | squared error a digit: "
-        in (capsys.readouterr().out)
-    )
+    link = "[`dbn_digits`](saved_models/dbn_digits/README.md)"
+    assert f"| {link} | Deep belief network, unrolled | squared error per digit: " in capsys.readouterr().out
     monkeypatch.setattr(presets, "places", lambda: [tmp_path])
     assert command("list") == 2
     assert f"There are no presets in {tmp_path}" in error_of(capsys)
@@ -219,14 +217,14 @@ def test_config(shelf, capsys, tmp_path):
 
 def test_train_stops_before_the_first_training(tmp_path, capsys):
     assert command("train", "k_sparse_mnist", "--output", tmp_path) == 2
-    assert "There is no recipe 'k_sparse_mnist'; there is k_sparse_mnist_k" in error_of(capsys)
+    assert "There is no recipe 'k_sparse_mnist': choose from k_sparse_mnist_k" in error_of(capsys)
     assert command("train", "sketch_rnn_cats", "--output", tmp_path) == 2
     assert "as --sketches FILE" in error_of(capsys)
     assert not list(tmp_path.iterdir())
     (tmp_path / "rbm_mnist").mkdir()
     (tmp_path / "rbm_mnist" / "thesis.tex").write_text("")
     assert command("train", "vae_mnist_2d", "rbm_mnist", "--output", tmp_path) == 2
-    assert "is there already, and is no preset" in error_of(capsys)
+    assert "already exists and is not a preset" in error_of(capsys)
     assert [path.name for path in tmp_path.iterdir()] == ["rbm_mnist"]
     (tmp_path / "rbm_mnist" / "card.json").write_text('{"class": "RBM", "files": {}}')
     assert command("train", "rbm_mnist", "--output", tmp_path) == 2
@@ -264,9 +262,10 @@ def test_the_whole_shelf_is_there():
         presets.check_files(folder)
 
 
-def test_the_table_of_the_readme():
-    expected = cards.shelf_table(map(presets.read_card, SHELF))
-    assert f"<!-- shelf -->\n\n{expected}\n\n<!-- end of shelf -->" in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_of_the_documents():
+    expected = cards.presets_table(map(presets.read_card, SHELF), link="../saved_models")
+    page = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
+    assert f"<!-- shelf -->\n\n{expected}\n\n<!-- end of shelf -->" in page, "python docs/readme.py"
 
 
 @pytest.fixture(scope="module")

@@ -59,7 +59,7 @@ def test_numbers_of_numpy_are_numbers(value):
     ("make", "message"),
     [
         (lambda: Linear(0, 1, epochs=0), "needs a whole number of epochs >= 1, but epochs=0"),
-        (lambda: Step([1, 2], [0.1, 0.2]), "one value more than boundaries, but there are 2 values and 2 boundaries"),
+        (lambda: Step([1, 2], [0.1, 0.2]), "one more value than boundaries, but there are 2 values and 2 boundaries"),
         (lambda: Step([2, 1], [1, 2, 3]), "must increase, but they are"),
         (lambda: Step([2, 2], [1, 2, 3]), "must increase, but they are"),
     ],

@@ -124,19 +124,19 @@ def rest(folder, body):
     return {{"instances": "predictions", "inputs": "outputs"}[form]: output.tolist()}
 
 
-# === The README ===
+# === The page on serving ===
 
 
-def section():
-    return (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Serving\n")[1].split("\n## ")[0]
+def page():
+    return (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 
 
 def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", section(), re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", page(), re.DOTALL)
 
 
 def commands():
-    """The commands of the section, as lists of words."""
+    """Return the commands of the page, as lists of words."""
     lexer = shlex.shlex("".join(blocks("bash")).replace("\\\n", ""), posix=True, punctuation_chars="\n")
     lexer.whitespace, lexer.whitespace_split = " ", True
     found = [[]]
@@ -148,7 +148,7 @@ def commands():
     return [command for command in found if command]
 
 
-def test_the_readme_mounts_what_is_there(capsys, tmp_path, monkeypatch):
+def test_the_page_mounts_existing_folders(capsys, tmp_path, monkeypatch):
     one, whole = (command for command in commands() if command[:2] == ["docker", "run"])
     mounted = [dict(part.split(":") for part in command if part.startswith("$PWD/")) for command in (one, whole)]
     (name,) = [part.partition("=")[2] for part in one if part.startswith("MODEL_NAME=")]
@@ -163,7 +163,8 @@ def test_the_readme_mounts_what_is_there(capsys, tmp_path, monkeypatch):
     assert f'base_path: "/models/{name}"' in capsys.readouterr().out
 
 
-def test_the_requests_of_the_readme_are_answered_as_it_says():
+@pytest.mark.slow
+def test_the_requests_of_the_page_are_answered_as_it_says():
     if not (os.environ.get("TFDS_DATA_DIR") or os.environ.get("AEZOO_MNIST_RAW")):
         pytest.skip("needs MNIST, prepared: TFDS_DATA_DIR")
     answers = [json.loads(block) for block in blocks("json")]
@@ -186,7 +187,7 @@ def test_the_requests_of_the_readme_are_answered_as_it_says():
     assert not answers, "an answer without a request"
 
 
-def test_the_client_of_the_readme(exported, x):
+def test_the_client_of_the_page(exported, x):
     """Against a server of its own that has the service of TensorFlow Serving."""
     grpc = pytest.importorskip("grpc")
     predict = pytest.importorskip("tensorflow_serving.apis.predict_pb2")

@@ -47,10 +47,10 @@ ARGUMENTS = [
     ({}, r"Give latent_dim \(the number of code units\), or an encoder of your own"),
     ({"decoder": decoder}, "Give latent_dim .*, or an encoder of your own"),
     ({"latent_dim": 3, "decoder": decoder}, "A decoder was given without an encoder: give both, or neither"),
-    ({"latent_dim": 3, "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
-    ({"hidden_dims": (3,), "encoder": encoder, "decoder": decoder}, "latent_dim, hidden_dims and filters must not be"),
-    ({"encoder": encoder, "decoder": decoder, "tied": True}, "do not give a decoder of your own too"),
-    ({"latent_dim": 3, "filters": (4,), "tied": True}, "tied=True needs a dense encoder, which convolutions are not"),
+    ({"latent_dim": 3, "encoder": encoder, "decoder": decoder}, "leave out latent_dim, hidden_dims and filters"),
+    ({"hidden_dims": (3,), "encoder": encoder, "decoder": decoder}, "leave out latent_dim, hidden_dims and filters"),
+    ({"encoder": encoder, "decoder": decoder, "tied": True}, "leave out the decoder of your own"),
+    ({"latent_dim": 3, "filters": (4,), "tied": True}, "tied=True needs a dense encoder, but filters are given"),
     ({"latent_dim": 0}, "latent_dim must be at least 1, but it is 0"),
     ({"latent_dim": 3, "hidden_dims": (8, 0)}, "Every number in hidden_dims must be at least 1, but it is 0"),
     ({"latent_dim": 3, "filters": (-1,)}, "Every number in filters must be at least 1, but it is -1"),
@@ -81,15 +81,15 @@ def two_outputs(inputs, outputs, name):
 NETWORKS = {
     "code": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(5)),
-        r"The decoder 'my_decoder' does not take the encoder's output of shape \(4,\) \(Input 0 .* expected shape=.*5",
+        r"The decoder 'my_decoder' does not accept the encoder's output of shape \(4,\) \(Input 0 .* expected .*5",
     ),
     "input": (
         lambda: aezoo.Autoencoder(encoder=network((5,), keras.layers.Dense(4), name="mine"), decoder=decoder(4)),
-        r"The encoder 'mine' does not take the input of shape \(6, 6, 1\)",
+        r"The encoder 'mine' does not accept the input of shape \(6, 6, 1\)",
     ),
     "two outputs": (
         lambda: aezoo.Autoencoder(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4)),
-        r"The encoder 'mine' has 2 outputs, but it must have one; a VAE takes two",
+        r"The encoder 'mine' has 2 outputs, but it must have one; a VAE needs two",
     ),
     "two outputs before a layer of ours": (
         lambda: aezoo.KSparseAE(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4), k=2),
@@ -101,15 +101,15 @@ NETWORKS = {
     ),
     "input of a VAE": (
         lambda: aezoo.VAE(encoder=two_outputs((5,), (4,), "mine"), decoder=decoder(4)),
-        r"The encoder 'mine' does not take the input of shape \(6, 6, 1\) \(.* expected shape=\(None, 5\)",
+        r"The encoder 'mine' does not accept the input of shape \(6, 6, 1\) \(.* expected shape=\(None, 5\)",
     ),
     "output": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (36,))),
-        r"gives reconstructions of shape \(36,\) for inputs of shape \(6, 6, 1\): end it with a layer",
+        r"returns reconstructions of shape \(36,\) for inputs of shape \(6, 6, 1\): end it with a layer",
     ),
     "size": (
         lambda: aezoo.Autoencoder(encoder=encoder(4), decoder=decoder(4, (6, 5, 1))),
-        r"gives reconstructions of shape \(6, 5, 1\) for inputs of shape \(6, 6, 1\)",
+        r"returns reconstructions of shape \(6, 5, 1\) for inputs of shape \(6, 6, 1\)",
     ),
     "tied": (
         lambda: aezoo.Autoencoder(encoder=convolutional(), tied=True),
@@ -187,7 +187,7 @@ def compiled(**kwargs):
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (X.astype("bool"), "The samples are bool, not floating-point: scale them first"),
+        (X.astype("bool"), "The samples are bool, not floating-point: scale images"),
         (X.astype("complex64"), "The samples are complex64, not floating-point: convert them"),
         ([X], "Expected samples as one array, .* but got list"),
         (None, "Expected samples as one array, .* but got NoneType"),
@@ -195,7 +195,7 @@ def compiled(**kwargs):
         ({"image": X}, "Expected samples as one array, .* but got dict"),
         (iter([]), "The data set is empty"),
         (X[:0], "The data set is empty"),
-        (X - 1, r"outside \[0, 1\], .* Theirs are from -0.99"),
+        (X - 1, r"outside \[0, 1\], .* Their values are from -0.99"),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -366,13 +366,13 @@ def test_nothing_of_ours_unpickles_anything_but_arrays():
         (lambda x: aezoo.DenoisingAE(4, emphasis=1), "emphasis must be a pair"),
         (lambda x: aezoo.StackedAE(aezoo.Autoencoder(4)), "as one list"),
         (lambda x: fitted(x).decode(np.zeros((2, 5))), "The codes have shape"),
-        (lambda x: fitted(x).encode(x[0]), "a single sample is x"),
-        (lambda x: fitted(x).interpolate(x[:2], x[:3]), "as many ends as starts"),
+        (lambda x: fitted(x).encode(x[0]), "give a single sample as x"),
+        (lambda x: fitted(x).interpolate(x[:2], x[:3]), "needs a start and an end, but there are 2 starts"),
         (lambda x: fitted(x).train_on_batch(x, np.zeros(len(x), "float32")), "labels"),
         (lambda x: fitted(x).fit(x, sample_weight=np.ones((len(x), 3))), "leading axes of the targets"),
         (lambda x: fitted(x).fit(x, class_weight={0: 1.0}), "class_weight needs labels"),
         (lambda x: fitted(x, loss="mse", loss_weights=[2.0]), "loss_weights is not supported"),
-        (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "take out the samples"),
+        (lambda x: fitted(tf.data.Dataset.from_tensor_slices({"image": x}).batch(4)), "select the samples"),
     ],
 )
 def test_mistakes_end_in_a_sentence(x, call, message):
@@ -392,7 +392,7 @@ def test_a_loss_that_averages_by_itself_counts_as_it_is(x):
     by_name = fitted(x, loss="mse").evaluate(x, batch_size=7, verbose=0)
     model = fitted(x, loss=lambda y, y_pred: keras.ops.mean((y - y_pred) ** 2))
     assert model.evaluate(x, batch_size=7, verbose=0)[0] == pytest.approx(by_name[0], rel=1e-5)
-    with pytest.raises(ValueError, match="one number for the whole batch and none for each sample"):
+    with pytest.raises(ValueError, match="one number for the whole batch, but scores and sample weights need"):
         model.score_samples(x)
 
 

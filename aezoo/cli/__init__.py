@@ -1,3 +1,3 @@
-"""The command line, `aezoo`."""
+"""Command line `aezoo`."""
 
 from aezoo.cli.program import main as main

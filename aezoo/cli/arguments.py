@@ -1,4 +1,4 @@
-"""Constructor arguments as options, and readers of the values of options."""
+"""Constructor arguments as command-line options, and parsers of option values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import keras
 from aezoo import _docstrings, schedules
 
 _REQUIRED = inspect.Parameter.empty
-_LARGEST = 2**32  # whole numbers are smaller: those that TensorFlow can count to
+_LARGEST = 2**32  # limit of whole numbers, within what TensorFlow can count to
 
 Reader = Callable[[str], Any]
 
@@ -30,10 +30,10 @@ class Argument:
 
     Attributes:
         name: The name of the argument.
-        parse: What reads the text of the option; `bool` for a switch.
-        metavar: How --help writes a value.
-        help: What the docstring of the class says of it.
-        value: Its default; `inspect.Parameter.empty` where it has none.
+        parse: Function that parses the text of the option; `bool` for a switch.
+        metavar: Placeholder for a value in --help.
+        help: Description of the argument in the docstring of the class.
+        value: Default of the argument; `inspect.Parameter.empty` if it has none.
     """
 
     name: str
@@ -47,14 +47,14 @@ class Argument:
 
         Args:
             options: The parser, or a group of its options.
-            chosen: Whether the command chooses a value where none is given.
+            chosen: Whether the command chooses a value if the user gives none.
         """
         required = self.value is _REQUIRED and not chosen
         default = "chosen for the data and the other options" if chosen else _written(self.value)
         kind: dict[str, Any] = {"type": self.parse, "metavar": self.metavar}
         if self.parse is bool:
             kind = {"action": argparse.BooleanOptionalAction}
-        # Only what the user gives is passed on, so that a default has one place, the constructor.
+        # Only values that the user gives are passed on, so that defaults have one place, the constructor.
         options.add_argument(
             f"--{self.name.replace('_', '-')}",
             dest=self.name,
@@ -69,14 +69,14 @@ def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argu
     """Return the constructor arguments of a model that can be written on a command line.
 
     Args:
-        cls: The class, an `aezoo.Autoencoder`.
-        without: Arguments to leave out.
+        cls: The class, a subclass of `aezoo.Autoencoder`.
+        without: Names of arguments to leave out.
 
     Returns:
-        Its own arguments before the inherited ones.
+        The arguments of the class, before those that it inherits.
 
     Raises:
-        ValueError: If one has no default, and cannot be written.
+        ValueError: If an argument has no default and cannot be written on a command line.
     """
     found = []
     for name, parameter in inspect.signature(cls).parameters.items():
@@ -87,29 +87,29 @@ def of_class(cls: type[keras.Model], without: Collection[str] = ()) -> list[Argu
             found.append(Argument(name, *reader, _help(cls, name), parameter.default))
         elif parameter.default is _REQUIRED:
             raise ValueError(
-                f"{cls.__name__}({name}) has no default, and a type that cannot be written on a command line: give it "
-                "a default, or extend the class by one that sets it."
+                f"{cls.__name__}({name}) has no default and its type cannot be written on a command line: give it a "
+                "default, or set it in a subclass."
             )
     return found
 
 
 def _help(cls: type[keras.Model], name: str) -> str:
-    """What the docstring of the class says of an argument, or else the docstring of a base."""
+    """Return the description of an argument in the docstring of the class, or else of a base class."""
     bases = (base for base in _bases(cls) if base.__doc__)
     return next((text for base in bases if (text := _docstrings.arguments(base).get(name))), "")
 
 
 def _bases(cls: type[keras.Model]) -> tuple[type, ...]:
-    """The class and its bases, up to Keras'."""
+    """Return the class and its bases, up to Keras' own."""
     return cls.__mro__[: cls.__mro__.index(keras.Model)]
 
 
 def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
-    """The type of an argument: as the class annotates it or a base does, or else the type of its default."""
+    """Return the type of an argument: its annotation in the class or a base class, or else the type of its default."""
     for base in _bases(cls):
         try:
             hint = typing.get_type_hints(vars(base).get("__init__")).get(parameter.name, Any)
-        except Exception:  # of names that are imported for a type checker alone
+        except Exception:  # a name that is imported for type checkers only
             continue
         if hint is not Any:
             return hint
@@ -122,14 +122,14 @@ def _hint(cls: type[keras.Model], parameter: inspect.Parameter) -> Any:
 
 
 def _written(default: object) -> str:
-    """A default as one would write it on the command line."""
+    """Return a default as it is written on the command line."""
     if isinstance(default, tuple):
         return ",".join(map(str, default)) or "none"
     return "none" if default is None else str(default)
 
 
 def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
-    """What reads the text of an option for an argument of this name and type, and how --help writes it."""
+    """Return the parser of an option for an argument of this name and type, and its placeholder in --help."""
     kinds = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if schedules.Schedule in kinds:
         return schedule, "SCHEDULE"
@@ -153,11 +153,11 @@ def _reader(name: str, hint: Any) -> tuple[Reader, str] | None:
     return (str, "NAME") if kind is str else None
 
 
-# === Readers ===
+# === Parsers of values ===
 
 
 def number(kind: type) -> Reader:
-    """Return what reads an `int` or a `float`."""
+    """Return a parser of an `int` or a `float`."""
 
     def number(text: str) -> float:
         value = kind(text)
@@ -186,12 +186,17 @@ positive_float = _bounded(float, lambda value: value > 0, "positive number")
 
 
 def tuple_of(parse: Reader, length: int | None = None) -> Reader:
-    """Return what reads values with a comma between."""
+    """Return a parser of values that are separated by commas.
+
+    Args:
+        parse: Parser of one value.
+        length: Number of values; None accepts any.
+    """
 
     def numbers(text: str) -> tuple[Any, ...]:
         values = tuple(parse(part) for part in text.split(",")) if text.strip() else ()
         if length not in (None, len(values)):
-            raise argparse.ArgumentTypeError(f"expected {length} numbers with a comma between, not {text!r}")
+            raise argparse.ArgumentTypeError(f"expected {length} numbers separated by commas, not {text!r}")
         return values
 
     numbers.__name__ = "list of numbers"
@@ -199,7 +204,7 @@ def tuple_of(parse: Reader, length: int | None = None) -> Reader:
 
 
 def schedule(text: str) -> float | schedules.Schedule:
-    """Read a number, or START:END:EPOCHS."""
+    """Parse a number, or START:END:EPOCHS as a linear schedule."""
     try:
         start, *rest = text.split(":")
         if not rest:
@@ -241,5 +246,5 @@ def _activation(text: str) -> str:
     try:
         keras.activations.get(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"Keras knows no activation {text!r}") from None
+        raise argparse.ArgumentTypeError(f"Keras has no activation {text!r}") from None
     return text

@@ -1,4 +1,4 @@
-"""The commands `aezoo compress` and `aezoo decompress`: pictures to `.aez` files and back."""
+"""Commands `aezoo compress` and `aezoo decompress`: pictures to `.aez` files and back."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     import aezoo
 
-_MODEL_HELP = "a CompressiveAE: its .keras file, or the folder of its `aezoo train`"
-_OVERWRITE_HELP = "replace a file that is there already"
+_MODEL_HELP = "a CompressiveAE: its .keras file, or the folder that `aezoo train` wrote"
+_OVERWRITE_HELP = "replace an existing file"
 _MODES = {1: "L", 3: "RGB"}
-# What Pillow reads by itself: others run programs.
+# Formats that Pillow reads without running other programs.
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP", "PPM")
-# Formats of which Pillow has 16 bits as integers of 32.
+# Formats whose 16-bit values Pillow loads as 32-bit integers.
 _SIXTEEN_BITS = ("PNG", "PPM")
 
 
 def add_commands(commands: Any) -> None:
-    """Adds the two commands to those of the command line."""
-    compress = commands.add_parser("compress", help="compress a picture", description="Compresses a picture.")
+    """Add both commands to the command line."""
+    compress = commands.add_parser("compress", help="compress a picture", description="Compress a picture.")
     compress.add_argument("model", metavar="MODEL", help=_MODEL_HELP)
     compress.add_argument("picture", metavar="IMAGE.png", help="a picture of any size")
     compress.add_argument("output", metavar="OUT.aez", help="the file to write")
@@ -37,10 +37,10 @@ def add_commands(commands: Any) -> None:
     loading.add_import(compress)
     compress.set_defaults(run=_compress)
     decompress = commands.add_parser(
-        "decompress", help="make a picture of what compress wrote", description="Makes a picture of an .aez file."
+        "decompress", help="decompress a picture", description="Decompress an .aez file to a picture."
     )
     decompress.add_argument("model", metavar="MODEL", help="the model that compressed it")
-    decompress.add_argument("data", metavar="IN.aez", help="what `aezoo compress` wrote")
+    decompress.add_argument("data", metavar="IN.aez", help="a file that `aezoo compress` wrote")
     decompress.add_argument("output", metavar="OUT.png", help="the picture to write")
     decompress.add_argument("--overwrite", action="store_true", help=_OVERWRITE_HELP)
     _add_limit(decompress)
@@ -53,8 +53,8 @@ def _add_limit(command: argparse.ArgumentParser) -> None:
         "--limit",
         type=int,
         metavar="N",
-        help="the most image values, height x width x channels, that are taken, for both ways (default: 2^27, 44 "
-        "million pixels in color)",
+        help="the largest picture, in image values (height x width x channels), for compress and decompress (default: "
+        "2^27, 44 million pixels in color)",
     )
 
 
@@ -94,7 +94,7 @@ def _decompress(arguments: argparse.Namespace) -> int:
 
 
 def _check_output(arguments: argparse.Namespace, source: str) -> None:
-    """Checks that the output is a file that is not there yet, or one that the user wants replaced."""
+    """Check that the output does not exist, or that the user allows replacing it and the command does not read it."""
     output = _files.check(arguments.output)
     if output.is_dir():
         raise FileExistsError(f"{arguments.output} is a folder: name a file.")
@@ -102,9 +102,9 @@ def _check_output(arguments: argparse.Namespace, source: str) -> None:
         return
     for given in (source, arguments.model, Path(arguments.model) / "model.keras"):
         if os.path.exists(given) and output.samefile(given):
-            raise FileExistsError(f"{arguments.output} is what this command reads: name another file to write.")
+            raise FileExistsError(f"{arguments.output} is an input of this command: name another file to write.")
     if not arguments.overwrite:
-        raise FileExistsError(f"{arguments.output} is there already: name another, or replace it with --overwrite.")
+        raise FileExistsError(f"{arguments.output} already exists: name another, or replace it with --overwrite.")
 
 
 def _limit(arguments: argparse.Namespace) -> int:
@@ -114,39 +114,46 @@ def _limit(arguments: argparse.Namespace) -> int:
 
 
 def _read(path: str, mode: str, limit: int) -> Image.Image:
-    """The picture of a file, upright, in a mode; of a file that may come from anyone.
+    """Read a picture from an untrusted file, rotate it upright, and convert it to a mode.
+
+    Args:
+        path: The file.
+        mode: "L" or "RGB".
+        limit: The most image values, height x width x channels.
 
     Raises:
-        OSError: If there is no such file, or it is no picture.
-        ValueError: If it is damaged, larger than the limit, or of numbers without a range.
+        OSError: If there is no such file, or it is not a picture.
+        ValueError: If the picture is damaged, larger than the limit, or has values without a fixed range.
     """
     import numpy as np
     from PIL import Image, ImageOps
 
-    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # our limit is the one that holds
+    allowed, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # replaced by `limit`
     try:
         with Image.open(path, formats=_FORMATS) as image:
             kind, values = image.format, image.width * image.height * len(mode)
             if values > limit:
                 raise ValueError(
                     f"{path} has {image.width} x {image.height} pixels, {values:,} values, more than the limit of "
-                    f"{limit:,}: give a higher --limit, here and to decompress, or make the picture smaller."
+                    f"{limit:,}: give a higher --limit to both compress and decompress, or make the picture smaller."
                 )
             try:
                 upright = ImageOps.exif_transpose(image)
                 upright.load()
-            except Exception as error:  # each format has errors of its own
+            except Exception as error:  # each format has its own kinds
                 raise ValueError(f"{path} is damaged: {printable(error).rstrip('.')}.") from None
     finally:
         Image.MAX_IMAGE_PIXELS = allowed
     if upright.mode != mode:
-        note = f"aezoo: {path} is of mode {upright.mode}, the model takes {mode}: it was converted."
+        note = f"aezoo: {path} has mode {upright.mode} and was converted to the model's mode, {mode}."
         print(note, file=sys.stderr)
     if upright.mode.startswith("I;16") or (upright.mode == "I" and kind in _SIXTEEN_BITS):
-        # Pillow's own conversion cuts off what is above 255.
+        # Pillow's own conversion clips values above 255.
         upright = Image.fromarray(np.rint(np.asarray(upright) / 257).astype("uint8"))
     elif upright.mode in ("I", "F"):
-        raise ValueError(f"{path} has pixels of mode {upright.mode}, without a range: save it with 8 or 16 bits.")
+        raise ValueError(
+            f"{path} has pixels of mode {upright.mode}, which has no fixed range: save it with 8 or 16 bits."
+        )
     return upright.convert(mode)
 
 
@@ -160,7 +167,7 @@ def _model(arguments: argparse.Namespace) -> aezoo.Autoencoder:
 
 
 def _installed(function: Any, *arguments: Any) -> Any:
-    """Calls what needs constriction; the command line reports a ValueError in one line."""
+    """Call a function that needs constriction; raise a missing one as a ValueError, which prints as one line."""
     try:
         return function(*arguments)
     except ImportError as error:

@@ -1,7 +1,7 @@
-"""The models that the command line knows by a name, and the defaults of a training that depend on the data.
+"""Models of the command line by name, and defaults of a training that depend on the data.
 
-A new model is one line in `MODELS`. What it does and its paper are read from the docstring of its class, its options
-from its constructor, their defaults from its `cli_defaults`.
+To add a model, add one line to `MODELS`. Its summary and paper come from the docstring of its class, its options from
+its constructor, and their defaults from its `cli_defaults`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Defaults of a training that depend on the data, here for small sets such as digits.
+    """Defaults of a training that depend on the data; the values here fit small data sets such as digits.
 
     Attributes:
         samples: Number of training samples.
-        epochs: Passes over them.
+        epochs: Number of passes over the samples.
         batch_size: Samples per step.
-        learning_rate: The rate of Adam.
-        latent_dim: Code units of the models that do not compress.
-        layers: Code units of each layer of a stack.
-        pretrain_epochs: Passes over the samples for each layer of a stack.
-        given: The constructor arguments that the user gave, by name.
+        learning_rate: Learning rate of Adam.
+        latent_dim: Number of code units, for models whose code may be wider than the input.
+        layers: Number of code units of each layer of a stack.
+        pretrain_epochs: Number of passes over the samples for each layer of a stack.
+        given: Constructor arguments that the user gave, by name.
     """
 
     samples: int
@@ -37,7 +37,7 @@ class Training:
 
     @classmethod
     def on(cls, samples: int, features: int) -> Training:
-        """Return the defaults for so many training samples of so many features."""
+        """Return the defaults for a number of training samples and of features."""
         training = cls(samples)
         if features > 100:
             training = dataclasses.replace(training, latent_dim=1000, layers=(1000, 500, 250, 30))
@@ -51,10 +51,10 @@ class Entry:
     """A model that `aezoo train` makes.
 
     Attributes:
-        class_name: Its public name in `aezoo`, or MODULE:CLASS; of a stack, the name of its layers.
-        stack: The public name of the stack that such models make, or None.
-        without: Constructor arguments of a layer of a stack that are no options.
-        top: Arguments of the top layer of a stack.
+        class_name: Public name of its class in `aezoo`, or MODULE:CLASS; for a stack, the class of its layers.
+        stack: Public name of the class that stacks such models, or None for a single model.
+        without: Constructor arguments of a stack's layers that are not options.
+        top: Constructor arguments of the top layer of a stack.
     """
 
     class_name: str
@@ -65,7 +65,7 @@ class Entry:
 
 _HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
 
-# Arguments that would make a layer more than one layer, or its codes no input of the next.
+# Arguments that would make one layer of a stack several, or its codes unfit as input of the next layer.
 _OF_A_LAYER = ("latent_dim", *_HIDDEN_LAYERS, "activation", "code_activation", "output_activation")
 
 #: By the name on the command line.
@@ -89,5 +89,5 @@ MODELS: dict[str, Entry] = {
 
 
 def entry(name: str) -> Entry:
-    """Return the model of a name of `MODELS`, or of a class of the user's own, MODULE:CLASS."""
+    """Return the entry of a name in `MODELS`, or of a class of the user's own, MODULE:CLASS."""
     return MODELS[name] if name in MODELS else Entry(name)

@@ -1,4 +1,4 @@
-"""The command `aezoo evaluate`: what there is to say about a trained model."""
+"""Command `aezoo evaluate`: measure a trained model."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from typing import Any
 from aezoo import _untrusted
 from aezoo.cli import loading
 
-#: A data set of TensorFlow Datasets, its configuration and version; of its own names, not of a community's.
+#: A data set of TensorFlow Datasets with its configuration and version; names of communities do not match.
 _PLAIN = re.compile(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?")
 
 _DESCRIPTION = """\
-Measures a model on the test split of a data set: reconstruction error, explained variance beside that of a PCA of as
-many components, sparsity, dead units, norm of the Jacobian, saturation and, where there are labels, the error of a
-linear probe. The PCA and the probe are fitted on the training split."""
+Measure a model on the test split of a data set: reconstruction error, explained variance compared with a PCA of as many
+components, sparsity, dead units, norm of the Jacobian, saturation and, if the data have labels, the error of a linear
+probe. The PCA and the probe are fitted on the training split."""
 
 
 def add_command(commands: Any) -> None:
-    """Adds the command to those of the command line."""
+    """Add the command to the command line."""
     evaluate = commands.add_parser("evaluate", help="measure a trained model", description=_DESCRIPTION)
-    evaluate.add_argument("model", metavar="DIR", help="the folder of an `aezoo train`, or a .keras file")
+    evaluate.add_argument("model", metavar="DIR", help="a folder that `aezoo train` wrote, or a .keras file")
     evaluate.add_argument(
         "--dataset",
         metavar="NAME",
-        help="as for `aezoo train` (default: what the model was trained on, if that is on this machine)",
+        help="as for `aezoo train` (default: the data that the model was trained on, if they are on this machine)",
     )
     evaluate.add_argument(
         "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
@@ -45,12 +45,12 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     known_name = trained_on(path)
     name = arguments.dataset or known_name
     if name is None:
-        raise ValueError(f"What {path} was trained on is written nowhere beside it: give --dataset.")
+        raise ValueError(f"No metrics.json beside {path} names the data that it was trained on: give --dataset.")
     load = loading.data_loader(model)
     if arguments.dataset is None and not is_here(name, model.data):
         raise ValueError(
-            f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
-            "it, get it by --dataset."
+            f"{path} was trained on {name!r} according to the metrics.json beside it, and these data are not on this "
+            "machine: if you trust the file, fetch them with --dataset."
         )
     train: Any
     test: Any
@@ -59,7 +59,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         _validation.check_sample_shape(model, test[0].shape)
     except ValueError as error:
         known = f" (it was trained on {known_name!r})" if known_name else ""
-        raise ValueError(f"{name!r} is not for this model{known}: {error} Give another --dataset.") from None
+        raise ValueError(f"{name!r} does not fit this model{known}: {error} Give another --dataset.") from None
     train, test = (loading.with_conditions(model, *split) for split in (train, test))
     report = evaluation.report(model, test, train=train)
     print(report.markdown() if arguments.markdown else report)
@@ -67,7 +67,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def trained_on(path: Path) -> str | None:
-    """Return the name of the data set that `aezoo train` wrote beside a model; None if there is none."""
+    """Return the name of the data set in the metrics.json beside a model; None if there is none."""
     try:
         name = _untrusted.read_json(path.parent / "metrics.json")["dataset"]
     except (OSError, ValueError, KeyError, TypeError):
@@ -76,7 +76,7 @@ def trained_on(path: Path) -> str | None:
 
 
 def is_here(name: str, kind: str) -> bool:
-    """Return whether a data set that a file names can be read with nothing fetched and no code of others looked up."""
+    """Return whether a data set named by an untrusted file can be read without a download and without foreign code."""
     from aezoo.datasets import loading
 
     if kind == "sketches":

@@ -1,4 +1,4 @@
-"""The command `aezoo explore`: a page in which a person plays with a trained model."""
+"""Command `aezoo explore`: write or serve a page to explore a trained model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ no network. It shows what a code decodes to as one changes it, what single units
 
 
 def add_command(commands: Any) -> None:
-    """Adds the command to those of the command line."""
+    """Add the command to the command line."""
     explore = commands.add_parser("explore", help="play with a trained model in the browser", description=_DESCRIPTION)
     explore.add_argument("model", metavar="MODEL", help="a preset, the folder of an `aezoo train`, or a .keras file")
     explore.add_argument(

@@ -1,4 +1,4 @@
-"""Trained models, classes of models and data sets, as commands are given them."""
+"""Loading of trained models, classes and data sets that are named on the command line."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 from aezoo._untrusted import printable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     import aezoo
     from aezoo.models.autoencoder import Autoencoder
 
 
 def name(text: str) -> str:
-    """Read the name of a file or folder as an option; an empty one, of a shell variable that is not set, is none."""
+    """Parse the name of a file or folder; refuse an empty one, such as an unset shell variable."""
     if not text.strip():
-        raise argparse.ArgumentTypeError("expected a name, not an empty one")
+        raise argparse.ArgumentTypeError(f"expected a name, not {text!r}")
     return text
 
 
@@ -39,8 +41,8 @@ def add_import(command: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="MODULE",
-        help="import the module of a class of your own, which is installed or lies in the working directory, before "
-        "the model is loaded; a file does not choose what is imported",
+        help="import the module of a class of your own, installed or in the working directory, before the model is "
+        "loaded; the model's file never chooses what is imported",
     )
 
 
@@ -48,16 +50,16 @@ def load(name: str, train: str, modules: Sequence[str] = ()) -> tuple[aezoo.Auto
     """Load a model.
 
     Args:
-        name: Its `.keras` file, or the folder of its `aezoo train`.
-        train: The command that trains such a model, which an error names.
-        modules: The modules to import before.
+        name: A `.keras` file, or a folder that `aezoo train` wrote.
+        train: Command that trains such a model, for error messages.
+        modules: Modules to import first.
 
     Returns:
-        The model, and its file.
+        The model, and the path of its file.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it does not hold an `aezoo.Autoencoder`, is damaged, or a module cannot be imported.
+        ValueError: If the file is damaged or does not hold an `aezoo.Autoencoder`, or a module cannot be imported.
     """
     import aezoo
     from aezoo.saving import loading
@@ -67,18 +69,18 @@ def load(name: str, train: str, modules: Sequence[str] = ()) -> tuple[aezoo.Auto
     if not path.is_file():
         raise FileNotFoundError(f"There is no model {path}: train one with `{train}`.")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged, or no .keras file: train the model again with `{train}`.")
+        raise ValueError(f"{path} is damaged, or not a .keras file: train the model again with `{train}`.")
     for module in modules:
         import_module(module)
     try:
         model = loading.load(path)
     except loading.UnknownClassError as error:
         raise ValueError(
-            f"{path} holds a model of the class {error.name}, which is not known here: name the module that defines it "
-            f"by --import, if you trust it; the file says {error.module!r}."
+            f"{path} holds a model of the class {error.name}, which is not registered: if you trust the module that "
+            f"defines it, name it with --import; the file names {error.module!r}."
         ) from None
     if not isinstance(model, aezoo.Autoencoder):
-        raise ValueError(f"{path} holds {type(model).__name__}, no model of aezoo: train one with `{train}`.")
+        raise ValueError(f"{path} holds {type(model).__name__}, not a model of aezoo: train one with `{train}`.")
     return model, path
 
 
@@ -92,7 +94,7 @@ def model_class(name: str) -> type[aezoo.Autoencoder]:
         name: A public name of `aezoo`, or MODULE:CLASS.
 
     Raises:
-        ValueError: If there is none of that name, or it cannot be saved and loaded.
+        ValueError: If there is no such class, or it is not registered with Keras, which loading needs.
     """
     import keras
 
@@ -107,35 +109,35 @@ def model_class(name: str) -> type[aezoo.Autoencoder]:
         there = [each for each, value in vars(module).items() if inspect.isclass(value)]
         there = [each for each in there if issubclass(getattr(module, each), aezoo.Autoencoder)]
         close = difflib.get_close_matches(class_name, there) or there
-        hint = f"it has {', '.join(close)}" if close else "and no other"
+        hint = f"it has {', '.join(close)}" if close else "it has none"
         raise ValueError(f"The module {where!r} has no class {class_name!r} that extends aezoo.Autoencoder; {hint}.")
     if keras.saving.get_registered_object(keras.saving.get_registered_name(cls)) is not cls:
         raise ValueError(
-            f"{class_name} could not be loaded again: put @keras.saving.register_keras_serializable({where!r}) above "
-            "the class."
+            f"{class_name} is not registered, so a saved model could not be loaded: put "
+            f"@keras.saving.register_keras_serializable({where!r}) above the class."
         )
     return cls
 
 
 def import_module(name: str) -> ModuleType:
-    """Import a module that is installed or lies in the working directory.
+    """Import a module that is installed or in the working directory.
 
     Args:
-        name: Its name, as the user wrote it; never one that a file says.
+        name: Name of the module, written by the user, never read from a file.
 
     Raises:
-        ValueError: If there is none, or it cannot be imported.
+        ValueError: If there is no such module, or importing it fails.
     """
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())  # as `python -m` does
     try:
         return importlib.import_module(name)
-    except Exception as error:  # whatever the module raises
+    except Exception as error:  # the module may raise anything
         missing = getattr(error, "name", None) if isinstance(error, ModuleNotFoundError) else None
         if not name or (missing and f"{name}.".startswith(f"{missing}.")):
             raise ValueError(
-                f"There is no module {name!r}, neither installed nor in the working directory: name it as Python does, "
-                "mypackage.models."
+                f"There is no module {name!r}, neither installed nor in the working directory: write it as in an "
+                "import, mypackage.models."
             ) from None
         raise ValueError(
             f"The module {name!r} cannot be imported: {type(error).__name__}: {printable(error).rstrip('.')}."
@@ -146,10 +148,13 @@ def import_module(name: str) -> ModuleType:
 
 
 def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
-    """Return the function that loads a data set by its name for a model, or for a class of models.
+    """Return the function that loads a data set by name for a model.
+
+    Args:
+        model: A model, or a class of models.
 
     Raises:
-        ValueError: If there are no data sets of the kind that it takes.
+        ValueError: If aezoo has no data sets of the kind that the model needs.
     """
     from aezoo import datasets, sketches
 
@@ -157,13 +162,14 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
     if model.data not in loaders:
         named = model.__name__ if inspect.isclass(model) else type(model).__name__
         raise ValueError(
-            f"{named} learns from {model.data}, of which aezoo has no data sets; it has {' and '.join(loaders)}."
+            f"{named} learns from {model.data}, for which aezoo has no data sets; it has {' and '.join(loaders)}: "
+            "train it in Python instead."
         )
     return loaders[model.data]
 
 
-def with_conditions(model: aezoo.Autoencoder, x: Any, y: Any) -> tuple[Any, Any]:
-    """Return samples with the labels as the condition of a model that has one, and the labels.
+def with_conditions(model: aezoo.Autoencoder, x: np.ndarray, y: np.ndarray | None) -> tuple[Any, Any]:
+    """Return the inputs of a model and the labels; the labels become its condition if it has one.
 
     Args:
         model: The model.
@@ -171,11 +177,13 @@ def with_conditions(model: aezoo.Autoencoder, x: Any, y: Any) -> tuple[Any, Any]
         y: Labels, (n,), or None.
 
     Raises:
-        ValueError: If the model has other conditions than one, or the data have no labels.
+        ValueError: If the model has several conditions, or it has one and the data have no labels.
     """
     if not model.condition_names:
         return x, y
     if len(model.condition_names) > 1 or y is None:
         names = ", ".join(map(repr, model.condition_names))
-        raise ValueError(f"{model.name!r} needs {names} beside the samples, which the data set does not have.")
+        raise ValueError(
+            f"{model.name!r} needs {names} beside the samples, which the data set does not have: give another data set."
+        )
     return {"x": x, model.condition_names[0]: y}, y

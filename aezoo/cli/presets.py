@@ -1,4 +1,4 @@
-"""The commands `aezoo presets`: the trained models of `saved_models/`."""
+"""Commands `aezoo presets`: list, train, verify and serve the trained models of `saved_models/`."""
 
 from __future__ import annotations
 
@@ -11,47 +11,54 @@ from typing import Any
 
 from aezoo.cli import loading
 
-_SKETCHES = "the file of sketch-rnn's that the cats are read from (.npz)"
+_SKETCHES = "the sketch-rnn file of the cats (.npz)"
 
 
 def add_commands(commands: Any) -> None:
-    """Adds the commands to those of the command line."""
+    """Add the commands to the command line."""
     presets = commands.add_parser("presets", help="trained models: list, train, verify, config")
     actions = presets.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    listing = actions.add_parser("list", help="list the presets that are found")
+    listing = actions.add_parser("list", help="list the presets")
     listing.add_argument("--markdown", action="store_true", help="print a table in Markdown")
     listing.set_defaults(run=_list)
 
-    train = actions.add_parser("train", help="train them", description="Train presets by their recipes.")
-    train.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
+    train = actions.add_parser("train", help="train presets", description="Train presets by their recipes.")
+    train.add_argument("names", nargs="*", metavar="NAME", help="names of the presets to train (default: all)")
     train.add_argument("--sketches", metavar="FILE", help=_SKETCHES)
     train.add_argument(
-        "--output", type=loading.name, default="saved_models", metavar="DIR", help="(default: saved_models)"
+        "--output",
+        type=loading.name,
+        default="saved_models",
+        metavar="DIR",
+        help="the folder to write presets to (default: saved_models)",
     )
     train.set_defaults(run=_train)
 
     verify = actions.add_parser(
         "verify",
-        help="measure them again",
-        description="Checks the files of presets by their SHA-256, measures the models on their test data, and "
-        "compares both with their cards.",
+        help="compare presets with their model cards",
+        description="Check the files of presets by their SHA-256, measure the models on their test data, and compare "
+        "the results with the model cards.",
     )
-    verify.add_argument(
-        "names", nargs="*", metavar="NAME", help="which, by name or folder (default: all that are found)"
-    )
-    verify.add_argument("--sketches", metavar="FILE", help=f"{_SKETCHES}; without it those models are not measured")
+    verify.add_argument("names", nargs="*", metavar="NAME", help="names or folders of presets (default: all presets)")
+    verify.add_argument("--sketches", metavar="FILE", help=f"{_SKETCHES}; without it models of cats are not measured")
     verify.set_defaults(run=_verify)
 
     config = actions.add_parser(
         "config",
         help="write the models.config of TensorFlow Serving",
-        description="Prints the file that TensorFlow Serving takes as --model_config_file, for all SavedModels of a "
-        "folder.",
+        description="Print the --model_config_file of TensorFlow Serving for all SavedModels in a folder.",
     )
-    config.add_argument("folder", nargs="?", default="saved_models", metavar="DIR", help="(default: saved_models)")
     config.add_argument(
-        "--base-path", default="/models", metavar="PATH", help="where the server has this folder (default: /models)"
+        "folder",
+        nargs="?",
+        default="saved_models",
+        metavar="DIR",
+        help="the folder of the presets (default: saved_models)",
+    )
+    config.add_argument(
+        "--base-path", default="/models", metavar="PATH", help="path of this folder on the server (default: /models)"
     )
     config.set_defaults(run=_config)
 
@@ -63,9 +70,12 @@ def _list(arguments: argparse.Namespace) -> int:
 
     found = presets.cards()
     if not found:
-        raise FileNotFoundError(f"There are no presets in {', '.join(map(str, presets.places()))}.")
+        raise FileNotFoundError(
+            f"There are no presets in {', '.join(map(str, presets.places()))}: name a folder of presets in the "
+            f"environment variable {presets.ENVIRONMENT}."
+        )
     if arguments.markdown:
-        print(cards.shelf_table(filter(cards.of_shelf, found.values())))
+        print(cards.presets_table(filter(cards.has_metrics, found.values())))
         return 0
     width = max(map(len, found)) + 2
     for name, card in found.items():
@@ -81,10 +91,10 @@ def _train(arguments: argparse.Namespace) -> int:
     for name in names:
         if name not in RECIPES:
             close = difflib.get_close_matches(name, RECIPES) or RECIPES
-            raise ValueError(f"There is no recipe {name!r}; there is {', '.join(close)}.")
+            raise ValueError(f"There is no recipe {name!r}: choose from {', '.join(close)}.")
         training.check_folder(Path(arguments.output) / name)
     load = _loader(arguments.sketches)
-    for name in names:  # all data before the first training, so that what is missing is said at once
+    for name in names:  # load all data before the first training, so that missing data fail at once
         load(RECIPES[name].data)
     for name in names:
         folder = Path(arguments.output) / name
@@ -107,7 +117,7 @@ def _verify(arguments: argparse.Namespace) -> int:
         try:
             folder = presets.find(name)
             card = presets.read_card(folder)
-            measurable = cards.of_shelf(card) and (card["data"]["name"] != "cats" or arguments.sketches)
+            measurable = cards.has_metrics(card) and (card["data"]["name"] != "cats" or arguments.sketches)
             measured = verifying.verify(folder, load(card["data"]["name"]) if measurable else None)
         except (OSError, ValueError) as error:
             wrong.append(str(error))
@@ -115,13 +125,10 @@ def _verify(arguments: argparse.Namespace) -> int:
             continue
         if measured:
             label, value = printable(cards.label(card["metric"])), cards.number(measured[card["metric"]])
-            print(
-                f"{printable(name):{width}}{label} {value}, as its card says",
-                flush=True,
-            )
+            print(f"{printable(name):{width}}{label} {value}, as in its model card", flush=True)
         else:
-            why = "its data are given as --sketches FILE" if cards.of_shelf(card) else "its card names no data"
-            print(f"{printable(name):{width}}files as its card says; not measured: {why}", flush=True)
+            why = "its data need --sketches FILE" if cards.has_metrics(card) else "its model card names no data"
+            print(f"{printable(name):{width}}files as in its model card; not measured: {why}", flush=True)
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(names)} failed: {' '.join(wrong)}")
     return 0
@@ -135,7 +142,7 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _loader(sketches_file: str | None) -> Callable[[str], Any]:
-    """What loads each source once."""
+    """Return a function that loads each source once."""
     from aezoo.recipes import sources
 
     return functools.cache(lambda name: sources.load(name, sketches_file))

@@ -1,7 +1,7 @@
-"""The command line: its parser, and `aezoo list`.
+"""Parser of the command line, and `aezoo list`.
 
-Each command has a module of its own. TensorFlow, and all that stands on it, is imported once the command line is known
-to need it, so that --version and --help are quick.
+Each command has a module of its own. TensorFlow is imported only after the parser has found a command that needs it, so
+that --version and --help are quick.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from aezoo.version import __version__
 INTERRUPTED = 130
 
 _DESCRIPTION = """\
-Trains a model on a data set of images (sketch-rnn: of sketches), measures it on the test split as `aezoo evaluate`
-does, and writes into a folder: model.keras, 1/ (a SavedModel), metrics.json, history.png, reconstructions.png and
-filters.png; for sketches samples.png and interpolation.png in place of the last."""
+Train a model on a data set of images (sketch-rnn: of sketches), measure it on the test split as `aezoo evaluate` does,
+and write a folder with model.keras, 1/ (a SavedModel), metrics.json, history.png, reconstructions.png and filters.png;
+for sketches samples.png and interpolation.png replace filters.png."""
 
 _OWN = """\
-MODULE:CLASS names a class of your own that extends aezoo.Autoencoder, of a module that is installed or lies in the
-working directory: aezoo train mypackage.models:MyAE."""
+MODULE:CLASS names a class of your own that extends aezoo.Autoencoder, in a module that is installed or in the working
+directory: aezoo train mypackage.models:MyAE."""
 
 _SYNTAX = """\
-Lists are written with commas: --hidden-dims 500,250. A SCHEDULE is a number, or START:END:EPOCHS, which goes in equal
-steps from START to END in so many epochs: --k-schedule 100:25:20.
+Write lists with commas: --hidden-dims 500,250. A SCHEDULE is a number, or START:END:EPOCHS, which moves in equal steps
+from START to END within that many epochs: --k-schedule 100:25:20.
 
-Ctrl-C ends the training; what the model has learned up to then is evaluated and written. A second Ctrl-C, or one in
-the pretraining of a stack, writes nothing. Run the same command again after that, or after its process was killed, to
+Ctrl-C ends the training early; the model is evaluated and written as it is. A second Ctrl-C, or one during the
+pretraining of a stack, writes nothing. After that, or after the process was killed, run the same command again to
 resume from the last backup of the training (a hidden folder beside the output)."""
 
 
@@ -47,16 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments, without the name of the program; `sys.argv` by default.
 
     Returns:
-        The exit status: 0, 2 where the command cannot be carried out, 130 where Ctrl-C ended it.
+        The exit status: 0 for success, 2 if the command failed, 130 if Ctrl-C ended it.
 
     Raises:
-        SystemExit: With status 2 if the arguments cannot be read, with 0 after --help and --version.
+        SystemExit: With status 2 if the arguments are invalid, with 0 after --help and --version.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if argv[:1] == ["shelf"]:
-        print("aezoo: `aezoo shelf` is now `aezoo presets`; the old name goes with the next release.", file=sys.stderr)
+        print("aezoo: `aezoo shelf` is now `aezoo presets`; the next release removes the old name.", file=sys.stderr)
         argv[0] = "presets"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # 2 would still print that there is no GPU as an error
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # level 2 still reports a missing GPU as an error
     run = None
     try:
         arguments = _parser(argv).parse_args(argv)
@@ -94,7 +94,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         model.set_defaults(run=_train)
-        if name in argv:  # the options of a model are those of its class, and that imports TensorFlow
+        if name in argv:  # the options of a model come from its class, which imports TensorFlow
             _import_zoo()
             from aezoo.cli import train
 
@@ -126,20 +126,20 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _import_zoo() -> None:
-    """Import the package, of which the console script has imported the command line alone (`aezoo_command`)."""
+    """Import the whole package, after the console script has imported only its command line (`aezoo_command`)."""
     package = sys.modules["aezoo"]
     if "Autoencoder" not in vars(package):
         with _without_log_lines():
             package.__spec__.loader.exec_module(package)  # type: ignore[union-attr]  # it has both
 
 
-# What TensorFlow says while it is imported, before it knows its log level: all but what ends the process.
+# Lines that TensorFlow logs on import, before it applies its log level; fatal ones do not match.
 _LOG_LINE = re.compile(rb"WARNING: All log messages before absl|[IWE]0000 |\d{4}-\d\d-\d\d [\d:.]+: [IWE] ")
 
 
 @contextlib.contextmanager
 def _without_log_lines() -> Iterator[None]:
-    """Keep the log lines of TensorFlow's import off standard error, and all else on it."""
+    """Drop the log lines of TensorFlow's import from standard error, and keep everything else."""
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":  # the user wants to see them
         yield
         return

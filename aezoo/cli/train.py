@@ -1,4 +1,4 @@
-"""The command `aezoo train`: trains a model, measures it, and writes the folder of the run."""
+"""Command `aezoo train`: train a model, measure it, and write the folder of the run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from aezoo.cli import defaults, loading
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
 
-Split = tuple[Any, Any]  # samples and labels, as `aezoo.datasets.load` gives them
+Split = tuple[Any, Any]  # samples and labels, as `aezoo.datasets.load` returns them
 
-# Options of the command, whose names no constructor argument can have, and arguments that are none: networks cannot be
-# written on a command line, --seed seeds more than the model.
+# Constructor arguments that are not options: their names are taken by options of the command (--seed seeds more than
+# the model), or they are networks, which cannot be written on a command line.
 _NO_OPTION = (
     *("dataset", "output", "overwrite", "limit", "epochs", "batch_size", "learning_rate", "seed", "quiet", "help"),
     *("layers", "pretrain_epochs", "model", "run", "encoder", "decoder"),
@@ -43,11 +43,11 @@ _NO_OPTION = (
 
 
 def add_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Add the options of the training of a model.
+    """Add the options for training a model.
 
     Args:
         parser: The parser of `aezoo train MODEL`.
-        name: The model, as `aezoo.cli.defaults.entry` takes it.
+        name: Name of the model, as `aezoo.cli.defaults.entry` accepts it.
     """
     entry, cls = defaults.entry(name), _model_class(name)
     _add_training_options(parser, cls)
@@ -57,15 +57,15 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
             "--layers",
             type=options.tuple_of(options.positive_int),
             metavar="N,N,...",
-            help="code units of each layer, from the input up (default: 64,32,16, or 1000,500,250,30 for more than "
-            "100 features)",
+            help="code units of each layer, from the input up (default: 64,32,16; with more than 100 features "
+            "1000,500,250,30)",
         )
         group.add_argument(
             "--pretrain-epochs",
             type=options.positive_int,
             metavar="N",
-            help="epochs of each layer, before --epochs of backpropagation through all of them (default: 20, or 10 "
-            "from 10,000 samples on)",
+            help="epochs of pretraining for each layer, before --epochs of training all layers together (default: 20; "
+            "with 10,000 samples or more 10)",
         )
     group = parser.add_argument_group(cls.__name__, _docstrings.summary(cls))
     chosen = _chosen(name, defaults.Training(samples=1))
@@ -77,12 +77,12 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
     group = parser.add_argument_group("training")
     default = "digits"
     data = (
-        "'digits', which comes with scikit-learn, or an image data set of TensorFlow Datasets: mnist, "
-        "fashion_mnist, cifar10, ..."
+        "'digits', which comes with scikit-learn, 'emoji', which comes with aezoo, or an image data set of "
+        "TensorFlow Datasets: mnist, fashion_mnist, cifar10, ..."
     )
     if cls.data == "sketches":
         default = "shapes"
-        data = "'shapes', which a program draws, or a file of sketch-rnn (.npz) or of QuickDraw (.ndjson)"
+        data = "'shapes', drawn by a program, or a file of sketch-rnn (.npz) or QuickDraw (.ndjson)"
     group.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
     group.add_argument(
         "--output", type=loading.name, metavar="DIR", help="the folder to write (default: runs/MODEL-DATASET)"
@@ -90,24 +90,30 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
     group.add_argument(
         "--overwrite",
         action="store_true",
-        help="replace the folder of an earlier run, once this one is complete, and the backup of one with other "
+        help="replace the folder of an earlier run once this run is complete, and the backup of a run with other "
         "arguments",
     )
     group.add_argument(
         "--limit", type=options.positive_int, metavar="N", help="use only the first N samples of each split"
     )
     group.add_argument(
-        "--epochs", type=options.positive_int, metavar="N", help="(default: 60, or 20 from 10,000 samples on)"
+        "--epochs",
+        type=options.positive_int,
+        metavar="N",
+        help="passes over the training split (default: 60; with 10,000 samples or more 20)",
     )
     group.add_argument(
-        "--batch-size", type=options.positive_int, metavar="N", help="(default: 64, or 128 from 10,000 samples on)"
+        "--batch-size",
+        type=options.positive_int,
+        metavar="N",
+        help="samples per step (default: 64; with 10,000 samples or more 128)",
     )
     group.add_argument(
         "--learning-rate",
         type=options.positive_float,
         metavar="RATE",
-        help="(default: for Adam 0.003, or 0.001 from 10,000 samples on; a model with an optimizer of its own, such "
-        "as an RBM, has its own)",
+        help="learning rate of the optimizer (default for Adam: 0.003; with 10,000 samples or more 0.001; a model with "
+        "another optimizer, such as an RBM, has its own default)",
     )
     group.add_argument(
         "--seed",
@@ -116,7 +122,7 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
         metavar="N",
         help="seed of initial weights, noise and shuffling (default: 0)",
     )
-    group.add_argument("--quiet", action="store_true", help="no progress bar and no table")
+    group.add_argument("--quiet", action="store_true", help="print no progress bar and no table")
 
 
 def _model_class(name: str) -> type[aezoo.Autoencoder]:
@@ -124,13 +130,13 @@ def _model_class(name: str) -> type[aezoo.Autoencoder]:
 
 
 def _arguments(name: str) -> list[options.Argument]:
-    """The constructor arguments of a model that are options."""
+    """Return the constructor arguments of a model that are options."""
     entry, cls = defaults.entry(name), _model_class(name)
     return options.of_class(cls, (*_NO_OPTION, *entry.without))
 
 
 def _chosen(name: str, training: defaults.Training) -> dict[str, Any]:
-    """The constructor arguments of a model: those that the command chooses for the data, and those given."""
+    """Return the constructor arguments of a model that the command chooses for the data or that the user gave."""
     entry, cls = defaults.entry(name), _model_class(name)
     taken = inspect.signature(cls).parameters.keys() - {*entry.without}
     chosen = {argument: value for argument, value in cls.cli_defaults(training).items() if argument in taken}
@@ -150,8 +156,8 @@ def run(arguments: argparse.Namespace) -> bool:
         Whether Ctrl-C ended the training.
 
     Raises:
-        ValueError: If the options or the data are not for the model, or the training diverged.
-        OSError: If the folder cannot be written, or is another's.
+        ValueError: If the options or the data do not fit the model, or the training diverged.
+        OSError: If the folder cannot be written, or `aezoo train` did not write it.
     """
     output = _output_folder(arguments)
     there = _contents(output)
@@ -189,7 +195,7 @@ def run(arguments: argparse.Namespace) -> bool:
             _write(free, {}, model, test[0], results, backup.history)
             backup.remove()
             raise FileExistsError(
-                f"{output} was made or changed while the model was trained, and is kept: the result is in {free}."
+                f"{output} was created or changed during the training, and is kept: the result is in {free}."
             ) from None
         backup.remove()
     print(f"Written to {os.path.relpath(output)}")
@@ -205,7 +211,7 @@ def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The constructor arguments that are given as options."""
+    """Return the constructor arguments that the user gave as options."""
     names = [argument.name for argument in _arguments(arguments.model)]
     return {name: getattr(arguments, name) for name in names if hasattr(arguments, name)}
 
@@ -217,7 +223,7 @@ def _new_model(
     x_train: np.ndarray,
     layers: Path,
 ) -> aezoo.Autoencoder:
-    """A model that is ready to be trained: a stack has been pretrained and unrolled."""
+    """Return a compiled model that is ready to be trained; a stack is pretrained and unrolled."""
     entry = defaults.entry(arguments.model)
     if entry.stack:
         model = _pretrained(arguments, chosen, x_train, layers)
@@ -242,17 +248,17 @@ def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> ae
         chosen = {**chosen, "seed": seed}
     try:
         return cls(**chosen)
-    except TypeError as error:  # of a user's own class
+    except TypeError as error:  # a class of the user's own
         raise ValueError(
-            f"{cls.__name__} cannot be made with {', '.join(chosen)}: {error}. Name the arguments that it sets itself "
-            "in its attribute fixed_arguments."
+            f"{cls.__name__} does not accept the arguments {', '.join(chosen)}: {error}. List arguments that the class "
+            "sets in its attribute fixed_arguments."
         ) from error
 
 
 def _pretrained(
     arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray, folder: Path
 ) -> aezoo.Autoencoder:
-    """The unrolled autoencoder of a stack that is pretrained here, or as far as it was by a process that was killed."""
+    """Pretrain a stack, or resume the pretraining of a killed process, and return the unrolled autoencoder."""
     entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
     if entry.top:
@@ -272,9 +278,11 @@ def _pretrained(
     return stack.unroll(seed=arguments.seed)
 
 
-def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
-    """Trains a model; returns whether Ctrl-C ended it."""
-    # Without a terminal a line an epoch: a progress bar in a log file is unreadable.
+def _fit(
+    model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray, backup: _Backup, arguments: argparse.Namespace
+) -> bool:
+    """Train a model; return whether Ctrl-C ended it."""
+    # Without a terminal, print one line per epoch: a progress bar in a log file is unreadable.
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
     callbacks = [backup.callback(), keras.callbacks.TerminateOnNaN()]
     try:
@@ -292,27 +300,27 @@ def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, a
         if not finished:
             raise
         print(
-            f"\nInterrupted: the model is written as it is after {finished} of {arguments.epochs} epochs. Ctrl-C again "
-            "writes nothing; the same command then resumes after the last backup.",
+            f"\nInterrupted: writing the model as it is after {finished} of {arguments.epochs} epochs. Press Ctrl-C "
+            "again to write nothing; the same command then resumes after the last backup.",
             flush=True,
         )
         return True
     if not all(math.isfinite(loss) for loss in backup.history["loss"]):
         backup.remove()
-        raise ValueError("The training diverged, its loss is not finite: choose a smaller --learning-rate.")
+        raise ValueError("The training diverged (its loss is not finite): choose a smaller --learning-rate.")
     return False
 
 
 # === Resuming ===
 
 
-# What is in the folder of a backup: which run it is of, the training, and the pretraining of a stack.
+# Files in the folder of a backup: the identity of the run, the state of the training, and the pretraining of a stack.
 _RUN, _TRAINING, _LAYERS = "run.json", "training.weights.h5", "layers"
-_EARLIER = "model.keras"  # in the place of _TRAINING, before version 0.1.0
+_EARLIER = "model.keras"  # before version 0.1.0, in place of _TRAINING
 
 
 def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray) -> dict[str, Any]:
-    """What makes a training: two of the same identity are the same."""
+    """Return a description of a training: two trainings are the same if their descriptions are equal."""
     without = ("run", "output", "overwrite", "quiet")
     said = {name: value for name, value in vars(arguments).items() if name not in without}
     said |= {argument.name: chosen.get(argument.name, argument.value) for argument in _arguments(arguments.model)}
@@ -321,17 +329,19 @@ def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np
 
 @contextlib.contextmanager
 def _backup_folder(output: Path) -> Iterator[Path]:
-    """Makes the folder of a training's backup, and keeps other processes from training for the same output."""
+    """Create the folder of a training's backup, and lock it against other processes that train for the same output."""
     folder = _files.beside(output, "backup")
     if folder.exists() and not (folder / _files.LOCK).exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is no backup of this aezoo: remove it, or choose another --output.")
+        raise FileExistsError(
+            f"{folder} is not a backup of this version of aezoo: remove it, or choose another --output."
+        )
     new = [parent for parent in folder.parents if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         lock = _files.hold(folder / _files.LOCK)
     except BlockingIOError:
         raise BlockingIOError(
-            f"Another aezoo train writes {output}: wait until it has ended, or choose another --output."
+            f"Another aezoo train is writing {output}: wait until it has ended, or choose another --output."
         ) from None
     try:
         yield folder
@@ -340,28 +350,33 @@ def _backup_folder(output: Path) -> Iterator[Path]:
         if left <= {_files.LOCK, _RUN}:  # nothing to resume from
             for name in (_RUN, _files.LOCK):
                 (folder / name).unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # which somebody else uses
+            with contextlib.suppress(OSError):  # another process uses the folder
                 for empty in (folder, *new):
                     empty.rmdir()
         lock.release()
 
 
 class _Backup:
-    """A training in a folder, from which the same command resumes after its process was killed.
+    """Backup of a training in a folder, from which the same command resumes after its process was killed.
 
-    A file that says which run it is comes first, since a stack is pretrained before there is a model to save.
+    The identity of the run is written first, since a stack is pretrained before there is a model to save.
 
     Attributes:
-        folder: Where it is; the process holds its lock.
-        history: The numbers of each finished epoch, those of an earlier process included.
-        seconds: How long all processes trained.
+        folder: The folder; this process holds its lock.
+        history: Values of each finished epoch by name, including the epochs of earlier processes.
+        seconds: Training time of all processes together.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any], overwrite: bool):
-        """Looks at what an earlier process has left.
+        """Compare the backup of an earlier process with this run, and write the identity of this run.
+
+        Args:
+            folder: The folder, locked by this process.
+            identity: Description of this run, from `_identity`.
+            overwrite: Whether to replace the backup of another run.
 
         Raises:
-            ValueError: If that is another run, and may not be replaced, or is damaged.
+            ValueError: If the backup is damaged, or belongs to another run and `overwrite` is False.
         """
         self.folder = folder
         self.history: dict[str, list[float]] = {}
@@ -378,23 +393,27 @@ class _Backup:
             raise ValueError(f"{shown} is damaged: remove it to start anew.") from error
         if (folder / _EARLIER).exists() and not overwrite:
             raise ValueError(
-                f"{shown} has an unfinished training of an earlier aezoo, which this one cannot resume: choose another "
-                "--output, or start anew with --overwrite."
+                f"{shown} has an unfinished training of an earlier version of aezoo, which cannot be resumed: choose "
+                "another --output, or start anew with --overwrite."
             )
         if differing := resume.sentence(resume.differences(before, identity)):
             if not overwrite:
                 raise ValueError(
-                    f"{shown} has an unfinished training with other {differing}: give the same to resume it, choose "
-                    "another --output, or start anew with --overwrite."
+                    f"{shown} has an unfinished training with other {differing}: use the same values to resume it, "
+                    "choose another --output, or start anew with --overwrite."
                 )
-            print(f"Not going on from {shown}, which has a training with other {differing}, and is replaced")
+            print(f"Replacing {shown}, which has an unfinished training with other {differing}")
             self.remove()
         (folder / _EARLIER).unlink(missing_ok=True)
         with _files.atomic_write(folder / _RUN) as path:
             path.write_text(json.dumps(identity))
 
     def restore(self, model: aezoo.Autoencoder, x: np.ndarray) -> None:
-        """Gives a compiled model the state that an earlier process has left, if there is one.
+        """Load the state that an earlier process saved, if there is one, into a model.
+
+        Args:
+            model: The compiled model; it is built if necessary.
+            x: Training samples, (n, *input_shape).
 
         Raises:
             ValueError: If the file is damaged.
@@ -409,10 +428,10 @@ class _Backup:
         self.history = saved["history"]
         self._started -= saved["seconds"]
         folder = os.path.relpath(self.folder)
-        print(f"Going on after epoch {saved['epoch']}, from {folder} (remove it to start anew)")
+        print(f"Resuming after epoch {saved['epoch']}, from {folder} (remove it to start anew)")
 
     def callback(self) -> keras.callbacks.Callback:
-        """Keeps the history, and backs it up with the model at the ends of epochs."""
+        """Return a callback that records the history, and backs it up with the model at the ends of epochs."""
 
         def on_epoch_end(epoch: int, logs: dict[str, float]) -> None:
             for name, value in logs.items():
@@ -426,27 +445,27 @@ class _Backup:
         start = time.monotonic()
         self.seconds = start - self._started
         if not math.isfinite(self.history["loss"][-1]) or start - self._saved < 10 * self._cost:
-            return  # where epochs are short, a backup after each would be most of the time
+            return  # if epochs are short, a backup after each one would dominate the time
         self._state.save(model, len(self.history["loss"]), history=self.history, seconds=self.seconds)
         self._saved = time.monotonic()
         self._cost = self._saved - start
 
     def remove(self) -> None:
-        """Removes what there is to resume from."""
+        """Remove the backup."""
         self._state.remove()
         Checkpoint.remove(self.folder / _LAYERS)
-        (self.folder / _RUN).unlink(missing_ok=True)  # last: it says what the others are of
+        (self.folder / _RUN).unlink(missing_ok=True)  # last, since it identifies the other files
 
 
 # === Results ===
 
 
 def _measure(model: aezoo.Autoencoder, train: Split, test: Split, quiet: bool) -> dict[str, float | None]:
-    """The measures of the test split, which are printed as a table; none where the data allow none."""
+    """Measure the model on the test split, print the table, and return it; {} if the data cannot be measured."""
     try:
         report = evaluation.report(model, test, train=train)
     except ValueError as error:
-        print(f"The model is not measured: {' '.join(str(error).split())}")
+        print(f"The model was not measured: {' '.join(str(error).split())}")
         return {}
     if not quiet:
         print(f"\n{report}\n")
@@ -454,7 +473,7 @@ def _measure(model: aezoo.Autoencoder, train: Split, test: Split, quiet: bool) -
 
 
 def _configuration(arguments: argparse.Namespace, model: aezoo.Autoencoder) -> dict[str, Any]:
-    """How a model was made and trained, as `metrics.json` says it."""
+    """Return how a model was made and trained, for `metrics.json`."""
     without = {"encoder", "decoder", "name", "dtype", "trainable"}
     layers = {name: getattr(arguments, name) for name in ("layers", "pretrain_epochs") if hasattr(arguments, name)}
     return {
@@ -478,26 +497,24 @@ def _versions() -> dict[str, str]:
 
 
 def _output_folder(arguments: argparse.Namespace) -> Path:
-    """The folder to write, which is free or may be replaced."""
+    """Return the folder to write, after checking that it is free or may be replaced."""
     model = arguments.model.rpartition(":")[2]
     name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset}")
     output = Path(arguments.output or f"runs/{name}").resolve()
     for path in (output, *output.parents):
         if path.exists() and not path.is_dir():
-            raise FileExistsError(f"{path} is there and is no folder: choose another --output.")
+            raise FileExistsError(f"{path} exists and is not a folder: choose another --output.")
     _files.recover(output)
     if output.is_dir() and any(output.iterdir()):
         if not arguments.overwrite:
-            raise FileExistsError(
-                f"{output} is there already: choose another --output, or replace it with --overwrite."
-            )
+            raise FileExistsError(f"{output} already exists: choose another --output, or replace it with --overwrite.")
         if not (output / "metrics.json").exists() or not (output / "model.keras").exists():
             raise FileExistsError(f"{output} was not written by aezoo train: --overwrite does not replace it.")
     return _files.check(output, lambda folder: [])
 
 
 def _contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """What is in a folder, by name: when each file was written, and its size."""
+    """Return the modification time and the size of each file in a folder, by name."""
     status = {name: (folder / name).lstat() for name in (_files.files(folder) if folder.is_dir() else ())}
     return {name: (each.st_mtime_ns, each.st_size) for name, each in status.items()}
 
@@ -510,7 +527,7 @@ def _write(
     results: dict[str, Any],
     history: dict[str, Any],
 ) -> None:
-    """Writes the folder of a run, in the place of what was `there` when the run began and of nothing else."""
+    """Write the folder of a run; replace only the contents that were `there` when the run began."""
     pictures: dict[str, Callable[[], Any]] = {
         "history.png": functools.partial(plots.history, history),
         **model.report_pictures(x_test),
@@ -528,4 +545,4 @@ def _write(
             try:
                 draw().savefig(folder / name)
             except ValueError as error:
-                print(f"{name} is left out: {' '.join(str(error).split())}")
+                print(f"{name} was not drawn: {' '.join(str(error).split())}")

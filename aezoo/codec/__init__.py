@@ -1,4 +1,4 @@
-"""Entropy coding of integer codes: tables of frequencies, a container of bytes, and pictures cut into samples."""
+"""Entropy coding of integer codes: frequency tables, a container format, and pictures that are cut into samples."""
 
 from aezoo.codec.codec import IN_SAVED_MODEL, LIMIT, Codec, fingerprint
 from aezoo.codec.pictures import compress_picture, decompress_picture, picture_channels

@@ -1,4 +1,4 @@
-"""Integer codes to bytes and back, with nothing but NumPy and an entropy coder."""
+"""Compression of integer codes to bytes, with NumPy and an entropy coder only."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from aezoo.codec.container import FORMAT, Container, read_varints, varints
 from aezoo.codec.table import TOTAL, Table
 
 LIMIT = 2**27
-"""The most image values that `decode` makes room for unless it is told otherwise: 512 MiB of float32."""
-# What a code takes, in image values: it is held as int32, and on its way through the network as float32 too.
+"""The most image values that `decode` makes room for by default: 512 MiB of float32."""
+# Memory per code unit, in image values: an int32, and the float32 copies on its way through the network.
 _CODE = 4
-# Codes up to so many bytes are shortened to the byte; of longer ones the 3 bytes that a word may lose do not matter.
+# The coder writes words of 4 bytes. Codes up to this many bytes are shortened to the byte; for longer ones, the up to 3
+# bytes do not matter.
 _SHORT = 128
 _GREATEST = 2**31
 
 
 def fingerprint(*parts: bytes) -> bytes:
-    """Eight bytes that differ wherever one of the parts does.
+    """Return 8 bytes that identify a sequence of byte strings, including where one ends and the next begins.
 
     Args:
         *parts: Bytes of any length.
@@ -50,19 +51,19 @@ def fingerprint(*parts: bytes) -> bytes:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Codec:
-    """Codes integers by the frequencies that a model gives each channel of its code.
+    """Lossless coder of integers, using the frequencies that a model predicts for each channel of its code.
 
-    All integers of a channel are coded in one call of a range coder. An integer without a frequency of its own is an
-    escape, and written out. What is decoded is what was encoded, whatever the frequencies are.
+    A range coder codes all integers of a channel in one call. An integer that is not in the table of its channel is
+    coded as an escape and written separately. Decoding returns exactly what was encoded, whatever the frequencies are.
 
     Args:
-        tables: The frequencies of each channel.
-        code_shape: Shape of the code of a sample, (..., channels); None where a size is not fixed.
-        values: The number of image values that one position of a code stands for.
-        model: 8 bytes that tell the model apart; tables and shapes are added to them.
+        tables: The frequency table of each channel.
+        code_shape: Shape of the code of a sample, (..., channels); None for a size that is not fixed.
+        values: Number of image values per position of a code.
+        model: 8 bytes that identify the model; the fingerprint of the codec also covers tables and shapes.
 
     Raises:
-        ValueError: If there is not one table for each channel.
+        ValueError: If the number of tables differs from the number of channels.
 
     Example:
         >>> from aezoo.codec.table import from_counts
@@ -80,11 +81,13 @@ class Codec:
 
     def __post_init__(self) -> None:
         if not self.code_shape or len(self.tables) != self.code_shape[-1]:
-            raise ValueError(f"Codes of shape {self.code_shape} need as many tables, not {len(self.tables)}.")
+            raise ValueError(
+                f"Codes of shape {self.code_shape} need one table per channel, the last axis, not {len(self.tables)}."
+            )
 
     @property
     def fingerprint(self) -> bytes:
-        """Eight bytes of the model, its tables and its shapes: what has to be the same to decode."""
+        """Eight bytes that identify model, tables and shapes, which must be the same to decode."""
         parts = [self.model, repr((FORMAT, self.code_shape, self.values)).encode()]
         parts += [repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables]
         return fingerprint(*parts)
@@ -92,30 +95,32 @@ class Codec:
     # === Bytes ===
 
     def encode(self, codes: ArrayLike, picture: tuple[int, ...] = ()) -> bytes:
-        """Writes codes.
+        """Compress codes.
 
         Args:
             codes: Whole numbers, (n, *code_shape), of any dtype.
-            picture: The true size (height, width) of a picture that the samples tile.
+            picture: True size (height, width) of the picture if the samples are its tiles; () if they are not tiles.
 
         Returns:
             A container, with the fingerprint of the codec and a checksum.
 
         Raises:
-            ValueError: If the codes are of another shape, none, or no whole numbers within ±2³¹.
+            ValueError: If the codes are empty, have another shape, or are not whole numbers within ±2³¹.
             ImportError: If constriction is not installed.
         """
         codes = np.asarray(codes)
         self._check_shape(codes.shape[1:])
         if not codes.size:
-            raise ValueError("There are no samples to compress.")
+            raise ValueError("There are no samples to compress: give at least one.")
         if not ((codes > -_GREATEST) & (codes < _GREATEST)).all():
             raise ValueError(
                 "The codes are NaN or too large: the samples are NaN or out of range, or the training diverged."
             )
         integers = codes.astype("int64")
         if not np.array_equal(integers, codes):
-            raise ValueError("The codes are no whole numbers: give those of encode, not those of a training step.")
+            raise ValueError(
+                "The codes are not whole numbers: give the output of model.encode, not the codes of a training step."
+            )
         columns = integers.reshape(-1, len(self.tables)).T
         symbols, escapes = [], []
         for table, column in zip(self.tables, columns, strict=True):
@@ -123,32 +128,32 @@ class Codec:
             inside = (index >= 0) & (index < table.escape)
             symbols.append(np.where(inside, index, table.escape).astype("int32"))
             outside = index[~inside]
-            # Distances from the table, those above it even, those below it odd.
+            # Distances from the table: even above it, odd below it.
             escapes.append(np.where(outside < 0, -2 * outside - 1, 2 * (outside - table.escape)))
         payload = self._range_encoded(symbols)
         written = varints(np.concatenate(escapes).astype("uint64"))
         return Container(self.fingerprint, len(codes), codes.shape[1:], picture, payload, written).to_bytes()
 
     def decode(self, data: bytes, limit: int = LIMIT) -> tuple[np.ndarray, tuple[int, ...]]:
-        """Reads codes.
+        """Decompress codes.
 
         Args:
-            data: What `encode` wrote.
-            limit: The most image values (samples times features, or four times the codes where they are more) to make
-                room for.
+            data: Bytes that `encode` returned.
+            limit: The most image values to make room for: samples times features, or four times the code units if that
+                is more.
 
         Returns:
-            The codes, (n, *code_shape) int32, and the true size of the picture that they tile, () if they tile none.
+            The codes, (n, *code_shape) int32, and the `picture` that `encode` was given.
 
         Raises:
-            ValueError: If the bytes are damaged, of another model or another format version, or of more than `limit`
+            ValueError: If the bytes are damaged, come from another model or format version, or hold more than `limit`
                 values.
             ImportError: If constriction is not installed.
         """
         container = Container.from_bytes(data)
         if container.fingerprint != self.fingerprint:
             raise ValueError(
-                f"The compressed data are of another model ({container.fingerprint.hex()}, this one is "
+                f"The compressed data come from another model ({container.fingerprint.hex()}, this one is "
                 f"{self.fingerprint.hex()}): load the model that compressed them."
             )
         self._check_shape(container.code_shape)
@@ -177,10 +182,13 @@ class Codec:
         return codes.reshape(container.samples, *container.code_shape), container.picture
 
     def needed(self, positions: int) -> int:
-        """Return what decoding takes, in image values: for those or, where it is more, for the codes.
+        """Return the memory that decoding needs, in image values.
 
         Args:
-            positions: The number of samples, times the positions of the code of each.
+            positions: Number of samples times number of positions in the code of a sample.
+
+        Returns:
+            The number of image values, or four times the number of code units if that is more.
 
         Example:
             >>> from aezoo.codec.table import Table
@@ -193,7 +201,7 @@ class Codec:
         if len(shape) != len(self.code_shape) or any(
             b not in (None, a) for a, b in zip(shape, self.code_shape, strict=True)
         ):
-            raise ValueError(f"The codes have shape {shape}, but those of this model {self.code_shape}.")
+            raise ValueError(f"The codes have shape {shape}, but this model's codes have shape {self.code_shape}.")
 
     # === The range coder ===
 
@@ -209,7 +217,7 @@ class Codec:
         return self._shortest(code, symbols) if len(code) <= _SHORT else code
 
     def _shortest(self, code: bytes, symbols: list[np.ndarray]) -> bytes:
-        """The shortest bytes that decode as `code` does: any number in its range, not just one of whole words."""
+        """Return the shortest bytes that decode as `code` does: any number in its range, not only whole words."""
         for length in range(max(0, len(code) - 8), len(code)):
             start = int.from_bytes(code[:length], "big")
             for number in (start, start + 1):
@@ -235,10 +243,10 @@ class Codec:
     # === Beside a SavedModel ===
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the codec as JSON, with which the bytes of a model can be decoded without the model.
+        """Write the codec as JSON, to decode the codes in a model's bytes without the model.
 
         Args:
-            path: The file.
+            path: The file to write.
         """
         content = {
             "format": FORMAT,
@@ -253,7 +261,7 @@ class Codec:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codec:
-        """Reads the codec of a SavedModel, or one that `save` wrote.
+        """Load a codec from a file that `save` wrote, or from a SavedModel.
 
         Args:
             path: The file, or the folder of a SavedModel that `CompressiveAE.export` wrote.
@@ -262,7 +270,7 @@ class Codec:
             The codec.
 
         Raises:
-            ValueError: If the file is none of ours, of another format version or damaged.
+            ValueError: If the file is damaged, not a codec, or of another format version.
             OSError: If there is no such file.
         """
         path = Path(path)
@@ -285,7 +293,7 @@ class Codec:
 
 
 IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
-"""Where a SavedModel has its codec; TensorFlow leaves this folder to others."""
+"""Path of the codec within a SavedModel; TensorFlow leaves this folder to other programs."""
 
 
 def _constriction() -> ModuleType:

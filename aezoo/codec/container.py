@@ -1,15 +1,17 @@
-"""The bytes that a batch of codes is stored in.
+"""Container format for a batch of codes.
+
+Number of bytes and content, in this order:
 
     3   magic, AEZ
     1   format version
     8   fingerprint of the model
-    ..  varints: number of samples; rank and sizes of a code; rank and sizes (height, width) of a picture that the
-        samples tile, rank 0 if they tile none; lengths of the next two
+    ..  varints: number of samples; rank and sizes of a code; rank and sizes (height, width) of the picture if the
+        samples are its tiles, otherwise rank 0; lengths of the next two parts
     ..  entropy-coded integers
     ..  escapes, varints
-    4   CRC-32 of all before, little-endian
+    4   CRC-32 of all bytes before, little-endian
 
-A varint is base 128, least digit first, the high bit set in all bytes but the last (LEB128).
+A varint is base 128, least digit first, with the high bit set in all bytes but the last (LEB128).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import zlib
 import numpy as np
 
 _MAGIC = b"AEZ"
-#: The version of this layout, and of how the integers are coded.
+#: Version of this layout and of the entropy coding.
 FORMAT = 1
 _FINGERPRINT = 8
 _LARGEST = 2**40  # of a number in the header
@@ -29,15 +31,15 @@ _RANK = 4
 
 @dataclasses.dataclass(frozen=True)
 class Container:
-    """What the bytes say.
+    """Content of the bytes.
 
     Attributes:
-        fingerprint: 8 bytes that tell models apart.
-        samples: The number of samples.
-        code_shape: The shape of the code of a sample.
-        picture: The true size (height, width) of a picture that the samples tile; () if they tile none.
+        fingerprint: 8 bytes that identify the model.
+        samples: Number of samples.
+        code_shape: Shape of the code of a sample.
+        picture: True size (height, width) of the picture if the samples are its tiles; () if they are not tiles.
         payload: The entropy-coded integers.
-        escapes: Varints.
+        escapes: The escapes, as varints.
     """
 
     fingerprint: bytes
@@ -48,7 +50,7 @@ class Container:
     escapes: bytes
 
     def to_bytes(self) -> bytes:
-        """Writes the container."""
+        """Return the container as bytes."""
         numbers = [self.samples]
         for shape in (self.code_shape, self.picture):
             numbers += [len(shape), *shape]
@@ -59,13 +61,16 @@ class Container:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Container:
-        """Reads a container, and nothing that its checksum and lengths do not vouch for.
+        """Read a container, after checking its checksum and lengths.
+
+        Args:
+            data: Bytes that `to_bytes` returned.
 
         Raises:
-            ValueError: If the bytes are no container, of another format version, or damaged.
+            ValueError: If the bytes are not a container, of another format version, or damaged.
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise ValueError(f"Expected the bytes that compress gave, not {type(data).__name__}.")
+            raise ValueError(f"Expected the bytes that compress returned, not {type(data).__name__}.")
         data = bytes(data)
         if not data.startswith(_MAGIC):
             raise ValueError(f"These {len(data)} bytes were not written by compress: they do not begin with 'AEZ'.")
@@ -78,7 +83,7 @@ class Container:
             )
         body, checksum = data[:-4], data[-4:]
         if zlib.crc32(body).to_bytes(4, "little") != checksum:
-            raise ValueError("The compressed data are damaged: their checksum does not fit. Get them again.")
+            raise ValueError("The compressed data are damaged: their checksum does not match. Get them again.")
         start = 4 + _FINGERPRINT
         reader = _Reader(body, start)
         samples, code_shape, picture = reader.number(), reader.shape(), reader.shape()
@@ -90,7 +95,7 @@ class Container:
 
 
 class _Reader:
-    """Reads the numbers of a header."""
+    """Reader of the numbers in a header."""
 
     def __init__(self, data: bytes, at: int):
         self.data = data
@@ -110,12 +115,12 @@ class _Reader:
     def shape(self) -> tuple[int, ...]:
         rank = self.number()
         if rank > _RANK:
-            raise ValueError(f"The compressed data are damaged: a shape of {rank} sizes. Get them again.")
+            raise ValueError(f"The compressed data are damaged: they have a shape of {rank} sizes. Get them again.")
         return tuple(self.number() for _ in range(rank))
 
 
 def varints(values: np.ndarray) -> bytes:
-    """Writes numbers, (n,) uint64 below 2⁴², as varints."""
+    """Return numbers, (n,) uint64 below 2⁴², as varints."""
     shifts = np.arange(0, 42, 7, dtype="uint64")
     digits = values[:, None] >> shifts
     used = (digits > 0) | (shifts == 0)
@@ -124,10 +129,14 @@ def varints(values: np.ndarray) -> bytes:
 
 
 def read_varints(data: bytes, count: int) -> np.ndarray:
-    """Reads `count` varints, (count,) int64, from bytes that hold just these.
+    """Read varints, (count,) int64.
+
+    Args:
+        data: Bytes that hold these varints and nothing else.
+        count: Number of varints.
 
     Raises:
-        ValueError: If they hold more, fewer or too large ones.
+        ValueError: If the bytes hold more varints, fewer, or too large ones.
     """
     digits = np.frombuffer(data, "uint8")
     ends = np.flatnonzero(digits < 128)

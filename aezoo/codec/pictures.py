@@ -1,4 +1,4 @@
-"""Pictures of any size: cut into the samples that a model takes, and put together again."""
+"""Compression of pictures of any size, by cutting them into the samples of a model."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from aezoo.codec.codec import LIMIT
 if TYPE_CHECKING:
     from aezoo.models.compressive import CompressiveAE
 
-# What is decoded at once, in image values, as by a `CompressiveAE` itself.
+# Image values that are decoded at once, as in `CompressiveAE`.
 _PIECE = 2**20
 
 
 def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIMIT) -> bytes:
-    """Compresses one picture.
+    """Compress one picture.
 
-    A model of samples of one size gets it in blocks of that size, a spatial one as a whole; what lacks to full blocks
-    is filled with copies of the edge, and cut off again by `decompress_picture`.
+    A model with a fixed sample size encodes blocks of that size; a spatial model encodes the picture as a whole.
+    Incomplete blocks are padded with copies of the edge, which `decompress_picture` cuts off again.
 
     Args:
         model: A `CompressiveAE` of images in [0, 1].
-        picture: (height, width, channels) uint8.
-        limit: The most image values, the same as `decompress_picture` has: it refuses larger pictures.
+        picture: The picture, (height, width, channels) uint8.
+        limit: The most image values. Use the limit of `decompress_picture`, which refuses larger pictures.
 
     Returns:
         A container with the true size of the picture.
 
     Raises:
-        ValueError: If the model takes no such pictures, or the picture has more values than `limit`.
+        ValueError: If the model does not take such pictures, or the picture has more values than `limit`.
         ImportError: If constriction is not installed.
 
     Example:
@@ -58,8 +58,8 @@ def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIM
     needed = coder.needed(rows * columns * math.prod(sizes))
     if needed > limit:
         raise ValueError(
-            f"The picture of {width} x {height} takes {needed:,} values, more than the limit of {limit:,}: give a "
-            "higher limit, here and to decompress it, or make the picture smaller."
+            f"The picture of {width} x {height} needs {needed:,} values, more than the limit of {limit:,}: give a "
+            "higher limit, to both compress and decompress it, or make the picture smaller."
         )
     missing = (rows * block[0] - height, columns * block[1] - width)
     padded = np.pad(picture, [(0, missing[0]), (0, missing[1]), (0, 0)], mode="edge")
@@ -69,18 +69,19 @@ def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIM
 
 
 def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) -> np.ndarray:
-    """Reads what `compress_picture` wrote.
+    """Decompress one picture.
 
     Args:
-        model: The model that compressed it.
-        data: The bytes.
+        model: The model that compressed the picture.
+        data: Bytes that `compress_picture` returned.
         limit: The most image values to make room for.
 
     Returns:
         The picture, (height, width, channels) uint8.
 
     Raises:
-        ValueError: If the bytes are damaged, of another model or format version, or of samples instead of a picture.
+        ValueError: If the bytes are damaged, come from another model or format version, hold samples instead of a
+            picture, or hold more than `limit` values.
         ImportError: If constriction is not installed.
 
     Example:
@@ -94,12 +95,12 @@ def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) ->
     channels = picture_channels(model)
     codes, picture_size = model.codec().decode(data, limit)
     if len(picture_size) != 2:
-        raise ValueError("The compressed data are samples, not a picture: model.decompress gives them.")
+        raise ValueError("The compressed data are samples, not a picture: call model.decompress.")
     height, width = picture_size
     block = tuple(n * model.stride for n in codes.shape[1:3]) if model.spatial else model.x_shape[:2]
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
     if rows * columns != len(codes):
-        raise ValueError("The compressed data are damaged: their picture is not of their blocks. Get them again.")
+        raise ValueError("The compressed data are damaged: picture and blocks do not match. Get them again.")
     blocks = np.empty((len(codes), *block, channels), "uint8")
     size = max(1, _PIECE // math.prod(blocks.shape[1:]))
     for start in range(0, len(codes), size):
@@ -111,13 +112,13 @@ def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) ->
 
 
 def picture_channels(model: CompressiveAE) -> int:
-    """Returns the channels of the pictures that a model takes, 1 or 3.
+    """Return the number of channels of the pictures that a model takes, 1 or 3.
 
     Args:
         model: A built model.
 
     Raises:
-        ValueError: If it takes none.
+        ValueError: If the model does not take pictures.
 
     Example:
         >>> import aezoo
@@ -128,6 +129,7 @@ def picture_channels(model: CompressiveAE) -> int:
     """
     if len(model.x_shape) != 3 or model.x_shape[-1] not in (1, 3):
         raise ValueError(
-            f"The model takes samples of shape {model.x_shape}, which are no pictures (height, width, 1 or 3)."
+            f"The model takes samples of shape {model.x_shape}, which are not pictures (height, width, 1 or 3): give a "
+            "model of images."
         )
     return model.x_shape[-1]

@@ -1,4 +1,4 @@
-"""Tables of frequencies: what an entropy coder knows of the integers of a channel."""
+"""Frequency tables: the distribution of a channel's integers, as an entropy coder uses it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 
 from aezoo._typing import ArrayLike
 
-#: What the frequencies of a table sum to. Single precision holds every multiple of 1/TOTAL in [0, 1].
+#: Sum of the frequencies of a table. Single precision represents every multiple of 1/TOTAL in [0, 1] exactly.
 TOTAL = 2**22
-# An integer is in a table unless all that lies beyond it has less than this probability; at most so many are.
+# A table leaves out each tail of less than this probability, and has at most this many integers.
 _TAIL = 2.0**-16
 _WIDEST = 4095
 _FARTHEST = 2**20
@@ -20,16 +20,16 @@ _FARTHEST = 2**20
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Table:
-    """The frequencies of the integers low, low + 1, ..., and after them that of the escape, for all other integers.
+    """Frequencies of the integers low, low + 1, ..., followed by the frequency of the escape for all other integers.
 
-    They are integers, so that two processes cannot disagree about them in a last bit.
+    Frequencies are integers, so that two processes cannot disagree about them in a last bit.
 
     Attributes:
-        low: The least integer with a frequency of its own.
-        frequencies: (integers + 1,) int64, each at least 1, their sum `TOTAL`.
+        low: The smallest integer in the table.
+        frequencies: (integers + 1,) int64, each at least 1, with sum `TOTAL`.
 
     Raises:
-        ValueError: If the frequencies are not of this kind.
+        ValueError: If the frequencies or `low` are not of this form.
 
     Example:
         >>> table = Table.of([0.25, 0.5], low=-1)  # of -1 and 0; the last quarter is the escape's
@@ -43,25 +43,31 @@ class Table:
     def __post_init__(self) -> None:
         frequencies = self.frequencies
         if frequencies.ndim != 1 or not len(frequencies) or frequencies.dtype.kind not in "iu":
-            raise ValueError("A table has a row of whole numbers as its frequencies, which these are not.")
+            raise ValueError(
+                f"The frequencies of a table must be whole numbers, (integers + 1,), but they are {frequencies.dtype} "
+                f"of shape {frequencies.shape}."
+            )
         if frequencies.min() < 1 or frequencies.max() > TOTAL or frequencies.sum() != TOTAL:
-            raise ValueError(f"A table has frequencies of at least 1 that sum to {TOTAL}, which these do not.")
+            raise ValueError(
+                f"The frequencies of a table must be at least 1 and sum to {TOTAL}, but the smallest is "
+                f"{frequencies.min()} and the sum {frequencies.sum()}."
+            )
         if not isinstance(self.low, int) or abs(self.low) >= 2**31:
-            raise ValueError("A table begins at a whole number within ±2³¹, which this one does not.")
+            raise ValueError(f"A table must begin at a whole number within ±2³¹, but it begins at {self.low!r:.40}.")
 
     @classmethod
     def of(cls, probabilities: ArrayLike, low: int) -> Table:
-        """Makes the table of a distribution.
+        """Return the table of a distribution.
 
         Args:
-            probabilities: (integers,) of low, low + 1, ...; what they lack of 1 is the escape's.
-            low: The first of the integers.
+            probabilities: Probabilities of low, low + 1, ..., (integers,); the escape has the rest up to 1.
+            low: The first integer.
 
         Returns:
-            The table: of each integer the frequency is at least 1, however small its probability.
+            The table, in which each integer has a frequency of at least 1, however small its probability.
 
         Raises:
-            ValueError: If they are negative or NaN, or sum to more than 1.
+            ValueError: If the probabilities are negative or NaN, or sum to more than 1.
         """
         p = np.asarray(probabilities, "float64")
         if not (p >= 0).all() or p.sum() > 1 + 1e-9:
@@ -72,24 +78,24 @@ class Table:
 
     @property
     def escape(self) -> int:
-        """The index of the escape: the number of integers that have a frequency of their own."""
+        """Index of the escape, which is the number of integers in the table."""
         return len(self.frequencies) - 1
 
     def bits(self) -> np.ndarray:
-        """Returns -log₂ of each frequency over the total, (integers + 1,)."""
+        """Return the bits that each integer and the escape cost, -log₂(frequency / TOTAL), (integers + 1,)."""
         return -np.log2(self.frequencies / TOTAL)
 
 
 def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tuple[Table, ...]:
-    """Makes a table for the integers of each channel of a density.
+    """Return a table for the integers of each channel of a density.
 
     Args:
-        cumulative: c(y): (n, channels) → (n, channels) float64, increasing from 0 to 1.
-        channels: The number of channels.
+        cumulative: Cumulative distribution function, (n, channels) → (n, channels) float64.
+        channels: Number of channels.
 
     Returns:
-        A table for each channel, of the integers around its median that have all but 2⁻¹⁵ of the probability, at most
-        4095.
+        One table per channel, with the integers around its median that have all but 2⁻¹⁵ of the probability, at most
+        4095 of them.
 
     Raises:
         ValueError: If the density is NaN, as after a training that diverged.
@@ -101,7 +107,7 @@ def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tup
     """
 
     def quantile(q: float, least: Any, greatest: Any) -> np.ndarray:
-        """The least k with c(k + ½) >= q in each channel, or `greatest`: a search that splits a range in 64."""
+        """Search the least k with c(k + ½) >= q in each channel, or `greatest`, by splitting a range in 64 parts."""
         least, greatest = (np.broadcast_to(end, channels).astype("int64") for end in (least, greatest))
         while (least < greatest).any():
             step = -((least - greatest) // 64)
@@ -125,13 +131,13 @@ def tables(cumulative: Callable[[np.ndarray], np.ndarray], channels: int) -> tup
 
 
 def from_counts(columns: Sequence[np.ndarray]) -> tuple[Table, ...]:
-    """Makes tables of the integers that were seen, half a count added to each in their range and to the escape.
+    """Return tables from observed integers, with half a count added to each integer in their range and to the escape.
 
     Args:
         columns: The integers of each channel, (n,) each.
 
     Returns:
-        A table for each channel.
+        One table per channel.
 
     Example:
         >>> (table,) = from_counts([np.array([3, 5, 5])])

@@ -1,6 +1,7 @@
 """Data sets to train on: as NumPy arrays (`load`) or as a stream in constant memory (`stream`)."""
 
+from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.labels import without_labels
 from aezoo.datasets.loading import load, stream
 
-__all__ = ["load", "stream", "without_labels"]
+__all__ = ["emoji_factors", "load", "stream", "without_labels"]

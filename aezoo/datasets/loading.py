@@ -19,7 +19,7 @@ _SHUFFLE_BYTES = 2**26
 
 def _source(name: str, data_dir: str | os.PathLike[str] | None, manual_dir: str | os.PathLike[str] | None) -> Source:
     if name in bundled.NAMES:
-        source = bundled.digits()
+        source = bundled.source(name)
     else:
         from aezoo.datasets import tfds
 
@@ -102,11 +102,14 @@ def load(
     """Loads a data set of images into memory.
 
     Args:
-        name: `"digits"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
+        name: `"digits"`, `"emoji"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
             `"emnist/letters"`, `"cifar10"`, ...). `"digits"` are the 1797 handwritten digits that come with
-            scikit-learn; every fifth image of each class, in the order of the file, is for testing.
-        fallback: bundled data, `"digits"`, to load instead where `name` is neither prepared on this machine nor its
-            original files are there; a line is printed then, and nothing downloaded. None downloads `name`.
+            scikit-learn; every fifth image of each class, in the order of the file, is for testing. `"emoji"` are 475
+            Noto emoji by Google (Apache License 2.0), 64 x 64 pixels in color on white, that ship with aezoo: faces,
+            cats and people, labels 0, 1 and 2. Every fifth name of each kind is for testing, all its skin tones
+            together; see `emoji_factors`.
+        fallback: bundled data, such as `"digits"`, to load instead where `name` is neither prepared on this machine nor
+            its original files are there; a line is printed then, and nothing downloaded. None downloads `name`.
         data_dir: folder with data that TensorFlow Datasets prepared, and where it prepares them. By default
             the environment variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
         manual_dir: folder with the original files of the data set, under the names they have on the web, to
@@ -159,7 +162,7 @@ def stream(
 
     Args:
         name: as in `load`.
-        split: `"train"`, `"test"`, ..., or, but for `"digits"`, a part of one: `"train[:90%]"`.
+        split: `"train"`, `"test"`, ..., or, except for bundled data, a part of one: `"train[:90%]"`.
         batch_size: images in a batch; the last batch may be smaller.
         shuffle: whether each pass has an order of its own. The files are shuffled, and the images within a
             buffer of at most 10,000 images or 64 MiB.

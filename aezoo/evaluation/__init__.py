@@ -1,4 +1,4 @@
-"""Measures of a trained model: of its codes, its reconstructions and its likelihood; anomalies; all in one report."""
+"""Metrics of a trained model: codes, reconstructions, likelihood and anomalies, and a report of all of them."""
 
 from aezoo.evaluation.anomaly import AnomalyDetector, anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
@@ -16,17 +16,22 @@ from aezoo.evaluation.sparsity import (
     lifetime_sparsity,
     population_sparsity,
 )
+from aezoo.evaluation.structure import noise_units
 from aezoo.evaluation.table import Report
+from aezoo.evaluation.units import activation_maximization, activations, combined_filters, top_inputs
 
 __all__ = [
     "AnomalyDetector",
     "CodeStatistics",
     "Report",
+    "activation_maximization",
+    "activations",
     "active_units",
     "activity_threshold",
     "anomaly_auroc",
     "attribute_vector",
     "bits_per_pixel",
+    "combined_filters",
     "dead_units",
     "explained_variance",
     "jacobian_norm",
@@ -35,10 +40,12 @@ __all__ = [
     "linear_probe",
     "log_likelihood",
     "log_partition",
+    "noise_units",
     "pca_explained_variance",
     "population_sparsity",
     "psnr",
     "reconstruction_error",
     "report",
     "saturation",
+    "top_inputs",
 ]

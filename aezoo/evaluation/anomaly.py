@@ -1,10 +1,10 @@
-"""Finding samples that are unlike those a model was trained on."""
+"""Detection of anomalies: samples that are unlike the training data."""
 
 from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,14 +15,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _keras, _validation
+from aezoo._typing import ArrayLike, Data, Shape
 from aezoo.training import gate, inference
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
 
 try:
     from sklearn.utils.validation import validate_data
 except ImportError:  # scikit-learn before 1.6
 
-    def validate_data(estimator: Any, *args: Any, **kwargs: Any) -> Any:
-        """What scikit-learn 1.6 made of this method."""
+    def validate_data(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> np.ndarray:
+        """Validate data as the function of scikit-learn 1.6 does, with the method of older versions."""
         kwargs["force_all_finite"] = kwargs.pop("ensure_all_finite")
         return estimator._validate_data(*args, **kwargs)
 
@@ -34,23 +38,23 @@ _BLOCK = 64  # rows
 
 
 def anomaly_auroc(
-    model: Any, normal: Any, anomalous: Any, *, batch_size: int | None = None, **conditions: Any
+    model: Autoencoder, normal: Data, anomalous: Data, *, batch_size: int | None = None, **conditions: ArrayLike
 ) -> float:
-    """The area under the ROC curve of a model's `score_samples`: how well it tells anomalies from normal samples.
+    """Compute the area under the ROC curve of a model's `score_samples`, for telling anomalies from normal samples.
 
     Args:
         model: A built model with `score_samples`, which is higher for anomalies.
-        normal: Normal samples that it was not trained on, (n, *input_shape), or a dict of "x" and of the conditions; or
-            data that come batch by batch, a data set for example, as `fit` takes them.
+        normal: Normal samples that the model was not trained on, (n, *input_shape), or a dict of "x" and of the
+            conditions; or data that come batch by batch, such as a data set, in the forms that `fit` accepts.
         anomalous: Anomalies, (m, *input_shape), in any of these forms.
-        batch_size: The most samples that are scored at once; None takes a number that follows from their size.
-        **conditions: Conditions by name, one for all samples.
+        batch_size: The most samples to score at once; None chooses a number by their size.
+        **conditions: Conditions by name, one value for all samples.
 
     Returns:
-        The probability that an anomaly scores higher than a normal sample: 1 is perfect, 0.5 a guess.
+        The probability that an anomaly scores higher than a normal sample: 1 is perfect, 0.5 is chance.
 
     Raises:
-        ValueError: If the model is not built, there are no samples of a kind, or they have another shape.
+        ValueError: If the model is not built, or normal or anomalous samples are empty or have the wrong shape.
 
     Example:
         >>> import aezoo
@@ -66,45 +70,47 @@ def anomaly_auroc(
     return float(roc_auc_score(labels, np.concatenate(scores)))
 
 
-def score(model: Any, x: Any, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
-    """The model's `score_samples` of data of any length, piece by piece, also where a user's model has its own."""
+def score(model: Autoencoder, x: Data, batch_size: int | None = None, **conditions: ArrayLike) -> np.ndarray:
+    """Compute a model's `score_samples` piece by piece, for data of any length and also for a user's own method."""
     pieces = inference.measured(model, x, conditions, batch_size=batch_size)
     return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A model of the zoo as a detector of anomalies, by the conventions of scikit-learn.
+    """Anomaly detector with the interface of scikit-learn, built on a model of aezoo.
 
-    `fit` trains a fresh, untrained copy of the model on a part of the normal data and calibrates a threshold on the
-    rest, so that of normal samples to come at most `false_positive_rate` are taken for anomalies. As everywhere in
-    scikit-learn, and the other way round than for the models themselves, `score_samples` is *lower* for anomalies (it
-    is minus the model's), `decision_function` is `score_samples - offset_`, negative for anomalies, and `predict` gives
-    1 for normal samples and -1 for anomalies.
+    `fit` trains a fresh copy of the model on a part of the normal data and calibrates a threshold on the rest, so that
+    at most `false_positive_rate` of future normal samples are labeled anomalies. As in all of scikit-learn, and
+    opposite to the models themselves, `score_samples` is *lower* for anomalies: it is the negative of the model's
+    score. `decision_function` is `score_samples - offset_`, negative for anomalies, and `predict` returns 1 for normal
+    samples and -1 for anomalies.
 
-    The threshold is that of split conformal prediction: of the anomaly scores of the m samples held back, the
-    ⌈(m + 1)(1 - rate)⌉-th smallest. The rate is then kept, on average over the samples that happened to be held back,
-    whatever the model and the data, as long as those to come are drawn as they were. That takes m >= 1/rate - 1; with
-    fewer there is a warning.
+    The threshold comes from split conformal prediction: it is the ⌈(m + 1)(1 - rate)⌉-th smallest anomaly score of the
+    m samples held out. The rate then holds for any model and any data, on average over the choice of the held-out
+    samples, as long as future samples come from the same distribution. This needs m >= 1/rate - 1; with fewer samples,
+    `fit` warns.
 
     Args:
-        model: A model of the zoo, compiled or not (then with its default optimizer). `fit` does not change it.
-        false_positive_rate: Inside (0, 1).
-        calibration_fraction: Share of the data that is held back from training for the threshold, inside (0, 1). With
-            `prefit` all of them are for the threshold.
-        epochs: Passes over the rest.
-        batch_size: Samples a step of training.
-        prefit: Whether the model is trained already and is used as it is: then `fit` does not train it, and takes data
-            that it was not trained on.
-        random_state: Seeds the split and the order of the samples, and initial weights and noise of a model that has
-            no seed. A number makes `fit` reproducible, but for networks of your own, which have their own seeds.
+        model: A model of aezoo; `fit` does not change it. A model that is not compiled is trained with its default
+            optimizer.
+        false_positive_rate: Share of normal samples that may be labeled anomalies, inside (0, 1).
+        calibration_fraction: Share of the data that is held out from training for the threshold, inside (0, 1).
+            Ignored with `prefit`, which uses all data for the threshold.
+        epochs: Number of passes over the training part.
+        batch_size: Samples per training step.
+        prefit: Whether the model is already trained: `fit` then only calibrates the threshold, on data that the model
+            was not trained on.
+        random_state: Seed of the split and the order of the samples, and of the initial weights and the noise of a
+            model that has no seed. An int makes `fit` reproducible, except for networks of your own, which have their
+            own seeds.
         verbose: As in `keras.Model.fit`.
 
     Attributes:
-        model_: The trained copy, or with `prefit` the model.
-        offset_: Minus the threshold on the model's score.
-        sample_shape_: The shape of a sample, as the model takes it.
-        n_features_in_: Number of features, their product.
-        feature_names_in_: Names of the features, where X had some.
+        model_: The trained copy, or the model itself with `prefit`.
+        offset_: The negative of the threshold on the model's score.
+        sample_shape_: Shape of a sample for the model.
+        n_features_in_: Number of features, the product of `sample_shape_`.
+        feature_names_in_: Names of the features, if X had names.
 
     Example:
         >>> import aezoo
@@ -121,15 +127,15 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def __init__(
         self,
-        model: Any,
+        model: Autoencoder,
         *,
         false_positive_rate: float = 0.05,
         calibration_fraction: float = 0.2,
         epochs: int = 50,
         batch_size: int = 32,
         prefit: bool = False,
-        random_state: Any = None,
-        verbose: Any = 0,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int | str = 0,
     ):
         self.model = model
         self.false_positive_rate = false_positive_rate
@@ -140,23 +146,23 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any = None) -> AnomalyDetector:
-        """Trains on normal data, and calibrates the threshold.
+    def fit(self, X: Data, y: object = None) -> AnomalyDetector:
+        """Train on normal data, and calibrate the threshold.
 
         Args:
-            X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are given the shape
-                of a sample where the model has been built for one of as many features. Or what else the model takes: a
-                dict of "x" and of its conditions, or data that come batch by batch, such as a data set, which are read
-                into memory. Missing values, where the model takes them.
+            X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are reshaped to
+                the sample shape of a built model with as many features. Also a dict of "x" and of the conditions, or
+                data that come batch by batch, such as a data set, which are read into memory. NaN marks missing values
+                for a model that accepts them.
             y: Ignored.
 
         Returns:
             The detector.
 
         Raises:
-            ValueError: If X has NaN, infinite or too few values, the model cannot be trained on it, its training
-                diverged, or an argument is out of range.
-            TypeError: If the model is none of the zoo.
+            ValueError: If X has NaN (which the model does not accept), infinite values or too few samples, the model
+                cannot be trained on it, its training diverged, or an argument is out of range.
+            TypeError: If the model is not a model of aezoo.
         """
         self._check_arguments()
         data = self._samples(X, fitting=True)
@@ -165,7 +171,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         else:
             random = check_random_state(self.random_state)
             order = random.permutation(len(data["x"]))
-            # At least one sample on either side; `_samples` has seen to it that there are two.
+            # At least one sample on either side; `_samples` has checked that there are two.
             held = min(max(1, math.ceil(self.calibration_fraction * len(order))), len(order) - 1)
             held_back, rest = ({k: part[rows] for k, part in data.items()} for rows in (order[:held], order[held:]))
             self.model_ = _fresh(self.model, int(random.randint(2**31 - 1)))
@@ -173,29 +179,30 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.offset_ = -self._threshold(-self._scores(held_back))
         return self
 
-    def score_samples(self, X: Any) -> np.ndarray:
-        """Returns minus the model's own `score_samples`, (n,) float64: lower is more anomalous.
+    def score_samples(self, X: Data) -> np.ndarray:
+        """Return the negative of the model's `score_samples`, (n,) float64: lower is more anomalous.
 
         Args:
-            X: Samples as in `fit`, with as many features.
+            X: Samples as in `fit`, with the same number of features.
 
         Raises:
-            ValueError: If X has NaN or infinite values, or another number of features.
+            ValueError: If X has NaN (which the model does not accept) or infinite values, or another number of
+                features.
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
         return self._scores(self._samples(X, fitting=False))
 
-    def decision_function(self, X: Any) -> np.ndarray:
-        """Returns `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
+    def decision_function(self, X: Data) -> np.ndarray:
+        """Return `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
 
         Args:
             X: As in `score_samples`.
         """
         return self.score_samples(X) - self.offset_
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Returns 1 for normal samples and -1 for anomalies, (n,).
+    def predict(self, X: Data) -> np.ndarray:
+        """Return 1 for normal samples and -1 for anomalies, (n,).
 
         Args:
             X: As in `score_samples`.
@@ -218,8 +225,8 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         of_aezoo = hasattr(self.model, "score_samples") and hasattr(self.model, "default_callbacks")
         if not of_aezoo or isinstance(self.model, type):
             raise TypeError(
-                f"model must be a model of aezoo, aezoo.Autoencoder(latent_dim=8) say, not {self.model!r}; of a stack, "
-                "what its `unroll` returns."
+                f"model must be a model of aezoo, such as aezoo.Autoencoder(latent_dim=8), not {self.model!r}; for a "
+                "stack, give the result of its `unroll`."
             )
         _validation.check_open_interval("false_positive_rate", self.false_positive_rate, 0, 1)
         _validation.check_open_interval("calibration_fraction", self.calibration_fraction, 0, 1)
@@ -229,12 +236,12 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             _validation.check_built(self.model)
 
     def _samples(self, X: Any, fitting: bool) -> dict[str, np.ndarray]:
-        """X as the model takes it, and its conditions; scikit-learn checks rows of features, whatever their shape."""
+        """Return X in the shape of the model, and its conditions; scikit-learn checks rows of features."""
         conditions: dict[str, np.ndarray] = {}
         if gate.is_dict(X) or gate.is_stream(X):
             X, conditions = inference.collected(self.model, X)
         missing = self._allows_missing()
-        X = X if gate.is_table(X) else gate.dense(gate.as_array(X, missing))  # of a table, the columns are noted
+        X = X if gate.is_table(X) else gate.dense(gate.as_array(X, missing))  # scikit-learn reads a table's columns
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
@@ -249,24 +256,24 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             )
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
-            built_for = self.model.x_shape if self.model.built else (None,)
+            built_for: Shape = self.model.x_shape if self.model.built else (None,)
             if None not in built_for and math.prod(built_for) == rows.shape[1]:
                 self.sample_shape_ = built_for
         return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _train(self, data: dict[str, np.ndarray], seed: int) -> None:
+    def _train(self, data: dict[str, Any], seed: int) -> None:
         self.model_.check_scale(data["x"])
-        # A loss that gives no scores is said so before the training.
+        # Fail before the training, not after it, if the loss gives no scores.
         self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})
-        # Keras' own shuffling follows the global seeds, which are not ours to set.
+        # Keras' own shuffling depends on global seeds, which `fit` must not set.
         slices = tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data["x"])
         batches = slices.shuffle(len(data["x"]), seed=seed).batch(self.batch_size)
         self.model_.fit(batches, epochs=self.epochs, verbose=self.verbose)
 
     def _scores(self, data: dict[str, np.ndarray]) -> np.ndarray:
         n = len(data["x"])
-        # The last rows of a product that fill no block of the processor's are summed in another order, so that the last
-        # bit of a score would follow from where its sample stands: whole blocks, of which some rows repeat.
+        # The last rows of a matrix product, if they fill no block of the processor, are summed in another order, which
+        # would make the last bit of a score depend on the position of its sample. Repeat rows to fill whole blocks.
         rows = np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
         data = data if n % _BLOCK == 0 else {name: part[rows] for name, part in data.items()}
         conditions: dict[str, Any] = {name: part for name, part in data.items() if name != "x"}
@@ -275,40 +282,40 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     def _threshold(self, anomaly_scores: np.ndarray) -> float:
         if not np.isfinite(anomaly_scores).all():
             raise ValueError(
-                "The scores of the held-back samples are not finite: the training diverged, choose a smaller learning "
-                "rate."
+                "The scores of the held-out samples are not finite, so the training diverged: choose a smaller "
+                "learning rate."
             )
         n = len(anomaly_scores)
         rank = math.ceil((n + 1) * (1 - self.false_positive_rate) - 1e-9)  # the product may be a last bit too large
         if rank > n:
             needed = math.ceil(1 / self.false_positive_rate - 1 - 1e-9)
             warnings.warn(
-                f"false_positive_rate={self.false_positive_rate:g} needs {needed} samples to calibrate with, but there "
-                f"are {n}: the rate may be as high as {1 / (n + 1):.2g}. Give more data, or raise the rate or "
+                f"false_positive_rate={self.false_positive_rate:g} needs {needed} calibration samples, but there are "
+                f"{n}: the rate may be as high as {1 / (n + 1):.2g}. Give more data, or raise the rate or "
                 "calibration_fraction.",
                 stacklevel=3,
             )
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
-def _again(part: Any) -> Any:
-    """A part of a compilation for another model: what has state anew, all else as it is."""
+def _again(part: object) -> object:
+    """Return an argument of `compile` for another model: objects with state anew, everything else as it is."""
     if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         return type(part).from_config(part.get_config())
     return part
 
 
-def _fresh(model: Any, seed: int) -> Any:
-    """An untrained copy of a model, compiled as it is or with its default optimizer."""
+def _fresh(model: Autoencoder, seed: int) -> Autoencoder:
+    """Return an untrained copy of a model, compiled like the model, or with its default optimizer."""
     config = model.get_config()
     if config.get("seed") is None:
         config["seed"] = seed
-    for name in ("encoder", "decoder"):  # of the user's own process, and not from a file: Lambda layers are trusted
+    for name in ("encoder", "decoder"):  # from this process, not from a file, so that Lambda layers are trusted
         if isinstance(config.get(name), dict):
             config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     copy = type(model).from_config(config)
     if model.compiled:
-        # As they are, not by their names: a live model's own functions need not be registered.
+        # Pass functions themselves, not their names: functions of a live model need not be registered.
         copy.compile(**keras.tree.map_structure(_again, _keras.compile_arguments(model)))
     else:
         copy.compile(optimizer=copy.default_optimizer())

@@ -1,4 +1,4 @@
-"""What a compressed image costs, and what it is worth."""
+"""Rate and quality of compressed images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from numpy.typing import ArrayLike
 
 
 def bits_per_pixel(data: bytes, x: ArrayLike) -> float:
-    """The length of compressed images over their number of pixels.
+    """Compute the bits per pixel of compressed images.
 
     Args:
-        data: The bytes, all headers included.
-        x: The images, (batch, height, width) or (batch, height, width, channels), the channels of which make one pixel;
-            of vectors (batch, features) each feature is one.
+        data: The compressed images, all headers included.
+        x: The original images, (batch, height, width) or (batch, height, width, channels), where all channels of a
+            position count as one pixel; or vectors, (batch, features), where each feature counts as one pixel.
 
     Returns:
         Bits per pixel.
 
     Raises:
-        ValueError: If x has no pixels or is of another shape.
+        ValueError: If x has no pixels or another shape.
 
     Example:
         >>> bits_per_pixel(bytes(98), np.zeros((10, 28, 28, 1)))
@@ -33,15 +33,15 @@ def bits_per_pixel(data: bytes, x: ArrayLike) -> float:
 
 
 def psnr(x: ArrayLike, reconstruction: ArrayLike, peak: float = 1.0) -> float:
-    """The peak signal-to-noise ratio 10 log₁₀ (peak² / MSE), the squared error averaged over all values of all images.
+    """Compute the peak signal-to-noise ratio, 10 log₁₀ (peak² / MSE), with the MSE over all values of all images.
 
     Args:
         x: The images, of any shape.
-        reconstruction: What was made of them, of the same shape.
-        peak: The greatest value of a pixel: 1 for images in [0, 1], 255 for those of bytes.
+        reconstruction: Their reconstructions, of the same shape.
+        peak: The greatest possible value of a pixel: 1 for images in [0, 1], 255 for images of bytes.
 
     Returns:
-        Decibels; infinity where nothing differs.
+        Decibels; infinity if the images are equal.
 
     Raises:
         ValueError: If the shapes differ, there are no values, or the peak is not positive.
@@ -52,7 +52,10 @@ def psnr(x: ArrayLike, reconstruction: ArrayLike, peak: float = 1.0) -> float:
     """
     x, reconstruction = np.asarray(x), np.asarray(reconstruction)
     if x.shape != reconstruction.shape or not x.size:
-        raise ValueError(f"x has shape {x.shape}, its reconstruction {reconstruction.shape}: expected the same images.")
+        raise ValueError(
+            f"x has shape {x.shape} and its reconstruction {reconstruction.shape}: give images of the same shape, at "
+            "least one."
+        )
     if not peak > 0:
         raise ValueError(f"peak={peak}: expected a number > 0.")
     error = np.mean(np.square(x.astype("float64") - reconstruction))

@@ -1,10 +1,10 @@
-"""How much a code moves with the data: two columns of Table 1 of Rifai et al. 2011."""
+"""Sensitivity of codes to their inputs: two columns of Table 1 of Rifai et al. 2011."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -14,36 +14,41 @@ from numpy.typing import ArrayLike
 
 from aezoo import _keras, _validation
 from aezoo._numerics import as_float32
+from aezoo._typing import Data, Tensor
 from aezoo.layers import jacobian, networks
 from aezoo.training import inference
 
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
 __all__ = ["jacobian_norm", "saturation"]
 
-#: Numbers that a Jacobian of a chunk may have: it, and what makes it, then take some hundred megabytes.
+#: Numbers that the Jacobians of a chunk may have; with their intermediate results they take a few hundred megabytes.
 _IN_HAND = 2**24
 
 
-def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
-    """‖J(x)‖_F of each sample, J = ∂z/∂x the Jacobian of the encoder: how much the code moves where x moves a little.
+def jacobian_norm(model: Autoencoder, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> np.ndarray:
+    """Compute the Frobenius norm of the encoder's Jacobian for each sample, ‖∂z/∂x‖_F.
 
-    Exact for every encoder: in closed form for dense layers (a k-sparse code included), by automatic differentiation
-    for others, which takes as many backward passes as there are code units. Of a VAE, z is the mean.
+    The norm measures how much the code changes with a small change of x. It is exact for every encoder: in closed form
+    for dense layers (including a k-sparse code), by automatic differentiation for others, with one backward pass per
+    code unit. For a VAE, z is the mean.
 
-    How Rifai et al. scaled their numbers is not said: compare ratios between models on the same data.
+    Rifai et al. do not say how they scaled their numbers, so compare ratios between models on the same data.
 
     Args:
         model: A built model with an `encoder`.
-        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; or data that come batch by batch, a data
-            set for example, as `fit` takes them.
-        batch_size: The most samples that are worked on at once; fewer where their Jacobians are large.
-        **conditions: Conditions by name, one entry per sample, or one for all: they do not move.
+        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; or data that come batch by batch, such as
+            a data set, in the forms that `fit` accepts.
+        batch_size: The most samples to process at once; large Jacobians reduce it further.
+        **conditions: Conditions by name, one entry per sample, or one for all samples. They are held constant.
 
     Returns:
-        (n,) float32, in units of the code over units of x. Its square is what `ContractiveAE` penalises.
+        The norms, (n,) float32, in units of the code per unit of x. `ContractiveAE` penalizes their squares.
 
     Raises:
-        ValueError: If the model is not built, there are no samples, they have another shape, or the code is rounded
-            (`CompressiveAE`) and has no slope.
+        ValueError: If the model is not built, there are no samples, they have the wrong shape or are whole numbers, or
+            the code is rounded (`CompressiveAE`) and has no derivative.
 
     Example:
         >>> import aezoo
@@ -57,9 +62,11 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **condit
     """
     _validation.check_built(model)
     if is_rounded(model):
-        raise ValueError("The code is rounded: it does not move with x but in jumps, and has no Jacobian.")
+        raise ValueError("The code is rounded, so it has no Jacobian: give a model whose code is continuous.")
     if "int" in model.input_dtype:
-        raise ValueError("The samples are whole numbers, which no code moves with a little: it has no Jacobian.")
+        raise ValueError(
+            "The samples are whole numbers, so the code has no Jacobian: give a model of continuous samples."
+        )
     squared, numbers = _squared_norms(model)
     norms = []
     for piece in inference.measured(model, x, conditions, batch_size=batch_size):
@@ -72,32 +79,33 @@ def jacobian_norm(model: Any, x: Any, *, batch_size: int | None = None, **condit
     return np.sqrt(np.concatenate(norms))
 
 
-def is_rounded(model: Any) -> bool:
-    """Return whether the code of a model moves in jumps, because a layer of its encoder has no slope."""
+def is_rounded(model: Autoencoder) -> bool:
+    """Return whether the code of a model changes in steps, because a layer of its encoder has no derivative."""
     return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
-def _squared_norms(model: Any) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
-    """What gives ‖J‖² of each sample, and how many numbers it has in hand for one of so many features."""
+def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
+    """Return a function for ‖J‖² per sample, and one for the numbers it holds per sample, by number of features."""
     layers = None if model.condition_names else networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
 
-        def by_differentiation(x: Any, conditions: Any) -> Any:
-            def encoder(x: Any, training: bool) -> Any:
+        def by_differentiation(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+            def encoder(x: Tensor, training: bool) -> Tensor:
                 return model.run_encoder(x, conditions, training)
 
             j = as_float32(jacobian.exact(encoder, x)[1])
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
-        # As a graph, or every piece would be traced anew.
+        # As a graph, since otherwise every piece would be traced anew.
+        graph = tf.function(by_differentiation, reduce_retracing=True, autograph=False)
         units = math.prod(size or 1 for size in model.code_shape)
-        return tf.function(by_differentiation, reduce_retracing=True), lambda features: units * features
+        return graph, lambda features: units * features
     dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
 
-    def in_closed_form(x: Any, conditions: Any) -> Any:
+    def in_closed_form(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         code, a = jacobian.factor(layers, x)
-        if top_k is not None:  # the rows of J of the units that do not stay are 0
+        if top_k is not None:  # rows of J are 0 for inactive units
             stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
             a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
         return jacobian.squared_norm(a, dense[0].kernel)
@@ -106,15 +114,15 @@ def _squared_norms(model: Any) -> tuple[Callable[[Any, Any], Any], Callable[[int
 
 
 def saturation(z: ArrayLike, bounds: tuple[float, float] = (0.05, 0.95)) -> float:
-    """The mean share of units of a code that are saturated: where the activation is flat, and the code does not move.
+    """Compute the mean share of saturated code units, where the activation is flat and the code does not respond to x.
 
     Args:
         z: Codes, (batch, units), of an activation with two flat ends.
-        bounds: A unit is saturated below the first and above the second: the defaults are for a sigmoid; for tanh, the
-            same sigmoid stretched to (-1, 1), give (-0.9, 0.9). Report them with the number.
+        bounds: A unit is saturated below the first and above the second value. The default fits a sigmoid; for tanh,
+            which is a sigmoid stretched to (-1, 1), give (-0.9, 0.9). Report the bounds with the result.
 
     Returns:
-        A share in [0, 1]; the column SAT of Rifai et al. is in per cent.
+        A share in [0, 1]; the column SAT of Rifai et al. is in percent.
 
     Raises:
         ValueError: If there are no codes, they are not finite, or the bounds do not increase.
@@ -131,5 +139,5 @@ def saturation(z: ArrayLike, bounds: tuple[float, float] = (0.05, 0.95)) -> floa
         raise ValueError(f"bounds={bounds}: expected two numbers, the first less than the second.")
     z = np.asarray(z)
     if not z.size or not np.isfinite(z).all():
-        raise ValueError(f"z has shape {z.shape}: expected codes, at least one, of finite values.")
+        raise ValueError(f"z has shape {z.shape}: expected at least one code, with finite values.")
     return float(np.mean((z < low) | (z > high)))

@@ -1,97 +1,102 @@
-"""The likelihood of a restricted Boltzmann machine: its partition function, exactly or by annealing."""
+"""Likelihood of a restricted Boltzmann machine: its partition function, exactly or by annealing."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import warnings
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike, Tensor
 from aezoo.training import gate, inference
+
+if TYPE_CHECKING:
+    from aezoo.models.rbm import RBM
 
 __all__ = ["log_likelihood", "log_partition"]
 
-#: The largest number of units of one layer whose states are enumerated: 2²⁰, in some seconds.
+#: The largest number of units of one layer whose states are enumerated: 2²⁰ states take some seconds.
 _ENUMERABLE = 20
-#: Numbers in hand at once while enumerating states.
+#: Numbers held at once while enumerating states.
 _IN_HAND = 2**21
-#: How close to 0 and 1 the base rates may come: a pixel that is never on must still be reached by the chains.
+#: Smallest distance of base rates from 0 and 1, since the chains must be able to turn on a pixel that is never on.
 _SMALLEST_RATE = 0.01
 
-# What a hidden unit with input a adds to log p(v): the log of the sum (integral) over its states.
+# Contribution of a hidden unit with input a to log p(v): the log of the sum (integral) over its states.
 _GAIN = {"bernoulli": tf.nn.softplus, "gaussian": lambda a: 0.5 * tf.square(a)}
 
 
 def log_partition(
-    rbm: Any,
+    rbm: RBM,
     *,
-    method: str = "auto",
+    method: Literal["auto", "exact", "ais"] = "auto",
     particles: int = 100,
-    temperatures: Any = 10_000,
+    temperatures: int | ArrayLike = 10_000,
     reverse: bool = False,
-    base: Any = None,
-    data: Any = None,
-    start: Any = None,
+    base: ArrayLike | None = None,
+    data: ArrayLike | None = None,
+    start: ArrayLike | None = None,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
+    """Compute log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
 
-    Z is the sum over v (the integral, for gaussian visibles) of exp(-F(v)), so that it takes in whatever constant F
-    leaves out, as the 2π of gaussian units: `log_likelihood` is the log of a probability, or of a density.
+    Z is the sum over v (the integral, for Gaussian visibles) of exp(-F(v)). It includes every constant that F leaves
+    out, such as the 2π of Gaussian units, so that `log_likelihood` is the log of a probability, or of a density.
 
-    - "exact": the states of the smaller layer are enumerated (at most 20 units, and bernoulli ones) and the other layer
-      summed in closed form; with gaussian units in both layers there is a closed form for any number of them.
-    - "ais": annealed importance sampling. Particles start at a machine without weights, p₀(v) ∝ exp(aᵀv), and go by one
+    - "exact": enumerates the states of the smaller Bernoulli layer (at most 20 units) and sums the other layer in
+      closed form. With Gaussian units in both layers there is a closed form for any number of units.
+    - "ais": annealed importance sampling. Particles start at an RBM without weights, p₀(v) ∝ exp(aᵀv), and take one
       Gibbs step per temperature along p_β(v) ∝ exp((1-β)aᵀv + βbᵀv) Πⱼ(1 + exp(β(cⱼ + Wⱼᵀv))) to p₁, the RBM.
-      E[w] = Z/Z₀, so that log Z comes out too small where it is not accurate, and a likelihood too high. No single base
-      is safe: particles run from two, the visible biases a = b of the RBM and the biases that have the means of `base`
-      or `data`, and the larger estimate counts. For bernoulli visibles it is at least the exact sum over the states
-      that the particles end in.
-    - "ais" with `reverse`: particles start at samples of the RBM and go the same path back; E[w] = Z₀/Z, so that log Z
-      errs upwards as far as the starts are samples of the RBM. They are the ends of long Gibbs runs, as many steps as
-      there are temperatures, from `data` or else from random states.
+      E[w] = Z/Z₀, so that an inaccurate log Z is too small, and a likelihood too high. No single base is safe:
+      particles run from two, with the visible biases a = b of the RBM and with biases that match the means of `base` or
+      `data`, and the larger estimate is used. For Bernoulli visibles the result is at least the exact sum over the
+      states where particles end.
+    - "ais" with `reverse`: particles start at samples of the RBM and follow the same path back; E[w] = Z₀/Z, so that an
+      inaccurate log Z is too large, provided that the starts are samples of the RBM. The starts are the ends of long
+      Gibbs runs, with one step per temperature, from `data` or else from random states.
 
-    Give `data`. Forward annealing finds only modes that stay reachable on its path, and reverse annealing only those
-    in which it starts. Where reverse runs that start at the data agree with forward runs that do not know them, the
-    modes of the data have been found, and log Z is accurate up to modes that neither data nor annealing reach. Where
-    forward is lower, the chains do not mix: log Z lies in between, and more temperatures bring the two together. Where
-    forward is higher, the long runs stay at the data while the RBM has most of its mass elsewhere: forward is right.
-    Without data both can agree and miss a mode that holds nearly all of Z.
+    Give `data`. Forward annealing finds only modes that stay reachable on its path, and reverse annealing only the
+    modes in which it starts. If reverse runs that start at the data agree with forward runs, which do not use the data
+    as starts, the modes of the data have been found, and log Z is accurate up to modes that neither data nor annealing
+    reach. If forward is lower, the chains do not mix: log Z is between the two, and more temperatures bring them
+    together. If forward is higher, the long runs stay at the data while the RBM has most of its mass elsewhere: forward
+    is right. Without data both can agree and miss a mode that holds nearly all of Z.
 
-    The standard error is that of the log of the mean weight by the delta method, std(w) / (mean(w) √particles), as long
-    as that says something. Where fewer than ten particles carry the weight it is at least the standard deviation of the
-    log weights. Where `data` or `reverse` is given it is at least the difference of forward and reverse annealing,
-    otherwise that of the two bases, if the difference is more than four standard errors. An error above 1 nat warns.
+    The standard error of the log of the mean weight comes from the delta method, std(w) / (mean(w) √particles). If
+    fewer than ten particles carry the weight, it is at least the standard deviation of the log weights. If two
+    estimates differ by more than four standard errors, it is at least their difference: forward and reverse annealing
+    with `data` or `reverse`, otherwise the two bases. An error above 1 nat warns.
 
     Args:
         rbm: A built `aezoo.RBM` with hidden units "bernoulli" or "gaussian".
-        method: "exact", "ais", or "auto": exact where it can be.
-        particles: Number of particles of AIS.
-        temperatures: Number of evenly spaced β from 0 to 1, or the increasing β themselves, the first 0 and the last 1.
+        method: "exact", "ais", or "auto": exact if possible, otherwise AIS.
+        particles: Number of particles of AIS, at least 2.
+        temperatures: Number of evenly spaced β from 0 to 1, at least 2; or the increasing β themselves, the first 0 and
+            the last 1.
         reverse: Whether to return the value of reverse AIS, from the RBM back to the base.
-        base: Means of the visible units in the second base, (*input_shape), kept in [0.01, 0.99] for bernoulli ones; by
-            default those of `data`, or where there are none, of the RBM's own samples.
+        base: Means of the visible units in the second base, (*input_shape), clipped to [0.01, 0.99] for Bernoulli
+            units; None uses the means of `data`, or without data the means of the RBM's own samples.
         data: Samples that the RBM was trained on, (n, *input_shape): reverse AIS starts with long runs from them.
-        start: Samples of the RBM that reverse AIS starts from, in place of long runs, (particles, *input_shape).
+        start: Samples of the RBM that reverse AIS starts from instead of long runs, (particles, *input_shape).
         seed: Seed of AIS: the same seed gives the same value.
 
     Returns:
         The value and its standard error, in nats; the error of an exact value is 0.0.
 
     Raises:
-        ValueError: If the RBM is not built, has units that have no log Z or that cannot be enumerated where "exact" is
-            asked for, or an argument does not fit.
+        ValueError: If the RBM is not built, its units have no log Z, "exact" is impossible, or an argument is invalid.
 
     Example:
         >>> import numpy as np
         >>> from aezoo import RBM
         >>> rbm = RBM(3, kernel_stddev=0.0)
         >>> rbm.build((None, 5))
-        >>> value, standard_error = log_partition(rbm)  # without weights each of the 2⁸ states counts 1
+        >>> value, standard_error = log_partition(rbm)  # without weights, each of the 2⁸ states adds 1
         >>> round(value / float(np.log(2)), 5), standard_error
         (8.0, 0.0)
 
@@ -105,13 +110,13 @@ def log_partition(
     _validation.check_int("seed", seed)
     if rbm.hidden not in _GAIN:
         raise ValueError(
-            f"The free energy of {rbm.hidden} hidden units is not that of a distribution which Gibbs sampling draws "
-            "from, so that they have no log Z: use bernoulli or gaussian hidden units, or pseudo_log_likelihood."
+            f"hidden={rbm.hidden!r} units have no log Z, because Gibbs sampling does not draw from the distribution of "
+            "their free energy: use 'bernoulli' or 'gaussian' hidden units, or pseudo_log_likelihood."
         )
     kernel, hidden_bias, visible_bias = parameters = [np.asarray(p, "float64") for p in rbm.parameters()]
     if not all(np.isfinite(p).all() for p in parameters):
         raise ValueError(
-            "The RBM has weights that are NaN or infinite: its training diverged, lower the learning rate."
+            "The RBM has NaN or infinite weights, so its training diverged: train it with a smaller learning rate."
         )
     if rbm.visible == rbm.hidden == "gaussian":
         closed = _both_gaussian(kernel, hidden_bias, visible_bias)
@@ -126,26 +131,26 @@ def log_partition(
         return _over_visible(kernel, hidden_bias, visible_bias, rbm.hidden), 0.0
     if method == "exact":
         raise ValueError(
-            f"An exact log Z enumerates at most {_ENUMERABLE} bernoulli units, but the smaller such layer "
+            f"An exact log Z enumerates at most {_ENUMERABLE} Bernoulli units, but the smaller such layer "
             f"({enumerated}) has {sizes[enumerated]}: use method='ais'."
         )
     return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
 
 
-def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
-    """Log p(x) of each sample under an RBM.
+def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
+    """Compute log p(x) of each sample under an RBM.
 
     Args:
         rbm: A built `aezoo.RBM`.
-        x: (n, *input_shape), or data that come batch by batch: 0 or 1 for bernoulli visibles. Data in between have no
-            probability; what is returned for them, -F(x) - log Z, is what papers report for gray pixels.
-        log_z: What `log_partition` returned, or the first number of it; by default `log_partition(rbm, data=x)`.
+        x: Samples, (n, *input_shape), or data that come batch by batch; 0 or 1 for Bernoulli visibles. Values in
+            between have no probability: the result for them, -F(x) - log Z, is what papers report for gray pixels.
+        log_z: The result of `log_partition`, or its first number; None computes `log_partition(rbm, data=x)`.
 
     Returns:
-        (n,) in nats: of a probability, or of a density for gaussian visibles.
+        (n,) in nats: the log of a probability, or of a density for Gaussian visibles.
 
     Raises:
-        ValueError: If the RBM has no log Z, or does not take x.
+        ValueError: If the RBM has no log Z, or x does not fit it.
 
     Example:
         >>> import numpy as np
@@ -165,23 +170,23 @@ def log_likelihood(rbm: Any, x: Any, log_z: float | tuple[float, float] | None =
     return -np.concatenate([np.asarray(rbm.free_energy(piece.x), "float64") for piece in pieces]) - log_z
 
 
-def _check_machine(rbm: Any) -> None:
+def _check_machine(rbm: RBM) -> None:
     if not hasattr(rbm, "free_energy"):
         raise ValueError(
-            f"A partition function is that of an aezoo.RBM, not of {type(rbm).__name__}; of a DBN its top machine has "
-            "one: dbn.rbms[-1]."
+            f"{type(rbm).__name__} has no partition function: give an aezoo.RBM, or for a DBN its top RBM, "
+            "dbn.rbms[-1]."
         )
     _validation.check_built(rbm)
 
 
-# === Exactly ===
+# === Exact values ===
 
 
 def _both_gaussian(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray) -> float:
-    """F = ½‖v - b‖² - ½‖c + Wᵀv‖² is a quadratic form with the matrix 1 - WWᵀ."""
+    """Compute log Z from F = ½‖v - b‖² - ½‖c + Wᵀv‖², a quadratic form with the matrix 1 - WWᵀ."""
     if np.linalg.norm(kernel, 2) >= 1:
         raise ValueError(
-            "With gaussian units in both layers Z is finite only if every singular value of W is below 1, but the "
+            "With Gaussian units in both layers, Z is finite only if every singular value of W is below 1, but the "
             f"largest is {np.linalg.norm(kernel, 2):.3g}: train with a smaller learning rate or with weight decay."
         )
     matrix = np.eye(len(kernel)) - kernel @ kernel.T
@@ -202,10 +207,10 @@ def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.
     return _enumerate(kernel, visible_bias, hidden_bias, _GAIN[hidden])
 
 
-def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Any) -> float:
-    """Log Σ_s exp(bias·s + Σ gain(other_bias + s·kernel)) over all binary s, in pieces."""
+def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gain: Callable[[Tensor], Tensor]) -> float:
+    """Compute log Σ_s exp(bias·s + Σ gain(other_bias + s·kernel)) over all binary s, in pieces."""
     units = bias.size
-    # The low bits of a state are the same in each piece: only the high bits move the inputs from piece to piece.
+    # The low bits of the states are the same in each piece: only the high bits change the inputs between pieces.
     low = min(units, int(math.log2(max(1, _IN_HAND // other_bias.size))))
     states = np.arange(2**low)[:, None] >> np.arange(low) & 1
     energy, inputs = tf.constant(states @ bias[:low]), tf.constant(states @ kernel[:low] + other_bias)
@@ -217,7 +222,7 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
     return float(total)
 
 
-# === By annealing ===
+# === Annealed importance sampling ===
 
 
 def _betas(temperatures: Any) -> np.ndarray:
@@ -226,12 +231,15 @@ def _betas(temperatures: Any) -> np.ndarray:
         return np.linspace(0, 1, int(temperatures), dtype="float32")
     betas = np.asarray(temperatures, "float32")
     if betas.ndim != 1 or betas.size < 2 or betas[0] != 0 or betas[-1] != 1 or np.any(np.diff(betas) <= 0):
-        raise ValueError("Temperatures must be a number, or β that increase from 0 to 1, both included.")
+        raise ValueError(
+            "temperatures must be a number, or β that increase from 0 to 1, both included, but they have shape "
+            f"{betas.shape} and do not."
+        )
     return betas
 
 
-def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
-    """The visible biases of a machine without weights that has these means."""
+def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
+    """Return the visible biases of an RBM without weights that has these means."""
     means = means.reshape(-1)
     if rbm.visible == "gaussian":
         return means
@@ -239,31 +247,38 @@ def _base_bias(rbm: Any, means: np.ndarray) -> np.ndarray:
     return np.log(rates) - np.log1p(-rates)
 
 
-def _checked_base(rbm: Any, base: Any) -> np.ndarray:
+def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
     if rbm.visible == "bernoulli" and not (base.min() >= 0 and base.max() <= 1):
-        raise ValueError("base must be the mean of bernoulli data, but it has values outside [0, 1].")
+        raise ValueError("base must be the mean of Bernoulli data, but it has values outside [0, 1].")
     return base
 
 
 def _anneal_and_check(
-    rbm: Any, betas: np.ndarray, particles: int, reverse: bool, base: Any, data: Any, start: Any, seed: int
+    rbm: RBM,
+    betas: np.ndarray,
+    particles: int,
+    reverse: bool,
+    base: ArrayLike | None,
+    data: ArrayLike | None,
+    start: ArrayLike | None,
+    seed: int,
 ) -> tuple[float, float]:
-    """Log Z by forward runs from two bases, or by a reverse run, with an error that knows of the others."""
+    """Compute log Z by forward runs from two bases, or by a reverse run, with an error that compares the runs."""
     _validation.check_at_least("particles", particles, 2)
     if start is not None and not reverse:
         raise ValueError("start is where reverse AIS begins: set reverse=True with it.")
     if start is not None and np.shape(start) != (particles, *rbm.x_shape):
         raise ValueError(
-            f"start must have shape {(particles, *rbm.x_shape)}, a sample for each particle, but it has "
+            f"start must have shape {(particles, *rbm.x_shape)}, one sample per particle, but it has shape "
             f"{np.shape(start)}."
         )
     if data is not None:
         data = gate.samples(rbm, data, compared=True)
         if not len(data):
-            raise ValueError("There are no data to start from.")
+            raise ValueError("data is empty: give at least one sample to start from, or data=None.")
     means = None if base is None else _checked_base(rbm, base)
     own = _Path(rbm, np.asarray(rbm.parameters()[2], "float64"))
     samples = None
@@ -277,7 +292,7 @@ def _anneal_and_check(
     runs = [path.forward(betas, particles, seed, stage) for path, stage in zip(paths, (0, 5), strict=True)]
     best = max(
         range(2), key=lambda i: runs[i].log_z - min(runs[i].error, 1.0)
-    )  # of like ones, that which scatters less
+    )  # among similar estimates, the one with the smaller error
     run, other = runs[best], runs[1 - best]
     if rbm.visible == "bernoulli":
         seen = np.concatenate([*(r.ends for r in runs), *([] if samples is None else [np.asarray(samples)])])
@@ -293,15 +308,15 @@ def _anneal_and_check(
         few = f", and {result.effective:.3g} of {particles} particles carry the weight" if result.collapsed else ""
         more = "more temperatures" if data is not None or start is not None else "more temperatures, and give data"
         warnings.warn(
-            f"log Z is uncertain by {error:.3g} nats: {told} give {run.log_z:.6g} and {other.log_z:.6g}{few}; take "
+            f"log Z is uncertain by {error:.3g} nats: {told} give {run.log_z:.6g} and {other.log_z:.6g}{few}; use "
             f"{more}.",
             stacklevel=3,
         )
     return result.log_z, error
 
 
-def _sum_over(rbm: Any, states: np.ndarray) -> float:
-    """Log Σ exp(-F) over the distinct ones of some states: Z has all of them in it."""
+def _sum_over(rbm: RBM, states: np.ndarray) -> float:
+    """Compute log Σ exp(-F) over distinct binary states, which is a lower bound of log Z."""
     kernel, hidden_bias, visible_bias = (np.asarray(p, "float64") for p in rbm.parameters())
     states = np.unique(states[np.all((states == 0) | (states == 1), axis=1)], axis=0)
     if not len(states):
@@ -312,17 +327,17 @@ def _sum_over(rbm: Any, states: np.ndarray) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class _Run:
-    """What a run of particles says of log Z."""
+    """Estimate of log Z by a run of particles."""
 
     log_z: float
     error: float
     effective: float
-    """The number of particles that carry the weight, (Σw)² / Σw²."""
+    """Number of particles that carry the weight, (Σw)² / Σw²."""
     collapsed: bool
     ends: np.ndarray
 
     @classmethod
-    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Any) -> _Run:
+    def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Tensor) -> _Run:
         particles, peak = len(log_w), log_w.max()
         w = np.exp(log_w - peak)
         effective = w.sum() ** 2 / np.sum(w**2)
@@ -334,52 +349,53 @@ class _Run:
         return cls(float(log_z), float(error), float(effective), collapsed, np.asarray(ends))
 
     def at_least(self, bound: float) -> _Run:
-        """The same, but for a value that cannot be below a bound."""
+        """Return the run with log Z raised to a lower bound, and the error widened accordingly."""
         if self.log_z >= bound:
             return self
         return dataclasses.replace(self, log_z=bound, error=max(self.error, bound - self.log_z))
 
 
 class _Path:
-    """p_β from a machine without weights (β = 0) to an RBM (β = 1).
+    """Path of distributions p_β from an RBM without weights (β = 0) to an RBM (β = 1).
 
-    Both machines are written as exp(biasᵀv) times what stands under a gaussian v, exp(-½‖v‖²), so that on the way a
-    visible unit is what it is at the ends, with another bias.
+    Both ends are written as exp(biasᵀv), times exp(-½‖v‖²) for Gaussian visibles. Along the path the visible units are
+    therefore of the same kind, and only their biases change.
     """
 
-    def __init__(self, rbm: Any, base_bias: np.ndarray):
+    def __init__(self, rbm: RBM, base_bias: np.ndarray):
         self.rbm = rbm
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
 
     def forward(self, betas: np.ndarray, particles: int, seed: int, stage: int) -> _Run:
-        """Particles from the base to the RBM."""
+        """Run particles from the base to the RBM."""
         field = tf.broadcast_to(tf.cast(self.base_bias, "float32"), (particles, self.base_bias.size))
         v = _draw(self.rbm.visible, field, _seeds(seed, stage))
         log_w, ends = self._anneal(v, betas, _seeds(seed, stage + 1))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), 1, ends)
 
-    def reverse(self, v: Any, betas: np.ndarray, seed: int) -> _Run:
-        """Particles from samples of the RBM to the base."""
+    def reverse(self, v: Tensor, betas: np.ndarray, seed: int) -> _Run:
+        """Run particles from samples of the RBM to the base."""
         log_w, ends = self._anneal(v, betas[::-1], _seeds(seed, 2))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), -1, ends)
 
-    def long_run(self, steps: int, particles: int, data: Any, seed: int) -> Any:
-        """Where Gibbs sampling gets from evenly spaced data, or from random states."""
+    def long_run(self, steps: int, particles: int, data: ArrayLike | None, seed: int) -> Tensor:
+        """Return the ends of Gibbs chains that start at evenly spaced samples of the data, or at random states."""
         units = self.base_bias.size
         if data is not None:
-            starts = np.asarray(data)[np.arange(particles) * len(data) // particles]
+            rows = np.asarray(data)
+            starts = rows[np.arange(particles) * len(rows) // particles]
             v = tf.reshape(tf.cast(starts, "float32"), (particles, units))
         else:
             v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))
         return self._anneal(v, np.ones(steps + 1, "float32"), _seeds(seed, 4))[1]
 
-    def _anneal(self, v: Any, betas: np.ndarray, seed: Any) -> tuple[Any, Any]:
+    def _anneal(self, v: Tensor, betas: np.ndarray, seed: Tensor) -> tuple[Any, Any]:
         base_bias = tf.cast(self.base_bias, "float32")
         return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.rbm.visible, self.rbm.hidden)
 
     def _log_z_of_base(self) -> float:
-        """Log Z of β = 0; for gaussian visibles less the ½‖b‖² that F of the RBM (β = 1) has beside exp(bᵀv)."""
+        """Compute log Z at β = 0; for Gaussian visibles less ½‖b‖², which F of the RBM (β = 1) has beside exp(bᵀv)."""
         a, (_, hidden_bias, visible_bias) = self.base_bias, (np.asarray(p, "float64") for p in self.parameters)
         hidden = hidden_bias.size * float(_GAIN[self.rbm.hidden](0.0))
         if self.rbm.visible == "bernoulli":
@@ -387,12 +403,12 @@ class _Path:
         return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
 
 
-def _seeds(seed: int, stage: int) -> Any:
+def _seeds(seed: int, stage: int) -> Tensor:
     return tf.constant([seed, stage], "int64")
 
 
-def _draw(units: str, field: Any, seed: Any) -> Any:
-    """Units of a kind with given inputs."""
+def _draw(units: str, field: Tensor, seed: Tensor) -> Tensor:
+    """Draw the states of units of a kind, given their inputs."""
     if units == "bernoulli":
         uniform = tf.random.stateless_uniform(tf.shape(field), seed, alg="philox")
         return tf.cast(uniform < tf.sigmoid(field), field.dtype)
@@ -401,21 +417,21 @@ def _draw(units: str, field: Any, seed: Any) -> Any:
 
 @tf.function(reduce_retracing=True)
 def _anneal(
-    v: Any,
-    betas: Any,
-    seed: Any,
-    base_bias: Any,
-    kernel: Any,
-    hidden_bias: Any,
-    visible_bias: Any,
+    v: Tensor,
+    betas: Tensor,
+    seed: Tensor,
+    base_bias: Tensor,
+    kernel: Tensor,
+    hidden_bias: Tensor,
+    visible_bias: Tensor,
     visible: str,
     hidden: str,
 ) -> tuple[Any, Any]:
-    """Takes samples v of p at betas[0] along betas; returns the logs of their weights, and where they end."""
+    """Anneal samples v of p at betas[0] along betas; return the logs of their weights, and their final states."""
     gain = _GAIN[hidden]
     bias_step = visible_bias - base_bias
     a = tf.matmul(v, kernel) + hidden_bias
-    log_w = tf.zeros(tf.shape(v)[0], "float64")  # of 10,000 small steps
+    log_w = tf.zeros(tf.shape(v)[0], "float64")  # the sum of up to 10,000 small steps
     for k in tf.range(1, tf.size(betas)):
         before, beta = betas[k - 1], betas[k]
         rise = tf.reduce_sum(gain(beta * a) - gain(before * a), axis=1)

@@ -1,44 +1,55 @@
-"""How much of the data a reconstruction keeps."""
+"""Reconstruction error, and the variance that reconstructions explain."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike, Data, Loss
 from aezoo.training import gate, inference
 from aezoo.training.gate import Parts
 
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
 __all__ = ["explained_variance", "pca_explained_variance", "reconstruction_error"]
 
-# Samples that are projected on principal components at once.
+# Samples that are projected onto principal components at once.
 _PROJECTED = 1024
 
 
 def reconstruction_error(
-    model: Any, x: Any, loss: Any = None, *, y: Any = None, batch_size: int | None = None, **conditions: Any
+    model: Autoencoder,
+    x: Data,
+    loss: Loss | None = None,
+    *,
+    y: Data | None = None,
+    batch_size: int | None = None,
+    **conditions: ArrayLike,
 ) -> np.ndarray:
-    """The reconstruction error of each sample, that alone: without the penalties, a KL term or a rate.
+    """Compute the reconstruction error of each sample, without penalties, KL term or rate.
 
     Args:
         model: A built model with `reconstruct`.
-        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; or data that come batch by batch, a data
-            set for example, as `fit` takes them. Missing values, of a model that takes them, count nothing.
-        loss: What `compile` takes for a loss, "mse" for example, which averages over features, or
-            `aezoo.losses.SquaredError()`, which sums; None takes the error that the model was trained with.
-        y: Targets that reconstructions are compared with in place of the samples, (n, *output_shape).
-        batch_size: The most samples that are reconstructed at once; None takes a number that follows from their size.
-        **conditions: Conditions by name, one entry per sample, or one for all.
+        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; or data that come batch by batch, such as
+            a data set, in the forms that `fit` accepts. Missing values are left out, if the model accepts them.
+        loss: A loss as in `compile`, such as "mse", which averages over features, or `aezoo.losses.SquaredError()`,
+            which sums; None uses the error that the model was trained with.
+        y: Targets to compare reconstructions with, (n, *output_shape); None compares them with the samples.
+        batch_size: The most samples to reconstruct at once; None chooses a number by their size.
+        **conditions: Conditions by name, one entry per sample, or one for all samples.
 
     Returns:
-        (n,) float32, in the units of the loss.
+        The errors, (n,) float32, in the units of the loss.
 
     Raises:
-        ValueError: If the model is not built, there are no samples, they have another shape, or the model was trained
-            with no error that compares x with x' (`SketchRNN`) and no loss is given; if they are not finite, or outside
-            [0, 1] where the loss is a cross-entropy; if reconstructions have another shape and there are no targets.
+        ValueError: If the model is not built; there are no samples, or they have the wrong shape, are not finite, or
+            are outside [0, 1] and the loss is a cross-entropy; reconstructions have another shape than the samples and
+            there are no targets; or no loss is given and the model was not trained with an error that compares x with
+            x' (`SketchRNN`).
 
     Example:
         >>> import aezoo
@@ -53,28 +64,30 @@ def reconstruction_error(
     loss = model.reconstruction_loss if loss is None else loss
     if loss is None:
         raise ValueError(
-            f"{type(model).__name__} is trained by a likelihood, not by an error that compares x with x': use "
+            f"{type(model).__name__} is trained with a likelihood, not with an error that compares x with x': use "
             "model.score_samples, or give a loss."
         )
     pieces = inference.measured(model, x, conditions, y, batch_size=batch_size, bounds=losses.domain(loss))
     return np.concatenate([_errors(model, loss, piece, takes_parameters) for piece in pieces])
 
 
-def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | None = None, **conditions: Any) -> float:
-    """The share of the variance of the data that reconstructions keep: 1 - Σ‖x - x'‖² / Σ‖x - mean‖².
+def explained_variance(
+    model: Autoencoder, x: Data, *, y: Data | None = None, batch_size: int | None = None, **conditions: ArrayLike
+) -> float:
+    """Compute the share of the variance that reconstructions explain, 1 - Σ‖x - x'‖² / Σ‖x - mean‖².
 
-    Beside `pca_explained_variance` at as many components as there are code units, it says what was gained over the best
-    linear code.
+    Compare it with `pca_explained_variance` at as many components as code units: the difference is the gain over the
+    best linear code.
 
     Args:
         model: A built model with `reconstruct`.
-        x: Samples, at least two that differ, as `reconstruction_error` takes them.
-        y: Targets in place of the samples, as of `reconstruction_error`: the variance is theirs.
-        batch_size: As of `reconstruction_error`.
-        **conditions: Conditions by name, one entry per sample, or one for all.
+        x: Samples, at least two that differ, in the forms of `reconstruction_error`.
+        y: Targets, as in `reconstruction_error`; the variance is then the variance of the targets.
+        batch_size: As in `reconstruction_error`.
+        **conditions: Conditions by name, one entry per sample, or one for all samples.
 
     Returns:
-        At most 1; 0 for reconstructions as good as the mean of x, less for worse ones.
+        At most 1; 0 for reconstructions as good as the mean of x, negative for worse ones.
 
     Raises:
         ValueError: As `reconstruction_error`, and if the samples do not vary.
@@ -95,8 +108,8 @@ def explained_variance(model: Any, x: Any, *, y: Any = None, batch_size: int | N
     return variance.share_explained(squared)
 
 
-def _errors(model: Any, loss: Any, piece: Parts, takes_parameters: bool = False) -> np.ndarray:
-    """The error of each sample of a piece."""
+def _errors(model: Autoencoder, loss: Loss | None, piece: Parts, takes_parameters: bool = False) -> np.ndarray:
+    """Compute the error of each sample in a piece."""
     if piece.y is None:
         _validation.check_comparable(model, piece.x, "give the targets, y=...")
     y = inference.tensors(model, piece).x if piece.y is None else piece.y
@@ -112,14 +125,14 @@ def _errors(model: Any, loss: Any, piece: Parts, takes_parameters: bool = False)
 
 
 class Variance:
-    """Σ‖x - mean‖² of samples that come piece by piece, in double precision; missing values, NaN, are left out."""
+    """Accumulator of Σ‖x - mean‖² over samples that come piece by piece, in double precision; ignores NaN."""
 
     def __init__(self) -> None:
         self._count: Any = 0
         self._mean: Any = 0.0
         self._squares: Any = 0.0
 
-    def update(self, x: Any) -> None:
+    def update(self, x: Array) -> None:
         """Add samples, (n, ...).
 
         Args:
@@ -139,33 +152,34 @@ class Variance:
         """Return 1 - `squared_error` / Σ‖x - mean‖².
 
         Args:
-            squared_error: The sum over all samples and features.
+            squared_error: Sum of squared errors over all samples and features.
 
         Raises:
             ValueError: If the samples do not vary.
         """
         total = float(np.sum(self._squares))
         if not total > 0:
-            raise ValueError("The samples do not vary, so that there is no variance to explain.")
+            raise ValueError("The samples do not vary: give at least two samples that differ.")
         return 1 - squared_error / total
 
 
-def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_size: int | None = None) -> float:
-    """The share of the variance of the data that principal components keep: `explained_variance` of a PCA.
+def pca_explained_variance(
+    x: Data, components: int, train: Data | None = None, *, batch_size: int | None = None
+) -> float:
+    """Compute the share of the variance that principal components explain, the `explained_variance` of a PCA.
 
     Args:
         x: Samples, (n, ...), an array or a table, at least two that differ; all axes after the first are flattened.
-        components: Number of components. More than the data have (features, or training samples) are as many as they
-            have.
-        train: Samples that the components are fitted on, (m, ...) of the same shape; None takes x itself, of which
-            scikit-learn's `explained_variance_ratio_.sum()` is then the same number.
-        batch_size: The most samples that are projected at once.
+        components: Number of components, reduced to the number of features or training samples if that is smaller.
+        train: Samples to fit the components on, (m, ...) of the same shape; None fits on x, and the result then equals
+            scikit-learn's `explained_variance_ratio_.sum()`.
+        batch_size: The most samples to project at once; None projects 1024.
 
     Returns:
-        At most 1, as `explained_variance`.
+        At most 1, as in `explained_variance`.
 
     Raises:
-        ValueError: If the samples do not vary, do not fit those for training, or come batch by batch.
+        ValueError: If the samples do not vary, have another shape than the training samples, or come batch by batch.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(50, 4))
@@ -187,5 +201,5 @@ def pca_explained_variance(x: Any, components: int, train: Any = None, *, batch_
     return variance.share_explained(squared)
 
 
-def _flat(x: Any) -> np.ndarray:
+def _flat(x: Array) -> np.ndarray:
     return np.reshape(x, (len(x), -1))

@@ -1,17 +1,18 @@
-"""What there is to say about a trained model, in one table."""
+"""Report of all metrics of a trained model, in one table."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 from keras import activations
 
 from aezoo import _validation, losses
+from aezoo._typing import Array, ArrayLike, Data
 from aezoo.evaluation.anomaly import anomaly_auroc, score
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
 from aezoo.evaluation.probes import linear_probe
@@ -21,22 +22,25 @@ from aezoo.evaluation.table import Report, Row
 from aezoo.layers import networks
 from aezoo.training import gate, inference
 
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
 __all__ = ["activity_threshold", "report"]
 
 Measured = tuple[float | None, str]
-# Samples that the variance is taken of at once.
+# Samples whose variance is accumulated at once.
 _PIECE = 1024
 
 _LABELS = {
-    "reconstruction_error": "reconstruction error a sample",
-    "mean_squared_error": "mean squared error a feature",
+    "reconstruction_error": "reconstruction error per sample",
+    "mean_squared_error": "mean squared error per feature",
     "explained_variance": "explained variance",
     "pca_explained_variance": "explained variance of PCA",
     "score": "mean of score_samples",
-    "reconstruction": "reconstruction error L_R a step, in nats",
-    "kl_divergence": "divergence L_KL a code unit, in nats",
-    "negative_log_likelihood": "negative log-likelihood a sketch, in nats",
-    "rate": "bits a sample",
+    "reconstruction": "reconstruction error L_R per step, in nats",
+    "kl_divergence": "divergence L_KL per code unit, in nats",
+    "negative_log_likelihood": "negative log-likelihood per sketch, in nats",
+    "rate": "bits per sample",
     "l0": "active units per sample (L0)",
     "active_units": "active units over the data",
     "dead_units": "dead units",
@@ -49,59 +53,58 @@ _LABELS = {
     "anomaly_auroc": "anomaly AUROC",
 }
 
-# A sigmoid is never 0: of its units those above a threshold are counted.
+# A sigmoid is never 0, so its units count as active above a threshold.
 _THRESHOLDS = {activations.sigmoid: 0.1, activations.tanh: 0.1}
-# Where an activation is flat; tanh is a sigmoid stretched to (-1, 1).
+# An activation is flat outside these bounds; tanh is a sigmoid stretched to (-1, 1).
 _FLAT = {activations.sigmoid: (0.05, 0.95), activations.tanh: (-0.9, 0.9)}
 
 
-#: A Jacobian by automatic differentiation takes a backward pass per code unit.
+#: The most units of a spatial code whose Jacobian is reported; it takes one backward pass per code unit.
 _MOST_UNITS = 256
 
 
 def report(
-    model: Any,
-    data: Any,
+    model: Autoencoder,
+    data: Data | tuple[Data, ArrayLike | None],
     *,
-    train: Any = None,
-    anomalies: Any = None,
+    train: Data | tuple[Data, ArrayLike | None] | None = None,
+    anomalies: Data | None = None,
     batch_size: int | None = None,
     jacobian_samples: int = 1000,
 ) -> Report:
-    """Measures a trained model on data that it was not trained on.
+    """Measure a trained model on data that it was not trained on.
 
-    - `reconstruction_error` of a sample, in the error that the model was trained with, `mean_squared_error` of a
-      feature, `explained_variance`, and `pca_explained_variance` by as many components as there are code units;
+    - `reconstruction_error` per sample, in the error that the model was trained with; `mean_squared_error` per feature;
+      `explained_variance`; and `pca_explained_variance` with as many components as code units;
     - `score`: the mean of `model.score_samples`;
-    - what a variant adds by `report_measures`: `rate`, bits per sample, of a `CompressiveAE`; `active_units`, as in
-      training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`;
-    - `l0`, the number of units that are active in a sample, `dead_units`, `population_sparsity`, and
-      `lifetime_sparsity` (the mean over units that are not 0 in every sample);
+    - metrics that a variant adds with `report_measures`: `rate`, bits per sample, of a `CompressiveAE`; `active_units`,
+      as in training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`;
+    - `l0`, the mean number of active units per sample; `dead_units`; `population_sparsity`; and `lifetime_sparsity`,
+      the mean over units that are not 0 in every sample;
     - `jacobian_norm`, a mean, and `saturation`;
-    - `probe_error_codes` and `probe_error_pixels`, of `linear_probe`, where there are labels;
-    - `anomaly_auroc`, where there are anomalies.
+    - `probe_error_codes` and `probe_error_pixels`, from `linear_probe`, if there are labels;
+    - `anomaly_auroc`, if there are anomalies.
 
-    Samples go through the model in chunks; codes are kept only for the probe.
+    The model processes samples in chunks; codes are kept only for the probe.
 
     Args:
-        model: A built model of the zoo.
-        data: Test samples, an array (n, *input_shape), a dict of "x" and of the conditions, or data that come batch by
+        model: A built model of aezoo.
+        data: Test samples: an array (n, *input_shape), a dict of "x" and of the conditions, or data that come batch by
             batch, which are read into memory; or a pair of any of these and their labels, (n,) or None, such as a split
             of `aezoo.datasets.load`.
-        train: What the model was trained on, given like `data`: the PCA and the probe are fitted on it. Without it the
-            PCA is fitted on the test samples themselves, than which no linear code does better on them, and the probe
-            on every second of them, to be tested on the others.
-        anomalies: Samples unlike those of training, (m, *input_shape), or in any of these forms.
-        batch_size: The most samples that go through the model at once; None takes a number that follows from their
-            size.
-        jacobian_samples: The Jacobian norm is the mean over so many samples, the first ones.
+        train: Training data of the model, in any of these forms, to fit the PCA and the probe on. Without it, the PCA
+            is fitted on the test samples, an upper bound for any linear code, and the probe is fitted on every second
+            test sample and tested on the others.
+        anomalies: Samples unlike the training data, (m, *input_shape), or in any of these forms.
+        batch_size: The most samples to process at once; None chooses a number by their size.
+        jacobian_samples: Number of samples, from the first on, for the mean of the Jacobian norm.
 
     Returns:
-        The numbers by name; those that do not apply to the model are None, and its table says why.
+        The metrics by name. Metrics that do not apply to the model are None, and the table gives the reason.
 
     Raises:
-        ValueError: If the model is not built, there are fewer than 2 samples, they do not vary or are not what the
-            model takes, or there is not a label for each.
+        ValueError: If the model is not built, there are fewer than 2 samples, they do not vary or do not fit the model,
+            or there is not one label per sample.
 
     Example:
         >>> import aezoo
@@ -111,7 +114,7 @@ def report(
         >>> table = report(model, test, train=(x[:200], y[:200]))
         >>> table["dead_units"]
         0
-        >>> print(table.title)  # and print(table) all of it
+        >>> print(table.title)  # print(table) prints all metrics
         SparseAE with a code of 16, on 355 samples
     """
     _validation.check_built(model)
@@ -138,8 +141,8 @@ def report(
     return Report(f"{type(model).__name__} with a code of {code}, on {len(test.x):,} samples", rows)
 
 
-def activity_threshold(model: Any) -> float:
-    """What a code unit must exceed in magnitude to count as active: 0.1 for a sigmoid or tanh, 0 for any other.
+def activity_threshold(model: Autoencoder) -> float:
+    """Return the magnitude above which a code unit counts as active: 0.1 for a sigmoid or tanh, otherwise 0.
 
     Args:
         model: A built model with an `encoder`.
@@ -166,8 +169,8 @@ class _Data:
     y: Any
 
     @classmethod
-    def of(cls, name: str, model: Any, data: Any, compared: bool | None = None) -> _Data:
-        """Check what a user gave."""
+    def of(cls, name: str, model: Autoencoder, data: Any, compared: bool | None = None) -> _Data:
+        """Check data that a user gave, and read them into memory."""
         x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
         if not hasattr(x, "shape") and not isinstance(x, Mapping) and not gate.is_stream(x):
             raise ValueError(
@@ -181,17 +184,17 @@ class _Data:
 
     @property
     def inputs(self) -> Any:
-        """What `fit` is given as x."""
+        """Argument x of `fit`: the samples, or a dict of samples and conditions."""
         return {"x": self.x, **self.conditions} if self.conditions else self.x
 
     def rows(self, rows: slice) -> _Data:
-        """Some of the samples."""
+        """Return a slice of the samples, with their conditions and labels."""
         conditions = {name: values[rows] for name, values in self.conditions.items()}
         return _Data(self.x[rows], conditions, None if self.y is None else self.y[rows])
 
     @property
     def numbers(self) -> str:
-        """Why the samples are no vectors of numbers, "" if they are."""
+        """Reason why the samples are not vectors of numbers; "" if they are."""
         if self.x.dtype.kind in "iub":
             return "samples are classes, such as tokens"
         return "samples have missing values" if np.isnan(np.sum(self.x)) else ""
@@ -201,7 +204,7 @@ def _mean(values: np.ndarray) -> float:
     return float(np.mean(values, dtype="float64"))
 
 
-# === What is measured: by name, a number and a note. Where there is no number, the note says why. ===
+# === Metrics by name: a number and a note, or None and the reason ===
 
 
 def _absent(why: str) -> Measured:
@@ -209,11 +212,11 @@ def _absent(why: str) -> Measured:
 
 
 def _reconstruction(
-    model: Any, test: _Data, train: _Data | None, units: int, batch_size: int | None
+    model: Autoencoder, test: _Data, train: _Data | None, units: int, batch_size: int | None
 ) -> dict[str, Measured]:
     names = ("reconstruction_error", "mean_squared_error", "explained_variance", "pca_explained_variance")
     if not model.reconstructs:
-        return dict.fromkeys(names, _absent("the model learns a likelihood, not to reconstruct"))
+        return dict.fromkeys(names, _absent("the model learns a likelihood, not reconstructions"))
     if not _validation.are_comparable(model):
         return dict.fromkeys(names, _absent("reconstructions have another shape than samples"))
     loss, squared_error = model.reconstruction_loss, losses.SquaredError()
@@ -246,16 +249,16 @@ def _pca(test: _Data, train: _Data | None, units: int, batch_size: int | None) -
     return share, f"{components} components, fitted on {where}"
 
 
-def _score(model: Any, test: _Data, batch_size: int | None) -> Measured:
+def _score(model: Autoencoder, test: _Data, batch_size: int | None) -> Measured:
     if not _validation.are_comparable(model):
         return _absent("reconstructions have another shape than samples")
     return _mean(score(model, test.inputs, batch_size)), "higher is more anomalous"
 
 
 def _codes(
-    model: Any, test: _Data, keep: bool, batch_size: int | None
+    model: Autoencoder, test: _Data, keep: bool, batch_size: int | None
 ) -> tuple[dict[str, Measured], tuple[int, ...], np.ndarray | None]:
-    """What is measured of codes, the shape of a code, and the codes, (n, units), if they are to be kept."""
+    """Return the metrics of codes, the shape of a code, and the codes, (n, units), if `keep` is True, else None."""
     flat = _FLAT.get(networks.output_activation(model.encoder))
     statistics, saturated, kept = CodeStatistics(activity_threshold(model)), 0.0, []
     added: dict[str, keras.metrics.Metric] = {}
@@ -283,7 +286,7 @@ def _codes(
     if flat:
         measured["saturation"] = (saturated / len(test.x), f"outside [{flat[0]:g}, {flat[1]:g}]")
     else:
-        measured["saturation"] = _absent("the code is no sigmoid or tanh")
+        measured["saturation"] = _absent("the activation of the code is not sigmoid or tanh")
     return measured, tuple(code.shape[1:]), np.concatenate(kept) if keep else None
 
 
@@ -306,20 +309,20 @@ def _sparsity(statistics: CodeStatistics, units: int) -> dict[str, Measured]:
     return measured
 
 
-def _jacobian(model: Any, test: _Data, batch_size: int | None) -> Measured:
+def _jacobian(model: Autoencoder, test: _Data, batch_size: int | None) -> Measured:
     if model.data == "sketches":
-        return _absent("sketches are no points that could move a little")
+        return _absent("sketches have pen states, which are not continuous")
     if is_rounded(model):
         return _absent("the code is rounded")
     if test.x.dtype.kind in "iub":
         return _absent(test.numbers)
     if len(model.code_shape) > 1 and math.prod(size or 1 for size in model.code_shape) > _MOST_UNITS:
-        return _absent("a code of so many units takes long: aezoo.evaluation.jacobian_norm")
+        return _absent("it takes long for so many code units: call aezoo.evaluation.jacobian_norm")
     return _mean(jacobian_norm(model, test.inputs, batch_size=batch_size)), f"mean over {len(test.x):,} samples"
 
 
 def _probes(
-    model: Any, test: _Data, z: np.ndarray | None, train: _Data | None, batch_size: int | None
+    model: Autoencoder, test: _Data, z: np.ndarray | None, train: _Data | None, batch_size: int | None
 ) -> dict[str, Measured]:
     names = ("probe_error_codes", "probe_error_pixels")
     if test.y is None or z is None:
@@ -335,12 +338,12 @@ def _probes(
         z_train = np.concatenate([_vectors(model.encode(piece.x, **piece.conditions)) for piece in pieces])
         note = "trained on the training samples"
     if len(np.unique(train.y)) < 2:
-        return dict.fromkeys(names, _absent("there is one class only"))
+        return dict.fromkeys(names, _absent("there is only one class"))
     why = test.numbers or train.numbers
     pixels = _absent(why) if why else (linear_probe(train.x, train.y, test.x, test.y), note)
     return {"probe_error_codes": (linear_probe(z_train, train.y, z, test.y), note), "probe_error_pixels": pixels}
 
 
-def _vectors(code: Any) -> np.ndarray:
-    """Codes as (n, units), those of a spatial code too."""
+def _vectors(code: Array) -> np.ndarray:
+    """Return codes, also spatial ones, as (n, units)."""
     return np.reshape(code, (code.shape[0], math.prod(code.shape[1:])))

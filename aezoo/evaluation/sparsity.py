@@ -1,15 +1,13 @@
-"""How sparse a code is.
+"""Sparsity of codes.
 
-Two families of measures. `l0` and `dead_units` count units that are not 0, and so fit codes with
-exact zeros (ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare the mean of a code with its
-spread: they need no threshold and also fit codes that are never 0 (sigmoid), or differ between a few large
-and many small values (linear).
+There are two families of metrics. `l0` and `dead_units` count units that are not 0, which suits codes with exact zeros
+(ReLU, top-k). `population_sparsity` and `lifetime_sparsity` compare the mean of a code with its spread: they need no
+threshold, and also suit codes that are never 0 (sigmoid) or mix a few large values with many small ones (linear).
 
-The units of a code of several axes, (batch, height, width, channels) say, are all entries that a sample has, as `TopK`
-counts them.
+A code of several axes, such as (batch, height, width, channels), has one unit per entry of a sample, as in `TopK`.
 
-The functions take all codes at once; `CodeStatistics` takes them chunk by chunk. `active_units` is a measure of
-variational autoencoders, by the variance of a unit.
+The functions take all codes at once; `CodeStatistics` takes them chunk by chunk. `active_units` is for variational
+autoencoders and uses the variance of a unit.
 """
 
 import math
@@ -24,21 +22,21 @@ __all__ = ["CodeStatistics", "active_units", "dead_units", "l0", "lifetime_spars
 
 
 def active_units(z: ArrayLike, *, threshold: float = 0.01) -> int:
-    """Count the units of a variational code that are active: Var(μ) > threshold over the data.
+    """Count the active units of a variational code, where Var(μ) > threshold over the data.
 
-    It is what a `VAE` reports as `active_units` while it trains. Units that the divergence has switched off have
+    A `VAE` reports the same number as `active_units` while it trains. Units that the divergence has switched off have
     μ = 0 for every sample.
 
     Args:
-        z: posterior means μ, (batch, units) or of a spatial code (batch, ...): `model.encode(x)`.
-        threshold: the largest variance of a unit that is not active.
+        z: Posterior means μ, `model.encode(x)`: (batch, units), or (batch, ...) for a spatial code.
+        threshold: The largest variance of an inactive unit, at least 0.
 
     Returns:
         The count, between 0 and the number of units.
 
     Raises:
-        TypeError: `z` is a model.
-        ValueError: `z` has no batch axis, is empty, has values that are not finite, or `threshold` is negative.
+        TypeError: If `z` is a model.
+        ValueError: If `z` has no batch axis, is empty or has values that are not finite, or `threshold` is negative.
 
     Example:
         >>> active_units([[0.0, 1.0], [1.0, 1.0]])  # variances 0.25 and 0
@@ -57,23 +55,22 @@ def active_units(z: ArrayLike, *, threshold: float = 0.01) -> int:
 
 
 def l0(z: ArrayLike, tol: float = 0.0) -> float:
-    """The mean number of units that are active in a sample, the "L0" of a code.
+    """Compute the mean number of active units per sample, the "L0" of a code.
 
-    A unit is active when |z| > tol. With `tol=0`, the definition for ReLU and top-k codes, all units of a
-    sigmoid or linear code count: give a `tol` in units of the code (0.1 of a sigmoid, say), and report it
-    with the number. The count of active units of a VAE, which is about the variance of a unit over the data, is
-    `active_units`.
+    A unit is active if |z| > tol. `tol=0` is the definition for ReLU and top-k codes. With it, all units of a sigmoid
+    or linear code are active: give a `tol` in units of the code, such as 0.1 for a sigmoid, and report it with the
+    result. For a VAE, use `active_units`, which depends on the variance of a unit over the data.
 
     Args:
-        z: codes, (batch, units).
-        tol: the largest absolute value of a unit that is not active.
+        z: Codes, (batch, units).
+        tol: The largest absolute value of an inactive unit, at least 0.
 
     Returns:
         The mean count, between 0 and `units`.
 
     Raises:
-        TypeError: `z` is a model.
-        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
+        TypeError: If `z` is a model.
+        ValueError: If `z` has fewer than 2 axes, is empty or has values that are not finite, or `tol` is negative.
 
     Example:
         >>> l0([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -87,23 +84,22 @@ def l0(z: ArrayLike, tol: float = 0.0) -> float:
 
 
 def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
-    """The number of units that are active in no sample.
+    """Count the units that are not active in any sample.
 
-    The count is about the samples given: a rare feature looks dead in a small batch, so pass as many samples
-    as the published number that it is compared with. About `tol` the same holds as for `l0`. A
-    sigmoid unit stuck at 1, or a linear unit stuck at a constant, carries no information either but is not
-    dead in this sense: `lifetime_sparsity` shows such a unit as 0.
+    The count depends on the samples: a rare feature looks dead in a small batch, so use as many samples as the
+    published result to compare with. Choose `tol` as for `l0`. A sigmoid unit stuck at 1, or a linear unit stuck at a
+    constant, carries no information either but does not count as dead: its `lifetime_sparsity` is 0.
 
     Args:
-        z: codes, (batch, units).
-        tol: a unit is dead when |z| <= tol in every sample.
+        z: Codes, (batch, units).
+        tol: A unit is dead if |z| <= tol in every sample; at least 0.
 
     Returns:
         The count, between 0 and `units`.
 
     Raises:
-        TypeError: `z` is a model.
-        ValueError: `z` has fewer than 2 axes, is empty, has values that are not finite, or `tol` is negative.
+        TypeError: If `z` is a model.
+        ValueError: If `z` has fewer than 2 axes, is empty or has values that are not finite, or `tol` is negative.
 
     Example:
         >>> dead_units([[0.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
@@ -118,23 +114,24 @@ def dead_units(z: ArrayLike, tol: float = 0.0) -> int:
 
 
 def population_sparsity(z: ArrayLike) -> float:
-    """How few units share the activity in one sample, averaged over the samples.
+    """Compute the mean population sparsity, which measures how few units share the activity in one sample.
 
     For the activities r = |z| of the m units in a sample
 
         S = (1 - mean(r)² / mean(r²)) / (1 - 1/m)
 
-    is 0 when all units are equally active and 1 when exactly one is. Its first part, mean(r)² / mean(r²), is
-    the sparseness of Treves and Rolls. A sample in which no unit is active has no S and is left out.
+    is 0 if all units are equally active and 1 if exactly one is active. Its part mean(r)² / mean(r²) is the sparseness
+    of Treves and Rolls. A sample without an active unit has no S and is left out.
 
     Args:
-        z: codes, (batch, units), units >= 2. Firing rates have no sign: of a signed code |z| is taken.
+        z: Codes, (batch, units), units >= 2. A signed code enters as |z|, since firing rates have no sign.
 
     Returns:
-        The mean of S over the samples with an active unit, in [0, 1]; NaN when there is none.
+        The mean of S over the samples with an active unit, in [0, 1]; NaN if there is no such sample.
 
     Raises:
-        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 units or values that are not finite.
+        TypeError: If `z` is a model.
+        ValueError: If `z` has fewer than 2 axes or 2 units, is empty, or has values that are not finite.
 
     Example:
         >>> round(population_sparsity([[0.0, 0.0, 5.0], [1.0, 1.0, 1.0]]), 6)  # (1 + 0) / 2
@@ -150,25 +147,23 @@ def population_sparsity(z: ArrayLike) -> float:
 
 
 def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
-    """How few samples a unit answers to, for each unit.
+    """Compute the lifetime sparsity of each unit, which measures how few samples activate it.
 
-    The formula of `population_sparsity` along the other axis: for the activities r = |z| of a unit in n
-    samples
+    It is the formula of `population_sparsity` along the other axis: for the activities r = |z| of a unit in n samples
 
         S = (1 - mean(r)² / mean(r²)) / (1 - 1/n)
 
-    is 0 for a unit that answers equally to every sample and 1 for one that answers to a single sample.
+    is 0 for a unit that responds equally to every sample and 1 for a unit that responds to a single sample.
 
     Args:
-        z: codes, (batch, units), batch >= 2. Firing rates have no sign: of a signed code |z| is taken.
+        z: Codes, (batch, units), batch >= 2. A signed code enters as |z|, since firing rates have no sign.
 
     Returns:
-        S, (units,), in [0, 1]; NaN for a unit that is 0 in every sample (a dead one): `np.nanmean` leaves it
-        out.
+        S, (units,), in [0, 1]; NaN for a dead unit, which is 0 in every sample. `np.nanmean` ignores dead units.
 
     Raises:
-        ValueError: `z` has fewer than 2 axes, is empty, has less than 2 samples or values that are not
-            finite.
+        TypeError: If `z` is a model.
+        ValueError: If `z` has fewer than 2 axes or 2 samples, is empty, or has values that are not finite.
 
     Example:
         >>> lifetime_sparsity([[1.0, 0.0], [1.0, 4.0]])
@@ -182,13 +177,13 @@ def lifetime_sparsity(z: ArrayLike) -> np.ndarray:
 
 
 class CodeStatistics:
-    """The measures of this module over codes that come in chunks: memory holds sums, and no chunk.
+    """Accumulator of this module's metrics over codes that come in chunks; it stores sums, not codes.
 
     Args:
-        tol: the largest absolute value of a unit that is not active.
+        tol: The largest absolute value of an inactive unit, at least 0.
 
     Raises:
-        ValueError: `tol` is negative.
+        ValueError: If `tol` is negative.
 
     Example:
         >>> statistics = CodeStatistics()
@@ -211,16 +206,17 @@ class CodeStatistics:
         self._squares: Any = 0.0
 
     def update(self, z: ArrayLike) -> "CodeStatistics":
-        """Adds codes, (batch, units).
+        """Add codes.
 
         Args:
-            z: codes, at least one, with as many units as those before.
+            z: Codes, (batch, units), at least one, with the same number of units in every call.
 
         Returns:
             This object.
 
         Raises:
-            ValueError: `z` has fewer than 2 axes, is empty, or has values that are not finite.
+            TypeError: If `z` is a model.
+            ValueError: If `z` has fewer than 2 axes, is empty, or has values that are not finite.
         """
         z = _codes(z)
         magnitudes = np.abs(z)
@@ -238,33 +234,33 @@ class CodeStatistics:
         return self
 
     def l0(self) -> float:
-        """As `aezoo.evaluation.l0`."""
+        """Return `aezoo.evaluation.l0` of all codes."""
         return float(self._active / self.samples)
 
     def dead_units(self) -> int:
-        """As `aezoo.evaluation.dead_units`."""
+        """Return `aezoo.evaluation.dead_units` of all codes."""
         return int(np.count_nonzero(~self._ever_active))
 
     def population_sparsity(self) -> float:
-        """As `aezoo.evaluation.population_sparsity`."""
+        """Return `aezoo.evaluation.population_sparsity` of all codes."""
         shape = (self.samples, len(self._magnitudes))
         if shape[1] < 2:
-            raise ValueError(f"z has shape {shape}: the sparsity over a population needs at least 2 units.")
+            raise ValueError(f"z has shape {shape}: population sparsity needs at least 2 units.")
         return float(self._population_sum / self._populations) if self._populations else math.nan
 
     def lifetime_sparsity(self) -> np.ndarray:
-        """As `aezoo.evaluation.lifetime_sparsity`."""
+        """Return `aezoo.evaluation.lifetime_sparsity` of all codes."""
         shape = (self.samples, len(self._magnitudes))
         if shape[0] < 2:
-            raise ValueError(f"z has shape {shape}: the sparsity over a lifetime needs at least 2 samples.")
+            raise ValueError(f"z has shape {shape}: lifetime sparsity needs at least 2 samples.")
         return _vinje_gallant(self._magnitudes, self._squares, self.samples)
 
 
 def _vinje_gallant(magnitudes: np.ndarray, squares: np.ndarray, n: int) -> np.ndarray:
-    """S of activities r, n > 1 of them, given Σ r and Σ r²; NaN where all are 0."""
+    """Compute S of n > 1 activities r from Σ r and Σ r²; NaN if all are 0."""
     ratio = np.full_like(magnitudes, np.nan)
     np.divide(magnitudes**2 / n, squares, out=ratio, where=squares > 0)
-    # Rounding takes an even code a last bit below 0, a one-hot code one above 1.
+    # Rounding moves S of a uniform code one last bit below 0, and S of a one-hot code one above 1.
     return np.clip((1 - ratio) / (1 - 1 / n), 0, 1)
 
 
@@ -280,7 +276,7 @@ def _codes(z: ArrayLike) -> np.ndarray:
         raise ValueError(f"z has shape {z.shape}: expected codes of shape (batch, units), at least 1 of each.")
     z = z.reshape(len(z), -1)
     if z.dtype.kind not in "f":
-        z = z.astype("float64")  # the absolute value of the smallest integer overflows
+        z = z.astype("float64")  # as an integer, the absolute value of the smallest one overflows
     if not np.isfinite(z).all():
         raise ValueError("z has values that are not finite (NaN or inf).")
     return z

@@ -1,4 +1,4 @@
-"""Named numbers, and the table that they are printed as."""
+"""Metrics by name, and the table that they are printed in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ __all__ = ["Report", "Row"]
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A line of a report.
+    """A row of a report.
 
     Attributes:
-        label: What was measured.
-        value: The number, or None where it does not apply.
-        note: How it was measured, or why it does not apply.
+        label: Name of the metric for readers.
+        value: Value of the metric, or None if it does not apply.
+        note: How the metric was measured, or why it does not apply.
     """
 
     label: str
@@ -24,18 +24,18 @@ class Row:
 
     @property
     def written(self) -> str:
-        """The number as text, to four digits."""
+        """Value as text, to four digits."""
         if self.value is None:
             return "–"
         return f"{self.value:,.0f}" if abs(self.value) >= 1e4 else f"{self.value:.4g}"
 
 
 class Report(Mapping[str, float | None]):
-    """Numbers by name: `report["dead_units"]`. `str` makes a table of them, and `markdown` one for a README.
+    """Metrics by name, as a mapping: `report["dead_units"]`. `str` and `markdown` return them as a table.
 
     Attributes:
-        title: Of the table.
-        rows: By name, each number with what is written beside it.
+        title: Title of the table.
+        rows: Rows of the table by name: each metric with its label and note.
 
     Example:
         >>> print(Report("A model", {"dead_units": Row("dead units", 3, "of 8"), "rate": Row("rate", None)}))
@@ -67,11 +67,11 @@ class Report(Mapping[str, float | None]):
         return "\n".join([self.title, *lines])
 
     def as_dict(self) -> dict[str, float | None]:
-        """Return the numbers by name, as JSON takes them; those that do not apply are None."""
+        """Return the metrics by name, in types of JSON; metrics that do not apply are None."""
         return dict(self)
 
     def markdown(self) -> str:
-        """Returns the table in Markdown, which notebooks show, too."""
+        """Return the table in Markdown; notebooks also display a report this way."""
         lines = [f"| {row.label} | {row.written} | {row.note.replace('|', '&#124;')} |" for row in self.rows.values()]
         return "\n".join([f"**{self.title}**", "", "| | | |", "|---|---:|---|", *lines])
 

@@ -16,7 +16,10 @@ _HERE = Path(__file__).parent
 #: The first line of each page, by which a page is known as ours.
 MARK = "<!doctype html><!-- aezoo explorer -->"
 #: The scripts of a page, in the order in which they run.
-SCRIPTS = tuple("core pictures networks state controls samples code map between units scores rate sketch main".split())
+SCRIPTS = (
+    *("core", "pictures", "networks", "state", "controls", "samples", "code", "map", "between", "units", "scores"),
+    *("rate", "sketch", "main"),
+)
 
 
 def assemble(content: Content) -> str:

@@ -1,4 +1,4 @@
-"""Layers that variants are made of, and builders of encoders and decoders."""
+"""The layers of the variants, and builders of encoders and decoders."""
 
 from aezoo.layers._unit_rows import RowDecoder, RowEncoder
 from aezoo.layers.batch_normalization import BatchNormalization

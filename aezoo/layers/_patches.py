@@ -1,22 +1,22 @@
-"""Patches of images, and the networks that take them for the steps of a sequence."""
+"""Patches of images, and networks that process them as a sequence."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import numpy as np
 from keras import layers, ops
 
+from aezoo._typing import Activation, DType, Shape, Tensor
 from aezoo.layers.networks import Initializers
 
 
-def to_patches(x: Any, size: int) -> Any:
+def to_patches(x: Tensor, size: int) -> Tensor:
     """Return the patches of images, (batch, *sizes, channels) → (batch, patches, values).
 
     Args:
-        x: Images, series or volumes whose sides `size` divides.
+        x: Images, series or volumes, whose sides must be divisible by `size`.
         size: Side of a patch.
 
     Example:
@@ -30,8 +30,8 @@ def to_patches(x: Any, size: int) -> Any:
     return ops.reshape(x, (-1, math.prod(grid), size**rank * channels))
 
 
-def from_patches(patches: Any, grid: tuple[int, ...], size: int) -> Any:
-    """Return the images that `to_patches` made patches of.
+def from_patches(patches: Tensor, grid: tuple[int, ...], size: int) -> Tensor:
+    """Return images from their patches, the inverse of `to_patches`.
 
     Args:
         patches: (batch, patches, values).
@@ -50,10 +50,10 @@ def from_patches(patches: Any, grid: tuple[int, ...], size: int) -> Any:
 
 
 def waves(grid: tuple[int, ...], width: int) -> np.ndarray:
-    """Return what tells a transformer the place of each patch: sines and cosines of its coordinates.
+    """Return the positional encoding of patches: sines and cosines of their coordinates.
 
-    Their wavelengths are from 2π patches to 2π times the longest side. Those of the paper, of up to 20,000π, do not
-    tell the patches of a small image apart.
+    The wavelengths range from 2π patches to 2π times the longest side. The wavelengths of the paper, up to 20,000π,
+    do not distinguish the patches of a small image.
 
     Args:
         grid: Number of patches along each side.
@@ -72,11 +72,11 @@ def waves(grid: tuple[int, ...], width: int) -> np.ndarray:
     return np.concatenate([np.sin(angles), np.cos(angles)], -1).reshape(len(angles), -1)[:, :width].astype("float32")
 
 
-def per_pixel(values: Any, x_shape: tuple[int, ...], size: int) -> Any:
-    """Return a value of each patch, (batch, patches), as one of each pixel, (batch, *sizes).
+def per_pixel(values: Tensor, x_shape: tuple[int, ...], size: int) -> Tensor:
+    """Expand one value per patch, (batch, patches), to one value per pixel, (batch, *sizes).
 
     Args:
-        values: (batch, patches).
+        values: One value per patch, (batch, patches).
         x_shape: Shape of a sample, (*sizes, channels).
         size: Side of a patch.
 
@@ -89,11 +89,11 @@ def per_pixel(values: Any, x_shape: tuple[int, ...], size: int) -> Any:
     return from_patches(ops.repeat(values[:, :, None], size ** len(grid), axis=2), grid, size)[..., 0]
 
 
-def normalized(x: Any, size: int) -> Any:
-    """Return images of which each patch has mean 0 and variance 1, or is 0 where it does not vary.
+def normalized(x: Tensor, size: int) -> Tensor:
+    """Normalize each patch of images to mean 0 and variance 1; constant patches become 0.
 
     Args:
-        x: (batch, *sizes, channels).
+        x: Images, (batch, *sizes, channels).
         size: Side of a patch.
 
     Example:
@@ -105,13 +105,13 @@ def normalized(x: Any, size: int) -> Any:
     return from_patches((patches - mean) / ops.sqrt(variance + 1e-6), tuple(n // size for n in x.shape[1:-1]), size)
 
 
-def encoded(encoder: keras.Sequential, x: Any, places: Any) -> Any:
-    """Return what an `encoder` makes of some patches of each sample: their codes, or the mean of these.
+def encoded(encoder: keras.Sequential, x: Tensor, places: Tensor) -> Tensor:
+    """Encode some patches of each sample and return their codes or, if the encoder pools, the mean of the codes.
 
     Args:
-        encoder: What `encoder` built.
+        encoder: A model built by `encoder`.
         x: Samples, (batch, *x_shape).
-        places: Which patches of each, (batch, k).
+        places: Indices of the patches to encode, (batch, k).
     """
     embedding, *rest = encoder.layers
     code = gather(embedding(x), places)
@@ -125,7 +125,7 @@ def encoded(encoder: keras.Sequential, x: Any, places: Any) -> Any:
 
 @keras.saving.register_keras_serializable("aezoo")
 class MaskToken(layers.Layer):
-    """Put a learned token in the place of each patch that an encoder has not seen.
+    """Layer that inserts a learned token for each masked patch.
 
     Args:
         **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
@@ -136,15 +136,15 @@ class MaskToken(layers.Layer):
         TensorShape([5, 4, 8])
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Shape) -> None:
         self.token = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="token")
 
-    def call(self, tokens: Any, order: Any = None) -> Any:
+    def call(self, tokens: Tensor, order: Tensor = None) -> Tensor:
         """Return the tokens of all patches.
 
         Args:
             tokens: Tokens of the first patches in the order, (batch, visible, width).
-            order: Order of all patches, (batch, patches); None where the tokens are of all patches, in their order.
+            order: Order of all patches, (batch, patches); None if the tokens already cover all patches in their order.
 
         Returns:
             (batch, patches, width).
@@ -156,8 +156,8 @@ class MaskToken(layers.Layer):
         return gather(ops.concatenate([tokens, masked], axis=1), ops.argsort(order))
 
 
-def gather(tokens: Any, places: Any) -> Any:
-    """Return the tokens, (batch, patches, width), at some places of each sample, (batch, k): (batch, k, width)."""
+def gather(tokens: Tensor, places: Tensor) -> Tensor:
+    """Select tokens, (batch, patches, width), at the indices `places`, (batch, k), and return (batch, k, width)."""
     return ops.take_along_axis(tokens, places[:, :, None], axis=1)
 
 
@@ -168,12 +168,12 @@ def encoder(
     *,
     patch_size: int,
     heads: int,
-    activation: Any = "gelu",
+    activation: Activation | None = "gelu",
     pooling: str | None = None,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build an embedding of patches, a transformer of them and, if the code is pooled, their mean.
+    """Build an encoder: an embedding of patches, a transformer and, if the code is pooled, the mean over patches.
 
     Args:
         x_shape: Shape of a sample, (*sizes, channels).
@@ -182,15 +182,15 @@ def encoder(
         patch_size: Side of a patch.
         heads: Number of attention heads.
         activation: Activation of the hidden layers.
-        pooling: "mean" makes the mean over the patches the code; None leaves a code of each patch.
+        pooling: "mean" for one code per sample, the mean over its patches; None for one code per patch.
         seed: Seed of the initial weights.
         dtype: Keras dtype policy.
 
     Returns:
-        A built Keras model, (batch, *x_shape) → (batch, patches, latent_dim), if pooled → (batch, latent_dim).
+        A built Keras model, (batch, *x_shape) → (batch, patches, latent_dim), or if pooled → (batch, latent_dim).
 
     Raises:
-        ValueError: If samples are not two whole patches or more.
+        ValueError: If samples do not consist of at least two whole patches.
 
     Example:
         >>> encoder((8, 8, 1), 16, depth=1, patch_size=2, heads=2).output_shape
@@ -199,8 +199,8 @@ def encoder(
     grid = tuple(size // patch_size for size in x_shape[:-1])
     if math.prod(grid) < 2 or any(size % patch_size for size in x_shape[:-1]):
         raise ValueError(
-            f"Samples of shape {x_shape} are not two whole patches or more: choose a patch_size that divides every "
-            "side of images, (height, width, channels), or of series, (steps, channels)."
+            f"Samples of shape {x_shape} do not consist of at least two whole patches of side {patch_size}: choose a "
+            "patch_size that divides every side of images, (height, width, channels), or of series, (steps, channels)."
         )
     x = keras.Input(x_shape)
     tokens = layers.Dense(latent_dim, dtype=dtype)(to_patches(x, patch_size)) + waves(grid, latent_dim)
@@ -217,13 +217,13 @@ def decoder(
     *,
     patch_size: int,
     heads: int,
-    activation: Any = "gelu",
-    output_activation: Any = "linear",
+    activation: Activation | None = "gelu",
+    output_activation: Activation = "linear",
     pooling: str | None = None,
     seed: int | None = None,
-    dtype: Any = None,
+    dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build a projection of codes, a `MaskToken` or, if the code is pooled, a repetition of it, and a transformer.
+    """Build a decoder: a projection of codes, a `MaskToken` (or a repetition of pooled codes) and a transformer.
 
     Args:
         y_shape: Shape of a reconstruction, (*sizes, channels).
@@ -234,12 +234,12 @@ def decoder(
         heads: Number of attention heads.
         activation: Activation of the hidden layers.
         output_activation: Activation of the reconstruction.
-        pooling: "mean" makes the mean over the patches the code; None leaves a code of each patch.
+        pooling: "mean" for one code per sample, the mean over its patches; None for one code per patch.
         seed: Seed of the initial weights.
         dtype: Keras dtype policy.
 
     Returns:
-        A built Keras model, (batch, patches, latent_dim), if pooled (batch, latent_dim), → (batch, *y_shape).
+        A built Keras model, (batch, patches, latent_dim), or if pooled (batch, latent_dim), → (batch, *y_shape).
 
     Example:
         >>> decoder((8, 8, 1), 16, width=8, depth=1, patch_size=2, heads=2).output_shape
@@ -257,8 +257,8 @@ def decoder(
     return _initialized(keras.Sequential(stack, name="decoder"), None if seed is None else seed + 1_000)
 
 
-def _transformer(width: int, depth: int, heads: int, activation: Any, dtype: Any) -> keras.Model:
-    """Build blocks of self-attention and of a hidden layer, for any number of tokens."""
+def _transformer(width: int, depth: int, heads: int, activation: Activation | None, dtype: DType | None) -> keras.Model:
+    """Build blocks of self-attention and one hidden layer, for any number of tokens."""
     tokens = x = keras.Input((None, width))
     for _ in range(depth):
         h = layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x)
@@ -270,9 +270,9 @@ def _transformer(width: int, depth: int, heads: int, activation: Any, dtype: Any
 
 
 def _initialized(network: keras.Sequential, seed: int | None) -> keras.Sequential:
-    """Draw each kernel anew, of variance 1 / inputs and with a seed of its own.
+    """Redraw each kernel with variance 1 / inputs and a seed of its own.
 
-    Keras' attention starts all of its kernels from one seed, and takes the number of heads for a number of inputs.
+    Keras' attention layer draws all its kernels from one seed and mistakes the number of heads for a number of inputs.
     """
     initializer = Initializers(seed)
     for kernel in network.trainable_variables:

@@ -1,4 +1,4 @@
-"""Encoding with a few units of a code, and decoding them: through the whole code, or through their rows alone."""
+"""Sparse codes with few active units, computed through the whole code or through the rows of the active units only."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from aezoo.layers.top_k import top_k_mask
 
 
 class DenseSelection:
-    """The code with all other units set to 0.
+    """Sparse codes as dense tensors, in which all units but the chosen ones are 0.
 
     Args:
         x: A batch, (batch, *input_shape).
-        encoder: A Keras model, from x to the whole code.
-        decoder: A Keras model, from a code to x'.
+        encoder: A Keras model from x to the whole code.
+        decoder: A Keras model from a code to x'.
         training: Whether this is a training step.
 
     Attributes:
@@ -31,45 +31,45 @@ class DenseSelection:
         self.decoder, self.training = decoder, training
 
     def largest(self, candidates: Tensor, k: Tensor, k_max: int) -> Tensor:
-        """Returns the code of the k largest candidates.
+        """Return the code with only the k largest candidates active.
 
         Args:
-            candidates: z, with the least number of its dtype in place of units that must not be chosen.
+            candidates: z, in which units that must not be chosen hold the smallest number of its dtype.
             k: Number of units, an int or an int32 scalar.
-            k_max: The largest k that will be asked for.
+            k_max: The largest k that will be used.
         """
         chosen = top_k_mask(candidates, k, k_max) * ops.cast(candidates > candidates.dtype.min, self.z.dtype)
         return self.z * ops.stop_gradient(chosen)
 
     def decode(self, code: Tensor) -> Tensor:
-        """Returns x' of such a code: the step's one pass through the decoder that changes its state."""
+        """Decode such a code to x'. Of all passes of a step, only this one changes the decoder's state."""
         return self.decoder(code, training=self.training)
 
     def addition(self, code: Tensor) -> Tensor:
-        """Returns what a code adds to the decoder's output, as the decoder is at inference.
+        """Return what a code adds to the decoder's output, computed as at inference.
 
-        A pass with `training=True` would move the statistics of a BatchNormalization, here to those of the output for
-        zeros, which has no variance at all; and dropout would draw other units for each of the two.
+        A pass with `training=True` would update the statistics of a BatchNormalization with a constant output for
+        zeros, whose variance is 0, and dropout would draw different units in the two passes.
         """
         return self.decoder(code, training=False) - self.decoder(ops.zeros_like(code), training=False)
 
     def uses(self, code: Tensor, counts: Tensor) -> Tensor:
-        """Returns how many samples use each unit, (*code_shape,) float32.
+        """Return the number of samples that use each unit, (*code_shape,) float32.
 
         Args:
             code: The code of a batch.
-            counts: 1 for each sample that counts, 0 for others, (batch,) float32.
+            counts: 1 for samples that count and 0 for others, (batch,) float32.
         """
         return ops.tensordot(counts, ops.cast(code != 0, "float32"), axes=1)
 
 
 class RowSelection:
-    """The same by values and indices: the gradient and the decoder go through the rows of the chosen units.
+    """Sparse codes as values and indices: gradient and decoder use only the rows of the chosen units.
 
     Args:
         x: A batch, (batch, *input_shape).
-        encoder: A `keras.Sequential` of which the last layer is a `RowEncoder`.
-        decoder: One of which the first layer is a `RowDecoder`.
+        encoder: A `keras.Sequential` whose last layer is a `RowEncoder`.
+        decoder: A `keras.Sequential` whose first layer is a `RowDecoder`.
         training: Whether this is a training step.
     """
 
@@ -82,7 +82,7 @@ class RowSelection:
         self.z = ops.stop_gradient(self.last(self.h))
 
     def largest(self, candidates: Tensor, k: Tensor, k_max: int) -> tuple[Any, Any]:
-        found = tf.math.top_k(candidates, k=k_max)  # of equal values the first by index comes first
+        found = tf.math.top_k(candidates, k=k_max)  # equal values are ordered by index
         chosen = (tf.range(k_max) < ops.cast(k, "int32")) & (found.values > candidates.dtype.min)
         return self.last.at(self.h, found.indices) * ops.cast(chosen, self.z.dtype), found.indices
 

@@ -1,7 +1,7 @@
-"""The encoder and the decoder of sketch-rnn.
+"""The encoder and the decoder of Sketch-RNN.
 
-A sketch is (steps, 5), "stroke-5": the offsets Δx and Δy from the point before, and a pen state: p₁ = 1 draws the line
-to the next point, p₂ = 1 lifts the pen after this point, p₃ = 1 ends the sketch before it.
+A sketch is (steps, 5), "stroke-5": the offsets Δx and Δy from the previous point, and a pen state: p₁ = 1 draws the
+line to the next point, p₂ = 1 lifts the pen after this point, p₃ = 1 ends the sketch before this point.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def _dense(units: int, inputs: int, seed: int | None, stddev: float | None = Non
 
 
 def not_ended(x: Tensor) -> Tensor:
-    """Returns which steps are points of a sketch, (batch, steps) bool: those before the first with p₃ = 1."""
+    """Return a mask of a sketch's points, (batch, steps) bool: the steps before the first with p₃ = 1."""
     return tf.cumsum(ops.cast(x[..., 4] > 0, "int32"), axis=1) == 0
 
 
 def start_and_shift(x: Tensor) -> Tensor:
-    """Returns what a decoder has seen before each step of x: (0, 0, 1, 0, 0), and then all but the last step."""
+    """Return the decoder's input for each step of x: (0, 0, 1, 0, 0), followed by all steps but the last."""
     return ops.concatenate([ops.broadcast_to(_start(x.dtype), (ops.shape(x)[0], 1, 5)), x[:, :-1]], axis=1)
 
 
@@ -51,12 +51,12 @@ def _start(dtype: DType | None) -> Tensor:
 
 @keras.saving.register_keras_serializable("aezoo")
 class SketchEncoder(keras.Model):
-    """A bidirectional LSTM over the points of a sketch, and from its last states μ and log σ² of the code.
+    """Bidirectional LSTM over the points of a sketch, whose last states determine μ and log σ² of the code.
 
     Args:
         latent_dim: Number of code units; 0 for a decoder without a code.
-        units: LSTM units of each direction.
-        recurrent_dropout: In training, in [0, 1).
+        units: LSTM units per direction.
+        recurrent_dropout: Dropout rate of the LSTM in training, in [0, 1).
         seed: Seed of initial weights and of dropout.
     """
 
@@ -79,10 +79,10 @@ class SketchEncoder(keras.Model):
         self.built = True
 
     def distribution(self, x: Tensor, training: bool = False) -> tuple[Any, Any]:
-        """Returns μ and log σ² of q(z given x), (batch, latent_dim) float32; log σ² is kept inside [-30, 15].
+        """Return μ and log σ² of q(z given x), (batch, latent_dim) float32; log σ² is clipped to [-30, 15].
 
         Args:
-            x: (batch, steps, 5).
+            x: Sketches, (batch, steps, 5).
             training: Whether to drop units.
         """
         if not self.latent_dim:
@@ -95,7 +95,7 @@ class SketchEncoder(keras.Model):
         return self.mean(h), bounded(self.log_variance(h), *LOG_VARIANCE)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Returns μ."""
+        """Return μ of q(z given x), (batch, latent_dim) float32."""
         return self.distribution(x, training)[0]
 
     def get_config(self) -> dict[str, Any]:
@@ -105,16 +105,16 @@ class SketchEncoder(keras.Model):
 
 @keras.saving.register_keras_serializable("aezoo")
 class SketchDecoder(keras.Model):
-    """An autoregressive LSTM: from the code and the step before, the distribution of the next step.
+    """Autoregressive LSTM that computes the distribution of the next step from the code and the previous step.
 
-    The code sets its first state, tanh(Wz + b), and is an input of each step.
+    The code determines the first state, tanh(Wz + b), and is an input of each step.
 
     Args:
         latent_dim: Number of code units; 0 for a decoder without a code, whose first state is 0.
         units: LSTM units.
-        components: M, normal distributions of an offset.
-        steps: Nmax, how many steps it draws.
-        recurrent_dropout: In training, in [0, 1).
+        components: M, the number of normal distributions in the mixture of an offset.
+        steps: Nmax, the number of steps to draw.
+        recurrent_dropout: Dropout rate of the LSTM in training, in [0, 1).
         seed: Seed of initial weights and of dropout.
     """
 
@@ -145,7 +145,7 @@ class SketchDecoder(keras.Model):
         self.built = True
 
     def first_state(self, z: Tensor) -> tuple[Any, Any]:
-        """Returns h and c before the first step, (batch, units) float32."""
+        """Return h and c before the first step, (batch, units) float32."""
         return tuple(ops.split(self.state(z), 2, axis=-1)) if self.latent_dim else self.lstm.zero_state(z)
 
     def next_state(self, z: Tensor, before: Tensor, state: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -153,16 +153,16 @@ class SketchDecoder(keras.Model):
         return self.lstm.step(self.lstm.gates(ops.concatenate([before, z], axis=-1)), state)
 
     def distributions(self, h: Tensor) -> tuple[Any, BivariateMixture]:
-        """Returns the logits of the pen states, (..., 3), and the mixture of the offset, given h (..., units)."""
+        """Return the logits of the pen states, (..., 3), and the mixture of the offset, given h (..., units)."""
         parameters = self.output_parameters(h)
         return parameters[..., :3], BivariateMixture.of(parameters[..., 3:])
 
     def teacher_forced(self, z: Tensor, x: Tensor, training: bool = False) -> tuple[Any, BivariateMixture]:
-        """Returns the distributions of each step of x, given the steps before it.
+        """Return the distributions of each step of x, given the steps before it.
 
         Args:
-            z: (batch, latent_dim).
-            x: (batch, steps, 5).
+            z: Codes, (batch, latent_dim).
+            x: Sketches, (batch, steps, 5).
             training: Whether to drop units.
 
         Returns:
@@ -173,25 +173,25 @@ class SketchDecoder(keras.Model):
         return self.distributions(h)
 
     def draw(self, z: Tensor, temperature: Tensor, seed: int | Tensor | None = None) -> Tensor:
-        """Draws sketches step by step, each step given those that were drawn before it.
+        """Draw sketches step by step, each step given the steps drawn before it.
 
         Args:
-            z: (batch, latent_dim).
-            temperature: τ, a scalar, at least 0.
-            seed: (2,) integers, or None for τ = 0.
+            z: Codes, (batch, latent_dim).
+            temperature: τ >= 0, a scalar.
+            seed: Two integers, (2,), or None for τ = 0.
 
         Returns:
-            (batch, Nmax, 5) float32.
+            Sketches, (batch, Nmax, 5) float32.
         """
         z = ops.cast(z, "float32")
         batch = ops.shape(z)[0]
         end = ops.cast([0.0, 0.0, 0.0, 0.0, 1.0], "float32")
 
         def noise(t: Tensor) -> tuple[Any, Any, Any]:
-            """Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
+            """Draw Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
             if seed is None:
                 return 0.0, 0.0, ops.zeros((batch, 2), "float32")
-            # Of bits, of which XLA draws the same; its uniform and normal numbers are others.
+            # From random bits, which XLA draws identically; its uniform and normal numbers differ.
             bits = tf.random.stateless_uniform(
                 (batch, self.components + 5),
                 tf.random.experimental.stateless_fold_in(seed, t, alg="philox"),
@@ -227,7 +227,7 @@ class SketchDecoder(keras.Model):
         return ops.transpose(steps.stack(), (1, 0, 2))
 
     def call(self, z: Tensor, training: bool = False) -> Tensor:
-        """Draws the most likely step each time, (batch, Nmax, 5)."""
+        """Draw sketches from the most likely step each time, (batch, Nmax, 5)."""
         return self.draw(z, 0.0)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The layers before and behind a large sparse code: of their weights only the rows of the units in use are touched."""
+"""Layers before and after a large sparse code that only use the weight rows of the active units."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from aezoo.layers.dense_transpose import SharedDense
 
 @keras.saving.register_keras_serializable("aezoo")
 class RowEncoder(SharedDense):
-    """z = σ(Wx + b), as `keras.layers.Dense`, but with a row of W for each code unit, (units, inputs).
+    """Dense layer z = σ(Wx + b) whose kernel has one row per code unit, (units, inputs).
 
-    It takes the arguments of `aezoo.layers.SharedDense`.
+    The arguments are those documented in `aezoo.layers.SharedDense`.
 
     Example:
         >>> encode, x = RowEncoder(6), ops.ones((1, 8))
@@ -26,14 +26,14 @@ class RowEncoder(SharedDense):
     transposed = True
 
     def at(self, x: Tensor, indices: Tensor) -> Tensor:
-        """Returns the code at some units, (batch, k): the gradient reaches the rows of these units and no others.
+        """Return the code at some units, (batch, k). Gradients reach only the rows of these units.
 
         Args:
-            x: (batch, inputs).
-            indices: The units of each sample, (batch, k) int32.
+            x: Inputs, (batch, inputs).
+            indices: Indices of the units of each sample, (batch, k) int32.
 
         Returns:
-            (batch, k).
+            Values of these units, (batch, k).
         """
         rows, bias = (_rows(parameter, indices, self.compute_dtype) for parameter in (self.kernel, self.bias))
         return self.activation(tf.linalg.matvec(rows, x) + bias)
@@ -41,23 +41,23 @@ class RowEncoder(SharedDense):
 
 @keras.saving.register_keras_serializable("aezoo")
 class RowDecoder(SharedDense):
-    """x' = σ'(Wᵀz + b') with a row of W for each code unit, (inputs, units): its own, or that of a `RowEncoder`.
+    """Dense layer x' = σ'(Wᵀz + b') whose kernel has one row per code unit, (inputs, units).
 
-    It takes the arguments of `aezoo.layers.SharedDense`.
+    The kernel may be shared with a `RowEncoder`. The arguments are those documented in `aezoo.layers.SharedDense`.
 
     Example:
         >>> decode = RowDecoder(8)
-        >>> x = decode(ops.array([[0.0, 2.0, 0.0, 0.0, 3.0, 0.0]]))  # of six units two are used
+        >>> x = decode(ops.array([[0.0, 2.0, 0.0, 0.0, 3.0, 0.0]]))  # two of six units are active
         >>> bool(ops.all(ops.abs(decode.of([[2.0, 3.0]], [[1, 4]]) - x) < 1e-5))
         True
     """
 
     def of(self, values: Tensor, indices: Tensor) -> Tensor:
-        """Returns what a code of a few units decodes to, (batch, units).
+        """Decode a code given by its active units, (batch, units).
 
         Args:
-            values: The code of these units, (batch, k).
-            indices: Which they are, (batch, k) int32.
+            values: Values of the active units, (batch, k).
+            indices: Indices of the active units, (batch, k) int32.
         """
         rows = _rows(self.kernel, indices, self.compute_dtype)
         return self.activation(
@@ -66,5 +66,5 @@ class RowDecoder(SharedDense):
 
 
 def _rows(parameter: Tensor, indices: Tensor, dtype: str) -> Tensor:
-    """Rows of a variable in the dtype of a layer; only these are converted."""
+    """Return rows of a variable, cast to the dtype of a layer; other rows are not converted."""
     return ops.cast(tf.gather(parameter.value, indices), dtype)

@@ -14,15 +14,15 @@ from keras import ops
 from aezoo._numerics import as_float32, sum_over_replicas
 from aezoo._typing import Tensor
 
-_weight: contextvars.ContextVar[Any] = contextvars.ContextVar("sample weights of the batch at hand", default=None)
+_weight: contextvars.ContextVar[Any] = contextvars.ContextVar("sample weights of the current batch", default=None)
 
 
 @contextmanager
 def weighted(weight: Tensor) -> Iterator[None]:
-    """Let every `BatchNormalization` that is called inside count samples by their weights.
+    """Weight samples in every `BatchNormalization` that is called inside this context.
 
     Args:
-        weight: Weights of the samples of this replica, (batch,), or None.
+        weight: Weights of this replica's samples, (batch,), or None.
 
     Example:
         >>> layer = BatchNormalization(center=False, scale=False, epsilon=0.0)
@@ -40,17 +40,17 @@ def weighted(weight: Tensor) -> Iterator[None]:
 
 @keras.saving.register_keras_serializable("aezoo")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Normalize each feature by its mean and variance over the global batch: all replicas, by sample weight.
+    """Batch normalization by weighted mean and variance over the global batch, that is, over all replicas.
 
-    `keras.layers.BatchNormalization` takes the statistics of each replica, and counts samples of weight zero. Here the
-    models of aezoo train to the same weights on one replica and on several, and a weight of zero leaves a sample out.
-    Its arguments, its weights and what it does at inference are those of Keras' layer.
+    `keras.layers.BatchNormalization` uses the statistics of each replica and includes samples of weight zero. With this
+    layer, models train to the same weights on one replica as on several, and samples of weight zero have no effect.
+    Arguments, weights and the behavior at inference are the same as in Keras' layer.
 
     Args:
-        **kwargs: Arguments of `keras.layers.BatchNormalization`; the axis of the features is the last.
+        **kwargs: Arguments of `keras.layers.BatchNormalization`; the axis of the features must be the last.
 
     Raises:
-        ValueError: If the axis is another one, or renorm=True.
+        ValueError: If the axis is not the last, or renorm=True.
 
     Example:
         >>> y = BatchNormalization(epsilon=0.0)(ops.array([[1.0], [3.0]]), training=True)
@@ -79,12 +79,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
     def _statistics(self, x: Tensor) -> tuple[Any, Any]:
-        """Return mean and variance of each feature over the samples of all replicas."""
+        """Return the mean and variance of each feature over the samples of all replicas."""
         axes = list(range(len(x.shape) - 1))
         weight, rows = _weight.get(), tf.shape(x)[:1]
         if weight is None:
             weight = tf.ones(rows)
-        else:  # several draws per sample are rows of their own
+        else:  # with several draws per sample, each draw is a row
             weight = as_float32(weight)
             weight = tf.tile(weight, rows // tf.maximum(tf.shape(weight), 1))
         weight = tf.reshape(weight, (-1, *[1] * len(axes)))

@@ -1,4 +1,4 @@
-"""A bound that a gradient passes."""
+"""Clipping with a straight-through gradient."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import tensorflow as tf
 
 from aezoo._typing import Tensor
 
-#: Of log σ² of a code: beyond it the exponential of what unscaled data give overflows, and σε in float16 too.
+#: Bounds of log σ² of a code. Beyond them, its exponential overflows for unscaled data, and σε overflows in float16.
 LOG_VARIANCE = -30.0, 15.0
 
 
 def bounded(x: Tensor, low: float, high: float) -> Tensor:
-    """Return x kept inside [low, high]; its gradient is that of x itself, so that what is outside finds its way back.
+    """Clip x to [low, high] with the gradient of the identity, so that values outside can return.
 
     Args:
-        x: A float tensor of any shape: the logarithm of a variance, of which the exponential is to stay finite.
-        low: The smallest value.
-        high: The largest value.
+        x: A float tensor of any shape, such as the logarithm of a variance whose exponential must stay finite.
+        low: Smallest value.
+        high: Largest value.
 
     Example:
         >>> bounded([-50.0, 0.3, 20.0], -30.0, 15.0).numpy()

@@ -1,4 +1,4 @@
-"""Subtracting the mean of the training data."""
+"""A layer that subtracts the mean of the training data."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from aezoo.layers.code_layer import CodeLayer
 
 @keras.saving.register_keras_serializable("aezoo")
 class Centering(CodeLayer):
-    """Subtracts a mean that is saved with the model, and not trained: 0 until it is set.
+    """Layer that subtracts a mean, which is saved with the model but not trained. It is 0 until you assign it.
 
-    Args:
-        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
         >>> layer = Centering()
@@ -26,10 +25,10 @@ class Centering(CodeLayer):
         array([[ 1., -1.]], dtype=float32)
     """
 
-    bounds = (-math.inf, math.inf)  # of what enters, moved by a mean that is not known
+    bounds = (-math.inf, math.inf)  # the mean is unknown
 
     def build(self, input_shape: Shape) -> None:
-        """Makes the mean of each feature: a vector, so that exports do not take it for a kernel."""
+        """Create the mean of the features, as a vector so that exports do not mistake it for a kernel."""
         self._shape = tuple(input_shape[1:])
         self.mean = self.add_weight(
             shape=(math.prod(self._shape),),
@@ -43,4 +42,4 @@ class Centering(CodeLayer):
         return x - keras.ops.reshape(self.mean, self._shape)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config()  # Keras writes no dtype policy that was given to a layer without this method
+        return super().get_config()  # without this method, Keras does not save a layer's dtype policy

@@ -1,4 +1,4 @@
-"""The base of layers that may stand at the end of an encoder."""
+"""The base class of layers at the end of an encoder."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from aezoo._typing import Shape
 
 
 class CodeLayer(keras.layers.Layer):
-    """Transform a code without changing its shape, and say what the rest of the library has to know about it.
+    """Base class of layers that transform a code, keep its shape and declare its properties to the rest of the library.
 
-    A decoder that mirrors an encoder skips such layers, reports know whether the code has a Jacobian, and a stack
-    knows which values the next model has to reconstruct.
+    Decoders that mirror an encoder skip such layers. The properties tell reports whether the code has a Jacobian, and
+    a stack which values the next model must be able to reconstruct.
 
-    Args:
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and `dtype`.
+    It takes the arguments of `keras.layers.Layer`, such as `name` and `dtype`.
 
     Example:
-        A code that is rounded to multiples of 1/4, of which no Jacobian is reported:
+        A code that is rounded to multiples of 1/4 and therefore reports no Jacobian:
 
         >>> import aezoo
         >>> class Quarters(CodeLayer):
@@ -34,13 +33,13 @@ class CodeLayer(keras.layers.Layer):
     """
 
     transposable: bool = True
-    """Whether it may stand behind an encoder that a decoder transposes or mirrors: the decoder skips it."""
+    """True if a decoder that transposes or mirrors the encoder can skip this layer."""
     differentiable: bool = True
-    """Whether a small change of its input changes its output a little. False for rounded and quantized codes."""
+    """True if small changes of the input cause small changes of the output; False for rounded or quantized codes."""
     bounds: tuple[float, float] | None = None
-    """The least and the largest value of its output; None where it passes on the range of its input."""
+    """The smallest and largest value of the output; None if the output has the range of the input."""
     selects: bool = False
-    """Whether it sets some units to 0 and passes on the others, which its method `mask(z)` marks with 1."""
+    """True if the layer sets some units to 0 and keeps the others, which its method `mask(z)` marks with 1."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import keras
 import tensorflow as tf
@@ -14,20 +14,21 @@ from aezoo import schedules
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.random_state import RandomState
 
-NOISES = ("masking", "gaussian", "salt_and_pepper")
+Noise = Literal["masking", "gaussian", "salt_and_pepper"]
+NOISES = get_args(Noise)
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class Corruption(keras.layers.Layer):
-    """Corrupts its input while training, and passes it on otherwise.
+    """Layer that corrupts its input in training and returns it unchanged otherwise.
 
-    - `"masking"`: each feature is set to 0 with probability `level` (ν).
-    - `"gaussian"`: normal noise of standard deviation `level` (σ, in units of the input) is added.
-    - `"salt_and_pepper"`: each feature is set, with probability `level` (ν), to 0 or 1 by a fair coin.
+    - `"masking"`: sets each feature to 0 with probability `level` (ν).
+    - `"gaussian"`: adds normal noise of standard deviation `level` (σ, in units of the input).
+    - `"salt_and_pepper"`: sets each feature, with probability `level` (ν), to 0 or 1 by a fair coin.
 
     Args:
         level: ν in [0, 1] or σ >= 0; a number or an `aezoo.schedules.Schedule`.
-        noise: One of the three.
+        noise: "masking", "gaussian" or "salt_and_pepper".
         seed: Seed of the noise; its state is saved with the model.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
@@ -45,8 +46,8 @@ class Corruption(keras.layers.Layer):
 
     def __init__(
         self,
-        level: float | schedules.Schedule,
-        noise: str = "masking",
+        level: schedules.Schedulable,
+        noise: Noise = "masking",
         seed: int | None = None,
         **kwargs: Any,
     ):
@@ -64,17 +65,17 @@ class Corruption(keras.layers.Layer):
         self.random = RandomState(seed)
 
     def build(self, input_shape: Shape) -> None:
-        """Nothing to make: the noise has the shape of each input."""
+        """Create nothing: the noise takes its shape from each input."""
 
     def corrupt(self, x: Tensor) -> tuple[Any, Any]:
-        """Returns the corrupted input and where it was corrupted.
+        """Return the corrupted input and a mask of the corrupted features.
 
         Args:
-            x: (batch, ...) float.
+            x: Floating-point samples, (batch, ...).
 
         Returns:
-            x̃ and a boolean mask, both with the shape of x. A feature that masking leaves at 0 because it was 0 counts
-            as corrupted, as in the paper; with gaussian noise every feature does.
+            x̃ and a boolean mask, both with the shape of x. As in the paper, a masked feature counts as corrupted even
+            if it was 0 before; with Gaussian noise every feature counts.
         """
         x = ops.convert_to_tensor(x)
         shape, level = tf.shape(x), self.level.value
@@ -101,14 +102,14 @@ class Corruption(keras.layers.Layer):
 
 
 class GivenCorruption(keras.layers.Layer):
-    """Corrupts its input while training by any layer or function x → x̃, and passes it on otherwise.
+    """Layer that corrupts its input in training with any layer or function x → x̃, and returns it unchanged otherwise.
 
     Args:
         noise: A Keras layer, which is called with `training=True`, or a function of x.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If the noise is neither; or when it is called, if it does not keep the shape of x.
+        ValueError: If the noise is neither, or, when it is called, if it changes the shape of x.
 
     Example:
         >>> layer = GivenCorruption(keras.layers.GaussianNoise(0.1))
@@ -126,10 +127,10 @@ class GivenCorruption(keras.layers.Layer):
         self.noise: Callable[..., Any] = noise
 
     def corrupt(self, x: Tensor) -> tuple[Any, Any]:
-        """Return the corrupted input and where it differs from x, both with the shape of x.
+        """Return the corrupted input and a mask of the features that differ from x, both with the shape of x.
 
         Args:
-            x: (batch, ...) float.
+            x: Floating-point samples, (batch, ...).
         """
         x = ops.convert_to_tensor(x)
         is_layer = isinstance(self.noise, keras.layers.Layer)
@@ -137,7 +138,8 @@ class GivenCorruption(keras.layers.Layer):
         if not noisy.shape.is_compatible_with(x.shape):
             name = getattr(self.noise, "name", None) or getattr(self.noise, "__name__", type(self.noise).__name__)
             raise ValueError(
-                f"The noise {name!r} makes {tuple(noisy.shape)} of samples {tuple(x.shape)}: it must keep their shape."
+                f"The noise {name!r} changes the shape {tuple(x.shape)} of samples to {tuple(noisy.shape)}: it must "
+                "keep their shape."
             )
         return noisy, ops.not_equal(noisy, x)
 

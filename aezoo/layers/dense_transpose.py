@@ -1,4 +1,4 @@
-"""Dense layers that may use the kernel of another layer: a decoder that shares the weights of its encoder."""
+"""Dense layers that can share the kernel of another layer, for decoders tied to their encoders."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from aezoo._typing import Activation, Shape, Tensor
 
 
 class SharedDense(keras.layers.Layer):
-    """σ(Kx + b), where the kernel K is the layer's own or that of another layer: what the next three are made of.
+    """Dense layer σ(Kx + b) whose kernel K is its own or shared with another layer.
+
+    It is the base class of `DenseTranspose`, `RowEncoder` and `RowDecoder`.
 
     Args:
         units: Number of outputs.
         activation: σ, a Keras activation.
-        kernel_initializer: Of K, where it is the layer's own.
-        tied_to: The built layer whose `kernel` is used. A configuration cannot hold it: an `aezoo.Autoencoder` ties the
-            layers of its networks again when it is loaded or copied; without one, as when a decoder was saved by
-            itself, K is the layer's own.
+        kernel_initializer: Initializer of K, if K is the layer's own.
+        tied_to: A built layer whose `kernel` is shared. The layer's configuration does not contain it: an
+            `aezoo.Autoencoder` ties the layers of its networks again when it is loaded or copied. A decoder that is
+            saved alone is loaded with a kernel of its own.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: Once it is built, if the kernel of `tied_to` is not there yet, or of another shape.
+        ValueError: On build, if `tied_to` has no kernel yet or a kernel of another shape.
 
     Example:
         >>> first = SharedDense(2)
@@ -37,7 +39,7 @@ class SharedDense(keras.layers.Layer):
     """
 
     transposed: bool = False
-    """Whether the kernel is stored as (units, inputs), in place of (inputs, units) as in `keras.layers.Dense`."""
+    """True if the kernel is stored as (units, inputs), not (inputs, units) as in `keras.layers.Dense`."""
 
     def __init__(
         self,
@@ -51,11 +53,11 @@ class SharedDense(keras.layers.Layer):
         self.units = units
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
-        # Hidden from Keras: no part of this layer.
+        # In a function, so that Keras does not track the other layer as a part of this one.
         self._source: Callable[[], Any] | None = None if tied_to is None else lambda: tied_to
 
     def build(self, input_shape: Shape) -> None:
-        """Takes or makes the kernel, and makes the bias, (units,)."""
+        """Create the bias, (units,), and create or share the kernel."""
         shape = (input_shape[-1], self.units)
         shape = shape[::-1] if self.transposed else shape
         if self._source is None:
@@ -77,18 +79,18 @@ class SharedDense(keras.layers.Layer):
 
     @property
     def tied_to(self) -> keras.layers.Layer | None:
-        """The layer whose kernel is used, or None."""
+        """The layer whose kernel is shared, or None."""
         return None if self._source is None else self._source()
 
     def tie(self, source: keras.layers.Layer) -> None:
-        """Uses the kernel of another layer from now on, in place of its own."""
+        """Replace the layer's own kernel with the kernel of another layer."""
         self._source = lambda: source
         if not self.built:
             return
         kernel, bias = self.kernel, self.bias
         with _keras.variables_replaced(self, kernel, bias):
             self._share(tuple(kernel.shape))
-            self.bias = bias  # behind the kernel, as it is in files
+            self.bias = bias  # after the kernel, as in saved files
 
     def call(self, x: Tensor) -> Tensor:
         return self.activation(tf.matmul(x, self.kernel, transpose_b=self.transposed) + self.bias)
@@ -107,9 +109,9 @@ class SharedDense(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("aezoo")
 class DenseTranspose(SharedDense):
-    """x' = σ'(Wᵀz + b') with the kernel W (units, inputs) of the `keras.layers.Dense` that encodes: W' = Wᵀ.
+    """Dense layer x' = σ'(Wᵀz + b') with the transposed kernel W (units, inputs) of the encoding `keras.layers.Dense`.
 
-    It takes the arguments of `aezoo.layers.SharedDense`.
+    The arguments are those documented in `aezoo.layers.SharedDense`.
 
     Example:
         >>> encode = keras.layers.Dense(2)
@@ -122,17 +124,17 @@ class DenseTranspose(SharedDense):
 
 
 def ties(*networks: keras.layers.Layer | None) -> list[tuple[int, int]]:
-    """Finds out which layers of some networks share a kernel.
+    """Return which layers of some networks share a kernel.
 
     Args:
-        *networks: Keras models or layers; None stands for one that has no layers.
+        *networks: Keras models or layers; None stands for a network without layers.
 
     Returns:
-        For each `SharedDense` that is tied, its place among all layers of the networks, and the place of the layer it
-        is tied to.
+        For each tied `SharedDense`, its index among all layers of the networks and the index of the layer that it is
+        tied to.
 
     Raises:
-        ValueError: If a layer is tied to one that is in none of the networks.
+        ValueError: If a layer is tied to a layer outside the networks.
 
     Example:
         >>> encode = keras.layers.Dense(2)
@@ -147,8 +149,8 @@ def ties(*networks: keras.layers.Layer | None) -> list[tuple[int, int]]:
         source = layer.tied_to if isinstance(layer, SharedDense) else None
         if source is not None and id(source) not in places:
             raise ValueError(
-                f"{layer.name!r} is tied to {source.name!r}, which is no layer of the encoder or the decoder, so that "
-                "they cannot be saved together: tie it to a layer of these."
+                f"{layer.name!r} is tied to {source.name!r}, which is not a layer of the encoder or the decoder and "
+                "cannot be saved with them: tie it to one of their layers."
             )
         if source is not None:
             found.append((place, places[id(source)]))
@@ -156,10 +158,10 @@ def ties(*networks: keras.layers.Layer | None) -> list[tuple[int, int]]:
 
 
 def tie_again(found: list[tuple[int, int]], *networks: keras.layers.Layer | None) -> None:
-    """Ties the layers of copies of some networks as `ties` found them.
+    """Tie the layers of copied networks in the same way as in the originals.
 
     Args:
-        found: What `ties` returned.
+        found: The result of `ties` for the originals.
         *networks: The copies, in the same order.
 
     Example:

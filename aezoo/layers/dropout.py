@@ -14,13 +14,12 @@ from aezoo.layers.random_state import RandomState
 
 @keras.saving.register_keras_serializable("aezoo")
 class Dropout(CodeLayer):
-    """Set each unit to 0 with probability `rate` while training, and scale the others by 1 / (1 - rate).
+    """Dropout: sets each unit to 0 with probability `rate` in training and scales the others by 1 / (1 - rate).
 
-    It does what `keras.layers.Dropout` does, with random state that is saved with the model: training resumes bit for
-    bit.
+    Unlike in `keras.layers.Dropout`, the random state is saved with the model, so that training resumes bit for bit.
 
     Args:
-        rate: Probability of 0, in [0, 1).
+        rate: Probability of setting a unit to 0, in [0, 1).
         seed: Seed of the random state.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
@@ -45,7 +44,7 @@ class Dropout(CodeLayer):
         self.random = RandomState(seed)
 
     def build(self, input_shape: Shape) -> None:
-        """Make nothing: the noise has the shape of each input."""
+        """Create nothing: the noise takes its shape from each input."""
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
         if not training:

@@ -13,18 +13,19 @@ from keras import ops
 
 from aezoo._typing import Shape, Tensor
 
-# The widths before f₁ and after each fₖ, and the width that the densities start with, in units of y: the paper's.
+# The widths before f₁ and after each fₖ, and the initial width of the densities in units of y, as in the paper.
 _WIDTHS = (1, 3, 3, 3, 1)
 _INIT_SCALE = 10.0
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class FactorizedDensity(keras.layers.Layer):
-    """A learned density of each channel of a code y, and -log₂ of the probability P(y - ½ < Y < y + ½).
+    """Learned density of each channel of a code y; its output is -log₂ of the probability P(y - ½ < Y < y + ½).
 
-    The cumulative of a channel is c(y) = σ(f_K ∘ ... ∘ f₁(y)), fₖ(v) = gₖ(softplus(Hₖ) v + bₖ), gₖ(v) = v + tanh(aₖ)
-    tanh(v), the last of them without g: it increases from 0 to 1 whatever H, b and a are. Computed in float32 whatever
-    the policy, and from logits, so that a code far out in a tail still has a finite rate and a gradient.
+    The cumulative distribution of a channel is c(y) = σ(f_K ∘ ... ∘ f₁(y)), fₖ(v) = gₖ(softplus(Hₖ) v + bₖ),
+    gₖ(v) = v + tanh(aₖ) tanh(v), where f_K has no g. It increases from 0 to 1 for any H, b and a. It is computed in
+    float32 under every dtype policy, and from logits, so that codes far out in a tail have a finite rate and a
+    gradient.
 
     Args:
         seed: Seed of the initial b.
@@ -45,7 +46,7 @@ class FactorizedDensity(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: Shape) -> None:
-        """Makes the cumulatives of the channels, which are the last axis of a code."""
+        """Create the weights of each channel; channels are the last axis of a code."""
         channels = input_shape[-1]
         scale = _INIT_SCALE ** (1 / (len(_WIDTHS) - 1))
         self.matrices, self.biases, self.factors = [], [], []
@@ -64,13 +65,13 @@ class FactorizedDensity(keras.layers.Layer):
                 )
 
     def logits(self, y: Tensor) -> Tensor:
-        """Returns log c(y) / (1 - c(y)) of each channel, in the dtype of y.
+        """Return the logit of c(y), log(c(y) / (1 - c(y))), of each channel in the dtype of y.
 
         Args:
-            y: (channels, n) float.
+            y: Floating-point values, (channels, n).
 
         Returns:
-            (channels, n).
+            Logits, (channels, n).
         """
         v = y[:, None, :]
         for k, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
@@ -80,7 +81,7 @@ class FactorizedDensity(keras.layers.Layer):
         return v[:, 0, :]
 
     def call(self, y: Tensor) -> Tensor:
-        """Returns -log₂ P(y - ½ < Y < y + ½), with the shape of y (..., channels)."""
+        """Return -log₂ P(y - ½ < Y < y + ½), with the shape of y (..., channels)."""
         channels, shape = y.shape[-1], ops.shape(y)
         flat = ops.transpose(ops.reshape(y, (-1, channels)))
         below, above = ops.split(self.logits(ops.concatenate([flat - 0.5, flat + 0.5], axis=1)), 2, axis=1)
@@ -90,13 +91,13 @@ class FactorizedDensity(keras.layers.Layer):
         return ops.reshape(ops.transpose(log_p), shape) / -math.log(2)
 
     def cumulative(self, y: Tensor) -> np.ndarray:
-        """Returns c(y) of each channel in double precision, for tables of frequencies.
+        """Return c(y) of each channel in double precision, for tables of frequencies.
 
         Args:
-            y: (n, channels).
+            y: Values, (n, channels).
 
         Returns:
-            (n, channels) float64. It is computed on the CPU, wherever the weights are.
+            Cumulative probabilities, (n, channels) float64, always computed on the CPU.
         """
         with tf.device("CPU:0"):
             y = ops.transpose(ops.convert_to_tensor(np.asarray(y, "float64"), dtype="float64"))

@@ -1,4 +1,4 @@
-"""A layer that puts a value in the place of each that is missing."""
+"""A layer that fills in missing values."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from aezoo._typing import Shape, Tensor
 
 @keras.saving.register_keras_serializable("aezoo")
 class Imputation(keras.layers.Layer):
-    """Put the value of its feature in the place of NaN; leave all else as it is.
+    """Layer that replaces each NaN with a value per feature and leaves everything else unchanged.
 
-    Features are all entries of a sample. Where a sample has axes of any size, they are its last axis.
+    Each entry of a sample is a feature. If an axis of samples has no fixed size, the features are the last axis only.
 
     Args:
-        trainable: Whether the values are trained.
+        trainable: Whether to train the values.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Example:
@@ -41,10 +41,10 @@ class Imputation(keras.layers.Layer):
         )
 
     def start_at(self, x: Tensor) -> None:
-        """Set the values to the means of what is not missing, 0 where all is.
+        """Set the values to the means of the observed entries, or to 0 for features that are never observed.
 
         Args:
-            x: (n, ...) with NaN where a value is missing.
+            x: Samples, (n, ...), with NaN for missing values.
         """
         x = np.asarray(x, "float64")
         axes = tuple(range(x.ndim - len(self.values.shape)))

@@ -1,8 +1,7 @@
-"""The Jacobian of an encoder, as far as its Frobenius norm needs it.
+"""The Frobenius norm of an encoder's Jacobian.
 
-For a chain of dense layers J = D_L W_Lᵀ ⋯ D_1 W_1ᵀ, where D_l is the diagonal of the slopes φ'(a_l). The factor
-A = D_L W_Lᵀ ⋯ W_2ᵀ D_1 is all that depends on the sample, and ‖A W_1ᵀ‖² = Σ (A W_1ᵀW_1) ⊙ A never needs a matrix as
-wide as the input.
+For a chain of dense layers J = D_L W_Lᵀ ⋯ D_1 W_1ᵀ, where D_l is the diagonal of the slopes φ'(a_l). Only the factor
+A = D_L W_Lᵀ ⋯ W_2ᵀ D_1 depends on the sample, and ‖A W_1ᵀ‖² = Σ (A W_1ᵀW_1) ⊙ A needs no matrix as wide as the input.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from aezoo._typing import Tensor
 from aezoo.layers.centering import Centering
 from aezoo.layers.dropout import Dropout
 
-# φ'(a) as a function of h = φ(a), so that a layer's output is all that is needed.
+# φ'(a) as a function of h = φ(a), so that the layer's output suffices.
 _SLOPES = {
     activations.linear: lambda h: ops.ones_like(h),
     activations.sigmoid: lambda h: h * (1.0 - h),
@@ -30,9 +29,9 @@ _SLOPES = {
 
 
 def has_closed_form(layers: list[keras.layers.Layer] | None) -> TypeGuard[list[keras.layers.Layer]]:
-    """Whether a chain of layers (of `networks.chain`) is dense layers with slopes that are known.
+    """Return whether a chain from `networks.chain` consists of dense layers whose slopes have a closed form.
 
-    A user's subclass of `Dense` may compute anything, and so has none.
+    A user's subclass of `Dense` may compute anything, and is not accepted.
     """
     plain = (Centering, Dropout, keras.layers.Dense, keras.layers.Flatten, keras.layers.Reshape)
     return layers is not None and all(
@@ -41,14 +40,14 @@ def has_closed_form(layers: list[keras.layers.Layer] | None) -> TypeGuard[list[k
 
 
 def factor(layers: list[keras.layers.Layer], x: Tensor) -> tuple[Any, Any]:
-    """Encodes x, and returns the factor A of the encoder's Jacobian A W_1ᵀ.
+    """Encode x and return the factor A of the encoder's Jacobian A W_1ᵀ.
 
     Args:
-        layers: A chain for which `has_closed_form`.
-        x: (batch, ...).
+        layers: A chain that `has_closed_form` accepts.
+        x: Samples, (batch, ...).
 
     Returns:
-        The code (batch, p), and A: (batch, p, h_1), or for a single layer, where it is diagonal, (batch, p).
+        The code (batch, p), and A: (batch, p, h_1), or its diagonal (batch, p) for a single layer.
     """
     a = None
     h = x
@@ -67,7 +66,7 @@ def factor(layers: list[keras.layers.Layer], x: Tensor) -> tuple[Any, Any]:
 
 
 def squared_norm(a: Tensor, kernel: Tensor) -> Tensor:
-    """Returns ‖A W_1ᵀ‖²_F of each sample, (batch,), for A as `factor` returns it and W_1 (features, h_1)."""
+    """Return ‖A W_1ᵀ‖²_F of each sample, (batch,), for A from `factor` and W_1 (features, h_1)."""
     kernel = as_float32(kernel)
     if len(a.shape) == 2:
         return ops.matmul(ops.square(a), ops.sum(ops.square(kernel), axis=0))
@@ -76,11 +75,11 @@ def squared_norm(a: Tensor, kernel: Tensor) -> Tensor:
 
 
 def exact(encoder: Callable[..., Tensor], x: Tensor) -> tuple[Any, Any]:
-    """Encodes x as at inference, and returns the Jacobian of any encoder by automatic differentiation.
+    """Encode x as at inference and return the Jacobian of any encoder by automatic differentiation.
 
     Args:
-        encoder: A model whose code of a sample depends, at inference, on that sample only.
-        x: (batch, *input_shape).
+        encoder: A model whose code of a sample depends only on that sample at inference.
+        x: Samples, (batch, *input_shape).
 
     Returns:
         The code (batch, *code_shape) and the Jacobian (batch, *code_shape, *input_shape).
@@ -93,12 +92,12 @@ def exact(encoder: Callable[..., Tensor], x: Tensor) -> tuple[Any, Any]:
 
 
 def product(encoder: keras.Model, x: Tensor, v: Tensor) -> tuple[Any, Any]:
-    """Encodes x as at inference, and returns vᵀJ for each sample: its squared norm, for random signs, estimates ‖J‖²_F.
+    """Encode x as at inference and return vᵀJ per sample, whose squared norm estimates ‖J‖²_F for random signs v.
 
     Args:
         encoder: Any model.
-        x: (batch, *input_shape).
-        v: A vector for each sample's code, (batch, *code_shape).
+        x: Samples, (batch, *input_shape).
+        v: One vector per sample, (batch, *code_shape).
 
     Returns:
         The code (batch, *code_shape) and the product, with the shape of x.

@@ -1,4 +1,4 @@
-"""An LSTM layer with recurrent dropout that does not lose memory."""
+"""An LSTM layer with recurrent dropout that preserves its memory."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from aezoo.layers.random_state import RandomState
 
 @keras.saving.register_keras_serializable("aezoo")
 class LSTM(keras.layers.Layer):
-    """c ← σ(f)c + σ(i)·d(tanh g), h ← σ(o) tanh c, where d drops units of what is written to the memory c.
+    """LSTM c ← σ(f)c + σ(i)·d(tanh g), h ← σ(o) tanh c, where d drops units of the update of the memory c.
 
-    Keras' own `recurrent_dropout` drops units of h, and through them forgets. One step can be taken at a time, XLA
-    compiles it everywhere, and half precision is kept to the matrix products.
+    The `recurrent_dropout` of `keras.layers.LSTM` drops units of h, which makes the memory forget. This layer also
+    exposes single steps, compiles with XLA on every device, and uses half precision only in matrix products.
 
     Args:
         units: Number of units.
-        input_dim: Number of features of an element of the sequence.
-        recurrent_dropout: Share of units that d drops in training, in [0, 1).
+        input_dim: Number of features per element of the sequence.
+        recurrent_dropout: Fraction of units that d drops in training, in [0, 1).
         seed: Seed of initial weights and of dropout.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
@@ -60,16 +60,16 @@ class LSTM(keras.layers.Layer):
         return ops.concatenate([keras.initializers.Orthogonal(seed=s)((units, units), dtype) for s in seeds], axis=1)
 
     def _forget_nothing(self, shape: Shape, dtype: DType | None = None) -> Tensor:
-        """0, but 1 for the forget gates."""
+        """Return a bias of 1 for the forget gates and 0 for the others."""
         bias = [ops.full((shape[0] // 4,), float(gate == 1), dtype) for gate in range(4)]
         return ops.concatenate(bias, axis=0)
 
     def gates(self, x: Tensor, shared: Tensor = None) -> Tensor:
-        """Returns what elements add to the gates, (..., 4 units).
+        """Return the contribution of the inputs to the gates, (..., 4 units).
 
         Args:
-            x: (..., input_dim), or (batch, steps, n) where the last features are given as `shared`.
-            shared: Features that are the same at each step, (batch, input_dim - n), multiplied once.
+            x: Inputs, (..., input_dim); or the first n features, (batch, steps, n), if `shared` holds the others.
+            shared: Features that are constant over the steps, (batch, input_dim - n), multiplied only once.
         """
         x, kernel, bias = (ops.cast(each, self.compute_dtype) for each in (x, self.kernel, self.bias))
         if shared is None:
@@ -78,10 +78,10 @@ class LSTM(keras.layers.Layer):
         return ops.matmul(x, own) + (ops.matmul(ops.cast(shared, x.dtype), others) + bias)[:, None]
 
     def step(self, gates: Tensor, state: tuple[Any, Any], keep: Tensor = None) -> tuple[Any, Any]:
-        """Takes one step.
+        """Take one step.
 
         Args:
-            gates: What `gates` returned, (batch, 4 units).
+            gates: Result of `gates`, (batch, 4 units).
             state: h and c, (batch, units) float32.
             keep: d as a factor, (batch, units), or None.
 
@@ -97,7 +97,7 @@ class LSTM(keras.layers.Layer):
         return ops.sigmoid(o) * ops.tanh(c), c
 
     def zero_state(self, x: Tensor) -> tuple[Any, Any]:
-        """Returns h = c = 0 for a batch x, (batch, ...)."""
+        """Return h = c = 0 for a batch x, (batch, ...)."""
         zeros = ops.zeros((ops.shape(x)[0], self.units), "float32")
         return zeros, zeros
 
@@ -110,14 +110,14 @@ class LSTM(keras.layers.Layer):
         reverse: bool = False,
         training: bool = False,
     ) -> tuple[Any, tuple[Any, Any]]:
-        """Goes through sequences.
+        """Process sequences and return all outputs and the last state.
 
         Args:
-            x: (batch, steps, input_dim), or the first of these features.
+            x: Sequences, (batch, steps, input_dim), or only the first features if `shared` holds the others.
             initial_state: h and c, (batch, units); None starts with 0.
-            shared: The last features, where they are the same at each step, (batch, ...).
-            active: (batch, steps) bool; where it is False the state stays as it is.
-            reverse: Whether to go from the end to the start; outputs are in the order of x all the same.
+            shared: The last features, if they are constant over the steps, (batch, input_dim - n).
+            active: Boolean mask, (batch, steps); a step where it is False leaves the state unchanged.
+            reverse: Whether to process from the end to the start; outputs keep the order of x.
             training: Whether to drop units.
 
         Returns:

@@ -25,12 +25,12 @@ _GLOBAL_POOLS: dict[type[Any], int] = {
     **{L.GlobalMaxPooling1D: 1, L.GlobalMaxPooling2D: 2, L.GlobalMaxPooling3D: 3},
     **{L.GlobalAveragePooling1D: 1, L.GlobalAveragePooling2D: 2, L.GlobalAveragePooling3D: 3},
 }
-# What works on single features, and comes again in the decoder.
+# Layers that act on single features; the decoder repeats them.
 _ELEMENTWISE = (
     *(L.Activation, L.ReLU, L.LeakyReLU, L.ELU, L.PReLU, L.Softmax),
     *(L.BatchNormalization, BatchNormalization, L.LayerNormalization, L.GroupNormalization),
 )
-# What the decoder has no use for: noise, and scales.
+# Layers without a counterpart in the decoder: noise and scaling.
 _SKIPPED = (
     *(L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.SpatialDropout3D, L.AlphaDropout),
     *(L.GaussianNoise, L.GaussianDropout, L.ActivityRegularization, L.Identity, L.Rescaling, L.Normalization),
@@ -44,12 +44,12 @@ def mirror(
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build a decoder with the layers of an encoder in reverse, each from its output's shape to its input's.
+    """Build a decoder that mirrors an encoder: its layers in reverse, each from its output's shape to its input's.
 
-    - `Dense` is mirrored by `Dense`, a convolution by the transposed one with its kernel size and strides.
+    - `Dense` is mirrored by `Dense`, a convolution by a transposed convolution of equal kernel size and strides.
     - Pooling is mirrored by upsampling, `Flatten` and `Reshape` by `Reshape`, padding by cropping.
-    - An activation and a normalization between two layers come again between their mirror images.
-    - Noise, such as `Dropout`, and what is behind the last kernel, such as the activation of the code, are left out.
+    - An activation or a normalization between two layers is repeated between their mirror images.
+    - Noise, such as `Dropout`, and everything after the last kernel, such as the activation of the code, is omitted.
 
     Args:
         encoder: A built Keras model or layer that is a chain of such layers.
@@ -78,7 +78,7 @@ def mirror(
             raise builder.refusal(layer)
         try:
             shapes.append(tuple(layer.compute_output_shape((None, *shapes[-1]))[1:]))
-        except Exception as error:  # several inputs, or a layer that does not say
+        except Exception as error:  # several inputs, or a layer that cannot compute its output shape
             raise builder.refusal(layer) from error
     for layer, shape, made in zip(layers[::-1], shapes[-2::-1], shapes[:0:-1], strict=True):
         builder.add(layer, shape, made)
@@ -92,7 +92,7 @@ class _Mirror:
         self.initializer = Initializers(None if seed is None else seed + 1_000)
         self.dtype = dtype
         self.stack: list[keras.layers.Layer] = []
-        self.elementwise: list[keras.layers.Layer] = []  # from the output on, until the next layer of another kind
+        self.elementwise: list[keras.layers.Layer] = []  # from the output to the next layer of another kind
         self.has_kernel = False
 
     def refusal(self, layer: keras.layers.Layer) -> ValueError:
@@ -102,7 +102,7 @@ class _Mirror:
         )
 
     def add(self, layer: keras.layers.Layer, shape: Shape, made: Shape) -> None:
-        """Append what mirrors a layer, from what it made to the shape of its input."""
+        """Append layers that mirror a layer, from its output's shape `made` to its input's `shape`."""
         if type(layer) in _ELEMENTWISE:
             self.elementwise.append(layer)
             return
@@ -129,9 +129,9 @@ class _Mirror:
             raise self.refusal(layer)
 
     def _append(self, *layers: keras.layers.Layer) -> None:
-        """Append layers behind what works on single features of the tensor that they start from."""
+        """Append layers, preceded by the collected layers that act on single features of their input."""
         if not self.has_kernel:
-            self.elementwise.clear()  # of the code
+            self.elementwise.clear()  # the activation of the code is not mirrored
         for layer in reversed(self.elementwise):
             last = self.stack[-1]
             if isinstance(layer, L.Activation) and getattr(last, "activation", None) is keras.activations.linear:
@@ -154,7 +154,7 @@ class _Mirror:
         if not plain or layer.data_format != "channels_last":
             raise self.refusal(layer)
         named = {"strides": layer.strides, "padding": layer.padding}
-        if layer.padding == "valid" and None not in shape:  # the entries at the end that no kernel has reached
+        if layer.padding == "valid" and None not in shape:  # entries at the end that no kernel covers
             sizes = zip(shape[:-1], layer.kernel_size, layer.strides, strict=True)
             named["output_padding"] = tuple((n - k) % s for n, k, s in sizes)
         kind = convolution(rank, transpose=True)
@@ -170,7 +170,7 @@ class _Mirror:
         return [self._repeat(_POOLS[type(layer)], layer.strides), *self._resized(sizes, shape[:-1])]
 
     def _resized(self, sizes: list[int | None], wanted: Shape) -> list[keras.layers.Layer]:
-        """Crop what is too much at the end of each axis, and pad what lacks there; not where sizes are not known."""
+        """Crop or pad the end of each axis to its wanted size; leave axes of unknown size unchanged."""
         rank = len(wanted)
         stack = []
         for kind, sign in (("Cropping", 1), ("ZeroPadding", -1)):

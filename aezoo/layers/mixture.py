@@ -1,4 +1,4 @@
-"""A mixture of bivariate normal distributions, from the raw numbers that a network puts out."""
+"""A mixture of bivariate normal distributions, parameterized by the raw output of a network."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from aezoo._numerics import as_float32
 from aezoo._typing import Tensor
 from aezoo.layers.bounded import bounded
 
-# log σ and artanh ρ stay inside ±15, where the squares in the density are finite; ρ rounds to 1 long before.
+# log σ and artanh ρ are clipped to ±15, where the squares in the density are finite; ρ rounds to 1 long before.
 _LARGEST = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
 class BivariateMixture:
-    """Σⱼ Πⱼ N(x; μⱼ, Σⱼ) in two dimensions, Σⱼ with standard deviations σ₁, σ₂ and correlation ρ; float32.
+    """Mixture Σⱼ Πⱼ N(x; μⱼ, Σⱼ) in two dimensions, Σⱼ with standard deviations σ₁, σ₂ and correlation ρ; float32.
 
     Attributes:
-        logits: Of the weights Πⱼ, (..., M).
+        logits: Logits of the weights Πⱼ, (..., M).
         mean: μⱼ, (..., M, 2).
         log_scale: log σⱼ, (..., M, 2).
         raw_correlation: artanh ρⱼ, (..., M).
@@ -44,7 +44,7 @@ class BivariateMixture:
 
     @classmethod
     def of(cls, parameters: Tensor) -> BivariateMixture:
-        """Makes the mixtures of (..., 6M) numbers: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂, the last three kept in ±15."""
+        """Create mixtures from (..., 6M) numbers: M each of Π̂, μ₁, μ₂, σ̂₁, σ̂₂, ρ̂, the last three clipped to ±15."""
         logits, mean_1, mean_2, scale_1, scale_2, correlation = ops.split(as_float32(parameters), 6, axis=-1)
         log_scale, correlation = (
             bounded(raw, -_LARGEST, _LARGEST) for raw in (ops.stack([scale_1, scale_2], -1), correlation)
@@ -53,15 +53,15 @@ class BivariateMixture:
 
     @property
     def log_independence(self) -> Tensor:
-        """½ log(1 - ρ²) = -log cosh ρ̂, (..., M): exact also where ρ rounds to 1."""
+        """½ log(1 - ρ²) = -log cosh ρ̂, (..., M), exact even if ρ rounds to 1."""
         raw = self.raw_correlation
         return math.log(2.0) + raw - ops.softplus(2.0 * raw)
 
     def log_density(self, x: Tensor) -> Tensor:
-        """Returns log p(x), (...), in nats.
+        """Return log p(x), (...), in nats.
 
         Args:
-            x: (..., 2).
+            x: Points, (..., 2).
         """
         # With Σ = LLᵀ the components of L⁻¹(x - μ) are independent and standard normal.
         u, v = ops.unstack((as_float32(x)[..., None, :] - self.mean) * ops.exp(-self.log_scale), axis=-1)
@@ -75,11 +75,11 @@ class BivariateMixture:
         return ops.logsumexp(keras.ops.log_softmax(self.logits) + log_normal, axis=-1)
 
     def expectation(self) -> Tensor:
-        """Returns the mean of the mixture, (..., 2)."""
+        """Return the mean of the mixture, (..., 2)."""
         return ops.sum(ops.softmax(self.logits)[..., None] * self.mean, axis=-2)
 
     def draw(self, temperature: Tensor, gumbel: Tensor, normal: Tensor) -> Tensor:
-        """Draws from the mixture with Π̂ⱼ → Π̂ⱼ/τ and σ² → σ²τ; for τ = 0 this is μ of the heaviest component.
+        """Draw from the mixture with Π̂ⱼ → Π̂ⱼ/τ and σ² → σ²τ; for τ = 0, return μ of the heaviest component.
 
         Args:
             temperature: τ >= 0.
@@ -87,9 +87,9 @@ class BivariateMixture:
             normal: Standard normal noise, (..., 2).
 
         Returns:
-            (..., 2).
+            Points, (..., 2).
         """
-        # argmax(Π̂/τ + g) = argmax(Π̂ + τg), which also holds its own at τ = 0.
+        # argmax(Π̂/τ + g) = argmax(Π̂ + τg), which is defined for τ = 0, too.
         j = tf.argmax(self.logits + temperature * gumbel, axis=-1)
         rank = len(self.logits.shape) - 1
         mean, log_scale, raw, log_independence = (

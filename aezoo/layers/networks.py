@@ -1,4 +1,4 @@
-"""Builders of encoders and decoders: multilayer perceptrons, convolutional nets, and the transpose of an encoder."""
+"""Builders of encoders and decoders: multilayer perceptrons, convolutional networks and transposed encoders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Upsampling = Literal["transpose", "resize"]
 
 
 class Initializers:
-    """Glorot initializers with a seed of their own for each layer, reproducible from one seed."""
+    """Factory of Glorot initializers, each with its own seed, reproducible from one seed."""
 
     def __init__(self, seed: int | None):
         self.seed = seed
@@ -40,7 +40,7 @@ class Initializers:
 
 
 class _Hidden:
-    """The hidden layers of a network: what they have in common, and what comes behind each of them."""
+    """Factory of the hidden layers of a network, each followed by its normalization, activation and dropout."""
 
     def __init__(
         self,
@@ -64,24 +64,24 @@ class _Hidden:
     def layers(
         self, kind: type[Any], units: int, *then: keras.layers.Layer, **arguments: Any
     ) -> list[keras.layers.Layer]:
-        """Make a hidden layer; `then` are layers that shape its output, before that is normalized."""
+        """Create a hidden layer; `then` are layers that reshape its output before the normalization."""
         arguments = {"kernel_initializer": self.initializer(), "dtype": self.dtype, **arguments}
         if self.normalization is None:
             return [kind(units, activation=self.activation, **arguments), *then, *self._noise()]
         if self.normalization == "batch" and not issubclass(kind, SharedDense):
-            arguments["use_bias"] = False  # which normalization takes away again
+            arguments["use_bias"] = False  # normalization would cancel it
         normalization = normalization_layer(self.normalization, self.dtype)
         activation = keras.layers.Activation(self.activation, dtype=self.dtype)
         return [kind(units, **arguments), *then, normalization, activation, *self._noise()]
 
     def convolution(self, rank: int, n: int, up: str | None = None) -> list[keras.layers.Layer]:
-        """Make a hidden convolution that halves its input, or doubles it in the way `up`, and blocks behind it."""
+        """Create a hidden convolution that halves its input or, given `up`, doubles it, and its residual blocks."""
         resized, kind, strides = self._step(rank, up)
         arguments = {"kernel_size": self.kernel_size, "strides": strides, "padding": "same"}
         return [*resized, *self.layers(kind, n, **arguments), *self.blocks()]
 
     def last(self, rank: int, n: int, activation: Activation | None, up: str | None = None) -> list[keras.layers.Layer]:
-        """Make a convolution that ends a network: neither normalized nor dropped."""
+        """Create the last convolution of a network, without normalization and dropout."""
         resized, kind, strides = self._step(rank, up)
         convolution = kind(
             n,
@@ -97,11 +97,11 @@ class _Hidden:
     def _step(self, rank: int, up: str | None) -> tuple[list[keras.layers.Layer], type[Any], int]:
         if up != "resize":
             return [], convolution(rank, transpose=up is not None), 2
-        kind = convolution(rank)  # raises a ValueError where there is none
+        kind = convolution(rank)  # raises a ValueError for an unsupported rank
         return [getattr(keras.layers, f"UpSampling{rank}D")(2, dtype=self.dtype)], kind, 1
 
     def blocks(self) -> list[keras.layers.Layer]:
-        """Make the residual blocks of one resolution."""
+        """Create the residual blocks of one resolution."""
         stack: list[keras.layers.Layer] = []
         for _ in range(self.residual):
             seed, _ = self.initializer.next_seed(), self.initializer.next_seed()
@@ -114,14 +114,15 @@ class _Hidden:
 
 
 def warn_of_axes(input_shape: Shape) -> None:
-    """Warns where samples for convolutions look like images whose axis of channels is missing or comes first.
+    """Warn if samples look like images without an axis of channels, or with channels first.
 
-    Images without channels are samples whose axes, two or three, are equally long, 8 or more each, such as (28, 28): a
-    convolution would take the columns for channels. A series of as many channels as steps looks the same, one of
-    (48, 3), (140, 1) or (128, 64) does not. Channels come first in samples such as (3, 32, 32), of 1, 3 or 4 channels.
+    Samples look like images without channels if their two or three axes have equal lengths of at least 8, such as
+    (28, 28): a convolution would treat columns as channels. A series with as many channels as steps looks the same;
+    series of shape (48, 3), (140, 1) or (128, 64) do not. Samples have channels first if their shape is like
+    (3, 32, 32), with 1, 3 or 4 channels.
 
     Args:
-        input_shape: Shape of a sample, as convolutions take it.
+        input_shape: Shape of a sample, as passed to convolutions.
 
     Example:
         >>> import warnings
@@ -164,25 +165,25 @@ def encoder(
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build z = σ(Wx + b), with convolutions of stride 2 and hidden layers before it where asked for.
+    """Build an encoder z = σ(Wx + b), optionally with convolutions of stride 2 and dense hidden layers before it.
 
-    A hidden layer is followed by its normalization, σ and dropout, in this order.
+    Each hidden layer is followed by normalization, activation and dropout, in this order.
 
     Args:
-        input_shape: Shape of one sample; with `filters`, (..., channels) with one to three spatial axes. A warning says
-            where samples look like images without channels, or with channels first; see `warn_of_axes`.
+        input_shape: Shape of one sample; with `filters`, (..., channels) with one to three spatial axes. Samples that
+            look like images without channels, or with channels first, cause a warning; see `warn_of_axes`.
         latent_dim: Number of code units.
-        hidden_dims: Units of the dense hidden layers, from the input on.
-        filters: Channels of the convolutions (stride 2, "same"), from the input on.
+        hidden_dims: Units of the dense hidden layers, from the input to the code.
+        filters: Channels of the convolutions (stride 2, "same"), from the input to the code.
         activation: Activation of convolutions and hidden layers.
         code_activation: Activation of the code.
-        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
-        normalization: "batch" or "layer" normalizes each hidden layer; None does not.
+        dropout: Fraction of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" to normalize each hidden layer, or None.
         kernel_size: Size of the kernels of convolutions.
-        residual: Number of residual blocks behind each convolution; see `ResidualBlock`.
+        residual: Number of residual blocks after each convolution; see `ResidualBlock`.
         rows: Whether the layer of the code is a `RowEncoder`.
-        centered: Whether a `Centering` comes first.
-        seed: Seed of the initial weights, and of dropout.
+        centered: Whether the first layer is a `Centering`.
+        seed: Seed of the initial weights and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
@@ -228,25 +229,26 @@ def decoder(
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> keras.Sequential:
-    """Build the mirror image of `encoder`: give it the same `hidden_dims` and `filters`.
+    """Build the decoder that mirrors `encoder` for the same `hidden_dims` and `filters`.
 
-    The output activation is computed in float32 whatever the policy: half precision saturates a sigmoid.
+    The output activation is computed in float32 under every dtype policy, because half precision saturates a sigmoid.
 
     Args:
         output_shape: Shape of one reconstruction.
         latent_dim: Number of code units.
-        hidden_dims: As given to `encoder`; used from the last to the first.
-        filters: As given to `encoder`; used from the last to the first.
+        hidden_dims: As in `encoder`; used from last to first.
+        filters: As in `encoder`; used from last to first.
         activation: Activation of convolutions and hidden layers.
         output_activation: Activation of the reconstruction.
-        dropout: As of `encoder`.
-        normalization: As of `encoder`.
-        kernel_size: As of `encoder`.
-        upsampling: "transpose" doubles an image by a transposed convolution. "resize" repeats its pixels before a
-            convolution, which leaves no checkerboard (Odena et al., "Deconvolution and checkerboard artifacts", 2016).
-        residual: As of `encoder`; the blocks come before an image is doubled.
+        dropout: As in `encoder`.
+        normalization: As in `encoder`.
+        kernel_size: As in `encoder`.
+        upsampling: "transpose" doubles the size of an image with a transposed convolution. "resize" repeats pixels
+            before a convolution, which avoids checkerboard artifacts (Odena et al., "Deconvolution and checkerboard
+            artifacts", 2016).
+        residual: As in `encoder`; the blocks come before the size is doubled.
         rows: Whether the first layer is a `RowDecoder`.
-        seed: Seed of the initial weights, and of dropout.
+        seed: Seed of the initial weights and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
@@ -306,9 +308,10 @@ def spatial(
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> tuple[keras.Sequential, keras.Sequential]:
-    """Build an encoder and a decoder of convolutions alone, for images of any size that the stride divides.
+    """Build an encoder and a decoder of convolutions only, for images of any size that is divisible by the stride.
 
-    Each convolution ("same") halves the image: those of `filters`, and a last one to `latent_dim` channels.
+    The encoder has one convolution ("same") per entry of `filters` and a last one with `latent_dim` channels. Each
+    halves the image.
 
     Args:
         channels: Channels of the images.
@@ -318,12 +321,12 @@ def spatial(
         activation: Activation of the convolutions of `filters`.
         code_activation: Activation of the code.
         output_activation: Activation of the reconstruction.
-        dropout: As of `encoder`.
-        normalization: As of `encoder`.
-        kernel_size: As of `encoder`.
-        upsampling: As of `decoder`.
-        residual: As of `encoder`; neither at the size of the images nor at that of the code.
-        seed: Seed of the initial weights, and of dropout.
+        dropout: As in `encoder`.
+        normalization: As in `encoder`.
+        kernel_size: As in `encoder`.
+        upsampling: As in `decoder`.
+        residual: As in `encoder`; neither at the resolution of the images nor of the code.
+        seed: Seed of the initial weights and of dropout.
         dtype: Keras dtype policy.
 
     Returns:
@@ -353,7 +356,7 @@ def spatial(
 
 
 def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
-    """Return the inputs of a functional model that takes a dict, by name; None for any other network.
+    """Return the inputs, by name, of a functional model that takes a dict, or None for any other network.
 
     Args:
         network: A Keras model or layer.
@@ -368,10 +371,10 @@ def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
 
 
 def can_tie(arguments: Mapping[str, Any]) -> bool:
-    """Return whether a model's decoder is the model's own, and dense, so that it can be the encoder's transpose.
+    """Return whether a model builds a dense decoder without normalization, which can be the transposed encoder.
 
     Args:
-        arguments: The arguments of `aezoo.Autoencoder` that a user gave, by name.
+        arguments: The user's arguments of `aezoo.Autoencoder`, by name.
 
     Example:
         >>> can_tie({"hidden_dims": (8,)}), can_tie({"filters": (4, 8)})
@@ -383,12 +386,12 @@ def can_tie(arguments: Mapping[str, Any]) -> bool:
 def transpose(
     encoder: keras.Model, output_activation: Activation = "sigmoid", dtype: DType | None = None
 ) -> keras.Sequential:
-    """Builds the decoder that shares the kernels of an encoder, transposed: W' = Wᵀ.
+    """Build a decoder that shares the transposed kernels of an encoder: W' = Wᵀ.
 
     Args:
         encoder: A built `keras.Sequential` of `Dense`, `Flatten`, `Reshape`, `Dropout`, `InputLayer` and transposable
-            `CodeLayer`s, or with a `RowEncoder` at its end.
-        output_activation: Of the reconstruction; a hidden layer takes the activation of the layer it mirrors.
+            `CodeLayer`s, optionally with a `RowEncoder` at its end.
+        output_activation: Activation of the reconstruction; hidden layers use the activations that they mirror.
         dtype: Keras dtype policy.
 
     Returns:
@@ -427,17 +430,17 @@ def chain(
     encoder: keras.layers.Layer,
     dense: type[keras.layers.Layer] | tuple[type[keras.layers.Layer], ...] = keras.layers.Dense,
 ) -> list[keras.layers.Layer] | None:
-    """Return the layers of an encoder that is a chain of dense layers, or None if it is something else.
+    """Return the layers of an encoder that is a chain of dense layers, or None for any other encoder.
 
-    A dense layer on inputs of several axes works along the last alone: its kernel is that of no chain.
+    Dense layers on inputs with several axes are not accepted, since they act on the last axis only.
 
     Args:
         encoder: A Keras model.
-        dense: The kinds of dense layers that may be in it.
+        dense: The accepted classes of dense layers.
 
     Returns:
-        Its layers in order, those of nested models in their place, at least one of them dense; `Flatten`, `Reshape`,
-        `Dropout` and any `CodeLayer` that is transposable may stand between.
+        The layers in order, with the layers of nested models in place. At least one is dense; `Flatten`, `Reshape`,
+        `Dropout` and any transposable `CodeLayer` may be between them.
     """
     layers = _flat(encoder)
     harmless = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Dropout)
@@ -470,15 +473,15 @@ def _flat(network: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def output_activation(network: keras.layers.Layer) -> Callable[[Tensor], Tensor] | None:
-    """Return the activation function of a network's output, or None where it has none.
+    """Return the activation function of a network's output, or None if it has none.
 
-    Layers that only change the shape are looked through, those of nested and functional models too.
+    Layers that only change the shape are skipped, in nested and functional models, too.
 
     Args:
         network: A Keras model or layer.
 
     Returns:
-        The function, as `keras.activations.sigmoid`.
+        The function, such as `keras.activations.sigmoid`.
 
     Example:
         >>> layers = [keras.Input((3,)), keras.layers.Dense(8, "sigmoid"), keras.layers.Reshape((2, 4))]
@@ -497,14 +500,14 @@ _RANGES = {
 
 
 def output_range(network: keras.layers.Layer) -> tuple[str, tuple[float, float]] | None:
-    """Return what bounds the output of a network at inference, and the range that it leaves.
+    """Return the range of a network's output at inference, and the activation or layer that determines it.
 
     Args:
         network: A Keras model or layer.
 
     Returns:
-        The name of an activation or a layer, and the least and the largest value, infinite where there is no bound;
-        None where that is not known.
+        The name of the activation or layer, and the smallest and largest value, which are infinite without a bound;
+        None if the range is unknown.
 
     Example:
         >>> output_range(keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "tanh"), Dropout(0.5)]))
@@ -525,7 +528,7 @@ _SHAPES = tuple(
     getattr(keras.layers, name)
     for name in "Reshape Flatten Permute RepeatVector Cropping1D Cropping2D Cropping3D Identity".split()
 )
-# What functions of keras.ops are in a functional model, by the name of the class.
+# Class names of the operations that functions of keras.ops become in a functional model.
 _SHAPE_OPERATIONS = {"Reshape", "Squeeze", "ExpandDims", "Transpose"}
 _OPERATIONS = {"Sigmoid": keras.activations.sigmoid, "Tanh": keras.activations.tanh}
 
@@ -535,14 +538,14 @@ def _activation(layer: keras.layers.Layer | None) -> Callable[[Tensor], Tensor] 
 
 
 def _only_shapes(layer: keras.layers.Layer) -> bool:
-    """Whether a layer gives the values that it is given, in another shape."""
+    """Return whether a layer changes at most the shape of its input, not the values."""
     if isinstance(layer, keras.layers.Activation):
         return layer.activation is keras.activations.linear
     return isinstance(layer, _SHAPES) or type(layer).__name__ in _SHAPE_OPERATIONS
 
 
 def _backwards(network: keras.layers.Layer) -> Iterator[Any]:
-    """Yields the layers and operations of a network from its output on back, as far as they are one chain."""
+    """Yield the layers and operations of a network from its output backward, as long as they form a chain."""
     if isinstance(network, keras.layers.TimeDistributed):
         yield from _backwards(network.layer)
     elif not getattr(network, "layers", None):
@@ -560,14 +563,14 @@ def _backwards(network: keras.layers.Layer) -> Iterator[Any]:
 
 
 def path(network: keras.layers.Layer, output: int = 0) -> Iterator[Any]:
-    """Yield the layers and operations of a network from an output on back, those of nested models in their place.
+    """Yield the layers and operations of a network from an output backward, including nested models' layers.
 
-    A model that shows no graph, and one of several inputs, is yielded as it is. Behind an operation of several inputs
-    there is nothing more.
+    Models without a graph or with several inputs are yielded as a whole. The path ends at an operation with several
+    inputs.
 
     Args:
         network: A Keras model or layer.
-        output: Which output, where a functional model has several.
+        output: Index of the output, if a functional model has several.
 
     Example:
         >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8), keras.layers.ReLU()])
@@ -590,13 +593,14 @@ def path(network: keras.layers.Layer, output: int = 0) -> Iterator[Any]:
 
 
 def carry_logits(network: keras.layers.Layer) -> None:
-    """Make the layers of a network mark what a sigmoid gives with its logits, also behind a change of shape.
+    """Make the layers of a network attach logits to the output of a sigmoid and keep them through changes of shape.
 
-    `aezoo.losses.logits_of` finds them. Keras marks the output of a sigmoid alone, so that `Reshape` loses the mark.
-    What a softmax gives is marked for `aezoo.losses.class_logits_of`, but not behind a change of shape.
+    `aezoo.losses.logits_of` returns these logits. Keras attaches them to the output of the sigmoid only, so that
+    `Reshape` loses them. For `aezoo.losses.class_logits_of`, the output of a softmax has its logits attached as well,
+    but changes of shape lose them.
 
     Args:
-        network: A Keras model or layer. Neither its configuration nor what it computes changes.
+        network: A Keras model or layer. Its configuration and its results do not change.
 
     Example:
         >>> network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "sigmoid"), keras.layers.Flatten()])
@@ -625,7 +629,7 @@ def _carry(layer: keras.layers.Layer) -> None:
         x = args[0] if args else None
         if y is x:
             return y
-        if not _only_shapes(layer):  # a sigmoid or a softmax, of which Keras marks the output
+        if not _only_shapes(layer):  # a sigmoid or a softmax, to whose output Keras attaches logits
             logits = _keras.keras_logits(y)
             if _activation(layer) is keras.activations.sigmoid:
                 return losses.with_logits(y, logits)

@@ -1,4 +1,4 @@
-"""Rounding of a code, and the noise that stands for it while training."""
+"""Rounding of a code, replaced by noise in training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from aezoo.layers.random_state import RandomState
 
 @keras.saving.register_keras_serializable("aezoo")
 class Quantizer(CodeLayer):
-    """Rounds a code to integers; while training it adds noise from U(-½, ½) in place, which has a gradient.
+    """Layer that rounds a code to integers; in training it adds noise from U(-½, ½) instead, which has a gradient.
 
-    The density of the noisy code, p(y) * U(-½, ½), takes at each integer the probability of the rounded code, so that
-    what is learned with the noise holds for the integers.
+    The density of the noisy code, p(y) * U(-½, ½), equals at each integer the probability of the rounded code. A
+    density learned with the noise is therefore valid for the integers.
 
     Args:
         seed: Seed of the noise; its state is saved with the model.
@@ -39,10 +39,10 @@ class Quantizer(CodeLayer):
         self.random = RandomState(seed)
 
     def build(self, input_shape: Shape) -> None:
-        """Nothing to make: the noise has the shape of each code."""
+        """Create nothing: the noise takes its shape from each code."""
 
     def noise(self, shape: Shape | Tensor) -> Tensor:
-        """Returns the noise of a training step, float32 in [-½, ½)."""
+        """Return the noise of a training step, float32 in [-½, ½)."""
         return self.random.uniform(shape) - 0.5
 
     def call(self, y: Tensor, training: bool = False) -> Tensor:

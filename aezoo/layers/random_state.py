@@ -1,4 +1,4 @@
-"""Random state that is saved with the model that draws from it."""
+"""Random state that is saved with the model."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aezoo._typing import Shape, Tensor
 
 
 class RandomState(keras.layers.Layer):
-    """A seed and a counter in a saved variable; every draw gives a fresh seed for TensorFlow's stateless functions.
+    """Saved random state: a seed and a counter, which yield a fresh seed per draw for TensorFlow's stateless functions.
 
-    The state of `keras.random.SeedGenerator` is not saved in a `.keras` file, so that noise would start again after
-    loading; this one goes on where it stopped.
+    A `.keras` file does not contain the state of `keras.random.SeedGenerator`, so that noise repeats after loading.
+    This state is saved and continues where it stopped.
 
     Args:
         seed: An integer; None draws one from Python's `random`, which `keras.utils.set_random_seed` seeds.
@@ -42,7 +42,7 @@ class RandomState(keras.layers.Layer):
         self.built = True
 
     def draw_seed(self, shared: bool = False) -> Tensor:
-        """Returns a seed, shape (2,), int64: another at each call, and on each replica unless `shared`."""
+        """Return a new seed, (2,) int64, which differs between calls and, unless `shared`, between replicas."""
         context = None if shared else tf.distribute.get_replica_context()
         replica = 0 if context is None else context.replica_id_in_sync_group
         seed = tf.convert_to_tensor(self.state.value)
@@ -50,16 +50,16 @@ class RandomState(keras.layers.Layer):
         return tf.random.experimental.stateless_fold_in(seed, replica, alg="philox")
 
     def seed_of(self, seed: int | None) -> Tensor:
-        """Returns an integer as a seed, shape (2,), int64; None draws one, the same on each replica."""
+        """Convert an integer to a seed, (2,) int64; None draws one that is the same on every replica."""
         if seed is None:
             return self.draw_seed(shared=True)
         seed = tf.cast(seed, "int64")
         return tf.stack([seed, tf.zeros_like(seed)])
 
     def uniform(self, shape: Shape | Tensor, shared: bool = False) -> Tensor:
-        """Returns uniform numbers in [0, 1), of a shape, float32; `shared` gives every replica the same."""
+        """Draw uniform numbers in [0, 1), float32; `shared` draws the same numbers on every replica."""
         return tf.random.stateless_uniform(shape, self.draw_seed(shared), alg="philox")
 
     def normal(self, shape: Shape | Tensor, shared: bool = False) -> Tensor:
-        """Returns standard normal numbers, of a shape, float32; `shared` gives every replica the same."""
+        """Draw standard normal numbers, float32; `shared` draws the same numbers on every replica."""
         return tf.random.stateless_normal(shape, self.draw_seed(shared), alg="philox")

@@ -11,7 +11,7 @@ from aezoo.layers.batch_normalization import BatchNormalization
 
 
 def normalization_layer(kind: str, dtype: DType | None = None) -> keras.layers.Layer:
-    """Make the layer that a name of a normalization stands for.
+    """Create a normalization layer from its name.
 
     Args:
         kind: "batch" or "layer".
@@ -26,17 +26,17 @@ def normalization_layer(kind: str, dtype: DType | None = None) -> keras.layers.L
 
 @keras.saving.register_keras_serializable("aezoo")
 class ResidualBlock(keras.layers.Layer):
-    """y = σ(x + F(x)), where F is a convolution, σ, and a convolution; each convolution is normalized if asked for.
+    """Residual block y = σ(x + F(x)), where F is a convolution, σ, and a second convolution.
 
     Args:
         kernel_size: Size of both kernels.
         activation: σ.
-        normalization: "batch", "layer" or None, behind each convolution.
+        normalization: "batch" or "layer" to normalize after each convolution, or None.
         seed: Seed of the initial weights.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: Once it is built, if its input does not have 1 to 3 spatial axes and channels last.
+        ValueError: On build, if the input does not have 1 to 3 spatial axes and channels last.
 
     Example:
         >>> ResidualBlock()(keras.ops.ones((5, 8, 8, 4))).shape
@@ -61,7 +61,7 @@ class ResidualBlock(keras.layers.Layer):
         self.seed = seed
 
     def build(self, input_shape: Shape) -> None:
-        """Make two convolutions that keep the shape (batch, ..., channels)."""
+        """Create two convolutions that keep the shape (batch, ..., channels)."""
         kind = convolution(len(input_shape) - 2)
         self.parts = []
         for i, function in enumerate((self.activation, None)):
@@ -103,14 +103,14 @@ class ResidualBlock(keras.layers.Layer):
 
 
 def convolution(rank: int, transpose: bool = False) -> type[Any]:
-    """Return Keras' layer of a convolution with this number of spatial axes, 1 to 3.
+    """Return the Keras class of a convolution with `rank` spatial axes.
 
     Args:
-        rank: Number of spatial axes.
-        transpose: Whether it is the transposed one.
+        rank: Number of spatial axes, 1 to 3.
+        transpose: Whether to return the transposed convolution.
 
     Raises:
-        ValueError: If there is none.
+        ValueError: If the rank is not 1, 2 or 3.
 
     Example:
         >>> convolution(2, transpose=True).__name__
@@ -118,7 +118,7 @@ def convolution(rank: int, transpose: bool = False) -> type[Any]:
     """
     if rank not in (1, 2, 3):
         raise ValueError(
-            f"A convolutional network needs inputs with 1 to 3 spatial axes and channels last, but there are {rank}: "
-            "leave `filters` empty, or give an encoder and a decoder of your own."
+            f"A convolutional network needs inputs with 1 to 3 spatial axes and channels last, but these have {rank} "
+            "spatial axes: leave `filters` empty, or give an encoder and a decoder of your own."
         )
     return getattr(keras.layers, f"Conv{rank}D{'Transpose' if transpose else ''}")

@@ -1,4 +1,4 @@
-"""What sketch-rnn does to a sketch before it learns from it."""
+"""The data augmentation of Sketch-RNN."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from aezoo.layers.random_state import RandomState
 
 @keras.saving.register_keras_serializable("aezoo")
 class StrokeAugmentation(keras.layers.Layer):
-    """Stretches sketches and leaves out points of their lines while training; passes them on otherwise.
+    """Layer that stretches sketches and drops points of their lines in training, and returns them unchanged otherwise.
 
-    Each axis of a sketch is stretched by a factor of its own, uniform in [1 - scale, 1 + scale]. Of a line each point
-    but the first two and the last is left out with probability `drop`; the others stay where they are.
+    Each axis of a sketch is stretched by its own factor, uniform in [1 - scale, 1 + scale]. In each line, every point
+    except the first two and the last is dropped with probability `drop`; the others keep their positions.
 
     Args:
-        scale: The most that an axis is stretched or shrunk, as a share of it, in [0, 1).
-        drop: Probability that a point is left out, in [0, 1).
+        scale: Maximum relative change of the scale of an axis, in [0, 1).
+        drop: Probability of dropping a point, in [0, 1).
         seed: Seed of the noise; its state is saved with the model.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
@@ -42,19 +42,19 @@ class StrokeAugmentation(keras.layers.Layer):
         self.random = RandomState(seed)
 
     def build(self, input_shape: Shape) -> None:
-        """Nothing to make: the noise has the shape of each input."""
+        """Create nothing: the noise takes its shape from each input."""
 
     def noise(self, x: Tensor) -> tuple[Any, Any]:
-        """Draws noise for sketches x, (batch, steps, 5): a number in [0, 1) for each axis and for each point."""
+        """Draw noise for sketches x, (batch, steps, 5): a number in [0, 1) for each axis and for each point."""
         batch, steps = ops.shape(x)[0], ops.shape(x)[1]
         return self.random.uniform((batch, 1, 2)), self.random.uniform((batch, steps))
 
     def augment(self, x: Tensor, noise: tuple[Any, Any]) -> Tensor:
-        """Returns x as changed by noise; equal sketches with equal noise stay equal.
+        """Apply noise to x; equal sketches with equal noise stay equal.
 
         Args:
-            x: Stroke-5, (batch, steps, 5).
-            noise: What `noise` returned.
+            x: Sketches in stroke-5, (batch, steps, 5).
+            noise: Result of `noise`.
         """
         of_axes, of_points = noise
         x = ops.convert_to_tensor(x)
@@ -67,11 +67,11 @@ class StrokeAugmentation(keras.layers.Layer):
         steps = ops.shape(x)[1]
         at = ops.arange(steps, dtype="int32")[None, :] + ops.zeros_like(x[..., 0], "int32")
         down = x[..., 2] > 0
-        # A point is neither one of the first two of its line nor its last where the pen is down there and on the two
-        # points before.
+        # A point is neither one of the first two points of its line nor the last if the pen is down at this point and
+        # at the two before it.
         before, two_before = (ops.pad(down, ((0, 0), (n, 0)))[:, :-n] for n in (1, 2))
         left_out = left_out & down & before & two_before
-        # Those that stay move to the front, in order, and are joined by new offsets; the rest becomes the end.
+        # The kept points move to the front, in order, with new offsets between them; the rest becomes the end.
         order = tf.argsort(ops.where(left_out, at + steps, at), axis=1)
         stays = ops.arange(steps)[None, :, None] < ops.sum(ops.cast(~left_out, "int32"), axis=1)[:, None, None]
         position, pen = tf.cumsum(x[..., :2], axis=1), x[..., 2:]

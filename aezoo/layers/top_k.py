@@ -1,4 +1,4 @@
-"""Keeping the k largest units of a code."""
+"""Selection of the k largest units of a code."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from aezoo.layers.code_layer import CodeLayer
 
 
 def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
-    """Marks the k largest entries of each code, exactly k also where values tie (the first of them by index).
+    """Mark the k largest entries of each code: exactly k, and among equal values the first by index.
 
-    k may be a tensor: a new k needs no new graph, since only `k_max` fixes shapes.
+    k may be a tensor, and a new value needs no new graph, since only `k_max` determines shapes.
 
     Args:
-        z: (batch, ...): the units of a code are all its entries, of every axis but the first.
-        k: The number of entries to keep, an int or an int32 scalar, from 0 to `k_max`.
-        k_max: The largest k that will be asked for, at most `units`.
+        z: Codes, (batch, ...); the units of a code are the entries of all axes but the first.
+        k: Number of entries to keep, an int or an int32 scalar, from 0 to `k_max`.
+        k_max: The largest k that will be used, at most the number of units.
 
     Returns:
-        A mask of z's dtype and shape: 1 at the k largest, 0 elsewhere.
+        A mask of z's dtype and shape: 1 at the k largest entries, 0 elsewhere.
 
     Example:
         >>> keras.ops.convert_to_numpy(top_k_mask(keras.ops.array([[1.0, 3.0, 3.0, 3.0]]), k=2, k_max=4))
@@ -35,7 +35,7 @@ def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
     if len(z.shape) > 2:
         return tf.reshape(top_k_mask(tf.reshape(z, (-1, math.prod(z.shape[1:]))), k, k_max), tf.shape(z))
     k = ops.cast(k, "int32")
-    largest = tf.math.top_k(z, k=k_max)  # of equal values the first by index comes first
+    largest = tf.math.top_k(z, k=k_max)  # equal values are ordered by index
     last = tf.maximum(k - 1, 0)
     threshold = tf.gather(largest.values, last, axis=1)[:, None]
     position = tf.gather(largest.indices, last, axis=1)[:, None]
@@ -46,19 +46,19 @@ def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
 
 @keras.saving.register_keras_serializable("aezoo")
 class TopK(CodeLayer):
-    """Sets all but the k largest entries of each code to 0; the gradient flows through those that stay.
+    """Layer that sets all but the k largest entries of each code to 0; gradients flow through the kept entries.
 
-    A code is all that belongs to a sample: of feature maps (h, w, channels), k of all h · w · channels entries stay.
+    A code comprises all entries of a sample: for feature maps (h, w, channels), k of h · w · channels entries are kept.
 
     Args:
-        k: How many entries stay at inference is round(alpha · k); in training k stay, unless a schedule is given.
-        schedule: k in training, by the epoch: a number or a `Schedule`. Values are rounded.
-        alpha: α >= 1 of Makhzani & Frey: more units are kept at inference than in training.
+        k: Number of entries kept in training, unless a schedule is given; at inference round(alpha · k) are kept.
+        schedule: k in training by the epoch, a number or a `Schedule`. Values are rounded.
+        alpha: α >= 1 of Makhzani & Frey, to keep more units at inference than in training.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If k < 1 or alpha < 1; or, once it is built, if more units are to be kept than there are, or their
-            number is not fixed.
+        ValueError: If k < 1 or alpha < 1; on build, if codes have fewer units than would be kept, or no fixed number of
+            units.
 
     Example:
         >>> TopK(k=2)(keras.ops.array([[0.3, -0.1, 0.7, 0.2]])).numpy()
@@ -73,7 +73,7 @@ class TopK(CodeLayer):
     alpha: float
     k_in_training: schedules.Scheduled
 
-    def __init__(self, k: int, schedule: float | schedules.Schedule | None = None, alpha: float = 1.0, **kwargs: Any):
+    def __init__(self, k: int, schedule: schedules.Schedulable | None = None, alpha: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         if not isinstance(k, numbers.Integral) or isinstance(k, bool):
             raise ValueError(f"k must be a whole number (a schedule of it is k_schedule), but k={k!r}.")
@@ -88,16 +88,16 @@ class TopK(CodeLayer):
             raise ValueError(f"k must be at least 1, but the schedule {schedule!r} goes below.")
 
     def _first_or(self, bound: float) -> float:
-        """A bound of the schedule, or where it is not known the first value."""
+        """Return a bound of the schedule, or its first value if the bound is unknown."""
         return bound if math.isfinite(bound) else self.k_in_training.schedule(0)
 
     @property
     def k_at_inference(self) -> int:
-        """round(alpha · k)."""
+        """The number of entries kept at inference, round(alpha · k)."""
         return round(self.alpha * self.k)
 
     def build(self, input_shape: Shape) -> None:
-        """Checks that there are as many units as are to be kept."""
+        """Check that codes have enough units."""
         shape = tuple(input_shape[1:])
         if None in shape:
             raise ValueError(
@@ -107,7 +107,7 @@ class TopK(CodeLayer):
         self.check(math.prod(shape))
 
     def check(self, units: int) -> None:
-        """Raises a ValueError if more units are to be kept than there are."""
+        """Raise a ValueError if more units would be kept than codes have."""
         most = max(self.k_at_inference, self._first_or(self.k_in_training.schedule.maximum))
         if most > units:
             raise ValueError(
@@ -117,18 +117,18 @@ class TopK(CodeLayer):
             )
 
     def numbers(self, units: int, training: bool) -> tuple[Any, int]:
-        """Returns how many of a code's units stay, an int or an int32 scalar, and how many at most."""
+        """Return the number of units to keep, an int or an int32 scalar, and its maximum, an int."""
         if not training:
             return self.k_at_inference, self.k_at_inference
         most = math.ceil(min(self.k_in_training.schedule.maximum, units))
         k = ops.cast(ops.round(self.k_in_training.value), "int32")
-        return ops.clip(k, 1, most), most  # a schedule of a user's own may not know how far it goes
+        return ops.clip(k, 1, most), most  # a user's schedule may have no known bounds
 
     def call(self, z: Tensor, training: bool = False) -> Tensor:
         return z * tf.stop_gradient(self.mask(z, training))
 
     def mask(self, z: Tensor, training: bool = False) -> Tensor:
-        """Marks the units that stay, in z's dtype and shape, (batch, ...)."""
+        """Return a mask of the kept units, in z's dtype and shape, (batch, ...)."""
         return top_k_mask(z, *self.numbers(math.prod(z.shape[1:]), training))
 
     def get_config(self) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The variants, one a file."""
+"""Variants of the autoencoder, one per file."""

@@ -1,4 +1,4 @@
-"""The autoencoder that every variant extends: encoder and decoder, objective, verbs, saving and export."""
+"""The base class of all variants: encoder and decoder, objective, verbs, saving and export."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -33,40 +33,41 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("aezoo")
 class Autoencoder(Trainer):
-    """z = σ(Wx + b), x' = σ'(W'z + b'), trained so that x' is close to x; deep, tied or convolutional where asked for.
+    """Autoencoder: z = σ(Wx + b), x' = σ'(W'z + b'), trained to reconstruct x; optionally deep, tied or convolutional.
 
-    Without an encoder and a decoder of your own it builds them on the first batch: an MLP with `hidden_dims`, mirrored
-    in the decoder, after convolutions where `filters` are given. A training step minimises named terms; here it is one,
-    `reconstruction`. Variants add theirs.
+    Unless you pass an `encoder` and a `decoder`, the model builds them on the first batch: an MLP with `hidden_dims`,
+    preceded by convolutions if `filters` are given, and a decoder that mirrors it. Training minimizes a sum of named
+    terms. This class has one, `reconstruction`; variants add their own.
 
     Args:
         latent_dim: Number of code units.
         hidden_dims: Units of the hidden layers, from the input to the code; the decoder mirrors them.
-        filters: Channels of convolutions of stride 2, from the input on; the decoder mirrors them. Samples are
-            (..., channels): of images (28, 28), whose axes are equally long, it warns that `x[..., None]` is meant.
+        filters: Channels of convolutions of stride 2, from the input to the code; the decoder mirrors them. Samples are
+            (..., channels); for images without channels, such as (28, 28), a warning recommends `x[..., None]`.
         activation: σ of hidden layers, and of the code unless `code_activation` is given.
         code_activation: σ of the code.
         output_activation: σ' of the reconstruction.
-        dropout: Share of the units of each hidden layer that a training step sets to 0, in [0, 1).
-        normalization: "batch" or "layer" normalizes each hidden layer before its activation; None does not.
+        dropout: Fraction of the units of each hidden layer that a training step sets to 0, in [0, 1).
+        normalization: "batch" or "layer" to normalize each hidden layer before its activation, or None.
         kernel_size: Size of the kernels of convolutions.
-        upsampling: How the decoder doubles an image: "transpose" by a transposed convolution, "resize" by repeating
-            its pixels before a convolution, which leaves no checkerboard.
-        residual: Number of residual blocks, of two convolutions each, behind every convolution of `filters`.
+        upsampling: How the decoder doubles the size of an image: "transpose" uses a transposed convolution, "resize"
+            repeats pixels before a convolution, which avoids checkerboard artifacts.
+        residual: Number of residual blocks, of two convolutions each, after every convolution of `filters`.
         tied: Whether the decoder uses the transposed kernels of the encoder, W' = Wᵀ.
-        encoder: A Keras model from x to z, in place of `latent_dim`, `hidden_dims` and `filters`.
-        decoder: A Keras model from z to x'; None mirrors an encoder of your own, layer by layer.
+        encoder: A Keras model from x to z that replaces `latent_dim`, `hidden_dims` and `filters`.
+        decoder: A Keras model from z to x'. None mirrors the encoder, layer by layer.
         seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
-        on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
-            ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
-        missing: What a missing value is, NaN in the samples. "error" refuses it. "mask" puts the mean of the feature
-            over the training data in its place, and leaves it out of the error; "learn" puts a value in its place that
-            is trained, and starts at that mean.
-        **kwargs: `name` and `dtype` of `keras.Model`; not float64.
+        on_divergence: What to do when the loss or a gradient of a training step is not finite. The step is never
+            applied. "raise" ends `fit` with a ValueError that names the term; "warn" warns once and continues with the
+            next batch.
+        missing: How to treat missing values, which are NaN in the samples. "error" rejects them. "mask" replaces each
+            by the mean of its feature over the training data and excludes it from the error. "learn" replaces each by
+            a trained value per feature that starts at this mean.
+        **kwargs: `name` and `dtype` of `keras.Model`; float64 is not supported.
 
     Raises:
-        ValueError: If neither `latent_dim` nor an encoder is given, the arguments contradict each other, or the dtype
-            is float64.
+        ValueError: If neither `latent_dim` nor `encoder` is given, arguments contradict each other, or the dtype is
+            float64.
 
     Example:
         >>> import numpy as np
@@ -80,18 +81,18 @@ class Autoencoder(Trainer):
     """
 
     fixed_arguments: tuple[str, ...] = ()
-    """The arguments of the classes that it extends which a variant chooses itself, and does not take."""
+    """Names of inherited constructor arguments that a variant fixes and does not accept."""
 
     __signature__ = _docstrings.FullSignature()
 
     encoder: keras.Model | Any
-    """The network from x to z. Before the model is built it is None, unless it was given."""
+    """The network from x to z. None before the model is built, unless you passed one."""
     decoder: keras.Model | Any
-    """The network from z to x'. Before the model is built it is None, unless it was given."""
+    """The network from z to x'. None before the model is built, unless you passed one."""
     latent_dim: int | Any
-    """The number of code units; None where an encoder was given."""
+    """The number of code units; None if you passed an encoder."""
     code_shape: Shape
-    """The shape of a code, once the model is built."""
+    """The shape of a code; available after the model is built."""
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -115,8 +116,8 @@ class Autoencoder(Trainer):
         encoder: keras.Model | None = None,
         decoder: keras.Model | None = None,
         seed: int | None = None,
-        on_divergence: str = "raise",
-        missing: str = "error",
+        on_divergence: Literal["raise", "warn"] = "raise",
+        missing: Literal["error", "mask", "learn"] = "error",
         **kwargs: Any,
     ):
         super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
@@ -125,7 +126,7 @@ class Autoencoder(Trainer):
             hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
         )
         for function in (activation, code_activation, output_activation):
-            keras.activations.get(function)  # raises a ValueError if there is no such activation
+            keras.activations.get(function)  # raises a ValueError for an unknown activation
         self.latent_dim = None if latent_dim is None else _validation.check_int("latent_dim", latent_dim, 1)
         self.hidden_dims = _validation.check_ints("hidden_dims", hidden_dims)
         self.filters = _validation.check_ints("filters", filters)
@@ -147,7 +148,7 @@ class Autoencoder(Trainer):
 
     @property
     def input_dtype(self) -> str:
-        """The dtype of samples: that of an encoder of your own that takes tokens, else `variable_dtype`."""
+        """The dtype of samples: an integer dtype if you passed an encoder of tokens, otherwise `variable_dtype`."""
         if self._given_encoder is None:
             return self.variable_dtype
         named = networks.named_inputs(self._given_encoder)
@@ -157,7 +158,7 @@ class Autoencoder(Trainer):
 
     @property
     def output_bounds(self) -> tuple[float, float] | None:
-        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        """The smallest and largest value that a reconstruction can have, or None if it is unbounded."""
         activation = self.output_activation if self.decoder is None else networks.output_activation(self.decoder)
         activation = keras.activations.get(activation)
         if activation is keras.activations.sigmoid:
@@ -166,20 +167,21 @@ class Autoencoder(Trainer):
 
     @property
     def decodes_to_any_shape(self) -> bool:
-        """Whether the decoder is your own, so that targets may have any shape."""
+        """True if targets may have any shape, because you passed the decoder."""
         return self._given_decoder is not None
 
     def build(self, input_shape: Shape | Any) -> None:
-        """Make encoder and decoder.
+        """Build encoder and decoder.
 
         Args:
-            input_shape: The shape of samples, (batch, ...); or a dict of that of "x" and of those of the conditions.
+            input_shape: Shape of a batch, (batch, ...); or a dict with the shape of "x" and of each condition.
         """
         x_shape = self._with_condition_specs(input_shape)
         code_layers = self.code_layers()
         if self.encoder is None:
             _validation.check_known_shape(x_shape)
             self.encoder = self.build_encoder(x_shape)
+        self._check_conditions("encoder", self.encoder)
         inputs = self._symbolic_inputs(x_shape)
         if code_layers:
             self._count_of_code_layers = len(code_layers)
@@ -197,6 +199,7 @@ class Autoencoder(Trainer):
         if self.decoder is None:
             self.decoder = self.build_decoder(y_shape)
         networks.carry_logits(self.decoder)
+        self._check_conditions("decoder", self.decoder)
         codes = {"z": code, **{name: inputs[name] for name in self.condition_names}} if self.condition_names else code
         reconstruction = _validation.call_network("decoder", self.decoder, self._taken(self.decoder, codes))
         self.code_shape = tuple(code.shape[1:])
@@ -207,7 +210,7 @@ class Autoencoder(Trainer):
         self.make_trackers()
 
     def _with_condition_specs(self, input_shape: Shape | Any) -> Shape:
-        """Note the shapes of conditions, and return that of a sample."""
+        """Record the shapes of the conditions and return the shape of a sample."""
         shapes = input_shape if isinstance(input_shape, Mapping) else {"x": input_shape}
         for name in self.condition_names:
             if name not in self.condition_specs:
@@ -215,8 +218,21 @@ class Autoencoder(Trainer):
                 self.condition_specs[name] = Spec(shape, self.variable_dtype if shape else "int32")
         return tuple(shapes["x"][1:])
 
+    def _check_conditions(self, role: str, network: keras.layers.Layer) -> None:
+        """Check that a network takes conditions of the shapes and dtypes that the data have."""
+        taken = networks.named_inputs(network) or {}
+        unknown = sorted(taken.keys() - {"x", "z", *self.condition_names})
+        if unknown and self.condition_names:
+            raise ValueError(
+                f"The {role} takes {', '.join(map(repr, unknown))}: name its inputs 'x' (samples), 'z' (codes) or as "
+                f"in condition_names, {', '.join(map(repr, self.condition_names))}."
+            )
+        for name in taken.keys() & set(self.condition_names):
+            given, wanted = self.condition_specs[name], Spec.of(taken[name])
+            _validation.check_condition(name, given.shape, given.dtype, wanted.shape, wanted.dtype)
+
     def _symbolic_inputs(self, x_shape: Shape) -> Tensor:
-        """Return a symbolic sample; of a model with conditions a dict of it and of them."""
+        """Return a symbolic sample; for a model with conditions, a dict of the sample and the conditions."""
         dtype = self.input_dtype if "int" in self.input_dtype else self.compute_dtype
         if not self.condition_names:
             return keras.Input(x_shape, dtype=dtype)
@@ -225,7 +241,7 @@ class Autoencoder(Trainer):
 
     @staticmethod
     def _taken(network: keras.Model, inputs: Tensor) -> Tensor:
-        """Return what a network takes of a dict of inputs: those that it names, or the first alone."""
+        """Return the entries of a dict of inputs that a network names; if it names none, the first entry alone."""
         if not isinstance(inputs, Mapping):
             return inputs
         names = networks.named_inputs(network)
@@ -234,35 +250,35 @@ class Autoencoder(Trainer):
     def _run(
         self, network: Any, name: str, values: Tensor, conditions: Mapping[str, Any] | None, training: bool
     ) -> Tensor:
-        """Return what a network makes of samples "x", or of codes "z", and of conditions."""
+        """Return the output of a network for samples "x" or codes "z", and conditions."""
         inputs = {name: values, **conditions} if conditions else values
         return network(self._taken(network, inputs), training=training)
 
     def run_encoder(self, x: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
-        """Return what the encoder makes of samples and conditions, in a graph too: nothing is checked.
+        """Return the encoder's output for samples and conditions, without checks, so that it also runs in a graph.
 
         Args:
-            x: (batch, *input_shape).
+            x: Samples, (batch, *input_shape).
             conditions: Conditions by name, one entry per sample.
             training: Whether this is a training step.
         """
         return self._run(self.encoder, "x", x, conditions, training)
 
     def run_decoder(self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False) -> Tensor:
-        """Return what the decoder makes of codes and conditions, in a graph too: nothing is checked.
+        """Return the decoder's output for codes and conditions, without checks, so that it also runs in a graph.
 
         Args:
-            z: (batch, *code_shape).
+            z: Codes, (batch, *code_shape).
             conditions: Conditions by name, one entry per code.
             training: Whether this is a training step.
         """
         return self._run(self.decoder, "z", z, conditions, training)
 
     def features(self, x: Tensor, training: bool = False, **conditions: Tensor) -> Tensor:
-        """Return what enters the code layers of a variant: the code where there are none.
+        """Return the input of the variant's code layers; without code layers, return the code.
 
         Args:
-            x: (batch, *input_shape).
+            x: Samples, (batch, *input_shape).
             training: Whether this is a training step.
             **conditions: Conditions by name, one entry per sample.
         """
@@ -271,16 +287,16 @@ class Autoencoder(Trainer):
         return self._run(self.encoder.layers[-1 - self._count_of_code_layers], "x", x, conditions, training)
 
     def code_layers(self) -> list[keras.layers.Layer]:
-        """Returns the layers that a variant puts behind the encoder; they become its end."""
+        """Return the layers that a variant appends to the encoder."""
         return []
 
     def build_encoder(self, x_shape: Shape, *args: Any, **kwargs: Any) -> keras.Model:
-        """Makes the encoder where none was given.
+        """Build the encoder if you passed none.
 
         Args:
-            x_shape: The shape of a sample.
-            *args: Nothing. It is there so that an override may take the shape alone.
-            **kwargs: More arguments for `aezoo.layers.encoder`.
+            x_shape: Shape of a sample.
+            *args: Unused; an override may take the shape alone.
+            **kwargs: Further arguments for `aezoo.layers.encoder`.
 
         Returns:
             A built Keras model, (batch, *x_shape) → (batch, latent_dim).
@@ -296,12 +312,12 @@ class Autoencoder(Trainer):
         )
 
     def build_decoder(self, x_shape: Shape, *args: Any, **kwargs: Any) -> keras.Model:
-        """Makes the decoder where none was given; the encoder is there already.
+        """Build the decoder if you passed none. The encoder already exists.
 
         Args:
-            x_shape: The shape of a sample.
-            *args: Nothing. It is there so that an override may take the shape alone.
-            **kwargs: More arguments for `aezoo.layers.decoder`.
+            x_shape: Shape of a sample.
+            *args: Unused; an override may take the shape alone.
+            **kwargs: Further arguments for `aezoo.layers.decoder`.
 
         Returns:
             A built Keras model, (batch, latent_dim) → (batch, *x_shape).
@@ -323,21 +339,22 @@ class Autoencoder(Trainer):
         )
 
     def _network_arguments(self) -> dict[str, Any]:
-        """Return the arguments of `aezoo.layers.encoder` and `decoder` that both take."""
+        """Return the arguments that `aezoo.layers.encoder` and `aezoo.layers.decoder` share."""
         names = ("filters", "activation", "dropout", "normalization", "kernel_size", "residual", "seed")
         return {**{name: getattr(self, name) for name in names}, "dtype": self.dtype_policy}
 
     # === The objective ===
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
-        """Return the terms that a variant adds to the reconstruction error, by name; each is this replica's share.
+        """Return the terms that a variant adds to the reconstruction error, by name.
 
         Args:
-            batch: The batch, with the means that a term is to be taken with.
-            forward: What encoder and decoder made of it: `features`, `code`, `y_pred`, and whether this is `training`.
+            batch: The batch, with the means to reduce a term by. Each term is this replica's part of the global mean.
+            forward: Outputs of encoder and decoder: `features`, `code`, `y_pred`; and `training`, whether this is a
+                training step.
 
         Returns:
-            Float32 scalars, one for each name of `term_names` but "reconstruction", and of `metric_names`.
+            Float32 scalars, one for each name in `term_names` except "reconstruction", and in `metric_names`.
         """
         return {}
 
@@ -363,10 +380,10 @@ class Autoencoder(Trainer):
         return terms, forward.y_pred
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Return the reconstruction x' of x, with the shape of x, or of the model's targets where these are others.
+        """Return the reconstruction x' of x, with the shape of x or, if the model has other targets, their shape.
 
         Args:
-            x: (batch, *input_shape), or a dict of "x" and of the conditions by name.
+            x: Samples, (batch, *input_shape), or a dict of "x" and the conditions by name.
             training: Whether this is a training step.
         """
         parts = gate.Rules.of(self, compared=False).parts(x)
@@ -379,20 +396,20 @@ class Autoencoder(Trainer):
     def encode(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return the code z of x.
 
-        Data of any length are encoded batch by batch, in a graph that is made once and takes batches of any size.
+        Data of any length are encoded batch by batch, in a graph that is traced once and accepts any batch size.
 
         Args:
-            x: (n, *input_shape), floating-point, or a dict of "x" and of the conditions; or data that come batch by
-                batch, a `tf.data.Dataset`, a `PyDataset` or a generator of what `fit` takes, targets being left out.
-            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
+            x: Floating-point samples, (n, *input_shape), or a dict of "x" and the conditions; or batched data in any
+                form that `fit` accepts: a `tf.data.Dataset`, a `PyDataset` or a generator. Targets are ignored.
+            batch_size: Maximum number of samples processed at once; None derives it from the size of a sample.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            (n, *code_shape), a tensor.
+            A tensor, (n, *code_shape).
 
         Raises:
-            ValueError: If x is no array of floating-point numbers, or of another shape than the model was built for, or
-                a condition is missing; if a data set is empty or has no end.
+            ValueError: If x is not a floating-point array of the shape that the model was built for, a condition is
+                missing, or a data set is empty or infinite.
         """
         return self._verbs.run("encode", self._encode, x, conditions, batch_size)
 
@@ -400,34 +417,34 @@ class Autoencoder(Trainer):
         """Return the reconstruction x' of a code.
 
         Args:
-            z: (n, *code_shape); or a data set of batches of codes, of pairs of codes and a condition, or of dicts of
-                "z" and of the conditions.
+            z: Codes, (n, *code_shape); or a data set whose batches are codes, pairs (codes, condition), or dicts of "z"
+                and the conditions.
             batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per code, or one for all.
 
         Returns:
-            (n, *output_shape), a tensor.
+            A tensor, (n, *output_shape).
 
         Raises:
-            ValueError: If the model has not been built, z is of another shape than its codes, or a condition is
+            ValueError: If the model has not been built, z does not have the shape of its codes, or a condition is
                 missing.
         """
         return self._verbs.run("decode", self.run_decoder, z, conditions, batch_size, codes=True)
 
     def reconstruct(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
-        """Return x', `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
+        """Return the reconstruction x' = `decode(encode(x))`, (n, *output_shape); see `encode` for the arguments."""
         return self._verbs.run("reconstruct", self._reconstruct, x, conditions, batch_size)
 
     def score_samples(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
-        """Return how anomalous each sample is, by default its reconstruction error: higher is more anomalous.
+        """Return an anomaly score per sample, by default the reconstruction error: higher is more anomalous.
 
-        The estimator `aezoo.evaluation.AnomalyDetector` follows scikit-learn: its `score_samples` is minus this one,
-        lower for anomalies.
+        `aezoo.evaluation.AnomalyDetector` follows scikit-learn and has the opposite sign: its `score_samples` is lower
+        for anomalies.
 
-        A model of values in [0, 1] has no error for others (the cross-entropy, a free energy fall without bound there).
-        It scores the nearest sample inside, and adds twice the squared distance to it, by which the cross-entropy grows
-        at least inside (Pinsker's inequality). So does a model of counts with negative ones. Missing values of a model
-        that takes them count nothing.
+        Models of values in [0, 1] have no meaningful error for other values: the cross-entropy and the free energy fall
+        without bound there. They score the nearest valid sample and add twice the squared distance to it, since inside
+        [0, 1] the cross-entropy grows at least as fast (Pinsker's inequality). Models of counts treat negative values
+        in the same way. Missing values do not contribute if the model accepts them.
 
         Args:
             x: As in `encode`.
@@ -438,11 +455,11 @@ class Autoencoder(Trainer):
             (n,) float32, in the units of the loss that the model was trained with.
 
         Raises:
-            ValueError: As `encode`; if reconstructions have another shape than samples, which nothing is compared with.
+            ValueError: As in `encode`, or if reconstructions and samples differ in shape and cannot be compared.
         """
         return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
 
-    # What the verbs do with tensors that have been checked, in a graph too.
+    # The verbs on tensors that have been checked; these also run in a graph.
 
     def _encode(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         return self.run_encoder(x if self.missing == "error" else self.complete(x)[0], conditions)
@@ -467,15 +484,15 @@ class Autoencoder(Trainer):
 
     @property
     def scores_probabilities(self) -> bool:
-        """Whether scores are defined for samples in [0, 1] alone."""
+        """True if scores are defined only for samples in [0, 1]."""
         return losses.needs_probabilities(self.reconstruction_loss)
 
     def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
-        """Return the score of each sample; a variant with another one than its reconstruction error overrides this.
+        """Return the score of each sample. Variants whose score is not the reconstruction error override this.
 
         Args:
-            x: (batch, *input_shape), a tensor that `score_samples` has checked, without missing values.
-            observed: Which values count, boolean, (batch, *input_shape), of a model that takes missing ones.
+            x: Samples that `score_samples` has checked, (batch, *input_shape), with missing values filled in.
+            observed: Boolean mask of the values that count, (batch, *input_shape); None if all do.
             **conditions: Conditions by name, one entry per sample.
 
         Returns:
@@ -490,11 +507,11 @@ class Autoencoder(Trainer):
         Args:
             x: Targets, (batch, *output_shape).
             y_pred: Reconstructions, (batch, *output_shape).
-            observed: Which targets count, boolean; None if all.
+            observed: Boolean mask of the targets that count, with the shape of x; None if all do.
 
         Raises:
-            ValueError: If the samples are no targets, since reconstructions have another shape; or if the loss has no
-                error per sample.
+            ValueError: If samples cannot serve as targets because reconstructions have another shape, or if the loss
+                has no error per sample.
         """
         _validation.check_comparable(self, x)
         return losses.per_sample(self.reconstruction_loss, x, y_pred, observed=observed)[0]
@@ -503,8 +520,8 @@ class Autoencoder(Trainer):
         """Decode the straight line between the codes of two samples.
 
         Args:
-            x_a: (batch, *input_shape), where the paths start.
-            x_b: (batch, *input_shape), where they end.
+            x_a: Starts of the paths, (batch, *input_shape).
+            x_b: Ends of the paths, (batch, *input_shape).
             steps: Number of points on each path, both ends included, at least 2.
             **conditions: Conditions by name, one entry per path, or one for all.
 
@@ -512,40 +529,41 @@ class Autoencoder(Trainer):
             (batch, steps, *output_shape).
 
         Raises:
-            ValueError: As `encode`, and if there are not as many ends as starts.
+            ValueError: As in `encode`, or if the numbers of starts and ends differ.
         """
         _validation.check_int("steps", steps, 2)
         given: dict[str, Any] = conditions
         a, b = self.encode(x_a, **given), self.encode(x_b, **given)
         if a.shape != b.shape:
-            raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
+            raise ValueError(f"Each path needs a start and an end, but there are {len(a)} starts and {len(b)} ends.")
         points = [self.decode(a + (b - a) * (i / (steps - 1)), **given) for i in range(steps)]
         return ops.stack(points, axis=1)
 
     def _input(self, x: Data) -> Tensor:
-        """Check samples of a model without conditions, and return them as one tensor; build the model if need be."""
+        """Check samples of a model without conditions and return them as one tensor; build the model if necessary."""
         return inference.whole(self, x).x
 
     # === Self-description ===
 
     data: str = "images"
-    """What a sample is: "images", or "sketches" as `aezoo.sketches.load` gives them."""
+    """Kind of samples: "images", or "sketches" as `aezoo.sketches.load` returns them."""
     reconstructs: bool = True
-    """Whether the model is trained by an error that compares x with x', and not by a likelihood of x alone."""
+    """True if training compares x with x'; False if it maximizes a likelihood of x alone."""
     compresses: bool = False
-    """Whether the model has `compress`, `decompress` and `codec`, which write codes as bytes."""
+    """True if the model writes codes as bytes: it has `compress`, `decompress` and `codec`."""
     interpolation: str = "line"
     """The path between two codes that `interpolate` decodes: "line", or "arc" around the origin."""
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return the constructor arguments that `aezoo train` chooses where the user gives none.
+        """Return the default constructor arguments of `aezoo train`, which the user's arguments override.
 
-        The arguments that the constructor does not take are ignored. Networks of the model's own are tied where they
-        can be: untied, the filters of so short a training keep the noise that they started with.
+        Arguments that the constructor does not accept are ignored. Weights are tied if possible: in so short a
+        training, untied filters keep the noise of their initialization.
 
         Args:
-            training: The `aezoo.cli.defaults.Training` to come. Its `given` has the arguments that the user gave.
+            training: Describes the training to come: `given` has the arguments that the user gave, `samples` the number
+                of training samples.
 
         Example:
             >>> from aezoo.cli.defaults import Training
@@ -559,15 +577,15 @@ class Autoencoder(Trainer):
         return {"latent_dim": 32, "tied": not own and not any(map(training.given.get, ("filters", "normalization")))}
 
     def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
-        """Return what `aezoo.evaluation.report` measures of this variant beside what it measures of every model.
+        """Return the metrics that `aezoo.evaluation.report` adds for this variant.
 
         Args:
-            x: (batch, *input_shape).
-            code: The code of x, (batch, *code_shape).
+            x: Samples, (batch, *input_shape).
+            code: Codes of x, (batch, *code_shape).
 
         Returns:
-            By name, a value per sample, (batch,), of which the mean is reported; or what the metric is updated with
-            that `tracker` makes under this name.
+            A dict from the metric's name to one value per sample, (batch,), whose mean is reported; or to the update of
+            the metric that `tracker` creates for this name.
         """
         return {}
 
@@ -578,7 +596,8 @@ class Autoencoder(Trainer):
             x: Test samples, (n, *input_shape).
 
         Returns:
-            By the name of a file, NAME.png, a function that draws it. A `ValueError` of the function leaves it out.
+            A dict from a file name, NAME.png, to a function that draws the figure. If the function raises `ValueError`,
+            the picture is skipped.
 
         Example:
             >>> import numpy as np
@@ -595,7 +614,7 @@ class Autoencoder(Trainer):
         }
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
-        """Store kernels with fewer bits; see `keras.Model.quantize`."""
+        """Quantize the kernels to fewer bits; see `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
         self._verbs.forget()
 
@@ -603,32 +622,32 @@ class Autoencoder(Trainer):
 
     @classmethod
     def from_preset(cls, preset: str | os.PathLike[str]) -> Self:
-        """Load a trained model, ready for its verbs; `compile` it to train on.
+        """Load a trained model, ready to use; call `compile` to continue training.
 
         Args:
-            preset: A name of `aezoo.list_presets()`, a folder that `save_to_preset` wrote, or what
-                `keras.saving.load_model` takes, a `.keras` file or "hf://USER/REPOSITORY".
+            preset: A name from `aezoo.list_presets()`, a folder written by `save_to_preset`, or anything that
+                `keras.saving.load_model` accepts: a `.keras` file or "hf://USER/REPOSITORY".
 
         Returns:
-            The model, of this class or of one that extends it: `aezoo.Autoencoder.from_preset` loads any.
+            The model, an instance of this class or of a subclass. `aezoo.Autoencoder.from_preset` loads any model.
 
         Raises:
-            FileNotFoundError: If it is found nowhere; the message says where it was looked for.
-            ValueError: If its file is damaged, has weights that are not finite or far fewer than the model needs, or it
-                is of another class.
+            FileNotFoundError: If the preset is not found; the message lists the places that were searched.
+            ValueError: If the file is damaged, its weights are not finite or far fewer than the model needs, or the
+                model belongs to another class.
         """
         return presets.load(cls, preset)
 
     def save_to_preset(self, preset_dir: str | os.PathLike[str], half: bool = False) -> None:
-        """Writes a folder that `from_preset` loads: `model.keras`, without optimizer and loss, and `card.json`.
+        """Write a folder for `from_preset`: `model.keras`, without optimizer and loss, and `card.json`.
 
         Args:
-            preset_dir: The folder; that of another preset is replaced, if it has no other files in it.
-            half: Whether kernels are stored in half precision, half the size. They are float32 again when loaded.
+            preset_dir: The folder. An existing preset is overwritten, unless its folder contains other files.
+            half: Whether to store kernels in half precision, which halves the size. They are loaded as float32.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a weight is not finite.
-            FileExistsError: If the folder has other things in it.
+            ValueError: If the model has not been built (fit it, or call it on a batch), or a weight is not finite.
+            FileExistsError: If the folder contains other files.
         """
         _validation.check_built(self)
         with _files.atomic_write(preset_dir, presets.foreign) as folder:
@@ -645,35 +664,36 @@ class Autoencoder(Trainer):
         warmup: bool | Data = True,
         **kwargs: Any,
     ) -> None:
-        """Write the model for inference elsewhere, with the signatures of `signatures`, for any batch size.
+        """Export the model for inference, for any batch size, with one signature per verb.
 
-        Their inputs are `x` or `z` and the conditions by name, their outputs `reconstruction`, `code` and `score`.
+        Inputs are named `x` or `z`, and each condition by its name; outputs are `reconstruction`, `code` and `score`.
 
         - "tf_saved_model" writes a folder with `serving_default` (`reconstruct`), `encode`, `decode` and `score`, which
-          refuse inputs of another shape, NaN and infinity. TensorFlow Serving wants a number as its name.
-        - "onnx" writes `NAME.onnx` with `reconstruct`, or with the signature that is asked for; or where the path is a
-          folder, `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It needs `aezoo[onnx]`.
-        - "litert" writes `NAME.tflite` with all of them by name.
-        - Others are Keras' own, with `reconstruct`.
+          reject inputs of the wrong shape, NaN and infinity. TensorFlow Serving requires the folder's name to be a
+          number.
+        - "onnx" writes `NAME.onnx` with `reconstruct` or the requested signature. If the path is a folder, it writes
+          `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It requires `aezoo[onnx]`.
+        - "litert" writes `NAME.tflite` with all signatures by name.
+        - Other formats are Keras' own and contain `reconstruct`.
 
-        What this method wrote is replaced; a folder that has other files in it is not.
+        Earlier exports are overwritten, but not a folder that contains other files.
 
         Args:
-            filepath: Where to.
-            format: The format.
-            signatures: Names of the signatures for ONNX and LiteRT; None takes those named above.
-            warmup: Whether a SavedModel carries requests that TensorFlow Serving runs when it loads it, so that the
-                first call is as fast as the others; or the samples to make them of, (n, *input_shape) or a dict of them
-                and of the conditions, where those of users have other sizes than the made-up ones.
-            **kwargs: Options of a format: `half=True` of a SavedModel, which stores its kernels in half precision;
-                `opset_version` of ONNX; attributes of `tf.lite.TFLiteConverter`; `verbose`; and what
-                `keras.Model.export` takes. With `input_signature` the file is Keras' own, of `reconstruct`.
+            filepath: Path of the file or folder to write.
+            format: Name of the format.
+            signatures: Names of the signatures for ONNX and LiteRT; None exports those listed above.
+            warmup: Whether a SavedModel contains requests that TensorFlow Serving runs when it loads the model, so that
+                the first call is as fast as later ones. Or samples to build these requests from, (n, *input_shape) or a
+                dict of samples and conditions, if users' samples differ in size from the dummy ones.
+            **kwargs: Options of the format: for a SavedModel `half=True`, which stores kernels in half precision; for
+                ONNX `opset_version`; for LiteRT attributes of `tf.lite.TFLiteConverter`; `verbose`; and arguments of
+                `keras.Model.export`. With `input_signature`, Keras exports `reconstruct` alone.
 
         Raises:
-            ValueError: If the model has not been built: fit it, or call it on a batch. Or if a signature cannot be
+            ValueError: If the model has not been built (fit it, or call it on a batch), or a signature cannot be
                 converted.
-            FileExistsError: If the folder of a SavedModel, or of ONNX, has other things in it.
-            ImportError: If a package is missing that another format takes.
+            FileExistsError: If the folder of a SavedModel or of ONNX files contains other files.
+            ImportError: If a package that the format requires is not installed.
 
         Example:
             ```python
@@ -693,11 +713,11 @@ class Autoencoder(Trainer):
             export.saved_model(self, filepath, warmup=warmup, **kwargs)
         else:
             x, conditions = self.dummy_inputs(1), self.dummy_conditions(1)
-            self({"x": x, **conditions} if conditions else x)  # Keras wants it called once since loading
+            self({"x": x, **conditions} if conditions else x)  # Keras requires one call after loading
             super().export(filepath, format=format, **kwargs)
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
-        """Returns what a SavedModel offers: by name, a function, its named inputs and the name of its output."""
+        """Return the signatures of a SavedModel, by name: a function, its named inputs and the name of its output."""
         conditions = {
             name: tf.TensorSpec((None, *spec.shape), spec.dtype, name=name)
             for name, spec in self.condition_specs.items()
@@ -722,7 +742,7 @@ class Autoencoder(Trainer):
             except losses.NoScores as error:
                 warnings.warn(f"The model is exported without the signature 'score'. {error}", stacklevel=2)
                 del signatures["score"]
-            except Exception:  # it does not take made-up samples
+            except Exception:  # the model does not accept dummy samples
                 pass
         return signatures
 
@@ -736,11 +756,11 @@ class Autoencoder(Trainer):
         return {}
 
     def dummy_inputs(self, n: int) -> Tensor:
-        """Returns n made-up samples that the model takes, (n, *input_shape), with 64 for a size that may be any."""
+        """Return n dummy samples that the model accepts, (n, *input_shape); a size that is not fixed becomes 64."""
         return ops.ones((n, *(size or 64 for size in self.x_shape)), dtype=self.input_dtype)
 
     def dummy_conditions(self, n: int) -> dict[str, Any]:
-        """Return n made-up values of each condition that the model takes, by name: the smallest, or 0."""
+        """Return n dummy values of each condition, by name: the smallest valid value, or 0."""
         made = {}
         for name, spec in self.condition_specs.items():
             low = (self.condition_bounds(name) or (0.0,))[0]
@@ -748,10 +768,10 @@ class Autoencoder(Trainer):
         return made
 
     def write_extra_assets(self, folder: Path) -> None:
-        """Writes what a variant has to add to `assets.extra` in the folder of a SavedModel."""
+        """Write a variant's additional files to `assets.extra` in the folder of a SavedModel."""
 
     def get_config(self) -> dict[str, Any]:
-        """Returns every constructor argument."""
+        """Return every constructor argument."""
         config = super().get_config()
         of_layers = ("dropout", "normalization", "kernel_size", "upsampling", "residual")
         for name in ("latent_dim", "hidden_dims", "filters", *of_layers, "tied"):
@@ -767,7 +787,7 @@ class Autoencoder(Trainer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
-        """Makes a model from what `get_config` returned."""
+        """Create a model from the result of `get_config`."""
         config = dict(config)
         for name in ("encoder", "decoder"):
             if isinstance(config.get(name), dict):

@@ -22,40 +22,40 @@ if TYPE_CHECKING:
     from aezoo.cli.defaults import Training
     from aezoo.training.gate import Validated
 
-# What decode takes at once of a code in space, in image values; the activations of a network are some times more.
+# Image values that `decode` computes at once from spatial codes; activations take a multiple of this.
 _PIECE = 2**20
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class CompressiveAE(Autoencoder):
-    """Minimises rate + w · distortion: the bits of the rounded code under a learned density, and the squared error.
+    """Compressive autoencoder: minimizes rate + w · distortion, the bits of its rounded code and the squared error.
 
-    rate = -Σ log₂ p(ŷ), ŷ = round(y), each channel of the code with a density of its own; in training ŷ = y + u,
-    u ~ U(-½, ½). What `encode` gives are whole numbers. `compress` writes them with an entropy coder that knows the
-    density, in about as many bits as the rate says, and `decompress` decodes them.
+    rate = -Σ log₂ p(ŷ) under a learned density per channel of the code, ŷ = round(y); in training ŷ = y + u,
+    u ~ U(-½, ½). `encode` returns integers. `compress` writes them with an entropy coder that uses the density, so that
+    their size in bits is close to the rate; `decompress` decodes them.
 
-    Reported are the terms `rate`, in bits a sample, and `distortion`, and beside them the `reconstruction` error, which
-    is the distortion before w is multiplied on.
+    Training reports the terms `rate`, in bits per sample, and `distortion`, and the metric `reconstruction`, which is
+    the distortion without the factor w.
 
     Args:
         latent_dim: Number of code units, or channels of a spatial code.
-        weight: w > 0, bits for each unit of reconstruction error, which is summed over features; beside Keras' "mse",
-            which is averaged over them, the same trade-off takes w times the number of features.
-        spatial: Whether networks of convolutions alone give a code (h, w, latent_dim), so that images of all sizes are
-            taken that 2^(len(filters) + 1) divides.
-        code_activation: σ of the code before it is rounded.
+        weight: w > 0, in bits per unit of reconstruction error, which is summed over features. With Keras' "mse", which
+            averages over features, multiply w by the number of features for the same trade-off.
+        spatial: Whether to use only convolutions, so that the code has shape (h, w, latent_dim) and the model accepts
+            images of every size that is divisible by 2^(len(filters) + 1).
+        code_activation: σ of the code before rounding.
         kernel_size: Size of the kernels of convolutions; None takes 5 for a spatial code and 3 otherwise.
-        **kwargs: Those of `Autoencoder`.
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
-        ValueError: If an argument is out of range, or `spatial` is asked of dense networks or those of your own.
+        ValueError: If an argument is out of range, or `spatial` is combined with dense layers or your own networks.
 
     Example:
         >>> import numpy as np
         >>> model = CompressiveAE(latent_dim=8, weight=10.0, seed=0)
         >>> model.compile(optimizer="adam")
         >>> x = np.random.default_rng(0).random((32, 8, 8, 1), "float32")
-        >>> model.build(x.shape)  # as the first `fit` does by itself
+        >>> model.build(x.shape)  # the first `fit` does this, too
         >>> data = model.compress(x)  # bytes
         >>> bool(np.all(model.decompress(data) == model.reconstruct(x)))
         True
@@ -66,7 +66,7 @@ class CompressiveAE(Autoencoder):
         density.
     """
 
-    term_names = ("rate", "distortion")
+    term_names: tuple[str, ...] = ("rate", "distortion")
     metric_names = ("reconstruction",)
     compresses = True
 
@@ -86,7 +86,7 @@ class CompressiveAE(Autoencoder):
         _validation.check_open_interval("weight", weight, 0, math.inf)
         if spatial and (latent_dim is None or self.hidden_dims or self.tied):
             raise ValueError(
-                "spatial=True builds networks of convolutions alone: give latent_dim and filters, and no hidden_dims, "
+                "spatial=True builds networks of convolutions only: give latent_dim and filters, and no hidden_dims, "
                 "tied=True or networks of your own."
             )
         self.weight = weight
@@ -117,7 +117,7 @@ class CompressiveAE(Autoencoder):
 
     @property
     def stride(self) -> int:
-        """The number of pixels, along each axis, that a position of a spatial code stands for."""
+        """The number of pixels per position of a spatial code, along each axis."""
         return 2 ** (len(self.filters) + 1)
 
     def _ensure_built(self, x_shape: Shape, data: Validated | None = None) -> None:
@@ -132,7 +132,7 @@ class CompressiveAE(Autoencoder):
     # === The objective ===
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        forward = self.forward(batch, training)  # its code is noisy or rounded
+        forward = self.forward(batch, training)  # with a noisy or rounded code
         error = self.reconstruction(batch, forward.y_pred)
         reported = {
             "rate": batch.mean(self.rate(forward.code)),
@@ -142,19 +142,19 @@ class CompressiveAE(Autoencoder):
         return reported, forward.y_pred
 
     def rate(self, code: Tensor) -> Tensor:
-        """Returns -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
+        """Return -log₂ p of codes (batch, ..., channels) under the learned density, (batch,) float32, in bits."""
         bits = self.bits(code)
         return ops.sum(bits, axis=tuple(range(1, len(bits.shape))))
 
     def bits(self, code: Tensor) -> Tensor:
-        """Returns -log₂ p of each entry of codes (batch, ..., channels), of the same shape, float32."""
+        """Return -log₂ p of each entry of codes (batch, ..., channels), of the same shape, float32."""
         return self.density(code)
 
     # === Self-description ===
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return a hidden layer, without which a code of few bits is little better than a linear one."""
+        """Return defaults with one hidden layer; without it, a code of few bits is little better than a linear code."""
         own = training.given.get("filters") or training.given.get("spatial")
         return {"latent_dim": 32, **({} if own else {"hidden_dims": (500,)})}
 
@@ -164,14 +164,13 @@ class CompressiveAE(Autoencoder):
     # === Verbs ===
 
     def encode(self, x: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]  # no conditions
-        """Return the code of x, whole numbers as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
+        """Return the code of x, integers stored as float32: (n, latent_dim), or (n, h, w, latent_dim)."""
         return super().encode(x, batch_size=batch_size)
 
     def decode(self, z: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]
-        """Return the reconstruction x' of a code z, (n, *input_shape); whole numbers may be of any dtype.
+        """Return the reconstruction x' of a code z, (n, *input_shape). Codes may have any integer or float dtype.
 
-        How codes are cut in batches follows from their shape alone, so that the same codes always take the same path,
-        to the bit.
+        The split into batches depends only on the shape of the codes, so that equal codes decode to equal bits.
         """
         _validation.check_built(self)
         if self.spatial and batch_size is None and hasattr(z, "shape") and None not in z.shape[1:]:
@@ -180,54 +179,55 @@ class CompressiveAE(Autoencoder):
         return super().decode(z, batch_size=batch_size)
 
     def reconstruct(self, x: Data, *, batch_size: int | None = None) -> Tensor:  # type: ignore[override]
-        """Return x', `decode(encode(x))`, (n, *input_shape): to the bit what `decompress(compress(x))` returns."""
+        """Return the reconstruction x', (n, *input_shape), identical bit for bit to `decompress(compress(x))`."""
         return self.decode(self.encode(x, batch_size=batch_size), batch_size=batch_size)
 
     def compress(self, x: Data) -> bytes:
-        """Writes the codes of samples as bytes, one container for the batch.
+        """Compress samples to bytes, one container per batch.
 
         Args:
-            x: (batch, *input_shape).
+            x: Samples, (batch, *input_shape).
 
         Returns:
-            The bytes, of which `decompress` makes `reconstruct(x)`.
+            Bytes that `decompress` turns into `reconstruct(x)`.
 
         Raises:
-            ValueError: If x is not what the model takes.
+            ValueError: If the model does not accept x.
             ImportError: If constriction is not installed.
         """
         return self.codec().encode(self.encode(x))
 
     def decompress(self, data: bytes, limit: int = codec.LIMIT) -> Tensor:
-        """Reads what `compress` wrote.
+        """Decompress the bytes that `compress` wrote.
 
         Args:
             data: The bytes.
-            limit: The most image values (samples times features) to make room for.
+            limit: Maximum number of image values (samples times features) to allocate memory for.
 
         Returns:
             x', (batch, *input_shape), equal to `reconstruct(x)`.
 
         Raises:
-            ValueError: If the bytes are damaged, of another model or format version, or of more values than `limit`.
+            ValueError: If the bytes are corrupt, come from another model or format version, or decode to more than
+                `limit` values.
             ImportError: If constriction is not installed.
         """
         return self.decode(self.codec().decode(data, limit)[0])
 
     def codec(self) -> codec.Codec:
-        """Returns what turns whole-number codes into bytes and back, as the model is now."""
+        """Return the codec that converts integer codes to bytes and back, for the model's current weights."""
         _validation.check_built(self)
         tables = codec.tables(self.density.cumulative, self.code_shape[-1])
         return codec.Codec(tables, self.code_shape, self._values(), self._decoder_fingerprint())
 
     def _values(self) -> int:
-        """The number of image values that a position of the code stands for."""
+        """Return the number of image values per position of the code."""
         if self.spatial:
             return self.stride ** (len(self.x_shape) - 1) * self.x_shape[-1]
         return math.ceil(math.prod(self.x_shape) / math.prod(self.code_shape[:-1]))
 
     def _decoder_fingerprint(self) -> bytes:
-        """Tells decoders apart by what they compute: the kinds of their layers, activations and weights."""
+        """Return a fingerprint of what the decoder computes: its layers' types, activations and weights."""
         kinds = [
             (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", ""))
             for layer in _keras.all_layers(self.decoder)
@@ -242,10 +242,10 @@ class CompressiveAE(Autoencoder):
     def export(  # type: ignore[override]
         self, filepath: str | os.PathLike[str], format: str = "tf_saved_model", **kwargs: Any
     ) -> None:
-        """Write the model for inference elsewhere, as `Autoencoder.export` says.
+        """Export the model for inference; see `Autoencoder.export`.
 
-        Codes are int32 in the signatures `encode` and `decode`. `aezoo.codec.Codec.load(filepath)` reads from a
-        SavedModel, without Keras and TensorFlow, what turns the bytes of `compress` into them.
+        Codes are int32 in the signatures `encode` and `decode`. `aezoo.codec.Codec.load(filepath)` loads the codec from
+        a SavedModel, without Keras and TensorFlow, and converts between these codes and the bytes of `compress`.
 
         Raises:
             ValueError: If the model has not been built.

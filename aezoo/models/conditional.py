@@ -11,26 +11,26 @@ from aezoo._typing import Shape
 from aezoo.models.variational import VAE
 from aezoo.training.gate import Spec
 
-# What verbs and signatures call their other inputs.
+# Names of other inputs of verbs and signatures, which a condition cannot have.
 _TAKEN = {*("x", "z", "n", "seed", "x_a", "x_b", "steps", "samples", "batch_size", "training", "observed", "self")}
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class ConditionalVAE(VAE):
-    """A generative model p(z) p(x given z, c) of samples with a label c, trained by -ELBO = -E_q log p + β KL(q‖p(z)).
+    """Conditional VAE: p(z) p(x given z, c) with a label c, trained by -ELBO = -E_q log p(x given z, c) + β KL(q‖p(z)).
 
-    The encoder q(z given x, c) and the decoder take the label, one-hot, beside x and z. The code need not say what the
-    label says, and is left for the rest: the handwriting, where the label says which digit.
+    The encoder q(z given x, c) and the decoder take the one-hot label in addition to x or z. The code need not repeat
+    the label and represents the rest: if the label is the digit, the code represents the handwriting.
 
     Args:
         latent_dim: Number of code units.
         condition: Name of the label in data and verbs.
-        num_classes: Number of classes; labels are whole numbers from 0 to num_classes - 1.
-        filters: Channels of convolutions of stride 2; their input has a channel for each class, 1 where it is c.
-        **kwargs: Those of `VAE`, but no `tied`, `encoder` and `decoder`.
+        num_classes: Number of classes; labels are integers from 0 to num_classes - 1.
+        **kwargs: Arguments of `VAE`, except `tied`, `encoder` and `decoder`. With `filters`, the convolutions have one
+            more input channel per class: 1 everywhere for class c, 0 for the others.
 
     Raises:
-        ValueError: If an argument is out of range, or says which networks to take.
+        ValueError: If an argument is out of range, or `tied`, `encoder` or `decoder` is given.
 
     Example:
         >>> import numpy as np
@@ -45,7 +45,7 @@ class ConditionalVAE(VAE):
 
     Reference:
         Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models",
-        NeurIPS 2015, with a prior that does not depend on c.
+        NeurIPS 2015; here the prior does not depend on c.
     """
 
     fixed_arguments = ("tied", "encoder", "decoder")
@@ -55,10 +55,10 @@ class ConditionalVAE(VAE):
     ):
         for name in ("tied", "encoder", "decoder"):
             if kwargs.get(name):
-                raise ValueError(f"ConditionalVAE makes its own networks, which take the label: leave out {name}.")
+                raise ValueError(f"ConditionalVAE builds its own networks, which take the label: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
         if not isinstance(condition, str) or not condition.isidentifier() or condition in _TAKEN:
-            raise ValueError(f"condition must be a name of its own, such as 'label', but it is {condition!r}.")
+            raise ValueError(f"condition must be an unused identifier, such as 'label', but it is {condition!r}.")
         self.condition = condition
         self.condition_specs[condition] = Spec((), "int32")
         self.num_classes = _validation.check_int("num_classes", num_classes, 1)
@@ -85,7 +85,7 @@ class ConditionalVAE(VAE):
         return keras.Model(inputs, decoder(joined), name="decoder")
 
     def _joined(self, name: str, shape: Shape) -> tuple[dict[str, Any], Any]:
-        """Return the inputs of a network by name, and their values beside the label, one-hot, along the last axis."""
+        """Return the inputs of a network by name, and the values with the one-hot label appended to the last axis."""
         values, label = keras.Input(shape, name=name), keras.Input((), dtype="int32", name=self.condition)
         flat = values if self.filters else keras.layers.Flatten(dtype=self.dtype_policy)(values)
         classes = keras.ops.one_hot(label, self.num_classes, dtype=self.compute_dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
@@ -21,29 +21,30 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("aezoo")
 class ContractiveAE(Autoencoder):
-    """Adds w · ‖J(x)‖²_F, J = ∂z/∂x the Jacobian of the encoder: the code changes little where x changes a little.
+    """Contractive autoencoder: adds w · ‖J(x)‖²_F to the reconstruction error, J = ∂z/∂x the encoder's Jacobian.
 
-    As in the paper an encoder of one layer is tied, W' = Wᵀ: with a decoder of its own, the penalty mostly makes W
-    smaller and W' larger. With hidden layers, which the paper does not have, a tied decoder learns worse and is no
-    default.
+    The penalty makes the code insensitive to small changes of x. As in the paper, an encoder of one layer is tied to
+    its decoder, W' = Wᵀ; untied, the penalty mostly makes W smaller and W' larger. With hidden layers, which the paper
+    does not have, a tied decoder learns worse, so the default is untied.
 
     For one dense layer ‖J‖² = Σⱼ φ'(aⱼ)² ‖Wⱼ‖², as in the paper; for deeper dense encoders it is the exact norm of the
-    product of the layers' Jacobians. Other encoders get Hutchinson's estimate E‖vᵀJ‖², v random signs, or the exact
+    product of the layers' Jacobians. Other encoders use Hutchinson's estimate E‖vᵀJ‖² with random signs v, or the exact
     norm by automatic differentiation. CAE+H adds w_H · E_ε ‖J(x) - J(x + ε)‖²_F, ε ~ N(0, σ²).
 
-    The reconstruction error is the cross-entropy where the output is a sigmoid, the squared error otherwise.
+    The reconstruction error is the cross-entropy if the output is a sigmoid, and the squared error otherwise.
 
     Args:
         latent_dim: Number of code units.
-        weight: w >= 0, beside an error that is summed over features.
-        tied: Whether W' = Wᵀ; None ties where no decoder, no filters and no hidden layers are given.
+        weight: w >= 0, relative to an error that is summed over features.
+        tied: Whether W' = Wᵀ; None ties the weights if there are no hidden layers and none of decoder, filters and
+            normalization is given.
         method: "exact", "hutchinson", or "auto": exact for chains of dense layers, Hutchinson's estimate otherwise.
         probes: Number of random vectors v of the estimate.
-        hessian_weight: w_H >= 0; 0 leaves the second-order term out.
+        hessian_weight: w_H >= 0; 0 disables the second-order term.
         hessian_sigma: σ > 0, in units of x.
-        hessian_samples: Number of ε a sample and step.
+        hessian_samples: Number of ε per sample and step.
         activation: σ of hidden layers and code.
-        **kwargs: Those of `Autoencoder`.
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -62,7 +63,7 @@ class ContractiveAE(Autoencoder):
         *,
         weight: float = 1.0,
         tied: bool | None = None,
-        method: str = "auto",
+        method: Literal["auto", "exact", "hutchinson"] = "auto",
         probes: int = 1,
         hessian_weight: float = 0.0,
         hessian_sigma: float = 0.1,
@@ -114,22 +115,23 @@ class ContractiveAE(Autoencoder):
     def jacobian_norms(
         self, x: Tensor, noises: Sequence[Tensor] = (), training: bool = False
     ) -> tuple[Any, Any, list[Any]]:
-        """Encodes x, and measures how much the code depends on it.
+        """Encode x and return the squared norms of the encoder's Jacobian.
 
         Args:
-            x: (batch, *input_shape).
+            x: Samples, (batch, *input_shape).
             noises: Tensors ε with the shape of x.
-            training: Whether the code is that of a training step. Jacobians are always those of inference: in training
-                a code with BatchNormalization depends on the other samples too, and dropout tells J(x) from J(x + ε).
+            training: Whether to encode as in a training step. Jacobians are always computed as at inference: in
+                training, BatchNormalization makes a code depend on the other samples, and dropout would make J(x) and
+                J(x + ε) differ.
 
         Returns:
             The code (batch, *code_shape); ‖J(x)‖²_F (batch,); and for each ε, ‖J(x) - J(x + ε)‖²_F (batch,). The norms
-            are exact or estimates, as `method` says.
+            are exact or estimates, depending on `method`.
         """
         code, norm, differences = self._norms(x, noises)
         if training and self.encoder.non_trainable_variables:
-            # Layers that act otherwise in training have a state, and this is the one pass that changes it. It is the
-            # last: the losses of an encoder's layers are those of its last call.
+            # Layers that behave differently in training have a state, and only this pass changes it. It comes last
+            # because Keras keeps the losses of a network's layers from the last call.
             code = self.encoder(x, training=True)
         return code, norm, differences
 

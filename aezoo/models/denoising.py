@@ -10,9 +10,9 @@ import numpy as np
 from keras import ops
 
 from aezoo import _validation, losses, schedules
-from aezoo._typing import Activation, Self, Shape
+from aezoo._typing import Activation, Self, Shape, Tensor
 from aezoo.layers import Corruption, networks
-from aezoo.layers.corruption import GivenCorruption
+from aezoo.layers.corruption import GivenCorruption, Noise
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
@@ -24,27 +24,28 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("aezoo")
 class DenoisingAE(Autoencoder):
-    """Reconstructs x from a corrupted x̃ ~ C(x̃ given x): what is robust to the noise is a good representation.
+    """Denoising autoencoder: reconstructs x from a corrupted version x̃ ~ C(x̃ given x).
 
-    Nothing is corrupted at inference, validation included. The error is the cross-entropy where the output is a
-    sigmoid, the squared error otherwise. With emphasis it is α Σ_{corrupted} + β Σ_{others} of the features' errors.
+    Inputs are corrupted in training only, not in validation or at inference. The error is the cross-entropy if the
+    output is a sigmoid, and the squared error otherwise. With emphasis, it is α times the sum of the errors of
+    corrupted features plus β times the sum of the errors of the others.
 
     Args:
         latent_dim: Number of code units.
         corruption: ν of masking and salt-and-pepper noise, in [0, 1], or σ of Gaussian noise, in units of x; a number
-            or an `aezoo.schedules.Schedule`. A noise of your own does not use it.
+            or an `aezoo.schedules.Schedule`. Ignored if `noise` is a layer or a function.
         noise: "masking", "gaussian" or "salt_and_pepper"; or a Keras layer, which is called with `training=True`; or a
             function x → x̃. To save a model with a function, register it with
             `keras.saving.register_keras_serializable`. To resume bit for bit, a layer must keep its random state in an
-            `aezoo.layers.RandomState`, which Keras' own do not.
-        emphasis: (α, β), or None for (1, 1). Full emphasis is (1, 0). Of a noise of your own, features that differ
-            from x are corrupted.
+            `aezoo.layers.RandomState`, which Keras' own layers do not.
+        emphasis: (α, β), or None for (1, 1). Full emphasis is (1, 0). If `noise` is a layer or a function, the
+            corrupted features are those that differ from x.
         activation: σ of hidden layers and code.
-        **kwargs: Those of `Autoencoder`.
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
-        ValueError: If the level is out of range, the noise unknown, or α or β negative; if emphasis is asked of
-            noise="gaussian", which corrupts every feature; or in `build`, if the noise does not keep the shape of x.
+        ValueError: If the level is out of range, the noise is unknown, α or β is negative, or emphasis is combined with
+            noise="gaussian", which corrupts every feature; in `build`, if the noise changes the shape of x.
 
     Example:
         >>> model = DenoisingAE(latent_dim=1000, corruption=0.25, noise="masking", emphasis=(1.0, 0.5))
@@ -59,8 +60,8 @@ class DenoisingAE(Autoencoder):
         self,
         latent_dim: int | None = None,
         *,
-        corruption: float | schedules.Schedule = 0.25,
-        noise: str | keras.layers.Layer | Callable[[Any], Any] = "masking",
+        corruption: schedules.Schedulable = 0.25,
+        noise: Noise | keras.layers.Layer | Callable[[Tensor], Tensor] = "masking",
         emphasis: tuple[float, float] | None = None,
         activation: Activation = "sigmoid",
         **kwargs: Any,
@@ -76,7 +77,7 @@ class DenoisingAE(Autoencoder):
         self.emphasis = None if emphasis is None else tuple(emphasis)
         if emphasis is not None:
             if isinstance(noise, str) and noise == "gaussian":
-                raise ValueError("Gaussian noise corrupts every feature: emphasis has nothing to tell apart.")
+                raise ValueError("Gaussian noise corrupts every feature, so emphasis has no effect: leave it out.")
             for name, value in zip(("alpha", "beta"), emphasis, strict=True):
                 _validation.check_at_least(f"{name} of emphasis", value, 0)
 
@@ -88,7 +89,7 @@ class DenoisingAE(Autoencoder):
     def build(self, input_shape: Shape | Any) -> None:
         super().build(input_shape)
         if isinstance(self.corruption, GivenCorruption):
-            self.corruption.corrupt(self.dummy_inputs(2))  # raises a ValueError if it does not keep the shape
+            self.corruption.corrupt(self.dummy_inputs(2))  # raises a ValueError if it changes the shape
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not training:
@@ -123,7 +124,7 @@ class DenoisingAE(Autoencoder):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
-        """Make a model from what `get_config` returned."""
+        """Create a model from the result of `get_config`."""
         if isinstance(config.get("noise"), dict):
             config = {**config, "noise": keras.saving.deserialize_keras_object(config["noise"])}
         return super().from_config(config)

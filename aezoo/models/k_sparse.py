@@ -23,40 +23,40 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("aezoo")
 class KSparseAE(Autoencoder):
-    """z = Wx + b, of which only the k largest units stay; x' = Wᵀz + b'.
+    """k-sparse autoencoder: z = Wx + b with all but the k largest units set to 0, x' = Wᵀz + b'.
 
-    The error flows back through the units that stay. k may fall in training, so that every unit learns before few
-    are used; round(αk) units stay at inference, validation included: while k falls in training, the validation error is
-    that of the smaller k, and lies above the training error without any overfitting.
+    Gradients flow through the k active units only. k may decrease during training, so that every unit learns before
+    only a few are active. At inference and in validation, round(αk) units are active: while k decreases in training,
+    the validation error already uses the final k and is higher than the training error, without any overfitting.
 
-    Against dead units, AuxK adds w_aux ‖e - ê‖²: the error e = x - x' is modelled by the k_aux largest of those units
-    that no sample has used for a while. ê is what their code adds to the decoder's output, so that for the linear
-    decoder of the paper it is W'z_aux. Codes may be negative here, where Gao et al. have none: units that are far below
-    zero can fit the error with negative codes, and stay dead.
+    To revive dead units, AuxK adds w_aux ‖e - ê‖²: it models the error e = x - x' by the k_aux largest of the units
+    that no sample has used for a while. ê is the change of the decoder's output that their code causes, W'z_aux for the
+    linear decoder of the paper. Codes may be negative here, unlike in Gao et al.: units that are far below zero can fit
+    the error with negative codes and stay dead.
 
-    Where the networks are the model's own, dense, and their output linear, `fit` starts from the mean x̄ of the data, as
-    Gao et al. do: z = W(x - x̄) + b, and b' = x̄. That is z = Wx + b with another initial b, but here b needs not follow
-    W: with data far from 0 the mean would choose the same few units for every sample, and the others would die.
+    If the model builds its networks, they are dense, and the output is linear, `fit` starts from the mean x̄ of the
+    data, as in Gao et al.: z = W(x - x̄) + b and b' = x̄. This equals z = Wx + b with another initial b, but b need not
+    follow W: with data far from 0, the mean would choose the same few units for every sample, and the others would die.
 
-    The units of a code of several axes, that of an encoder of your own, are all its entries: of (4, 4, 16), k of 256.
+    If the code of an encoder that you pass has several axes, all its entries are units: k of 256 for (4, 4, 16).
 
     Args:
         latent_dim: Number of code units.
-        k: Number of units that stay, at most `latent_dim`.
-        k_schedule: k in training by the epoch, an `aezoo.schedules.Schedule`; None keeps it at k.
+        k: Number of active units per sample, at most `latent_dim`.
+        k_schedule: k in training, an `aezoo.schedules.Schedule` by the epoch; None keeps it at k.
         alpha: α >= 1.
-        aux_weight: w_aux >= 0; 0 leaves AuxK out, Gao et al. use 1/32.
+        aux_weight: w_aux >= 0; 0 disables AuxK. Gao et al. use 1/32.
         aux_k: k_aux; None takes half the number of features, as Gao et al. do, or all units if they are fewer.
-        dead_after: A unit is dead once this many samples have not used it; samples of weight 0 do not count.
-        by_rows: Whether a training step goes through the rows of W and W' of the active units alone, in place of
-            products with all of them: the same gradients for less work and memory where k is a small part of the code.
-            With `aezoo.optimizers.LazyAdam` the update touches no other rows either. None does so where there are
-            networks of the model's own and 64 units or more to each that stays, and at least 4096.
-        centered: Whether the encoder subtracts x̄; None does where it can.
+        dead_after: A unit is dead after this many samples in a row have not used it; samples of weight 0 do not count.
+        by_rows: Whether a training step computes with only those rows of W and W' that belong to active units, which
+            yields the same gradients with less work and memory if k is a small part of the code. With
+            `aezoo.optimizers.LazyAdam` the update, too, changes only these rows. None does so if the model builds its
+            networks, `latent_dim >= 4096` and `latent_dim / k >= 64`.
+        centered: Whether the encoder subtracts x̄; None does if the networks permit it.
         code_activation: σ of the code before the k largest are chosen.
         output_activation: σ' of the reconstruction.
-        tied: Whether W' = Wᵀ; None ties where no decoder and no filters are given.
-        **kwargs: Those of `Autoencoder`.
+        tied: Whether W' = Wᵀ; None ties the weights if no decoder, filters or normalization are given.
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
         ValueError: If k, here or in the schedule, exceeds the number of units, or an argument is out of range.
@@ -75,7 +75,7 @@ class KSparseAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         k: int = 25,
-        k_schedule: float | schedules.Schedule | None = None,
+        k_schedule: schedules.Schedulable | None = None,
         alpha: float = 1.0,
         aux_weight: float = 0.0,
         aux_k: int | None = None,
@@ -104,7 +104,7 @@ class KSparseAE(Autoencoder):
             self.top_k.check(latent_dim)
         own = kwargs.get("encoder") is None and kwargs.get("decoder") is None
         if by_rows and not own:
-            raise ValueError("by_rows=True needs layers of its own: leave out encoder and decoder.")
+            raise ValueError("by_rows=True requires networks that the model builds: leave out encoder and decoder.")
         if by_rows is None:
             most = max(self.top_k.k_at_inference, self.top_k.k_in_training.schedule.maximum)
             by_rows = own and latent_dim is not None and latent_dim >= max(4096, 64 * most)
@@ -112,8 +112,8 @@ class KSparseAE(Autoencoder):
         can_center = own and not kwargs.get("filters") and linear
         if centered and not can_center:
             raise ValueError(
-                "centered=True needs dense networks of the model's own and a linear output: leave out encoder, decoder "
-                "and filters, and keep output_activation='linear'."
+                "centered=True requires dense networks that the model builds and a linear output: leave out encoder, "
+                "decoder and filters, and keep output_activation='linear'."
             )
         self.by_rows = by_rows
         self.centered = can_center if centered is None else centered
@@ -146,7 +146,7 @@ class KSparseAE(Autoencoder):
         return super().build_decoder(x_shape, rows=self.by_rows)
 
     def initialize_from(self, x: np.ndarray) -> None:
-        """Sets the mean that the encoder subtracts, and which the decoder starts with, to that of the data."""
+        """Set the mean that the encoder subtracts, and the decoder's initial bias, to the mean of the data."""
         last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
         if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
             mean = np.mean(x, axis=0, dtype="float64")
@@ -156,14 +156,14 @@ class KSparseAE(Autoencoder):
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not self.aux_weight and not self.by_rows:
             return super().objective(batch, training)
-        encoder = self.encoder.layers[0]  # before the top k
+        encoder = self.encoder.layers[0]  # without the top-k layer
         units: DenseSelection | RowSelection
         if self.by_rows:
             units = RowSelection(batch.x, encoder, self.decoder, training)
         else:
             units = DenseSelection(batch.x, encoder, self.decoder, training)
         code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
-        # Before the pass that counts: the losses of a network's layers are those of its last call.
+        # Before the pass that counts: Keras keeps the losses of a network's layers from the last call.
         estimate = self._error_estimate(units) if self.aux_weight else None
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred)}
@@ -180,7 +180,7 @@ class KSparseAE(Autoencoder):
         return self.samples_since_active >= self.dead_after
 
     def _error_estimate(self, units: DenseSelection | RowSelection) -> Tensor:
-        """ê of each sample, (batch, *input_shape)."""
+        """Return ê of each sample, (batch, *input_shape)."""
         z = units.z
         most = max(1, math.prod(self.x_shape) // 2) if self.aux_k is None else self.aux_k
         aux_k = min(math.prod(self.code_shape), most)
@@ -188,16 +188,17 @@ class KSparseAE(Autoencoder):
         return units.addition(code)
 
     def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Tensor) -> None:
-        """Counts the samples since each unit was last used; samples of weight 0 are none."""
+        """Count the samples since each unit was last used, without samples of weight 0."""
         uses = sum_over_replicas(units.uses(code, batch.counted))
         idle = self.samples_since_active + batch.counted_size
         self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return 25 of 1000 units as in the paper, but at least 5; k falls over the first half of the epochs.
+        """Return defaults with k = 25 of 1000 units as in the paper, and at least 5; k falls over half of the epochs.
 
-        AuxK, which the paper lacks: without it a fifth of the units dies on digits, a third in three epochs on MNIST.
+        AuxK, which the paper lacks, is on: without it, a fifth of the units dies on the digits, and a third on MNIST
+        within three epochs.
         """
         units = training.given.get("latent_dim", training.latent_dim)
         k = training.given.get("k", min(units, max(5, units // 40)))
@@ -224,5 +225,5 @@ class KSparseAE(Autoencoder):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:  # type: ignore[override]
-        """Makes a model from what `get_config` returned; files that do not know `centered` subtract nothing."""
+        """Create a model from the result of `get_config`; files without an entry `centered` subtract nothing."""
         return super().from_config({"centered": False, **config})

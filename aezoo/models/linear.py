@@ -1,4 +1,4 @@
-"""The linear autoencoder, and the principal components in it."""
+"""The linear autoencoder and its principal components."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class PrincipalComponents(NamedTuple):
-    """What `LinearAE.principal_components` reads out, with scikit-learn's names, shapes and signs.
+    """Principal components, with scikit-learn's names, shapes and signs.
 
     Attributes:
-        components_: (latent_dim, features), unit vectors in rows, by falling variance; the entry of each row that is
-            largest in magnitude is positive.
-        explained_variance_: (latent_dim,), the variance of the data along each of them, in squared units of x.
-        mean_: (features,), the mean of the data.
+        components_: Unit vectors in rows, (latent_dim, features), in order of decreasing variance; in each row, the
+            entry of largest magnitude is positive.
+        explained_variance_: Variance of the data along each component, (latent_dim,), in squared units of x.
+        mean_: Mean of the data, (features,).
     """
 
     components_: np.ndarray
@@ -36,11 +36,11 @@ class PrincipalComponents(NamedTuple):
 
 @keras.saving.register_keras_serializable("aezoo")
 class LinearAE(Autoencoder):
-    """z = W₁x + b₁, x' = W₂z + b₂, with λ(‖W₁‖²_F + ‖W₂‖²_F) added to the squared error.
+    """Linear autoencoder: z = W₁x + b₁, x' = W₂z + b₂, with λ(‖W₁‖²_F + ‖W₂‖²_F) added to the squared error.
 
-    Without the L2 term it finds the subspace of the principal components, but not the components. With it the left
-    singular vectors of W₂ are the components, and its singular values s give their variances σ² = λ / (1 - s²).
-    Components whose variance is below λ are switched off (s = 0): choose λ well below the smallest variance of
+    Without the L2 term, the model finds the subspace of the principal components, but not the components. With it, the
+    left singular vectors of W₂ are the components, and its singular values s determine their variances
+    σ² = λ / (1 - s²). Components with a variance below λ vanish (s = 0): choose λ well below the smallest variance of
     interest.
 
     Args:
@@ -51,7 +51,7 @@ class LinearAE(Autoencoder):
         **kwargs: `name` and `dtype` of `keras.Model`.
 
     Raises:
-        ValueError: If λ is not positive, or if hidden layers, filters or networks are given.
+        ValueError: If λ is not positive, or hidden layers, filters or networks are given.
 
     Example:
         >>> model = LinearAE(latent_dim=10, weight=0.01)
@@ -61,7 +61,7 @@ class LinearAE(Autoencoder):
         Kunin et al., "Loss landscapes of regularized linear autoencoders", 2019, arXiv:1901.08168, for the L2 term.
     """
 
-    term_names = ("reconstruction", "l2")
+    term_names: tuple[str, ...] = ("reconstruction", "l2")
     fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "encoder", "decoder")
 
     def __init__(
@@ -76,7 +76,7 @@ class LinearAE(Autoencoder):
         linear: dict[str, Any] = {name: "linear" for name in ("activation", "code_activation", "output_activation")}
         super().__init__(latent_dim, tied=tied, seed=seed, **linear, **kwargs)
         if self.hidden_dims or self.filters or self.encoder is not None:
-            raise ValueError("A LinearAE is one linear layer each way: it takes no hidden_dims, filters or networks.")
+            raise ValueError("LinearAE has one linear layer per network: leave out hidden_dims, filters and encoder.")
         _validation.check_open_interval("weight", weight, 0.0, float("inf"))
         self.weight = weight
 
@@ -85,25 +85,25 @@ class LinearAE(Autoencoder):
         return {"l2": self.weight * batch.per_replica(sum(squares))}
 
     def _kernels(self) -> tuple[Any, Any]:
-        """W₁ as (features, latent_dim), and W₂ as (latent_dim, features)."""
+        """Return W₁ as (features, latent_dim), and W₂ as (latent_dim, features)."""
         encode = next(layer for layer in self.encoder.layers if hasattr(layer, "kernel"))
         decode = next(layer for layer in self.decoder.layers if hasattr(layer, "kernel"))
         return encode.kernel, ops.transpose(decode.kernel) if self.tied else decode.kernel
 
     def principal_components(self, x: ArrayLike | None = None) -> PrincipalComponents:
-        """Reads the principal components out of the trained weights, by a singular value decomposition of W₂.
+        """Return the principal components, from a singular value decomposition of the trained W₂.
 
-        Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x; both hold
-        at the optimum, and magnify what is missing to it. Train with full batches and tied=True, which converges much
-        faster; a small λ is slow. Or give the data: then only the subspace is that of the weights, and axes, variances
-        and mean are those of the data within it.
+        Without data, variances are λ / (1 - s²) and the mean is the fixed point of the autoencoder, x' = x. Both are
+        exact only at the optimum and magnify the remaining training error: train with full batches and tied=True, which
+        converges much faster; a small λ converges slowly. With data, only the subspace comes from the weights; axes,
+        variances and mean are computed from the data within it.
 
         Args:
-            x: (n, *input_shape), the data, or None.
+            x: The data, (n, *input_shape), or None.
 
         Returns:
-            The components, their variances and the mean. Without data, a variance is infinite where training is so far
-            from its optimum that s >= 1.
+            The components, their variances and the mean. Without data, a variance is infinite if training is so far
+            from the optimum that s >= 1.
 
         Raises:
             ValueError: If the model has not been built, or its weights are not finite.
@@ -117,7 +117,7 @@ class LinearAE(Autoencoder):
         if x is not None:
             x = np.asarray(gate.samples(self, x), "float64")
             flat = x.reshape(len(x), -1)
-            # Within the subspace the data tell the axes, whether or not training has come so far.
+            # Within the subspace, the data determine the axes even if training has not converged.
             scores = (flat - flat.mean(axis=0)) @ components.T
             variance, rotation = np.linalg.eigh(np.atleast_2d(np.cov(scores, rowvar=False)))
             components = _signed(rotation.T[::-1] @ components)
@@ -140,6 +140,6 @@ class LinearAE(Autoencoder):
 
 
 def _signed(components: np.ndarray) -> np.ndarray:
-    """Turns each row so that its entry of largest magnitude is positive, as scikit-learn does."""
+    """Flip the sign of rows so that the entry of largest magnitude is positive, as scikit-learn does."""
     largest = np.argmax(np.abs(components), axis=1)
     return components * np.sign(components[np.arange(len(components)), largest])[:, None]

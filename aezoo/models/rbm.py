@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 Parameters = tuple[Any, Any, Any]  # W (visible, hidden), the hidden bias c and the visible bias b, float32
 
-# Of each kind of hidden unit with input a: the mean-field activation, and what it adds to -F, of which that is the
-# derivative.
+# For each kind of hidden unit, as functions of its input a: the mean-field activation, and the unit's contribution
+# to -F, whose derivative is that activation.
 _HIDDEN = {
     "bernoulli": (keras.activations.sigmoid, ops.softplus),
     "gaussian": (keras.activations.linear, lambda a: 0.5 * ops.square(a)),
@@ -38,37 +38,39 @@ _HIDDEN = {
 
 @keras.saving.register_keras_serializable("aezoo")
 class RBM(Autoencoder):
-    """p(v, h) ∝ exp(-E), E = -bᵀv - cᵀh - vᵀWh: a tied autoencoder of one layer, trained by contrastive divergence.
+    """Restricted Boltzmann machine: p(v, h) ∝ exp(-E), E = -bᵀv - cᵀh - vᵀWh, trained by contrastive divergence.
 
-    `encode` gives the mean of h given v, σ(c + Wᵀv), and `decode` the mean of v given h, σ(b + Wh). A step follows the
-    difference of the mean free energies F of data and of samples v⁻, of which the gradient is that of CD-k, or of PCD,
-    where the samples come from chains that go on from step to step.
+    As an autoencoder, it has one layer and tied weights: `encode` returns the mean of h given v, σ(c + Wᵀv), and
+    `decode` the mean of v given h, σ(b + Wh). Training minimizes the mean free energy F of the data minus the mean free
+    energy of samples v⁻. Its gradient is CD-k, or PCD if the samples come from chains that persist between steps.
 
-    - Gaussian visibles have unit variance, ½‖v - b‖² in place of -bᵀv: standardise the data.
+    - Gaussian visible units have unit variance, with ½‖v - b‖² in place of -bᵀv: standardize the data.
     - Gaussian hidden units are linear with unit variance.
-    - Relu hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and F
-      contains -½ max(0, a)² for them.
+    - ReLU hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and they
+      contribute -½ max(0, a)² to F.
 
-    Reported beside the terms: `reconstruction` (of the mean field), `free_energy`, `free_energy_gap` and for bernoulli
-    visibles `pseudo_log_likelihood`, estimated by one flipped bit per sample. The gap is the mean free energy of the
-    validation data minus the mean of up to 5,000 training samples, the same in every epoch, both with the weights at
-    the epoch's end: a growing gap is overfitting.
+    Training reports, in addition to the terms, `reconstruction` (of the mean field), `free_energy`, `free_energy_gap`
+    and, for Bernoulli visible units, `pseudo_log_likelihood`, estimated by one flipped bit per sample. The gap is the
+    mean free energy of the validation data minus the mean of up to 5,000 training samples, the same in every epoch,
+    both with the weights at the end of the epoch: a growing gap indicates overfitting.
 
-    `fit` starts the visible biases of an untrained machine at the data's means (see `initialize_from`).
+    `fit` initializes the visible biases of an untrained machine to the means of the data; see `initialize_from`.
 
     Args:
         hidden_units: Number of hidden units.
         visible: "bernoulli" (data in [0, 1]) or "gaussian".
         hidden: "bernoulli", "gaussian" or "relu".
         gibbs_steps: k of CD-k and PCD-k.
-        persistent: Whether chains go on from step to step (PCD).
-        chains: Number of those chains.
-        sample_visible: Whether v⁻ are samples, or the means of v, as in Hinton's own code for pixels in [0, 1].
+        persistent: Whether chains persist from step to step (PCD).
+        chains: Number of persistent chains.
+        sample_visible: Whether v⁻ are samples of v. If not, they are its means, as in Hinton's code for pixels in
+            [0, 1].
         weight_decay: λ of ½λ‖W‖².
-        sparsity_target: ρ in (0, 1) for the mean of each bernoulli hidden unit, or None.
+        sparsity_target: ρ in (0, 1), the target mean of each Bernoulli hidden unit, or None.
         sparsity_weight: Weight of Σⱼ KL(ρ‖mean of unit j).
-        centering: Whether the gradient is that of the centred machine.
-        centering_rate: How fast its offsets follow the means of v and h.
+        centering: Whether to follow the centered gradient of Melchior et al.
+        centering_rate: Fraction of the way that the offsets of centering move to the means of v and h per step, in
+            [0, 1].
         kernel_stddev: Standard deviation of the initial W.
         **kwargs: `seed`, `name` and `dtype` of `Autoencoder`.
 
@@ -96,8 +98,8 @@ class RBM(Autoencoder):
         self,
         hidden_units: int,
         *,
-        visible: str = "bernoulli",
-        hidden: str = "bernoulli",
+        visible: Literal["bernoulli", "gaussian"] = "bernoulli",
+        hidden: Literal["bernoulli", "gaussian", "relu"] = "bernoulli",
         gibbs_steps: int = 1,
         persistent: bool = False,
         chains: int = 100,
@@ -123,7 +125,9 @@ class RBM(Autoencoder):
         if sparsity_target is not None:
             _validation.check_open_interval("sparsity_target", sparsity_target, 0, 1)
             if hidden != "bernoulli":
-                raise ValueError(f"A sparsity target is a probability, which {hidden} hidden units do not have.")
+                raise ValueError(
+                    f"sparsity_target is a probability, which hidden={hidden!r} units do not have: leave it out."
+                )
         activation = _HIDDEN[hidden][0]
         output_activation = "sigmoid" if visible == "bernoulli" else "linear"
         super().__init__(hidden_units, activation=activation, output_activation=output_activation, tied=True, **kwargs)
@@ -143,7 +147,7 @@ class RBM(Autoencoder):
 
     @property
     def hidden_units(self) -> int:
-        """Number of hidden units."""
+        """The number of hidden units."""
         return self.latent_dim
 
     @property
@@ -167,14 +171,15 @@ class RBM(Autoencoder):
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
         """Return plain gradient descent for PCD, with Hinton's momentum for CD.
 
-        - PCD: no momentum, and a rate that falls in a line to a tenth over 20 epochs. Persistent chains must keep up
+        - PCD: no momentum, and a rate that falls linearly to a tenth over 20 epochs. Persistent chains must keep up
           with the weights; with momentum they do not, and most hidden units die.
-        - CD: momentum 0.5, and 0.9 from epoch 5 on. For bernoulli units the rate falls to a fifth then, so that the
-          effective rate, rate / (1 - momentum), stays what it was.
+        - CD: momentum 0.5, and 0.9 from epoch 5 on. For Bernoulli units the rate drops to a fifth then, which keeps the
+          effective rate, rate / (1 - momentum), constant.
 
         Args:
-            learning_rate: The rate in the first epoch. With bernoulli units it defaults to 0.1 for CD and 0.05 for PCD,
-                with others to 0.001, but for PCD of gaussian visibles with bernoulli hidden units to 0.01.
+            learning_rate: The rate in the first epoch. If visible and hidden units are Bernoulli, it defaults to 0.1
+                for CD and 0.05 for PCD. Otherwise it defaults to 0.001, and to 0.01 for PCD with Gaussian visible and
+                Bernoulli hidden units.
         """
         bounded = self.visible == self.hidden == "bernoulli"
         if self.persistent:
@@ -210,10 +215,10 @@ class RBM(Autoencoder):
         return encoder
 
     def initialize_from(self, x: np.ndarray) -> None:
-        """Set the visible biases, and the offsets of centering, such that the units have the means of the data.
+        """Set the visible biases, and the offsets of centering, so that the units have the means of the data.
 
-        A bernoulli unit's bias is log p/(1-p) with p = (Σx + 1) / (n + 2), finite also for a pixel that is always off;
-        a gaussian unit's bias is the mean. Where visible biases are not all 0 any more, nothing changes.
+        The bias of a Bernoulli unit is log p/(1-p) with p = (Σx + 1) / (n + 2), which is finite for pixels that are
+        always off, too; the bias of a Gaussian unit is the mean. If any visible bias is nonzero, nothing changes.
 
         Args:
             x: Training samples, (n, *input_shape).
@@ -234,7 +239,7 @@ class RBM(Autoencoder):
             self.hidden_offset.assign(np.mean(hidden, axis=0))
 
     def parameters(self) -> Parameters:
-        """Returns W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
+        """Return W (visible, hidden), the hidden bias c (hidden,) and the visible bias b (visible,), float32."""
         _validation.check_built(self)
         encode, decode = (networks.chain(self.encoder) or [])[-1], self.decoder.layers[0]
         return tuple(as_float32(p) for p in (encode.kernel, encode.bias, decode.bias))
@@ -253,11 +258,11 @@ class RBM(Autoencoder):
     # === The distribution ===
 
     def free_energy(self, x: Data, *, batch_size: int | None = None) -> Tensor:
-        """Returns F(v) = -log Σ_h exp(-E(v, h)), (n,) in nats, up to log Z and a constant of gaussian units.
+        """Return F(v) = -log Σ_h exp(-E(v, h)), (n,) in nats, up to log Z and a constant of Gaussian units.
 
         Args:
-            x: (n, *input_shape), or data that come batch by batch, as `encode` takes them.
-            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
+            x: Samples, (n, *input_shape), or batched data as in `encode`.
+            batch_size: As in `encode`.
         """
         return self._verbs.run("free_energy", self._free_energies, x, {}, batch_size)
 
@@ -271,7 +276,7 @@ class RBM(Autoencoder):
         return -ops.matmul(v, visible_bias[:, None])[:, 0] - gain
 
     def sample_hidden(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> Tensor:
-        """Draws h given v, (batch, hidden) float32; `shared` draws the same on every replica."""
+        """Draw h given v, (batch, hidden) float32; `shared` draws the same on every replica."""
         kernel, hidden_bias, _ = parameters or self.parameters()
         a = ops.matmul(v, kernel) + hidden_bias
         if self.hidden == "bernoulli":
@@ -280,24 +285,24 @@ class RBM(Autoencoder):
         return a + noise if self.hidden == "gaussian" else ops.relu(a + ops.sqrt(ops.sigmoid(a)) * noise)
 
     def mean_visible(self, h: Tensor, parameters: Parameters | None = None) -> Tensor:
-        """Returns the mean of v given h, (batch, visible) float32."""
+        """Return the mean of v given h, (batch, visible) float32."""
         kernel, _, visible_bias = parameters or self.parameters()
         a = tf.matmul(h, kernel, transpose_b=True) + visible_bias
         return ops.sigmoid(a) if self.visible == "bernoulli" else a
 
     def bernoulli(self, p: Tensor, shared: bool = False) -> Tensor:
-        """Draws units that are 1 with probability p, float32."""
+        """Draw units that are 1 with probability p and 0 otherwise, float32."""
         return ops.cast(self.random.uniform(ops.shape(p), shared) < p, "float32")
 
     def gibbs(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> tuple[Any, Any]:
-        """Goes from v to h to v; returns the new v (batch, visible) and its mean."""
+        """Take one Gibbs step, from v to h to v, and return the new v (batch, visible) and its mean."""
         mean = self.mean_visible(self.sample_hidden(v, shared, parameters), parameters)
         if self.visible == "bernoulli":
             return self.bernoulli(mean, shared), mean
         return mean + self.random.normal(ops.shape(mean), shared), mean
 
     def negative(self, v: Tensor, shared: bool = False, parameters: Parameters | None = None) -> Tensor:
-        """Returns v⁻ after `gibbs_steps` steps from v, (batch, visible)."""
+        """Return v⁻, (batch, visible), after `gibbs_steps` steps from v."""
         for _ in range(self.gibbs_steps):
             sample, mean = self.gibbs(v, shared, parameters)
             v = sample if self.sample_visible else mean
@@ -306,7 +311,7 @@ class RBM(Autoencoder):
     # === The objective ===
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        # The parameters are read once: TensorFlow then finds that data meet W once for all that is computed below.
+        # The parameters are read once, so that TensorFlow computes the product of data and W once for all uses below.
         v = self._flat(batch.x)
         parameters = tuple(tf.identity(p) for p in self.parameters())
         kernel, hidden_bias, _ = parameters
@@ -314,7 +319,7 @@ class RBM(Autoencoder):
         hidden_mean = _HIDDEN[self.hidden][0](a)
         slope = parameters
         if self.centering:
-            # As tensors: eagerly the gradient would read the variables only after they have moved on below.
+            # As tensors: in eager mode, the gradient would otherwise read the variables after they are updated below.
             offsets = [tf.convert_to_tensor(offset.value) for offset in (self.visible_offset, self.hidden_offset)]
             slope = _centred(*parameters, *offsets)
         positive = self._free_energy(v, *slope)
@@ -322,10 +327,10 @@ class RBM(Autoencoder):
             fantasy = ops.stop_gradient(self.negative(v, parameters=parameters))
             difference = batch.mean(positive - self._free_energy(fantasy, *slope))
         else:
-            # Every replica runs the same chains, so that there are as many as on one.
+            # Every replica runs the same chains, so that their number does not depend on the number of replicas.
             fantasy = ops.stop_gradient(self.negative(self.chain.value, shared=True, parameters=parameters))
             negative = ops.mean(self._free_energy(fantasy, *slope))
-            difference = batch.mean(positive - negative)  # a sample's weight is that of both
+            difference = batch.mean(positive - negative)  # sample weights apply to both
             if training:
                 self.chain.assign(batch.unless_empty(fantasy, self.chain))
         reported = {"contrastive_divergence": difference}
@@ -349,7 +354,7 @@ class RBM(Autoencoder):
     def _estimate_pseudo_log_likelihood(
         self, v: Tensor, kernel: Tensor, hidden_bias: Tensor, visible_bias: Tensor
     ) -> Tensor:
-        # log p(v_i given the others), one i a sample, stands for their mean over all i.
+        # log p(v_i given the others) at one random i per sample estimates the mean over all i.
         units = v.shape[1]
         gain = _HIDDEN[self.hidden][1]
         a = ops.matmul(v, kernel) + hidden_bias
@@ -366,7 +371,7 @@ class RBM(Autoencoder):
 
     def check_scale(self, x: np.ndarray) -> None:
         floats = isinstance(x, np.ndarray) and x.dtype.kind == "f" and x.size
-        if self.visible == "gaussian" and floats and np.isfinite(x).all():  # the others are an error
+        if self.visible == "gaussian" and floats and np.isfinite(x).all():  # other values raise an error elsewhere
             mean, deviation = float(np.abs(np.mean(x, axis=0)).max()), float(np.std(x))
             if mean > 0.5 or not 0.5 < deviation < 2.0:
                 warnings.warn(
@@ -383,21 +388,21 @@ class RBM(Autoencoder):
         return self.visible == "bernoulli"
 
     def scores(self, x: Tensor, **unused: Tensor) -> Tensor:
-        """Return the free energy of each sample, (batch,) in nats: higher is less likely, more anomalous."""
+        """Return the free energy of each sample, (batch,) in nats: higher is less likely and more anomalous."""
         return self.free_energy(x)
 
     def pseudo_log_likelihood(self, x: Data, *, batch_size: int | None = None) -> Tensor:
-        """Returns Σᵢ log p(vᵢ given all other v) of each sample, (n,) in nats, exactly.
+        """Return the exact pseudo-log-likelihood of each sample, Σᵢ log p(vᵢ given all other v), (n,) in nats.
 
         Args:
-            x: (n, *input_shape), bernoulli, or data that come batch by batch, as `encode` takes them.
-            batch_size: The most samples that are worked on at once; None takes a number that follows from their size.
+            x: Samples in [0, 1], (n, *input_shape), or batched data as in `encode`.
+            batch_size: As in `encode`.
 
         Raises:
-            ValueError: If the visible units are not bernoulli.
+            ValueError: If the visible units are not Bernoulli.
         """
         if self.visible != "bernoulli":
-            raise ValueError("The pseudo-likelihood is that of bernoulli visible units.")
+            raise ValueError(f"The pseudo-likelihood requires visible='bernoulli', but visible={self.visible!r}.")
         return self._verbs.run("pseudo_log_likelihood", self._pseudo_log_likelihoods, x, {}, batch_size, compared=True)
 
     def _pseudo_log_likelihoods(self, x: Tensor, conditions: Mapping[str, Tensor] | None) -> Tensor:
@@ -411,16 +416,15 @@ class RBM(Autoencoder):
         return ops.sum(tf.map_fn(one, tf.range(v.shape[1]), fn_output_signature="float32"), axis=0)
 
     def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
-        """Draws samples by block Gibbs sampling.
+        """Draw samples by block Gibbs sampling.
 
         Args:
             n: Number of samples.
-            gibbs_steps: Steps from `start`, at least 1.
-            start: Where the chains start, (n, *input_shape); by default at random.
+            gibbs_steps: Number of steps from `start`, at least 1.
+            start: Initial states of the chains, (n, *input_shape); random by default.
 
         Returns:
-            (n, *input_shape) float32: the means of the visible units in the last step, which look less noisy than the
-            samples that they are the means of.
+            Means of the visible units in the last step, (n, *input_shape) float32, which look less noisy than samples.
         """
         _validation.check_built(self)
         _validation.check_int("n", n, 1)
@@ -437,9 +441,10 @@ class RBM(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _run_chain(self, v: Tensor, steps: Tensor) -> Tensor:
+        gibbs = tf.autograph.experimental.do_not_convert(self.gibbs)  # AutoGraph is for the loop alone
         mean = v
         for _ in tf.range(steps):
-            v, mean = self.gibbs(v)
+            v, mean = gibbs(v)
         return mean
 
     def get_config(self) -> dict[str, Any]:
@@ -455,7 +460,7 @@ class RBM(Autoencoder):
 
 
 class _FreeEnergyGap(keras.callbacks.Callback):
-    """Reports the free energy of validation data over that of training samples, both at the epoch's end."""
+    """Callback that reports the mean free energy of validation data minus that on training samples per epoch."""
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         training = self.model._training_samples
@@ -467,7 +472,7 @@ class _FreeEnergyGap(keras.callbacks.Callback):
 def _centred(
     kernel: Tensor, hidden_bias: Tensor, visible_bias: Tensor, visible_offset: Tensor, hidden_offset: Tensor
 ) -> Tensor:
-    """Passes the parameters on, and turns the gradient for them into the centred gradient of Melchior et al."""
+    """Return the parameters unchanged, with the centered gradient of Melchior et al."""
 
     def gradient(kernel_g: Tensor, hidden_g: Tensor, visible_g: Tensor) -> Tensor:
         kernel_g = kernel_g - visible_offset[:, None] * hidden_g - visible_g[:, None] * hidden_offset

@@ -30,38 +30,38 @@ if TYPE_CHECKING:
 
 @keras.saving.register_keras_serializable("aezoo")
 class SketchRNN(Autoencoder):
-    """A sequence VAE over pen strokes: L_R + w·η·max(L_KL, KL_min), L_R = L_s + L_p.
+    """Sketch-RNN, a sequence VAE over pen strokes: minimizes L_R + w·η·max(L_KL, KL_min), L_R = L_s + L_p.
 
-    Sketches are stroke-5, (batch, Nmax, 5), as `aezoo.sketches.stroke5` makes them. z ~ N(μ, σ) comes from a
-    bidirectional LSTM, and an LSTM draws step by step: the offset from a mixture of bivariate normals, the pen state
-    from three probabilities.
+    Sketches are in stroke-5 format, (batch, Nmax, 5); `aezoo.sketches.stroke5` converts to it. A bidirectional LSTM
+    computes z ~ N(μ, σ²), and another LSTM draws step by step: the offset from a mixture of bivariate normals, and the
+    pen state from three probabilities.
 
     - L_s = -1/Nmax Σ log p(Δx, Δy) over the points of a sketch, in nats.
-    - L_p = -1/Nmax Σ log q(pen state) over all Nmax steps in training, and in evaluation up to the step that ends the
-      sketch, so that more padding changes nothing there but 1/Nmax.
-    - L_KL = KL(N(μ, σ)‖N(0, I)) / latent_dim; its mean over the batch counts at least as KL_min.
+    - L_p = -1/Nmax Σ log q(pen state) over all Nmax steps in training; in evaluation up to the step that ends the
+      sketch, so that padding only changes the factor 1/Nmax.
+    - L_KL = KL(N(μ, σ²)‖N(0, I)) / latent_dim; its mean over the batch counts as at least KL_min.
     - η = 1 - (1 - η_min) Rˢ after s training steps.
 
-    Reported beside the terms: `kl_divergence` (L_KL itself) and `negative_log_likelihood` (of x given z, in nats a
-    sketch: L_R·Nmax as evaluated). Evaluation takes z = μ, where the authors draw z. A loss that `compile` is given
-    takes the place of L_R; it compares x with the means of the distributions of its steps.
+    Training also reports `kl_divergence`, which is L_KL, and `negative_log_likelihood` of x given z in nats per sketch,
+    which is L_R·Nmax as in evaluation. Evaluation uses z = μ; the authors draw z. A loss passed to `compile` replaces
+    L_R; it compares x with the means of the distributions of the steps.
 
-    The decoder is the LSTM of the authors' code, where the paper's figures are those of a HyperLSTM.
+    The decoder is an LSTM, as in the authors' code; the results in the paper come from a HyperLSTM.
 
     Args:
         latent_dim: Number of code units.
-        encoder_units: LSTM units of each direction of the encoder.
+        encoder_units: LSTM units per direction of the encoder.
         decoder_units: LSTM units of the decoder.
-        components: M, normal distributions in the mixture.
-        conditional: Whether there is an encoder; without one the decoder alone learns the distribution of sketches, and
-            codes have no units.
+        components: M, the number of normal distributions in the mixture.
+        conditional: Whether there is an encoder. Without one, the decoder alone learns the distribution of sketches,
+            and codes have no units.
         kl_weight: w >= 0.
         kl_start: η_min in [0, 1].
         kl_rate: R in (0, 1).
         kl_floor: KL_min >= 0.
-        recurrent_dropout: Share of LSTM units that write nothing to the memory in a training step, in [0, 1).
-        random_scale: Each axis of a sketch is stretched by up to this share in training, in [0, 1).
-        drop_points: Share of the points inside lines that are left out in training, in [0, 1).
+        recurrent_dropout: Fraction of LSTM units that write nothing to the memory in a training step, in [0, 1).
+        random_scale: Maximum relative change of the scale of each axis in training, in [0, 1).
+        drop_points: Probability of dropping a point inside a line in training, in [0, 1).
         **kwargs: `seed`, `name` and `dtype` of `Autoencoder`.
 
     Raises:
@@ -72,7 +72,7 @@ class SketchRNN(Autoencoder):
         >>> (x_train, _), (x_test, _) = sketches.load("shapes")
         >>> model = SketchRNN(latent_dim=8, encoder_units=16, decoder_units=32)
         >>> model.compile(optimizer=model.default_optimizer())
-        >>> model.build(x_train.shape)  # as the first `fit` does by itself
+        >>> model.build(x_train.shape)  # the first `fit` does this, too
         >>> model.encode(x_test[:3]).shape
         TensorShape([3, 8])
         >>> model.sample(3, temperature=0.5).shape == (3, *x_train.shape[1:])
@@ -160,10 +160,10 @@ class SketchRNN(Autoencoder):
         return ("kl_divergence", "negative_log_likelihood") if self.conditional else ("negative_log_likelihood",)
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """Return the authors' Adam: gradients clipped at 1, a rate that decays by 0.9999 per step to 1e-5.
+        """Return the authors' Adam: gradients clipped at 1, a learning rate that decays by 0.9999 per step to 1e-5.
 
         Args:
-            learning_rate: The rate at the first step, in place of 0.001; a rate below the floor of 1e-5 stays constant.
+            learning_rate: The rate at the first step, 0.001 by default; a rate below 1e-5 stays constant.
         """
         rate = learning_rate or 1e-3
         return keras.optimizers.Adam(DecayToFloor(rate, floor=min(1e-5, rate), decay=0.9999), clipvalue=1.0)
@@ -173,8 +173,8 @@ class SketchRNN(Autoencoder):
     def build(self, input_shape: Shape | Any) -> None:
         if len(input_shape) != 3 or input_shape[-1] != 5 or input_shape[1] is None:
             raise ValueError(
-                f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: make them with "
-                "aezoo.sketches.stroke5."
+                f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: convert them "
+                "with aezoo.sketches.stroke5."
             )
         super().build(input_shape)
 
@@ -204,13 +204,13 @@ class SketchRNN(Autoencoder):
 
     @property
     def annealed_kl_weight(self) -> Tensor:
-        """w·η after the training steps taken so far, a float32 scalar."""
+        """The current weight of the KL divergence, w·η after the training steps so far, a float32 scalar."""
         eta = 1.0 - (1.0 - self.kl_start) * ops.power(self.kl_rate, ops.cast(self.steps, "float32"))
         return self.kl_weight * eta
 
     @property
     def default_loss(self) -> None:
-        """None: L_R is no comparison of x with x', but the likelihood of x."""
+        """None: L_R does not compare x with x', it is a negative log-likelihood of x."""
         return None
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
@@ -242,14 +242,14 @@ class SketchRNN(Autoencoder):
     # === Verbs ===
 
     def check_scale(self, x: np.ndarray) -> None:
-        """Raises a ValueError where sketches are not stroke-5; warns where their offsets are not about 1."""
+        """Raise a ValueError if sketches are not stroke-5; warn if the scale of their offsets is not about 1."""
         if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] != 5 or x.dtype.kind != "f" or not x.size:
-            return  # which `build` and the checks of the data speak of
+            return  # `build` and the checks of the data report these
         pen = x[..., 2:]
         if np.isfinite(pen).all() and not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=-1) == 1).all()):
             raise ValueError(
-                "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: make "
-                "stroke-5 with aezoo.sketches.stroke5."
+                "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: convert "
+                "sketches with aezoo.sketches.stroke5."
             )
         deviation = float(np.std(x[np.asarray(_sketch_networks.not_ended(x))][:, :2]))
         if np.isfinite(deviation) and not 0.2 < deviation < 5:
@@ -264,10 +264,10 @@ class SketchRNN(Autoencoder):
         return self.negative_log_likelihood(x, self.encode(x))
 
     def negative_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
-        """Returns -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
+        """Return -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
 
         Args:
-            x: (batch, Nmax, 5).
+            x: Sketches, (batch, Nmax, 5).
             z: Codes, (batch, latent_dim).
         """
         x = self._input(x)
@@ -278,20 +278,20 @@ class SketchRNN(Autoencoder):
     def sample(
         self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
     ) -> Tensor:
-        """Draws sketches. The exported signature `sample` takes an n of at most 10,000, and a temperature >= 0.
+        """Draw sketches. The exported signature `sample` accepts an n of at most 10,000 and a temperature >= 0.
 
         Args:
-            n: Number of sketches; of a given z there are as many as codes.
-            temperature: τ >= 0: logits are divided by τ, and variances multiplied by it. 0 draws the most likely step
+            n: Number of sketches; not needed if `z` is given.
+            temperature: τ >= 0: logits are divided by τ and variances multiplied by τ. 0 draws the most likely step
                 each time.
             z: Codes, (n, latent_dim); None draws them from N(0, I).
-            seed: An integer that all randomness follows from; None goes on with the model's own.
+            seed: An integer that makes the result reproducible; None continues the model's own random state.
 
         Returns:
-            (n, Nmax, 5) float32.
+            Sketches, (n, Nmax, 5) float32.
 
         Raises:
-            ValueError: If there is neither n nor z, or they do not fit.
+            ValueError: If neither n nor z is given, or n is not the number of codes.
         """
         _validation.check_built(self)
         _validation.check_at_least("temperature", temperature, 0)
@@ -317,22 +317,22 @@ class SketchRNN(Autoencoder):
     def interpolate(  # type: ignore[override]  # no conditions
         self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, temperature: float = 0.0, seed: int | None = None
     ) -> Tensor:
-        """Draws what lies between two sketches: the codes on the arc between theirs, as in the paper.
+        """Interpolate between two sketches, with spherical interpolation of their codes as in the paper.
 
         Args:
-            x_a: (batch, Nmax, 5), where the paths start.
-            x_b: (batch, Nmax, 5), where they end.
+            x_a: Starts of the paths, (batch, Nmax, 5).
+            x_b: Ends of the paths, (batch, Nmax, 5).
             steps: Number of points on each path, both ends included, at least 2.
             temperature: As in `sample`.
             seed: As in `sample`.
 
         Returns:
-            (batch, steps, Nmax, 5) float32.
+            Sketches, (batch, steps, Nmax, 5) float32.
         """
         _validation.check_int("steps", steps, 2)
         a, b = self.encode(x_a), self.encode(x_b)
         if a.shape != b.shape:
-            raise ValueError(f"A path needs as many ends as starts, but there are {len(b)} and {len(a)}.")
+            raise ValueError(f"Each path needs a start and an end, but there are {len(a)} starts and {len(b)} ends.")
         codes = ops.reshape(_arc(a, b, steps), (-1, *self.code_shape))
         drawn = self.sample(temperature=temperature, z=codes, seed=seed) if temperature else self.decode(codes)
         return ops.reshape(drawn, (a.shape[0], steps, *self.x_shape))
@@ -341,13 +341,13 @@ class SketchRNN(Autoencoder):
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return half the authors' units, for a CPU; the weight of the KL is there after half of the training."""
+        """Return half the authors' LSTM units, for a CPU, and a KL weight that is 99 % of w after half of the steps."""
         steps = training.epochs * math.ceil(training.samples / training.batch_size)
         rate = min(0.01 ** (2 / max(steps, 2)), 0.99995)
         return {"latent_dim": 32, "encoder_units": 128, "decoder_units": 256, "kl_rate": rate}
 
     def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
-        """Return -log p(x given z) in nats; L_R, the same per step; and L_KL, the divergence per code unit."""
+        """Return -log p(x given z) in nats; L_R, which is the same per step; and L_KL, the divergence per code unit."""
         x = self._input(x)
         nats = self.negative_log_likelihood(x, code)
         measures = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
@@ -427,7 +427,7 @@ class SketchRNN(Autoencoder):
         return {"start": (start, [z]), "step": (step, [z, h, c, before])}
 
     def dummy_inputs(self, n: int) -> Tensor:
-        """Returns n made-up sketches that end at once, (n, Nmax, 5)."""
+        """Return n dummy sketches that end at the first step, (n, Nmax, 5)."""
         return ops.tile([[[0.0, 0.0, 0.0, 0.0, 1.0]]], (n, self.x_shape[0], 1))
 
     def get_config(self) -> dict[str, Any]:
@@ -442,23 +442,23 @@ class SketchRNN(Autoencoder):
 
 
 def _until_end(x: Tensor) -> Tensor:
-    """1 for the steps up to the first that ends the sketch, that included, and 0 after it; (batch, steps) float32."""
+    """Return 1 for every step until the end of the sketch, the ending step included, else 0, (batch, steps) float32."""
     points = ops.cast(_sketch_networks.not_ended(x), "float32")
     return ops.concatenate([ops.ones_like(points[:, :1]), points[:, :-1]], axis=1)
 
 
 def _negative_log_likelihood(x: Tensor, pen: Tensor, mixture: Tensor) -> tuple[Any, Any]:
-    """-log p of the offset, 0 after the end of a sketch, and of the pen state of each step, (batch, steps) each."""
+    """Return -log p of the offset, 0 after the end, and -log p of the pen state of each step, (batch, steps) each."""
     x = as_float32(x)
     points = _sketch_networks.not_ended(x)
-    # Elsewhere the offset is 0: no infinite density there may come into the gradient.
+    # After the end, the offset is 0: an infinite density there must not reach the gradient.
     of_offsets = ops.where(points, -mixture.log_density(x[..., :2]), 0.0)
     of_pens = -ops.sum(x[..., 2:] * ops.log_softmax(as_float32(pen)), axis=-1)
     return of_offsets, of_pens
 
 
 def _arc(a: Tensor, b: Tensor, steps: int) -> Tensor:
-    """Points on the arcs from a to b, (batch, units) each: (batch, steps, units)."""
+    """Return points on the arcs from a to b, (batch, steps, units), for a and b of shape (batch, units)."""
     t = ops.reshape(ops.linspace(0.0, 1.0, steps), (1, steps, 1))
     a, b = a[:, None], b[:, None]
     lengths = ops.norm(a, axis=-1, keepdims=True) * ops.norm(b, axis=-1, keepdims=True)

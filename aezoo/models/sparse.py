@@ -1,8 +1,8 @@
-"""The sparse autoencoder, by a Kullback-Leibler or an L1 penalty."""
+"""The sparse autoencoder, with a Kullback-Leibler or an L1 penalty."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 from keras import ops
@@ -18,31 +18,32 @@ from aezoo.training.forward import Forward
 if TYPE_CHECKING:
     from aezoo.cli.defaults import Training
 
-#: w where none is given. "kl" comes near its target within some epochs; as much of "l1" switches most units off.
+#: Defaults of w. 1.0 brings "kl" close to its target within some epochs, but would switch most units off with "l1".
 _WEIGHTS = {"kl": 1.0, "l1": 0.1}
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class SparseAE(Autoencoder):
-    """Adds a penalty that keeps most code units near zero most of the time.
+    """Sparse autoencoder: a penalty keeps most code units close to zero for most samples.
 
     - `penalty="kl"`: w · Σⱼ KL(ρ‖ρ̂ⱼ), where ρ̂ⱼ is the mean of unit j over the batch (of all replicas).
     - `penalty="l1"`: w · Σⱼ |zⱼ|, averaged over the batch. It is the L1 norm, a sum of absolute values without a root.
 
     Args:
-        latent_dim: Number of code units, usually more than there are inputs.
+        latent_dim: Number of code units, usually larger than the number of inputs.
         penalty: "kl" or "l1".
-        target: ρ, the mean activation that "kl" aims at, inside (0, 1); not used by "l1".
-        weight: w, beside an error that is summed over features; None takes 1.0 for "kl" and 0.1 for "l1". Beside Keras'
-            "mse", which averages over features, the same weight acts as many times more strongly as there are features.
-            Ng's notes halve the squared error: their β is w = 2β here. Their β = 3 brings the mean activation closer to
-            ρ, but units come close to a constant ρ where training is short: on 1,442 digits w = 1 leaves the mean at
-            0.065 for ρ = 0.05 and a population sparsity of 0.59, w = 6 at 0.053 and 0.21.
-        activation: σ of hidden layers and code. "kl" needs a code in (0, 1).
-        **kwargs: Those of `Autoencoder`.
+        target: ρ, the target mean activation of "kl", in (0, 1); "l1" ignores it.
+        weight: w, relative to an error that is summed over features; None takes 1.0 for "kl" and 0.1 for "l1". With
+            Keras' "mse", which averages over features, divide w by the number of features for the same effect.
+            Ng's notes halve the squared error, so that their β corresponds to w = 2β. Their β = 3 brings the mean
+            activation closer to ρ, but in a short training units become almost constant at ρ: on 1,442 digits with
+            ρ = 0.05, w = 1 reaches a mean of 0.065 and a population sparsity of 0.59, w = 6 reaches 0.053 and 0.21.
+        activation: σ of hidden layers and code. "kl" requires a code in (0, 1).
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
-        ValueError: If the penalty is unknown, ρ outside (0, 1), w negative, or the code of "kl" not a sigmoid's.
+        ValueError: If the penalty is unknown, ρ is outside (0, 1), w is negative, or "kl" is used with a code that is
+            not the output of a sigmoid.
 
     Example:
         >>> model = SparseAE(latent_dim=1024, penalty="kl", target=0.05)
@@ -53,13 +54,13 @@ class SparseAE(Autoencoder):
         Ng, "Sparse autoencoder", CS294A lecture notes, 2011.
     """
 
-    term_names = ("reconstruction", "sparsity")
+    term_names: tuple[str, ...] = ("reconstruction", "sparsity")
 
     def __init__(
         self,
         latent_dim: int | None = None,
         *,
-        penalty: str = "kl",
+        penalty: Literal["kl", "l1"] = "kl",
         target: float = 0.05,
         weight: float | None = None,
         activation: Activation = "sigmoid",

@@ -29,39 +29,39 @@ if TYPE_CHECKING:
 
     from aezoo.cli.defaults import Training
 
-_CHUNK = 2**22  # values of x' that an estimate of log p(x) holds at a time
-# A KL that counts more than this many times what it counts beside an error that is summed has switched codes off.
+_CHUNK = 2**22  # values of x' that an estimate of log p(x) holds in memory at once
+# Above this weight, relative to a reconstruction error that is summed over features, the KL has switched codes off.
 _HEAVY = 10
 
 
 @keras.saving.register_keras_serializable("aezoo")
 class VAE(Autoencoder):
-    """A generative model p(z) p(x given z), z ~ N(0, I), trained by -ELBO = -E_q log p(x given z) + β KL(q‖p(z)).
+    """Variational autoencoder: p(z) p(x given z), z ~ N(0, I), trained by -ELBO = -E_q log p(x given z) + β KL(q‖p(z)).
 
-    The encoder is q(z given x) = N(μ(x), diag σ²(x)), of which `encode` gives μ; the decoder gives the mean of x. With
-    `importance_samples` k > 1 the bound is that of the importance-weighted autoencoder, -E log ⅟ₖ Σᵢ wᵢ,
+    The encoder computes q(z given x) = N(μ(x), diag σ²(x)) and `encode` returns μ; the decoder returns the mean of x.
+    With `importance_samples` k > 1, the loss is the bound of the importance-weighted autoencoder, -E log ⅟ₖ Σᵢ wᵢ,
     log w = log p(x given z) + β (log p(z) - log q(z given x)).
 
-    Evaluation draws z, too: its loss is the bound. Reported beside it: `active_units`, the number of code units whose
-    μ has a variance over the data of an epoch of more than 0.01, and for k > 1 `reconstruction` and `kl`.
+    Evaluation draws z, too, so that its loss is the bound. Training also reports `active_units`, the number of code
+    units whose μ has a variance of more than 0.01 over the data of an epoch, and for k > 1 `reconstruction` and `kl`.
 
     Args:
         latent_dim: Number of code units.
         beta: β >= 0, a number or a schedule by the epoch.
         likelihood: p(x given z): "bernoulli" (data in [0, 1]; binarize them for a true likelihood), "gaussian",
             "poisson" (counts), or an `aezoo.likelihoods.Likelihood`.
-        variance: Variance of likelihood="gaussian", > 0; None learns one for all features.
-        free_bits: λ >= 0 nats: a code unit of which the mean KL over the batch is less than λ counts as λ.
-        importance_samples: k >= 1.
+        variance: Variance of likelihood="gaussian", > 0; None learns one variance for all features.
+        free_bits: λ >= 0, in nats: the minimum that each code unit's mean KL over the batch contributes to the loss.
+        importance_samples: k >= 1, the number of codes drawn per sample.
         code_activation: σ of the code μ.
-        output_activation: σ' of the reconstruction; None takes that of the likelihood, such as "sigmoid" for
+        output_activation: σ' of the reconstruction; None takes the default of the likelihood, such as "sigmoid" for
             "bernoulli".
-        encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units), or for a code in
-            space (batch, height, width, channels).
-        **kwargs: Those of `Autoencoder`.
+        encoder: A Keras model from x to μ and log σ², two outputs of the same shape: (batch, units) or, for a spatial
+            code, (batch, height, width, channels).
+        **kwargs: Arguments of `Autoencoder`.
 
     Raises:
-        ValueError: If an argument is out of range, or free bits are wanted of an importance-weighted bound.
+        ValueError: If an argument is out of range, or free bits are combined with an importance-weighted bound.
 
     Example:
         >>> from aezoo.schedules import Linear
@@ -80,8 +80,8 @@ class VAE(Autoencoder):
         self,
         latent_dim: int | None = None,
         *,
-        beta: float | schedules.Schedule = 1.0,
-        likelihood: str | likelihoods.Likelihood = "bernoulli",
+        beta: schedules.Schedulable = 1.0,
+        likelihood: likelihoods.Name | likelihoods.Likelihood = "bernoulli",
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
@@ -94,7 +94,7 @@ class VAE(Autoencoder):
         if likelihood == "gaussian":
             data_likelihood = likelihoods.Gaussian(variance)
         elif variance is not None:
-            raise ValueError("A variance is that of likelihood='gaussian', and no other has one: leave it out.")
+            raise ValueError("Only likelihood='gaussian' has a variance: leave it out.")
         _validation.check_at_least("free_bits", free_bits, 0)
         _validation.check_int("importance_samples", importance_samples, 1)
         if free_bits and importance_samples > 1:
@@ -138,8 +138,8 @@ class VAE(Autoencoder):
         loss, default_loss = super().reconstruction_loss, self.default_loss
         if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
-                "The variance that is learned is that of the model's own likelihood: give compile no loss, or give the "
-                "model a variance."
+                "The model learns the variance of its own likelihood, which another loss ignores: give compile no "
+                "loss, or give the model a variance."
             )
         return loss
 
@@ -181,14 +181,14 @@ class VAE(Autoencoder):
         shape = self.data_likelihood.decoder_shape(x_shape)
         if shape != x_shape and (self.tied or self._given_encoder is not None):
             raise ValueError(
-                f"The likelihood takes a decoder's output of shape {shape} for samples of {x_shape}, which the mirror "
-                "image of an encoder does not give: set tied=False, or give a decoder of your own."
+                f"The likelihood needs a decoder's output of shape {shape} for samples of {x_shape}, which the mirror "
+                "image of an encoder does not return: set tied=False, or give a decoder of your own."
             )
         decoder = super().build_decoder(shape, **kwargs)
         return self._mean_of(decoder, decoder.input_shape[1:])
 
     def _mean_of(self, decoder: keras.Model, z_shape: Shape) -> keras.Model:
-        """Return the network of the mean of x; one of more parameters of p(x given z) is kept as `observation`."""
+        """Return the network of the mean of x; keep a network of more parameters of p(x given z) as `observation`."""
         inputs: Any = keras.Input(z_shape, dtype=self.compute_dtype)
         if self.condition_names and decoder is self._given_decoder:
             specs = {name: self.condition_specs[name] for name in self.condition_names}
@@ -203,11 +203,11 @@ class VAE(Autoencoder):
 
     @property
     def log_variance(self) -> Tensor | None:
-        """The variable of log σ² that is learned; None before the model is built, and where there is none."""
+        """The variable of the learned log σ²; None before the model is built or if the variance is fixed."""
         return getattr(self.data_likelihood, "variable", None)
 
     def initialize_from(self, x: np.ndarray) -> None:
-        """Set the variance that is learned to that of the data around their mean, the best without a code."""
+        """Set the learned variance to the variance of the data around their mean, the optimum without a code."""
         self.data_likelihood.initialize_from(x)
 
     # === The objective ===
@@ -215,26 +215,26 @@ class VAE(Autoencoder):
     def decode_parameters(
         self, z: Tensor, conditions: Mapping[str, Any] | None = None, training: bool = False
     ) -> Tensor:
-        """Return the parameters of p(x given z) that the decoder computes, in a graph too: nothing is checked.
+        """Return the parameters of p(x given z) that the decoder computes, without checks; this also runs in a graph.
 
         Args:
-            z: (batch, *code_shape).
+            z: Codes, (batch, *code_shape).
             conditions: Conditions by name, one entry per code.
             training: Whether this is a training step.
 
         Returns:
-            (batch, ...), as `aezoo.likelihoods.Likelihood.decoder_shape` says: the means of x, unless the likelihood
-            takes more than these.
+            (batch, *shape) with the shape that `aezoo.likelihoods.Likelihood.decoder_shape` returns: the means of x,
+            unless the likelihood has further parameters.
         """
         if self.observation is None:
             return self.run_decoder(z, conditions, training)
         return self._run(self.observation, "z", z, conditions, training)
 
     def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:
-        """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is kept inside [-30, 15].
+        """Return μ and log σ² of q(z given x), (batch, *code_shape) float32; log σ² is clipped to [-30, 15].
 
         Args:
-            x: (batch, *input_shape).
+            x: Samples, (batch, *input_shape).
             training: Whether this is a training step.
             **conditions: Conditions by name, one entry per sample.
         """
@@ -271,10 +271,10 @@ class VAE(Autoencoder):
         return reported, self.data_likelihood.mean(y_pred[: ops.shape(mean)[0]])
 
     def check_loss(self) -> None:
-        """Warns where a loss averages over features, beside which the divergence, a sum, outweighs the data."""
+        """Warn if the loss averages over features: the divergence, which is a sum, then outweighs the data."""
         loss = keras.losses.get(self.reconstruction_loss)
         weight = self.beta.schedule.maximum * math.prod(size or 1 for size in self.x_shape)
-        # Keras' own losses do; of a user's function nobody knows.
+        # Keras' own losses average; for a user's function this is unknown.
         if getattr(loss, "__module__", type(loss).__module__).startswith("keras.") and weight > _HEAVY:
             warnings.warn(
                 f"The loss {getattr(loss, 'name', None) or loss.__name__!r} averages over features while the KL "
@@ -284,14 +284,14 @@ class VAE(Autoencoder):
             )
 
     def noise(self, shape: Shape | Tensor) -> Tensor:
-        """Draws the standard normal numbers of z = μ + σε."""
+        """Draw the standard normal ε of z = μ + σε."""
         return self.random.normal(shape)
 
     # === Self-description ===
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return a code of 20 units, and a hidden layer, which a linear code of few units needs."""
+        """Return defaults with 20 code units and a hidden layer, which a code of few units needs."""
         hidden = {} if training.given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
         return {"latent_dim": 20, **hidden}
 
@@ -319,13 +319,13 @@ class VAE(Autoencoder):
     # === Verbs ===
 
     def sample(self, n: int, seed: int | None = None, **conditions: ArrayLike) -> Tensor:
-        """Draws n codes from the prior and returns the means of x given them, (n, *input_shape) float32.
+        """Draw n codes from the prior and return the means of x given the codes, (n, *input_shape) float32.
 
-        The exported signature `sample` takes at most 10,000, and fewer where they have more than 2²⁵ values.
+        The exported signature `sample` accepts n of up to 10,000, and at most as many samples as have 2²⁵ values.
 
         Args:
-            n: Number of samples, any that memory holds.
-            seed: An integer that all randomness follows from; None goes on with the model's own.
+            n: Number of samples, limited only by memory.
+            seed: An integer that makes the result reproducible; None continues the model's own random state.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Raises:
@@ -335,8 +335,8 @@ class VAE(Autoencoder):
         _validation.check_int("n", n, 1)
         if None in self.code_shape:
             raise ValueError(
-                f"Codes of shape {self.code_shape} have no size that could be drawn: draw z from N(0, I) yourself, and "
-                "give it to decode."
+                f"Codes of shape {self.code_shape} have no fixed size to draw: draw z from N(0, I) yourself and pass "
+                "it to decode."
             )
         seed = None if seed is None else _validation.check_int("seed", seed)
         return self.decode(self._codes(n, seed), **gate.conditions_of(self, conditions, n))
@@ -354,16 +354,15 @@ class VAE(Autoencoder):
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
-        """Estimates log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
+        """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 
-        Its mean is a lower bound, the closer the more samples. They are drawn in chunks: memory holds about 4 million
-        values of x' at a time.
+        The expectation of the estimate is a lower bound of log p(x), which becomes tighter with more samples. Codes are
+        drawn in chunks, so that memory holds about 4 million values of x' at once.
 
         Args:
-            x: (n, *input_shape), of the kind that `likelihood` says, or data that come batch by batch, as `encode`
-                takes them.
-            samples: s, the number of codes drawn for each x.
-            batch_size: The most x that are worked on at once.
+            x: Samples in the domain of `likelihood`, (n, *input_shape), or batched data as in `encode`.
+            samples: s, the number of codes drawn per sample.
+            batch_size: Maximum number of samples processed at once.
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
@@ -371,7 +370,9 @@ class VAE(Autoencoder):
         """
         _validation.check_int("samples", samples, 1)
         if self.missing != "error":
-            raise ValueError("log p(x) of samples with missing values is not estimated: use a model without them.")
+            raise ValueError(
+                f"log p(x) cannot be estimated with missing={self.missing!r}: use a model with missing='error'."
+            )
         estimates = []
         for piece in inference.pieces(self, x, conditions, batch_size=batch_size, compared=True)[1]:
             piece = inference.tensors(self, piece)
@@ -384,18 +385,24 @@ class VAE(Autoencoder):
 
     @tf.function(reduce_retracing=True)
     def _log_likelihood(self, x: Tensor, conditions: Mapping[str, Tensor], samples: Tensor, most: Tensor) -> Tensor:
-        mean, log_variance = self.moments(x, **conditions)
-        total = tf.fill(tf.shape(x)[:1], -math.inf)
-        done = 0
-        while done < samples:
-            chunk = tf.minimum(most, samples - done)
+        # AutoGraph is for the loop alone: to look through the networks too takes longer than to trace them.
+        unconverted = tf.autograph.experimental.do_not_convert
+        mean, log_variance = unconverted(self.moments)(x, **conditions)
+
+        @unconverted
+        def log_weights(chunk: Tensor) -> Tensor:
             noise = self.random.normal((chunk, *ops.shape(mean)))
             z = _rows(_reparameterized(mean, log_variance, noise))
             y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
-            log_weights = _log_prior_ratio(mean, log_variance, noise) - errors
-            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
+            return _log_prior_ratio(mean, log_variance, noise) - errors
+
+        total = tf.fill(tf.shape(x)[:1], -math.inf)
+        done = 0
+        while done < samples:
+            chunk = tf.minimum(most, samples - done)
+            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights(chunk)], 0), axis=0)
             done += chunk
         return total - tf.math.log(tf.cast(samples, "float32"))
 
@@ -404,7 +411,7 @@ class VAE(Autoencoder):
             return super().signatures()
         specs = super().signatures()
         seed = {"seed": tf.TensorSpec((), "int64", name="seed")}
-        if self.condition_names:  # as many samples as there are conditions
+        if self.condition_names:  # the number of samples is the number of conditions
             conditions = {name: specs["encode"][1][name] for name in self.condition_names}
 
             def sample_of(*inputs: Tensor) -> Tensor:
@@ -429,7 +436,7 @@ class VAE(Autoencoder):
 
 
 def _sum(values: Tensor, batch_axes: int = 1) -> Tensor:
-    """Sums over the axes of a code, which come after those of the batch."""
+    """Sum over the axes of a code, which follow the batch axes."""
     return ops.sum(values, axis=tuple(range(batch_axes, len(values.shape))))
 
 
@@ -438,12 +445,12 @@ def _reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tenso
 
 
 def _rows(x: Tensor) -> Tensor:
-    """Makes one batch of k, (k, batch, ...) → (k · batch, ...)."""
+    """Merge k batches into one, (k, batch, ...) → (k · batch, ...)."""
     return ops.reshape(x, (-1, *x.shape[2:]))
 
 
 def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
-    """Repeats conditions as `_rows` does samples, k times the batch one after the other."""
+    """Repeat conditions k times in the order of `_rows`: k copies of the batch, one after the other."""
     return {
         name: _rows(tf.broadcast_to(values, tf.concat([[k], tf.shape(values)], 0)))
         for name, values in conditions.items()
@@ -451,6 +458,6 @@ def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
 
 
 def _log_prior_ratio(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Log p(z) - log q(z given x) of z = μ + σε, ε of (k, batch, *code_shape): (k, batch)."""
+    """Return log p(z) - log q(z given x) of z = μ + σε, (k, batch), for ε of shape (k, batch, *code_shape)."""
     z = _reparameterized(mean, log_variance, noise)
     return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)

@@ -6,10 +6,12 @@ windows) is left alone.
 """
 
 from aezoo.plots.codes import scatter
-from aezoo.plots.curves import history, lines, rate_distortion, scores
+from aezoo.plots.curves import history, lines, rate_distortion, roc, scores
+from aezoo.plots.diagram import network
 from aezoo.plots.features import filters
-from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples
+from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples, traversal
 from aezoo.plots.strokes import sketches
+from aezoo.plots.units import preferred_inputs
 
 __all__ = [
     "chains",
@@ -18,11 +20,15 @@ __all__ = [
     "interpolation",
     "lines",
     "manifold",
+    "network",
+    "preferred_inputs",
     "rate_distortion",
     "reconstructions",
+    "roc",
     "rows",
     "samples",
     "scatter",
     "scores",
     "sketches",
+    "traversal",
 ]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib.figure
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from sklearn.metrics import auc, roc_curve
 
 from aezoo._typing import ArrayLike
 from aezoo.plots import style
@@ -124,7 +125,9 @@ def _read(history: object) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return numbers + 1 if len(numbers) == count else np.arange(1, count + 1), lines
 
 
-def lines(points: Mapping[str, Any], *, x: str = "", y: str = "", log: str = "") -> matplotlib.figure.Figure:
+def lines(
+    points: Mapping[str, Any], *, x: str = "", y: str = "", log: Literal["", "x", "y", "xy"] = ""
+) -> matplotlib.figure.Figure:
     """Draws numbers against others, in the look of the other figures.
 
     Args:
@@ -221,6 +224,46 @@ def rate_distortion(
             raise ValueError(f"The curve {name!r} is not (n, 2) finite numbers (rate > 0, quality).")
     rates = np.concatenate([points[:, 0] for points in curves.values()])
     return lines(curves, x=rate, y=quality, log="x" if rates.max() > 5 * rates.min() else "")
+
+
+def roc(labels: ArrayLike, scores: Mapping[str, ArrayLike] | ArrayLike) -> matplotlib.figure.Figure:
+    """Draw ROC curves: the share of anomalies that are found against the share of false alarms.
+
+    Args:
+        labels: (n,), 1 for an anomaly and 0 for a normal sample; both must occur.
+        scores: (n,) finite numbers, larger for what looks more anomalous, as `model.score_samples` gives them; or
+            several of these by name, {name: scores}.
+
+    Returns:
+        The figure, with one axes. The legend has the area under each curve.
+
+    Raises:
+        ValueError: If the labels are not 0 and 1, or scores are not one finite number per sample.
+
+    Example:
+        >>> figure = roc([0, 0, 1, 1], {"autoencoder": [0.1, 0.4, 0.35, 0.8]})
+        >>> figure.axes[0].lines[0].get_label()
+        'autoencoder, area 0.750'
+    """
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or set(np.unique(labels).tolist()) != {0, 1}:
+        raise ValueError(f"labels of shape {labels.shape}: expected 0 and 1, (n,), with both of them.")
+    named: Mapping[str, Any] = scores if isinstance(scores, Mapping) else {"": scores}
+    figure = style.figure(460, 420, layout="constrained")
+    ax = figure.subplots()
+    for i, (name, some) in enumerate(named.items()):
+        values = np.asarray(some, dtype="float64")
+        if values.shape != labels.shape or not np.isfinite(values).all():
+            raise ValueError(f"The scores {name!r} of shape {values.shape} are not {len(labels)} finite numbers.")
+        alarms, found, _ = roc_curve(labels, values)
+        label = f"{name}, area {auc(alarms, found):.3f}".removeprefix(", ")
+        dash = _DASHES[i // len(style.CURVES) % len(_DASHES)]
+        ax.plot(alarms, found, color=_color(i), linestyle=dash, linewidth=1.5, label=label)
+    ax.plot([0, 1], [0, 1], color=style.GRAY, linestyle=":", linewidth=1, label="chance")
+    ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    style.with_axes(ax, x="share of normal samples flagged", y="share of anomalies flagged")
+    style.legend(ax, loc="lower right")
+    return figure
 
 
 def scores(

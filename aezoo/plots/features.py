@@ -12,24 +12,31 @@ import numpy as np
 
 from aezoo import _validation
 from aezoo._typing import Array, ArrayLike
+from aezoo.evaluation import noise_units
 from aezoo.plots import tiles
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 
+#: Units of less than this share of the largest norm are dead, and this share of the weights on a scale is clipped.
+DEAD, CLIPPED = 1e-3, 1e-3
+
+
 def filters(
     model: Autoencoder | ArrayLike | Mapping[str, Autoencoder | ArrayLike],
-    n: int = 100,
+    n: int = 36,
     *,
-    order: Literal["norm", "index"] = "norm",
+    order: Literal["features", "norm", "index"] = "features",
     part: Literal["encoder", "decoder"] = "encoder",
+    scale: Literal["shared", "each"] = "shared",
+    tile: int = 40,
 ) -> matplotlib.figure.Figure:
-    """Shows learned features as pictures, one tile a unit.
+    """Show learned features as pictures, one tile per unit.
 
-    A tile is divided by its own largest absolute weight: mid-gray is 0, white the largest weight when it is
-    positive and black when it is negative. The size of a unit is therefore not seen in its tile, only in its
-    place.
+    Mid-gray is 0, white a large positive weight and black a large negative one. The tiles of a model share one scale,
+    so that a weak unit looks weak; the largest thousandth of the weights shown is clipped, lest one of them dim all
+    others.
 
     Args:
         model: A model with `encoder` and `decoder`, or the pictures themselves, an array of shape (units,
@@ -38,12 +45,16 @@ def filters(
             or three channels are shown as they are, any other number as its mean. Or several of these by their
             titles, {title: model}, which are shown side by side, at most four in a row.
         n: The largest number of tiles of a model.
-        order: "norm" puts the unit with the largest Euclidean norm first and dead ones last, "index" keeps
-            the model's order.
-        part: Whose weights, "encoder" or "decoder". Of no effect on arrays.
+        order: "features" puts the unit with the largest Euclidean norm first, noise units behind all others (see
+            `aezoo.evaluation.noise_units`), and dead ones, of less than a thousandth of the largest norm, last. "norm"
+            does not look for noise, "index" keeps the model's order.
+        part: Whose weights, "encoder" or "decoder". Ignored for arrays.
+        scale: "shared" gives all tiles of a model one scale; "each" divides a tile by its own largest absolute weight,
+            so that weak units, noise among them, look as strong as any other.
+        tile: The least width and height of a tile in pixels; fewer models then stand in a row.
 
     Returns:
-        The figure, with one axes a model, that holds one image: the tiles, row by row.
+        The figure, with one axes per model, which holds one image: the tiles, row by row.
 
     Raises:
         ValueError: If the network is not built, has no such kernel, its kernel is not connected to whole images
@@ -53,26 +64,30 @@ def filters(
         ```python
         figure = aezoo.plots.filters(model, n=64)
         figure.savefig("filters.png")
-        aezoo.plots.filters({f"k = {model.top_k.k}": model for model in models}, n=36)
+        aezoo.plots.filters({f"k = {model.top_k.k}": model for model in models})
         ```
     """
-    _validation.check_choice("order", order, ("norm", "index"))
+    _validation.check_choice("order", order, ("features", "norm", "index"))
     _validation.check_choice("part", part, ("encoder", "decoder"))
+    _validation.check_choice("scale", scale, ("shared", "each"))
     _validation.check_int("n", n, 1)
+    _validation.check_int("tile", tile, 1)
     if not isinstance(model, Mapping):
         name = f"{part} filters" if hasattr(model, "encoder") else "filters"
-        shown, total = _feature_tiles(model, n, order, part, name)
+        shown, total = _feature_tiles(model, n, order, part, scale, name)
         count = f"{total:,}" if len(shown) == total else f"{len(shown):,} of {total:,}"
-        panels = {f"{name} ({count}{', by norm' if order == 'norm' else ''})": shown}
+        panels = {f"{name} ({count}{'' if order == 'index' else ', by norm'})": shown}
     elif model:
-        panels = {title: _feature_tiles(one, n, order, part, title)[0] for title, one in model.items()}
+        panels = {title: _feature_tiles(one, n, order, part, scale, title)[0] for title, one in model.items()}
     else:
         raise ValueError("plots.filters got no model: pass {title: model}.")
     columns = math.ceil(math.sqrt(max(map(len, panels.values()))))
-    return tiles.tile_figure(panels, columns=columns, across=4)
+    return tiles.tile_figure(panels, columns=columns, across=4, tile=tile)
 
 
-def _feature_tiles(model: Autoencoder | Array, n: int, order: str, part: str, name: str) -> tuple[np.ndarray, int]:
+def _feature_tiles(
+    model: Autoencoder | Array, n: int, order: str, part: str, scale: str, name: str
+) -> tuple[np.ndarray, int]:
     """At most n features as tiles in [0, 1], and how many there are."""
     weights = kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)  # type: ignore[arg-type]
     if weights.ndim not in (2, 3, 4) or weights.size == 0:
@@ -83,19 +98,29 @@ def _feature_tiles(model: Autoencoder | Array, n: int, order: str, part: str, na
     weights = weights.astype("float32")
     if not np.isfinite(weights).all():
         raise ValueError(f"The {name} have values that are not finite (NaN or inf): the training diverged.")
-    total = len(weights)
-    if order == "norm":
-        norms = np.linalg.norm(weights.reshape(total, -1), axis=1)
-        weights = weights[np.argsort(-norms, kind="stable")]
-    shown = tiles.as_pictures(weights[:n])
-    if shown is None:
+    pictures = tiles.as_pictures(weights)
+    if pictures is None:
         raise ValueError(
             f"Each of the {name} has {weights.shape[1]} weights, which is not a square picture: pass them as "
             "pictures, plots.filters(weights.reshape(units, height, width))."
         )
-    largest = np.abs(shown).reshape(len(shown), -1).max(axis=1)
+    if order != "index":
+        norms = np.linalg.norm(weights.reshape(len(weights), -1), axis=1)
+        dead = norms < DEAD * norms.max()
+        noise = noise_units(pictures) if order == "features" else np.zeros_like(dead)
+        pictures = pictures[np.lexsort((-norms, noise, dead))]
+    return signed_tiles(pictures[:n], scale), len(weights)
+
+
+def signed_tiles(pictures: np.ndarray, scale: str = "each") -> np.ndarray:
+    """Pictures of weights as tiles in [0, 1], 0 as mid-gray: all on one scale, or each on its own."""
+    sizes = np.abs(pictures)
+    largest = sizes.reshape(len(pictures), -1).max(axis=1)
+    if scale == "shared":
+        largest[:] = np.quantile(sizes, 1 - CLIPPED, method="higher")
     largest[largest == 0] = 1  # a dead unit stays mid-gray
-    return 0.5 + 0.5 * shown / largest.reshape(-1, *[1] * (shown.ndim - 1)), total
+    shown = pictures / largest.reshape(-1, *[1] * (pictures.ndim - 1))
+    return 0.5 + 0.5 * np.clip(shown, -1, 1)
 
 
 def kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:

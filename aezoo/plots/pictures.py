@@ -1,9 +1,11 @@
 """Samples as rows of tiles: what went in, what came out, what was made up."""
 
+from __future__ import annotations
+
 import itertools
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 import matplotlib.figure
@@ -11,8 +13,13 @@ import numpy as np
 import scipy.stats
 
 from aezoo import _validation
+from aezoo._typing import ArrayLike, Data
 from aezoo.plots import style, tiles
 from aezoo.training import gate
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.models.rbm import RBM
 
 _COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": style.BLUE}
 
@@ -70,7 +77,7 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
 
 
 def reconstructions(
-    model: Any, x: Any, n: int = 10, *, corrupted: Any = None, **conditions: Any
+    model: Autoencoder, x: Data, n: int = 10, *, corrupted: ArrayLike | None = None, **conditions: Any
 ) -> matplotlib.figure.Figure:
     """Shows inputs above what the model makes of them, drawn as by `rows`.
 
@@ -106,7 +113,7 @@ def reconstructions(
     return rows({**shown, "reconstruction": model.reconstruct(given, **conditions)}, n)
 
 
-def _first(model: Any, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
+def _first(model: Autoencoder, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
     """The first samples of data of any kind, and their conditions."""
     if gate.is_stream(x):
         rules = gate.Rules.of(model, compared=False)
@@ -126,7 +133,7 @@ def _first(model: Any, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[n
     return x[:n], {name: values[:n] if name in of_samples else values for name, values in conditions.items()}
 
 
-def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
+def samples(x: ArrayLike, columns: int = 10) -> matplotlib.figure.Figure:
     """Draws samples as tiles.
 
     Args:
@@ -146,7 +153,12 @@ def samples(x: Any, columns: int = 10) -> matplotlib.figure.Figure:
 
 
 def chains(
-    model: Any, n: int = 10, steps: Sequence[int] = (1, 10, 100, 1000), *, start: Any = None, seed: int | None = None
+    model: RBM,
+    n: int = 10,
+    steps: Sequence[int] = (1, 10, 100, 1000),
+    *,
+    start: ArrayLike | None = None,
+    seed: int | None = None,
 ) -> matplotlib.figure.Figure:
     """Draws what Gibbs chains of an RBM show after several numbers of steps, one chain a column.
 
@@ -184,7 +196,9 @@ def chains(
     return tiles.tile_figure({"": tiles.pictures(np.concatenate(shown))}, columns=n, row_labels=labels)
 
 
-def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10, **conditions: Any) -> matplotlib.figure.Figure:
+def interpolation(
+    model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike
+) -> matplotlib.figure.Figure:
     """Draws the pictures on the straight lines between the codes of samples, one line a row.
 
     Args:
@@ -210,7 +224,50 @@ def interpolation(model: Any, x_a: Any, x_b: Any, steps: int = 10, **conditions:
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
 
-def manifold(model: Any, n: int = 20, x: Any = None, **conditions: Any) -> matplotlib.figure.Figure:
+def traversal(
+    x: Any,
+    directions: Mapping[str, Any] | Any,
+    amounts: Sequence[float] = (-3.0, -1.5, 0.0, 1.5, 3.0),
+    *,
+    decode: Callable[[Any], Any] | None = None,
+) -> matplotlib.figure.Figure:
+    """Show a sample as it is moved along directions: x + a·d, one row per direction d and one column per amount a.
+
+    With `decode` the sample and the directions are codes, of which the figure shows the decoded pictures.
+
+    Args:
+        x: One sample in [0, 1], (h, w, 1 or 3), or one code.
+        directions: Of the shape of x, {name: direction} or (rows, *shape); they are not normalized.
+        amounts: The amounts a, from left to right.
+        decode: A function from codes, (n, *shape), to pictures, such as `model.decode`.
+
+    Returns:
+        The figure, with one axes. Values outside [0, 1] are clipped.
+
+    Raises:
+        ValueError: If there is no direction or no amount, a direction has another shape, or the result is no picture.
+
+    Example:
+        >>> x = np.full((8, 8, 1), 0.5)
+        >>> figure = traversal(x, {"brighter": np.ones((8, 8, 1))}, amounts=(-0.5, 0.0, 0.5))
+    """
+    x = np.asarray(x, "float32")
+    if not isinstance(directions, Mapping):
+        directions = {f"direction {i + 1}": direction for i, direction in enumerate(directions)}
+    if not directions or not len(amounts):
+        raise ValueError("plots.traversal needs one direction and one amount at least.")
+    moved = []
+    for name, direction in directions.items():
+        direction = np.asarray(direction, "float32")
+        if direction.shape != x.shape:
+            raise ValueError(f"{name!r} has shape {direction.shape}, the sample has {x.shape}: they must be the same.")
+        moved += [x + np.float32(amount) * direction for amount in amounts]
+    shown = tiles.pictures(np.stack(moved) if decode is None else decode(np.stack(moved)))
+    title = "moved by " + ", ".join(f"{amount:+g}" if amount else "0" for amount in amounts)
+    return tiles.tile_figure({title: shown}, columns=len(amounts), row_labels=list(directions))
+
+
+def manifold(model: Autoencoder, n: int = 13, x: Data | None = None, **conditions: Any) -> matplotlib.figure.Figure:
     """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
 
     Args:

@@ -34,7 +34,12 @@ def pictures(x: ArrayLike) -> np.ndarray:
 
 
 def tile_figure(
-    panels: Mapping[str, np.ndarray], *, columns: int, across: int = 1, row_labels: Sequence[str] | None = None
+    panels: Mapping[str, np.ndarray],
+    *,
+    columns: int,
+    across: int = 1,
+    row_labels: Sequence[str] | None = None,
+    tile: int = 1,
 ) -> matplotlib.figure.Figure:
     """A figure of tiles in which a pixel of a tile is a whole number of pixels.
 
@@ -43,19 +48,25 @@ def tile_figure(
         columns: Tiles in a row of a panel.
         across: Panels in a row.
         row_labels: What is written beside the rows of a single panel.
+        tile: The least size of a tile, in pixels: fewer panels stand in a row, and fewer tiles in a row of a panel,
+            where they would be smaller.
     """
     _validation.check_int("columns", columns, 1)
     if not all(map(len, panels.values())):
         raise ValueError("There are no pictures to draw.")
-    mosaics = [_mosaic(tiles, columns) for tiles in panels.values()]
-    across = min(across, len(mosaics))
-    down = math.ceil(len(mosaics) / across)
     left = style.room_for(row_labels)
     top = 34 if any(panels) else style.MARGIN
-    room = (style.WIDTH - left) / across - style.MARGIN
     largest = max(size for tiles in panels.values() for size in tiles.shape[1:3])
+    enlarged = math.ceil(tile / largest) if tile > largest else tile / largest
+    gap = max(map(_gap, panels.values()))
+    pitch = enlarged * (largest + gap)
+    columns = max(1, min(columns, int((style.WIDTH - left - style.MARGIN + enlarged * gap) / pitch)))
+    across = max(1, min(across, len(panels), int((style.WIDTH - left) / (columns * pitch + style.MARGIN))))
+    mosaics = [_mosaic(tiles, columns) for tiles in panels.values()]
+    down = math.ceil(len(mosaics) / across)
+    room = (style.WIDTH - left) / across - style.MARGIN
     highest, widest = np.max([mosaic.shape[:2] for mosaic in mosaics], axis=0)
-    scale = min(room / widest, max(1, style.LARGEST_TILE // largest))
+    scale = min(room / widest, max(1, style.LARGEST_TILE // largest, enlarged))
     if scale > 1:
         scale = math.floor(scale)  # else some pixels are wider than others, and so are the gaps
     # A title may be wider than its tiles.

@@ -1,4 +1,4 @@
-"""Pretraining layer by layer: restricted Boltzmann machines, deep belief networks and stacked autoencoders."""
+"""Layer-by-layer pretraining: restricted Boltzmann machines, deep belief networks and stacked autoencoders."""
 
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.dbn import DBN

@@ -1,4 +1,4 @@
-"""Saving a pretraining after each epoch, so that it can be stopped at any moment."""
+"""Checkpoints of a pretraining after each epoch, so that it can be stopped at any time."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ MANIFEST = "stack.json"
 
 
 class Checkpoint:
-    """The folder of a pretraining: what stack it is, and the state of each stage after its last finished epoch."""
+    """Folder of a pretraining, with a description of the stack and each stage's state after its last finished epoch."""
 
     def __init__(self, folder: str | os.PathLike[str], stages: list[Autoencoder], run: dict[str, Any]):
-        """Opens or makes the folder.
+        """Open or create the folder.
 
         Args:
-            folder: Where it is, or is to be.
+            folder: Path of the folder.
             stages: The models.
-            run: By name, what must be the same for a run to be resumed, as JSON has it.
+            run: Properties, by name, that must match for a run to be resumed, as JSON values.
 
         Raises:
-            ValueError: If the folder holds something else, or another run; the message names the difference.
-            OSError: If it cannot be written, or another process trains in it.
+            ValueError: If the folder contains other files or a different run; the message names the difference.
+            OSError: If the folder cannot be written, or another process trains in it.
         """
         self.folder = Path(folder)
         self._lock: _files.Lock | None = None
@@ -47,18 +47,18 @@ class Checkpoint:
                 changed = resume.differences(a, b)
                 if changed:
                     raise ValueError(
-                        f"{str(folder)!r} holds the pretraining of another stack, layer {i + 1} with another "
+                        f"{str(folder)!r} contains the pretraining of another stack, layer {i + 1} with another "
                         f"{resume.sentence(changed)}: choose another checkpoint_dir, or delete it to start anew."
                     )
             if len(saved_architecture) != len(architecture):
                 raise ValueError(
-                    f"{str(folder)!r} holds the pretraining of a stack of {len(saved_architecture)} layers, not "
+                    f"{str(folder)!r} contains the pretraining of a stack of {len(saved_architecture)} layers, not "
                     f"{len(architecture)}: choose another checkpoint_dir, or delete it to start anew."
                 )
             changed = resume.differences(saved_run, run)
             if changed:
                 raise ValueError(
-                    f"{str(folder)!r} holds a pretraining with other {resume.sentence(changed)}: give the same to "
+                    f"{str(folder)!r} contains a pretraining with other {resume.sentence(changed)}: give the same to "
                     "resume it, choose another checkpoint_dir, or delete it to start anew."
                 )
             if distribution.is_chief(self.strategy):
@@ -68,7 +68,7 @@ class Checkpoint:
         elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
             raise ValueError(f"{str(folder)!r} is not empty and not the folder of a pretraining: choose another.")
         else:
-            # The folder appears with all that a run begins with, or not at all.
+            # The folder appears with the complete initial state, or not at all.
             self.starts = [int(stage.epoch.numpy()) for stage in stages]
             with distribution.chief_writes(self.strategy, self.folder) as unfinished:
                 unfinished.mkdir()
@@ -89,19 +89,19 @@ class Checkpoint:
             ) from error
 
     def close(self) -> None:
-        """Lets other processes train in the folder."""
+        """Release the folder for other processes."""
         if self._lock:
             (self.folder / _files.LOCK).unlink(missing_ok=True)
             self._lock.release()
 
     @staticmethod
     def remove(folder: Path) -> None:
-        """Removes the files of a pretraining, and its folder if nothing else is in it."""
+        """Remove the files of a pretraining, and its folder if it contains nothing else."""
         try:
             layers = range(len(json.loads((folder / MANIFEST).read_text())["starts"]))
         except (OSError, ValueError, KeyError, TypeError):
-            return  # not ours
-        # The manifest last: without it, what is left would be nobody's.
+            return  # not a pretraining
+        # The manifest last: without it, remaining files could not be identified.
         for i in layers:
             _state(folder, i).remove()
         for name in (_files.LOCK, MANIFEST):
@@ -111,13 +111,13 @@ class Checkpoint:
             folder.rmdir()
 
     def restore(self, i: int) -> int:
-        """Give stage i the state that was saved last, at first that which the run began with.
+        """Restore stage i from its last saved state, which is the initial state of the run at first.
 
         Args:
-            i: The number of the stage, from 0.
+            i: Index of the stage, from 0.
 
         Returns:
-            The number of epochs that the stage was to be trained for when it was done, -1 while it is not.
+            The planned number of epochs of a finished stage, or -1 for an unfinished one.
 
         Raises:
             ValueError: If the file is damaged or missing.
@@ -131,25 +131,25 @@ class Checkpoint:
         """Save stage i.
 
         Args:
-            i: The number of the stage, from 0.
-            finished: What `restore` is to return. A callback may have ended the training of a stage early, so that its
-                epoch does not tell whether it is done.
+            i: Index of the stage, from 0.
+            finished: Value for `restore` to return. It is needed because a callback may end the training of a stage
+                early, so that the epoch does not show whether the stage is finished.
         """
         self._states[i].save(self.stages[i], int(self.stages[i].epoch.numpy()), finished=finished)
 
     def callback(self, i: int) -> keras.callbacks.Callback:
-        """Return what saves stage i at the end of each epoch."""
+        """Return a callback that saves stage i at the end of each epoch."""
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: self.save(i))
 
 
 def _state(folder: Path, i: int) -> resume.TrainingState:
-    """The state of a stage; what must be the same for a run to be resumed is in the manifest, for all stages."""
+    """Return the saved state of a stage. The properties that must match on resuming are in the manifest."""
     advice = "choose another checkpoint_dir, or delete this one to start anew"
     return resume.TrainingState(folder / f"layer-{i + 1}.weights.h5", {}, advice)
 
 
 def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[str, Any]]:
-    """The architecture, the first epochs and the run that a manifest names, one of the first two for each layer."""
+    """Return the architectures and first epochs, one per layer, and the run from a manifest."""
     try:
         saved = _untrusted.read_json(path)
         architecture, starts, run = saved["architecture"], saved["starts"], saved["run"]
@@ -158,5 +158,5 @@ def _read_manifest(path: Path) -> tuple[list[dict[str, Any]], list[int], dict[st
         if not layers or not numbers or len(starts) != len(architecture) or not isinstance(run, dict):
             raise ValueError
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{str(path)!r} is not what a pretraining writes: choose another checkpoint_dir.") from None
+        raise ValueError(f"{str(path)!r} is not a pretraining's manifest: choose another checkpoint_dir.") from None
     return architecture, starts, run

@@ -10,16 +10,17 @@ from aezoo.pretraining.greedy import GreedyStack
 
 
 class DBN(GreedyStack):
-    """Restricted Boltzmann machines trained greedily: each learns from the mean hidden activations of the one below.
+    """Deep belief network: a stack of RBMs, each trained on the mean hidden activations of the RBM below it.
 
-    `unroll()` makes the deep autoencoder of Hinton & Salakhutdinov: its decoder starts with the transposed weights and
-    is untied from then on.
+    `unroll()` creates the deep autoencoder of Hinton & Salakhutdinov. Its decoder starts from the transposed weights
+    and is not tied to the encoder during fine-tuning.
 
     Args:
         rbms: The machines, from the input up.
 
     Raises:
-        ValueError: If there are none, if one has no `gibbs` step, as an `RBM` has, or if one stands twice.
+        ValueError: If the list is empty, contains the same machine twice, or a model that is not an `RBM` (has no
+            method `gibbs`).
 
     Attributes:
         rbms: The list of machines.
@@ -36,7 +37,7 @@ class DBN(GreedyStack):
         super().__init__(rbms)
         for rbm in self.stages:
             if not hasattr(rbm, "gibbs"):
-                raise ValueError(f"A deep belief network is made of RBMs, but {rbm!r} is none: use StackedAE.")
+                raise ValueError(f"A deep belief network consists of RBMs, but {rbm!r} is not an RBM: use StackedAE.")
 
     @property
     def rbms(self) -> list[RBM]:
@@ -44,15 +45,15 @@ class DBN(GreedyStack):
         return self.stages
 
     def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
-        """Draws samples: block Gibbs sampling in the top machine, then down through the means of the others.
+        """Draw samples: block Gibbs sampling in the top machine, then down through the means of the others.
 
         Args:
             n: Number of samples.
-            gibbs_steps: Steps in the top machine.
-            start: Samples at which the chains start, (n, *input_shape); by default at random.
+            gibbs_steps: Number of Gibbs steps in the top machine, at least 1.
+            start: Samples from which the chains start, (n, *input_shape); random by default.
 
         Returns:
-            (n, *input_shape) float32.
+            Samples, (n, *input_shape) float32.
 
         Raises:
             ValueError: If a machine has no weights yet.

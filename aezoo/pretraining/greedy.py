@@ -1,4 +1,4 @@
-"""Training a stack of models one after the other, each on the codes of those below it."""
+"""Greedy training of a stack of models, each on the codes of the models below it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from aezoo.training.data import FitRequest
 
 
 class GreedyStack:
-    """A stack of autoencoders that is trained from the input up, one layer at a time.
+    """Stack of autoencoders that is trained from the input up, one layer at a time.
 
     Args:
-        stages: The models, from the input up; each takes the codes of the one below.
+        stages: The models, from the input up; each takes the codes of the model below it.
 
     Raises:
-        ValueError: If there are none, if one is not an `aezoo.Autoencoder`, or if one stands twice.
+        ValueError: If the list is empty, contains the same model twice, or a model that is not an `aezoo.Autoencoder`
+            or has conditions.
     """
 
     def __init__(self, stages: Sequence[Autoencoder]):
@@ -39,11 +40,13 @@ class GreedyStack:
             raise ValueError("A stack needs at least one model.")
         for stage in stages:
             if not isinstance(stage, Autoencoder):
-                raise ValueError(f"A stack is made of aezoo models, but {stage!r} is none.")
+                raise ValueError(f"A stack consists of aezoo models, but {stage!r} is not one.")
             if stage.condition_names:
-                raise ValueError(f"{stage.name!r} has conditions, which the codes of a stack do not come with.")
+                raise ValueError(
+                    f"{stage.name!r} has conditions, which a stack does not support: use a model without them."
+                )
         if len({id(stage) for stage in stages}) < len(stages):
-            raise ValueError("The same model stands twice in the stack: make one for each layer.")
+            raise ValueError("The same model is in the stack twice: create one model per layer.")
         self.stages = stages
 
     # === Pretraining ===
@@ -63,33 +66,34 @@ class GreedyStack:
         seed: int = 0,
         verbose: int = 1,
     ) -> list[dict[str, list[float]]]:
-        """Trains the first stage on x, the second on its codes, and so on.
+        """Train the first stage on x, the second on its codes, and so on.
 
-        Codes are computed batch by batch on their way, so that memory does not grow with the data.
+        Codes are computed batch by batch, so that memory does not grow with the data.
 
         Args:
-            x: (n, *input_shape) float, or a `tf.data.Dataset` of such batches without labels.
-            epochs: Epochs of each stage; once, or one number a stage.
-            batch_size: Samples a step, for arrays (a data set has batches of its own); once, or one number a stage.
-            optimizer: A Keras optimizer or its name; once (each stage gets a new one of the same configuration), or one
-                a stage; None takes that with which a stage has been compiled, or its `default_optimizer()`.
-            callbacks: A list of callbacks for all stages, or a list of such lists, one a stage.
-            cache: Whether the codes that a stage learns from are computed once and kept in memory.
-            checkpoint_dir: A folder in which training is saved after each epoch. With the same folder a run that was
-                stopped at any moment resumes after its last finished epoch, and ends with the weights of an
-                uninterrupted one, bit for bit; for a data set, if it always gives its batches in the same order. More
-                epochs than a finished run had train each layer on, the upper ones from where they are. Everything else
-                must be as it was.
+            x: Floating-point samples, (n, *input_shape), or a `tf.data.Dataset` of such batches without labels.
+            epochs: Epochs of each stage; one number for all stages or one per stage.
+            batch_size: Samples per step, for arrays; one number for all stages or one per stage. Data sets keep their
+                own batches.
+            optimizer: A Keras optimizer or its name, one for all stages, which each receive a new copy, or one per
+                stage. None takes the optimizer that the stage was compiled with, or its `default_optimizer()`.
+            callbacks: A list of callbacks for all stages, or one such list per stage.
+            cache: Whether to compute the codes that a stage learns from once and keep them in memory.
+            checkpoint_dir: A folder to save training in after each epoch. Call `pretrain` with the same folder to
+                resume an interrupted run after its last finished epoch. It ends with the same weights as an
+                uninterrupted run, bit for bit (for a data set, if the order of its batches is fixed). With more epochs
+                than in a finished run, each layer continues its training, the upper ones from their current weights.
+                All other arguments must be the same.
             seed: Seed of the order in which the samples of an array are visited.
             verbose: 1 for one progress bar over all stages, 0 for none.
 
         Returns:
-            The `history` of each stage, of the epochs that this call trained.
+            The `history` of each stage, for the epochs that this call trained.
 
         Raises:
-            ValueError: If the arguments or the data do not fit the stack, or the folder holds another stack, or one
-                that was trained on other data, or with another seed, batch size, optimizer or loss; the message names
-                the difference. Nothing has been changed then.
+            ValueError: If the arguments or the data do not fit the stack, or the folder contains another stack or a run
+                with other data or another seed, batch size, optimizer or loss; the message names the difference.
+                Nothing is changed then.
             OSError: If the folder cannot be written, or another process trains in it.
         """
         count = len(self.stages)
@@ -105,7 +109,7 @@ class GreedyStack:
         optimizers = [None if given is None else keras.optimizers.get(given) for given in optimizers]
         if isinstance(x, tf.data.Dataset) and isinstance(x.element_spec, tuple) and len(x.element_spec) > 1:
             raise ValueError(
-                "Pretraining takes no labels and no targets: leave them out, aezoo.datasets.without_labels(data)."
+                "Pretraining takes no labels and no targets: remove them with aezoo.datasets.without_labels(data)."
             )
         if not isinstance(x, tf.data.Dataset) and not hasattr(x, "shape"):
             raise ValueError(f"Expected samples as one array or a tf.data.Dataset, but got {type(x).__name__}.")
@@ -114,7 +118,7 @@ class GreedyStack:
         self.stages[0].check_scale(x)
         self._build(request.data.x_spec.shape)
         for stage, own in zip(self.stages, optimizers, strict=True):
-            with stage.distribute_strategy.scope():  # an optimizer's variables belong where the model's are
+            with stage.distribute_strategy.scope():  # an optimizer must share the strategy of its model
                 _compile(stage, own)
         checkpoint = None
         if checkpoint_dir is not None:
@@ -122,7 +126,7 @@ class GreedyStack:
             if not isinstance(x, tf.data.Dataset):
                 run["batch_size"] = batch_sizes
             elif distribution.several(self.stages[0].distribute_strategy):
-                del run["data"]["batches"]  # each process may have a part of its own
+                del run["data"]["batches"]  # each process may have its own part of the data
             run |= {f"layer {i + 1}": resume.compilation(stage) for i, stage in enumerate(self.stages)}
             checkpoint = Checkpoint(checkpoint_dir, self.stages, run)
         starts = checkpoint.starts if checkpoint else [int(stage.epoch.numpy()) for stage in self.stages]
@@ -137,7 +141,7 @@ class GreedyStack:
                     x, below = _codes(x, below), []
                 data = _batches(x, batch_sizes[i], (seed, i), epoch)
                 for stage_below in below:
-                    data = data.map(stage_below.encode, num_parallel_calls=tf.data.AUTOTUNE)
+                    data = data.map(_unconverted(stage_below.encode), num_parallel_calls=tf.data.AUTOTUNE)
                 progress.start_stage(i, starts[i])
                 history = stage.fit(
                     data.prefetch(2),
@@ -148,7 +152,7 @@ class GreedyStack:
                         _Order(epoch),
                         progress,
                         *all_callbacks[i],
-                        *([checkpoint.callback(i)] if checkpoint else []),  # last: what the others changed is saved too
+                        *([checkpoint.callback(i)] if checkpoint else []),  # last, to save changes by the others
                     ],
                 )
                 if checkpoint and not finished:
@@ -161,8 +165,8 @@ class GreedyStack:
         for i, stage in enumerate(self.stages):
             if stage.built and stage.x_shape != shape:
                 raise ValueError(
-                    f"Layer {i + 1} ({stage.name!r}) was built for inputs of shape {stage.x_shape}, but what "
-                    f"comes from below has shape {shape}: use a new model."
+                    f"Layer {i + 1} ({stage.name!r}) was built for inputs of shape {stage.x_shape}, but its inputs "
+                    f"in this stack have shape {shape}: use a new model."
                 )
             if not stage.built:
                 with stage.distribute_strategy.scope():
@@ -171,34 +175,34 @@ class GreedyStack:
                 _validation.check_codes_in_range(self.stages[i - 1], stage)
             shape = stage.code_shape
 
-    # === What comes of it ===
+    # === Results ===
 
     def encode(self, x: ArrayLike) -> Tensor:
-        """Returns the code of the top stage, (batch, latent_dim)."""
+        """Return the code of the top stage, (batch, latent_dim)."""
         self._x_shape()
         for stage in self.stages:
             x = stage.encode(x)
         return x
 
     def decode(self, z: ArrayLike) -> Tensor:
-        """Returns the reconstruction of a code of the top stage, (batch, *input_shape)."""
+        """Return the reconstruction of a code of the top stage, (batch, *input_shape)."""
         self._x_shape()
         for stage in reversed(self.stages):
             z = stage.decode(z)
         return z
 
     def reconstruct(self, x: ArrayLike) -> Tensor:
-        """Returns the reconstruction through all stages, with the shape of x."""
+        """Return the reconstruction through all stages, with the shape of x."""
         return self.decode(self.encode(x))
 
     def unroll(self, **kwargs: Any) -> Autoencoder:
-        """Makes one deep autoencoder e1-e2-…-d2-d1 of copies of the weights, ready to be compiled and fine-tuned.
+        """Create one deep autoencoder e1-e2-…-d2-d1 with copies of the weights, ready to compile and fine-tune.
 
         Args:
-            **kwargs: `name`, `seed` and `dtype` of `Autoencoder`, the last by default that of the first stage.
+            **kwargs: `name`, `seed` and `dtype` of `Autoencoder`; `dtype` defaults to the dtype of the first stage.
 
         Returns:
-            The autoencoder; nothing in it is tied any more.
+            The autoencoder, in which no weights are tied.
 
         Raises:
             ValueError: If a stage has no weights yet.
@@ -213,7 +217,7 @@ class GreedyStack:
         return model
 
     def to_classifier(self, num_classes: int, activation: str | None = "softmax") -> keras.Sequential:
-        """Makes a classifier of copies of the encoders and a new output layer, ready to be compiled and fine-tuned.
+        """Create a classifier from copies of the encoders and a new output layer, ready to compile and fine-tune.
 
         Args:
             num_classes: Number of classes.
@@ -227,7 +231,7 @@ class GreedyStack:
         """
         _validation.check_int("num_classes", num_classes, 1)
         x_shape = self._x_shape()
-        flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense takes the last axis
+        flat = [] if len(self.stages[-1].code_shape) == 1 else [keras.layers.Flatten()]  # Dense needs flat codes
         return keras.Sequential(
             [
                 keras.Input(x_shape),
@@ -260,13 +264,13 @@ def _for_each(name: str, value: object, count: int) -> list[Any]:
         return [value] * count
     if len(value) != count:
         raise ValueError(
-            f"{name} has {len(value)} entries, but the stack has {count} layers: give one, or one a layer."
+            f"{name} has {len(value)} entries, but the stack has {count} layers: give one for all, or one per layer."
         )
     return list(value)
 
 
 def _compile(stage: Autoencoder, optimizer: keras.Optimizer | None) -> None:
-    """Compiles a stage with an optimizer of its own; Keras' optimizers know the variables of one model only."""
+    """Compile a stage with its own optimizer, since a Keras optimizer supports the variables of one model only."""
     if optimizer is None:
         if not stage.compiled:
             stage.compile(optimizer=stage.default_optimizer())
@@ -279,7 +283,7 @@ def _compile(stage: Autoencoder, optimizer: keras.Optimizer | None) -> None:
 def _batches(
     x: np.ndarray | tf.data.Dataset, batch_size: int, seed: tuple[int, int], epoch: tf.Variable
 ) -> tf.data.Dataset:
-    """Batches of an array in an order that follows from the seed and the epoch, so that a resumed run keeps it."""
+    """Batch an array in an order that depends only on the seed and the epoch, so that a resumed run repeats it."""
     if isinstance(x, tf.data.Dataset):
         return x
     x = tf.cast(tf.convert_to_tensor(x), keras.config.floatx())
@@ -296,10 +300,14 @@ def _batches(
     return tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
 
 
+# There is nothing in a verb that AutoGraph would convert, as in a step of Keras, and to look for it takes long.
+_unconverted = tf.autograph.experimental.do_not_convert
+
+
 def _codes(x: np.ndarray | tf.data.Dataset, below: list[Autoencoder]) -> np.ndarray | tf.data.Dataset:
     if isinstance(x, tf.data.Dataset):
         for stage in below:
-            x = x.map(stage.encode, num_parallel_calls=tf.data.AUTOTUNE)
+            x = x.map(_unconverted(stage.encode), num_parallel_calls=tf.data.AUTOTUNE)
         return x.cache()
     for stage in below:
         x = stage.encoder.predict(x, batch_size=1024, verbose=0)
@@ -307,7 +315,7 @@ def _codes(x: np.ndarray | tf.data.Dataset, below: list[Autoencoder]) -> np.ndar
 
 
 class _Order(keras.callbacks.Callback):
-    """Tells the data pipeline which epoch it is."""
+    """Callback that passes the current epoch to the data pipeline."""
 
     def __init__(self, epoch: tf.Variable):
         super().__init__()
@@ -318,7 +326,7 @@ class _Order(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    """One bar for a whole stack: layer 2/4 · RBM 500 · epoch 3/10."""
+    """Progress bar for a whole stack: layer 2/4 · RBM 500 · epoch 3/10."""
 
     def __init__(self, stages: list[Autoencoder], epochs: list[int], disable: bool):
         super().__init__()
@@ -327,7 +335,7 @@ class _Progress(keras.callbacks.Callback):
         self.bar = tqdm.tqdm(total=sum(epochs), unit="epoch", disable=disable)
 
     def start_stage(self, i: int, start: int) -> None:
-        """Names the stage that is trained from now on, and counts what it has been trained before."""
+        """Show the name of the stage that starts training, and count its earlier epochs."""
         self.i, self.start = i, start
         stage = self.stages[i]
         self.label = f"layer {i + 1}/{len(self.stages)} · {type(stage).__name__} {int(np.prod(stage.code_shape))}"
@@ -344,5 +352,5 @@ class _Progress(keras.callbacks.Callback):
         self.bar.update(1)
 
     def close(self) -> None:
-        """Ends the bar."""
+        """Close the bar."""
         self.bar.close()

@@ -6,15 +6,16 @@ from aezoo.pretraining.greedy import GreedyStack
 
 
 class StackedAE(GreedyStack):
-    """Autoencoders trained greedily, layer by layer; any of our dense variants, and mixtures of them.
+    """Stacked autoencoder: autoencoders of any dense variants, which may be mixed, trained greedily layer by layer.
 
-    A `DenoisingAE` stage corrupts the code that enters it, and learns to restore the code.
+    A `DenoisingAE` stage corrupts its input, the code of the stage below, and learns to restore it.
 
     Args:
         stages: The models, from the input up.
 
     Raises:
-        ValueError: If there are none, if one is not an `aezoo.Autoencoder`, or if one stands twice.
+        ValueError: If the list is empty, contains the same model twice, or a model that is not an `aezoo.Autoencoder`
+            or has conditions.
 
     Attributes:
         stages: The list of models.

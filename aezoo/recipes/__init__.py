@@ -1,1 +1,1 @@
-"""The shelf: trained models, each made by a recipe of this package, in `saved_models/`."""
+"""Recipes of the presets: how to train, describe, verify and serve the models of `saved_models/`."""

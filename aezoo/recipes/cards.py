@@ -1,4 +1,4 @@
-"""The model card, as people read it."""
+"""Model cards in Markdown."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from aezoo.recipes.sources import SOURCES
 
 README, PICTURE = "README.md", "picture.png"
 _CELL = 1000
-#: The metrics that recipes name, as the table of the shelf says them.
+_PROPER = {"jacobian": "Jacobian", "kl": "KL", "l0": "L0", "pca": "PCA"}
+#: The metrics that recipes name, as the table of presets labels them.
 _HEADLINES = {
-    "mean_squared_error": "mean squared error a pixel",
+    "mean_squared_error": "mean squared error per pixel",
     "loss": "negative ELBO, nats",
-    "rate": "bits a digit",
-    "reconstruction": "squared error a digit",
+    "rate": "bits per digit",
+    "reconstruction": "squared error per digit",
     "jacobian_norm": "norm of the Jacobian",
     "pseudo_log_likelihood": "pseudo-log-likelihood, nats",
-    "negative_log_likelihood": "negative log-likelihood, nats a sketch",
+    "negative_log_likelihood": "negative log-likelihood, nats per sketch",
 }
 
 
 def readme(card: Mapping[str, Any]) -> str:
-    """Writes a model card in Markdown from what `card.json` says."""
+    """Return a model card in Markdown.
+
+    Args:
+        card: The content of `card.json`.
+    """
     name, training, data, versions = card["name"], card["training"], card["data"], card["versions"]
     source = SOURCES[data["name"]]
     sketches = " --sketches FILE" if data["name"] == "cats" else ""
@@ -32,15 +37,15 @@ def readme(card: Mapping[str, Any]) -> str:
     facts = {
         "class": f"`aezoo.{card['class']}`, {card['parameters']:,} parameters",
         "paper": card["reference"],
-        "data": f"[{source.title}]({source.address}), {source.licence}: {data['training_samples']:,} samples to train "
-        f"on, {data['test_samples']:,} to test with",
+        "data": f"[{source.title}]({source.address}), {source.license}: {data['training_samples']:,} training samples, "
+        f"{data['test_samples']:,} test samples",
         "command": f"`aezoo presets train {name}{sketches}`; the recipe is in `aezoo/recipes/recipes.py`",
         "training": _training(training),
         "seed": training["seed"],
         "date": f"{training['date']}, {minutes}, aezoo {versions['aezoo']} and Keras {versions['keras']}",
         "precision": _precision(card),
         "SavedModel": f"`1/`, with the signatures {', '.join(map(_code, card['signatures']))}",
-        "licence": "Apache-2.0, as aezoo",
+        "license": "Apache-2.0, like aezoo",
     }
     metrics = {label(key): number(value) for key, value in card["metrics"].items()}
     sections = [
@@ -53,14 +58,19 @@ def readme(card: Mapping[str, Any]) -> str:
         f"```json\n{json.dumps(training['arguments'], indent=1)}\n```",
         "## On the test set",
         table(["", ""], metrics.items()),
-        "Its objective, then what `aezoo.evaluation.report` says. `aezoo presets verify "
-        f"{name}{sketches}` measures it again.",
+        "The terms of its objective, then the metrics of `aezoo.evaluation.report`. To measure them again and compare, "
+        f"run `aezoo presets verify {name}{sketches}`.",
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def shelf_table(all_cards: Iterable[Mapping[str, Any]], link: str = "saved_models") -> str:
-    """Writes a table of presets in Markdown, each with the metric that its recipe names, on the test set."""
+def presets_table(all_cards: Iterable[Mapping[str, Any]], link: str = "saved_models") -> str:
+    """Return a table of presets in Markdown, each with the metric that its recipe names, on the test set.
+
+    Args:
+        all_cards: The model cards, each with metrics.
+        link: Address of the folder of the presets, relative to the page.
+    """
     rows = [
         (
             f"[`{card['name']}`]({link}/{card['name']}/{README})",
@@ -69,28 +79,28 @@ def shelf_table(all_cards: Iterable[Mapping[str, Any]], link: str = "saved_model
         )
         for card in all_cards
     ]
-    return table(["preset", "what it is", "on the test set"], rows)
+    return table(["preset", "model", "on the test set"], rows)
 
 
-def of_shelf(card: Mapping[str, Any]) -> bool:
-    """Whether a card is that of a recipe, and not one of `save_to_preset`."""
+def has_metrics(card: Mapping[str, Any]) -> bool:
+    """Return whether a model card has metrics: cards of recipes have them, cards of `save_to_preset` do not."""
     return "metrics" in card
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Writes a table in Markdown."""
+    """Return a table in Markdown."""
     head = list(head)
     cells = ([_untrusted.printable(cell, _CELL) for cell in row] for row in [head, ["---"] * len(head), *rows])
     return "\n".join("| " + " | ".join(row) + " |" for row in cells)
 
 
 def label(metric: str) -> str:
-    """A metric as it is read."""
-    return metric.replace("_", " ")
+    """Return the name of a metric for readers."""
+    return " ".join(_PROPER.get(word, word) for word in metric.split("_"))
 
 
 def number(value: float) -> str:
-    """A number as it is read."""
+    """Return a number for readers: integers with commas, others to four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
 
 
@@ -101,12 +111,12 @@ def _code(text: str) -> str:
 def _use(card: Mapping[str, Any]) -> str:
     if card["data"]["name"] == "cats":
         return (
-            "again = model.sample(temperature=0.5, z=model.encode(x))  # (n, steps, 5), as x\n"
-            "others = model.sample(16, temperature=0.3)"
+            "redrawn = model.sample(temperature=0.5, z=model.encode(x))  # x and redrawn: (n, steps, 5)\n"
+            "samples = model.sample(16, temperature=0.3)"
         )
-    lines = ["code = model.encode(x)  # x: (n, 28, 28, 1) in [0, 1]", "x_again = model.decode(code)"]
+    lines = ["code = model.encode(x)  # x: (n, 28, 28, 1) in [0, 1]", "reconstruction = model.decode(code)"]
     if "sample" in card["signatures"]:
-        lines.append("drawn = model.sample(16)")
+        lines.append("samples = model.sample(16)")
     if "rate" in card["metrics"]:
         lines.append("data = model.compress(x)  # bytes")
     return "\n".join(lines)
@@ -122,7 +132,7 @@ def _training(training: Mapping[str, Any]) -> str:
     else:
         rate = f"{rate:g}"
     pretrain = training.get("pretrain")
-    before = f"each layer {pretrain['epochs']} epochs in batches of {pretrain['batch_size']}, then " if pretrain else ""
+    before = f"{pretrain['epochs']} epochs per layer in batches of {pretrain['batch_size']}, then " if pretrain else ""
     decay = f"; weight decay {training['weight_decay']:g}" if "weight_decay" in training else ""
     return f"{before}{epochs}, {training['optimizer']} (learning rate: {rate}{decay})"
 

@@ -1,4 +1,4 @@
-"""The picture of a card: what each kind of model is best known by."""
+"""Pictures of model cards: what each kind of model is best known for."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ if TYPE_CHECKING:
 
     from aezoo.models.autoencoder import Autoencoder
 
-#: How many the pictures show, and the temperatures at which sketches are drawn.
+#: Numbers of digits and of sketches in a picture, and the temperatures at which sketches are drawn.
 _DIGITS, _SKETCHES, _TEMPERATURES = 10, 10, (0.2, 0.5, 0.8)
 
 
 def reconstructions(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Digits, and what the model makes of them."""
+    """Plot digits and their reconstructions."""
     return plots.reconstructions(model, x, n=_DIGITS)
 
 
 def denoising(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Digits, damaged, and repaired."""
+    """Plot digits, corrupted digits, and their reconstructions."""
     x = x[:_DIGITS]
     return plots.reconstructions(model, x, n=_DIGITS, corrupted=np.asarray(model.corruption(x, training=True)))
 
 
 def filters(model: Autoencoder, x: np.ndarray) -> Figure:
-    """A hundred features as they come, those of dead units among them."""
+    """Plot the filters of the first 100 units, including dead units."""
     return plots.filters(model, n=100, order="index")
 
 
 def components(model: Autoencoder, x: np.ndarray) -> Figure:
-    """The principal components of the data within the subspace that the model has learned, by falling variance."""
+    """Plot the principal components of the data within the subspace that the model learned, by decreasing variance."""
     axes = model.principal_components(x).components_
-    return plots.filters(axes.reshape(-1, *x.shape[1:]), order="index")
+    return plots.filters(axes.reshape(-1, *x.shape[1:]), n=100, order="index")
 
 
 def manifold(model: Autoencoder, x: np.ndarray) -> Figure:
-    """What the plane of codes decodes to."""
+    """Plot reconstructions of codes on a grid in the plane of codes."""
     return plots.manifold(model)
 
 
 def samples(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Drawn from the model."""
+    """Plot samples that the model draws."""
     return plots.samples(model.sample(60, seed=SEED), columns=_DIGITS)
 
 
 def sketches(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Sketches, and what the model draws from their codes, the more daring the lower down."""
+    """Plot sketches, and what the model draws from their codes at rising temperatures."""
     x = x[:_SKETCHES]
     z = model.encode(x)
     rows = {"input": x}

@@ -1,10 +1,10 @@
-"""What each model of the shelf is, and how it is trained."""
+"""Recipes of the presets: the model, its training, and its data."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -29,12 +29,12 @@ SEED = 0
 
 
 def cosine(learning_rate: float, **kwargs: Any) -> Callable[[int], keras.optimizers.Optimizer]:
-    """Adam, its rate falling to 0 along a cosine over all steps of the training."""
+    """Return a maker of Adam whose learning rate falls to 0 along a cosine over all steps of the training."""
     return lambda steps: keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), **kwargs)
 
 
 def descent(learning_rate: float, **kwargs: Any) -> Callable[[int], keras.optimizers.Optimizer]:
-    """Gradient descent, its rate falling as in `cosine`; in small batches it finds strokes where Adam does not."""
+    """Return a maker of SGD with the schedule of `cosine`; in small batches it finds strokes where Adam does not."""
     return lambda steps: keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(learning_rate, steps), **kwargs)
 
 
@@ -43,23 +43,23 @@ _ADAM = cosine(1e-3)
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """How a model of the shelf is trained.
+    """Recipe of a preset.
 
     Attributes:
-        title: What it is, in a line.
-        model: Makes the model, or the stack that is pretrained and unrolled.
-        epochs: Passes over the training set.
-        metric: The one of the card that a table shows.
-        picture: The one of `aezoo.recipes.pictures` that the card shows.
-        data: One of `aezoo.recipes.sources`.
-        batch_size: Samples a step.
-        optimizer: Makes the optimizer for so many steps.
-        loss: Makes the reconstruction error that is minimised, where it is not that of the model's paper.
+        title: Description of the model, in one line.
+        model: Function that makes the model, or a stack to pretrain and unroll.
+        epochs: Number of passes over the training set.
+        metric: Metric of the model card that the table of presets shows.
+        picture: Name of a function in `aezoo.recipes.pictures`, which draws the picture of the model card.
+        data: Name of the data in `aezoo.recipes.sources`.
+        batch_size: Samples per step.
+        optimizer: Function that makes the optimizer for a given number of steps.
+        loss: "cross_entropy" to minimize the cross-entropy; None for the loss of the model's paper.
         jit_compile: Whether XLA compiles the steps.
-        half: Whether kernels are stored in half precision.
-        limits: What the model cannot do, for its card.
-        pretrain: Of a stack, the arguments of its `pretrain`.
-        unroll: Of a stack, makes the model that is fine-tuned.
+        half: Whether to store kernels in half precision.
+        limits: Limitations of the model, for its card.
+        pretrain: For a stack, arguments of its `pretrain`; callable values are called first.
+        unroll: For a stack, function that returns the model to fine-tune.
     """
 
     title: str
@@ -79,9 +79,9 @@ class Recipe:
 
 
 def _k_sparse(k: int) -> Recipe:
-    """Tied and linear as in the paper; AuxK, which it lacks, keeps units from dying while k falls."""
+    """Return the recipe for k active units: tied and linear as in the paper, plus AuxK, which prevents dead units."""
     return Recipe(
-        f"k-sparse autoencoder: {k} of 1000 units stay",
+        f"k-sparse autoencoder with {k} of 1000 units active",
         lambda: KSparseAE(1000, k=k, k_schedule=Linear(100, k, epochs=10), aux_weight=1 / 32, seed=SEED),
         epochs=20,
         picture="filters",
@@ -100,8 +100,13 @@ def _deep_denoising(stack: StackedAE) -> DenoisingAE:
 
 
 def _dbn() -> DBN:
-    """Hinton's settings for pixels in [0, 1]."""
-    layers = {1000: "bernoulli", 500: "bernoulli", 250: "bernoulli", 30: "gaussian"}
+    """Return a deep belief network with Hinton's settings for pixels in [0, 1]."""
+    layers: dict[int, Literal["bernoulli", "gaussian"]] = {
+        1000: "bernoulli",
+        500: "bernoulli",
+        250: "bernoulli",
+        30: "gaussian",
+    }
     shared: dict[str, Any] = {"sample_visible": False, "weight_decay": 2e-4, "kernel_stddev": 0.1, "seed": SEED}
     return DBN([RBM(units, hidden=hidden, **shared) for units, hidden in layers.items()])
 
@@ -111,7 +116,7 @@ def _dbn_optimizers() -> list[ScheduledSGD]:
     return [ScheduledSGD(rate, momentum=momentum) for rate in (0.1, 0.1, 0.1, 0.001)]
 
 
-#: By the name of the preset, in the order in which `aezoo presets train` trains them.
+#: Recipes by the name of the preset, in the order in which `aezoo presets train` trains them.
 RECIPES: dict[str, Recipe] = {
     "autoencoder_mnist": Recipe(
         "Autoencoder 784-256-32, a linear code",
@@ -120,14 +125,14 @@ RECIPES: dict[str, Recipe] = {
     ),
     **{f"k_sparse_mnist_k{k}": _k_sparse(k) for k in (70, 40, 25, 10)},
     "vae_mnist_2d": Recipe(
-        "VAE 784-400-200-2, to look at",
+        "VAE 784-400-200-2, for plotting codes in the plane",
         lambda: VAE(2, hidden_dims=(400, 200), seed=SEED),
         epochs=15,
         metric="loss",
         picture="manifold",
     ),
     "vae_mnist_20d": Recipe(
-        "VAE 784-400-20, to draw digits",
+        "VAE 784-400-20, to generate digits",
         lambda: VAE(20, hidden_dims=(400,), seed=SEED),
         epochs=15,
         metric="loss",
@@ -211,8 +216,9 @@ RECIPES: dict[str, Recipe] = {
         unroll=_deep_denoising,
     ),
     "sketch_rnn_cats": Recipe(
-        "sketch-rnn: draws cats stroke by stroke, from the code of a cat",
-        # By the default rate the weight of the KL term grows for some 100,000 steps; here it has after half of 3,360.
+        "sketch-rnn that draws cats stroke by stroke, from the code of a cat",
+        # At the default rate the weight of the KL term grows for some 100,000 steps; here it has grown after half of
+        # the 3,360 steps.
         lambda: SketchRNN(128, encoder_units=128, decoder_units=256, kl_rate=0.01 ** (2 / 3360), seed=SEED),
         epochs=60,
         metric="negative_log_likelihood",
@@ -221,7 +227,7 @@ RECIPES: dict[str, Recipe] = {
         batch_size=25,
         optimizer=cosine(1e-3, clipvalue=1.0),
         jit_compile=True,
-        limits="Of the sketches that `model.sample(n)` draws, from codes of its own, some are scraps, or end before "
-        "they have begun.",
+        limits="`model.sample(n)` draws from random codes; some of these sketches are fragments, or end before the "
+        "first stroke.",
     ),
 }

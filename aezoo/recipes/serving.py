@@ -1,4 +1,4 @@
-"""Serving the whole shelf."""
+"""Configuration of TensorFlow Serving for all presets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from pathlib import Path
 
 
 def configuration(folder: Path, base_path: str) -> str:
-    """Writes the file that TensorFlow Serving takes as `--model_config_file`, for all SavedModels in a folder.
+    """Return the content of TensorFlow Serving's `--model_config_file` for all SavedModels in a folder.
 
     Args:
-        folder: Where there are folders `<name>/<version>`.
-        base_path: Where the server has that folder, an absolute path.
+        folder: A folder with SavedModels in `<name>/<version>`.
+        base_path: Absolute path of that folder on the server.
 
     Raises:
-        ValueError: If there is none, or the path is not absolute.
+        ValueError: If there is no SavedModel, or the path is not absolute.
     """
     if not base_path.startswith("/"):
-        raise ValueError(f"TensorFlow Serving wants an absolute path, and --base-path is {base_path!r}.")
+        raise ValueError(f"TensorFlow Serving needs an absolute path, but --base-path is {base_path!r}.")
     names = sorted({path.parents[1].name for path in folder.glob("*/*/saved_model.pb") if path.parent.name.isdecimal()})
     if not names:
         raise ValueError(
             f"{folder} holds no SavedModel in a folder NAME/VERSION, such as vae_mnist_2d/1: run this in a clone of "
-            "aezoo, or write one by model.export."
+            "aezoo, or write one with model.export."
         )
     entries = [
         f'  config {{\n    name: "{name}"\n    base_path: "{base_path.rstrip("/")}/{name}"\n'

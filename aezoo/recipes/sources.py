@@ -1,4 +1,4 @@
-"""What the models of the shelf are trained on and tested with."""
+"""Training and test data of the presets."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Any
 from aezoo import datasets, sketches
 
 Split = tuple[Any, Any]
-#: Sketches of more points are left out.
+#: Sketches with more points are left out.
 MAX_POINTS = 100
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where data come from.
+    """Origin of data.
 
     Attributes:
-        title: What they are.
-        licence: Theirs, not that of the model.
-        address: Where they are published.
+        title: Name of the data.
+        license: License of the data, which is not the license of the model.
+        address: Web address where the data are published.
     """
 
     title: str
-    licence: str
+    license: str
     address: str
 
 
-#: By the name that recipes use; each but the cats is a data set of `aezoo.datasets`.
+#: Origins by the name that recipes use. All except the cats are data sets of `aezoo.datasets`.
 SOURCES = {
     "mnist": Source("MNIST", "CC BY-SA 3.0", "http://yann.lecun.com/exdb/mnist/"),
     "cats": Source(
-        "the cats of Quick, Draw! (Google), simplified as for sketch-rnn",
+        "Cats of Quick, Draw! (Google), simplified as for sketch-rnn",
         "CC BY 4.0",
         "https://github.com/googlecreativelab/quickdraw-dataset",
     ),
     "digits": Source(
-        "handwritten digits of the UCI repository, as scikit-learn has them",
+        "Handwritten digits of the UCI repository, from scikit-learn",
         "CC BY 4.0",
         "https://archive.ics.uci.edu/dataset/80",
     ),
@@ -45,23 +45,23 @@ SOURCES = {
 
 
 def load(name: str, sketches_file: str | os.PathLike[str] | None = None) -> tuple[Split, Split]:
-    """Loads data, the training and the test split, each a pair of samples and labels or None.
+    """Load the training and the test split, each a pair of samples and labels; labels may be None.
 
     Args:
-        name: One of `SOURCES`.
-        sketches_file: The file of the cats, which aezoo does not fetch.
+        name: A key of `SOURCES`.
+        sketches_file: sketch-rnn's file of the cats, which aezoo does not fetch; needed for "cats" only.
 
     Raises:
-        ValueError: If cats are wanted, and no file of them is given, or it is none of them.
-        FileNotFoundError: If the data are not there.
+        ValueError: If `name` is unknown, or it is "cats" and the file is not given or does not hold sketches.
+        FileNotFoundError: If the data are not on this machine.
     """
     if name not in SOURCES:
-        raise ValueError(f"{name!r} is none of the data of the shelf, {', '.join(SOURCES)}: it is not fetched.")
+        raise ValueError(f"Presets are not trained on {name!r}, which is not fetched: choose {', '.join(SOURCES)}.")
     if name != "cats":
         return datasets.load(name)
     if sketches_file is None:
         raise ValueError(
-            f"The cats of Quick, Draw! are not fetched: give sketch-rnn's file of them ({SOURCES[name].address}) as "
-            "--sketches FILE."
+            f"aezoo does not fetch the cats of Quick, Draw!: give sketch-rnn's file of cats ({SOURCES[name].address}) "
+            "as --sketches FILE."
         )
     return sketches.load(sketches_file, max_points=MAX_POINTS)

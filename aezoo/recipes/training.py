@@ -1,4 +1,4 @@
-"""Training the models of the shelf, and writing their folders."""
+"""Training of presets, and writing of their folders."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ from aezoo.saving import presets
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
-#: The version that TensorFlow Serving knows the SavedModel by.
+#: Version of the SavedModel for TensorFlow Serving.
 VERSION = "1"
-#: How many training samples the PCA and the linear probe of a card are fitted on.
+#: Number of training samples that the PCA and the linear probe of a model card are fitted on.
 FITTED = 10_000
 
 
 def check_folder(folder: Path) -> None:
-    """Checks that a folder can be written: that it is free, or a preset with nothing else in it."""
+    """Check that a folder can be written: that it does not exist, or is a preset with nothing else in it."""
     if folder.exists() and not (folder / presets.CARD).is_file():
-        raise FileExistsError(f"{folder} is there already, and is no preset: remove it first.")
+        raise FileExistsError(f"{folder} already exists and is not a preset: remove it first.")
     _files.check(folder, presets.foreign)
 
 
 def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
-    """Trains a model and writes its folder, all of it or nothing.
+    """Train a model and write its folder, completely or not at all.
 
     Args:
-        name: Of its recipe.
-        data: As `aezoo.recipes.sources.load` gives them.
-        folder: Where to; what is there already is replaced.
-        verbose: That of `fit`.
+        name: Name of its recipe.
+        data: Training and test split, as `aezoo.recipes.sources.load` returns them.
+        folder: The folder to write; an existing preset is replaced.
+        verbose: As in `fit`.
     """
     recipe, (x, _) = RECIPES[name], data[0]
     start = time.monotonic()
@@ -66,7 +66,7 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
 
 
 def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
-    """How a model was trained, as a card has it."""
+    """Return how a model was trained, for its card."""
     network = ("encoder", "decoder", "name", "dtype", "trainable")
     rate = model.optimizer.get_config()["learning_rate"]
     pretrain = {name: value for name, value in recipe.pretrain.items() if not callable(value)}
@@ -84,23 +84,23 @@ def recipe_of(recipe: Recipe, model: keras.Model) -> dict[str, Any]:
 
 
 def write(name: str, model: Autoencoder, data: tuple[Split, Split], folder: Path, training: dict[str, Any]) -> None:
-    """Writes the folder of a trained model, all of it or nothing.
+    """Write the folder of a trained model, completely or not at all.
 
-    What is measured, drawn and exported is what the folder holds, in the precision that it is stored in.
+    Metrics, picture and export come from the model as it is stored, in the precision that it is stored in.
 
     Args:
-        name: Of its recipe.
+        name: Name of its recipe.
         model: The trained model, in full precision.
-        data: As `aezoo.recipes.sources.load` gives them.
-        folder: Where to; what is there already is replaced.
-        training: How it was trained: what `recipe_of` says, `date`, `minutes` and `cores`.
+        data: Training and test split, as `aezoo.recipes.sources.load` returns them.
+        folder: The folder to write; an existing preset is replaced.
+        training: How the model was trained: the result of `recipe_of`, and `date`, `minutes` and `cores`.
     """
     recipe, x_test = RECIPES[name], data[1][0]
     with _files.atomic_write(folder, presets.foreign) as unfinished:
         unfinished.mkdir()
         presets.save(model, unfinished, recipe.half)
         stored = keras.saving.load_model(unfinished / presets.MODEL)
-        # First of all: noise that is drawn later is other noise.
+        # Before everything else: the noise of metrics depends on what was drawn before.
         metrics, as_trained = measure(stored, data), objective(model, x_test)
         stored.export(unfinished / VERSION, half=recipe.half)
         getattr(pictures, recipe.picture)(stored, x_test).savefig(unfinished / cards.PICTURE)
@@ -123,7 +123,7 @@ def write(name: str, model: Autoencoder, data: tuple[Split, Split], folder: Path
 
 
 def objective(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
-    """The terms of a model's own objective on samples, and what it reports beside them."""
+    """Return the terms of a model's own objective on samples, and the other metrics that it reports."""
     model.compile()
     return {
         name: float(value) for name, value in model.evaluate(x, batch_size=500, return_dict=True, verbose=0).items()
@@ -131,7 +131,7 @@ def objective(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
 
 
 def measure(model: Autoencoder, data: tuple[Split, Split]) -> dict[str, float]:
-    """What a card says of a model: its objective on the test set, and what `aezoo.evaluation.report` says."""
+    """Return the metrics of a model card: the objective on the test set, and `aezoo.evaluation.report`."""
     (x, y), test = data
     fitted_on = (x[:FITTED], None if y is None else y[:FITTED])
     own = objective(model, test[0])

@@ -1,4 +1,4 @@
-"""Measuring the models of the shelf again."""
+"""Comparison of presets with their model cards."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from aezoo.recipes.sources import Split
 from aezoo.recipes.training import measure
 from aezoo.saving import loading, presets
 
-#: Relative, for other processors and versions: of noise, of sums, of scikit-learn's solver. Counts may be one off.
+#: Relative tolerance for other processors and versions, which change noise, sums and scikit-learn's solver. Counts may
+#: differ by one.
 TOLERANCE = 0.01
-#: The loss of an RBM, a difference of free energies between data and a few chains: as large as its own noise.
+#: The loss of an RBM, a difference of free energies between data and a few chains, is as large as its own noise.
 _NOISE = "contrastive_divergence"
 
 
 def verify(folder: Path, data: tuple[Split, Split] | None) -> dict[str, float]:
-    """Checks a folder of the shelf against its card: its files, and what it does on its test data.
+    """Check a preset against its model card: its files, and its metrics on the test data.
 
     Args:
-        folder: The folder.
-        data: What its card names, as `aezoo.recipes.sources.load` gives them; None checks the files alone.
+        folder: The folder of the preset.
+        data: Training and test split of the data that the card names, as `aezoo.recipes.sources.load` returns them;
+            None checks only the files.
 
     Returns:
-        What was measured.
+        The metrics; {} without data.
 
     Raises:
-        FileNotFoundError: If a file is missing, which the message names.
-        ValueError: If a file is not what was written, or the model does not do what the card says.
+        FileNotFoundError: If a file is missing; the message names it.
+        ValueError: If a file was altered, or a metric differs from the card.
     """
     card = presets.read_card(folder)
     presets.check_files(folder)
@@ -37,12 +39,17 @@ def verify(folder: Path, data: tuple[Split, Split] | None) -> dict[str, float]:
     measured = measure(loading.load(folder / presets.MODEL), data)
     wrong = differences(card["metrics"], measured)
     if wrong:
-        raise ValueError(f"{folder} does not do what its card says: {'; '.join(wrong)}.")
+        raise ValueError(f"{folder} differs from its model card: {'; '.join(wrong)}.")
     return measured
 
 
 def differences(expected: Mapping[str, float], measured: Mapping[str, float]) -> list[str]:
-    """Says which metrics are not what a card says."""
+    """Return a description of each metric that differs from the model card.
+
+    Args:
+        expected: Metrics of the card by name.
+        measured: Measured metrics by name.
+    """
     found = []
     noise = {_NOISE, "loss"} if _NOISE in expected else set()
     for name in dict.fromkeys(name for name in [*expected, *measured] if name not in noise):

@@ -1,1 +1,1 @@
-"""Saving: presets, exports, and resuming what was interrupted."""
+"""Presets, exports, and the state that resumes an interrupted training."""

@@ -1,16 +1,17 @@
-"""Writing a model for ONNX Runtime and for LiteRT, with the signatures of a SavedModel."""
+"""Export of models to ONNX Runtime and LiteRT, with the signatures of a SavedModel."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
 import logging
+import os
 import re
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,33 +19,36 @@ import tensorflow as tf
 from aezoo import _files, _keras
 from aezoo.version import __version__
 
-# What the signature is called that has a name by TensorFlow Serving.
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
+# TensorFlow Serving fixes the name of the default signature; users write "reconstruct".
 _RECONSTRUCT = {"serving_default": "reconstruct"}
-# By what files of ONNX are known as ours, among what an ONNX model says of itself.
+# The metadata key that marks an ONNX file as written by aezoo.
 _MARK = "aezoo"
 
 Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
 
 def onnx(
-    model: Any,
-    path: Any,
+    model: Autoencoder,
+    path: str | os.PathLike[str],
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     opset_version: int | None = None,
 ) -> None:
-    """Write signatures of a model as ONNX, each in a file of its own.
+    """Write signatures of a model as ONNX, one file per signature.
 
     Args:
         model: A built model with a method `signatures`.
-        path: A file `NAME.onnx` of one signature, by default `reconstruct`; or a folder, of one file for each.
-        signatures: Names of signatures; None takes those of samples and codes.
-        verbose: Whether the converter says what it does.
-        opset_version: The version of ONNX' operations; None takes the converter's default.
+        path: A file `NAME.onnx` for one signature, `reconstruct` by default; or a folder for one file per signature.
+        signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
+        verbose: Whether to show the converter's log and warnings.
+        opset_version: Version of the ONNX operator set; None selects the converter's default.
 
     Raises:
         ImportError: If the converter is not installed.
-        ValueError: If there is no such signature, or ONNX has no operation for a part of it.
+        ValueError: If there is no such signature, or ONNX lacks an operation that it needs.
     """
     if not all(map(importlib.util.find_spec, ("onnx", "tf2onnx"))):
         raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
@@ -53,8 +57,8 @@ def onnx(
     chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures)
     if one_file and len(chosen) > 1:
         raise ValueError(
-            f"{path.name} is one file, of one signature, but {len(chosen)} are asked for: name a folder, "
-            f"{path.with_suffix('').name!r}."
+            f"{path.name} is one file, which holds one signature, but {len(chosen)} were requested: name a folder, "
+            f"such as {path.with_suffix('').name!r}."
         )
     _files.check(path, _foreign)
     written = {name: as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
@@ -69,27 +73,31 @@ def onnx(
 
 
 def litert(
-    model: Any, path: Any, signatures: str | Sequence[str] | None = None, verbose: bool | None = None, **options: Any
+    model: Autoencoder,
+    path: str | os.PathLike[str],
+    signatures: str | Sequence[str] | None = None,
+    verbose: bool | None = None,
+    **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
 
-    What LiteRT has no operation for is left to TensorFlow's, with a warning: the interpreter then needs the Flex
-    delegate.
+    Where LiteRT lacks an operation, the file uses TensorFlow's and a warning names it: the interpreter then needs the
+    Flex delegate.
 
     Args:
         model: A built model with a method `signatures`.
         path: A file `NAME.tflite`.
-        signatures: Names of signatures; None takes those of samples and codes.
-        verbose: Whether the converter says what it does.
-        **options: Attributes of `tf.lite.TFLiteConverter`, `optimizations` for example.
+        signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
+        verbose: Whether to show the converter's log and warnings.
+        **options: Attributes of `tf.lite.TFLiteConverter`, such as `optimizations`.
 
     Raises:
-        ValueError: If there is no such signature, the file has another ending, an option is unknown, or a part of the
-            model cannot be converted.
+        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, or a
+            part of the model cannot be converted.
     """
     path = Path(path)
     if path.suffix != ".tflite":
-        raise ValueError(f"The name of a LiteRT file ends with .tflite, but this one is {path.name!r}.")
+        raise ValueError(f"The name of a LiteRT file must end with .tflite, but it is {path.name!r}.")
     chosen = chosen_signatures(model, signatures)
     _files.check(path)
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
@@ -99,22 +107,22 @@ def litert(
             _check_litert(model, content, chosen)
     if needed:
         warnings.warn(
-            f"The LiteRT file needs operations of TensorFlow ({needed}), which an interpreter has by the Flex delegate "
-            "alone.",
+            f"The LiteRT file needs operations of TensorFlow ({needed}), which an interpreter has only with the Flex "
+            "delegate.",
             stacklevel=3,
         )
     with _files.atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
 
 
-def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -> None:
-    """Run each signature on made-up inputs: the converter writes some operations, such as Lgamma, as nothing."""
+def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> None:
+    """Run each signature on dummy inputs and compare, since the converter silently drops operations such as Lgamma."""
     x = np.asarray(model.dummy_inputs(2))
-    made = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
+    made: dict[str, Any] = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
     try:
         made["z"] = np.asarray(model.encode(x, **{name: made[name] for name in model.condition_names}))
         expected = {name: function(*(made[s.name] for s in specs)) for name, (function, specs) in chosen.items()}
-    except Exception:  # the model does not take made-up samples
+    except Exception:  # the model does not accept dummy samples
         return
     interpreter = tf.lite.Interpreter(model_content=content)
     for name, (_, specs) in chosen.items():
@@ -126,17 +134,17 @@ def _check_litert(model: Any, content: bytes, chosen: Mapping[str, Signature]) -
             alike = False
         if not alike:
             raise ValueError(
-                f"The signature {name!r} cannot be written for LiteRT, whose converter makes other numbers of it: "
-                "leave it out, signatures=('encode', 'decode') for example."
+                f"The signature {name!r} cannot be written for LiteRT, whose converter changes its results: leave it "
+                "out, for example with signatures=('encode', 'decode')."
             )
 
 
-def chosen_signatures(model: Any, names: str | Sequence[str] | None) -> dict[str, Signature]:
-    """Return signatures by name, each a function that returns its outputs by name, and what it takes.
+def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
+    """Return signatures by name: each a function that returns a dict of outputs, and the specs of its inputs.
 
     Args:
         model: A built model with a method `signatures`.
-        names: Which; None takes those of samples and codes.
+        names: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
 
     Raises:
         ValueError: If there is no such signature.
@@ -150,7 +158,7 @@ def chosen_signatures(model: Any, names: str | Sequence[str] | None) -> dict[str
     for name in names:
         if name not in there:
             known = ", ".join(repr(_RECONSTRUCT.get(each, each)) for each in there)
-            raise ValueError(f"The model has no signature {name!r}, but {known}.")
+            raise ValueError(f"The model has no signature {name!r}: choose from {known}.")
     if not names:
         raise ValueError("Name at least one signature.")
     return {name: (_named(*there[name][::2]), list(there[name][1].values())) for name in names}
@@ -165,7 +173,7 @@ def _named(function: Callable[..., Any], output: str) -> Callable[..., dict[str,
 
 @contextlib.contextmanager
 def _quiet(verbose: bool | None) -> Iterator[None]:
-    """Keep converters from saying what they do, and from warning of what is theirs to change."""
+    """Silence the log of the converters, and warnings about their own code."""
     if verbose:
         yield
         return
@@ -189,13 +197,13 @@ def as_onnx(name: str, signature: Signature, verbose: bool | None = None, opset:
     """Return one signature as an ONNX model.
 
     Args:
-        name: Its name, for errors.
-        signature: A function that returns its outputs by name, and what it takes.
-        verbose: Whether the converter says what it does.
-        opset: The version of ONNX' operations; None takes the converter's default.
+        name: Name of the signature, for messages.
+        signature: A function that returns its outputs by name, and the specs of its inputs.
+        verbose: Whether to show the converter's log and warnings.
+        opset: Version of the ONNX operator set; None selects the converter's default.
 
     Raises:
-        ValueError: If ONNX has no operation for a part of it.
+        ValueError: If ONNX lacks an operation that the signature needs.
     """
     import onnx
     import tf2onnx
@@ -210,7 +218,7 @@ def as_onnx(name: str, signature: Signature, verbose: bool | None = None, opset:
     if unknown := sorted({op for op in _operations(made.graph) if op not in known}):
         raise ValueError(
             f"The signature {name!r} cannot be written as ONNX, which has no operation {', '.join(unknown)}: leave it "
-            "out, signatures=('encode', 'decode') for example."
+            "out, for example with signatures=('encode', 'decode')."
         )
     onnx.helper.set_model_props(made, {_MARK: __version__})
     return made.SerializeToString()
@@ -225,7 +233,7 @@ def _operations(graph: Any) -> Iterator[str]:
 
 
 def _log1p(graph: Any, node: Any, name: str, args: Any) -> None:
-    """Write log1p(x), which ONNX does not have, as log(1 + x); by cross-entropies x is never close to -1."""
+    """Write log1p(x), which ONNX lacks, as log(1 + x); cross-entropies never bring x close to -1."""
     one = graph.make_const(f"{name}_one", np.ones((), "float32")).output[0]
     node.type = "Log"
     graph.insert_new_node_on_input(node, "Add", [node.input[0], one])
@@ -240,7 +248,7 @@ def _foreign(folder: Path) -> list[str]:
             return False
         try:
             made = onnx.load(folder / name, load_external_data=False)
-        except Exception:  # it is no ONNX at all
+        except Exception:  # not an ONNX file
             return False
         return any(prop.key == _MARK for prop in made.metadata_props)
 
@@ -251,7 +259,7 @@ def _foreign(folder: Path) -> list[str]:
 
 
 def _as_litert(folder: str, names: list[str], options: dict[str, Any]) -> tuple[bytes, str]:
-    """Convert a SavedModel; return the file, and which operations of TensorFlow it needs, "" if none."""
+    """Convert a SavedModel; return the file and the names of the TensorFlow operations it needs, "" if none."""
 
     def convert(names: list[str], *sets: Any) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=names)
@@ -277,15 +285,17 @@ def _as_litert(folder: str, names: list[str], options: dict[str, Any]) -> tuple[
             missing = _missing(error)
             break
     raise ValueError(
-        f"The signature {name!r} cannot be written for LiteRT ({missing}): leave it out, signatures=('encode', "
-        "'decode') for example."
+        f"The signature {name!r} cannot be written for LiteRT ({missing}): leave it out, for example with "
+        "signatures=('encode', 'decode')."
     )
 
 
 def _set(converter: Any, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if not hasattr(converter, name):
-            raise ValueError(f"The converter to LiteRT has no option {name!r}.")
+            raise ValueError(
+                f"The LiteRT converter has no option {name!r}: give attributes of tf.lite.TFLiteConverter."
+            )
         if isinstance(value, dict):  # such as target_spec
             _set(getattr(converter, name), value)
         else:
@@ -293,6 +303,6 @@ def _set(converter: Any, options: dict[str, Any]) -> None:
 
 
 def _missing(error: Exception) -> str:
-    """The operations that an error of the converter names, or else its first line."""
+    """Return the operations that an error of the converter names, or else its first line."""
     found = sorted(set(re.findall(r"'?tf\.(\w+)'? op", str(error))))
     return ", ".join(found) or (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -1,4 +1,4 @@
-"""Writing a model as a SavedModel with named signatures."""
+"""Export of models as SavedModels with named signatures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 MARKER = Path("assets.extra") / "aezoo.json"
-"""Where a SavedModel says that it is ours, and of which files; TensorFlow leaves this folder to others."""
+"""File that marks a SavedModel as aezoo's and lists its files; TensorFlow leaves this folder to other programs."""
 
 
 def saved_model(
@@ -33,14 +33,15 @@ def saved_model(
     half: bool = False,
     warmup: bool | Data = True,
 ) -> None:
-    """Writes the signatures of a model as a SavedModel.
+    """Write the signatures of a model as a SavedModel.
 
     Args:
         model: A built model with a method `signatures`.
-        path: The folder to write; `name/1` for version 1 of the model `name`.
+        path: The folder to write: `name/1` for version 1 of the model `name`.
         verbose: Whether Keras prints the endpoints.
-        half: Whether kernels are stored in half precision, and cast where they are used.
-        warmup: Whether requests go along that a server warms up with, or the samples for them.
+        half: Whether to store kernels in half precision; they are cast to float32 where they are used.
+        warmup: Whether to add warm-up requests for TensorFlow Serving, or the samples to make them from; True makes
+            them from dummy samples.
     """
     path = _files.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
@@ -64,7 +65,7 @@ def saved_model(
 
 
 def foreign(folder: Path) -> list[str]:
-    """Return the files in a folder that `saved_model` did not write: all of them where its marker is missing."""
+    """Return the files in a folder that `saved_model` did not write: all files if its marker is missing."""
     try:
         ours = json.loads((folder / MARKER).read_text(encoding="utf-8"))["files"]
         return sorted({*_files.files(folder)} - {*ours})
@@ -74,7 +75,7 @@ def foreign(folder: Path) -> list[str]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps TensorFlow from saying where it writes to, which is not where the file will be."""
+    """Silence TensorFlow's log of the path it writes to, which is a temporary one."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("WARNING")
@@ -85,43 +86,44 @@ def _quiet() -> Iterator[None]:
 
 
 def halves(values: np.ndarray) -> bool:
-    """Whether half precision is used for a variable: for kernels, the float32 arrays of two axes or more.
+    """Return whether to store a variable in half precision: kernels only, float32 arrays of two axes or more.
 
-    Biases, counters and schedules, which take no room, keep theirs, and so do kernels that go out of the range.
+    Biases, counters and schedules take little room and keep their precision, as do kernels with values outside the
+    range of float16.
     """
     return values.dtype == "float32" and values.ndim >= 2 and bool(np.all(np.abs(values) <= np.finfo("float16").max))
 
 
-#: The most samples that a signature draws, and the most values that they have.
+#: The most samples that a signature draws, and the most values that these samples have together.
 _MOST_SAMPLES, _MOST_VALUES = 10_000, 2**25
 
 
 def most_samples(x_shape: Sequence[int]) -> int:
-    """Returns how many samples of a shape a signature draws at most: a request is small whatever it asks for."""
+    """Return the most samples of a shape that a signature draws, so that a small request cannot get a huge reply."""
     return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
 
 
 def inside(name: str, value: Tensor, low: float, high: float) -> Tensor:
-    """Returns an input of a signature, which fails when it is called with one outside [low, high].
+    """Return an input of a signature, checked: a call with a value outside [low, high] fails.
 
     Args:
-        name: Its name.
+        name: Name of the input, for the error message.
         value: A scalar tensor.
-        low: The smallest value.
-        high: The largest value.
+        low: The smallest value allowed.
+        high: The largest value allowed; may be infinite.
     """
     message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
     return _asserted((value >= low) & (value <= high), message, value)
 
 
 def _asserted(condition: Tensor, message: str, value: Tensor) -> Tensor:
-    """What comes after the assertion, so that nothing is computed of a value that fails it."""
+    """Return the value behind an assertion, so that nothing is computed from a value that fails it."""
     with tf.control_dependencies([tf.debugging.Assert(condition, [message])]):
         return tf.identity(value)
 
 
 def _valid(value: Tensor, spec: tf.TensorSpec, missing: bool, bounds: tuple[float, float] | None = None) -> Tensor:
-    """Return an input of the shape that the signature names, which TensorFlow does not check, finite and in bounds."""
+    """Return an input checked for its shape (TensorFlow does not check it), for finite values and for its bounds."""
     value = tf.ensure_shape(value, spec.shape)
     if bounds is not None:
         low, high = bounds
@@ -142,7 +144,7 @@ def _endpoint(
     missing: bool,
     bounds: Mapping[str, tuple[float, float] | None],
 ) -> Callable[..., dict[str, Tensor]]:
-    """A function that returns a dict: its keys become the names of a signature's outputs."""
+    """Return a function that returns a dict, whose keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
         valid = [_valid(v, spec, missing, bounds.get(spec.name)) for v, spec in zip(inputs, specs, strict=True)]

@@ -1,8 +1,8 @@
-"""Loading `.keras` files that anyone may have written.
+"""Loading of untrusted `.keras` files.
 
-Keras runs no code of a file, and refuses some of what a file may do to the machine. What a model takes is checked here
-before Keras builds it: how much the file unpacks to, that its weights lie in it, and that the model has not many more
-weights than the file.
+Keras runs no code from a file and refuses some attacks on memory. Before Keras builds the model, this module checks the
+size that the file unpacks to, that it contains its weights, and that the model does not have many more weights than the
+file.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ import numpy as np
 
 from aezoo import _keras, _untrusted
 
-# What a file may unpack to, however small it is; beyond, `_untrusted.members` goes by its size.
+# Bytes that any file may unpack to; for larger results, `_untrusted.members` sets the limit by the size of the file.
 _LEAST = 2**24
-# A model may have so many numbers, and beyond so many times those that its file holds: an optimizer has some for each
-# weight, equal weights are written once. Likewise with its variables, by their names in the file, and with the objects
-# that its configuration describes: layers, some without weights, initializers, dtypes.
+# Limits (a, b): a model may have a + b * n numbers if its file holds n, since an optimizer has several per weight and
+# equal weights are written once. Likewise for variables, by names in the file, and for the objects that the
+# configuration describes: layers (some without weights), initializers, dtypes.
 _NUMBERS, _VARIABLES, _OBJECTS = (2**20, 8), (100, 8), (1000, 32)
 
 
 class UnknownClassError(ValueError):
-    """A file holds a model of a class that nobody has imported.
+    """Error for a file whose model is of a class that has not been imported.
 
     Attributes:
-        name: The class, as it is registered.
-        module: The module that the file says, which is not imported because a file says so.
+        name: The name under which the class is registered.
+        module: The module that the file names. It is not imported: an untrusted file must not choose what to import.
     """
 
     def __init__(self, path: Any, name: str, module: str):
         self.name, self.module = _untrusted.printable(name), _untrusted.printable(module)
         super().__init__(
-            f"{path} holds a model of the class {self.name}, which is not known here: import the module that defines "
-            "and registers it first."
+            f"{path} holds a model of the class {self.name}, which is not registered: first import the module that "
+            "defines and registers it."
         )
 
 
@@ -51,17 +51,18 @@ def load(path: str | os.PathLike[str]) -> keras.Model:
         path: The file.
 
     Returns:
-        The model; all its weights are finite.
+        The model, whose weights are all finite.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is damaged, asks for far more weights than it holds, or holds weights that are not finite; an
-            `UnknownClassError` if its class is not imported.
+        UnknownClassError: If the class of the model has not been imported.
+        ValueError: If the file is damaged, describes far more weights than it holds, or holds weights that are not
+            finite.
     """
     found = dict(_untrusted.members(path, ".keras", _LEAST, (_keras.CONFIG, _keras.WEIGHTS)))
     for name in (_keras.CONFIG, _keras.WEIGHTS):
         if name not in found:
-            raise ValueError(f"{path} is no .keras file, or damaged: it has no {name}.")
+            raise ValueError(f"{path} is damaged, or not a .keras file: it has no {name}.")
     config = _untrusted.parse_json(found[_keras.CONFIG], f"{path}, {_keras.CONFIG},")
     _check_known(config, path)
     objects = _objects(config)
@@ -71,9 +72,9 @@ def load(path: str | os.PathLike[str]) -> keras.Model:
     with _at_most(_most(_NUMBERS, numbers), _most(_VARIABLES, variables)) as exceeded:
         try:
             model = keras.saving.load_model(path)
-            if exceeded:  # Keras passes over some errors of layers
+            if exceeded:  # Keras ignores some errors of layers
                 raise ValueError
-        except Exception as error:  # of whatever layer the file describes
+        except Exception as error:  # any layer that the file describes may raise its own
             reason = _untrusted.printable(error).rstrip(".") or type(error).__name__
             if exceeded:
                 reason = (
@@ -89,18 +90,18 @@ def check_finite(model: keras.Model, path: object) -> None:
 
     Args:
         model: A model.
-        path: Where it was loaded from.
+        path: Source of the model, for the error message.
 
     Raises:
-        ValueError: If one is; the message names it.
+        ValueError: If a weight is not finite; the message names it.
     """
     for variable in model.weights:
         if "float" in variable.dtype and not np.isfinite(np.asarray(variable, "float32")).all():
-            raise ValueError(f"{path} has values that are NaN or infinite in the weight {variable.path}.")
+            raise ValueError(f"{path} has NaN or infinite values in the weight {variable.path}.")
 
 
 def _check_known(config: object, path: object) -> None:
-    """Checks that the class of a model, where it is none of Keras', has been registered."""
+    """Check that the class of a model is one of Keras' own, or registered."""
     module, name = (config.get(key) if isinstance(config, dict) else None for key in ("module", "registered_name"))
     if not isinstance(module, str) or not isinstance(name, str) or module.split(".")[0] == "keras":
         return
@@ -113,7 +114,7 @@ def _most(limit: tuple[int, int], held: int) -> int:
 
 
 def _objects(config: object) -> int:
-    """The number of objects that a configuration describes."""
+    """Return the number of objects that a configuration describes."""
     found, parts = 0, [config]
     while parts:
         part = parts.pop()
@@ -123,7 +124,7 @@ def _objects(config: object) -> int:
 
 
 def _numbers(where: str, weights: bytes) -> tuple[int, int]:
-    """How many numbers an HDF5 file holds, in itself and not by the names of other files, and under how many names."""
+    """Return how many numbers an HDF5 file holds, and under how many names; refuse links to other files."""
     total = names = 0
     try:
         with h5py.File(io.BytesIO(weights)) as file:
@@ -143,7 +144,7 @@ def _numbers(where: str, weights: bytes) -> tuple[int, int]:
                         groups.append(item)
                     else:
                         total += _size(item, len(weights))
-    except Exception as error:  # of h5py, for damaged files
+    except Exception as error:  # h5py raises many kinds for damaged files
         raise ValueError(f"{where} is damaged: {_untrusted.printable(error).rstrip('.')}.") from None
     return total, names
 
@@ -152,7 +153,7 @@ def _size(dataset: h5py.Dataset, most: int) -> int:
     size = math.prod(dataset.shape)
     name = _untrusted.printable(dataset.name)
     if dataset.dtype.kind not in "biufV" or dataset.external or dataset.is_virtual:
-        raise ValueError(f"{name} is no array of numbers within the file")
+        raise ValueError(f"{name} is not an array of numbers within the file")
     if size * dataset.dtype.itemsize > min(most, dataset.id.get_storage_size()):
         raise ValueError(f"{name} claims more numbers, {dataset.shape}, than the file holds")
     return size
@@ -160,7 +161,7 @@ def _size(dataset: h5py.Dataset, most: int) -> int:
 
 @contextlib.contextmanager
 def _at_most(numbers: int, variables: int) -> Iterator[list[str]]:
-    """Refuses to make a variable of this thread beyond either number; yields a list that then says which it was."""
+    """Refuse to create variables in this thread beyond either limit; yield a list that then names the limit."""
     refused: list[str] = []
     made, count = 0, 0
 

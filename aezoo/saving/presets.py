@@ -1,8 +1,9 @@
-"""Presets: trained models that are loaded by name, by Keras' own convention.
+"""Presets: trained models that load by name, following the convention of KerasHub.
 
-A preset is a folder with `model.keras` and `card.json`, which says what it is and has the SHA-256 of its files. It is
-looked for in the folder that the environment variable `AEZOO_PRESETS` names, in `saved_models/` beside the package, as
-in a clone, and in `saved_models/` inside it, as a wheel installs it (`setup.py`).
+A preset is a folder with `model.keras` and a model card, `card.json`, which describes the model and lists the SHA-256
+of each file. Presets are searched in this order: the folder in the environment variable `AEZOO_PRESETS`;
+`saved_models/` beside the package, as in a clone; `saved_models/` inside the package, where a wheel installs it
+(`setup.py`).
 """
 
 from __future__ import annotations
@@ -36,17 +37,17 @@ ENVIRONMENT = "AEZOO_PRESETS"
 
 
 def places() -> list[Path]:
-    """Returns the folders in which presets are looked for, in this order; they need not exist."""
+    """Return the folders that are searched for presets, in this order; they need not exist."""
     package = Path(__file__).resolve().parents[1]
     given = os.environ.get(ENVIRONMENT)
     return [*([Path(given)] if given else []), package.parent / "saved_models", package / "saved_models"]
 
 
 def list_presets(cls: type | None = None) -> list[str]:
-    """Returns the names of all presets that are found, in alphabetical order; a damaged one is left out with a warning.
+    """Return the names of all presets in alphabetical order; a damaged preset is left out with a warning.
 
     Args:
-        cls: Only those that `cls.from_preset` takes.
+        cls: A class of models, to list only the presets that `cls.from_preset` accepts; None lists all.
 
     Example:
         >>> import aezoo
@@ -58,13 +59,13 @@ def list_presets(cls: type | None = None) -> list[str]:
 
 
 def folders() -> dict[str, Path]:
-    """Return the folders of all presets that are found, damaged ones too, by name."""
+    """Return the folders of all presets by name, including damaged ones."""
     found = {card.parent.name: card.parent for place in reversed(places()) for card in place.glob(f"*/{CARD}")}
     return dict(sorted(found.items()))
 
 
 def cards() -> dict[str, dict[str, Any]]:
-    """Return the cards of all presets that are found, by name; a damaged preset is left out with a warning."""
+    """Return the model cards of all presets by name; a damaged preset is left out with a warning."""
     read = {}
     for name, folder in folders().items():
         try:
@@ -83,7 +84,7 @@ def _family(cls: type[Any]) -> Iterable[type[Any]]:
 
 
 def load(cls: type[M], preset: str | os.PathLike[str]) -> M:
-    """Loads a model; see `aezoo.Autoencoder.from_preset`."""
+    """Load a model; see `aezoo.Autoencoder.from_preset`."""
     path = _find(preset)
     if isinstance(path, str):
         model = keras.saving.load_model(path)
@@ -92,19 +93,23 @@ def load(cls: type[M], preset: str | os.PathLike[str]) -> M:
         model = loading.load(path)
     if not isinstance(model, cls):
         kind = type(model).__name__
-        advice = f"load it with aezoo.{kind}.from_preset" if hasattr(model, "from_preset") else "it is none of aezoo's"
+        ours = hasattr(model, "from_preset")
+        advice = f"load it with aezoo.{kind}.from_preset" if ours else "it is not a model of aezoo"
         raise ValueError(f"{path} holds a model of class {kind}, not {cls.__name__}: {advice}.")
     return model
 
 
 def find(preset: str | os.PathLike[str]) -> Path:
-    """Returns the folder of a preset, given its name or the folder itself.
+    """Return the folder of a preset.
 
-    A string without a separator is a name first: a folder of the working directory does not take the place of a preset
-    that is found elsewhere. Such a folder is given as "./name", or as a `pathlib.Path`.
+    A string without a separator is looked up as a name first: a folder in the working directory does not hide a preset
+    of the same name. Refer to such a folder as "./name", or by a `pathlib.Path`.
+
+    Args:
+        preset: Name or folder of the preset.
 
     Raises:
-        FileNotFoundError: If there is none; the message says where it was looked for.
+        FileNotFoundError: If there is no such preset; the message lists the folders that were searched.
     """
     here, name = Path(preset), os.fspath(preset)
     named = [place / name for place in places()]
@@ -114,13 +119,13 @@ def find(preset: str | os.PathLike[str]) -> Path:
         if (folder / MODEL).is_file():
             if folder != here and (here / MODEL).is_file():
                 warnings.warn(
-                    f"The preset {name!r} is the one in {folder}, not the folder {name!r} of the working directory: "
-                    f"write './{name}' for that one.",
+                    f"{name!r} loads the preset in {folder}, not the folder {name!r} of the working directory: write "
+                    f"'./{name}' to load the folder.",
                     stacklevel=2,
                 )
             return folder
     close = difflib.get_close_matches(name, list_presets())
-    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else " aezoo.list_presets() names all there are."
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else " aezoo.list_presets() names all presets."
     unset = "" if os.environ.get(ENVIRONMENT) else f" The environment variable {ENVIRONMENT} names no further folder."
     raise FileNotFoundError(
         f"There is no preset {name!r}: none of {', '.join(map(str, folders))} holds a {MODEL}.{unset}{hint}"
@@ -128,7 +133,7 @@ def find(preset: str | os.PathLike[str]) -> Path:
 
 
 def _find(preset: str | os.PathLike[str]) -> str | Path:
-    """The file that is to be loaded, or the address that is Keras' to load."""
+    """Return the path of the file to load, or the address, as a string, which Keras loads."""
     name = os.fspath(preset)
     if "://" in name:
         return name
@@ -140,21 +145,24 @@ def _find(preset: str | os.PathLike[str]) -> str | Path:
         if (folder / CARD).exists():
             check_files(folder, [MODEL])
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}.")
+        raise FileNotFoundError(f"There is no file {path}: name an existing .keras file, or a preset.")
     if not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is damaged, or no .keras file.")
+        raise ValueError(f"{path} is damaged, or not a .keras file.")
     return path
 
 
-# === Cards ===
+# === Model cards ===
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """Returns what `card.json` of a preset says.
+    """Read the model card of a preset, `card.json`.
+
+    Args:
+        folder: The folder of the preset.
 
     Raises:
-        FileNotFoundError: If there is none.
-        ValueError: If it is not what `save` writes, or names files outside its folder.
+        FileNotFoundError: If there is no model card.
+        ValueError: If the file is not a model card, or names files outside its folder.
     """
     path = folder / CARD
     if not path.is_file():
@@ -162,12 +170,12 @@ def read_card(folder: Path) -> dict[str, Any]:
     card = _untrusted.read_json(path)
     wrong = _wrong(card)
     if wrong:
-        raise ValueError(f"{path} is damaged, or no card of a preset: {wrong}.")
+        raise ValueError(f"{path} is damaged, or not the model card of a preset: {wrong}.")
     return card
 
 
 def _wrong(card: object) -> str:
-    """Says what keeps a card from being read; "" if nothing does."""
+    """Return the reason why a model card is invalid; "" if it is valid."""
     if not isinstance(card, dict) or not isinstance(card.get("class"), str) or not isinstance(card.get("files"), dict):
         return "it has no class and no files"
     for name, digest in card["files"].items():
@@ -185,50 +193,52 @@ def _wrong(card: object) -> str:
         return "its metrics are not numbers by name"
     if not isinstance(card.get("metric"), str) or card["metric"] not in metrics or not {"name", "title"} <= card.keys():
         return "it has metrics, but no name, title and metric"
-    return "" if isinstance(data, dict) and isinstance(data.get("name"), str) else "it does not say what its data are"
+    return "" if isinstance(data, dict) and isinstance(data.get("name"), str) else "it does not name its data"
 
 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
-    """Writes `card.json`, with the SHA-256 of every other file in the folder."""
+    """Write `card.json`, with the SHA-256 of every other file in the folder."""
     files = {name: sha256(folder / name) for name in sorted(_names(folder))}
     text = json.dumps({**card, "files": files}, indent=1, ensure_ascii=False)
     (folder / CARD).write_text(text + "\n", encoding="utf-8")
 
 
 def _names(folder: Path) -> set[str]:
-    """All files of a preset but its card, relative to the folder."""
+    """Return all files of a preset except its model card, relative to the folder."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path != folder / CARD)
     return {path.relative_to(folder).as_posix() for path in paths}
 
 
 def check_files(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Checks files of a preset against its card.
+    """Check files of a preset against the SHA-256 in its model card.
 
     Args:
-        folder: The preset.
-        names: Of which files, relative to the folder; by default all, and there may be no others.
+        folder: The folder of the preset.
+        names: Files to check, relative to the folder. None checks all, and refuses files that the card does not name.
 
     Raises:
-        FileNotFoundError: If a file is missing, which the message names.
-        ValueError: If one is not what was written, or lies outside the folder.
+        FileNotFoundError: If a file is missing; the message names it.
+        ValueError: If a file was altered, is outside the folder, or is not named in the card.
     """
     files = read_card(folder)["files"]
     if names is None:
         for name in sorted(_names(folder) - files.keys()):
-            raise ValueError(f"{folder / name} is not in {CARD}: it is of something else.")
+            raise ValueError(f"{folder / name} is not named in {CARD}: remove it, it is not part of the preset.")
         for name in files:
             if not (folder / name).resolve().is_relative_to(folder.resolve()):
                 raise ValueError(f"{folder / name} is a link out of its folder: fetch the preset again.")
     for name in files if names is None else names:
         path = folder / name
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing, though {CARD} beside it names it: fetch the preset again.")
+            raise FileNotFoundError(f"{path} is missing, though {CARD} names it: fetch the preset again.")
         if sha256(path) != files.get(name):
-            raise ValueError(f"{path} is damaged or was altered: its SHA-256 is not that of {CARD} beside it.")
+            raise ValueError(
+                f"{path} is damaged or was altered: its SHA-256 differs from the one in {CARD}. Fetch the preset again."
+            )
 
 
 def foreign(folder: Path) -> list[str]:
-    """Return the files in a folder that its card does not name: all of them where it is no preset."""
+    """Return the files in a folder that its model card does not name: all files if the folder is not a preset."""
     try:
         return sorted({*_files.files(folder)} - {*read_card(folder)["files"], CARD})
     except (OSError, ValueError, TypeError):
@@ -236,7 +246,7 @@ def foreign(folder: Path) -> list[str]:
 
 
 def sha256(path: Path) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(2**20):
@@ -248,15 +258,15 @@ def sha256(path: Path) -> str:
 
 
 def save(model: Autoencoder, folder: Path, half: bool = False) -> None:
-    """Writes `model.keras` into a folder that is there: the model without its optimizer and what it was compiled with.
+    """Write `model.keras`: the model without its optimizer and the arguments of `compile`.
 
     Args:
         model: A built model.
-        folder: Where to.
-        half: Whether kernels are stored in half precision. Keras casts them back when they are loaded.
+        folder: An existing folder.
+        half: Whether to store kernels in half precision. Keras casts them back on loading.
 
     Raises:
-        ValueError: If a weight is not finite: such a model would not load.
+        ValueError: If a weight is not finite, since such a model would not load.
     """
     loading.check_finite(model, f"The model {model.name!r}")
     with tempfile.TemporaryDirectory() as temporary:
@@ -270,7 +280,7 @@ def _halved(values: np.ndarray) -> np.ndarray:
 
 
 def card(model: Autoencoder) -> dict[str, Any]:
-    """Returns what a card says of any model."""
+    """Return the entries of a model card that every model has: class, number of parameters, versions."""
     return {
         "class": type(model).__name__,
         "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),

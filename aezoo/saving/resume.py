@@ -1,4 +1,4 @@
-"""Resuming a training: its state in a file, and what makes it the same training."""
+"""State of a training in a file, and descriptions that tell whether two trainings are the same."""
 
 from __future__ import annotations
 
@@ -17,20 +17,21 @@ import tensorflow as tf
 from aezoo import _files
 from aezoo.training import distribution
 
-_HASHED = 2**30  # bytes of an array that are read
+_HASHED = 2**30  # bytes of an array that are read for its checksum
 
 
 class TrainingState:
-    """Keep the state of a training in one file, from which the same training resumes after its process was killed.
+    """State of a training in one file, from which the same training resumes after its process was killed.
 
-    The file holds all that a training changes in a model: weights, optimizer, schedules, chains and random state. It is
-    either complete or absent, and says which training it belongs to. Under a strategy of several processes the chief
-    writes it, into a folder that all of them see; every process calls `restore` and `save`.
+    The file holds everything that a training changes in a model: weights, optimizer, schedules, Markov chains and
+    random state. It is either complete or absent, and names the training that it belongs to. Under a strategy of
+    several processes the chief writes it to a folder that all processes share; every process calls `restore` and
+    `save`.
 
     Args:
         path: The file, NAME.weights.h5.
-        configuration: What must be the same for a training to be resumed, as JSON takes it; see `plain`.
-        advice: What to do where the file cannot be used, quoted in error messages: "delete it to start anew".
+        configuration: Description that must be equal for a training to be resumed, in types of JSON; see `plain`.
+        advice: What to do if the file cannot be used, quoted in error messages: "delete it to start anew".
 
     Example:
         >>> import tempfile, aezoo
@@ -49,7 +50,7 @@ class TrainingState:
         True
     """
 
-    _KEY = "aezoo_backup"  # what the file says of the training, beside the weights
+    _KEY = "aezoo_backup"  # the entry of the file that describes the training, beside the weights
 
     def __init__(self, path: Path, configuration: dict[str, Any], advice: str):
         self.path = path
@@ -57,26 +58,26 @@ class TrainingState:
         self.advice = advice
 
     def check(self) -> None:
-        """Raise an `OSError` now if the file cannot be written; remove what a killed write of it has left."""
+        """Raise an `OSError` if the file cannot be written, and remove leftovers of a killed write."""
         _files.check(self.path)
         _files.recover(self.path)
 
     def restore(self, model: keras.Model) -> dict[str, Any] | None:
-        """Give a model the state that was saved last.
+        """Load the last saved state into a model.
 
         Args:
             model: The model, built and compiled.
 
         Returns:
-            `epoch` and the notes of `save`, by name; None where no state was saved.
+            `epoch` and the notes of `save`, by name; None if no state was saved.
 
         Raises:
-            ValueError: If the file is damaged, belongs to another training, or is seen by some processes only. The
-                message names the difference. Unless the weights are damaged, the model has not been changed.
+            ValueError: If the file is damaged, belongs to another training, or is visible to some processes only. The
+                message names the difference. The model is unchanged unless the weights in the file are damaged.
             OSError: If the file cannot be written.
         """
         strategy = model.distribute_strategy
-        distribution.wait_for_chief(strategy)  # which may still be deleting that of a training before
+        distribution.wait_for_chief(strategy)  # which may still be deleting the file of an earlier training
         if distribution.is_chief(strategy):
             self.check()
         saved = self._read()
@@ -84,8 +85,8 @@ class TrainingState:
         chief = distribution.broadcast_from_chief(strategy, finished)
         if finished != chief:
             raise ValueError(
-                f"This process finds a backup of {finished} epochs and the chief one of {chief}: "
-                f"{str(self.path.parent)!r} must be a folder that all processes see."
+                f"This process finds a backup of {finished} epochs, but the chief finds one of {chief}: "
+                f"{str(self.path.parent)!r} must be a folder that all processes share."
             )
         if saved is None:
             return None
@@ -94,14 +95,14 @@ class TrainingState:
             changed = []  # a callback changed it, in the process that was interrupted
         if changed:
             raise ValueError(
-                f"{str(self.path)!r} is the backup of a training with other {sentence(changed)}: give the same to "
-                f"resume it, or {self.advice}."
+                f"{str(self.path)!r} is the backup of a training with other {sentence(changed)}: use the same values "
+                f"to resume it, or {self.advice}."
             )
         self.configuration = saved["run"]
         _build_optimizer(model)
         try:
             model.load_weights(self.path)
-        except Exception as error:  # of h5py and Keras, for damaged files
+        except Exception as error:  # h5py and Keras raise many kinds for damaged files
             raise ValueError(
                 f"{str(self.path)!r} is damaged, or the backup of another model: {self.advice}."
             ) from error
@@ -112,14 +113,14 @@ class TrainingState:
 
         Args:
             model: The model, built and compiled.
-            epoch: How many epochs are finished.
-            **notes: What else `restore` is to return, as JSON takes it.
+            epoch: Number of finished epochs.
+            **notes: Further values for `restore` to return, in types of JSON.
         """
         with distribution.chief_writes(model.distribute_strategy, self.path) as unfinished:
             self.write(unfinished, model, epoch, **notes)
 
     def write(self, path: Path, model: keras.Model, epoch: int, **notes: Any) -> None:
-        """Write what `save` does to another file, which may be half-written when the process is killed."""
+        """Write the state to another file, not atomically: a killed process may leave it half-written."""
         _build_optimizer(model)
         model.save_weights(path)
         with h5py.File(path, "a") as file:
@@ -127,7 +128,7 @@ class TrainingState:
             file[self._KEY] = json.dumps(said)
 
     def remove(self) -> None:
-        """Remove the file, and what a killed write of it has left."""
+        """Remove the file and leftovers of a killed write."""
         _files.recover(self.path)
         self.path.unlink(missing_ok=True)
 
@@ -140,7 +141,7 @@ class TrainingState:
             return {**said, "epoch": int(said["epoch"]), "run": dict(said["run"]), "rate": float(said["rate"])}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(
-                f"{str(self.path)!r} is damaged, or no backup of this version of aezoo: {self.advice}."
+                f"{str(self.path)!r} is damaged, or not a backup of this version of aezoo: {self.advice}."
             ) from error
 
 
@@ -156,7 +157,7 @@ def _rate(model: keras.Model) -> float:
 def data(x: Any) -> dict[str, Any]:
     """Describe training data cheaply: arrays by shape, dtype and a checksum, data sets by their elements.
 
-    Of an array of more than a gigabyte the checksum is that of rows at equal distances.
+    For an array of more than 1 GiB, the checksum covers rows at equal distances.
     """
     if isinstance(x, Mapping) and not hasattr(x, "shape"):  # samples and conditions
         return {name: data(values) for name, values in x.items()}
@@ -166,7 +167,7 @@ def data(x: Any) -> dict[str, Any]:
         return {"type": type(x).__name__, "batches": len(x)}  # type: ignore[arg-type]
     if not hasattr(x, "shape"):
         return {"type": type(x).__name__}
-    rows = np.asarray(x.data if hasattr(x, "nnz") else x)  # of a sparse matrix what it stores
+    rows = np.asarray(x.data if hasattr(x, "nnz") else x)  # for a sparse matrix, the stored values
     sample = rows[:: 1 + rows.nbytes // _HASHED]
     return {"shape": list(x.shape), "dtype": rows.dtype.name, "checksum": zlib.crc32(np.ascontiguousarray(sample))}  # type: ignore[arg-type]
 
@@ -178,12 +179,12 @@ def compilation(model: keras.Model) -> dict[str, Any]:
 
 
 def architecture(model: keras.Model) -> dict[str, Any]:
-    """Describe what a model was made of."""
+    """Describe the class and the configuration of a model, independent of names that Keras counts up."""
     return _without_names({"model": type(model).__name__, **plain(model.get_config()), "name": None})
 
 
 def plain(value: object) -> Any:
-    """Describe a value in terms of JSON, equally in every process: no addresses, no names that Keras counts up."""
+    """Describe a value in types of JSON, identically in every process: no addresses, no names that Keras counts up."""
     if isinstance(value, dict):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
@@ -202,12 +203,12 @@ def plain(value: object) -> Any:
 
 
 def differences(before: object, now: object, name: str = "") -> list[str]:
-    """Name what differs between two descriptions, with both values: "optimizer learning_rate (0.001, not 1e-05)"."""
+    """List the differences between two descriptions, with both values: "optimizer learning_rate (0.001, not 1e-05)"."""
     return [f"{name} ({_short(a)}, not {_short(b)})" for name, a, b in _differing(before, now, name)]
 
 
 def sentence(differing: list[str]) -> str:
-    """Join differences, the first three of them."""
+    """Join the first three differences into one phrase."""
     return " and ".join(differing[:3]) + (" and more" if len(differing) > 3 else "")
 
 
@@ -227,7 +228,7 @@ def _short(value: object) -> str:
 
 
 def _without_names(architecture: object) -> Any:
-    """Numbers the names of layers, which Keras counts up with every model that is made, in their order."""
+    """Replace the names of layers by numbers in their order, since Keras' names count up with every new model."""
     names: dict[str, str] = {}
 
     def collect(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""Requests that TensorFlow Serving runs when it loads a model, so that no user waits for what is done only once.
+"""Warm-up requests, which TensorFlow Serving runs when it loads a model, so that no user waits for one-time work.
 
-A record is the server's message `PredictionLog`, written here in protocol buffers' wire format: PyPI's
-tensorflow-serving-api, which has the message, has a release for each TensorFlow, later than that. The numbers of the
-fields are those of its `tensorflow_serving/apis/*.proto`, which fix them for good:
+A record is the server's message `PredictionLog`, written here in the wire format of protocol buffers. The package
+tensorflow-serving-api, which contains the message, is not used because each of its releases needs one version of
+TensorFlow and appears after it. The field numbers come from its `tensorflow_serving/apis/*.proto` and never change:
 
     PredictionLog.predict_log = 6       PredictLog.request = 1
     PredictRequest.model_spec = 1       ModelSpec.name = 1
     PredictRequest.inputs = 2, a map    ModelSpec.signature_name = 3
 
-The entry of a map has the key as 1 and the value as 2. The tests read the records by the server's own messages.
+An entry of a map has its key as field 1 and its value as field 2. The tests read the records with the server's own
+messages.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from aezoo._typing import Data
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
-#: Where a SavedModel has them.
+#: Path of the requests within a SavedModel.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
 
 
@@ -37,7 +38,7 @@ class Request(NamedTuple):
     Attributes:
         model: The name of the model.
         signature: The name of the signature.
-        inputs: Its inputs by name.
+        inputs: The inputs of the signature by name.
     """
 
     model: str
@@ -46,26 +47,29 @@ class Request(NamedTuple):
 
 
 def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list[Request]:
-    """Makes requests for each signature that takes samples or codes, one for a single row and one for all.
+    """Make requests for each signature whose inputs are samples or codes: one of a single row and one of all rows.
 
-    Others, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses these, and a model of which
-    it refuses one request does not load.
+    Other signatures, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses requests with
+    scalar inputs, and does not load a model if it refuses one of its requests.
 
     Args:
         model: A built model.
-        name: The name that the server knows it by.
-        samples: (n, *input_shape), or a dict of "x" and of the conditions; by default made up by `model.dummy_inputs`
-            and `model.dummy_conditions`.
+        name: Name of the model on the server.
+        samples: Samples, (n, *input_shape), or a dict of "x" and of the conditions; None makes them with
+            `model.dummy_inputs` and `model.dummy_conditions`.
 
     Raises:
-        ValueError: If no samples are given and the model does not take those that were made up.
+        ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.
     """
     signatures = model.signatures()
     encode, specs, _ = signatures["encode"]
     if samples is not None:
         given = samples if isinstance(samples, Mapping) else {"x": samples}
         if given.keys() != specs.keys():
-            raise ValueError(f"warmup needs {', '.join(specs)}: give a dict of them, or warmup=False.")
+            raise ValueError(
+                f"warmup needs {', '.join(specs)}, but has {', '.join(map(str, given))}: give a dict of these names, "
+                "or warmup=False."
+            )
         inputs = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
         z = np.asarray(encode(*inputs.values()))
     else:
@@ -75,7 +79,7 @@ def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list
             z = np.asarray(encode(*inputs.values()))
         except Exception as error:
             raise ValueError(
-                f"The model does not take made-up samples of shape {x.shape[1:]}: give export some of yours, for "
+                f"The model does not accept dummy samples of shape {x.shape[1:]}: give export some of your own, for "
                 "example warmup=x[:8], or warmup=False."
             ) from error
     known = {**inputs, "z": z}
@@ -88,7 +92,7 @@ def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list
 
 
 def write(path: str | os.PathLike[str], requests: Iterable[Request]) -> None:
-    """Writes requests to a file, as records of TensorFlow's own format."""
+    """Write requests to a file in the TFRecord format."""
     with tf.io.TFRecordWriter(str(path)) as writer:
         for name, signature, inputs in requests:
             spec = _message((1, name.encode()), (3, signature.encode()))
@@ -98,7 +102,7 @@ def write(path: str | os.PathLike[str], requests: Iterable[Request]) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Request]:
-    """Reads what `write` wrote."""
+    """Read the requests in a file that `write` wrote."""
     for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
         ((_, log),) = _fields(record)
         ((_, request),) = _fields(log)
@@ -112,19 +116,19 @@ def read(path: str | os.PathLike[str]) -> Iterator[Request]:
 
 
 def _tensor(value: np.ndarray) -> bytes:
-    """A TensorProto; of many equal values it holds one."""
+    """Return a serialized TensorProto, which stores equal values once."""
     first = value.reshape(-1)[:1]
     same = len(first) and (value == first).all()
     return tf.make_tensor_proto(first[0] if same else value, shape=value.shape).SerializeToString()
 
 
 def _message(*fields: tuple[int, bytes]) -> bytes:
-    """A protocol buffer of strings and messages."""
+    """Return a protocol buffer of strings and messages."""
     return b"".join(_varint(number << 3 | 2) + _varint(len(content)) + content for number, content in fields)
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """The fields that `_message` put together."""
+    """Yield the fields of a message that `_message` returned."""
     at = 0
     while at < len(message):
         tag, at = _read_varint(message, at)

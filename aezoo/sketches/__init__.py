@@ -1,4 +1,4 @@
-"""Drawings as sequences of pen strokes: formats, files, SVG, and sketches to try things on."""
+"""Drawings as sequences of pen strokes: formats, files, SVG and synthetic sketches."""
 
 from aezoo.sketches.data import load
 from aezoo.sketches.files import read_ndjson, read_npz

@@ -1,4 +1,4 @@
-"""Sketches to train on."""
+"""Data sets of sketches."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ import numpy as np
 from aezoo.sketches import files, formats, synthetic
 
 Arrays = tuple[np.ndarray, None]
-#: Beyond so many numbers, 256 MiB, the steps that fill up the shorter sketches may be at most so many times the others.
+#: Above 2²⁶ numbers (256 MiB), padded sketches may have at most 50 times as many steps as unpadded ones.
 _LEAST, _PADDING = 2**26, 50
 
 
 def load(name: str | os.PathLike[str], max_points: int | None = None) -> tuple[Arrays, Arrays]:
-    """Loads sketches as stroke-5, offsets divided by the standard deviation of those of the training set.
+    """Load sketches as stroke-5, with offsets divided by the standard deviation of the training set's offsets.
 
     Args:
-        name: "shapes", 900 + 100 sketches that a program draws; a file of sketch-rnn (.npz) with splits "train" and
-            "test"; or one of QuickDraw (.ndjson), of which every tenth drawing is for testing.
-        max_points: Leaves out sketches with more points; None keeps all.
+        name: "shapes" for 900 + 100 synthetic sketches; a Sketch-RNN file (.npz) with splits "train" and "test"; or a
+            QuickDraw file (.ndjson), where every tenth drawing becomes a test sample.
+        max_points: Maximum number of points per sketch, longer ones are skipped; None keeps all.
 
     Returns:
-        `((x_train, None), (x_test, None))`, each x (n, Nmax, 5) float32, Nmax the points of the longest sketch.
+        `((x_train, None), (x_test, None))`, each x (n, Nmax, 5) float32, where Nmax is the number of points of the
+        longest sketch.
 
     Raises:
-        ValueError: If there is no such set, the file cannot be read, nothing is left of it, or one sketch is so much
-            longer than the others that to fill them up would take more than 256 MiB and 50 times their size.
-        FileNotFoundError: If there is no such file.
+        ValueError: If the name is unknown, the file cannot be read, no sketch remains, or one sketch is so much longer
+            than the others that padding them to its length would take more than 256 MiB and 50 times their size.
+        FileNotFoundError: If the file does not exist.
 
     Example:
         >>> (x_train, _), (x_test, _) = load("shapes")
@@ -47,17 +48,17 @@ def load(name: str | os.PathLike[str], max_points: int | None = None) -> tuple[A
             for split in ("train", "test")
         }
     else:
-        raise ValueError(f"{text!r} is no set of sketches: give 'shapes', or a file that ends in .npz or .ndjson.")
+        raise ValueError(f"{text!r} is not a set of sketches: give 'shapes', or a file that ends in .npz or .ndjson.")
     if not {"train", "test"} <= set(splits):
-        raise ValueError(f"{text} has the splits {', '.join(splits) or 'of nothing'}: 'train' and 'test' are needed.")
+        raise ValueError(f"{text} needs the splits 'train' and 'test', but it has {', '.join(splits) or 'none'}.")
     train, test = (
         [sketch for sketch in splits[split] if max_points is None or len(sketch) <= max_points]
         for split in ("train", "test")
     )
     if not train or not test:
         raise ValueError(
-            f"{text} has {len(train)} sketches to train on and {len(test)} to test with"
-            f"{'' if max_points is None else f' of at most {max_points} points'}: at least one each is needed."
+            f"{text} has {len(train)} training and {len(test)} test sketches"
+            f"{'' if max_points is None else f' of at most {max_points} points'}: at least one of each is needed."
         )
     scale = formats.offset_scale(train)
     if not scale:
@@ -66,8 +67,8 @@ def load(name: str | os.PathLike[str], max_points: int | None = None) -> tuple[A
     steps = max(lengths)
     if 5 * steps * len(lengths) > max(_LEAST, _PADDING * 5 * sum(lengths)):
         raise ValueError(
-            f"{text} has a sketch of {steps:,} points among {len(lengths):,} of {sum(lengths) / len(lengths):.0f} on "
-            "average, to which all would be filled up: leave the longest out by max_points."
+            f"{text} has a sketch of {steps:,} points, to which all {len(lengths):,} sketches, of "
+            f"{sum(lengths) / len(lengths):.0f} points on average, would be padded: skip the longest with max_points."
         )
     x_train, x_test = (
         formats.stroke5([sketch / [scale, scale, 1] for sketch in split], steps) for split in (train, test)

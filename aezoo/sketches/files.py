@@ -1,4 +1,4 @@
-"""Files of sketches: stroke-3 in .npz, as sketch-rnn has them, and QuickDraw's .ndjson."""
+"""Files of sketches: stroke-3 in .npz, as used by Sketch-RNN, and QuickDraw's .ndjson."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ import numpy as np
 from aezoo import _untrusted
 from aezoo.sketches import formats, npy
 
-#: What a file with sketches may unpack to, however small it is, and the longest line of a drawing.
+#: Size in bytes that any file may unpack to, and the maximum length of a line of a drawing.
 _LEAST, _LINE = 2**20, 2**24
 
 
 def read_npz(path: str | os.PathLike[str]) -> dict[str, list[np.ndarray]]:
-    """Reads sketches in stroke-3 from the .npz files of sketch-rnn, QuickDraw's included.
+    """Read sketches in stroke-3 from .npz files in the format of Sketch-RNN, which includes QuickDraw's.
 
-    Those are pickles, which can run any code where `numpy.load` is allowed to read them. Here nothing but arrays
-    of numbers is read, by a reader of our own that takes files from anyone.
+    These files contain pickles, which can run arbitrary code when `numpy.load` reads them. This reader accepts only
+    arrays of numbers and is safe for untrusted files.
 
     Args:
         path: A file with arrays of objects, each object an array (points, 3); sketches of equal length may also be one
-            array (sketches, points, 3). It may unpack to 20 times its size, or to 1 MiB.
+            array (sketches, points, 3). It may unpack to at most 20 times its size, or to 1 MiB.
 
     Returns:
-        By the name of the split ("train", "valid", "test"): arrays (points, 3) float32.
+        A dict from the split ("train", "valid", "test") to a list of arrays, (points, 3) float32.
 
     Raises:
-        ValueError: If it is no such file; the message says which entry is wrong.
+        ValueError: If the file has another format; the message names the invalid entry.
 
     Example:
         >>> import tempfile
@@ -66,18 +66,18 @@ def _read_split(where: str, data: bytes) -> list[np.ndarray]:
 
 
 def read_ndjson(path: str | os.PathLike[str], limit: int | None = None, recognized: bool = False) -> list[np.ndarray]:
-    """Reads drawings of QuickDraw, raw or simplified, one JSON object a line.
+    """Read QuickDraw drawings, raw or simplified, one JSON object per line.
 
     Args:
         path: A text file.
-        limit: Reads so many drawings and no more.
-        recognized: Whether to take only those that the game recognised.
+        limit: Maximum number of drawings; None reads all.
+        recognized: Whether to skip drawings that the game did not recognize.
 
     Returns:
-        Stroke-3, (points, 3) float32 each.
+        A list of sketches in stroke-3, (points, 3) float32 each.
 
     Raises:
-        ValueError: If a line is no drawing; the message says which.
+        ValueError: If a line is not a drawing; the message gives its number.
 
     Example:
         >>> import tempfile
@@ -105,17 +105,17 @@ def read_ndjson(path: str | os.PathLike[str], limit: int | None = None, recogniz
             except (ValueError, LookupError, TypeError, AttributeError, RecursionError, MemoryError) as error:
                 reason = f"no {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
                 raise ValueError(
-                    f"{os.fspath(path)}, line {number} is no drawing of QuickDraw: {_untrusted.printable(reason)}."
+                    f"{os.fspath(path)}, line {number} is not a QuickDraw drawing: {_untrusted.printable(reason)}."
                 ) from None
     return sketches
 
 
 def _line(stroke: Sequence[Sequence[float]]) -> np.ndarray:
-    """Points (n, 2) of a stroke [[x, x, ...], [y, y, ...], times or nothing]."""
+    """Return the points, (n, 2), of a stroke [[x, x, ...], [y, y, ...], optional times]."""
     x, y = stroke[0], stroke[1]
     if len(x) != len(y):
         raise ValueError(f"a stroke has {len(x)} numbers x and {len(y)} numbers y")
     points = np.array([x, y])
     if points.dtype.kind not in "iuf":
-        raise ValueError("a stroke has what is no number, or too large a one")
+        raise ValueError("a stroke has a value that is not a number, or too large")
     return points.T.astype("float64")

@@ -1,10 +1,10 @@
-"""Lines, stroke-3 and stroke-5, and from one to the other.
+"""Conversions between lines, stroke-3 and stroke-5.
 
 - Lines: a list of arrays (points, 2), each drawn without lifting the pen; y points down, as on a screen.
-- Stroke-3: an array (points, 3), offsets Δx, Δy from the point before (the first from the origin), and 1 where the pen
+- Stroke-3: an array (points, 3), offsets Δx, Δy from the previous point (the first from the origin), and 1 if the pen
   is lifted after the point, else 0.
-- Stroke-5: an array (steps, 5), Δx, Δy, and of three pen states one 1: the pen stays down, is lifted, the sketch has
-  ended; what comes after the end is (0, 0, 0, 0, 1).
+- Stroke-5: an array (steps, 5), Δx, Δy, and a one-hot pen state: the pen stays down, is lifted, or the sketch has
+  ended. Steps after the end are (0, 0, 0, 0, 1).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from aezoo._typing import ArrayLike
 
 
 def from_lines(lines: Sequence[Any]) -> np.ndarray:
-    """Makes stroke-3 of lines.
+    """Convert lines to stroke-3.
 
     Args:
         lines: Arrays (points, 2) with at least one point each.
 
     Returns:
-        (points, 3) float32.
+        A sketch in stroke-3, (points, 3) float32.
 
     Raises:
-        ValueError: If there is no line, one is no array of points, or offsets are not finite in float32.
+        ValueError: If there are no lines, a line is not an array of points, or offsets are not finite in float32.
 
     Example:
         >>> from_lines([[[1, 1], [3, 1]], [[3, 2]]]).tolist()
@@ -49,16 +49,16 @@ def from_lines(lines: Sequence[Any]) -> np.ndarray:
 
 
 def to_lines(sketch: ArrayLike) -> list[np.ndarray]:
-    """Makes lines of one sketch.
+    """Convert one sketch to lines.
 
     Args:
         sketch: Stroke-3, (points, 3), or stroke-5, (steps, 5).
 
     Returns:
-        Arrays (points, 2) float64.
+        A list of arrays, (points, 2) float64.
 
     Raises:
-        ValueError: If the sketch is neither.
+        ValueError: If the sketch has another shape.
 
     Example:
         >>> [line.tolist() for line in to_lines([[1, 1, 0], [2, 0, 1], [0, 1, 1]])]
@@ -75,17 +75,17 @@ def to_lines(sketch: ArrayLike) -> list[np.ndarray]:
 
 
 def stroke5(sketches: Sequence[ArrayLike], steps: int | None = None) -> np.ndarray:
-    """Makes one array of sketches in stroke-3.
+    """Convert sketches in stroke-3 to one array in stroke-5.
 
     Args:
         sketches: Arrays (points, 3).
-        steps: Nmax, at least the number of points of the longest; None takes that.
+        steps: Nmax, at least the number of points of the longest sketch; None takes this number.
 
     Returns:
-        (n, Nmax, 5) float32.
+        One array, (n, Nmax, 5) float32.
 
     Raises:
-        ValueError: If there is no sketch, one is not stroke-3, or has more points than `steps`.
+        ValueError: If there are no sketches, or a sketch is not stroke-3 or has more points than `steps`.
 
     Example:
         >>> stroke5([[[1, 2, 1]]], steps=2).tolist()
@@ -99,11 +99,11 @@ def stroke5(sketches: Sequence[ArrayLike], steps: int | None = None) -> np.ndarr
             raise ValueError(f"Sketch {i} has shape {sketch.shape}: stroke-3 is (points, 3), with at least one point.")
         if not np.isin(sketch[:, 2], (0, 1)).all():
             raise ValueError(
-                f"Sketch {i} has pen states other than 0 and 1: the third number says if the pen is lifted."
+                f"Sketch {i} has pen states other than 0 and 1: give 1 where the pen is lifted after a point, else 0."
             )
         if steps is not None and len(sketch) > steps:
             raise ValueError(
-                f"Sketch {i} has {len(sketch)} points, more than steps={steps}: leave it out, or take points away with "
+                f"Sketch {i} has {len(sketch)} points, more than steps={steps}: leave it out, or remove points with "
                 "aezoo.sketches.simplify."
             )
     x = np.zeros((len(arrays), steps or max(map(len, arrays)), 5), "float32")
@@ -117,16 +117,16 @@ def stroke5(sketches: Sequence[ArrayLike], steps: int | None = None) -> np.ndarr
 
 
 def stroke3(x: ArrayLike) -> list[np.ndarray]:
-    """Makes sketches in stroke-3 of one array in stroke-5.
+    """Convert one array in stroke-5 to sketches in stroke-3.
 
     Args:
-        x: (n, Nmax, 5).
+        x: Sketches, (n, Nmax, 5).
 
     Returns:
-        Each sketch up to its end, (points, 3) float32.
+        A list with each sketch up to its end, (points, 3) float32.
 
     Raises:
-        ValueError: If x is of another shape.
+        ValueError: If x has another shape.
 
     Example:
         >>> stroke3(stroke5([[[1, 2, 1]]], steps=4))[0].tolist()
@@ -140,10 +140,10 @@ def stroke3(x: ArrayLike) -> list[np.ndarray]:
 
 
 def offset_scale(sketches: Sequence[ArrayLike]) -> float:
-    """Returns the standard deviation of all offsets Δx and Δy: what they are to be divided by.
+    """Return the standard deviation of all offsets Δx and Δy, by which a training set should be divided.
 
     Args:
-        sketches: Stroke-3, (points, 3) each.
+        sketches: Sketches in stroke-3, (points, 3) each.
 
     Example:
         >>> offset_scale([[[2, -2, 0], [-2, 2, 1]]])
@@ -153,17 +153,17 @@ def offset_scale(sketches: Sequence[ArrayLike]) -> float:
 
 
 def simplify(sketch: ArrayLike, tolerance: float) -> np.ndarray:
-    """Leaves out points that lie within a distance of the line without them (Ramer, Douglas and Peucker).
+    """Remove points that are within a distance of the simplified line, by the Ramer–Douglas–Peucker algorithm.
 
     Args:
         sketch: Stroke-3, (points, 3).
         tolerance: The distance, in the sketch's units.
 
     Returns:
-        (fewer points, 3) float32.
+        A sketch with at most as many points, (points, 3) float32.
 
     Raises:
-        ValueError: If the sketch is of another shape.
+        ValueError: If the sketch has another shape.
 
     Reference:
         Douglas & Peucker, "Algorithms for the reduction of the number of points required to represent a digitized line

@@ -1,9 +1,9 @@
-"""Sketches out of .npy files, of which NumPy reads those with arrays of objects by unpickling them.
+"""A safe reader of sketches from .npy files with arrays of objects, which NumPy itself reads by unpickling.
 
-A pickle may call any function. One that names NumPy's functions only is no safer: NumPy's `__setstate__` trusts the
-state that it is given, so that a changed byte of a file makes numbers of it pointers to objects. Here no object of
-NumPy is given a state. Of the opcodes of a pickle those are followed that NumPy writes for rows of arrays; they move
-records about, and arrays are made of these by `np.frombuffer` once their sizes agree.
+A pickle may call any function. Allowing only NumPy's functions would not make it safe: NumPy's `__setstate__` trusts
+its argument, so that one changed byte in a file can turn numbers into pointers to objects. This reader passes no state
+to objects of NumPy. It interprets only the opcodes that NumPy writes for rows of arrays. They manipulate records, from
+which `np.frombuffer` creates arrays after their sizes have been checked.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ _DAMAGED = "it is damaged"
 
 
 def read(data: bytes) -> list[np.ndarray]:
-    """Reads a row of arrays of numbers, or the rows of one array of three axes.
+    """Read a list of arrays of numbers, stored as an array of objects or as the rows of one array of three axes.
 
     Args:
-        data: The content of a .npy file.
+        data: Content of a .npy file.
 
     Returns:
-        Arrays of integers or floats; those of an array of objects are read-only.
+        Arrays of integers or floats; arrays from an array of objects are read-only.
 
     Raises:
-        ValueError: If it holds anything else, or is damaged.
+        ValueError: If the data are damaged or contain anything else.
     """
     shape, dtype, fortran, start = _header(data)
     if dtype in ("|O", "O"):
         array = _Pickle(data, start).run()
         if not isinstance(array, _Array) or array.dtype != "O" or array.shape != shape:
-            raise ValueError("its pickle holds no array of the shape that its header names")
+            raise ValueError("its pickle does not contain an array of the shape in its header")
         if len(shape) == 1:
             if not all(isinstance(item, _Array) for item in array.data):
                 raise ValueError("expected a row of arrays, but it holds other objects")
-            # Objects may stand in a pickle more often than once; what that makes of it must not exceed the file.
+            # A pickle may refer to an object several times; the result must not exceed the size of the file.
             if sum(math.prod(item.shape or ()) for item in array.data) > max(len(data), 2**20):
                 raise ValueError("its arrays have more numbers than it has bytes")
             return [item.numbers() for item in array.data]
         if len(shape) == 3 and all(isinstance(item, (int, float)) for item in array.data):
-            return list(np.array(array.data, "float64").reshape(shape))  # sketches of equal length become this
+            return list(np.array(array.data, "float64").reshape(shape))  # the form of sketches of equal length
         raise ValueError(f"expected a row of sketches, but it holds objects of shape {shape}")
     if not _DTYPE.fullmatch(dtype) or len(shape) != 3:
         name = np.dtype(dtype).name if _DTYPE.fullmatch(dtype) else printable(dtype)
@@ -61,19 +61,19 @@ def read(data: bytes) -> list[np.ndarray]:
 
 
 def _header(data: bytes) -> tuple[tuple[int, ...], str, bool, int]:
-    """The shape, the dtype and the order that a file names, and where its content starts."""
+    """Return the shape, dtype and order in a file's header, and the position of its content."""
     width = 2 if data[6:7] == b"\x01" else 4
     start = 8 + width + int.from_bytes(data[8 : 8 + width], "little")
     match = _HEADER.fullmatch(data, 8 + width, start)
     if not data.startswith(_MAGIC) or data[6:7] not in (b"\x01", b"\x02", b"\x03") or start > len(data) or not match:
-        raise ValueError(f"{_DAMAGED}: it has no header of NumPy")
+        raise ValueError(f"{_DAMAGED}: it has no NumPy header")
     dtype, fortran, sizes = (part.decode("latin1") for part in match.groups())
     return tuple(map(int, re.findall(r"\d+", sizes))), dtype, fortran == "True", start
 
 
 @dataclasses.dataclass(slots=True)
 class _Array:
-    """What a file says of an array."""
+    """Description of an array in a file."""
 
     shape: Any = None
     dtype: Any = None
@@ -81,7 +81,7 @@ class _Array:
     data: Any = None
 
     def set(self, state: object) -> None:
-        """Takes the state that NumPy gives an array: version, shape, dtype, order and content."""
+        """Set the state of an array in NumPy's format: version, shape, dtype, order and content."""
         if self.dtype is not None or not isinstance(state, tuple) or len(state) != 5:
             raise ValueError(_DAMAGED)
         _, shape, dtype, fortran, data = state
@@ -107,13 +107,13 @@ class _Array:
 
 @dataclasses.dataclass(slots=True)
 class _Dtype:
-    """What a file says of a dtype."""
+    """Description of a dtype in a file."""
 
     kind: str
     order: str = "="
 
     def set(self, state: object) -> None:
-        """Takes the state that NumPy gives a dtype: version, byte order, and parts, of which numbers have none."""
+        """Set the state of a dtype in NumPy's format: version, byte order, and fields, which numbers do not have."""
         if not isinstance(state, tuple) or len(state) < 5 or state[2:5] != (None, None, None):
             raise ValueError("expected arrays of numbers, but it holds records")
         self.order = _text(state[1])
@@ -123,7 +123,7 @@ class _Dtype:
 
 
 def _text(value: object) -> str:
-    """A string, which Python 2 wrote as bytes."""
+    """Return a string; Python 2 wrote it as bytes."""
     if not isinstance(value, (bytes, str)) or len(value) > 100:
         raise ValueError(_DAMAGED)
     return value if isinstance(value, str) else value.decode("latin1")
@@ -153,10 +153,10 @@ def _encode(text: object, encoding: object) -> bytes:
 
 
 def _ndarray(*_: Any) -> None:
-    raise ValueError(_DAMAGED)  # it is named, never called
+    raise ValueError(_DAMAGED)  # valid pickles refer to it but do not call it
 
 
-#: What stands in for the functions that a pickle of arrays names.
+#: Replacements of the functions that a pickle of arrays refers to.
 _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _ndarray,
     ("numpy", "dtype"): _dtype,
@@ -169,11 +169,11 @@ _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
 }
 _STAND_INS = frozenset(map(id, _FUNCTIONS.values()))
 _MARK = object()
-_STACK = 4096  # NumPy's pickles put 1,000 objects on it at a time
+_STACK = 4096  # NumPy's pickles push at most 1,000 objects at a time
 
 
 class _Pickle:
-    """A pickle of protocol 2 to 4, followed as far as NumPy's pickles go."""
+    """Interpreter of pickles of protocol 2 to 4, restricted to the opcodes in NumPy's pickles."""
 
     def __init__(self, data: bytes, at: int):
         self.data = data
@@ -190,7 +190,7 @@ class _Pickle:
                 if opcode == _STOP:
                     return self.stack.pop()
                 if opcode not in _OPCODES:
-                    raise ValueError(f"{_DAMAGED}, or has in its pickle what no array of sketches needs")
+                    raise ValueError(f"{_DAMAGED}, or its pickle has an operation that no array of sketches needs")
                 _OPCODES[opcode](self)
                 if len(self.stack) > _STACK:
                     raise ValueError(_DAMAGED)
@@ -225,7 +225,7 @@ class _Pickle:
     def function(self, module: object, name: object) -> None:
         function = _FUNCTIONS.get((_text(module), _text(name)))
         if function is None:
-            raise ValueError(f"it names {printable(module)}.{printable(name)}, which no array of sketches needs")
+            raise ValueError(f"it refers to {printable(module)}.{printable(name)}, which no array of sketches needs")
         self.stack.append(function)
 
     def global_name(self) -> None:
@@ -281,7 +281,7 @@ class _Pickle:
 
 
 _STOP = ord(".")
-#: By opcode, as `pickletools` lists them.
+#: Opcodes with their names in `pickletools`.
 _OPCODES: dict[int, Callable[[_Pickle], Any]] = {
     0x80: lambda p: p.skip(1),  # PROTO
     0x95: lambda p: p.skip(8),  # FRAME

@@ -1,4 +1,4 @@
-"""SVG paths to strokes, and strokes to SVG."""
+"""Conversions between SVG paths and strokes."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from aezoo.sketches import formats
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
 _TOKEN = re.compile(rf"\s*(?:,\s*)?(?:([A-Za-z])|({_NUMBER}))")
-#: The longest text that is read, and the most points that may come of it.
+#: Maximum size of a file in bytes, and maximum number of points.
 _LONGEST, _POINTS = 2**23, 10**6
 _GREATEST = float(np.finfo("float32").max)
-#: How many numbers each command takes at a time.
+#: Numbers per command.
 _ARGUMENTS = {"M": 2, "L": 2, "H": 1, "V": 1, "C": 6, "Q": 4, "Z": 0}
 
 
 def from_svg(source: str | os.PathLike[str], curve_points: int = 8) -> np.ndarray:
-    """Reads the paths of an SVG.
+    """Read the paths of an SVG as one sketch.
 
     Args:
-        source: A file, the text of an SVG, or the `d` of a path: commands M, L, H, V, C, Q and Z, absolute or (in lower
-            case) relative.
-        curve_points: How many points a curve (C, Q) becomes.
+        source: A file, the text of an SVG, or the attribute `d` of a path with commands M, L, H, V, C, Q and Z,
+            absolute or (in lower case) relative.
+        curve_points: Number of points per curve (C, Q).
 
     Returns:
-        Stroke-3, (points, 3) float32.
+        A sketch in stroke-3, (points, 3) float32.
 
     Raises:
-        ValueError: If there is no path, a path that cannot be read, which the message names, entities of the file's
-            own, numbers too large for float32, more than 8 MiB or a million points.
+        ValueError: If there is no path, or the message names a path that cannot be read; if the file declares entities,
+            or has numbers too large for float32, more than 8 MiB or more than a million points.
 
     Example:
         >>> from_svg("M 1 1 h 2 v 2").tolist()
@@ -53,7 +53,7 @@ def from_svg(source: str | os.PathLike[str], curve_points: int = 8) -> np.ndarra
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is damaged, or no SVG in UTF-8: {error}.") from None
+        raise ValueError(f"{name} is damaged, or not an SVG in UTF-8: {error}.") from None
     if "<" not in text:
         return formats.from_lines(_lines_of_path("the path", text, curve_points))
     lines = [
@@ -68,18 +68,18 @@ def from_svg(source: str | os.PathLike[str], curve_points: int = 8) -> np.ndarra
 
 
 def _paths(name: str, text: str) -> list[str]:
-    """The `d` of each path. No tree is made, and no entity and no default of an attribute is known to the parser."""
+    """Return the attribute `d` of each path, without a tree, entities or default attributes in the parser."""
     found: list[str] = []
 
     def doctype(root: str, system: str | None, public: str | None, internal: int) -> None:
         if internal:
-            raise ValueError(f"{name} declares entities of its own, which are not read: save it as plain SVG.")
+            raise ValueError(f"{name} declares entities, which are not supported: save it as plain SVG.")
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         tag = tag.rpartition(" ")[2]
         if "transform" in attributes:
             raise ValueError(
-                f"{name}: <{printable(tag)}> has a transform, which is not read: let your editor apply it."
+                f"{name}: <{printable(tag)}> has a transform, which is not supported: let your editor apply it."
             )
         if tag == "path":
             found.append(attributes.get("d", ""))
@@ -90,7 +90,7 @@ def _paths(name: str, text: str) -> list[str]:
     try:
         parser.Parse(text, True)
     except expat.ExpatError as error:
-        raise ValueError(f"{name} is no XML: {error}.") from None
+        raise ValueError(f"{name} is not XML: {error}.") from None
     return found
 
 
@@ -127,10 +127,10 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
             raise ValueError(f"{where}: the number {tokens[i]:g} follows no command.")
         kind, relative = command.upper(), command.islower()
         if kind not in _ARGUMENTS:
-            raise ValueError(f"{where}: the command {command!r} is not read, only M, L, H, V, C, Q and Z are.")
+            raise ValueError(f"{where}: the command {command!r} is not supported, only M, L, H, V, C, Q and Z are.")
         numbers = tokens[i : i + _ARGUMENTS[kind]]
         if len(numbers) < _ARGUMENTS[kind] or any(isinstance(number, str) for number in numbers):
-            raise ValueError(f"{where}: {command!r} needs {_ARGUMENTS[kind]} numbers each time, but there are fewer.")
+            raise ValueError(f"{where}: {command!r} needs {_ARGUMENTS[kind]} numbers per use, but there are fewer.")
         i += len(numbers)
         if kind == "M":
             here = start = np.array(numbers) + relative * here
@@ -150,7 +150,7 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
         else:
             controls = [here, *(np.array(numbers).reshape(-1, 2) + relative * here)]
             points = controls[1:] if kind == "L" else _bezier(controls, curve_points)
-        if not lines[-1]:  # after Z a line may go on from where the last one started
+        if not lines[-1]:  # after Z, a line may continue from the start of the last one
             lines[-1].append(here)
         lines[-1] += points
         here = points[-1]
@@ -162,7 +162,7 @@ def _lines_of_path(where: str, d: str, curve_points: int) -> list[np.ndarray]:
 
 
 def _bezier(controls: list[np.ndarray], points: int) -> list[np.ndarray]:
-    """Points of a Bézier curve, the first left out."""
+    """Return points of a Bézier curve, without the first."""
     degree = len(controls) - 1
     t = np.linspace(0, 1, points + 1)[1:, None]
     curve = sum(math.comb(degree, k) * (1 - t) ** (degree - k) * t**k * c for k, c in enumerate(controls))
@@ -170,20 +170,20 @@ def _bezier(controls: list[np.ndarray], points: int) -> list[np.ndarray]:
 
 
 def to_svg(sketch: ArrayLike, path: str | os.PathLike[str] | None = None, width: float = 2.0, size: int = 256) -> str:
-    """Draws a sketch as an SVG with one path.
+    """Draw a sketch as an SVG with one path.
 
     Args:
         sketch: Stroke-3, (points, 3), or stroke-5, (steps, 5).
-        path: Where to write it, or None.
-        width: Of the pen, in pixels.
-        size: The longer side of the picture, in pixels. The path keeps the numbers of the sketch, to six digits.
+        path: File to write, or None.
+        width: Width of the pen, in pixels.
+        size: Length of the longer side of the picture, in pixels. The path keeps the sketch's numbers, to six digits.
 
     Returns:
         The text of the SVG.
 
     Raises:
-        ValueError: If the sketch is neither, or has values that are not finite.
-        OSError: If the file cannot be written; one that is there already is then as it was.
+        ValueError: If the sketch has another shape, or values that are not finite.
+        OSError: If the file cannot be written; an existing file is then unchanged.
 
     Example:
         >>> from_svg(to_svg([[1, 1, 0], [2, 0, 1]])).tolist()

@@ -1,4 +1,4 @@
-"""Sketches that are drawn by a program: something to try a model on, with nothing to download."""
+"""Synthetic sketches, for trying a model without a download."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def shapes(n: int, seed: int = 0) -> list[np.ndarray]:
-    """Draws circles, squares, triangles and faces by an unsteady hand.
+    """Draw circles, squares, triangles and faces with random distortions.
 
     Args:
-        n: Number of sketches; the four kinds take turns.
-        seed: Of sizes, places and the hand.
+        n: Number of sketches; the four kinds alternate.
+        seed: Seed of sizes, positions and distortions.
 
     Returns:
-        Stroke-3, at most 40 points of (Δx, Δy, pen lifted), float32 each.
+        A list of sketches in stroke-3, at most 40 points (Δx, Δy, pen lifted), float32 each.
 
     Example:
         >>> [sketch.shape for sketch in shapes(4)]

@@ -1,4 +1,4 @@
-"""Fitting the models of a case, and comparing what came of it."""
+"""Training of the models of a case, and comparison of the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Weights = dict[str, np.ndarray]
 
 
 def weights_of(model: keras.Model | keras.Optimizer) -> Weights:
-    """Every variable of a model, trainable or state; numbered, since layers of a second model have other names."""
+    """Return every variable of a model, numbered, since layers of a second model have other names."""
     return {f"variable {i} ({v.name})": v.numpy() for i, v in enumerate(model.variables)}
 
 
@@ -53,10 +53,10 @@ def same(what: str, expected: Weights, got: Weights, rtol: float = 1e-5, atol: f
 
 
 def same_history(what: str, expected: dict[str, Any], got: dict[str, Any], rtol: float = 1e-5) -> None:
-    """Assert that two trainings reported the same; `what` names the comparison."""
+    """Assert that two trainings reported the same values; `what` names the comparison."""
     assert set(expected) == set(got), f"{what}: reports {sorted(got)} instead of {sorted(expected)}"
     for name in expected:
-        # The gap is a difference of two numbers that are compared themselves, and as exact as they are.
+        # The gap is a difference of two numbers, so its tolerance is relative to them.
         atol = 1e-5 * np.max(np.abs(expected["free_energy"])) if name == "free_energy_gap" else 1e-6
         assert np.allclose(expected[name], got[name], rtol=rtol, atol=atol), (
             f"{what}: {name} is reported as {got[name]} instead of {expected[name]}"
@@ -65,7 +65,7 @@ def same_history(what: str, expected: dict[str, Any], got: dict[str, Any], rtol:
 
 @dataclasses.dataclass(frozen=True)
 class Fitted:
-    """A training: trainable variables before and after, all variables after, and the history."""
+    """Result of a training: trainable variables before and after, all variables after, and the history."""
 
     start: list[np.ndarray]
     end: list[np.ndarray]
@@ -75,8 +75,8 @@ class Fitted:
 
 @functools.lru_cache(maxsize=2)
 def by_single_steps(case: Case) -> Fitted:
-    """What two epochs of a quiet model make of it, which several checks compare with."""
-    model = case.model(quiet=True)
+    """Train a quiet model for two epochs in eager steps; several checks compare with the result."""
+    model = case.model(quiet=True, run_eagerly=True)
     start = trainable(model)
     weights, history = fit(model, case.data())
     return Fitted(start, trainable(model), weights, history)

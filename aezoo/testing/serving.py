@@ -1,4 +1,4 @@
-"""Calling a SavedModel as a server does: without aezoo and Keras."""
+"""Calls of a SavedModel as in a server, without aezoo and Keras."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import tensorflow as tf
 
 from aezoo.saving import warmup
 
-# What TensorFlow Serving's predict API takes and gives, in JSON too.
+# Dtypes that TensorFlow Serving's predict API supports, also in JSON.
 _SERVED = {*"float32 float64 int8 int16 int32 int64 uint8 uint32 uint64 bool string".split()}
 
 
 def servable(folder: str | os.PathLike[str]) -> None:
-    """What TensorFlow Serving demands of a SavedModel in a folder `<name>/<version>`, and its warm-up requests.
+    """Check that TensorFlow Serving can serve a SavedModel in a folder `<name>/<version>`, with its warm-up requests.
 
-    These are run as the server runs them, in a session of the graph, on the tensors that the signatures name.
+    Requests run as in the server: in a session of the graph, on the tensors that the signatures name.
 
     Args:
         folder: The folder of the version.
@@ -46,24 +46,24 @@ def servable(folder: str | os.PathLike[str]) -> None:
                 assert tensors, f"{name} has no {kind}"
                 for key, tensor in tensors.items():
                     dtype, shape = tf.as_dtype(tensor.dtype).name, tf.TensorShape(tensor.tensor_shape)
-                    assert dtype in _SERVED, f"{kind} {key} of {name} is {dtype}, which the server does not know"
+                    assert dtype in _SERVED, f"{kind} {key} of {name} is {dtype}, which the server does not support"
                     scalar = kind == "input" and shape.rank == 0
                     assert scalar or shape[0] is None, f"{kind} {key} of {name} has shape {shape}: no batch axis"
         for request in requests:
             assert request.model == folder.parent.name, f"a warm-up request is for the model {request.model}"
             signature = signatures[request.signature]
-            assert set(request.inputs) == set(signature.inputs), f"a warm-up request gives {set(request.inputs)}"
+            assert set(request.inputs) == set(signature.inputs), f"a warm-up request has {set(request.inputs)}"
             outputs = {key: tensor.name for key, tensor in signature.outputs.items()}
             inputs = {signature.inputs[key].name: value for key, value in request.inputs.items()}
             for key, value in session.run(outputs, inputs).items():
-                assert np.isfinite(value).all(), f"warming up, {request.signature} gives a {key} that is not finite"
+                assert np.isfinite(value).all(), f"a warm-up of {request.signature} returns a {key} that is not finite"
 
 
 _ELSEWHERE = """
 import sys, traceback
 import numpy as np, tensorflow as tf
 tf.config.set_visible_devices([], "GPU")
-for name in ["aezoo", *sys.modules]:  # TensorFlow itself may import Keras: from here on nobody can
+for name in ["aezoo", *sys.modules]:  # TensorFlow may import Keras, but from here on nothing can
     if name.split(".")[0] in ("keras", "aezoo"):
         sys.modules[name] = None
 
@@ -93,19 +93,19 @@ for line in sys.stdin:
 
 @functools.cache
 def _elsewhere() -> subprocess.Popen[str]:
-    """A process without aezoo and keras that calls the SavedModels of the folders it is told; it ends with this one."""
+    """Start a process without aezoo and Keras that calls the SavedModels in folders it reads; it ends with this one."""
     process = subprocess.Popen([sys.executable, "-c", _ELSEWHERE], stdin=PIPE, stdout=PIPE, stderr=DEVNULL, text=True)
     atexit.register(process.communicate)
     return process
 
 
 def called_elsewhere(folder: str) -> Mapping[str, np.ndarray]:
-    """What the signatures of the SavedModel in `folder`/1 give for `folder`/inputs.npz."""
+    """Return the outputs of the SavedModel in `folder`/1 for `folder`/inputs.npz, from a process without aezoo."""
     process = _elsewhere()
     timer = threading.Timer(300, process.kill)
     timer.start()
     print(folder, file=process.stdin, flush=True)
     answer = process.stdout.readline().strip()  # type: ignore[union-attr]  # it is a pipe
     timer.cancel()
-    assert answer == "done", f"loading the SavedModel elsewhere failed: {answer or 'its process ended'}"
+    assert answer == "done", f"calling the SavedModel in another process failed: {answer or 'the process ended'}"
     return np.load(Path(folder) / "outputs.npz")

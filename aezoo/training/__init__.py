@@ -1,1 +1,1 @@
-"""Training: batches and their reductions, checked data, and how steps run."""
+"""Training: batches and their reductions, checks of data, and the execution of steps."""

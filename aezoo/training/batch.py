@@ -19,22 +19,22 @@ from aezoo._typing import Tensor
 class Batch:
     """One replica's part of a global batch, with reductions over the global batch.
 
-    Keras sums the gradients of all replicas. So every term of an objective is a *share*: the sum of the shares of all
-    replicas is the term of the whole batch, also when the last batch leaves one replica fewer samples than another.
+    Keras sums the gradients of all replicas, so every term of an objective is a *share*: the shares of all replicas sum
+    to the term of the whole batch, also when the last batch leaves one replica fewer samples than another.
 
-    Sample weights mean the same in every term. As in Keras, `mean` divides Σ weight · value by the number of samples.
-    Every term is therefore Σ weight / size times the term of the weighted distribution of samples, `per_replica`
-    included:
+    Sample weights have the same meaning in every term. As in Keras, `mean` divides Σ weight · value by the number of
+    samples. Every term, including `per_replica`, is therefore Σ weight / size times the term of the weighted
+    distribution of samples:
 
     - All weights times c scale every term, and with it the gradient, by c.
-    - A weight of zero leaves the sample out: of 8 samples, 2 with weight zero, the terms are 6/8 of those of the
+    - A weight of zero leaves the sample out: for 8 samples, 2 with weight zero, the terms are 6/8 of the terms of the
       other 6. A batch in which every weight is zero has no gradient.
 
-    Weights per step or per feature count in the error of the reconstruction alone. Terms that know whole samples, such
-    as a penalty of codes, weigh a sample by its largest weight: with a weight of zero for one step, that step is left
-    out of the error, and the code counts as before.
+    Weights per step or per feature apply only to the reconstruction error. Terms of whole samples, such as a penalty of
+    codes, weigh a sample by its largest weight: with a weight of zero for one step, that step is left out of the error,
+    and the code counts as before.
 
-    Only what Keras' own regularizers add is not scaled, as in any Keras model. A loss with `reduction="sum"` scales
+    Only Keras' own regularizers are not scaled, as in any Keras model. A loss with `reduction="sum"` scales
     every term by the number of samples; one with "mean_with_sample_weight" divides every term by Σ weight / size.
 
     Attributes:
@@ -44,12 +44,13 @@ class Batch:
         local_size: Number of samples on this replica, a float32 scalar.
         size: Number of samples on all replicas, a float32 scalar.
         total_weight: Σ weight on all replicas, a float32 scalar; `size` without weights.
-        divisor: What `mean` divides by, a float32 scalar; `size` unless the loss reduces in another way.
+        divisor: Divisor of `mean`, a float32 scalar; `size` unless the loss reduces in another way.
         conditions: Second inputs such as labels by name, each (batch, ...).
         feature_weight: Weights of steps or features relative to the weight of their sample, in [0, 1], (batch, ...)
             with the leading axes of `y`; None where weights are per sample.
-        mask: Which targets count, boolean, with the leading axes of `y`: observed entries, or Keras' mask; None if all.
-        given_weight: The weights as the user gave them, of any granularity, or None.
+        mask: True for targets that count, with the leading axes of `y`: observed entries, or Keras' mask; None if all
+            count.
+        given_weight: The user's weights, per sample, step or feature, or None.
 
     Example:
         >>> batch = Batch.of(ops.ones((4, 3)), weight=[1, 1, 1, 3])
@@ -85,12 +86,12 @@ class Batch:
 
         Args:
             x: Inputs, (batch, ...).
-            y: Targets, (batch, ...); None takes x.
+            y: Targets, (batch, ...); None uses x.
             weight: Weights per sample, (batch,) or (batch, 1), or per step or feature, with the leading axes of y; or
                 None.
-            reduction: How the loss reduces over the batch, as `aezoo.losses.reduction` returns it.
+            reduction: Reduction of the loss over the batch, as `aezoo.losses.reduction` returns it.
             conditions: Second inputs by name, each (batch, ...).
-            mask: Which targets count, boolean, with the leading axes of y; None takes Keras' mask of y, if it has one.
+            mask: True for targets that count, with the leading axes of y; None uses Keras' mask of y, if it has one.
 
         Returns:
             The batch.
@@ -133,10 +134,10 @@ class Batch:
         return total / by if self.weight is None else ops.divide_no_nan(total, by)  # all weights may be 0
 
     def sum(self, values: Tensor) -> Tensor:
-        """This replica's share of Σ weight · value.
+        """Return this replica's share of Σ weight · value.
 
         Args:
-            values: One value a sample, (batch,).
+            values: One value per sample, (batch,).
 
         Returns:
             A float32 scalar.
@@ -144,10 +145,10 @@ class Batch:
         return ops.sum(self._weighted(values))
 
     def mean(self, values: Tensor) -> Tensor:
-        """This replica's share of Σ weight · value / divisor, as Keras averages a loss over a batch.
+        """Return this replica's share of Σ weight · value / divisor, as Keras averages a loss over a batch.
 
         Args:
-            values: One value a sample, (batch,).
+            values: One value per sample, (batch,).
 
         Returns:
             A float32 scalar.
@@ -155,27 +156,27 @@ class Batch:
         return self._divided(self.sum(values), self.divisor)
 
     def global_mean(self, values: Tensor) -> Tensor:
-        """The weighted mean of `values` over the samples of all replicas: the same on each, not a share.
+        """Return the weighted mean of `values` over the samples of all replicas, which is equal on each, not a share.
 
         Args:
-            values: (batch, ...).
+            values: Values of this replica's samples, (batch, ...).
 
         Returns:
-            The mean over the first axis, (...); 0 where every weight is zero.
+            The mean over the first axis, (...); 0 if every weight is zero.
         """
         total = sum_over_replicas(ops.sum(self._weighted(values), axis=0))
         return self._divided(total, self.total_weight)
 
     def per_replica(self, value: Tensor, weighted: bool = True) -> Tensor:
-        """This replica's share of a value that all replicas know.
+        """Return this replica's share of a value that is equal on all replicas.
 
         Args:
             value: A penalty of the model's parameters, or of a `global_mean`.
-            weighted: Whether sample weights scale it by Σ weight / divisor, as they do the other terms of an
-                objective. Choose False for a report that is no mean, such as a count.
+            weighted: Whether to scale the value by Σ weight / divisor, like the other terms of an objective. Choose
+                False for a metric that is not a mean, such as a count.
 
         Returns:
-            The value, scaled, over the number of replicas.
+            The scaled value, divided by the number of replicas.
         """
         if weighted and (self.weight is not None or self.divisor is not self.size):
             value = value * self._divided(self.total_weight, self.divisor)
@@ -183,18 +184,18 @@ class Batch:
 
     @property
     def counted(self) -> Tensor:
-        """1 for each sample that counts and 0 for each of weight zero, (batch,) float32."""
+        """1 for each sample with a positive weight and 0 for each of weight zero, (batch,) float32."""
         if self.weight is None:
             return ops.ones(ops.shape(self.x)[:1])
         return ops.cast(self.weight > 0, "float32")
 
     @property
     def counted_size(self) -> Tensor:
-        """The number of samples that count on all replicas, a float32 scalar."""
+        """Number of samples with a positive weight on all replicas, a float32 scalar."""
         return self.size if self.weight is None else sum_over_replicas(ops.sum(self.counted))
 
     def unless_empty(self, new: Tensor, old: Tensor) -> Tensor:
-        """Return the new value of a statistic that training keeps, or the old one if every weight is zero."""
+        """Return the new value of a running statistic, or the old one if every weight is zero."""
         return new if self.weight is None else ops.where(self.total_weight > 0, new, old)
 
     def share(self, value: Tensor, weighted: bool = True) -> Tensor:

@@ -1,4 +1,4 @@
-"""A call of `fit`, `evaluate`, `predict` and their likes, with data that have passed the gate."""
+"""Arguments of `fit`, `evaluate`, `predict` and similar methods, with checked data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _SIGNATURES = {verb: inspect.signature(getattr(keras.Model, verb)) for verb in _
 
 @dataclasses.dataclass(frozen=True)
 class FitRequest:
-    """What a user asked of `fit`, `evaluate`, `predict` and their likes, with the data checked.
+    """Arguments of a call of `fit`, `evaluate`, `predict` or a similar method, with checked data.
 
     Attributes:
-        data: The data, and their shapes.
-        options: All other arguments by name, those of validation checked too.
+        data: The data and their shapes.
+        options: All other arguments by name; validation data are checked, too.
     """
 
     data: Validated
@@ -41,20 +41,20 @@ class FitRequest:
         Args:
             model: The model.
             verb: "fit", "evaluate", "predict", "train_on_batch" or "test_on_batch".
-            *args: Arguments of the method of `keras.Model`.
-            **kwargs: More of them.
+            *args: Positional arguments of the method of `keras.Model`.
+            **kwargs: Keyword arguments of the method of `keras.Model`.
 
         Raises:
             ValueError: If the data cannot be used.
         """
         options = _SIGNATURES[verb].bind(model, *args, **kwargs).arguments
         del options["self"]
-        options |= options.pop("kwargs", {})  # `evaluate` takes any
+        options |= options.pop("kwargs", {})  # `evaluate` accepts any
         x, y, weight = (options.pop(name, None) for name in ("x", "y", "sample_weight"))
         gate.check_class_weight(options.get("class_weight"))
         data = gate.validated(model, x, y, weight, labels=f"{verb}(x)", compared=verb != "predict")
         if verb == "fit" and isinstance(data.x, (tf.data.Dataset, types.GeneratorType)):
-            options.setdefault("shuffle", False)  # Keras' default, True, makes it warn that it cannot shuffle these
+            options.setdefault("shuffle", False)  # with its default, True, Keras warns that it cannot shuffle these
         if verb.endswith("_on_batch"):
             data = dataclasses.replace(data, x=keras.tree.map_structure(gate.dense, data.x))
         return cls(data, options)
@@ -69,12 +69,12 @@ class FitRequest:
 
     @property
     def samples(self) -> Any:
-        """The samples without conditions, or data that come batch by batch."""
+        """Samples without conditions, or data that come batch by batch."""
         return self.data.x["x"] if gate.is_dict(self.data.x) else self.data.x
 
     @property
     def has_validation(self) -> bool:
-        """Whether `fit` is to evaluate validation data."""
+        """True if `fit` evaluates validation data."""
         return self.options.get("validation_data") is not None or bool(self.options.get("validation_split"))
 
     def arguments(self) -> dict[str, Any]:

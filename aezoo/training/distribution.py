@@ -1,4 +1,4 @@
-"""Several processes that train together under `tf.distribute.MultiWorkerMirroredStrategy`."""
+"""Coordination of several processes under `tf.distribute.MultiWorkerMirroredStrategy`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from aezoo._files import atomic_write
 
 
 def several(strategy: tf.distribute.Strategy) -> bool:
-    """Whether a strategy has more processes than this one."""
+    """Return whether a strategy has several processes."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) and _keras.in_multi_worker_mode(strategy)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this is the process that writes for all: the chief of the cluster, or where it has none, worker 0."""
+    """Return whether this process writes for all: the chief of the cluster, or worker 0 of a cluster without chief."""
     if not several(strategy):
         return True
     cluster = strategy.cluster_resolver
@@ -32,39 +32,39 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 
 
 def broadcast_from_chief(strategy: tf.distribute.Strategy, value: int) -> int:
-    """Returns the integer that the chief calls this with, once it has; every process must call it."""
+    """Broadcast an integer from the chief. Collective: every process must call it."""
     if not several(strategy):
         return value
-    with strategy.scope():  # which gives a new variable the chief's value everywhere
+    with strategy.scope():  # a new variable gets the chief's value in every process
         return int(tf.Variable(value, dtype="int64", trainable=False).numpy())
 
 
 def wait_for_chief(strategy: tf.distribute.Strategy) -> None:
-    """Waits until the chief calls this too, and so has done all that it does before; every process must call it."""
+    """Wait until the chief reaches this call. Collective: every process must call it."""
     broadcast_from_chief(strategy, 0)
 
 
 def agree_on_order(strategy: tf.distribute.Strategy) -> None:
-    """Seeds TensorFlow alike in all processes, each of which takes its share of data that it has shuffled itself."""
+    """Seed TensorFlow equally in all processes, since each shuffles the data before it takes its share of them."""
     if several(strategy):
         tf.random.set_seed(broadcast_from_chief(strategy, random.randrange(2**31)))
 
 
 def take_weights_of_chief(model: keras.Model) -> None:
-    """Set every process's variables of a model to the chief's; every process must call it."""
+    """Set the variables of a model to the chief's in every process. Collective: every process must call it."""
     if several(model.distribute_strategy):
-        with model.distribute_strategy.scope():  # which gives a new variable the chief's value everywhere
+        with model.distribute_strategy.scope():  # a new variable gets the chief's value in every process
             for variable in model.variables:
                 variable.assign(tf.Variable(variable.numpy(), trainable=False).numpy())
 
 
 @contextmanager
 def chief_writes(strategy: tf.distribute.Strategy, path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Gives every process a path to write to, since saving may need them all; only what the chief writes stays.
+    """Yield a path to write to in every process, since saving may need all of them; only the chief's file is kept.
 
     Args:
         strategy: The strategy.
-        path: The final name of a file or folder, which it takes once all of it is written.
+        path: Final name of a file or folder, which appears once the write is complete.
     """
     if is_chief(strategy):
         with atomic_write(path) as unfinished:
@@ -75,11 +75,11 @@ def chief_writes(strategy: tf.distribute.Strategy, path: str | os.PathLike[str])
 
 
 def keep_default_optimizations(strategy: tf.distribute.Strategy) -> None:
-    """Keeps `fit` on arrays from crashing under a strategy.
+    """Keep `fit` on arrays from crashing under a strategy.
 
-    Keras switches tf.data's default optimisations off in the pipeline that it makes of arrays. On such a pipeline the
-    iterator that feeds replicas may use what was freed, and end the process with a segmentation fault, also that of
-    Keras' own models (seen with TensorFlow 2.21 and Keras 3.15); with the optimisations on it was not seen.
+    Keras turns off tf.data's default optimizations in the pipeline that it makes from arrays. On such a pipeline the
+    iterator that feeds replicas may use freed memory and crash the process with a segmentation fault, also for Keras'
+    own models (seen with TensorFlow 2.21 and Keras 3.15). With the optimizations on, no crash was seen.
     """
     if isinstance(strategy, (tf.distribute.MirroredStrategy, tf.distribute.MultiWorkerMirroredStrategy)):
         options = tf.data.Options()
@@ -88,9 +88,9 @@ def keep_default_optimizations(strategy: tf.distribute.Strategy) -> None:
 
 
 def logs_of_a_replica(logs: dict[str, Any]) -> dict[str, Any]:
-    """What a step returns, in the shape in which Keras can average it over replicas.
+    """Return the logs of a step in a shape that Keras can average over replicas.
 
-    With several processes Keras 3 averages logs along their first axis, which scalars do not have (keras issue 20585).
+    With several processes, Keras 3 averages logs along their first axis, which scalars do not have (keras issue 20585).
     """
     if not several(tf.distribute.get_strategy()):
         return logs

@@ -1,4 +1,4 @@
-"""Stopping a training that diverges, at the first step whose loss or gradients are not finite."""
+"""Detection of divergence: training stops at the first step whose loss or gradients are not finite."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from aezoo._typing import Tensor
 if TYPE_CHECKING:
     from aezoo.training.trainer import Trainer
 
-#: What `on_divergence` may be.
+#: Values of `on_divergence`.
 CHOICES = ("raise", "warn")
 
 
 class Watch:
-    """What the steps of a model tell about the first of them that was not finite.
+    """Record of the first step of a model that was not finite.
 
-    Its two variables are no part of the model: neither saved nor exported.
+    Its two variables are not part of the model: they are neither saved nor exported.
 
     Args:
         model: The model, with `on_divergence`, `epoch` and `distribute_strategy`.
@@ -40,7 +40,7 @@ class Watch:
     # === Inside a step ===
 
     def state(self, model: Trainer) -> list[tuple[Any, Any]]:
-        """Return the state that a step may change besides trainable weights, and its values before the step."""
+        """Return the variables that a step may change besides trainable weights, with their values before the step."""
         state = [v for v in model.non_trainable_variables if "float" in v.dtype]
         return [(variable, tf.identity(variable.value)) for variable in state]
 
@@ -54,26 +54,26 @@ class Watch:
         state: Sequence[tuple[Any, Any]],
         total_weight: Tensor | None = None,
     ) -> None:
-        """Call `update(gradients)` where the loss and all gradients are finite, on all replicas or none.
+        """Call `update(gradients)` if the loss and all gradients are finite, on all replicas or none.
 
-        A step that is not applied puts `state` back and notes which term was to blame. With loss scaling, gradients are
-        left to the optimizer, which skips steps of its own. A batch in which no sample has a weight changes nothing
-        either: the moments of an optimizer would move the weights without a gradient.
+        A step that is not applied restores `state` and records the term that caused it. With loss scaling, checking the
+        gradients is left to the optimizer, which skips steps itself. A batch in which every sample has weight zero also
+        changes nothing: otherwise the moments of an optimizer would move the weights without a gradient.
 
         Args:
             model: The model.
-            update: Changes the weights.
-            terms: The terms of the loss by name, each this replica's share.
-            loss: Their sum.
-            gradients: One for each trainable variable; None where there is none.
-            state: What `state` returned before the step.
-            total_weight: The sum of the sample weights on all replicas, or None where there are none.
+            update: Function that changes the weights.
+            terms: Terms of the loss by name, each this replica's share.
+            loss: Sum of the terms.
+            gradients: One gradient per trainable variable; None for a variable without gradient.
+            state: Result of `state` before the step.
+            total_weight: Sum of the sample weights on all replicas, or None without weights.
         """
         self._names = [*terms]
         total = tf.cast(loss, "float32") + self._poison
         if not hasattr(model.optimizer, "inner_optimizer"):
             parts = (g.values if isinstance(g, tf.IndexedSlices) else g for g in gradients if g is not None)
-            # NaN and infinity survive a sum, which takes one pass and no memory.
+            # NaN and infinity survive a sum, which needs one pass and no memory.
             total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in parts)])
         finite = tf.math.is_finite(sum_over_replicas(total))
         applied = finite if total_weight is None else finite & (total_weight > 0)
@@ -85,7 +85,7 @@ class Watch:
             _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, values, before))
             return
 
-        # TensorFlow has no branch in a replica that waits for the others, as optimizers do.
+        # TensorFlow has no branches in replica code that waits for other replicas, as optimizers do.
         def across(
             strategy: Tensor, applied: Tensor, finite: Tensor, gradients: Tensor, terms: Tensor, before: Tensor
         ) -> None:
@@ -103,7 +103,7 @@ class Watch:
     ) -> None:
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
-        bad = ~tf.math.is_finite(tf.stack([*terms, tf.constant(float("nan"))]))  # else it was the gradients
+        bad = ~tf.math.is_finite(tf.stack([*terms, tf.constant(float("nan"))]))  # the last entry stands for gradients
         first = tf.argmax(tf.cast(bad, "int64")) + 1
         self._culprit.assign(tf.where(finite | (self._culprit != 0), self._culprit, first))
         if for_good:
@@ -112,7 +112,7 @@ class Watch:
     # === Outside ===
 
     def watched(self, model: Trainer, function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Return a train function of Keras that looks after each call whether a step of it diverged."""
+        """Return a train function of Keras that checks after each call whether one of its steps diverged."""
 
         @functools.wraps(function)
         def call(iterator: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Watch:
         return call
 
     def reset(self) -> None:
-        """Forget what was: a new training begins."""
+        """Reset the record at the start of a training."""
         self._culprit.assign(0)
         self._poison.assign(0.0)
         self._warned = False
@@ -136,11 +136,11 @@ class Watch:
         if model.on_divergence == "raise":
             self.reset()
             raise ValueError(
-                f"{what}; the weights are those before that step: choose a smaller learning rate, scale the data, or "
-                "skip such steps with on_divergence='warn'."
+                f"{what}; the weights are as before that step: choose a smaller learning rate, scale the data, or skip "
+                "such steps with on_divergence='warn'."
             )
         if not self._warned:
-            warnings.warn(f"{what}; that step, and any other like it, is skipped.", stacklevel=2)
+            warnings.warn(f"{what}; this step and further ones like it are skipped.", stacklevel=2)
         self._warned = True
 
 

@@ -1,4 +1,4 @@
-"""How many steps TensorFlow is given at a time."""
+"""Number of steps per execution."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _HOOKS = [f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in
 
 
 def has_batch_hooks(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback does something at single steps, which it cannot where several are one call."""
+    """Return whether a callback has per-batch hooks, which do not run when several steps are one call."""
     if "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None)):
-        return False  # Keras' own, which have such hooks and then leave them alone
+        return False  # Keras' own callbacks, whose hooks then do nothing
     own = [getattr(getattr(callback, hook), "__func__", callback) for hook in _HOOKS]
     return any(
         function is not getattr(keras.callbacks.Callback, hook) for function, hook in zip(own, _HOOKS, strict=True)
@@ -28,7 +28,7 @@ def has_batch_hooks(callback: keras.callbacks.Callback) -> bool:
 
 
 class _ProgressBar(keras.callbacks.ProgbarLogger):
-    """Keras' own, which counts the steps of the last call beyond the end, 48/46."""
+    """Progress bar that does not count the steps of the last call beyond the end (48/46), as Keras' own does."""
 
     def on_train_batch_end(self, batch: int, logs: Logs = None) -> None:
         super().on_train_batch_end(self._step(batch), logs)
@@ -42,14 +42,14 @@ class _ProgressBar(keras.callbacks.ProgbarLogger):
 
 @contextmanager
 def default_steps_per_execution(model: Trainer, call: MutableMapping[str, Any]) -> Iterator[None]:
-    """Lets a model make `model.default_steps` steps a call, where `compile` left it at one and nothing hinders it.
+    """Run `model.default_steps` steps per call, unless `compile` chose a number or something requires single steps.
 
-    What hinders it: callbacks that look at each step, a number of steps an epoch, beyond which Keras would go, eager
-    execution, and several replicas, with which Keras fails.
+    These require single steps: callbacks with per-batch hooks, a given number of steps per epoch, which Keras would
+    exceed, eager execution, and several replicas, with which Keras fails.
 
     Args:
         model: A compiled model.
-        call: The arguments of `fit` or `evaluate` by name, to which a progress bar is added.
+        call: Arguments of `fit` or `evaluate` by name; a progress bar is added to its callbacks.
     """
     compiled = model.steps_per_execution
     given = call.get("callbacks") or []

@@ -1,4 +1,4 @@
-"""One forward pass of an autoencoder, as its penalties see it."""
+"""Results of one forward pass of an autoencoder, for its penalties."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Forward:
-    """What one pass through encoder and decoder computed.
+    """Results of one pass through encoder and decoder.
 
     Attributes:
-        features: What entered the bottleneck, before the code layers of a variant: (batch, ...). It is `code` where
-            there are none.
-        code: z, (batch, *code_shape).
-        y_pred: The reconstruction, (batch, *output_shape).
-        training: Whether this is a training step.
+        features: Input of the bottleneck, before the code layers of a variant, (batch, ...); equal to `code` without
+            code layers.
+        code: Codes z, (batch, *code_shape).
+        y_pred: Reconstructions, (batch, *output_shape).
+        training: True in a training step.
 
     Example:
         >>> import numpy as np, aezoo

@@ -1,7 +1,7 @@
-"""The one gate for data: whatever form samples come in, they are checked here before a model sees them.
+"""Checks of data in any form, before a model sees them.
 
-Arrays and tables are checked at once, `tf.data` pipelines, `PyDataset`s and generators batch by batch as they are read.
-A check that fails is a `ValueError` of one sentence.
+Arrays and tables are checked as a whole; `tf.data` pipelines, `PyDataset`s and generators are checked batch by batch as
+they are read. A check that fails raises a `ValueError` of one sentence.
 """
 
 from __future__ import annotations
@@ -28,35 +28,36 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
     from aezoo.training.trainer import Trainer
 
-# The sentence of a check that fails inside a pipeline of TensorFlow or a thread of Keras stands between these two.
+# These enclose the message of a check that fails inside a pipeline of TensorFlow or a thread of Keras.
 _OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
-_EMPTY = "The data set is empty: there are no samples."
+_EMPTY = "The data set is empty, it has no samples: give at least one."
+_EMPTY_BATCH = "A batch has no samples: drop it, such as with data.filter(lambda *batch: tf.shape(batch[0])[0] > 0)."
 _NOT_FINITE = "The data contain NaN or infinite values: remove or replace them, or give the model missing='mask'."
 
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """The shape of a part of a sample, None for a size that is not known, and its dtype by name."""
+    """Shape of a part of a sample, None for an unknown size, and the name of its dtype."""
 
     shape: Shape
     dtype: str
 
     @classmethod
     def of(cls, array: Array) -> Spec:
-        """Return the specification of an array, a tensor or a `tf.TensorSpec`, whose first axis is the batch's."""
+        """Return the specification of an array, a tensor or a `tf.TensorSpec` whose first axis is the batch axis."""
         return cls(tuple(array.shape[1:]), getattr(array.dtype, "name", str(array.dtype)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Condition:
-    """What a model takes as one of its conditions.
+    """Requirements of a model for one of its conditions.
 
     Attributes:
         name: Name of the condition.
-        spec: Its shape and dtype; None before the model is built.
-        bounds: The least and the largest value; None if any finite one will do.
+        spec: Shape and dtype of the condition; None before the model is built.
+        bounds: The least and the largest value; None if any finite value is allowed.
     """
 
     name: str
@@ -64,19 +65,19 @@ class Condition:
     bounds: tuple[float, float] | None
 
     def check_form(self, values: Array, n: int | None) -> None:
-        """Check dtype and shape of an array, a tensor or a specification, and that there are n of them."""
+        """Check dtype and shape of an array, a tensor or a specification, and that it has n entries."""
         if not hasattr(values, "shape") or getattr(values.shape, "rank", 1) in (None, 0) or not len(values.shape):
-            raise ValueError(f"{self.name} must be an array with one entry per sample, but it is {values!r}.")
+            one = hasattr(values, "shape")
+            found = "it is a single value" if one else f"it is a {type(values).__name__}: give np.asarray({self.name})"
+            raise ValueError(f"{self.name} must be an array with one entry per sample, but {found}.")
         if n is not None and values.shape[0] not in (None, n):
-            raise ValueError(f"There are {n} samples, but {values.shape[0]} entries of {self.name}.")
-        given = Spec.of(values)
-        if self.spec is not None and "int" in self.spec.dtype and "int" not in given.dtype and given.dtype != "bool":
-            raise ValueError(f"{self.name} must be integers, not {given.dtype}.")
+            raise ValueError(
+                f"There are {n} samples, but {values.shape[0]} entries of {self.name}: give one entry per sample."
+            )
+        if self.spec is not None:
+            given = Spec.of(values)
+            _validation.check_condition(self.name, given.shape, given.dtype, self.spec.shape, self.spec.dtype)
         _check_dtype(values.dtype, self.name, integers=True)
-        if self.spec is None:
-            return
-        if not _validation.shapes_match(given.shape, self.spec.shape):
-            raise ValueError(f"{self.name} has shape {given.shape} per sample, but the model takes {self.spec.shape}.")
 
     def check_numbers(self, values: Array) -> None:
         """Check that all values are finite and inside the bounds."""
@@ -91,14 +92,14 @@ class Condition:
 
     @property
     def out_of_bounds(self) -> str:
-        """The sentence about values outside the bounds."""
+        """Message about values outside the bounds."""
         low, high = self.bounds or (-math.inf, math.inf)
         return f"{self.name} must be in [{low:g}, {high:g}]."
 
 
 @dataclasses.dataclass(frozen=True)
 class Parts:
-    """The parts of a batch, or of all data: samples, conditions by name, targets and weights, where there are some."""
+    """Parts of a batch, or of all data: samples, conditions by name, and targets and weights or None."""
 
     x: Any
     conditions: Mapping[str, Any]
@@ -107,31 +108,31 @@ class Parts:
 
     @property
     def inputs(self) -> Tensor | dict[str, Tensor]:
-        """What Keras is given as x: the samples, or a dict of samples and conditions."""
+        """Argument x for Keras: the samples, or a dict of samples and conditions."""
         return {"x": self.x, **self.conditions} if self.conditions else self.x
 
     @property
     def element(self) -> tuple[Any, ...]:
-        """What Keras is given as an element of a data set."""
-        if self.weight is not None:  # Keras drops the weights of samples that have no target
+        """Element of a data set for Keras."""
+        if self.weight is not None:  # Keras drops the weights of samples without targets
             return self.inputs, self.x if self.y is None else self.y, self.weight
         return (self.inputs,) if self.y is None else (self.inputs, self.y)
 
 
 @dataclasses.dataclass(frozen=True)
 class Rules:
-    """What a model takes: all that checking a batch needs, without the model itself, so that a worker can have it.
+    """Requirements of a model for its data, without the model itself, so that worker processes can check batches.
 
     Attributes:
         name: Name of the model.
-        kind: Name of its class.
-        x_shape: Shape of a sample, None before the model is built.
-        y_shape: Shape of a reconstruction, None before the model is built.
-        bounds: The values that its output can reach, None where there is no bound or nobody compares.
-        advice: What to choose for data outside the bounds.
-        largest: The largest number of the precision that the model computes in.
-        labels: How to leave out labels, for this form of data.
-        conditions: The second inputs that it takes.
+        kind: Name of the model's class.
+        x_shape: Shape of a sample; None before the model is built.
+        y_shape: Shape of a reconstruction; None before the model is built.
+        bounds: Range that the model's output can reach; None without bounds, or if outputs are not compared with data.
+        advice: Advice for data outside the bounds, for messages.
+        largest: The largest number in the precision of the model.
+        labels: Advice on how to leave out labels in this form of data, for messages.
+        conditions: Requirements for the conditions.
         missing: Whether samples and targets may have missing values, NaN.
         integers: Whether samples are integers, such as tokens.
         classes: Whether targets are classes of the last axis of a reconstruction, as in a sparse cross-entropy.
@@ -158,7 +159,13 @@ class Rules:
 
     @classmethod
     def of(cls, model: Trainer, labels: str = "fit(x)", compared: bool = True) -> Rules:
-        """Make the rules of a model; `compared` says that outputs are compared with the data."""
+        """Return the rules of a model.
+
+        Args:
+            model: The model.
+            labels: Advice on how to leave out labels, for messages.
+            compared: Whether outputs are compared with the data.
+        """
         return cls(
             model.name,
             type(model).__name__,
@@ -182,13 +189,18 @@ class Rules:
 
     @property
     def built(self) -> bool:
-        """Whether the model has a shape of its own."""
+        """True once the model is built."""
         return self.x_shape is not None
 
-    # === Which part is which ===
+    # === Parts of data ===
 
     def parts(self, x: Data, y: Data | None = None, weight: Data | None = None) -> Parts:
-        """Return the parts of what a user gave as x, y and weights: with a single condition, y may be it.
+        """Return the parts of a user's x, y and weights; y may be the condition of a model with one condition.
+
+        Args:
+            x: Samples, or a dict of "x" and of the conditions.
+            y: Targets, or the only condition.
+            weight: Sample weights.
 
         Raises:
             ValueError: If x has other parts than the model takes; the message names them.
@@ -205,26 +217,28 @@ class Rules:
             return Parts(x, {}, y, weight)
         if len(names) == 1 and y is not None:
             return Parts(x, {names[0]: y}, None, weight)
-        raise ValueError(
-            f"{self.name!r} needs {self._named(*names)} beside the samples: give a dict, "
-            f"{{{', '.join(f'{name!r}: ...' for name in ('x', *names))}}}."
-        )
+        raise ValueError(f"{self.name!r} needs {self._named(*names)} beside the samples: give a dict, {self.form}.")
 
     def parts_of(self, element: Any) -> Parts:
-        """Return the parts of an element of a data set, x, (x, y) or (x, y, sample_weight), as it is.
+        """Return the parts of an element of a data set: x, (x, y) or (x, y, sample_weight), unchanged.
 
         Raises:
             ValueError: As `parts`, and if the element has more parts.
         """
         if isinstance(element, (tuple, list)) and not 1 <= len(element) <= 3:
-            raise ValueError(f"A batch is x, (x, y) or (x, y, sample_weight), but this one has {len(element)} parts.")
+            raise ValueError(f"A batch must be x, (x, y) or (x, y, sample_weight), but it has {len(element)} parts.")
         return self.parts(*keras.utils.unpack_x_y_sample_weight(element))
+
+    @property
+    def form(self) -> str:
+        """Example of a dict of samples and conditions, for messages."""
+        return f"{{{', '.join(f'{name!r}: ...' for name in ('x', *(each.name for each in self.conditions)))}}}"
 
     @staticmethod
     def _named(*names: str) -> str:
         return " and ".join(map(repr, names))
 
-    # === What is known of a batch without its numbers ===
+    # === Dtypes and shapes ===
 
     def check_form(self, parts: Parts) -> None:
         """Check dtypes and shapes of samples, conditions, targets and weights: arrays, tensors, or specifications."""
@@ -244,8 +258,9 @@ class Rules:
             self._check_target_form(x, y)
         elif self.compared and self.built and not self._fits_output(x):
             raise ValueError(
-                f"The decoder gives reconstructions of shape {self.y_shape} for inputs of shape {tuple(x.shape[1:])}: "
-                "end it with a layer that gives the input's shape (such as Reshape), or give targets, fit(x, y)."
+                f"The decoder returns reconstructions of shape {self.y_shape} for inputs of shape "
+                f"{tuple(x.shape[1:])}: end it with a layer that returns the input's shape, such as Reshape, or give "
+                "targets, fit(x, y)."
             )
         if weight is not None:
             self._check_weight_form(weight, x if y is None else y)
@@ -264,7 +279,7 @@ class Rules:
         wanted = tuple(x.shape[1:]) if self.y_shape is None else self.y_shape
         if self.built:
             fits = self._fits_output(y)
-        else:  # the decoder will have the target's shape, unless targets are labels
+        else:  # the decoder will be built for the target's shape, unless targets are labels
             alike = self.classes or ((self.decodes or len(shape) == len(wanted)) and not self._are_labels(y))
             fits = bool(shape) and (_validation.shapes_match(shape, wanted) or alike)
         if not fits:
@@ -272,7 +287,12 @@ class Rules:
         _check_dtype(y.dtype, "targets", integers=True)
 
     def no_targets(self, shape: Shape | str, wanted: Shape) -> str:
-        """The sentence about targets of another shape than reconstructions."""
+        """Return the message about targets of another shape than reconstructions."""
+        if self.conditions:
+            return (
+                f"The targets have shape {shape}, but reconstructions have shape {wanted}; if they are labels, give "
+                f"them as a condition or leave them out: {self.labels.replace('(x)', f'({self.form})')}."
+            )
         return (
             f"The targets have shape {shape}, but reconstructions have shape {wanted}; if they are labels, leave them "
             f"out: {self.labels}."
@@ -280,7 +300,7 @@ class Rules:
 
     @staticmethod
     def _are_labels(y: Array) -> bool:
-        """Whether targets of another shape than the samples are labels: integers, or rows of which one entry is 1."""
+        """Return whether targets of another shape than the samples are labels: integers, or one-hot rows."""
         name = getattr(y.dtype, "name", str(y.dtype))
         if "int" in name or "bool" in name:
             return True
@@ -294,25 +314,25 @@ class Rules:
         per_sample = len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)
         if not per_sample and not _validation.shapes_match(shape[1:], wanted[1 : len(shape)]):
             raise ValueError(
-                f"Weights are per sample, (n,), or have the leading axes of the targets, of shape {wanted[1:]}, but "
-                f"these have shape {shape}."
+                f"Weights must be per sample, (n,), or have the leading axes of the targets, of shape {wanted[1:]}, "
+                f"but they have shape {shape}."
             )
         if not per_sample and not self.weighs_features:
             raise ValueError(
-                f"{self.kind} has no error per step or feature that could be weighed: give one weight per sample, "
-                f"(n,), not weights of shape {shape}."
+                f"{self.kind} has no error per step or feature to weigh: give one weight per sample, (n,), not weights "
+                f"of shape {shape}."
             )
 
-    # === What its numbers say ===
+    # === Values ===
 
     def check_numbers(self, parts: Parts) -> None:
-        """Check that all numbers are finite, and those that outputs are compared with inside the bounds."""
+        """Check that all numbers are finite, and that targets (without targets, samples) are inside the bounds."""
         x, y = parts.x, parts.y
         if y is not None and y is not x:
             self._finite_range(x)
         low, high = self._finite_range(x if y is None else y)
         if self.bounds and (low < self.bounds[0] - _SLACK or high > self.bounds[1] + _SLACK):
-            raise ValueError(f"{self.out_of_range} Theirs are from {low:g} to {high:g}.")
+            raise ValueError(f"{self.out_of_range} Their values are from {low:g} to {high:g}.")
         for condition in self.conditions:
             if condition.name in parts.conditions:
                 condition.check_numbers(parts.conditions[condition.name])
@@ -321,30 +341,30 @@ class Rules:
 
     @property
     def middle(self) -> float:
-        """A value inside the bounds, 0 where there are none."""
+        """A value inside the bounds; 0 without bounds."""
         return 0.0 if self.bounds is None else float(np.clip(0.0, *self.bounds))
 
     @property
     def out_of_range(self) -> str:
-        """The sentence about targets outside the bounds."""
+        """Message about targets outside the bounds."""
         low, high = self.bounds or (0.0, 1.0)
         return (
-            f"The targets go outside [{low:g}, {high:g}], which is all that this model's output can reach: scale them "
-            f"(pixels: x / 255; new data a little outside: np.clip), or standardize them, {_validation.STANDARDIZED}, "
+            f"The targets go outside [{low:g}, {high:g}], the range that this model's output can reach: scale them "
+            f"(pixels: x / 255; new data slightly outside: np.clip), or standardize them, {_validation.STANDARDIZED}, "
             f"and choose {self.advice}."
         )
 
     def _finite_range(self, array: Array) -> tuple[float, float]:
-        if hasattr(array, "nnz"):  # a sparse matrix: the entries that it does not store are 0
+        if hasattr(array, "nnz"):  # a sparse matrix, whose entries that are not stored are 0
             array = np.append(array.data, 0)
         if not math.prod(array.shape):
             return 0.0, 0.0
         array = np.asarray(array)
-        # NaN and infinity come out in one of them; where values may be missing, NaN only where all are.
+        # The extremes reveal NaN and infinity; if values may be missing, they are NaN only if all values are.
         least, greatest = (np.fmin, np.fmax) if self.missing else (np.minimum, np.maximum)
         low, high = float(least.reduce(array, axis=None)), float(greatest.reduce(array, axis=None))
         if self.missing and np.isnan(low):
-            raise ValueError("All values of the data are missing: there is nothing to learn from.")
+            raise ValueError("All values of the data are missing: give data with some observed values.")
         if not np.isfinite(low) or not np.isfinite(high):
             raise ValueError(_NOT_FINITE)
         if max(-low, high) > self.largest:
@@ -356,7 +376,10 @@ class Rules:
 
     def checked(self, element: Tensor) -> tuple[Any, ...]:
         """Return an element of a `PyDataset` or a generator as a tuple of dense arrays, checked."""
-        return self.checked_parts(element).element
+        parts = self.checked_parts(element)
+        if not parts.x.shape[0]:
+            raise ValueError(_EMPTY_BATCH)
+        return parts.element
 
     def checked_parts(self, element: Tensor) -> Parts:
         """Return the parts of an element of a data set, dense and checked."""
@@ -368,14 +391,14 @@ class Rules:
 
 @dataclasses.dataclass(frozen=True)
 class Validated:
-    """Data that have passed: what Keras is to be given in place of them.
+    """Checked data, to pass to Keras instead of the user's.
 
     Attributes:
         x: Samples, a dict of samples and conditions, or data that come batch by batch.
         y: Targets, or None.
         weight: Sample weights, or None.
         x_spec: Shape and dtype of a sample.
-        y_spec: Shape and dtype of a target; None where the sample is the target.
+        y_spec: Shape and dtype of a target; None if the sample is the target.
         condition_specs: Shapes and dtypes of conditions by name.
     """
 
@@ -388,7 +411,7 @@ class Validated:
 
     @classmethod
     def of(cls, x: Data | None, y: Data | None, weight: Data | None, first: Parts) -> Validated:
-        """Make it of data and of the parts of their first batch, arrays or specifications."""
+        """Return checked data, with the specifications of their first batch, whose parts are arrays or specs."""
         return cls(
             x,
             y,
@@ -399,7 +422,7 @@ class Validated:
         )
 
 
-# === The ways in ===
+# === Checks by form of data ===
 
 
 def validated(
@@ -411,20 +434,20 @@ def validated(
     labels: str = "fit(x)",
     compared: bool = True,
 ) -> Validated:
-    """Check data for `fit`, `evaluate`, `predict` and their likes.
+    """Check data for `fit`, `evaluate`, `predict` and similar methods.
 
     Args:
         model: The model.
-        x: Whatever `keras.Model.fit` takes as x, a DataFrame of pandas or polars, a table of pyarrow, or a matrix
-            of scipy.sparse, which is made dense batch by batch; or, for a model with conditions, a dict of such "x" and
-            of the conditions by name.
-        y: Targets, where x is an array, or the only condition of a model.
-        weight: Weights per sample, step or feature, where x is an array.
-        labels: How to leave out labels, for the error message.
-        compared: Whether outputs are compared with the data, which then have to be in their range.
+        x: Data in any form that `keras.Model.fit` accepts, a DataFrame of pandas or polars, a table of pyarrow, or a
+            matrix of scipy.sparse, which is made dense batch by batch; or, for a model with conditions, a dict of such
+            "x" and of the conditions by name.
+        y: Targets, if x is an array, or the only condition of a model.
+        weight: Weights per sample, step or feature, if x is an array.
+        labels: Advice on how to leave out labels, for messages.
+        compared: Whether outputs are compared with the data, which must then be in the range of the outputs.
 
     Returns:
-        The data, to be used in place of those given.
+        The checked data, to use instead of the user's.
 
     Raises:
         ValueError: If the data cannot be used.
@@ -448,7 +471,7 @@ def validated(
         except StopIteration:
             raise ValueError(_EMPTY) from None
         first = rules.parts_of(rules.checked(element))
-        # Keras takes no other kind of iterator than a generator, and of it only tuples.
+        # The only iterators that Keras accepts are generators of tuples.
         return Validated.of(_checked_generator(rules, itertools.chain([element], x)), None, None, first)
     rules = Rules.of(model, labels, compared)
     parts = map_parts(lambda part: as_array(part, rules.missing), rules.parts(x, y, weight))
@@ -465,14 +488,14 @@ def validated(
         raise ValueError(_EMPTY)
     rules.check_form(parts)
     if parts.y is not None and parts.y.shape[0] != x.shape[0]:
-        raise ValueError(f"There are {x.shape[0]} samples, but {parts.y.shape[0]} targets.")
+        raise ValueError(f"There are {x.shape[0]} samples, but {parts.y.shape[0]} targets: give one target per sample.")
     rules.check_numbers(parts)
     inputs, y, weight = keras.utils.unpack_x_y_sample_weight(parts.element)
     return Validated.of(inputs, y, weight, parts)
 
 
 def validation(model: Trainer, data: Any) -> Any:
-    """Check the `validation_data` of `fit`, and return what Keras is to be given."""
+    """Check the `validation_data` of `fit`, and return the argument for Keras."""
     if not isinstance(data, (tuple, list)):
         return validated(model, data).x
     x, y, weight = keras.utils.unpack_x_y_sample_weight(tuple(data))
@@ -490,22 +513,22 @@ def inputs(
 ) -> tuple[Any, dict[str, Any]]:
     """Check samples and conditions for a verb, and return them as dense arrays or tensors.
 
-    Numbers are looked at where there are some: not in a graph.
+    Values are not checked inside a graph, where tensors have none.
 
     Args:
-        model: The model; one that is not built takes any shape.
-        x: (n, ...), an array, a tensor, a table or a sparse matrix; or a dict of "x" and of the conditions.
-        conditions: Conditions by name, each (n, ...) or one for all samples.
-        compared: Whether samples have to be in the range that the model's output can reach.
-        bounds: Another range that they have to be in.
+        model: The model; a model that is not built accepts any shape.
+        x: Samples, (n, ...), an array, a tensor, a table or a sparse matrix; or a dict of "x" and of the conditions.
+        conditions: Conditions by name, each (n, ...) or one value for all samples.
+        compared: Whether samples must be in the range that the model's output can reach.
+        bounds: Another range that samples must be in.
 
     Returns:
-        (n, ...), not yet converted to a tensor, but in single precision; and the conditions by name, with one entry per
-        sample.
+        The samples, (n, ...), in single precision but not yet converted to a tensor; and the conditions by name, with
+        one entry per sample.
 
     Raises:
-        ValueError: If samples are not floating-point, of another shape than the model takes, or not finite, or
-            conditions are missing or not as the model takes them.
+        ValueError: If samples are not floating-point, not finite or have the wrong shape, or conditions are missing or
+            do not fit the model.
     """
     parts = array_parts(model, x, conditions, compared=compared, bounds=bounds)
     return single(dense(parts.x)), dict(parts.conditions)
@@ -520,22 +543,23 @@ def array_parts(
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
 ) -> Parts:
-    """Check samples, conditions and targets as `inputs` does, and return them without making a copy of the samples.
+    """Check samples, conditions and targets as `inputs` does, and return them without copying the samples.
 
     Args:
         model: As in `inputs`.
         x: As in `inputs`.
         conditions: As in `inputs`.
         y: Targets, (n, ...), or None.
-        compared: Whether targets, or the samples where there are none, have to be in the range of the model's output.
-        bounds: Another range that they have to be in.
+        compared: Whether the targets, or the samples without targets, must be in the range of the model's output.
+        bounds: Another range that they must be in.
 
     Raises:
-        ValueError: As `inputs`; if targets have another shape than reconstructions, or there is not one per sample.
+        ValueError: As `inputs`, and if targets have another shape than reconstructions, or there is not one per sample.
     """
     if is_stream(x):
         raise ValueError(
-            f"Expected samples as one array, not a {type(x).__name__}: encode, reconstruct and score_samples take it."
+            f"Expected samples as one array, not a {type(x).__name__}, which encode, reconstruct and score_samples "
+            "accept: read it into an array first."
         )
     rules = Rules.of(model, compared=compared)
     rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
@@ -546,14 +570,19 @@ def array_parts(
         x, conditions = parts.x, parts.conditions
     x = as_array(x, rules.missing)
     x = dense(x) if isinstance(x, tf.SparseTensor) else x
-    x = x if hasattr(x, "shape") else np.asarray(x)
+    try:
+        x = x if hasattr(x, "shape") else np.asarray(x)
+    except ValueError:  # such as a pair of samples and labels
+        raise ValueError(f"Expected samples as one array, (n, ...), but got a {type(x).__name__}.") from None
     if not len(x.shape):
         raise ValueError("Expected samples as an array, (n, ...), not a single number.")
     if y is not None:
         y = dense(as_array(y, rules.missing))
         y = y if hasattr(y, "shape") else np.asarray(y)
         if not len(y.shape) or y.shape[0] != x.shape[0]:
-            raise ValueError(f"There are {x.shape[0]} samples, but targets of shape {tuple(y.shape)}: give one each.")
+            raise ValueError(
+                f"There are {x.shape[0]} samples, but targets of shape {tuple(y.shape)}: give one target per sample."
+            )
     found = conditions_of(model, conditions or {}, x.shape[0], rules)
     parts = Parts(x, {}, y, None)
     rules.check_form(parts)
@@ -571,17 +600,20 @@ def is_stream(x: object) -> bool:
 def elements(x: Any) -> Iterator[Any]:
     """Return an iterator over the elements of data that come batch by batch.
 
+    Args:
+        x: A data set, a `PyDataset` or a generator.
+
     Raises:
-        ValueError: If there is no end to them, or they are spread over replicas.
+        ValueError: If the data are infinite, or distributed over replicas.
     """
     if isinstance(x, tf.distribute.DistributedDataset):
-        raise ValueError("The data set is distributed over replicas: give the data set that it was made of.")
+        raise ValueError("The data set is distributed over replicas: give the data set that it was made from.")
     if isinstance(x, keras.utils.PyDataset):
         if x.num_batches is not None:
             return (x[i] for i in range(x.num_batches))
     elif not isinstance(x, tf.data.Dataset) or x.cardinality() != tf.data.INFINITE_CARDINALITY:
         return iter(x)
-    raise ValueError("The data set has no end: give a part of it, data.take(100) for example.")
+    raise ValueError("The data set is infinite: give a part of it, for example data.take(100).")
 
 
 def samples(model: Trainer, x: Data, *, compared: bool = False, bounds: tuple[float, float] | None = None) -> Array:
@@ -592,27 +624,28 @@ def samples(model: Trainer, x: Data, *, compared: bool = False, bounds: tuple[fl
 def conditions_of(
     model: Trainer, conditions: Mapping[str, Any], n: int | Tensor | None, rules: Rules | None = None
 ) -> dict[str, Any]:
-    """Check conditions for a verb, and return one entry per sample of each.
+    """Check conditions for a verb, and return each with one entry per sample.
 
     Args:
         model: The model.
-        conditions: By name, (n, ...) or one value for all samples.
-        n: How many samples there are; None in a graph.
-        rules: The rules of the model, where they are at hand.
+        conditions: Conditions by name, each (n, ...) or one value for all samples.
+        n: Number of samples; None in a graph.
+        rules: The rules of the model; None makes them.
 
     Raises:
-        ValueError: If one is missing or unknown, or not as the model takes it.
+        ValueError: If a condition is missing, unknown, or does not fit the model.
     """
     if not model.condition_names and not conditions:
         return {}
     rules = rules or Rules.of(model, compared=False)
     names = [condition.name for condition in rules.conditions]
+    conditions = {name: values for name, values in conditions.items() if values is not None}
     if set(conditions) != set(names):
         if not names:
             raise ValueError(f"{model.name!r} has no condition {', '.join(map(repr, conditions))}: leave it out.")
         raise ValueError(
-            f"{model.name!r} needs {', '.join(f'{name}=...' for name in names)}, but was given "
-            f"{', '.join(conditions) or 'no condition'}."
+            f"{model.name!r} needs {', '.join(f'{name}=...' for name in names)}, or samples as a dict, {rules.form}, "
+            f"but was given {', '.join(conditions) or 'no condition'}."
         )
     found = {}
     for condition in rules.conditions:
@@ -629,17 +662,17 @@ def conditions_of(
 
 
 def is_dict(x: Any) -> TypeGuard[Mapping[str, Any]]:
-    """Return whether x is a dict of samples and conditions; a sparse matrix of SciPy may be a dict too, and is none."""
+    """Return whether x is a dict of samples and conditions, and not a sparse matrix of SciPy, which may be a dict."""
     return isinstance(x, Mapping) and not hasattr(x, "shape")
 
 
 def is_symbolic(x: object) -> bool:
-    """Return whether x is a tensor of a graph, without numbers."""
+    """Return whether x is a symbolic tensor, without values."""
     return tf.is_symbolic_tensor(x) or isinstance(x, keras.KerasTensor)
 
 
 def map_parts(function: Callable[[Any], Any], parts: Parts) -> Parts:
-    """Apply a function to all parts that there are."""
+    """Apply a function to all parts that are not None."""
     x, y, weight = (None if part is None else function(part) for part in (parts.x, parts.y, parts.weight))
     return Parts(x, {name: function(values) for name, values in parts.conditions.items()}, y, weight)
 
@@ -654,12 +687,12 @@ def codes(model: Autoencoder, z: Data) -> Array:
     codes: Array = z if hasattr(z, "shape") else np.asarray(z)
     _validation.check_code_shape(model, codes.shape)
     if not is_symbolic(codes) and math.prod(codes.shape) and not np.isfinite([np.min(codes), np.max(codes)]).all():
-        raise ValueError("The codes contain NaN or infinite values: there is nothing to decode.")
+        raise ValueError("The codes contain NaN or infinite values: give finite codes.")
     return codes
 
 
 def check_weights(weight: ArrayLike, n: int | None = None) -> None:
-    """Check that sample weights are finite, not negative, and as many as there are samples."""
+    """Check that sample weights are finite, not negative, and as many as the samples."""
     weight = np.asarray(weight)
     if n is not None and len(weight) != n:
         raise ValueError(f"There are {n} samples, but {len(weight)} sample weights: give one weight per sample.")
@@ -668,26 +701,26 @@ def check_weights(weight: ArrayLike, n: int | None = None) -> None:
 
 
 def check_class_weight(class_weight: object) -> None:
-    """Refuse the class weights that `fit` of a classifier takes."""
+    """Refuse class weights, which only classifiers can use."""
     if class_weight is not None:
-        raise ValueError("class_weight needs labels, which an autoencoder has none of: give sample_weight.")
+        raise ValueError("class_weight needs labels, which an autoencoder does not have: give sample_weight.")
 
 
 # === Forms of arrays ===
 
 
 def as_array(x: Array, missing: bool = False) -> Array:
-    """Return a table or a masked array as a NumPy array; leave anything else as it is.
+    """Return a table or a masked array as a NumPy array, and anything else unchanged.
 
     Args:
-        x: A DataFrame of pandas or polars, a table of pyarrow, a masked array, or anything.
-        missing: Whether entries may be missing: they become NaN.
+        x: A DataFrame of pandas or polars, a table of pyarrow, a masked array, or any other object.
+        missing: Whether entries may be missing; they become NaN.
 
     Returns:
-        Of a table, (rows, columns) float32.
+        For a table, an array (rows, columns) float32.
 
     Raises:
-        ValueError: If columns are not numbers, or lack some; the message names them.
+        ValueError: If columns are not numeric, or have missing values; the message names them.
     """
     columns = _columns(x)
     if columns is not None:
@@ -696,10 +729,13 @@ def as_array(x: Array, missing: bool = False) -> Array:
         if missing and x.dtype.kind == "f":
             return x.filled(np.nan)
         if np.ma.is_masked(x):
-            raise ValueError("The data contain masked values, NaN for the model: remove or replace them, x.filled(0).")
+            raise ValueError(
+                "The data contain masked values: remove them, replace them with x.filled(0), or give the model "
+                "missing='mask'."
+            )
         return x.data
     if type(x).__module__.split(".")[0] in ("pandas", "polars", "pyarrow") and hasattr(x, "to_numpy"):
-        return x.to_numpy()  # one column
+        return x.to_numpy()  # a single column
     if isinstance(x, tf.RaggedTensor):
         raise ValueError("The samples differ in length (a ragged tensor): pad them to one length, x.to_tensor().")
     return x
@@ -711,23 +747,23 @@ def is_table(x: object) -> bool:
 
 
 def single(x: Array) -> Array:
-    """Return double-precision numbers in single precision, which models compute in; leave anything else as it is."""
+    """Return double-precision numbers in the single precision of models, and anything else unchanged."""
     if getattr(getattr(x, "dtype", None), "name", "") != "float64":
         return x
     return tf.cast(x, "float32") if tf.is_tensor(x) else np.asarray(x, "float32")
 
 
 def dense(x: Array) -> Array:
-    """Return a sparse matrix of SciPy, or a sparse tensor, as a dense one; leave anything else as it is."""
+    """Return a sparse matrix of SciPy or a sparse tensor as a dense one, and anything else unchanged."""
     if isinstance(x, tf.SparseTensor):
         return tf.sparse.to_dense(x)
     return x.toarray() if hasattr(x, "nnz") and hasattr(x, "toarray") else x
 
 
 def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
-    """Of each column its name, whether it has numbers, and a function that gets them; None where x is no table."""
+    """Return name, whether it is numeric, and a reader of each column; None if x is not a table."""
     kind = type(x).__module__.split(".")[0]
-    if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, in which several columns may have one name
+    if hasattr(x, "iloc") and hasattr(x, "columns"):  # pandas, where several columns may have the same name
 
         def of_pandas(column: Any) -> Callable[[], np.ndarray]:
             return lambda: column.to_numpy(dtype="float64", na_value=np.nan)
@@ -735,7 +771,7 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
         columns = [x.iloc[:, i] for i in range(len(x.columns))]
         return [(str(column.name), column.dtype.kind in "biuf", of_pandas(column)) for column in columns]
     if kind == "polars" and hasattr(x, "collect"):
-        raise ValueError("A LazyFrame has no data yet: give what its collect() returns.")
+        raise ValueError("A LazyFrame has no data yet: give the result of its collect().")
     if kind == "polars" and hasattr(x, "columns"):
         float64, boolean = sys.modules["polars"].Float64, sys.modules["polars"].Boolean
 
@@ -762,10 +798,10 @@ def _columns(x: Any) -> list[tuple[str, bool, Any]] | None:
 
 def _table(columns: list[tuple[str, bool, Any]], missing: bool) -> np.ndarray:
     if not columns:
-        raise ValueError("The table has no columns.")
+        raise ValueError("The table has no columns: give at least one column of numbers.")
     if text := [name for name, numeric, _ in columns if not numeric]:
         raise ValueError(
-            f"The table has columns that hold no numbers ({_named(text)}): encode categories and text, for example "
+            f"The table has columns that are not numeric ({_named(text)}): encode categories and text, for example "
             "with sklearn.preprocessing.OneHotEncoder, or leave them out."
         )
     with np.errstate(over="ignore"):
@@ -786,7 +822,7 @@ def _named(columns: list[str]) -> str:
 def _one_tensor(x: object) -> None:
     if isinstance(x, dict):
         raise ValueError(
-            f"The elements of the data are dicts ({', '.join(map(repr, x))}): take out the samples, for example "
+            f"The elements of the data are dicts ({', '.join(map(repr, x))}): select the samples, for example with "
             f"aezoo.datasets.without_labels(data, key={next(iter(x), 'image')!r})."
         )
     if isinstance(x, (tuple, list)):
@@ -803,8 +839,8 @@ def _check_dtype(dtype: object, what: str = "samples", integers: bool = False) -
         if integers:
             return
         raise ValueError(
-            f"The {what} are {name}, not floating-point: scale them first, images by x.astype('float32') / 255, and "
-            "one-hot encode categories and token ids."
+            f"The {what} are {name}, not floating-point: scale images with x.astype('float32') / 255, and one-hot "
+            "encode categories and token ids."
         )
     if name in ("object", "string") or name.startswith("str"):
         raise ValueError(
@@ -838,14 +874,17 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
     specs = rules.parts_of(dataset.element_spec)
     rules.check_form(specs)
 
+    @tf.autograph.experimental.do_not_convert  # conversion is not needed, and takes longer than the rest
     def check(*element: Any) -> Tensor:
-        # An element that is a dict comes as one; one that is a tuple comes in its parts.
+        # A dict comes as one argument, a tuple as several.
         parts = map_parts(dense, rules.parts(*element))
-        # After the cast that the model makes, which turns too large numbers into infinity.
+        some = tf.shape(parts.x)[0] > 0
+        # Check after the cast that the model makes, which turns too large numbers into infinity.
         numbers = [tf.cast(part, "float32") for part in (parts.x, parts.y) if part is not None]
         if rules.missing:
             numbers = [tf.where(tf.math.is_nan(part), tf.constant(rules.middle), part) for part in numbers]
-        assertions = [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
+        assertions = [(some, _EMPTY_BATCH)]
+        assertions += [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
         if rules.bounds:
             (low, high), target = rules.bounds, numbers[-1]
             inside = (tf.reduce_min(target) >= low - _SLACK) & (tf.reduce_max(target) <= high + _SLACK)
@@ -861,7 +900,7 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
             shape, wanted = tuple(parts.y.shape[1:]), tuple(parts.x.shape[1:])
             if not _validation.shapes_match(shape, wanted):
                 one_hot = tf.reduce_all((parts.y == 0) | (parts.y == 1)) & tf.reduce_all(tf.reduce_sum(parts.y, 1) == 1)
-                # A last batch of a single sample says too little.
+                # A last batch of a single sample is too small to decide.
                 labels = one_hot & (tf.shape(parts.y)[0] > 1)
                 assertions.append((~labels, rules.no_targets(shape, wanted)))
         with tf.control_dependencies([tf.debugging.Assert(true, [_OPEN + text + _CLOSE]) for true, text in assertions]):
@@ -873,7 +912,7 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
 
 @contextmanager
 def marked() -> Iterator[None]:
-    """Mark the sentence of a check, so that it is found again in what Keras and TensorFlow make of the error."""
+    """Mark the message of a check, so that `readable_errors` finds it in the error of Keras or TensorFlow."""
     try:
         yield
     except ValueError as error:
@@ -882,7 +921,7 @@ def marked() -> Iterator[None]:
 
 @contextmanager
 def readable_errors() -> Iterator[None]:
-    """Turn the failure of a check inside a pipeline into its sentence."""
+    """Replace the error of a pipeline by a ValueError with the marked message of a check."""
     try:
         yield
     except (tf.errors.OpError, ValueError) as error:

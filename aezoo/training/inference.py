@@ -1,4 +1,4 @@
-"""Verbs on data of any length: each is a graph that is made once, and run batch by batch."""
+"""Verbs on data of any length: each runs as a graph that is made once and called batch by batch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import itertools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -15,16 +15,20 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _keras, _validation, losses
+from aezoo._typing import Array, Data, Tensor
 from aezoo.training import gate
 from aezoo.training.gate import Parts, Rules, Validated
 
-# The most samples of a batch, and the most values in its largest activation, where no batch size is given.
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
+# The most samples of a default batch, and the most values in its largest activation.
 _LARGEST_BATCH, _MOST_VALUES = 1024, 2**21
-# Activations of networks that take samples of any size are taken to be so many times larger than a sample.
+# Assumed ratio of the largest activation to a sample, for networks that accept samples of any size.
 _GROWTH = 4
-# A result of more bytes is put together in place, in memory that begins at a multiple of so many bytes.
+# Larger results, in bytes, are joined in place, in memory whose address is a multiple of this alignment.
 _IN_PLACE, _ALIGNMENT = 2**24, 64
-# What layers mark a result with and losses look for, which a graph would lose.
+# Marks that layers put on a result for losses, which a graph would lose.
 _MARKS = (
     (_keras.mask_of, _keras.set_mask),
     (losses.logits_of, losses.with_logits),
@@ -34,7 +38,7 @@ _MARKS = (
 
 @dataclasses.dataclass(eq=False)
 class _Graphs:
-    """Graphs by name, and the compilation of the model that they were made for."""
+    """Graphs by name, and the compilation of the model that they belong to."""
 
     compilation: Any
     by_name: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -42,16 +46,16 @@ class _Graphs:
 
 
 class Verbs:
-    """The verbs of a model as graphs.
+    """Verbs of a model as graphs.
 
-    A graph is made when it is first used, for batches of any size. It reads weights as variables, so that training
-    leaves it as it is; it is made anew after `compile`, which may change the loss.
+    A graph is made on first use, for batches of any size. It reads weights as variables, so that it stays valid while
+    the model trains; it is made anew after `compile`, which may change the loss.
 
     Args:
         model: A model with `encoder`, `decoder` and the shapes of samples and codes.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Autoencoder):
         self._model = model
         self._lock = threading.RLock()
         self._graphs = _Graphs(None)
@@ -60,31 +64,31 @@ class Verbs:
         self,
         name: str,
         function: Callable[[Any, Mapping[str, Any]], Any],
-        x: Any,
+        x: Data,
         conditions: Mapping[str, Any],
         batch_size: int | None = None,
         *,
         codes: bool = False,
         compared: bool = False,
-    ) -> Any:
-        """Check data, and return what a function makes of them.
+    ) -> Tensor:
+        """Check data, apply a function to them batch by batch, and join the results.
 
-        In a graph the function is called as it is.
+        Inside a graph the function is called directly.
 
         Args:
-            name: Name that the graph is kept by.
-            function: From a batch of samples, or of codes, and its conditions by name to one row per sample.
+            name: Name of the graph.
+            function: Function from a batch of samples, or codes, and its conditions by name to one row per sample.
             x: Samples or codes, (n, ...), or data that come batch by batch.
-            conditions: Conditions by name, each (n, ...) or one for all samples.
-            batch_size: The most samples at once; None takes a number that follows from their size.
+            conditions: Conditions by name, each (n, ...) or one value for all samples.
+            batch_size: The most samples to process at once; None chooses a number by their size.
             codes: Whether x are codes.
-            compared: Whether samples have to be in the range that the model's output can reach.
+            compared: Whether samples must be in the range that the model's output can reach.
 
         Returns:
             A tensor of n rows.
 
         Raises:
-            ValueError: If the data are not what the model takes.
+            ValueError: If the data do not fit the model.
         """
         given = (*(x.values() if gate.is_dict(x) else (x,)), *conditions.values())
         if not tf.executing_eagerly() or any(map(gate.is_symbolic, given)):
@@ -95,10 +99,10 @@ class Verbs:
         return _joined(results, n, differentiable=tf.is_tensor(x))
 
     def batch_size(self, shape: tuple[int, ...]) -> int:
-        """Return how many samples or codes of a shape are worked on at once.
+        """Return the number of samples or codes to process at once.
 
         Args:
-            shape: The shape of one of them.
+            shape: Shape of one sample or code.
         """
         model = self._model
         if None in (*model.x_shape, *model.code_shape, *model.y_shape):
@@ -111,7 +115,7 @@ class Verbs:
         return graphs.batch_size
 
     def forget(self) -> None:
-        """Forget all graphs, as layers with other variables need it."""
+        """Discard all graphs, which is necessary after layers get other variables."""
         self._graphs = _Graphs(_keras.compilation(self._model))
 
     def _call(self, name: str, function: Callable[..., Any], parts: Parts, codes: bool) -> Any:
@@ -119,13 +123,13 @@ class Verbs:
         if (
             model.run_eagerly
             or tf.config.functions_run_eagerly()
-            or not parts.x.shape[0]  # of which there is nothing to gain, and fused convolutions fail
-            or _keras.mask_of(parts.x) is not None  # which does not go into a graph
+            or not parts.x.shape[0]  # fused convolutions fail on empty batches in a graph
+            or _keras.mask_of(parts.x) is not None  # a graph would lose the mask
         ):
             return function(parts.x, parts.conditions)
         graphs = self._current().by_name
         if name not in graphs:
-            with self._lock:  # threads that come meanwhile find the graph of the first
+            with self._lock:  # other threads wait for the graph of the first
                 if name not in graphs:
                     graphs[name] = self._made(function, parts.x, codes)
         conditions = (parts.conditions[condition] for condition in model.condition_names)
@@ -136,7 +140,7 @@ class Verbs:
         return result
 
     def _current(self) -> _Graphs:
-        """Return the graphs: none, where the model has been compiled since they were made."""
+        """Return the graphs, after discarding them if the model has been compiled since."""
         compilation = _keras.compilation(self._model)
         if self._graphs.compilation is not compilation:
             with self._lock:
@@ -144,13 +148,14 @@ class Verbs:
                     self._graphs = _Graphs(compilation)
         return self._graphs
 
-    def _made(self, function: Callable[..., Any], x: Any, codes: bool) -> Any:
+    def _made(self, function: Callable[..., Any], x: Tensor, codes: bool) -> Any:
         model = self._model
         names = model.condition_names
         specs = [tf.TensorSpec((None, *(model.code_shape if codes else model.x_shape)), x.dtype, name="x")]
-        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in map(model.condition_specs.get, names)]
+        given = [model.condition_specs[name] for name in names]
+        specs += [tf.TensorSpec((None, *spec.shape), spec.dtype) for spec in given]
 
-        def of_batch(x: Any, *values: Any) -> tuple[Any, list[Any]]:
+        def of_batch(x: Tensor, *values: Any) -> tuple[Any, list[Any]]:
             result = function(x, dict(zip(names, values, strict=True)))
             return result, [get(result) for get, _ in _MARKS]
 
@@ -158,12 +163,12 @@ class Verbs:
 
 
 def _size_for(values: int) -> int:
-    """Return a batch size for activations of so many values per sample, a power of 2."""
+    """Return a batch size, a power of 2, for activations of a number of values per sample."""
     return 2 ** math.floor(math.log2(max(1, min(_LARGEST_BATCH, _MOST_VALUES // max(1, values)))))
 
 
-def _activations(network: Any) -> Iterator[int]:
-    """The number of values of each output of a network's layers, as far as they are known."""
+def _activations(network: keras.layers.Layer) -> Iterator[int]:
+    """Yield the number of values in each output of a network's layers, as far as it is known."""
     for layer in _keras.all_layers(network):
         for output in keras.tree.flatten(getattr(layer, "output", ())):
             shape = tuple(output.shape[1:])
@@ -175,34 +180,34 @@ def _activations(network: Any) -> Iterator[int]:
 
 
 def pieces(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     *,
     batch_size: int | None = None,
     compared: bool = False,
     codes: bool = False,
 ) -> tuple[int | None, Iterator[Parts]]:
-    """Check data of any kind, and cut them in pieces; build the model if need be.
+    """Check data of any form, and cut them into pieces; build the model if necessary.
 
-    Arrays are checked as a whole, and no copy is made of them; data that come batch by batch are checked as they come.
+    Arrays are checked as a whole and not copied; data that come batch by batch are checked as they are read.
 
     Args:
         model: The model.
-        x: Samples (n, ...), an array, a table, a sparse matrix, or a dict of them and of the conditions; or data that
-            come batch by batch, a `tf.data.Dataset`, a `PyDataset` or a generator, of samples, of pairs of samples and
-            targets (of a model with one condition: and the condition), or of dicts.
-        conditions: Conditions by name, each (n, ...) or one for all samples.
-        batch_size: The most samples in a piece; None takes a number that follows from their size.
-        compared: Whether outputs are compared with the data, which have to be in the range of these.
+        x: Samples (n, ...): an array, a table, a sparse matrix, or a dict of samples and conditions. Or data that come
+            batch by batch, a `tf.data.Dataset`, a `PyDataset` or a generator: samples, pairs of samples and targets
+            (for a model with one condition, of samples and the condition), or dicts.
+        conditions: Conditions by name, each (n, ...) or one value for all samples.
+        batch_size: The most samples in a piece; None chooses a number by their size.
+        compared: Whether outputs are compared with the data, which must then be in the range of the outputs.
         codes: Whether x are codes.
 
     Returns:
-        How many samples there are, or None of data that come batch by batch; and the pieces: samples, dense and in
-        single precision, and conditions.
+        The number of samples, or None for data that come batch by batch; and the pieces, with samples dense and in
+        single precision.
 
     Raises:
-        ValueError: If the data are not what the model takes.
+        ValueError: If the data do not fit the model.
     """
     size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
     if codes:
@@ -216,8 +221,8 @@ def pieces(
 
 
 def measured(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     y: Any = None,
     *,
@@ -225,22 +230,22 @@ def measured(
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
 ) -> Iterator[Parts]:
-    """Check data that a measure is taken of, and cut them in pieces no larger than what verbs work on at once.
+    """Check data for a metric, and cut them into pieces no larger than the batches of verbs.
 
     Args:
         model: A built model.
         x: As in `pieces`.
         conditions: As in `pieces`.
-        y: Targets (n, ...), where x is an array.
+        y: Targets (n, ...), if x is an array.
         batch_size: As in `pieces`.
         compared: As in `pieces`.
-        bounds: A range that targets have to be in, or the samples where there are none.
+        bounds: Range that the targets, or without targets the samples, must be in.
 
     Returns:
-        The pieces, with targets where there are some.
+        The pieces, with targets if there are any.
 
     Raises:
-        ValueError: If the data are not what the model takes, or there are none.
+        ValueError: If the data do not fit the model, or are empty.
     """
     _validation.check_built(model)
     size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
@@ -249,25 +254,25 @@ def measured(
     elif y is None:
         batches = _batches(model, x, conditions or {}, False, compared, bounds)
     else:
-        raise ValueError("A data set has its targets in its elements, (x, y): leave out y.")
+        raise ValueError("y was given beside a data set: put targets into its elements, (x, y), and leave out y.")
     for batch in batches:
         if not batch.x.shape[0]:
-            raise ValueError("There are no samples to evaluate.")
+            raise ValueError("There are no samples to evaluate: give at least one.")
         most = model._verbs.batch_size(tuple(batch.x.shape[1:]))
         yield from _cut(model, batch, most if size is None else min(size, most))
 
 
-def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Check data, and return samples and conditions as arrays; a model that is not built is left so.
+def collected(model: Autoencoder, x: Data, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Check data, and return samples and conditions as arrays, without building the model.
 
     Args:
         model: The model.
         x: An array, or a dict of "x" and of the conditions; or data that come batch by batch, which are read to their
             end.
-        compared: Whether samples have to be in the range that the model's output can reach.
+        compared: Whether samples must be in the range that the model's output can reach.
 
     Raises:
-        ValueError: If the data are not what the model takes, or there are none.
+        ValueError: If the data do not fit the model, or are empty.
     """
     if gate.is_stream(x):
         batches = [_samples_of_element(model, element, {}, compared, None) for element in gate.elements(x)]
@@ -281,8 +286,8 @@ def collected(model: Any, x: Any, compared: bool = False) -> tuple[np.ndarray, d
 
 
 def _batches(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any],
     codes: bool,
     compared: bool,
@@ -301,45 +306,45 @@ def _batches(
 
 
 def whole(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any] | None = None,
     *,
     codes: bool = False,
     compared: bool = False,
 ) -> Parts:
-    """Check arrays, or tensors, which may be those of a graph, and return them as tensors; build the model if need be.
+    """Check arrays or tensors, also symbolic ones, and return them as tensors; build the model if necessary.
 
     Args:
         model: The model.
-        x: (n, ...), samples or codes.
-        conditions: Conditions by name, each (n, ...) or one for all samples.
+        x: Samples or codes, (n, ...).
+        conditions: Conditions by name, each (n, ...) or one value for all samples.
         codes: Whether x are codes.
-        compared: Whether samples have to be in the range that the model's output can reach.
+        compared: Whether samples must be in the range that the model's output can reach.
 
     Raises:
-        ValueError: If the data are not what the model takes.
+        ValueError: If the data do not fit the model.
     """
     return tensors(model, _array(model, x, conditions or {}, None, codes, compared), codes)
 
 
 def _array(
-    model: Any,
-    x: Any,
+    model: Autoencoder,
+    x: Data,
     conditions: Mapping[str, Any],
-    y: Any = None,
+    y: Data | None = None,
     codes: bool = False,
     compared: bool = False,
     bounds: tuple[float, float] | None = None,
 ) -> Parts:
-    """Check arrays or tensors, which may be those of a graph."""
+    """Check arrays or tensors, also symbolic ones."""
     if codes:
         return _codes(model, x, conditions)
     return _built(model, gate.array_parts(model, x, conditions, y, compared=compared, bounds=bounds))
 
 
-def _built(model: Any, parts: Parts) -> Parts:
-    """Build the model for samples, if it has no weights yet; return them, with conditions of the dtypes it takes."""
+def _built(model: Autoencoder, parts: Parts) -> Parts:
+    """Build the model for samples, if it has no weights yet; return them with conditions in the model's dtypes."""
     built = model.built
     model._ensure_built(parts.x.shape, Validated.of(None, None, None, parts))
     if built:
@@ -348,9 +353,13 @@ def _built(model: Any, parts: Parts) -> Parts:
 
 
 def _samples_of_element(
-    model: Any, element: Any, conditions: Mapping[str, Any], compared: bool, bounds: tuple[float, float] | None
+    model: Autoencoder,
+    element: Tensor,
+    conditions: Mapping[str, Any],
+    compared: bool,
+    bounds: tuple[float, float] | None,
 ) -> Parts:
-    """Check an element of a data set; conditions that were given beside it are not in it."""
+    """Check an element of a data set; its conditions may have been given separately."""
     rules = Rules.of(model, "aezoo.datasets.without_labels(data)", compared)
     rules = rules if bounds is None else dataclasses.replace(rules, bounds=bounds)
     if conditions:
@@ -362,15 +371,15 @@ def _samples_of_element(
     return dataclasses.replace(parts, conditions=gate.conditions_of(model, found, parts.x.shape[0], rules))
 
 
-def _codes(model: Any, z: Any, conditions: Mapping[str, Any]) -> Parts:
+def _codes(model: Autoencoder, z: Array, conditions: Mapping[str, Any]) -> Parts:
     """Check codes and their conditions."""
     _validation.check_built(model)
     z = gate.codes(model, z)
     return Parts(z, gate.conditions_of(model, conditions, z.shape[0]), None, None)
 
 
-def _codes_of_element(model: Any, element: Any, conditions: Mapping[str, Any]) -> Parts:
-    """Check an element of a data set: codes, a pair of codes and a condition, or a dict of "z" and of conditions."""
+def _codes_of_element(model: Autoencoder, element: Tensor, conditions: Mapping[str, Any]) -> Parts:
+    """Check an element of a data set: codes, a pair of codes and condition, or a dict of "z" and conditions."""
     z, condition, _ = keras.utils.unpack_x_y_sample_weight(element)
     if not conditions:
         given = {"x" if name == "z" else name: value for name, value in z.items()} if isinstance(z, Mapping) else z
@@ -383,22 +392,22 @@ def _rows(parts: Parts, rows: slice) -> Parts:
     return gate.map_parts(lambda part: part[rows], parts)
 
 
-def _cut(model: Any, parts: Parts, size: int | None) -> Iterator[Parts]:
-    """Cut checked data in pieces."""
+def _cut(model: Autoencoder, parts: Parts, size: int | None) -> Iterator[Parts]:
+    """Cut checked data into pieces."""
     n = parts.x.shape[0]
     size = size or (1 if n == 1 else model._verbs.batch_size(tuple(parts.x.shape[1:])))
     if size < n and hasattr(parts.x, "tocsr"):
-        parts = dataclasses.replace(parts, x=parts.x.tocsr())  # of which rows can be taken
+        parts = dataclasses.replace(parts, x=parts.x.tocsr())  # a format whose rows can be sliced
     for start in range(0, max(1, n), size):
         rows = slice(start, start + size)
         piece = parts if size >= n else _rows(parts, rows)
         yield gate.dense_single(piece)
 
 
-def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:
-    """Return checked samples, or codes, as a dense tensor of the dtype that the model takes."""
+def tensors(model: Autoencoder, parts: Parts, codes: bool = False) -> Parts:
+    """Return checked samples, or codes, as a dense tensor of the model's dtype."""
     x, dtype = gate.single(gate.dense(parts.x)), model.variable_dtype if codes else model.input_dtype
-    # Keras' function takes a tenth of a millisecond.
+    # TensorFlow's function saves the tenth of a millisecond that Keras' function takes.
     x = tf.convert_to_tensor(x) if isinstance(x, np.ndarray) and x.dtype == dtype else ops.convert_to_tensor(x, dtype)
     return dataclasses.replace(parts, x=x)
 
@@ -406,13 +415,13 @@ def tensors(model: Any, parts: Parts, codes: bool = False) -> Parts:
 # === Results ===
 
 
-def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Any:
-    """Join results of pieces along their first axis, in memory for one of them.
+def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Tensor:
+    """Join results of pieces along their first axis, without a second copy of the whole in memory.
 
     Args:
         results: Tensors.
-        n: How many rows they have together, or None.
-        differentiable: Whether gradients go through, for which memory for two is taken.
+        n: Total number of rows, or None if it is unknown.
+        differentiable: Whether gradients must pass, which needs memory for a second copy.
     """
     first, second = next(results), next(results, None)
     if second is None:
@@ -424,18 +433,18 @@ def _joined(results: Iterator[Any], n: int | None, differentiable: bool) -> Any:
         if len(shapes) > 1:
             a, b, *_ = sorted(shapes)
             raise ValueError(
-                f"Batches of the data give results of several shapes, {a} and {b}, that are no one array: call the "
-                "model batch by batch."
+                f"Batches of the data have results of different shapes, {a} and {b}, which do not form one array: call "
+                "the model batch by batch."
             )
         n = sum(result.shape[0] for result in found)
-        results = (found.pop(0) for _ in range(len(found)))  # so that each is given up once it is copied
+        results = (found.pop(0) for _ in range(len(found)))  # so that each is freed once it is copied
     dtype = np.dtype(first.dtype.as_numpy_dtype)
     size = n * math.prod(first.shape[1:]) * dtype.itemsize
     if differentiable or size <= _IN_PLACE or dtype.isbuiltin != 1:
         return tf.concat(list(results), axis=0)
     shape = (n, *first.shape[1:])
     del first, second
-    # TensorFlow takes over memory of NumPy's that begins where its own would.
+    # TensorFlow adopts NumPy memory without a copy if it is aligned like its own.
     memory = np.empty(size + _ALIGNMENT, "uint8")
     start = -memory.ctypes.data % _ALIGNMENT
     joined = memory[start : start + size].view(dtype).reshape(shape)

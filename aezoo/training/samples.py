@@ -1,4 +1,4 @@
-"""A bounded sample of training data, of whatever kind `fit` takes."""
+"""A bounded sample of training data, in any form that `fit` accepts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tensorflow as tf
 from aezoo._typing import Array, Shape
 from aezoo.training import gate
 
-#: The most samples, and the most numbers in them, that are taken; the most batches that are read for them.
+#: The most samples, the most numbers in these samples, and the most batches that are read.
 _MOST_SAMPLES, _MOST_NUMBERS, _MOST_BATCHES = 5000, 2**24, 500
 
 
@@ -24,19 +24,19 @@ def take(
     validation_split: float = 0.0,
     sample_weight: Array | None = None,
 ) -> tuple[Any, Any]:
-    """Take up to 5,000 training samples: evenly spaced ones of arrays, the first batches of data sets.
+    """Take up to 5,000 training samples: evenly spaced rows of an array, or the first batches of a data set.
 
-    Sample weights count: a sample of weight 0 is left out, one of weight 2 is there twice. Of weights per step or per
-    feature the largest is the sample's. Of a dict of samples and conditions the samples are taken.
+    Sample weights count: a sample of weight 0 is left out, a sample of weight 2 is taken twice. Weights per step or per
+    feature count by their largest value. From a dict of samples and conditions, the samples are taken.
 
     Args:
-        x: What `keras.Model.fit` takes as x, checked already.
+        x: Data as in `keras.Model.fit`, already checked.
         strategy: The strategy of a distributed data set.
-        validation_split: The fraction of an array's end that Keras does not train on.
-        sample_weight: Weights of an array's samples, (n,); data sets have theirs in their elements.
+        validation_split: Fraction of an array, at its end, that Keras does not train on.
+        sample_weight: Weights of an array's samples, (n,); data sets have weights in their elements.
 
     Returns:
-        x, to be used in its place since a generator has been read from, and the samples, (n, *input_shape) float32.
+        Data to use instead of x, since a generator has been read from, and the samples, (n, *input_shape) float32.
 
     Example:
         >>> data, samples = take(np.arange(20_000.0)[:, None])
@@ -75,13 +75,13 @@ def take(
 
 
 def _again(batches: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
-    """A generator of what was read from another, and of what is left in it: Keras takes no other iterator."""
+    """Yield the batches that were read from a generator, then the rest of it: Keras accepts no other iterator."""
     yield from batches
     yield from rest
 
 
 def _of_element(element: object, strategy: tf.distribute.Strategy | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """The samples of an element of a data set, and their weights."""
+    """Return the samples in an element of a data set, and their weights."""
 
     def whole(part: Array | None) -> np.ndarray | Any:
         parts = [part] if strategy is None else strategy.experimental_local_results(part)
@@ -96,12 +96,12 @@ def _array(x: Array) -> np.ndarray:
 
 
 def _most(shape: Shape) -> int:
-    """How many samples of a shape may be taken."""
+    """Return the most samples of a shape to take."""
     return max(1, min(_MOST_SAMPLES, _MOST_NUMBERS // max(1, math.prod(shape))))
 
 
 def _spaced(n: int, most: int, weight: Array | None = None) -> np.ndarray:
-    """Evenly spaced rows of n, at most so many; where they have weights, spaced evenly by weight."""
+    """Return at most `most` evenly spaced rows of n; with weights, evenly spaced by weight."""
     if weight is not None:
         weight = np.maximum(np.asarray(weight, "float64"), 0)
         weight = weight.max(axis=tuple(range(1, weight.ndim)))

@@ -1,4 +1,4 @@
-"""Training of any model with named terms: `fit`, `evaluate`, `predict` and the steps. It knows no encoder."""
+"""Training of any model with named terms: `fit`, `evaluate`, `predict` and the steps, without encoder and decoder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -30,9 +30,9 @@ from aezoo.training.gate import Spec, Validated
 if TYPE_CHECKING:
     from aezoo.training.forward import Forward
 
-_BUILDING = threading.RLock()  # of all models: one at a time is enough
+_BUILDING = threading.RLock()  # shared by all models, which are built one at a time
 
-# Names that a variant may still override under their old name.
+# Attributes that a variant may still override under their old names.
 _RENAMED = {
     "measure_names": "metric_names",
     "measure_modes": "metric_modes",
@@ -45,7 +45,7 @@ _RENAMED = {
 
 
 class _EpochClock(keras.callbacks.Callback):
-    """Updates the schedules of a model, and counts its epochs."""
+    """Callback that updates the schedules of a model and counts its epochs."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs = None) -> None:
         self.model.update_schedules()
@@ -55,21 +55,22 @@ class _EpochClock(keras.callbacks.Callback):
 
 
 class Trainer(keras.Model):
-    """A Keras model that minimizes the sum of named terms, and reports each of them.
+    """A Keras model that minimizes the sum of named terms and reports each of them.
 
-    `aezoo.Autoencoder` adds encoder and decoder: extend that one for a variant of an autoencoder. A subclass of this
-    class has `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a
-    target, and ends with `make_trackers()`. In a batch of `objective` missing values are replaced already; `call`
-    replaces them by `complete`.
+    `aezoo.Autoencoder` adds encoder and decoder: extend it for a variant of an autoencoder. A subclass of `Trainer` has
+    `objective`, `call`, and a `build` that sets `x_shape` and `y_shape`, the shapes of a sample and of a target, and
+    ends with `make_trackers()`. `objective` gets batches whose missing values are already replaced; `call` replaces
+    them with `complete`.
 
     Args:
-        seed: Seed of initial weights and of noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
-        on_divergence: What a training step does whose loss or gradient is not finite. It is never applied; "raise" then
-            ends `fit` with a ValueError that names the term, "warn" warns once and trains on with the next batch.
-        missing: What a missing value is, NaN in the samples. "error" refuses it. "mask" puts the mean of the feature
-            over the training data in its place, and leaves it out of the error; "learn" puts a value in its place that
-            is trained, and starts at that mean.
-        **kwargs: `name` and `dtype` of `keras.Model`; not float64.
+        seed: Seed of initial weights and noise. Shuffling in `fit` follows `keras.utils.set_random_seed`.
+        on_divergence: Reaction to a training step whose loss or gradient is not finite; such a step is never applied.
+            "raise" ends `fit` with a ValueError that names the term; "warn" warns once and continues with the next
+            batch.
+        missing: Treatment of missing values, which are NaN in the samples. "error" refuses them. "mask" replaces them
+            by the mean of the feature over the training data and leaves them out of the error; "learn" replaces them by
+            a trained value that starts at this mean.
+        **kwargs: `name` and `dtype` of `keras.Model`; float64 is not supported.
 
     Raises:
         ValueError: If an argument is out of range, or the dtype is float64.
@@ -108,27 +109,34 @@ class Trainer(keras.Model):
         def condition_names(self) -> tuple[str, ...]: ...
     else:
         term_names = ("reconstruction",)
-        """The names of the terms that a training step minimizes. A variant adds its own."""
+        """Names of the terms that a training step minimizes. A variant adds its own."""
         metric_names = ()
-        """The names of what it reports beside them."""
+        """Names of the metrics that a step reports beside the terms."""
         metric_modes = types.MappingProxyType({})
-        """Of metrics that callbacks may monitor, whether a better one is less, "min", or more, "max"."""
+        """Modes of metrics that callbacks may monitor: "min" if lower is better, "max" if higher is better."""
         condition_names = ()
-        """The names of second inputs such as labels: `fit({"x": x, "label": y})`, and with one of them `fit(x, y)`."""
+        """Names of conditions such as labels: `fit({"x": x, "label": y})`, or `fit(x, y)` for a single condition."""
     x_shape: Shape
-    """The shape of a sample, once the model is built; None for a size that may be any."""
+    """Shape of a sample, once the model is built; None for a size that may vary."""
     y_shape: Shape
-    """The shape of a reconstruction, once the model is built."""
+    """Shape of a reconstruction, once the model is built."""
     unbounded: str = "output_activation='linear' and a squared error"
-    """What to choose for data without bounds, as an error says it."""
+    """Advice for data without bounds, for messages."""
     keeps_training_samples: bool = False
-    """Whether the callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
+    """True if callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     weighs_features: bool = True
-    """Whether the error can have weights per step or per feature."""
+    """True if the error can have weights per step or per feature."""
     default_steps: int = 8
-    """How many steps `fit` gives TensorFlow at a time where `compile` was given no `steps_per_execution`."""
+    """Number of steps per execution if `compile` was given no `steps_per_execution`."""
 
-    def __init__(self, *, seed: int | None = None, on_divergence: str = "raise", missing: str = "error", **kwargs: Any):
+    def __init__(
+        self,
+        *,
+        seed: int | None = None,
+        on_divergence: Literal["raise", "warn"] = "raise",
+        missing: Literal["error", "mask", "learn"] = "error",
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         _validation.check_choice("on_divergence", on_divergence, divergence.CHOICES)
         _validation.check_choice("missing", missing, ("error", "mask", "learn"))
@@ -160,7 +168,7 @@ class Trainer(keras.Model):
                 warnings.warn(f"{cls.__name__}.{old} is now {new}.", DeprecationWarning, stacklevel=2)
                 setattr(cls, new, vars(cls)[old])
         if "penalties" in vars(cls) and len(inspect.signature(cls.penalties).parameters) == 4:
-            message = f"{cls.__name__}.penalties takes (batch, forward) now: forward.code and forward.training are its."
+            message = f"{cls.__name__}.penalties now takes (batch, forward): use forward.code and forward.training."
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             cls.penalties = _of_code(vars(cls)["penalties"])
 
@@ -170,25 +178,25 @@ class Trainer(keras.Model):
             return getattr(self, _RENAMED[name])
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
-    # === What it takes ===
+    # === Inputs and outputs ===
 
     @property
     def input_dtype(self) -> str:
-        """The dtype of samples: `variable_dtype`, or "int32" where they are tokens."""
+        """Dtype of samples: `variable_dtype`, or "int32" for tokens."""
         return self.variable_dtype
 
     @property
     def decodes_to_any_shape(self) -> bool:
-        """Whether targets may have another number of axes than samples before the model is built."""
+        """True if targets may have another number of axes than samples before the model is built."""
         return False
 
     @property
     def output_bounds(self) -> tuple[float, float] | None:
-        """The least and the largest value that a reconstruction can have; None where there is no bound."""
+        """The least and the largest value of a reconstruction; None without bounds."""
         return losses.domain(self.reconstruction_loss)
 
     def condition_bounds(self, name: str) -> tuple[float, float] | None:
-        """Return the least and the largest value of a condition; None if any finite one will do.
+        """Return the least and the largest value of a condition; None if any finite value is allowed.
 
         Args:
             name: One of `condition_names`.
@@ -196,7 +204,7 @@ class Trainer(keras.Model):
         return None
 
     def get_build_config(self) -> dict[str, Any] | None:
-        """Return what `build_from_config` makes the weights from."""
+        """Return the configuration for `build_from_config`: input shape, conditions and target shape."""
         config = super().get_build_config()
         if config is None or not self.built:
             return config
@@ -207,9 +215,9 @@ class Trainer(keras.Model):
         return config
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Make the weights of a model that is being loaded.
+        """Create the weights of a model that is being loaded.
 
-        Keras' own method passes over an error here and then loads no weights.
+        Keras' own method ignores an error here and then loads no weights.
         """
         if not config:
             return
@@ -220,10 +228,10 @@ class Trainer(keras.Model):
         self.build(config["input_shape"])
 
     def _ensure_built(self, shape: Shape, data: Validated | None = None) -> None:
-        """Build the model for samples of a shape (batch, ...); `data` tells targets and conditions."""
+        """Build the model for samples of a shape (batch, ...); `data` has the shapes of targets and conditions."""
         if self.built:
             return
-        with _BUILDING:  # threads that come meanwhile find the networks of the first
+        with _BUILDING:  # other threads wait for the networks of the first
             if self.built:
                 return
             if data is not None:
@@ -240,18 +248,18 @@ class Trainer(keras.Model):
         """Build the model for data, as its first `fit` does.
 
         Args:
-            x: As `fit` takes it.
-            y: As `fit` takes it.
+            x: As in `fit`.
+            y: As in `fit`.
 
         Raises:
-            ValueError: If the data cannot be trained on.
+            ValueError: If the model cannot be trained on the data.
         """
         data = gate.validated(self, x, y, compared=False)
         self._ensure_built((None, *data.x_spec.shape), data)
 
     def _ensure_optimizer(self) -> None:
         if self.compiled and not self.optimizer.built:
-            with self.distribute_strategy.scope():  # a step that makes variables is traced twice
+            with self.distribute_strategy.scope():  # built here, since a step that creates variables is traced twice
                 self.optimizer.build(self.trainable_variables)
 
     def __call__(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -267,13 +275,13 @@ class Trainer(keras.Model):
 
     @property
     def default_loss(self) -> Loss | None:
-        """The reconstruction error of the variant's paper, used where `compile` is given no loss."""
+        """Reconstruction error of the variant's paper, used if `compile` is given no loss."""
         return losses.SquaredError()
 
     @property
     def reconstruction_loss(self) -> Loss | Any:
-        """The reconstruction error in use: the loss that `compile` was given, or the paper's."""
-        # A second compile(loss=None) leaves the first one's `self.loss` behind, so the configuration is asked.
+        """Reconstruction error in use: the loss given to `compile`, or `default_loss`."""
+        # Read the configuration, since a second compile(loss=None) keeps the first one's `self.loss`.
         config = _keras.compile_arguments(self)
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
@@ -284,10 +292,10 @@ class Trainer(keras.Model):
         """Return this replica's share of the reconstruction error of a batch.
 
         Args:
-            batch: The batch, of which the targets are compared.
-            y_pred: x', (batch, *output_shape).
-            feature_weight: Weights of the errors of single features, (batch, *output_shape), or None. Those of the
-                batch come on top.
+            batch: The batch, with the targets.
+            y_pred: Reconstructions x', (batch, *output_shape).
+            feature_weight: Weights of the errors of single features, (batch, *output_shape), or None. They multiply the
+                weights of the batch.
 
         Returns:
             A float32 scalar, in the units of `reconstruction_loss`.
@@ -300,18 +308,18 @@ class Trainer(keras.Model):
         return losses.per_sample(self.reconstruction_loss, batch.y, y_pred, weight, batch, batch.mask)[0]
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        """Return what a step minimizes and reports, and the reconstruction that goes with it.
+        """Return the terms and metrics of a step by name, and the reconstructions.
 
         Args:
             batch: The batch.
             training: Whether this is a training step.
 
         Returns:
-            By name, the terms of `term_names`, of which the sum is minimized, and what is reported beside them, of
-            `metric_names`; each is a float32 scalar and this replica's share, unless `tracker` makes another metric of
-            it than its mean. And x', (batch, *output_shape).
+            A dict of the terms in `term_names`, whose sum is minimized, and the metrics in `metric_names`: each is a
+            float32 scalar and this replica's share, unless `tracker` returns another metric than a mean for it. And the
+            reconstructions x', (batch, *output_shape).
         """
-        raise NotImplementedError(f"{type(self).__name__} has no objective.")
+        raise NotImplementedError(f"{type(self).__name__} has no objective: define objective(batch, training).")
 
     def _evaluate_objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any, Any]:
         with batch_normalization.weighted(batch.weight):
@@ -325,19 +333,19 @@ class Trainer(keras.Model):
         return reported, loss, y_pred
 
     def tracker(self, name: str) -> keras.metrics.Metric:
-        """Make what follows a term or a metric through an epoch: its mean over samples.
+        """Return a new Keras metric that accumulates a term or a metric over an epoch, by default its mean.
 
         Args:
             name: One of `term_names` or `metric_names`, or "regularization".
 
         Returns:
-            `keras.metrics.Mean`; or for a metric that is no mean another one, whose `update_state` is given what
-            `objective` returns by this name, and the sample weights.
+            A `keras.metrics.Mean`; or for a metric that is not a mean another one, whose `update_state` gets the value
+            that `objective` returns under this name, and the sample weights.
         """
         return keras.metrics.Mean(name=name)
 
     def make_trackers(self) -> None:
-        """Make the trackers of all that a step reports, and what stands for missing values; a `build` ends with it."""
+        """Create the trackers of all terms and metrics, and the weights for missing values. Call it last in `build`."""
         if self.missing != "error":
             self.imputation.build((None, *self.x_shape))
         regularized = any(
@@ -354,16 +362,16 @@ class Trainer(keras.Model):
     # === Before the first step ===
 
     def initialize_from(self, x: np.ndarray) -> None:
-        """Set initial weights from training data, for a variant that starts better from them; by default do nothing.
+        """Set initial weights from training data; by default do nothing.
 
         `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
-        optimizer has taken no step. Its weights may still be a trained model's, loaded or set by hand, so change only
-        those that still have their initial values. Use no random state: a run that is killed before its first
+        optimizer has taken no step. The weights may still come from a trained model, loaded or set by hand, so change
+        only weights that have their initial values. Use no random state: a run that is killed before its first
         checkpoint starts here again.
 
         Args:
-            x: A sample of the training inputs, (n, *input_shape) float32 with n of up to 5,000: evenly spaced ones of
-                an array, those of the first batches of a data set. Missing values are filled in.
+            x: A sample of the training inputs, (n, *input_shape) float32, n <= 5,000: evenly spaced rows of an array,
+                or the first batches of a data set. Missing values are filled in.
 
         Example:
             >>> import numpy as np, aezoo
@@ -381,10 +389,10 @@ class Trainer(keras.Model):
         """
 
     def fill_from(self, x: np.ndarray) -> np.ndarray:
-        """Set what stands in the place of missing values from training data, and return the data with it.
+        """Set the replacements of missing values from training data, and return the data with missing values replaced.
 
         Args:
-            x: A sample of the training inputs, (n, *input_shape) float32, with NaN where a value is missing.
+            x: A sample of the training inputs, (n, *input_shape) float32; NaN marks missing values.
         """
         if self.missing == "error":
             return x
@@ -394,27 +402,31 @@ class Trainer(keras.Model):
         return np.asarray(self.imputation(x))
 
     def check_scale(self, x: np.ndarray) -> None:
-        """Warn where samples are on a scale that the model does not expect."""
+        """Warn if samples are on a scale that the model does not expect."""
         tokens = "int" in self.input_dtype
         if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor) and self.output_bounds is None and not tokens:
             _validation.check_scale(self, samples.take(x)[1])
 
     def check_loss(self) -> None:
-        """Warn where the loss that `compile` was given is on a scale that a variant's penalties do not go with."""
+        """Warn if the scale of the loss given to `compile` does not fit a variant's penalties."""
 
     def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
-        """Return the optimizer of layer-wise pretraining where none is given: Adam, by default at a rate of 0.001."""
+        """Return the default optimizer of layer-wise pretraining: Adam.
+
+        Args:
+            learning_rate: Learning rate; None uses 0.001.
+        """
         return keras.optimizers.Adam(learning_rate or 1e-3)
 
     def default_callbacks(self) -> list[keras.callbacks.Callback]:
-        """Return the callbacks that `fit` puts before all others.
+        """Return the callbacks that `fit` runs before all others.
 
-        They come first because a checkpoint at an epoch's end must find that epoch counted.
+        They run first so that a checkpoint at the end of an epoch finds that epoch counted.
         """
         return [_EpochClock()]
 
     def update_schedules(self) -> None:
-        """Set every scheduled value to that of the epoch in hand; `fit` calls it at the start of each."""
+        """Set every scheduled value to its value in the current epoch; `fit` calls this at the start of each epoch."""
         epoch = int(self.epoch.value.numpy())
         for layer in _keras.all_layers(self):
             if isinstance(layer, Scheduled):
@@ -426,7 +438,7 @@ class Trainer(keras.Model):
     # === Steps ===
 
     def train_step(self, data: Tensor) -> dict[str, Any]:
-        """Take one step down the gradient of the sum of the terms of `objective`; return what Keras reports."""
+        """Minimize the sum of the terms of `objective` by one step; return the logs for Keras."""
         parts = self._parts(data)
         watch = self._divergence_watch()
         state = watch.state(self)
@@ -447,7 +459,7 @@ class Trainer(keras.Model):
         return self._report(batch, reported, loss, y_pred)
 
     def test_step(self, data: Tensor) -> dict[str, Any]:
-        """Evaluate the terms as `objective` does outside training; return what Keras reports."""
+        """Evaluate the terms of `objective` outside training; return the logs for Keras."""
         batch = self.batch(self._parts(data))
         return self._report(batch, *self._evaluate_objective(batch, training=False))
 
@@ -464,10 +476,10 @@ class Trainer(keras.Model):
         return parts
 
     def batch(self, parts: gate.Parts) -> Batch:
-        """Make the batch of a step.
+        """Return the batch of a step.
 
         Args:
-            parts: Samples, conditions, targets and weights, tensors.
+            parts: Samples, conditions, targets and weights, as tensors.
         """
         conditions = {name: ops.cast(v, self.condition_specs[name].dtype) for name, v in parts.conditions.items()}
         reduction = losses.reduction(self.reconstruction_loss)
@@ -482,13 +494,13 @@ class Trainer(keras.Model):
         return Batch.of(x, y, parts.weight, reduction, conditions, observed)
 
     def complete(self, x: Tensor) -> tuple[Any, Any]:
-        """Put values in the place of those that are missing.
+        """Replace missing values, for a model whose `missing` is "mask" or "learn".
 
         Args:
-            x: (batch, *input_shape), a tensor, of a model whose `missing` is "mask" or "learn".
+            x: A tensor, (batch, *input_shape); NaN marks missing values.
 
         Returns:
-            x without NaN, and which of its values were there, boolean.
+            x without NaN, and a boolean tensor that is True for observed values.
         """
         return self.imputation(x), ~ops.isnan(x)
 
@@ -498,15 +510,15 @@ class Trainer(keras.Model):
         return self._watch
 
     def make_train_function(self, force: bool = False) -> Callable[..., Tensor]:
-        """Make the function that takes the steps; see `keras.Model.make_train_function`."""
+        """Return the function that runs training steps; see `keras.Model.make_train_function`."""
         if self.train_function is None or force:
             super().make_train_function(force)
             self.train_function = self._divergence_watch().watched(self, self.train_function)  # type: ignore[arg-type]
         return self.train_function
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
-        # total / count, summed over replicas, is then the mean over the samples of an epoch, whichever replica had
-        # how many of a short last batch.
+        # total / count, summed over replicas, is then the mean over the samples of an epoch, however a short last batch
+        # was divided among the replicas.
         values = [loss, *(reported[tracker.name] for tracker in self._trackers)]
         for tracker, value in zip([_keras.loss_tracker(self), *self._trackers], values, strict=True):
             if isinstance(tracker, keras.metrics.Mean):
@@ -525,17 +537,17 @@ class Trainer(keras.Model):
     def _check_metrics(self, batch: Batch) -> None:
         if batch.mask is not None and self.missing != "error":
             raise ValueError(
-                "Metrics of Keras cannot leave out missing values: compile without metrics, and read 'reconstruction'."
+                "Keras' metrics cannot leave out missing values: compile without metrics, and read 'reconstruction'."
             )
         if batch.feature_weight is not None and len(batch.feature_weight.shape) >= len(batch.y.shape):
             raise ValueError(
-                "Metrics of Keras take no weights per feature: compile without metrics, and read 'reconstruction'."
+                "Keras' metrics accept no weights per feature: compile without metrics, and read 'reconstruction'."
             )
 
     def compute_metrics(
         self, x: Tensor, y: Tensor | None, y_pred: Tensor, sample_weight: Tensor | None = None
     ) -> dict[str, Any]:
-        """Update the metrics given to `compile`; without a target the target is the input."""
+        """Update the metrics given to `compile`; without a target, the input is the target."""
         target = x["x"] if gate.is_dict(x) else x
         return super().compute_metrics(x, target if y is None else y, y_pred, sample_weight)
 
@@ -547,40 +559,42 @@ class Trainer(keras.Model):
         sample_weight: Tensor | None = None,
         training: bool = True,
     ) -> Tensor:
-        """Return the objective of a batch, a scalar; `y_pred` is computed anew and not used."""
+        """Return the objective of a batch, a scalar; `y_pred` is ignored and computed anew."""
         parts = gate.Rules.of(self).parts(x, y, sample_weight)
         return self._evaluate_objective(self.batch(parts), training)[1]
 
     # === Keras' verbs ===
 
     def fit(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train x → x, or x → y where a target y is given; see `keras.Model.fit` for all arguments.
+        """Train x → x, or x → y if a target y is given; see `keras.Model.fit` for all arguments.
 
-        The data are checked before the first step. Schedules are set at each epoch and go on where the last `fit`, also
-        that of a loaded model, stopped; `initial_epoch` sets them to another epoch. Where `compile` was not given
-        `steps_per_execution` and no callback has per-batch hooks, `default_steps` of them are one call.
+        The data are checked before the first step. Schedules are set at each epoch and continue where the last `fit`
+        stopped, also for a loaded model; `initial_epoch` sets them to another epoch. If `compile` was not given
+        `steps_per_execution` and no callback has per-batch hooks, `default_steps` steps run per call.
 
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A
                 model with conditions takes a dict of "x" and of the conditions by name.
-            y: Targets, of another shape than x where the decoder gives that; of a model with one condition, that
-                condition. Labels that nobody wants are left out, `aezoo.datasets.without_labels(data)`.
+            y: Targets, whose shape may differ from x if the decoder returns that shape; for a model with one condition,
+                the condition. Leave out labels with `aezoo.datasets.without_labels(data)`.
             *args: Further arguments of `keras.Model.fit`.
             **kwargs: Further arguments of `keras.Model.fit`. `sample_weight` is per sample, (n,), or has the leading
                 axes of the targets.
 
         Returns:
-            A `History`: per-epoch means of the loss, each term and each metric, with `val_` before the names those of
-            the validation data.
+            A `History`: the loss, each term and each metric per epoch; names of validation results begin with `val_`.
 
         Raises:
-            ValueError: If the data cannot be trained on, or the training diverges; the message says why and what to do.
+            ValueError: If the model cannot be trained on the data, or the training diverges; the message says why and
+                what to do.
         """
         if self.compiled and self.optimizer is None:
-            raise ValueError("The model was compiled without an optimizer: give compile one, for example 'adam'.")
+            raise ValueError("The model was compiled without an optimizer: pass one to compile, for example 'adam'.")
         _validation.check_replicas(self)
-        request = FitRequest.of(self, "fit", x, y, *args, **kwargs)
-        self._prepare(request)
+        request = self._request("fit", x, y, *args, **kwargs)
+        self._ensure_optimizer()
+        if request.options.get("initial_epoch") is not None:
+            self.epoch.assign(request.options["initial_epoch"])
         self.check_scale(request.samples)
         self.check_loss()
         request = self._with_checked_validation(request)
@@ -595,20 +609,22 @@ class Trainer(keras.Model):
         finally:
             self._training_samples = None
 
-    def _prepare(self, request: FitRequest) -> None:
-        """Build the model and its optimizer, and begin at the epoch that was asked for."""
-        data = request.data
-        self._ensure_built((None, *data.x_spec.shape), data)
-        self._ensure_optimizer()
-        if request.options.get("initial_epoch") is not None:
-            self.epoch.assign(request.options["initial_epoch"])
+    def _request(self, verb: str, x: Data | None, *args: Any, **kwargs: Any) -> FitRequest:
+        """Check the data of a call, and build the model for them."""
+        before = self.output_bounds
+        request = FitRequest.of(self, verb, x, *args, **kwargs)
+        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        if self.output_bounds == before:
+            return request
+        # A subclass made networks with another range than its arguments imply. A generator has lost its first batch.
+        return FitRequest.of(self, verb, request.data.x if hasattr(x, "__next__") else x, *args, **kwargs)
 
     def _with_checked_validation(self, request: FitRequest) -> FitRequest:
         validation = request.options.get("validation_data")
         return request if validation is None else request.replace(validation_data=gate.validation(self, validation))
 
     def _start_from_data(self, request: FitRequest) -> FitRequest:
-        """Set initial weights from the data, where a variant does; keep samples, where its callbacks want some."""
+        """Set initial weights from the data if the variant does so; keep samples if its callbacks need some."""
         starts = self._starts_from_data()
         if not starts and not (self.keeps_training_samples and request.has_validation):
             return request
@@ -640,7 +656,7 @@ class Trainer(keras.Model):
         return request.replace(callbacks=given)
 
     def _set_modes(self, callbacks: Any) -> None:
-        """Tell Keras' callbacks whether a term or a metric is to fall or to rise, which they know of metrics only."""
+        """Set the mode of Keras' callbacks for terms and metrics; Keras infers it for its own metrics only."""
         modes = {**dict.fromkeys(("loss", "regularization", *self.term_names), "min"), **self.metric_modes}
         for callback in getattr(callbacks, "callbacks", callbacks):
             mode = modes.get(str(getattr(callback, "monitor", None)).removeprefix("val_"))
@@ -648,25 +664,24 @@ class Trainer(keras.Model):
                 callback.mode = mode
 
     def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Return the terms and metrics of data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
+        """Return the terms and metrics on data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
         Raises:
-            ValueError: If the data cannot be evaluated; the message says why and what to do.
+            ValueError: If the model cannot be evaluated on the data; the message says why and what to do.
         """
-        if _keras.is_validation_of_fit(kwargs):  # validation in `fit`, which has seen to all that follows
+        if _keras.is_validation_of_fit(kwargs):  # `fit` has already done everything below
             return super().evaluate(x, y, *args, **kwargs)
         _validation.check_replicas(self)
-        request = FitRequest.of(self, "evaluate", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("evaluate", x, y, *args, **kwargs)
         arguments = request.arguments()
         with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
             return super().evaluate(**arguments)
 
     def predict(self, x: Data, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Return x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
+        """Return reconstructions x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
 
         Args:
-            x: (n, *input_shape), a data set of batches of samples, or a dict of "x" and of conditions.
+            x: Samples, (n, *input_shape), a data set of batches of samples, or a dict of "x" and of conditions.
             *args: Further arguments of `keras.Model.predict`.
             **kwargs: Further arguments of `keras.Model.predict`.
 
@@ -674,11 +689,9 @@ class Trainer(keras.Model):
             x', a NumPy array, (n, *output_shape).
 
         Raises:
-            ValueError: If there are no samples, they are not floating-point, not finite, or of another shape than the
-                model takes.
+            ValueError: If there are no samples, or they are not floating-point, not finite, or have the wrong shape.
         """
-        request = FitRequest.of(self, "predict", x, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)  # in a replica it would be too late
+        request = self._request("predict", x, *args, **kwargs)
         with gate.readable_errors():
             return super().predict(**request.arguments())
 
@@ -688,8 +701,7 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As `fit`.
         """
-        request = FitRequest.of(self, "train_on_batch", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("train_on_batch", x, y, *args, **kwargs)
         self._ensure_optimizer()
         self._divergence_watch().reset()
         return super().train_on_batch(**request.arguments())
@@ -700,12 +712,11 @@ class Trainer(keras.Model):
         Raises:
             ValueError: As `evaluate`.
         """
-        request = FitRequest.of(self, "test_on_batch", x, y, *args, **kwargs)
-        self._ensure_built((None, *request.data.x_spec.shape), request.data)
+        request = self._request("test_on_batch", x, y, *args, **kwargs)
         return super().test_on_batch(**request.arguments())
 
     def predict_on_batch(self, x: Data) -> np.ndarray:
-        """Return x' of one array; see `keras.Model.predict_on_batch`.
+        """Return reconstructions x' of one array; see `keras.Model.predict_on_batch`.
 
         Raises:
             ValueError: As `predict`.
@@ -719,12 +730,12 @@ class Trainer(keras.Model):
         """Write the model, its optimizer and its state to a `.keras` file; see `keras.Model.save` for all arguments.
 
         Raises:
-            ValueError: If the file is to be HDF5, of which Keras makes no model of a class of one's own again.
+            ValueError: If the file is HDF5, which Keras cannot load for classes that are not its own.
         """
         if str(filepath).endswith((".h5", ".hdf5")):
             raise ValueError(
-                f"A model in {str(filepath)!r} could not be loaded again, since Keras makes only its own classes from "
-                "HDF5: save it as .keras, or its weights alone with save_weights('model.weights.h5')."
+                f"A model in {str(filepath)!r} could not be loaded again, since Keras loads only its own classes from "
+                "HDF5: save it as .keras, or only its weights with save_weights('model.weights.h5')."
             )
         super().save(filepath, *args, **kwargs)
 
@@ -735,11 +746,11 @@ class Trainer(keras.Model):
 
 
 def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    """Make `penalties(batch, code, training)` of before take a `Forward`."""
+    """Adapt an old `penalties(batch, code, training)` to take a `Forward`."""
 
     @functools.wraps(penalties)
     def of_forward(self: Trainer, batch: Batch, forward: Forward, training: bool | None = None) -> dict[str, Any]:
-        if training is not None:  # called by another class of before
+        if training is not None:  # called by another class with the old signature
             return penalties(self, batch, forward, training)
         return penalties(self, batch, forward.code, forward.training)
 
@@ -750,6 +761,6 @@ def _prepend(own: list[keras.callbacks.Callback], callbacks: Any) -> Any:
     if isinstance(callbacks, keras.callbacks.CallbackList):
         kinds = {type(callback) for callback in own}
         there = [callback for callback in callbacks.callbacks if type(callback) not in kinds]
-        _keras.replace_callbacks(callbacks, own + there)  # of an earlier fit, the list may hold ours already
+        _keras.replace_callbacks(callbacks, own + there)  # the list may have own callbacks of an earlier fit
         return callbacks
     return own + (keras.tree.flatten(callbacks) if callbacks else [])

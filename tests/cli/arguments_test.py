@@ -59,7 +59,7 @@ def test_schedules_are_read():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--output", ""], "--output: expected a name, not an empty one"),
+        (["--output", ""], "--output: expected a name, not ''"),
         (["--epochs", "1" + 30 * "0"], "--epochs: invalid positive whole number value: '1000"),
         (["--batch-size", "1" + 400 * "0"], "--batch-size: invalid positive whole number value: '1000"),
         (["--batch-size", "1e30"], "--batch-size: invalid positive whole number value: '1e30'"),
@@ -74,7 +74,7 @@ def test_schedules_are_read():
         (["--latent-dim", "many"], "--latent-dim: invalid whole number value: 'many'"),
         (["--latent-dim", "2.5"], "--latent-dim: invalid whole number value: '2.5'"),
         (["--hidden-dims", "5,x"], "--hidden-dims: invalid list of numbers value: '5,x'"),
-        (["--activation", "nope"], "--activation: Keras knows no activation 'nope'"),
+        (["--activation", "nope"], "--activation: Keras has no activation 'nope'"),
         (["--corruption", "0.1:0.2"], "--corruption: expected a number or START:END:EPOCHS"),
         (["--corruption", "0.1:0.2:0"], "--corruption: expected a number or START:END:EPOCHS"),
         (["--corruption", "nan"], "--corruption: expected a number or START:END:EPOCHS"),
@@ -90,6 +90,36 @@ def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "choices"),
+    [
+        ("autoencoder", "on-divergence", ("raise", "warn")),
+        ("autoencoder", "missing", ("error", "mask", "learn")),
+        ("denoising", "noise", ("masking", "gaussian", "salt_and_pepper")),
+        ("sparse", "penalty", ("kl", "l1")),
+        ("contractive", "method", ("auto", "exact", "hutchinson")),
+        ("vae", "likelihood", ("bernoulli", "gaussian", "poisson")),
+        ("rbm", "visible", ("bernoulli", "gaussian")),
+        ("rbm", "hidden", ("bernoulli", "gaussian", "relu")),
+    ],
+)
+def test_choices_are_those_of_the_annotation(model, option, choices, capsys):
+    name = option.replace("-", "_")
+    (argument,) = (found for found in command._arguments(model) if found.name == name)
+    assert argument.metavar == "|".join(choices)
+    assert [argument.parse(choice) for choice in choices] == list(choices)
+    with pytest.raises(SystemExit) as stop:
+        program.main(["train", model, f"--{option}", "l3"])
+    assert stop.value.code == 2
+    assert f"--{option}: expected one of {', '.join(choices)}, not 'l3'" in capsys.readouterr().err
+
+
+def test_schedules_are_recognized_by_their_alias():
+    for model, name in (("denoising", "corruption"), ("k-sparse", "k_schedule"), ("vae", "beta")):
+        (argument,) = (found for found in command._arguments(model) if found.name == name)
+        assert argument.parse is arguments.schedule, name
 
 
 # === Classes of a user's own ===
@@ -169,5 +199,5 @@ def test_an_argument_that_cannot_be_written_needs_a_default():
         def __init__(self, prior: keras.Model):
             super().__init__(2)
 
-    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default, .*: give it a default"):
+    with pytest.raises(ValueError, match=r"Networked\(prior\) has no default and its type .*: give it a default"):
         arguments.of_class(Networked)

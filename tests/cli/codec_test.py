@@ -74,7 +74,7 @@ def test_a_spatial_model_is_trained_by_the_command(tmp_path):
 def test_a_picture_of_another_mode_is_converted_and_said_so(run, tmp_path, capsys):
     picture(tmp_path / "in.png", mode="RGB")
     assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 0
-    assert "is of mode RGB, the model takes L: it was converted" in capsys.readouterr().err
+    assert "has mode RGB and was converted to the model's mode, L" in capsys.readouterr().err
 
 
 def compressed(model, pixels):
@@ -99,7 +99,7 @@ def test_pixels_without_a_range_are_refused(run, tmp_path, capsys):
     for name, dtype in (("float", "float32"), ("int", "int32")):
         Image.fromarray(np.ones((8, 8), dtype)).save(tmp_path / f"{name}.tiff")
         assert command("compress", run, tmp_path / f"{name}.tiff", tmp_path / "out.aez") == 2
-        assert "without a range: save it with 8 or 16 bits" in capsys.readouterr().err
+        assert "which has no fixed range: save it with 8 or 16 bits" in capsys.readouterr().err
 
 
 def test_a_picture_is_turned_as_its_camera_says(run, tmp_path):
@@ -187,11 +187,11 @@ def test_what_is_there_is_not_replaced(run, tmp_path, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(codec_command, "_model", lambda name: pytest.fail("it got as far as loading the model"))
         for arguments, message in {
-            ("compress", model, tmp_path / "in.png", tmp_path / "in.png"): "is what this command reads",
-            ("compress", model, tmp_path / "in.png", tmp_path / "link.png"): "is what this command reads",
-            ("compress", model, tmp_path / "in.png", model): "is what this command reads",
-            ("compress", tmp_path, tmp_path / "in.png", model): "is what this command reads",
-            ("decompress", model, tmp_path / "out.aez", tmp_path / "out.aez"): "is what this command reads",
+            ("compress", model, tmp_path / "in.png", tmp_path / "in.png"): "is an input of this command",
+            ("compress", model, tmp_path / "in.png", tmp_path / "link.png"): "is an input of this command",
+            ("compress", model, tmp_path / "in.png", model): "is an input of this command",
+            ("compress", tmp_path, tmp_path / "in.png", model): "is an input of this command",
+            ("decompress", model, tmp_path / "out.aez", tmp_path / "out.aez"): "is an input of this command",
             ("decompress", model, tmp_path / "out.aez", tmp_path / "in.png"): "replace it with --overwrite",
             ("compress", model, tmp_path / "in.png", tmp_path): "have|lost|folder",
         }.items():

@@ -26,7 +26,7 @@ def test_a_class_of_the_zoo_and_one_of_a_module(own_module):
             "There is no module 'loading_none', neither installed nor in the",
         ),
         (None, "loading_none.models:MyAE", "There is no module 'loading_none.models'"),
-        (None, "loading_none.py:MyAE", "There is no module 'loading_none.py'.* name it as Python does"),
+        (None, "loading_none.py:MyAE", "There is no module 'loading_none.py'.* write it as in an import"),
         (None, ":MyAE", "There is no module ''"),
         (None, "loading_mine/models:MyAE", "There is no module 'loading_mine/models'"),
         (
@@ -38,8 +38,8 @@ def test_a_class_of_the_zoo_and_one_of_a_module(own_module):
         ("def f(:\n", "loading_mine:MyAE", "'loading_mine' cannot be imported: SyntaxError"),
         (PLAIN, "loading_mine:MyEA", "has no class 'MyEA' that extends aezoo.Autoencoder; it has MyAE"),
         (PLAIN, "loading_mine:aezoo", "has no class 'aezoo' that extends aezoo.Autoencoder; it has MyAE"),
-        ("class A:\n    pass\n", "loading_mine:A", "has no class 'A' that extends aezoo.Autoencoder; and no other"),
-        (PLAIN, "loading_mine:MyAE", r"MyAE could not be loaded again: put @keras.*\('loading_mine'\) above the class"),
+        ("class A:\n    pass\n", "loading_mine:A", "has no class 'A' that extends aezoo.Autoencoder; it has none"),
+        (PLAIN, "loading_mine:MyAE", r"MyAE is not registered, .*: put @keras.*\('loading_mine'\) above the class"),
     ],
 )
 def test_wrong_names_are_one_sentence(own_module, text, name, message):
@@ -65,5 +65,5 @@ def test_the_data_that_a_model_learns_from():
         data = "tokens"
 
     for model in (Reader, Reader(2)):
-        with pytest.raises(ValueError, match="Reader learns from tokens, of which aezoo has no data sets"):
+        with pytest.raises(ValueError, match="Reader learns from tokens, for which aezoo has no data sets"):
             loading.data_loader(model)

@@ -211,7 +211,7 @@ def test_what_was_not_written_by_compress(data, message):
     ],
 )
 def test_bytes_of_another_model(other):
-    with pytest.raises(ValueError, match=r"of another model .*: load the model that compressed them"):
+    with pytest.raises(ValueError, match=r"from another model .*: load the model that compressed them"):
         other.decode(DATA)
 
 
@@ -367,5 +367,5 @@ def test_without_constriction_the_error_says_how_to_get_it(monkeypatch):
 
 
 def test_as_many_tables_as_channels():
-    with pytest.raises(ValueError, match="need as many tables, not 3"):
+    with pytest.raises(ValueError, match="need one table per channel, the last axis, not 3"):
         Codec(CODEC.tables, (4,), 1)

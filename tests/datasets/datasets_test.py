@@ -341,3 +341,75 @@ def test_mnist_from_original_files(tmp_path, monkeypatch):
     # Prepared once, the originals are not needed again.
     again = _gather(datasets.stream("mnist", "test", shuffle=False, data_dir=tmp_path))
     np.testing.assert_array_equal(again, arrays[1][0])
+
+
+# === Emoji ===
+
+
+def test_emoji_arrays():
+    (x_train, y_train), (x_test, _) = datasets.load("emoji")
+    assert x_train.shape == (381, 64, 64, 3) and x_test.shape == (94, 64, 64, 3)
+    assert x_train.dtype == np.float32 and y_train.dtype == np.int64
+    assert x_train.min() == 0 and x_train.max() == 1
+    corners = np.concatenate([x_train, x_test])[:, [0, 0, -1, -1], [0, -1, 0, -1]]
+    assert np.all(corners == 1)  # on white
+    everything = np.concatenate([x_train, x_test]).reshape(475, -1)
+    assert len(np.unique(everything, axis=0)) == 475
+
+
+def test_emoji_splits_share_no_name():
+    train, test = (datasets.emoji_factors(split) for split in ("train", "test"))
+    assert not set(train["name"]) & set(test["name"])
+    for kind, label in (("face", 0), ("cat", 1), ("person", 2)):
+        names = [len(np.unique(split["name"][split["kind"] == kind])) for split in (train, test)]
+        assert names[1] == sum(names) // 5
+        for factors, (_, y) in zip((train, test), datasets.load("emoji"), strict=True):
+            np.testing.assert_array_equal(factors["kind"] == kind, y == label)
+    everything = datasets.emoji_factors()
+    for factor, values in everything.items():
+        np.testing.assert_array_equal(values, np.concatenate([train[factor], test[factor]]))
+    with pytest.raises(ValueError, match="no split 'validation'"):
+        datasets.emoji_factors("validation")
+
+
+def test_factors_of_known_emoji():
+    factors = datasets.emoji_factors()
+
+    def of(name):
+        chosen = np.flatnonzero(factors["name"] == name)
+        return [{factor: str(values[i]) for factor, values in factors.items()} for i in chosen]
+
+    none = dict.fromkeys(factors, "")
+    assert of("joy") == [{**none, "name": "joy", "kind": "face", "expression": "joy"}]
+    assert of("joy_cat") == [{**none, "name": "joy_cat", "kind": "cat", "animal": "cat", "expression": "joy"}]
+    doctors = of("female-doctor")
+    assert {doctor["skin_tone"] for doctor in doctors} == {
+        *("yellow", "light", "medium-light", "medium", "medium-dark", "dark")
+    }
+    assert {(doctor["job"], doctor["person"], doctor["kind"]) for doctor in doctors} == {("doctor", "woman", "person")}
+    assert {(cop["job"], cop["person"]) for cop in of("cop")} == {("police-officer", "person")}
+    # People are a full grid, and each cat has the face of its expression.
+    people = factors["kind"] == "person"
+    grid = {tuple(factors[factor][i] for factor in ("person", "job", "skin_tone")) for i in np.flatnonzero(people)}
+    assert len(grid) == people.sum() == 3 * 20 * 6
+    faces = set(factors["expression"][factors["kind"] == "face"])
+    cats = factors["expression"][factors["kind"] == "cat"]
+    assert len(set(cats)) == 9 and set(cats) <= faces
+
+
+def test_skin_tones_are_those_of_the_pictures():
+    x = np.concatenate([x for x, _ in datasets.load("emoji")])
+    factors = datasets.emoji_factors()
+    tones = ["medium-light", "medium", "medium-dark", "dark"]  # those with light skin have black hair
+    brightness = [x[factors["skin_tone"] == tone].mean() for tone in tones]
+    assert brightness == sorted(brightness, reverse=True)
+
+
+def test_emoji_ship_with_a_notice_and_are_small():
+    folder = pathlib.Path(datasets.__file__).parent / "files"
+    assert (folder / "emoji.npz").stat().st_size < 3 * 2**20
+    notice = (folder / "NOTICE.md").read_text()
+    for text in ("Noto Emoji", "Google", "Apache License, Version 2.0", "Changes"):
+        assert text in notice
+    root = pathlib.Path(__file__).parents[2]
+    assert "aezoo.datasets = files/*" in (root / "setup.cfg").read_text()

@@ -165,7 +165,7 @@ def test_the_threshold_is_a_conformal_quantile(rate, rank):
 
 
 def test_too_few_samples_for_a_rate_are_said():
-    with pytest.warns(UserWarning, match=r"0\.05 needs 19 samples to calibrate with, but there are 18.* 0\.053"):
+    with pytest.warns(UserWarning, match=r"0\.05 needs 19 calibration samples, but there are 18.* 0\.053"):
         assert by_hand(np.arange(18), 0.05).offset_ == -17
     assert by_hand(np.arange(19), 0.05).offset_ == -18
 
@@ -178,6 +178,7 @@ def test_the_rate_of_false_positives_is_kept_on_average():
     assert np.mean(rates) == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.slow
 def test_digits_of_one_class_against_all_others():
     (x, y), (x_test, y_test) = aezoo.datasets.load("digits")
     x, y = np.concatenate([x, x_test]), np.concatenate([y, y_test])

@@ -33,8 +33,8 @@ def test_psnr_of_bytes_does_not_overflow():
 @pytest.mark.parametrize(
     ("x", "y", "peak", "message"),
     [
-        (np.zeros((2, 2)), np.zeros((2, 3)), 1, "the same images"),
-        (np.zeros((0, 2)), np.zeros((0, 2)), 1, "the same images"),
+        (np.zeros((2, 2)), np.zeros((2, 3)), 1, "images of the same shape"),
+        (np.zeros((0, 2)), np.zeros((0, 2)), 1, "images of the same shape"),
         (np.zeros((2, 2)), np.zeros((2, 2)), 0, "peak=0"),
     ],
 )

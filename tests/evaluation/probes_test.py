@@ -77,15 +77,15 @@ def test_a_probe_cut_short_says_so(digits):
 
 def test_what_does_not_fit_is_refused(digits):
     x, y, x_test, y_test = digits
-    with pytest.raises(ValueError, match="z_train has 1200 samples, y_train has 1199 labels"):
+    with pytest.raises(ValueError, match="z_train has 1200 samples, but y_train has 1199 labels"):
         linear_probe(x, y[1:], x_test, y_test)
-    with pytest.raises(ValueError, match="z_test has 597 samples, y_test has 596 labels"):
+    with pytest.raises(ValueError, match="z_test has 597 samples, but y_test has 596 labels"):
         linear_probe(x, y, x_test, y_test[1:])
-    with pytest.raises(ValueError, match="z_train has 64 features a sample, z_test has 56"):
+    with pytest.raises(ValueError, match="z_train has 64 features per sample, but z_test has 56"):
         linear_probe(x, y, x_test[:, 1:], y_test)
     with pytest.raises(ValueError, match="one-hot"):
         linear_probe(x, np.eye(10)[y], x_test, y_test)
-    with pytest.raises(ValueError, match="one class only"):
+    with pytest.raises(ValueError, match="only one class"):
         linear_probe(x, 0 * y, x_test, y_test)
     with pytest.raises(ValueError, match=r"z_train has shape \(1200,\)"):
         linear_probe(y, y, x_test, y_test)

@@ -86,5 +86,5 @@ def test_what_cannot_be_measured(model):
 
     likelihood = Likelihood(latent_dim=3)
     likelihood.build(X.shape)
-    with pytest.raises(ValueError, match="trained by a likelihood"):
+    with pytest.raises(ValueError, match="trained with a likelihood"):
         reconstruction_error(likelihood, X)

@@ -37,7 +37,7 @@ def model_with(layer, **arguments):
             return [layer()]
 
     model = Model(5, code_activation="linear", seed=0, **arguments)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     model.fit(X, verbose=0)
     return model
 
@@ -72,6 +72,8 @@ def test_a_report_knows_whether_there_is_a_jacobian():
 def test_a_stack_knows_the_range_of_the_codes():
     for layer in (Squashed, Doubled, Signs):
         stack = aezoo.StackedAE([model_with(layer), aezoo.RBM(3)])
+        for stage in stack.stages:
+            stage.compile(stage.default_optimizer(), run_eagerly=True)
         if layer is Squashed:
             stack.pretrain(X, epochs=1, verbose=0)
             continue

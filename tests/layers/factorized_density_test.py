@@ -53,7 +53,7 @@ def test_the_bits_of_a_code_with_space_are_those_of_its_channels(density):
 def test_far_out_in_a_tail_the_bits_are_finite_and_their_gradient_leads_back(density, jit_compile):
     y = tf.constant([[-3e4] * 3, [3e4] * 3])
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def slope(y):
         with tf.GradientTape() as tape:
             tape.watch(y)
@@ -72,7 +72,7 @@ def test_it_learns_a_known_distribution():
     density.build((None, 2))
     optimizer = keras.optimizers.Adam(0.02)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(y):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.reduce_sum(density(y), axis=1))

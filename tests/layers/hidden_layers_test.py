@@ -152,13 +152,13 @@ def test_a_residual_block_is_x_plus_two_convolutions():
     [
         ({"dropout": 1.0}, "dropout must be less than 1"),
         ({"dropout": -0.1}, "dropout must be at least 0"),
-        ({"dropout": 0.1}, "dropout=0.1 applies to hidden layers, and the model has none: give hidden_dims or filters"),
+        ({"dropout": 0.1}, "dropout=0.1 applies to hidden layers, but the model has none: give hidden_dims or filters"),
         (
             {"normalization": "group", "filters": (2,)},
             "'group' is unknown: choose one of 'batch', 'layer'",
         ),
-        ({"normalization": "batch"}, "applies to hidden layers, and the model has none"),
-        ({"normalization": "batch", "hidden_dims": (3,), "tied": True}, "tied=True transposes kernels alone"),
+        ({"normalization": "batch"}, "applies to hidden layers, but the model has none"),
+        ({"normalization": "batch", "hidden_dims": (3,), "tied": True}, "tied=True transposes only kernels"),
         ({"residual": 1, "hidden_dims": (3,)}, "residual=1 applies to hidden layers, .* give filters"),
         ({"residual": -1}, "residual must be at least 0"),
         ({"kernel_size": 0}, "kernel_size must be at least 1"),

@@ -195,7 +195,7 @@ def test_ties_that_cannot_be_kept():
     model = of_own_networks()
     other = aezoo.Autoencoder(encoder=keras.models.clone_model(model.encoder), decoder=model.decoder)
     other.build((None, 4, 2))
-    with pytest.raises(ValueError, match="is no layer of the encoder or the decoder, so that they cannot be saved"):
+    with pytest.raises(ValueError, match="is not a layer of the encoder or the decoder and cannot be saved"):
         other.get_config()
     with pytest.raises(ValueError, match="has no kernel yet: tie it to a built layer"):
         DenseTranspose(8, tied_to=keras.layers.Dense(3))(np.zeros((1, 3)))

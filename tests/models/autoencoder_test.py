@@ -203,7 +203,7 @@ def test_regularisers_of_the_users_layers_count(x):
 def test_inputs_of_any_rank_and_size(shape, options, tmp_path):
     data = RNG.random((9, *shape), "float32")
     model = aezoo.Autoencoder(latent_dim=3, activation="tanh", **options)
-    model.compile(keras.optimizers.Adam(0.01))
+    model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
     history = model.fit(data, epochs=4, batch_size=4, verbose=0).history["loss"]
     assert history[-1] < history[0]
     assert model.encode(data).shape == (9, 3)

@@ -257,10 +257,10 @@ def test_samples_are_no_picture_and_vectors_make_none():
     with pytest.raises(ValueError, match=r"Expected a picture \(height, width, 1\) uint8"):
         codec.compress_picture(model, X[0])
     forged = model.codec().encode(model.encode(X[:3]), (16, 16))
-    with pytest.raises(ValueError, match="not of their blocks"):
+    with pytest.raises(ValueError, match="picture and blocks do not match"):
         codec.decompress_picture(model, forged)
     vectors = fitted(X.reshape(70, -1), latent_dim=4)
-    with pytest.raises(ValueError, match="which are no pictures"):
+    with pytest.raises(ValueError, match="which are not pictures"):
         codec.compress_picture(vectors, np.zeros((8, 8, 1), "uint8"))
 
 
@@ -294,8 +294,8 @@ def test_an_encoder_and_a_decoder_of_your_own():
     [
         ({"weight": 0}, "weight must be inside"),
         ({"weight": -1.0}, "weight must be inside"),
-        ({"spatial": True, "hidden_dims": (8,)}, "convolutions alone"),
-        ({"spatial": True, "tied": True}, "convolutions alone"),
+        ({"spatial": True, "hidden_dims": (8,)}, "convolutions only"),
+        ({"spatial": True, "tied": True}, "convolutions only"),
     ],
     ids=json.dumps,
 )

@@ -261,10 +261,10 @@ def test_an_export_serves_labels(tmp_path):
 # === Errors ===
 
 CONFIGURATIONS = [
-    ({"condition": "x"}, "condition must be a name of its own, such as 'label', but it is 'x'"),
-    ({"condition": "samples"}, "condition must be a name of its own"),
-    ({"condition": "no name"}, "condition must be a name of its own"),
-    ({"condition": 3}, "condition must be a name of its own"),
+    ({"condition": "x"}, "condition must be an unused identifier, such as 'label', but it is 'x'"),
+    ({"condition": "samples"}, "condition must be an unused identifier"),
+    ({"condition": "no name"}, "condition must be an unused identifier"),
+    ({"condition": 3}, "condition must be an unused identifier"),
     ({"num_classes": 0}, "num_classes must be at least 1"),
     ({"num_classes": 2.5}, "num_classes must be a whole number"),
     ({"tied": True}, "take the label: leave out tied"),
@@ -284,6 +284,9 @@ BAD = {
     "negative": (lambda m: m.fit(X, -LABEL), "label must be in [0, 2]. Its values are from -2 to 0."),
     "floats": (lambda m: m.fit(X, LABEL.astype("float32")), "label must be integers, not float32"),
     "one-hot": (lambda m: m.fit(X, np.eye(3, dtype=int)[LABEL]), "label has shape (3,) per sample, but the model"),
+    "a list": (lambda m: m.fit(X, LABEL.tolist()), "but it is a list: give np.asarray(label)."),
+    "targets too": (lambda m: m.fit({"x": X, "label": LABEL}, LABEL), "leave them out: fit({'x': ..., 'label': ...})."),
+    "a pair": (lambda m: m.reconstruct((X, LABEL)), "Expected samples as one array, (n, ...), but got a tuple."),
     "text": (lambda m: m.fit(X, np.array(["a"] * 12)), "label must be integers, not"),
     "too few": (lambda m: m.fit(X, LABEL[:5]), "There are 12 samples, but 5 entries of label."),
     "in a data set": (
@@ -293,8 +296,9 @@ BAD = {
     "none in a data set": (lambda m: m.fit(tf.data.Dataset.from_tensor_slices(X).batch(4)), "needs 'label' beside"),
     "evaluate": (lambda m: m.evaluate(X, LABEL + 1), "label must be in [0, 2]"),
     "predict": (lambda m: m.predict(X), "needs 'label' beside the samples"),
-    "encode": (lambda m: m.encode(X), "'cvae' needs label=..., but was given no condition."),
-    "encode another": (lambda m: m.encode(X, digit=1), "'cvae' needs label=..., but was given digit."),
+    "encode": (lambda m: m.encode(X), "'cvae' needs label=..., or samples as a dict, {'x': ..., 'label'"),
+    "encode None": (lambda m: m.encode(X, label=None), "but was given no condition."),
+    "encode another": (lambda m: m.encode(X, digit=1), "but was given digit."),
     "encode twice": (lambda m: m.encode({"x": X, "label": LABEL}, label=1), "Give conditions once"),
     "encode floats": (lambda m: m.encode(X, label=1.0), "label must be integers, not float"),
     "encode out of range": (lambda m: m.encode(X, label=3), "label must be in [0, 2]. Its values are from 3 to 3."),
@@ -326,3 +330,62 @@ def test_a_model_without_conditions_says_so():
     for verb in (lambda: model.encode(X, label=1), lambda: model.sample(2, label=1)):
         with pytest.raises(ValueError, match="'vae' has no condition 'label': leave it out"):
             verb()
+
+
+# === Networks of one's own ===
+
+
+class Labeled(aezoo.Autoencoder):
+    """An autoencoder whose decoder, a sigmoid whatever `output_activation` says, takes a label."""
+
+    condition_names = ("label",)
+
+    def build_decoder(self, x_shape):
+        z, label = keras.Input((self.latent_dim,), name="z"), keras.Input((), dtype="int32", name="label")
+        both = keras.layers.Concatenate()([z, keras.layers.Embedding(3, 2)(label)])
+        return keras.Model({"z": z, "label": label}, aezoo.layers.decoder(x_shape, self.latent_dim + 2)(both))
+
+
+def in_batches(x, label):
+    return ((x[i : i + 4], label[i : i + 4]) for i in range(0, len(x), 4))
+
+
+WAYS = {
+    "arrays": lambda x, label: (x, label),
+    "dict": lambda x, label: ({"x": x, "label": label},),
+    "data set": lambda x, label: (tf.data.Dataset.from_tensor_slices((x, label)).batch(4),),
+    "generator": lambda x, label: (in_batches(x, label),),
+}
+MISTAKES = {
+    "outputs": (3 * X, LABEL, r"The targets go outside \[0, 1\]"),
+    "floats": (X, LABEL + np.float32(0.5), "label must be integers, not float32"),
+    "one-hot": (X, np.eye(3, dtype="float32")[LABEL], r"takes \(\): give one integer per sample, such as label.argmax"),
+    "samples": (X, X, r"label has shape \(4,\) per sample, but the model takes \(\)"),
+}
+
+
+@pytest.mark.parametrize("form", WAYS)
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_first_fit_checks_data_against_the_networks_that_it_makes(name, form):
+    x, label, message = MISTAKES[name]
+    model = compiled(Labeled(2, output_activation="linear"))
+    with pytest.raises(ValueError, match=message):
+        model.fit(*WAYS[form](x, label), verbose=0)
+
+
+@pytest.mark.parametrize("form", WAYS)
+def test_no_batch_is_lost_to_that_check(form):
+    model = compiled(Labeled(2, output_activation="linear"))
+    seen = []
+    options = {"generator": {"steps_per_epoch": 3}, "data set": {}}.get(form, {"batch_size": 4})
+    batches = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    model.fit(*WAYS[form](X, LABEL), verbose=0, callbacks=[batches], **options)
+    assert seen == [0, 1, 2]
+
+
+def test_a_misspelled_condition_is_named():
+    class Misspelled(Labeled):
+        condition_names = ("labels",)
+
+    with pytest.raises(ValueError, match=r"The decoder takes 'label': .* as in condition_names, 'labels'\."):
+        compiled(Misspelled(2)).fit(X, LABEL, verbose=0)

@@ -232,8 +232,8 @@ def test_a_model_with_a_noise_of_ones_own_resumes_bit_for_bit(noise, x, tmp_path
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
-        (lambda x: x[:, :3], r"The noise '<lambda>' makes \(2, 3, 6, 1\) of samples \(2, 6, 6, 1\): it must keep"),
-        (keras.layers.Flatten(name="flat"), "The noise 'flat' makes"),
+        (lambda x: x[:, :3], r"The noise '<lambda>' changes the shape \(2, 6, 6, 1\) of samples to \(2, 3, 6, 1\): it"),
+        (keras.layers.Flatten(name="flat"), "The noise 'flat' changes the shape"),
     ],
     ids=["function", "layer"],
 )
@@ -261,7 +261,7 @@ def test_what_is_no_noise_is_refused(noise):
         ({"corruption": aezoo.schedules.Linear(0.5, -0.5, 3)}, r"masking corruption must be in \[0, 1\]"),
         ({"noise": "snow"}, "noise='snow' is unknown: choose one of masking, gaussian, salt_and_pepper"),
         ({"emphasis": (1.0, -1.0)}, "beta of emphasis must be at least 0"),
-        ({"emphasis": (1.0, 0.5), "noise": "gaussian"}, "emphasis has nothing to tell apart"),
+        ({"emphasis": (1.0, 0.5), "noise": "gaussian"}, "emphasis has no effect: leave it out"),
     ],
 )
 def test_bad_arguments(arguments, message):

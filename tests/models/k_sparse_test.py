@@ -15,7 +15,7 @@ X = RNG.normal(size=(12, 9)).astype("float32")
 
 
 def make(latent_dim=10, rate=0.0, optimizer=None, **kwargs):
-    compile = {name: kwargs.pop(name) for name in ("jit_compile", "loss") if name in kwargs}
+    compile = {name: kwargs.pop(name) for name in ("jit_compile", "loss", "run_eagerly") if name in kwargs}
     model = aezoo.KSparseAE(latent_dim, seed=0, **kwargs)
     model.build((None, 9))
     model.compile(optimizer or keras.optimizers.SGD(rate), **compile)
@@ -181,7 +181,7 @@ def test_validation_does_not_count():
 
 def test_auxk_under_two_replicas_is_that_of_one():
     options = dict(latent_dim=12, k=1, aux_weight=0.5, aux_k=3, dead_after=8, rate=0.01)
-    one = make(**options)
+    one = make(**options, run_eagerly=True)
     with testing.two_replicas().scope():
         two = make(**options)
     fit = dict(batch_size=4, epochs=3, shuffle=False, verbose=0)
@@ -382,7 +382,7 @@ def test_what_subtracts_no_mean_starts_as_it_is(options, x):
     model.fit(x, verbose=0)
     assert not any(np.any(v) for v in model.trainable_variables if "bias" in v.path)
     if "centered" not in options:
-        with pytest.raises(ValueError, match="centered=True needs dense networks"):
+        with pytest.raises(ValueError, match="centered=True requires dense networks"):
             aezoo.KSparseAE(8, k=3, centered=True, **options)
 
 

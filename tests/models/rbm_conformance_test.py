@@ -46,9 +46,24 @@ CASES = {
 }
 
 
-# Of the step and the networks, which the first machine has in the gate.
-SHARED = {testing.execution, testing.exporting, testing.data_forms, testing.determinism}
-SLOW = {("gaussian", testing.replicas), *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED)}
+# Of the trainer, the step and the networks, which the first machine has in the gate.
+SHARED = {
+    testing.execution,
+    testing.exporting,
+    testing.data_forms,
+    testing.determinism,
+    testing.mixed_precision,
+    testing.tracing,
+    testing.epoch_means,
+    testing.target,
+    testing.verbs,
+}
+# The second machine, whose offsets and chains are means over replicas, has `replicas` in the gate.
+SLOW = {
+    ("cd", testing.replicas),
+    ("gaussian", testing.replicas),
+    *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED),
+}
 
 
 def pair(name, check):

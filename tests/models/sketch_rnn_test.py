@@ -173,7 +173,7 @@ def reference_nats(model, sketch, z):
 
 @pytest.mark.parametrize("conditional", [True, False])
 def test_teacher_forced_likelihood_is_the_product_of_one_step_conditionals(conditional):
-    model = make(conditional=conditional)
+    model = make(conditional=conditional, run_eagerly=True)
     x = X[:4]
     z = np.asarray(model.encode(x))
     assert z.shape == (4, 4 if conditional else 0)
@@ -185,7 +185,7 @@ def test_teacher_forced_likelihood_is_the_product_of_one_step_conditionals(condi
 
 
 def test_more_padding_changes_nothing_but_one_over_nmax():
-    short, long = make(steps=15), make(steps=40)
+    short, long = make(steps=15, run_eagerly=True), make(steps=40, run_eagerly=True)
     x = padded(X, 40)
     np.testing.assert_allclose(short.encode(X), long.encode(x), rtol=1e-5)
     np.testing.assert_allclose(short.score_samples(X), long.score_samples(x), rtol=1e-5)
@@ -205,7 +205,7 @@ def test_what_comes_after_the_end_is_not_looked_at():
 
 
 def test_in_training_the_pen_counts_over_all_steps_as_in_the_paper():
-    model = quiet(make(**QUIET))
+    model = quiet(make(**QUIET, run_eagerly=True))
     terms, _ = model.objective(Batch.of(X), training=True)
     pen, mixed = model.decoder.teacher_forced(model.encode(X), X)
     points = np.cumsum(X[..., 4], axis=1) == 0
@@ -230,7 +230,7 @@ def test_kl_is_annealed_and_has_a_floor():
         assert history["kl_divergence"][0] == pytest.approx(l_kl, rel=1e-4)
         assert history["kl"][0] == pytest.approx(0.7 * (1 - 0.9 * 0.9**step) * l_kl, rel=1e-4)
     assert int(model.steps.numpy()) == 4
-    floored = make(kl_floor=10 * l_kl, kl_start=1.0)
+    floored = make(kl_floor=10 * l_kl, kl_start=1.0, run_eagerly=True)
     assert floored.evaluate(X, return_dict=True, verbose=0)["kl"] == pytest.approx(0.5 * 10 * l_kl, rel=1e-4)
     with tf.GradientTape() as tape:
         kl = floored.objective(Batch.of(X), training=False)[0]["kl"]

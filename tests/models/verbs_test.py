@@ -361,7 +361,7 @@ def test_conditions_come_with_the_data_or_by_name(conditional):
 def test_what_is_wrong_with_conditions_is_said(conditional):
     slices = tf.data.Dataset.from_tensor_slices
     for x, given, message in (
-        (X, {}, "needs label=..., but was given no condition"),
+        (X, {}, "needs label=..., or samples as a dict"),
         (slices(X).batch(5), {}, "needs 'label' beside the samples"),
         (X, {"label": LABELS[:5]}, "There are 23 samples, but 5 entries of label"),
         (X, {"label": 3}, r"label must be in \[0, 2\]"),
@@ -446,7 +446,9 @@ def test_errors_against_targets_of_another_shape():
     np.testing.assert_allclose(evaluation.reconstruction_error(model, pairs), expected, rtol=1e-5)
     share = 1 - expected.sum() / np.sum((y - y.mean(axis=0)) ** 2)
     assert evaluation.explained_variance(model, X, y=y) == pytest.approx(share, rel=1e-5)
-    with pytest.raises(ValueError, match=r"have shape \(3, 3, 1\), other than the samples' .*: give the targets, y="):
+    with pytest.raises(
+        ValueError, match=r"have shape \(3, 3, 1\), but the samples have shape .*: give the targets, y="
+    ):
         evaluation.reconstruction_error(model, X)
     with pytest.raises(ValueError, match="no score of samples alone"):
         model.score_samples(X)
@@ -483,14 +485,14 @@ def test_data_that_cannot_be_taken(models):
     bad = X.copy()
     bad[-1, 0, 0] = np.nan
     for data, message in (
-        (slices(X).batch(5).repeat(), "has no end: give a part of it"),
+        (slices(X).batch(5).repeat(), "is infinite: give a part of it"),
         (slices(X[:0]).batch(5), "is empty"),
         (iter(()), "is empty"),
         (slices(bad).batch(5), "NaN or infinite"),
         ((each for each in (X[:9], bad[9:])), "NaN or infinite"),
         (slices((X * 255).astype("uint8")).batch(5), "not floating-point"),
         (slices((X, LABELS)).batch(5), r"leave them out: aezoo\.datasets\.without_labels"),
-        (slices({"image": X}).batch(5), "take out the samples"),
+        (slices({"image": X}).batch(5), "select the samples"),
         (slices(X[:, :5]).batch(5), "was built for"),
         (bad, "NaN or infinite"),
     ):
@@ -509,7 +511,7 @@ def test_data_that_cannot_be_taken(models):
 def test_batches_of_several_sizes_are_no_one_array(models):
     model = models["in space"]
     data = [X, np.zeros((2, 8, 8, 1), "float32")]
-    with pytest.raises(ValueError, match=r"results of several shapes, \(3, 3, 3\) and \(4, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"results of different shapes, \(3, 3, 3\) and \(4, 4, 3\)"):
         model.encode(each for each in data)
     for each in data:
         np.testing.assert_allclose(model.reconstruct(each), model(each), rtol=1e-5, atol=1e-6)

@@ -62,7 +62,7 @@ def test_filters_of_an_encoder_are_the_columns_of_its_first_kernel(nested):
     kernel[5, 0] = 0.1  # row 1, column 1 of the image
     kernel[:, 2] = -np.arange(16)
     first.set_weights([kernel, np.zeros(3)])
-    figure = plots.filters(model)
+    figure = plots.filters(model, scale="each")
     assert mosaic(figure).shape == (4 + 1 + 4, 4 + 1 + 4)  # 2 x 2 places for 3 tiles
     # By norm: unit 2, unit 0, and the dead unit 1.
     np.testing.assert_allclose(tile(figure, 0, 0, 4, 4), 0.5 - np.arange(16).reshape(4, 4) / 30, atol=1e-6)
@@ -72,7 +72,7 @@ def test_filters_of_an_encoder_are_the_columns_of_its_first_kernel(nested):
     np.testing.assert_array_equal(tile(figure, 1, 0, 4, 4), 0.5)
     np.testing.assert_array_equal(mosaic(figure)[5:, 5:], 1)  # the empty place
     np.testing.assert_array_equal(mosaic(figure)[4], 1)  # the gap
-    by_index = plots.filters(model, order="index")
+    by_index = plots.filters(model, order="index", scale="each")
     np.testing.assert_allclose(tile(by_index, 0, 0, 4, 4), expected)
 
 
@@ -80,7 +80,7 @@ def test_filters_of_a_decoder_are_the_rows_of_its_last_kernel():
     model, _ = dense_model()
     kernel = np.random.default_rng(0).normal(size=(3, 16)).astype("float32")
     model.decoder.layers[0].set_weights([kernel, np.zeros(16)])
-    figure = plots.filters(model, part="decoder", order="index")
+    figure = plots.filters(model, part="decoder", order="index", scale="each")
     expected = 0.5 + 0.5 * kernel[1].reshape(4, 4) / np.abs(kernel[1]).max()
     np.testing.assert_allclose(tile(figure, 0, 1, 4, 4), expected, rtol=1e-6)
 
@@ -111,7 +111,7 @@ def test_filters_of_convolutions(channels):
     shown = kernel[..., 1] if channels == 3 else kernel[..., 1].mean(axis=-1)
     expected = 0.5 + 0.5 * shown / np.abs(shown).max()
     for part in ("encoder", "decoder"):
-        figure = plots.filters(StandIn(encoder, decoder), order="index", part=part)
+        figure = plots.filters(StandIn(encoder, decoder), order="index", part=part, scale="each")
         np.testing.assert_allclose(tile(figure, 0, 1, 3, 2), expected, atol=1e-6)
 
 
@@ -119,7 +119,7 @@ def test_filters_of_a_convolutional_decoder_are_on_the_side_of_the_code():
     decoder = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Conv2D(1, 3)])
     kernel = np.random.default_rng(0).normal(size=(3, 3, 2, 1)).astype("float32")
     decoder.layers[0].set_weights([kernel, np.zeros(1)])
-    figure = plots.filters(StandIn(None, decoder), order="index", part="decoder")
+    figure = plots.filters(StandIn(None, decoder), order="index", part="decoder", scale="each")
     expected = 0.5 + 0.5 * kernel[:, :, 1, 0] / np.abs(kernel[:, :, 1]).max()
     np.testing.assert_allclose(tile(figure, 0, 1, 3, 3), expected, atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_filters_refuse_what_is_no_picture(make, message):
 
 
 def test_filters_refuse_wrong_options():
-    with pytest.raises(ValueError, match="order='size' is unknown: choose one of 'norm', 'index'"):
+    with pytest.raises(ValueError, match="order='size' is unknown: choose one of 'features', 'norm', 'index'"):
         plots.filters(np.ones((1, 2, 2)), order="size")
     with pytest.raises(ValueError, match="part='code' is unknown"):
         plots.filters(np.ones((1, 2, 2)), part="code")
@@ -644,3 +644,230 @@ def test_sketches_are_drawn_line_by_line_in_their_tiles():
         plots.sketches([])
     with pytest.raises(ValueError, match="2 rows of sketches and 1 labels"):
         plots.sketches(some, columns=3, row_labels=["a"])
+
+
+@pytest.mark.parametrize("order", ["features", "norm", "index"])
+def test_noise_units_come_behind_features_and_dead_ones_last(order):
+    rng = np.random.default_rng(0)
+    bar, dot = np.zeros((2, 28, 28))
+    bar[4:24, 13:15], dot[9, 9] = 0.1, 0.2
+    weights = np.stack([rng.normal(size=(28, 28)), np.zeros((28, 28)), dot, bar, 1e-6 * bar])
+    figure = plots.filters(weights, order=order, scale="each")
+    drawn = [tile(figure, *divmod(i, 3), 28, 28, gap=2) for i in range(5)]
+    wanted = {"features": [3, 2, 0, 4, 1], "norm": [0, 3, 2, 4, 1], "index": range(5)}[order]
+    for one, i in zip(drawn, wanted, strict=True):
+        largest = np.abs(weights[i]).max() or 1
+        np.testing.assert_allclose(one, 0.5 + 0.5 * weights[i] / largest, atol=1e-6)
+
+
+def test_filters_share_a_scale_by_default():
+    weights = np.ones((4, 2, 2)) * np.array([4.0, 2.0, 1.0, -1.0]).reshape(4, 1, 1)
+    figure = plots.filters(weights)
+    shown = [tile(figure, *divmod(i, 2), 2, 2)[0, 0] for i in range(4)]
+    np.testing.assert_allclose(shown, [1.0, 0.75, 0.625, 0.375])
+    assert tile(plots.filters(weights, scale="each"), 1, 0, 2, 2)[0, 0] == 1
+    # One weight of a thousand does not dim the others.
+    spike = np.ones((2, 28, 28))
+    spike[0, 3, 3] = 100
+    assert tile(plots.filters(spike), 0, 1, 28, 28, gap=2).min() == 1
+    with pytest.raises(ValueError, match="scale='log' is unknown"):
+        plots.filters(weights, scale="log")
+
+
+def test_tiles_of_filters_are_at_least_as_large_as_told():
+    def sizes(models, **options):
+        figure = plots.filters(models, **options)
+        width, height = figure.get_size_inches() * figure.dpi
+        found = []
+        for ax in figure.axes:
+            at, pixels = ax.get_position(), np.asarray(ax.images[0].get_array()).shape
+            found.append((28 * at.width * width / pixels[1], 28 * at.height * height / pixels[0]))
+        assert width <= 800
+        return np.array(found)
+
+    four = {f"k = {k}": np.random.default_rng(k).normal(size=(36, 28, 28)) for k in range(4)}
+    assert sizes(four).min() >= 56 - 1e-6
+    assert sizes(four, tile=20).min() == pytest.approx(28)
+    assert sizes({"many": np.ones((400, 28, 28))}, n=400).min() >= 40
+
+
+# === Diagrams ===
+
+
+def labels(figure):
+    (ax,) = figure.axes
+    return [text.get_text() for text in ax.texts]
+
+
+def circles(figure):
+    return [patch for patch in figure.axes[0].patches if isinstance(patch, matplotlib.patches.Circle)]
+
+
+def built(model, shape=(28, 28, 1)):
+    model.build((None, *shape))
+    return model
+
+
+def widths(model):
+    """The widths of the dense layers of a model, from the input to the output, as text."""
+    parts = [model.encoder, model.decoder]
+    layers = [layer for part in parts for layer in part.layers if hasattr(layer, "units")]
+    return [f"{layer.units:,}" for layer in layers]
+
+
+def test_a_diagram_of_widths():
+    figure = plots.network((784, 256, 32, 256, 784))
+    shown = labels(figure)
+    assert [text for text in shown if text.isdigit()] == ["784", "256", "32", "256", "784"]
+    assert [text for text in shown if text in ("input $x$", "code $z$", "$x'$", "encoder", "decoder")] == [
+        *("input $x$", "code $z$", "$x'$", "encoder", "decoder")
+    ]
+    assert {f"$W_{{{i}}}$" for i in (1, 2, 3, 4)} <= set(shown)
+    filled = [circle for circle in circles(plots.network((4, 2, 4))) if circle.get_facecolor()[:3] != (1, 1, 1)]
+    assert len(filled) == 2  # the units of the code
+    assert len(circles(plots.network((4, 2, 4)))) == 10
+    assert len(circles(plots.network((4, 2, 4), bias=True))) == 12
+    assert labels(plots.network((4, 2, 4), bias=True)).count("+1") == 2
+    encoder = labels(plots.network((784, 256, 32)))
+    assert "code $z$" in encoder and "encoder" in encoder and "decoder" not in encoder
+    with pytest.raises(ValueError, match="two layers or more"):
+        plots.network((4,))
+    with pytest.raises(TypeError, match="got str"):
+        plots.network("784-256")
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_diagram_has_the_widths_and_activations_of_the_layers(tied):
+    model = built(aezoo.Autoencoder(50, hidden_dims=(300,), activation="tanh", tied=tied))
+    shown = labels(plots.network(model))
+    assert [text for text in shown if text.replace(",", "").isdigit()] == ["784", *widths(model)]
+    assert widths(model) == ["300", "50", "300", "784"]
+    assert (shown.count("tanh"), shown.count("sigmoid"), shown.count("(28×28)")) == (3, 1, 2)
+    transposed = [text for text in shown if "mathrm{T}" in text]
+    assert transposed == ([r"$W_{2}^{\,\mathrm{T}}$", r"$W_{1}^{\,\mathrm{T}}$"] if tied else [])
+
+
+def test_a_diagram_of_convolutions_has_their_shapes():
+    model = built(aezoo.Autoencoder(32, filters=(4, 8), normalization="batch", dropout=0.1))
+    shown = labels(plots.network(model))
+    convolutions = [layer for layer in model.encoder.layers if isinstance(layer, keras.layers.Conv2D)]
+    for layer in convolutions:
+        assert "×".join(map(str, layer.output.shape[1:])) in shown
+    assert [text for text in shown if "×" in text] == ["28×28×1", "14×14×4", "7×7×8", "14×14×4", "28×28×1"]
+    assert shown.count("relu") == 5 and "32" in shown and "392" in shown
+
+
+def test_a_diagram_of_a_vae_has_a_sample_and_that_of_a_conditional_one_labels():
+    model = built(aezoo.ConditionalVAE(3, num_classes=4, hidden_dims=(20,)), (4,))
+    shown = labels(plots.network(model))
+    assert {r"$\mu$", r"$\sigma$", "code $z$", r"$z = \mu + \sigma\epsilon$"} <= set(shown)
+    assert shown.count("label") == 2 and shown.count("3") == 3
+    assert shown.count("4") == 4  # x, x', and the label twice
+    assert "label" not in labels(plots.network(built(aezoo.VAE(3, hidden_dims=(20,)), (4,))))
+
+
+def test_a_diagram_of_a_k_sparse_and_of_a_denoising_model_says_so():
+    assert "k = 7" in labels(plots.network(built(aezoo.KSparseAE(30, k=7))))
+    assert "corrupted" in labels(plots.network(built(aezoo.DenoisingAE(30))))
+
+
+def test_a_diagram_of_an_rbm_is_bipartite():
+    figure = plots.network(built(aezoo.RBM(3), (4,)), bias=True)
+    assert {"3", "4", "hidden $h$", "visible $v$", "$W$", "$b$", "$c$", "+1"} <= set(labels(figure))
+    lines = [collection.get_segments() for collection in figure.axes[0].collections]
+    assert sorted(map(len, lines)) == [3, 4, 12]  # c and b, and each hidden unit with each visible one
+    assert len({round(y) for _, (_, y) in (segment for some in lines for segment in some)}) == 2
+
+
+def test_a_diagram_of_a_stack_is_unrolled():
+    stack = aezoo.StackedAE([aezoo.KSparseAE(40, k=4), aezoo.Autoencoder(20, output_activation="linear")])
+    with pytest.raises(ValueError, match="no weights yet"):
+        plots.network(stack)
+    stack.pretrain(np.random.default_rng(0).random((8, 4, 4, 1), "float32"), epochs=0, verbose=0)
+    shown = labels(plots.network(stack))
+    assert [text for text in shown if text.isdigit()] == ["16", "40", "20", "40", "16"]
+    assert labels(plots.network(stack.unroll())).count("20") == 1
+    classifier = labels(plots.network(stack.to_classifier(10)))
+    assert [text for text in classifier if text.isdigit()] == ["16", "40", "20", "10"]
+    assert "output $y$" in classifier and "softmax" in classifier and "decoder" not in classifier
+
+
+def test_a_diagram_of_networks_that_are_no_chains():
+    masked = labels(plots.network(built(aezoo.MaskedAE(16, patch_size=4))))
+    assert {"28×28×1", "49×16", "transformer"} <= set(masked) and masked.count("28×28×1") == 2
+    sketch = aezoo.SketchRNN(6, encoder_units=8, decoder_units=9)
+    sketch.build((None, 20, 5))
+    shown = labels(plots.network(sketch))
+    assert shown.count("6") == 3 and shown.count("20×5") == 2 and r"$\mu$" in shown
+
+
+def test_a_diagram_of_a_model_without_weights_is_refused():
+    with pytest.raises(ValueError, match="no layers yet"):
+        plots.network(aezoo.Autoencoder(3))
+    figure = plots.network((1000,) * 14)
+    assert figure.get_size_inches()[0] * figure.dpi <= 800
+
+
+# === Preferred inputs ===
+
+
+def test_preferred_inputs_are_the_maximizer_and_the_samples_of_each_unit():
+    model = built(aezoo.Autoencoder(6, seed=0), (4, 4, 1))
+    kernel = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
+    kernel[:, 2] = 0  # a unit that never varies
+    model.encoder.layers[-1].set_weights([kernel, np.zeros(6)])
+    x = np.random.default_rng(1).random((30, 4, 4, 1), "float32")
+    figure = plots.preferred_inputs(model, x, units=[5, 1], n=3, combined=True, total_variation=0)
+    ax = figure.axes[0]
+    assert ax.get_title() == "units 5, 1 of the code"
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["maximizes", "weights", "top 1", "top 2", "top 3"]
+    values = x.reshape(30, 16) @ kernel
+    for column, unit in enumerate((5, 1)):
+        w = kernel[:, unit].reshape(4, 4)
+        for row in (0, 1):
+            np.testing.assert_allclose(tile(figure, row, column, 4, 4), 0.5 + 0.5 * w / np.abs(w).max(), atol=1e-4)
+        for row, place in enumerate(np.argsort(-values[:, unit])[:3], 2):
+            np.testing.assert_allclose(tile(figure, row, column, 4, 4), x[place, ..., 0], atol=1e-6)
+    title = plots.preferred_inputs(model, x, units=5, n=1, layer=0, steps=2).axes[0].get_title()
+    assert title == "units 0, 1, 3, 4, 5 of layer 0"
+    with pytest.raises(ValueError, match="No unit of the layer varies"):
+        plots.preferred_inputs(model, x[:1], n=1)
+
+
+# === Traversals and ROC curves ===
+
+
+def test_a_traversal_moves_a_sample_along_directions():
+    x = np.full((4, 4, 1), 0.5, "float32")
+    left = np.zeros((4, 4, 1), "float32")
+    left[:, 0] = 1
+    figure = plots.traversal(x, {"left": left, "darker": -np.ones((4, 4, 1))}, amounts=(0, 0.25, 0.75))
+    for column, amount in enumerate((0, 0.25, 0.75)):
+        np.testing.assert_allclose(tile(figure, 0, column, 4, 4), np.clip(x + amount * left, 0, 1)[..., 0])
+        np.testing.assert_allclose(tile(figure, 1, column, 4, 4), np.clip(x - amount, 0, 1)[..., 0])
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["left", "darker"]
+    assert figure.axes[0].get_title() == "moved by 0, +0.25, +0.75"
+    codes = plots.traversal([0.1, 0.2], [[1, 0], [0, 1]], amounts=(0.5,), decode=_Line().decode)
+    np.testing.assert_allclose(_pixels(codes)[0, [0, 1]], [0.6, 0.2])
+    with pytest.raises(ValueError, match=r"'direction 1' has shape \(3,\)"):
+        plots.traversal(np.zeros(2), [np.zeros(3)])
+    with pytest.raises(ValueError, match="one direction and one amount"):
+        plots.traversal(np.zeros(2), {})
+
+
+def test_an_roc_curve_is_that_of_counting():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.permutation(np.arange(60) % 3 == 0).astype(int), rng.normal(size=60)
+    figure = plots.roc(labels, {"a": scores, "b": -scores})
+    a, b, chance = figure.axes[0].lines
+    area = np.mean(scores[labels == 1][:, None] > scores[labels == 0])
+    assert a.get_label() == f"a, area {area:.3f}" and b.get_label() == f"b, area {1 - area:.3f}"
+    for alarms, found in zip(a.get_xdata(), a.get_ydata(), strict=True):
+        reached = {(np.mean(scores[labels == 0] >= t), np.mean(scores[labels == 1] >= t)) for t in (*scores, np.inf)}
+        assert any(np.allclose((alarms, found), point) for point in reached)
+    assert chance.get_label() == "chance"
+    assert plots.roc(labels, scores).axes[0].lines[0].get_label() == f"area {area:.3f}"
+    with pytest.raises(ValueError, match="with both of them"):
+        plots.roc([0, 0], scores[:2])
+    with pytest.raises(ValueError, match="not 2 finite numbers"):
+        plots.roc([0, 1], {"a": [1.0, np.nan]})

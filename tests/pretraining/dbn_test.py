@@ -1,6 +1,7 @@
 """The deep belief network against its equations in NumPy, and what it must refuse."""
 
 import json
+import shutil
 import warnings
 
 import keras
@@ -191,10 +192,10 @@ def test_what_a_network_is_made_of():
     rbm = aezoo.RBM(3)
     for bad, message in (
         ([], "at least one model"),
-        ([rbm, aezoo.Autoencoder(2)], "made of RBMs"),
+        ([rbm, aezoo.Autoencoder(2)], "consists of RBMs"),
         ([rbm, rbm], "twice"),
         ([rbm, 500], "made of"),
-        ([rbm, aezoo.VAE(2)], "made of RBMs"),
+        ([rbm, aezoo.VAE(2)], "consists of RBMs"),
     ):
         with pytest.raises(ValueError, match=message) as raised:
             aezoo.DBN(bad)
@@ -311,6 +312,14 @@ def folder_with_a_damaged_manifest(folder, x):
     manifest.write_text(manifest.read_text()[:40])
 
 
+@pytest.fixture(scope="module")
+def begun(x, tmp_path_factory):
+    """The folder of a pretraining that has made no step."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=folder)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("name", "change"),
     [
@@ -323,22 +332,22 @@ def folder_with_a_damaged_manifest(folder, x):
         ("layer-1.weights.h5", lambda text: None),
     ],
 )
-def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, name, change):
-    aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
+def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, begun, name, change):
+    shutil.copytree(begun, tmp_path / "run")
     path = tmp_path / "run" / name
     changed = change(path.read_text(errors="replace"))
     path.unlink() if changed is None else path.write_text(changed)
-    with pytest.raises(ValueError, match=rf"{name}' is (damaged|not what a pretraining writes).*checkpoint_dir"):
+    with pytest.raises(ValueError, match=rf"{name}' is (damaged|not a pretraining).*checkpoint_dir"):
         aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
-        (folder_of_other_units, "holds the pretraining of another stack"),
+        (folder_of_other_units, "contains the pretraining of another stack"),
         (folder_of_fewer_layers, "a stack of 1 layers, not 3|another stack"),
-        (folder_of_another_kind, "holds the pretraining of another stack"),
-        (folder_of_another_input, "holds the pretraining of another stack"),
+        (folder_of_another_kind, "contains the pretraining of another stack"),
+        (folder_of_another_input, "contains the pretraining of another stack"),
         (folder_of_somebody_else, "not empty"),
         (folder_with_a_file_of_that_name, "choose another"),
         (folder_with_a_damaged_manifest, "choose another"),

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import re
 import runpy
+import shutil
 import signal
 from pathlib import Path
 
@@ -383,6 +384,14 @@ def test_networks_of_the_users_own_made_again(x, tmp_path):
     assert_same(state(first.stages), state(second.stages))
 
 
+@pytest.fixture(scope="module")
+def begun(x, tmp_path_factory):
+    """The folder of a pretraining of one epoch a layer."""
+    folder = tmp_path_factory.mktemp("begun") / "run"
+    pretrain(small(), x, folder, epochs=1)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -393,8 +402,8 @@ def test_networks_of_the_users_own_made_again(x, tmp_path):
         ({"data": tf.data.Dataset}, r"data shape \(\[21, 6, 6, 1\], not None\)"),
     ],
 )
-def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tmp_path):
-    pretrain(small(), x, tmp_path, epochs=1)
+def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tmp_path, begun):
+    shutil.copytree(begun, tmp_path, dirs_exist_ok=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     changed, again = dict(changed), small()
     if "activation" in changed:

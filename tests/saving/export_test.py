@@ -1,5 +1,6 @@
 """The SavedModel and ONNX (the harness loads it where there is neither aezoo nor keras)."""
 
+import functools
 import json
 import pathlib
 import re
@@ -173,10 +174,10 @@ def written(folder):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0),
+        pytest.param(lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0), marks=pytest.mark.slow),
         lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0),
         lambda: aezoo.DenoisingAE(latent_dim=30, tied=True, seed=0),
-        lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0),
+        pytest.param(lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0), marks=pytest.mark.slow),
         lambda: aezoo.RBM(30, seed=0),
     ],
     ids=["mlp", "conv", "tied", "k-sparse", "rbm"],
@@ -238,7 +239,20 @@ CONVERTED = {
 }
 
 
-def loaded(make, x, folder):
+# Of networks and operations that another of them has.
+OTHERS = {"tied", "denoising", "compressive"}
+converted = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
+)
+
+
+@pytest.fixture(scope="module")
+def loaded(x, tmp_path_factory):
+    """A function from a name in `CONVERTED` to what `trained_and_loaded` gives, which both formats share."""
+    return functools.cache(lambda name: trained_and_loaded(CONVERTED[name], x, tmp_path_factory.mktemp("loaded")))
+
+
+def trained_and_loaded(make, x, folder):
     """A trained model that has been loaded, and never called; and what its signatures take, by name."""
     model, labels = make(), (np.arange(len(x)) % 3).astype("int32")
     conditions = dict.fromkeys(model.condition_names, labels)
@@ -262,11 +276,11 @@ def compare(model, values, size, run):
             np.testing.assert_allclose(got[output], function(*inputs.values()), rtol=1e-4, atol=1e-5, err_msg=name)
 
 
-@pytest.mark.parametrize("name", CONVERTED)
-def test_onnx_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
+@converted
+def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model, values = loaded(name)
     model.export(tmp_path / "model.onnx", format="onnx")
     model.export(tmp_path / "models", format="onnx")
     assert files(tmp_path / "models") == ["decode.onnx", "encode.onnx", "reconstruct.onnx", "score.onnx"]
@@ -284,10 +298,10 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
         compare(model, values, size, run)
 
 
-@pytest.mark.parametrize("name", CONVERTED)
-def test_litert_gives_the_same_numbers_from_every_signature(name, x, tmp_path):
+@converted
+def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")
-    model, values = loaded(CONVERTED[name], x, tmp_path)
+    model, values = loaded(name)
     model.export(tmp_path / "model.tflite", format="litert")
     interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
     assert set(interpreter.get_signature_list()) == {"serving_default", "encode", "decode", "score"}
@@ -310,10 +324,15 @@ def test_signatures_are_chosen(x, tmp_path):
     interpreter = litert.Interpreter(str(path))
     assert interpreter.get_signature_list() == {"encode": {"inputs": ["x"], "outputs": ["code"]}}
     for format, path, signatures, message in (
-        ("onnx", "a.onnx", "embed", "no signature 'embed', but 'reconstruct', 'encode', 'decode', 'score'"),
-        ("onnx", "a.onnx", ("encode", "decode"), "is one file, of one signature, but 2 are asked for: name a folder"),
+        ("onnx", "a.onnx", "embed", "no signature 'embed': choose from 'reconstruct', 'encode', 'decode', 'score'"),
+        (
+            "onnx",
+            "a.onnx",
+            ("encode", "decode"),
+            "is one file, which holds one signature, but 2 were requested: name a folder",
+        ),
         ("onnx", "a", (), "at least one signature"),
-        ("litert", "a.bin", None, r"ends with \.tflite, but this one is 'a\.bin'"),
+        ("litert", "a.bin", None, r"must end with \.tflite, but it is 'a\.bin'"),
         ("tf_saved_model", "1", "encode", "can be chosen for 'onnx' and 'litert', not for 'tf_saved_model'"),
     ):
         with pytest.raises(ValueError, match=message) as error:
@@ -332,7 +351,7 @@ def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
         model.export(tmp_path / "models", format="onnx")
     assert "\n" not in str(error.value) and files(tmp_path) == []
     model.export(tmp_path / "models", format="onnx", signatures=("encode", "decode"))
-    with pytest.raises(ValueError, match="'score' cannot be written for LiteRT, whose converter makes other numbers"):
+    with pytest.raises(ValueError, match="'score' cannot be written for LiteRT, whose converter changes its results"):
         model.export(tmp_path / "model.tflite", format="litert")
     assert not (tmp_path / "model.tflite").exists()
     model.export(tmp_path / "model.tflite", format="litert", signatures=("encode", "decode"))
@@ -353,16 +372,27 @@ def test_what_runs_in_python_is_converted_to_nothing(x, tmp_path):
         assert "\n" not in str(error.value)
 
 
-def test_sketches_need_the_operations_of_tensorflow_in_litert(tmp_path):
-    model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
-    model.build((None, 3, 5))
-    with pytest.warns(UserWarning, match="needs operations of TensorFlow"):
-        model.export(tmp_path / "model.tflite", format="litert")
+@pytest.mark.parametrize("signatures", ["encode", pytest.param(None, marks=pytest.mark.slow)])
+def test_onnx_encodes_sketches(signatures, tmp_path):
+    pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")
-    model.export(tmp_path / "models", format="onnx")
+    model = tiny_sketch_rnn()
+    model.export(tmp_path / "models", format="onnx", signatures=signatures)
     x = np.asarray(model.dummy_inputs(3))
     (code,) = runtime.InferenceSession(tmp_path / "models" / "encode.onnx").run(["code"], {"x": x})
     np.testing.assert_allclose(code, model.encode(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_sketches_need_the_operations_of_tensorflow_in_litert(tmp_path):
+    with pytest.warns(UserWarning, match="needs operations of TensorFlow"):
+        tiny_sketch_rnn().export(tmp_path / "model.tflite", format="litert")
+
+
+def tiny_sketch_rnn():
+    model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+    model.build((None, 3, 5))
+    return model
 
 
 def test_a_folder_of_onnx_is_replaced_and_nothing_else(x, tmp_path):

@@ -102,7 +102,7 @@ def notes(path, change):
 def test_a_damaged_file_is_named(saved, tmp_path, damage):
     path = tmp_path / "mine.weights.h5"
     damage(path)
-    with pytest.raises(ValueError, match=rf"mine\.weights\.h5' is damaged, or no backup .*: {ADVICE}\."):
+    with pytest.raises(ValueError, match=rf"mine\.weights\.h5' is damaged, or not a backup .*: {ADVICE}\."):
         state(tmp_path, a=1, b=[1, 2]).restore(compiled(seed=1))
 
 

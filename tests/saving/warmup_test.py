@@ -105,7 +105,7 @@ def test_a_model_that_does_not_take_what_was_made_up(tmp_path):
     model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
     x = np.zeros((2, 1000, 1), "float32")
     model.build((None, None, 1))
-    with pytest.raises(ValueError, match=r"does not take made-up samples of shape \(64, 1\): .* warmup=x\[:8\]"):
+    with pytest.raises(ValueError, match=r"does not accept dummy samples of shape \(64, 1\): .* warmup=x\[:8\]"):
         model.export(tmp_path / "model" / "1")
     model.export(tmp_path / "model" / "1", warmup=x)
     testing.servable(tmp_path / "model" / "1")

@@ -139,7 +139,7 @@ def test_npz_with_something_else_in_it(some, message, tmp_path):
 def test_damaged_npz(tmp_path):
     path = tmp_path / "a.npz"
     path.write_bytes(b"not a zip")
-    with pytest.raises(ValueError, match=r"is no \.npz file"):
+    with pytest.raises(ValueError, match=r"not a \.npz file"):
         sketches.read_npz(path)
     np.savez(path, train=np.zeros((3, 4)))
     with pytest.raises(ValueError, match=r"expected a row of sketches, but it holds float64 of shape \(3, 4\)"):
@@ -171,7 +171,7 @@ def test_ndjson(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 2 is no drawing"),
+        ("{", "line 2 is not a QuickDraw drawing"),
         ("[1]", "line 2"),
         ({"word": "cat"}, "no 'drawing'"),
         ({"drawing": []}, "at least one line"),
@@ -243,7 +243,7 @@ def test_svg_curves_lie_on_the_curve(absolute, relative, curve):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("M1 1 A1 1 0 0 0 2 2", "the command 'A' is not read"),
+        ("M1 1 A1 1 0 0 0 2 2", "the command 'A' is not supported"),
         ("M1 1 L2", "'L' needs 2 numbers"),
         ("L1 1", "starts with 'L', not with M"),
         ("1 1", "follows no command"),
@@ -252,7 +252,7 @@ def test_svg_curves_lie_on_the_curve(absolute, relative, curve):
         ("<svg><path d='M1 1 X'/></svg>", "path 0: the command 'X'"),
         ("<svg><g transform='scale(2)'><path d='M1 1'/></g></svg>", "has a transform"),
         ("<svg></svg>", "no <path>"),
-        ("<svg>", "is no XML"),
+        ("<svg>", "is not XML"),
     ],
 )
 def test_svg_says_what_is_wrong_and_where(source, message):
@@ -280,8 +280,8 @@ def test_load_says_what_is_missing(tmp_path):
     write_npz(tmp_path / "a.npz", train=sketches.shapes(4))
     for name, options, message in (
         ("cats", {}, "give 'shapes', or a file"),
-        (tmp_path / "a.npz", {}, "has the splits train"),
-        ("shapes", {"max_points": 3}, "0 sketches to train on"),
+        (tmp_path / "a.npz", {}, "but it has train"),
+        ("shapes", {"max_points": 3}, "0 training and 0 test sketches"),
     ):
         with pytest.raises(ValueError, match=message):
             sketches.load(name, **options)

@@ -88,11 +88,16 @@ FORMS = {
 }
 
 
+@pytest.fixture(scope="module")
+def of_the_array(models):
+    return {way: np.asarray(call(models, X)) for way, call in WAYS.items()}
+
+
 @pytest.mark.parametrize("form", FORMS)
-def test_a_form_gives_the_number_of_the_array(models, form):
+def test_a_form_gives_the_number_of_the_array(models, of_the_array, form):
     for way, call in WAYS.items():
-        expected, got = call(models, X), call(models, FORMS[form])
-        np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-5, atol=1e-6, err_msg=way)
+        got = np.asarray(call(models, FORMS[form]))
+        np.testing.assert_allclose(got, of_the_array[way], rtol=1e-5, atol=1e-6, err_msg=way)
 
 
 def test_columns_of_one_name_all_count(models):
@@ -354,3 +359,27 @@ def test_a_sensor_off_by_four_ranges_is_an_anomaly():
 def test_codes_that_are_not_finite_are_not_decoded(models):
     with pytest.raises(ValueError, match="codes contain NaN or infinite"):
         models["model"].decode(np.full((1, 2), np.nan, "float32"))
+
+
+# === A batch without samples ===
+
+
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return X[: 8 * (1 - index)]
+
+
+EMPTY_LAST = {
+    "data set": lambda: tf.data.Dataset.from_tensor_slices(X).batch(8).concatenate(tf.data.Dataset.from_tensors(X[:0])),
+    "PyDataset": Rows,
+    "generator": lambda: (X[:n] for n in (8, 0)),
+}
+
+
+@pytest.mark.parametrize("form", EMPTY_LAST)
+def test_a_batch_without_samples_stops_the_training(form):
+    with pytest.raises(ValueError, match="A batch has no samples: drop it"):
+        model_for().fit(EMPTY_LAST[form](), verbose=0)

@@ -1,5 +1,7 @@
 """One scale for all terms of an objective, and the numbers of its losses, against closed forms and stock Keras."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -153,7 +155,7 @@ def test_a_loss_of_the_whole_batch_trains_but_does_not_score(name, eager):
     model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=eager)
     value = model.fit(X, batch_size=8, verbose=0).history["loss"][0]
     assert value == pytest.approx(float(np.mean(keras.losses.get(loss)(X, model(X)))), rel=1e-5)
-    message = "returns one number for the whole batch and none for each sample, which scores and sample weights need"
+    message = "returns one number for the whole batch, but scores and sample weights need one per sample"
     for call in (
         lambda: model.score_samples(X),
         lambda: model.fit(X, sample_weight=np.ones(8), verbose=0),
@@ -177,7 +179,7 @@ def test_a_loss_of_the_whole_batch_is_a_share_on_each_replica():
 def test_a_loss_that_mixes_samples_and_features_stops_in_a_graph():
     model = aezoo.Autoencoder(2)
     model.compile("sgd", lambda y, p: keras.ops.reshape(keras.ops.abs(y - p), (-1,)))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="The loss returns no number for each sample"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="The loss does not return one number per sample"):
         model.fit(X, verbose=0)
 
 
@@ -235,8 +237,16 @@ DECODERS = {
 }
 
 
-@pytest.mark.parametrize("name", DECODERS)
-@pytest.mark.parametrize("execution", ["eager", "graph", "xla"])
+SLOW = [("xla", name) for name in DECODERS if name != "last"]  # XLA, of what stays in the gate as a graph
+
+
+@pytest.mark.parametrize(
+    ("execution", "name"),
+    [
+        pytest.param(*each, marks=pytest.mark.slow if each in SLOW else (), id="-".join(each))
+        for each in itertools.product(["eager", "graph", "xla"], DECODERS)
+    ],
+)
 def test_a_confidently_wrong_pixel_recovers(name, execution):
     decoder = keras.Sequential([keras.Input((2,)), *DECODERS[name]()])
     shape = decoder.output_shape[1:]
@@ -374,7 +384,7 @@ def test_a_loss_that_averages_over_masked_steps_is_refused(networks_with_a_mask)
     encoder, decoder = networks_with_a_mask
     model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
     model.compile("sgd", lambda y, p: keras.ops.mean(keras.ops.abs(y - p), axis=(1, 2)))
-    with pytest.raises(ValueError, match="averages over the steps of a sample, also those that the model's mask"):
+    with pytest.raises(ValueError, match="averages over the steps of a sample, including steps that the model's mask"):
         model.score_samples(padded())
 
 
@@ -385,7 +395,7 @@ def test_a_loss_that_averages_over_masked_steps_is_refused(networks_with_a_mask)
 def test_emphasis_needs_a_loss_of_single_features(loss):
     model = aezoo.DenoisingAE(2, emphasis=(1.0, 1.0))
     model.compile("sgd", loss, run_eagerly=True)
-    with pytest.raises(ValueError, match="is no mean of the errors of single features"):
+    with pytest.raises(ValueError, match="is not a mean of single features' errors"):
         model.fit(X, verbose=0)
 
 
@@ -397,3 +407,17 @@ def test_emphasis_of_one_changes_nothing(loss):
         model.compile("sgd", loss, run_eagerly=True)
         values.append(model.fit(X, batch_size=8, shuffle=False, verbose=0).history["loss"][0])
     assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("eager", [True, False])
+def test_a_term_is_a_single_number(eager):
+    class PerSample(aezoo.Autoencoder):
+        term_names = ("reconstruction", "size")
+
+        def penalties(self, batch, forward):
+            return {"size": keras.ops.sum(keras.ops.square(forward.code), axis=-1)}
+
+    model = PerSample(2)
+    model.compile("sgd", run_eagerly=eager)
+    with pytest.raises(ValueError, match=r"'size' of PerSample has shape .* must be a single number: take"):
+        model.fit(X, verbose=0)

@@ -1,0 +1,95 @@
+"""What units of any layer respond to, as pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+
+from aezoo import _validation, evaluation
+from aezoo._typing import ArrayLike
+from aezoo.plots import tiles
+from aezoo.plots.features import signed_tiles
+
+#: A unit that varies less than this share of what the liveliest does is not chosen.
+_STILL = 0.01
+
+
+def preferred_inputs(
+    model: Any,
+    x: ArrayLike,
+    units: int | Sequence[int] = 8,
+    layer: int | str | None = None,
+    n: int = 4,
+    *,
+    combined: bool = False,
+    total_variation: float = 0.01,
+    steps: int = 200,
+    seed: int = 0,
+) -> matplotlib.figure.Figure:
+    """Show what excites units of a layer, one column per unit.
+
+    The first row is the input that maximizes a unit, by `aezoo.evaluation.activation_maximization` at the mean norm of
+    the samples: mid-gray is 0, and each tile has its own scale. Below it are the samples that excite the unit most.
+
+    Args:
+        model: A built model of aezoo, a stack, or a Keras model, as `aezoo.evaluation.activations` takes it.
+        x: Images in [0, 1], (m, *input_shape), to choose from.
+        units: The units, or how many: they are then spaced evenly over those that vary over `x`.
+        layer: The number of a layer with weights, from the input on and from 0, negative from the end; or its name.
+            None takes the code.
+        n: How many samples of each unit.
+        combined: Whether a row shows the unit as a weighted sum of the filters below, by
+            `aezoo.evaluation.combined_filters`; `layer` is then a number or None.
+        total_variation: As of `aezoo.evaluation.activation_maximization`.
+        steps: Number of steps of the maximization.
+        seed: Seed of its starts.
+
+    Returns:
+        The figure, with one axes.
+
+    Raises:
+        ValueError: If the samples are no images, no unit varies, or there is no such layer or unit.
+
+    Example:
+        ```python
+        aezoo.plots.preferred_inputs(model, x_test, units=6)
+        ```
+    """
+    _validation.check_int("n", n, 1)
+    x = np.asarray(x, "float32")
+    pictures = tiles.pictures(x)
+    values = evaluation.activations(model, x, layer)
+    if isinstance(units, (int, np.integer)):
+        spread = values.std(axis=0)
+        alive = np.flatnonzero((spread > 0) & (spread >= _STILL * spread.max()))
+        if not len(alive):
+            raise ValueError("No unit of the layer varies over the samples.")
+        count = min(_validation.check_int("units", units, 1), len(alive))
+        chosen = alive[np.linspace(0, len(alive) - 1, count).round().astype(int)]
+    else:
+        chosen = np.asarray(units)
+    best = evaluation.activation_maximization(
+        model,
+        chosen.tolist(),
+        layer,
+        norm=float(np.linalg.norm(x.reshape(len(x), -1), axis=1).mean()) or 1.0,
+        total_variation=total_variation,
+        steps=steps,
+        seed=seed,
+    )
+    rows = {"maximizes": _weights(best)}
+    if combined:
+        rows["weights"] = _weights(evaluation.combined_filters(model, layer)[chosen])  # type: ignore[arg-type]
+    top = np.argsort(-values[:, chosen], axis=0, kind="stable")[:n]
+    rows |= {f"top {i + 1}": pictures[place] for i, place in enumerate(top)}
+    title = f"units {', '.join(map(str, chosen))} of " + ("the code" if layer is None else f"layer {layer}")
+    shown = np.concatenate(list(rows.values()))
+    return tiles.tile_figure({title: shown}, columns=len(chosen), row_labels=list(rows))
+
+
+def _weights(pictures: np.ndarray) -> np.ndarray:
+    shown: Any = tiles.as_pictures(pictures)
+    return signed_tiles(shown)

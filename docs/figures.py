@@ -1,0 +1,358 @@
+"""Draw the diagrams and pictures of the user guide, from the presets where they do.
+
+    TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [NAME ...]
+
+writes docs/figures/NAME.png: all of them, or those named. The pictures of sketches need sketch-rnn's file of cats
+(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the two models that are
+trained here take some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import io
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+from sklearn.decomposition import PCA
+
+import aezoo
+from aezoo import plots
+from aezoo.layers import _patches
+from aezoo.plots import style, tiles
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "figures"
+SEED = 0
+MNIST_PRESETS_OF_1000 = ("contractive_mnist", "denoising_mnist", "sparse_kl_mnist")
+
+FIGURES: dict[str, Callable[[], Figure]] = {}
+OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
+
+
+def figure(draw):
+    """Register a function that draws the figure of its name."""
+    FIGURES[draw.__name__] = draw
+    return draw
+
+
+def of_sketches(draw):
+    """Register a function that draws the figure of its name from test sketches."""
+    OF_SKETCHES[draw.__name__] = draw
+    return draw
+
+
+@functools.cache
+def mnist() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    """Return MNIST, ((x_train, y_train), (x_test, y_test))."""
+    return aezoo.datasets.load("mnist")
+
+
+@functools.cache
+def preset(name: str) -> aezoo.Autoencoder:
+    """Load a preset once."""
+    return aezoo.Autoencoder.from_preset(name)
+
+
+def test_digits(n: int = 10) -> np.ndarray:
+    """Return the first test digits."""
+    return mnist()[1][0][:n]
+
+
+def save(name: str, drawn: Figure) -> int:
+    """Write a figure with at most 128 colors, and return its size in bytes."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format="png")
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / f"{name}.png"
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path.stat().st_size
+
+
+def repaired(model: aezoo.DenoisingAE) -> Figure:
+    """Draw digits, damaged and repaired."""
+    x = test_digits()
+    return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
+
+
+# === Networks ===
+
+NETWORKS = {
+    "plain": "autoencoder_mnist",
+    "denoising": "denoising_mnist",
+    "sparse": "k_sparse_mnist_k25",
+    "contractive": "contractive_mnist",
+    "variational": "vae_mnist_20d",
+    "compressive": "compressive_mnist",
+    "sketches": "sketch_rnn_cats",
+    "rbm": "rbm_mnist",
+}
+for _page, _preset in NETWORKS.items():
+    FIGURES[f"{_page}_network"] = lambda name=_preset: plots.network(preset(name))
+
+
+@figure
+def masked_network() -> Figure:
+    """The two transformers of a masked autoencoder."""
+    model = aezoo.MaskedAE(latent_dim=64, patch_size=4, seed=SEED)
+    model.build((None, 28, 28, 1))
+    return plots.network(model)
+
+
+@figure
+def stacked_network() -> Figure:
+    """The deep autoencoder that a stack of three layers unrolls to."""
+    stack = aezoo.StackedAE([aezoo.DenoisingAE(units, seed=SEED) for units in (500, 250, 30)])
+    shape = (28, 28, 1)
+    for stage in stack.stages:
+        stage.build((None, *shape))
+        shape = stage.code_shape
+    return plots.network(stack)
+
+
+# === Plain ===
+
+
+@figure
+def plain_reconstructions() -> Figure:
+    """Digits rebuilt from 32 numbers, by PCA and by an autoencoder."""
+    (x, _), _ = mnist()
+    few = test_digits()
+    pca = PCA(32, random_state=SEED).fit(x.reshape(len(x), -1))
+    by_pca = pca.inverse_transform(pca.transform(few.reshape(len(few), -1))).reshape(few.shape)
+    return plots.rows({"input": few, "PCA": by_pca, "autoencoder": preset("autoencoder_mnist").reconstruct(few)})
+
+
+# === Denoising ===
+
+
+@figure
+def denoising_repair() -> Figure:
+    """Digits, damaged and repaired."""
+    return repaired(preset("denoising_mnist"))
+
+
+@figure
+def denoising_filters() -> Figure:
+    """Filters of the denoising preset."""
+    return plots.filters({"denoising": preset("denoising_mnist")}, n=25, tile=56)
+
+
+# === Sparse ===
+
+
+@figure
+def sparse_filters() -> Figure:
+    """Filters for four values of k."""
+    panels = {f"k = {k}": preset(f"k_sparse_mnist_k{k}") for k in (70, 40, 25, 10)}
+    return plots.filters(panels, n=25, tile=56)
+
+
+@figure
+def sparse_penalties() -> Figure:
+    """Filters by the two penalties."""
+    return plots.filters({"KL": preset("sparse_kl_mnist"), "L1": preset("sparse_l1_mnist")}, n=25, tile=56)
+
+
+# === Contractive ===
+
+
+@figure
+def contractive_filters() -> Figure:
+    """Filters of the contractive preset."""
+    return plots.filters({"contractive": preset("contractive_mnist")}, n=25, tile=56)
+
+
+@figure
+def contractive_spectrum() -> Figure:
+    """The singular values of J = diag(z(1 - z)) Wᵀ, W of (pixels, units), of one layer of sigmoid units."""
+    x = test_digits(1000)
+    curves = {}
+    for name in MNIST_PRESETS_OF_1000:
+        model = preset(name)
+        z = np.asarray(model.encode(x))
+        spread = np.sqrt(np.sum(np.var(z, axis=0)))
+        kernel = next(w for w in model.encoder.get_weights() if w.ndim == 2)
+        values = [np.linalg.svd((z_i * (1 - z_i))[:, None] * kernel.T, compute_uv=False) for z_i in z[:50]]
+        curves[name] = np.mean(values, axis=0)[:100] / spread
+    return plots.lines(curves, x="direction", y="movement of the code / spread")
+
+
+# === Variational ===
+
+
+@figure
+def variational_manifold() -> Figure:
+    """The plane of codes."""
+    return plots.manifold(preset("vae_mnist_2d"), n=12)
+
+
+@figure
+def variational_samples() -> Figure:
+    """Samples, none of them picked."""
+    return plots.samples(preset("vae_mnist_20d").sample(40, seed=SEED))
+
+
+@figure
+def variational_conditional() -> Figure:
+    """One handwriting per row, in all ten digits."""
+    keras.utils.set_random_seed(SEED)
+    (x, y), (x_test, y_test) = mnist()
+    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
+    model.compile(optimizer="adam")
+    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
+    x, y = x_test[:6], y_test[:6]
+    z = np.asarray(model.encode(x, label=y))
+    drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
+    rows = np.concatenate([x[:, None], drawn.reshape(6, 10, 28, 28, 1)], axis=1)
+    return tiles.tile_figure({"": tiles.pictures(rows.reshape(-1, 28, 28, 1))}, columns=11)
+
+
+# === Compressive ===
+
+
+@figure
+def compressive_reconstructions() -> Figure:
+    """Digits rebuilt from their bytes."""
+    model, x = preset("compressive_mnist"), test_digits()
+    return plots.rows({"input": x, "from bytes": model.decompress(model.compress(x))})
+
+
+@figure
+def compressive_rate() -> Figure:
+    """Bytes and quality of the models, and the bytes of the rivals at the same quality, as the script left them."""
+    rows = json.loads((ROOT / "benchmarks/papers/results/compression.json").read_text())["rows"]
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in ("aezoo", "PCA", "JPEG", "WebP")}
+    for row in rows:
+        what, value = row["what"].strip(), row["ours"]
+        if what.endswith("bytes a digit"):
+            size = value
+        elif what.startswith("PSNR"):
+            quality = value
+            curves["aezoo"].append((size, quality))
+        elif what.endswith("at that PSNR"):
+            curves[what.split()[4]].append((size / value, quality))
+    return plots.rate_distortion(curves, rate="bytes per digit")
+
+
+# === Sketches ===
+
+
+@of_sketches
+def sketches_temperatures(x: np.ndarray) -> Figure:
+    """Sketches, and what the model draws from their codes."""
+    model, x = preset("sketch_rnn_cats"), x[:10]
+    rows = {"input": x}
+    for temperature in (0.2, 0.5, 0.8):
+        drawn = model.sample(temperature=temperature, z=model.encode(x), seed=SEED)
+        rows[f"τ = {temperature:g}"] = np.asarray(drawn)
+    return plots.sketches(np.concatenate(list(rows.values())), columns=len(x), row_labels=list(rows))
+
+
+@of_sketches
+def sketches_interpolation(x: np.ndarray) -> Figure:
+    """Paths between sketches."""
+    path = np.asarray(preset("sketch_rnn_cats").interpolate(x[:4], x[4:8], steps=8))
+    return plots.sketches(path.reshape(-1, *x.shape[1:]), columns=8)
+
+
+# === Masked ===
+
+
+@figure
+def masked_repair() -> Figure:
+    """Digits, what is visible of them, and the whole filled in."""
+    keras.utils.set_random_seed(SEED)
+    (x, _), _ = mnist()
+    model = aezoo.MaskedAE(
+        latent_dim=96, patch_size=7, mask_ratio=0.5, visible_weight=0.1, output_activation="sigmoid", seed=SEED
+    )
+    model.compile(optimizer=model.default_optimizer())
+    model.fit(x[:25_600], epochs=6, batch_size=128, verbose=2)
+    few = test_digits()
+    order, visible = model.draw_order(len(few))
+    filled = model.decode_visible(model.encode_visible(few, order, visible), order)
+    seen = np.asarray(_patches.per_pixel(np.argsort(order, axis=1) < visible, few.shape[1:], 7))[..., None]
+    return plots.rows({"input": few, "visible": np.where(seen, few, 0.5), "filled in": filled})
+
+
+# === Stacked ===
+
+
+@figure
+def stacked_pretraining() -> Figure:
+    """Errors of unrolled stacks after fine-tuning, and of the same networks from random weights."""
+    runs = json.loads((ROOT / "benchmarks/defaults.json").read_text())["runs"]
+    names = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+    drawn, axes = style.panels(2, (400, style.WIDTH), 260)
+    for model, ax in zip(("StackedAE", "DBN"), axes, strict=True):
+        errors = {}
+        for run in runs:
+            if run["model"] == model and run["data"] in names:
+                pretrained = next(row for row in run["term"] if "random weights" in row["what"])
+                errors[names[run["data"]]] = float(pretrained["target"].split()[1]), pretrained["ours"]
+        for i, (label, color) in enumerate((("from random weights", style.GRAY), ("pretrained", style.BLUE))):
+            heights = [100 * error[i] for error in errors.values()]
+            bars = ax.bar(np.arange(len(errors)) + 0.4 * i - 0.2, heights, 0.36, color=color, label=label)
+            ax.bar_label(bars, fmt="%.0f", fontsize=8, color=style.TEXT)
+        style.with_axes(ax, model, y="error, % of the mean image's")
+        ax.set_xticks(range(len(errors)), errors)
+    style.legend(axes[0], loc="upper left")
+    axes[0].set_ylim(0, 90)
+    axes[1].set_ylim(0, 90)
+    return drawn
+
+
+@figure
+def stacked_repair() -> Figure:
+    """Digits, damaged and repaired by a stack."""
+    return repaired(preset("stacked_denoising_mnist"))
+
+
+# === RBM ===
+
+
+@figure
+def rbm_filters() -> Figure:
+    """Filters of the RBM preset."""
+    return plots.filters({"RBM": preset("rbm_mnist")}, n=25, tile=56, order="index", scale="each")
+
+
+@figure
+def rbm_chains() -> Figure:
+    """Gibbs chains that start at digits."""
+    keras.utils.set_random_seed(SEED)
+    return plots.chains(preset("rbm_mnist"), start=test_digits(), seed=SEED)
+
+
+@figure
+def rbm_dbn() -> Figure:
+    """Digits rebuilt from 30 numbers."""
+    return plots.reconstructions(preset("dbn_mnist"), test_digits())
+
+
+def main() -> None:
+    """Draw all figures, or those that the user names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*FIGURES, *OF_SKETCHES]))
+    parser.add_argument("--sketches", help="sketch-rnn's file of cats (.npz)")
+    arguments = parser.parse_args()
+    draw = dict(FIGURES)
+    if arguments.sketches:
+        _, (x, _) = aezoo.sketches.load(arguments.sketches, max_points=100)
+        draw |= {name: functools.partial(function, x) for name, function in OF_SKETCHES.items()}
+    for name in arguments.names or draw:
+        print(f"{name}: {save(name, draw[name]()):,} bytes", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The user guide: the code of each page runs, what it says is true is true, and its pictures are there and small."""
+
+import ast
+import re
+import types
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = [*sorted((DOCS / "guide").glob("*.md")), DOCS / "recipes.md"]
+
+
+def code(path):
+    """The code of a page, each training for one epoch."""
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    return re.sub(r"\bepochs=\d+, (?!end|start)", "epochs=1, ", "\n".join(blocks))
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = vars(types.ModuleType(path.stem))
+    for statement in ast.parse(code(path)).body:
+        source = ast.unparse(statement)
+        if source.startswith("bool("):
+            assert eval(source, page), source
+        else:
+            exec(compile(ast.Module([statement], []), path.name, "exec"), page)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pictures_are_used_and_small():
+    used = set(re.findall(r"\.\./figures/([\w.]+)", "".join(path.read_text() for path in PAGES)))
+    assert used == {path.name for path in (DOCS / "figures").iterdir()}
+    for name in used:
+        path = DOCS / "figures" / name
+        assert path.stat().st_size <= 150_000, name
+        with Image.open(path) as picture:
+            assert picture.width <= 820, name
