@@ -160,8 +160,11 @@ def use_between(page, model, x):
     codes = np.asarray(model.encode(x[:4])).reshape(4, -1)
     expected = page.array("explorer.state.inputCode") + 1.5 * (codes[:3].mean(axis=0) - codes[3])
     if page.js("explorer.manifest.code.integers"):
-        expected = np.floor(expected + 0.5)
-    np.testing.assert_allclose(page.code, expected, **CLOSE)
+        # Thirds times 1.5 are often halves, which another order of sums rounds to the other side.
+        np.testing.assert_array_equal(page.code, np.rint(page.code))
+        assert np.abs(page.code - expected).max() <= 0.5 + 1e-4
+    else:
+        np.testing.assert_allclose(page.code, expected, **CLOSE)
     check_verbs(page, model)
     page.click("#attribute-clear")
     assert page.text("attribute-with-count") == "With: none"
