@@ -113,8 +113,9 @@ def main() -> None:
     noise = np.random.default_rng(options.seed).normal(size=(5, *mean.shape)).astype("float32")
     drawn = [np.mean(model.negative_log_likelihood(test, mean + np.exp(log_variance / 2) * n)) for n in noise]
     targets = ("<= 0.3", "> 0.2") if cats else ("–", "–")
+    per_step = float(np.mean(drawn)) / test.shape[1]
     rows = [
-        Row("L_R, z drawn from N(μ, σ), nats per step", "–", targets[0], float(np.mean(drawn)) / test.shape[1], trained),
+        Row("L_R, z drawn from N(μ, σ), nats per step", "–", targets[0], per_step, trained),
         Row("L_R, z = μ", "–", "–", evaluated["reconstruction"], 0.0),
         Row("L_KL, nats a code unit", "–", targets[1], evaluated["kl_divergence"], 0.0),
     ]
