@@ -62,7 +62,7 @@ def test_a_preset_is_given_by_its_name(asked, tmp_path, monkeypatch):
     assert command(preset, "--data", "digits", "--output", "page.html") == 0
     model, (x, y), options = asked[0]
     assert isinstance(model, aezoo.VAE) and len(x) == len(y)
-    assert options == {"name": "digits", "title": "VAE 784-400-200-2, to look at", "note": ""}
+    assert options == {"name": "digits", "title": "VAE 784-400-200-2, for plotting codes in the plane", "note": ""}
     assert (tmp_path / "page.html").is_file()
 
 
