@@ -184,7 +184,7 @@ const shortly = (value) => String(Number(value.toPrecision(3)));
 /** Draw the bars of a histogram from `low` to `high`; `isMarked` selects the highlighted bars. */
 function drawHistogram(canvas, counts, low, high, title, isMarked = () => false, lines = []) {
   const [context, width, height] = prepared(canvas);
-  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (the height counts samples)`]);
+  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (height: number of samples)`]);
   const step = (high - low) / counts.length;
   counts.forEach((count, i) => {
     context.fillStyle = color(isMarked(i) ? "mark" : "bar");
