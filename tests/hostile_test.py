@@ -577,12 +577,12 @@ def test_a_module_that_only_a_file_names_is_not_imported(saved, tmp_path, monkey
     path = forged(tmp_path / "model.keras", saved, config__json=json.dumps(config))
     (tmp_path / "metrics.json").write_text(json.dumps({"dataset": "digits", "model": "hostile_module:MyAE"}))
     with pytest.raises(
-        loading.UnknownClassError, match=r"model of the class hostile\\x1b>MyAE, which is not known"
+        loading.UnknownClassError, match=r"model of the class hostile\\x1b>MyAE, which is not registered"
     ) as error:
         loading.load(path)
     assert (error.value.module, str(error.value).isprintable()) == ("hostile_module", True)
     assert program.main(["evaluate", str(tmp_path)]) == 2
-    assert "name the module that defines it by --import, if you trust it" in capsys.readouterr().err
+    assert "if you trust the module that defines it, name it with --import" in capsys.readouterr().err
     assert "hostile_module" not in sys.modules
 
 
@@ -674,7 +674,7 @@ SHELF_CARD = {**CARD, "name": "a", "title": "A", "metric": "loss", "metrics": {"
         ({**SHELF_CARD, "metric": []}, "no name, title and metric"),
         ({**SHELF_CARD, "metrics": [1]}, "not numbers by name"),
         ({**SHELF_CARD, "metrics": {"loss": "1"}}, "not numbers by name"),
-        ({**SHELF_CARD, "data": "mnist"}, "what its data are"),
+        ({**SHELF_CARD, "data": "mnist"}, "does not name its data"),
     ],
     ids=range(16),
 )
@@ -733,7 +733,9 @@ def test_a_folder_of_the_working_directory_does_not_take_the_place_of_a_preset(p
     other.save_to_preset(here / "few")
     other.save_to_preset(here / "mine")
     monkeypatch.chdir(here)
-    with pytest.warns(UserWarning, match=r"the one in .*place.few, not the folder 'few' .* write './few'"):
+    with pytest.warns(
+        UserWarning, match=r"the preset in .*place.few, not the folder 'few' of the working directory: write './few'"
+    ):
         assert type(aezoo.Autoencoder.from_preset("few")) is aezoo.CompressiveAE
     for given_as in ("./few", pathlib.Path("few"), str(here / "few"), "mine"):
         assert type(aezoo.Autoencoder.from_preset(given_as)) is aezoo.Autoencoder
@@ -751,7 +753,7 @@ def test_evaluate_fetches_nothing_that_a_file_names(saved, tmp_path, name, capsy
     assert program.main(["evaluate", str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "--dataset" in error and error[:-1].isprintable()
-    assert ("is not on this machine" in error) == isinstance(name, str)
+    assert ("are not on this machine" in error) == isinstance(name, str)
 
 
 def test_evaluate_opens_no_file_of_sketches_that_is_none(tmp_path, capsys):
@@ -760,7 +762,7 @@ def test_evaluate_opens_no_file_of_sketches_that_is_none(tmp_path, capsys):
     model.save(tmp_path / "model.keras")
     (tmp_path / "metrics.json").write_text(json.dumps({"dataset": "/dev/none.npz"}))
     assert program.main(["evaluate", str(tmp_path)]) == 2
-    assert "is not on this machine" in capsys.readouterr().err
+    assert "are not on this machine" in capsys.readouterr().err
 
 
 def test_printable():

@@ -288,7 +288,10 @@ BAD = {
     "targets too": (lambda m: m.fit({"x": X, "label": LABEL}, LABEL), "leave them out: fit({'x': ..., 'label': ...})."),
     "a pair": (lambda m: m.reconstruct((X, LABEL)), "Expected samples as one array, (n, ...), but got a tuple."),
     "text": (lambda m: m.fit(X, np.array(["a"] * 12)), "label must be integers, not"),
-    "too few": (lambda m: m.fit(X, LABEL[:5]), "There are 12 samples, but 5 entries of label."),
+    "too few": (
+        lambda m: m.fit(X, LABEL[:5]),
+        "There are 12 samples, but 5 entries of label: give one entry per sample.",
+    ),
     "in a data set": (
         lambda m: m.fit(tf.data.Dataset.from_tensor_slices((X, LABEL + 1)).batch(4)),
         "label must be in [0, 2].",
@@ -302,7 +305,10 @@ BAD = {
     "encode twice": (lambda m: m.encode({"x": X, "label": LABEL}, label=1), "Give conditions once"),
     "encode floats": (lambda m: m.encode(X, label=1.0), "label must be integers, not float"),
     "encode out of range": (lambda m: m.encode(X, label=3), "label must be in [0, 2]. Its values are from 3 to 3."),
-    "encode too few": (lambda m: m.encode(X, label=[1, 2]), "There are 12 samples, but 2 entries of label."),
+    "encode too few": (
+        lambda m: m.encode(X, label=[1, 2]),
+        "There are 12 samples, but 2 entries of label: give one entry per sample.",
+    ),
     "sample": (lambda m: m.sample(3), "needs label=..."),
     "decode": (lambda m: m.decode(np.ones((3, 2), "float32"), label=-1), "label must be in [0, 2]"),
     "score": (lambda m: m.score_samples(X, label=9), "label must be in [0, 2]"),

@@ -584,5 +584,5 @@ def test_a_model_of_two_replicas_has_verbs_inside_and_outside_of_its_scope():
     expected = np.asarray(eager(model, "reconstruct", X))
     np.testing.assert_allclose(inside, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="distributed over replicas: give the data set that it was made of"):
+    with pytest.raises(ValueError, match="distributed over replicas: give the data set that it was made from"):
         model.encode(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(X).batch(4)))
