@@ -290,7 +290,7 @@ BAD = {
     "text": (lambda m: m.fit(X, np.array(["a"] * 12)), "label must be integers, not"),
     "too few": (
         lambda m: m.fit(X, LABEL[:5]),
-        "There are 12 samples, but 5 entries of label: give one entry per sample.",
+        "but 5 entries of label: give one entry per sample.",
     ),
     "in a data set": (
         lambda m: m.fit(tf.data.Dataset.from_tensor_slices((X, LABEL + 1)).batch(4)),
@@ -307,7 +307,7 @@ BAD = {
     "encode out of range": (lambda m: m.encode(X, label=3), "label must be in [0, 2]. Its values are from 3 to 3."),
     "encode too few": (
         lambda m: m.encode(X, label=[1, 2]),
-        "There are 12 samples, but 2 entries of label: give one entry per sample.",
+        "but 2 entries of label: give one entry per sample.",
     ),
     "sample": (lambda m: m.sample(3), "needs label=..."),
     "decode": (lambda m: m.decode(np.ones((3, 2), "float32"), label=-1), "label must be in [0, 2]"),
