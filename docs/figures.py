@@ -90,7 +90,6 @@ NETWORKS = {
     "plain": "autoencoder_mnist",
     "denoising": "denoising_mnist",
     "sparse": "k_sparse_mnist_k25",
-    "contractive": "contractive_mnist",
     "variational": "vae_mnist_20d",
     "compressive": "compressive_mnist",
     "sketches": "sketch_rnn_cats",
@@ -110,13 +109,13 @@ def masked_network() -> Figure:
 
 @figure
 def stacked_network() -> Figure:
-    """The deep autoencoder that a stack of three layers unrolls to."""
+    """The deep autoencoder that a stack of three layers is unrolled to."""
     stack = aezoo.StackedAE([aezoo.DenoisingAE(units, seed=SEED) for units in (500, 250, 30)])
     shape = (28, 28, 1)
     for stage in stack.stages:
         stage.build((None, *shape))
         shape = stage.code_shape
-    return plots.network(stack)
+    return plots.network(stack.unroll())
 
 
 # === Plain ===
@@ -196,20 +195,29 @@ def variational_manifold() -> Figure:
     return plots.manifold(preset("vae_mnist_2d"), n=12)
 
 
+@functools.cache
+def conditional_vae() -> aezoo.ConditionalVAE:
+    """Train a conditional VAE once, for two figures."""
+    keras.utils.set_random_seed(SEED)
+    (x, y), _ = mnist()
+    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
+    model.compile(optimizer="adam")
+    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
+    return model
+
+
 @figure
 def variational_samples() -> Figure:
-    """Samples, none of them picked."""
-    return plots.samples(preset("vae_mnist_20d").sample(40, seed=SEED))
+    """Samples of each class, none of them picked."""
+    drawn = conditional_vae().sample(50, label=np.tile(np.arange(10), 5), seed=SEED)
+    return tiles.tile_figure({"": tiles.pictures(np.asarray(drawn))}, columns=10)
 
 
 @figure
 def variational_conditional() -> Figure:
     """One handwriting per row, in all ten digits."""
-    keras.utils.set_random_seed(SEED)
-    (x, y), (x_test, y_test) = mnist()
-    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
-    model.compile(optimizer="adam")
-    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
+    model = conditional_vae()
+    _, (x_test, y_test) = mnist()
     x, y = x_test[:6], y_test[:6]
     z = np.asarray(model.encode(x, label=y))
     drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
@@ -231,14 +239,14 @@ def compressive_reconstructions() -> Figure:
 def compressive_rate() -> Figure:
     """Bytes and quality of the models, and the bytes of the rivals at the same quality, as the script left them."""
     rows = json.loads((ROOT / "benchmarks/papers/results/compression.json").read_text())["rows"]
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in ("aezoo", "PCA", "JPEG", "WebP")}
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in ("CompressiveAE", "PCA", "JPEG", "WebP")}
     for row in rows:
         what, value = row["what"].strip(), row["ours"]
-        if what.endswith("bytes a digit"):
+        if what.endswith("bytes per digit"):
             size = value
         elif what.startswith("PSNR"):
             quality = value
-            curves["aezoo"].append((size, quality))
+            curves["CompressiveAE"].append((size, quality))
         elif what.endswith("at that PSNR"):
             curves[what.split()[4]].append((size / value, quality))
     return plots.rate_distortion(curves, rate="bytes per digit")
@@ -304,7 +312,7 @@ def stacked_pretraining() -> Figure:
             heights = [100 * error[i] for error in errors.values()]
             bars = ax.bar(np.arange(len(errors)) + 0.4 * i - 0.2, heights, 0.36, color=color, label=label)
             ax.bar_label(bars, fmt="%.0f", fontsize=8, color=style.TEXT)
-        style.with_axes(ax, model, y="error, % of the mean image's")
+        style.with_axes(ax, model, y="error (% of the mean image's error)")
         ax.set_xticks(range(len(errors)), errors)
     style.legend(axes[0], loc="upper left")
     axes[0].set_ylim(0, 90)
@@ -313,9 +321,10 @@ def stacked_pretraining() -> Figure:
 
 
 @figure
-def stacked_repair() -> Figure:
-    """Digits, damaged and repaired by a stack."""
-    return repaired(preset("stacked_denoising_mnist"))
+def stacked_preferred() -> Figure:
+    """Inputs that excite units of the first and of the third layer most."""
+    model, x = preset("stacked_denoising_mnist"), test_digits(2000)
+    return side_by_side([plots.preferred_inputs(model, x, units=6, layer=layer) for layer in (0, 1, 2)])
 
 
 # === RBM ===

@@ -58,7 +58,7 @@ def panels(cats: str) -> list[Panel]:
     return [
         ("Repair: original, damaged, repaired", enlarged(digits)),
         ("Map: a plane of digits", enlarged(plane)),
-        ("Draw: cats by people, below by the model", drawn(cats)),
+        ("Draw: a person's cat above, sketch-rnn's below", drawn(cats)),
     ]
 
 
