@@ -29,11 +29,15 @@ import aezoo
 from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
+from aezoo.schedules import Linear
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "figures"
 SEED = 0
 MNIST_PRESETS_OF_1000 = ("contractive_mnist", "denoising_mnist", "sparse_kl_mnist")
+
+#: Pairs of test sketches, chosen by eye among those whose reconstructions differ.
+STARTS, ENDS = (20, 31, 18, 9), (4, 28, 14, 24)
 
 FIGURES: dict[str, Callable[[], Figure]] = {}
 OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
@@ -268,9 +272,14 @@ def sketches_temperatures(x: np.ndarray) -> Figure:
 
 @of_sketches
 def sketches_interpolation(x: np.ndarray) -> Figure:
-    """Paths between sketches."""
-    path = np.asarray(preset("sketch_rnn_cats").interpolate(x[:4], x[4:8], steps=8))
-    return plots.sketches(path.reshape(-1, *x.shape[1:]), columns=8)
+    """Paths between sketches, which stand at both ends."""
+    starts, ends = x[list(STARTS)], x[list(ENDS)]
+    path = np.asarray(preset("sketch_rnn_cats").interpolate(starts, ends, steps=8))
+    rows = np.concatenate([starts[:, None], path, ends[:, None]], axis=1)
+    drawn = plots.sketches(rows.reshape(-1, *x.shape[1:]), columns=10)
+    for border in (1, 9):
+        drawn.axes[0].axvline(border, color=style.GRAY, linewidth=1)
+    return drawn
 
 
 # === Masked ===
@@ -301,7 +310,7 @@ def stacked_pretraining() -> Figure:
     """Errors of unrolled stacks after fine-tuning, and of the same networks from random weights."""
     runs = json.loads((ROOT / "benchmarks/defaults.json").read_text())["runs"]
     names = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-    drawn, axes = style.panels(2, (400, style.WIDTH), 260)
+    drawn, axes = style.panels(2, (400, style.WIDTH), 300)
     for model, ax in zip(("StackedAE", "DBN"), axes, strict=True):
         errors = {}
         for run in runs:
@@ -321,10 +330,30 @@ def stacked_pretraining() -> Figure:
 
 
 @figure
-def stacked_preferred() -> Figure:
-    """Inputs that excite units of the first and of the third layer most."""
-    model, x = preset("stacked_denoising_mnist"), test_digits(2000)
-    return side_by_side([plots.preferred_inputs(model, x, units=6, layer=layer) for layer in (0, 1, 2)])
+def stacked_features() -> Figure:
+    """What units of three sparse layers draw, and the mean of the 16 digits that excite each most."""
+    keras.utils.set_random_seed(SEED)
+    (x, _), (x_test, _) = mnist()
+    sparse = [
+        aezoo.KSparseAE(units, k=k, k_schedule=schedule, aux_weight=1 / 32, code_activation="relu", seed=seed)
+        for seed, (units, k) in enumerate(((200, 12), (64, 4)), 1)
+        for schedule in [Linear(4 * k, k, epochs=3)]
+    ]
+    stack = aezoo.StackedAE([preset("k_sparse_mnist_k70"), *sparse])
+    stack.pretrain(x[:15_000], epochs=[0, 8, 10], batch_size=100, cache=True, verbose=2)
+    x_test = x_test[:5000]
+    codes, rows, rng = x_test, {}, np.random.default_rng(SEED)
+    for level, stage in enumerate(stack.stages, 1):
+        codes = np.asarray(stage.encode(codes))
+        units = rng.choice(np.flatnonzero(np.sum(codes > 0, axis=0) >= 16), 10, replace=False)
+        alone = np.diag(codes.max(axis=0))[units].astype("float32")  # each unit at its largest value
+        nothing = np.zeros_like(alone)
+        for below in reversed(stack.stages[:level]):
+            alone, nothing = np.asarray(below.decode(alone)), np.asarray(below.decode(nothing))
+        drawn = alone - nothing
+        rows[f"layer {level} draws"] = 0.5 + 0.5 * drawn / np.abs(drawn).max(axis=(1, 2, 3), keepdims=True)
+        rows[f"layer {level} responds to"] = x_test[np.argsort(-codes[:, units], axis=0)[:16]].mean(axis=0)
+    return plots.rows(rows)
 
 
 # === RBM ===

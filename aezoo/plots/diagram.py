@@ -557,7 +557,7 @@ def _join(ax: Axes, edge: _Edge, places: dict[int, tuple[float, float]], bias: b
             (x + end_x) / 2,
             (y + end_y) / 2,
             edge.label,
-            fontsize=9,
+            fontsize=9 if edge.label.startswith("$") else 8,
             color=style.TEXT,
             ha="center",
             va="center",
