@@ -211,7 +211,9 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
     columns, edges = [[_Group("", x_shape, "input", [])]], list[_Edge]()
-    corrupted = hasattr(model, "corruption")  # the stages of a stack corrupt their inputs only while they are pretrained
+    corrupted = hasattr(
+        model, "corruption"
+    )  # the stages of a stack corrupt their inputs only while they are pretrained
     if corrupted:
         columns.append([_Group(r"$\tilde x$", x_shape, "corrupted", ["corrupted"])])
         edges.append(_Edge(columns[0][0], columns[1][0]))
@@ -240,9 +242,7 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     columns[-1] += of_code
     for i, (group, layer) in enumerate(up):
         tied = numbers.get(id(getattr(layer, "tied_to", None)))
-        label = _part(layer) or (
-            _weights(layer, numbers) if tied is None else rf"$W_{{{tied}}}^{{\,\mathrm{{T}}}}$"
-        )
+        label = _part(layer) or (_weights(layer, numbers) if tied is None else rf"$W_{{{tied}}}^{{\,\mathrm{{T}}}}$")
         edges.append(_Edge(columns[-1][0], group, label, _has_bias(layer)))
         if not i:
             edges += [_Edge(condition, group) for condition in of_code]
