@@ -777,8 +777,9 @@ def test_a_diagram_of_a_k_sparse_and_of_a_denoising_model_says_so():
 
 
 def filled(figure):
-    """How many circles have the color of the code."""
-    return sum(circle.get_facecolor()[:3] == to_rgb(style.ORANGE) for circle in circles(figure))
+    """How many units, not dots of an ellipsis, have the color of the code."""
+    units = [circle for circle in circles(figure) if circle.radius > 2]
+    return sum(unit.get_facecolor()[:3] == to_rgb(style.ORANGE) for unit in units)
 
 
 @pytest.mark.parametrize(("k", "of", "active"), [(6, 6, 6), (3, 6, 3), (1, 6, 1), (25, 1000, 1), (500, 1000, 6)])
