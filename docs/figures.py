@@ -3,8 +3,8 @@
     TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [NAME ...]
 
 writes docs/figures/NAME.png: all of them, or those named. The pictures of sketches need sketch-rnn's file of cats
-(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the two models that are
-trained here take some minutes.
+(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the three models that
+are trained here take some minutes.
 """
 
 from __future__ import annotations
@@ -82,12 +82,6 @@ def save(name: str, drawn: Figure) -> int:
     return path.stat().st_size
 
 
-def repaired(model: aezoo.DenoisingAE) -> Figure:
-    """Draw digits, damaged and repaired."""
-    x = test_digits()
-    return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
-
-
 # === Networks ===
 
 NETWORKS = {
@@ -141,7 +135,8 @@ def plain_reconstructions() -> Figure:
 @figure
 def denoising_repair() -> Figure:
     """Digits, damaged and repaired."""
-    return repaired(preset("denoising_mnist"))
+    model, x = preset("denoising_mnist"), test_digits()
+    return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
 
 
 @figure

@@ -211,9 +211,7 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
     columns, edges = [[_Group("", x_shape, "input", [])]], list[_Edge]()
-    corrupted = hasattr(
-        model, "corruption"
-    )  # the stages of a stack corrupt their inputs only while they are pretrained
+    corrupted = hasattr(model, "corruption")  # stages of a stack corrupt their inputs in pretraining only
     if corrupted:
         columns.append([_Group(r"$\tilde x$", x_shape, "corrupted", ["corrupted"])])
         edges.append(_Edge(columns[0][0], columns[1][0]))
@@ -269,7 +267,7 @@ def _weights(layer: Any, numbers: dict[int, int]) -> str:
 
 
 def _part(layer: Any) -> str:
-    """Return the name of a part that has more weights than one kernel, or other ones; "" if it has one kernel."""
+    """Return the name of a part whose weights are no single kernel W, and "" for a layer with a kernel."""
     if hasattr(layer, "kernel"):
         return ""
     attention = [one for one in getattr(layer, "layers", ()) if isinstance(one, keras.layers.MultiHeadAttention)]
