@@ -12,9 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Files and folders that are still to be rewritten. Delete an entry to have it checked.
-PENDING = (*("aezoo/datasets", "aezoo/explorer", "aezoo/plots"),)
-
 
 class Text(NamedTuple):
     """A piece of prose. `kind`: function, class, property, module, attribute, message, comment or page."""
@@ -279,14 +276,10 @@ def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def pending(path: Path) -> bool:
-    return any(f"{name(path)}/".startswith(f"{entry}/") for entry in PENDING)
-
-
 # === Tests ===
 
 
-@pytest.mark.parametrize("path", [path for path in files() if not pending(path)], ids=name)
+@pytest.mark.parametrize("path", files(), ids=name)
 def test_the_prose_of_a_file(path):
     found = sorted({(text.where, *problem) for text in texts_of(path) for problem in problems(text)})
     assert not found, "\n" + "\n".join(
@@ -385,10 +378,3 @@ def test_a_notebook_is_read_by_cell():
     ]
     texts = notebook(json.dumps({"cells": cells}))
     assert [(text.where, problems(text)[0][0]) for text in texts] == [("cell 0, ", 2), ("cell 1, ", 2)]
-
-
-def test_what_is_pending_has_files():
-    names = [f"{name(path)}/" for path in files()]
-    # The explorer is being written; delete this exception together with its entry.
-    missing = [e for e in PENDING if e != "aezoo/explorer" and not any(n.startswith(f"{e}/") for n in names)]
-    assert missing == []

@@ -12,19 +12,19 @@ if TYPE_CHECKING:
     import aezoo
 
 _DESCRIPTION = """\
-Writes one HTML page that holds a model, samples, and all that runs the model in a browser: open it from disk, it needs
-no network. It shows what a code decodes to as one changes it, what single units do, anomaly scores, and more."""
+Write one HTML page with a trained model and samples. Open it from disk in a browser: it needs no network. The page
+decodes a code as you change it, and shows what single units do, anomaly scores, and more."""
 
 
 def add_command(commands: Any) -> None:
     """Add the command to the command line."""
-    explore = commands.add_parser("explore", help="play with a trained model in the browser", description=_DESCRIPTION)
-    explore.add_argument("model", metavar="MODEL", help="a preset, the folder of an `aezoo train`, or a .keras file")
+    explore = commands.add_parser("explore", help="explore a trained model in the browser", description=_DESCRIPTION)
+    explore.add_argument("model", metavar="MODEL", help="a preset, a folder that `aezoo train` wrote, or a .keras file")
     explore.add_argument(
         "--data",
         metavar="NAME",
-        help="the data set whose test split the page shows, as for `aezoo train` (default: what the model was trained "
-        "on, if that is on this machine)",
+        help="the data set whose test split the page shows, as for `aezoo train` (default: the data that the model was "
+        "trained on, if they are on this machine)",
     )
     explore.add_argument(
         "--output",
@@ -32,11 +32,13 @@ def add_command(commands: Any) -> None:
         metavar="FILE.html",
         help="the file to write (default: the name of the model, with .html; none with --serve)",
     )
-    explore.add_argument("--samples", type=int, metavar="N", help="the most samples on the page (default: 2000)")
+    explore.add_argument(
+        "--samples", type=int, metavar="N", help="maximum number of samples on the page (default: 2000)"
+    )
     explore.add_argument(
         "--serve", action="store_true", help="serve the page at an address of this machine until Ctrl-C"
     )
-    explore.add_argument("--port", type=int, default=0, metavar="N", help="of --serve (default: a free one)")
+    explore.add_argument("--port", type=int, default=0, metavar="N", help="port for --serve (default: a free one)")
     loading.add_import(explore)
     explore.set_defaults(run=_explore)
 
@@ -59,7 +61,7 @@ def _explore(arguments: argparse.Namespace) -> int:
         options["samples"] = arguments.samples
     try:
         html = explorer.page(model, data, **options)
-    except ImportError as error:  # the command line reports a ValueError in one line
+    except ImportError as error:  # the command line prints a ValueError as one line
         raise ValueError(str(error)) from error
     if output is not None:
         pages.write_text(html, output)
@@ -70,7 +72,7 @@ def _explore(arguments: argparse.Namespace) -> int:
 
 
 def _model(arguments: argparse.Namespace) -> tuple[aezoo.Autoencoder, Path, dict[str, Any]]:
-    """Return the model, its file, and its card or {}."""
+    """Return the model, its file, and its model card or {}."""
     from aezoo.saving import presets
 
     path = Path(arguments.model)
@@ -88,24 +90,24 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
 
     name = given or known
     if name is None:
-        raise ValueError(f"What {path} was trained on is written nowhere beside it: give --data.")
+        raise ValueError(f"No file beside {path} names its training data: name a data set with --data.")
     load = loading.data_loader(model)
     if given is None and not evaluate.is_here(name, model.data):
         raise ValueError(
-            f"{path} was trained on {name!r}, says the file beside it, and that is not on this machine: if you trust "
-            "it, get it by --data."
+            f"{path} was trained on {name!r} according to the file beside it, and these data are not on this machine: "
+            "if you trust the file, fetch them with --data."
         )
     _, (x, y) = _sketches(name, model.x_shape[0]) if model.data == "sketches" else load(name)
     try:
         _validation.check_sample_shape(model, x.shape)
     except ValueError as error:
-        raise ValueError(f"{name!r} is not for this model: {error} Give another --data.") from None
+        raise ValueError(f"{name!r} does not fit this model: {error} Name another data set with --data.") from None
     x, y = loading.with_conditions(model, x, y)
     return x, y
 
 
 def _sketches(name: str, steps: int) -> Any:
-    """Load sketches of at most so many points, filled up to as many steps: the longest of a file may have fewer."""
+    """Load sketches of at most `steps` points, padded to exactly `steps`: the longest of a file may have fewer."""
     import numpy as np
 
     from aezoo import sketches

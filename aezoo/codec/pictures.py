@@ -1,4 +1,4 @@
-"""Compression of pictures of any size, by cutting them into the samples of a model."""
+"""Compression of pictures of any size."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aezoo.codec.codec import LIMIT
 if TYPE_CHECKING:
     from aezoo.models.compressive import CompressiveAE
 
-# Image values that are decoded at once, as in `CompressiveAE`.
+# Number of image values to decode at once, as in `CompressiveAE`.
 _PIECE = 2**20
 
 
@@ -20,18 +20,19 @@ def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIM
     """Compress one picture.
 
     A model with a fixed sample size encodes blocks of that size; a spatial model encodes the picture as a whole.
-    Incomplete blocks are padded with copies of the edge, which `decompress_picture` cuts off again.
+    Incomplete blocks are padded with copies of the edge, which `decompress_picture` removes.
 
     Args:
         model: A `CompressiveAE` of images in [0, 1].
         picture: The picture, (height, width, channels) uint8.
-        limit: The most image values. Use the limit of `decompress_picture`, which refuses larger pictures.
+        limit: Maximum memory for decoding, in image values. Use the limit of `decompress_picture`, which refuses larger
+            pictures.
 
     Returns:
-        A container with the true size of the picture.
+        The compressed picture, which records the size before padding.
 
     Raises:
-        ValueError: If the model does not take such pictures, or the picture has more values than `limit`.
+        ValueError: If the model does not accept such pictures, or the picture has more values than `limit`.
         ImportError: If constriction is not installed.
 
     Example:
@@ -74,7 +75,7 @@ def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) ->
     Args:
         model: The model that compressed the picture.
         data: Bytes that `compress_picture` returned.
-        limit: The most image values to make room for.
+        limit: Maximum memory for decoding, in image values. Larger pictures are refused before they are decoded.
 
     Returns:
         The picture, (height, width, channels) uint8.
@@ -112,13 +113,13 @@ def decompress_picture(model: CompressiveAE, data: bytes, limit: int = LIMIT) ->
 
 
 def picture_channels(model: CompressiveAE) -> int:
-    """Return the number of channels of the pictures that a model takes, 1 or 3.
+    """Return the number of channels of the pictures that a model accepts, 1 or 3.
 
     Args:
         model: A built model.
 
     Raises:
-        ValueError: If the model does not take pictures.
+        ValueError: If the samples of the model are not pictures.
 
     Example:
         >>> import aezoo

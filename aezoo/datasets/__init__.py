@@ -1,4 +1,4 @@
-"""Data sets to train on: as NumPy arrays (`load`) or as a stream in constant memory (`stream`)."""
+"""Data sets to train on, as NumPy arrays (`load`) or as a stream in constant memory (`stream`)."""
 
 from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.labels import without_labels

@@ -1,4 +1,4 @@
-"""Data sets that come with a dependency or ship with aezoo: nothing to download."""
+"""Data sets that need no download: they ship with aezoo or with a dependency."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _digits() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     data = load_digits()
     images, labels = data.images.astype("uint8")[..., None], data.target.astype("int64")
-    # Every fifth image of each class, by its place in the file: stratified, and the same split whatever the
-    # version of scikit-learn or NumPy, which a random generator does not promise.
+    # Every fifth image of each class, by position in the file, is for testing: the split is stratified, and the same
+    # with every version of scikit-learn and NumPy, which a random generator would not guarantee.
     test = np.zeros(len(labels), bool)
     for label in np.unique(labels):
         test[np.flatnonzero(labels == label)[4::5]] = True
@@ -38,10 +38,10 @@ def _emoji_file() -> dict[str, np.ndarray]:
 
 @functools.cache
 def _emoji_places() -> dict[str, np.ndarray]:
-    """The places of the emoji of each split in the file."""
+    """Return the positions in the file of the emoji of each split."""
     file = _emoji_file()
     test = np.zeros(len(file["name"]), bool)
-    for kind in KINDS:  # every fifth name, so that the skin tones of a person are not in both
+    for kind in KINDS:  # every fifth name, so that all skin tones of a person are in the same split
         names = np.unique(file["name"][file["kind"] == kind])
         test |= np.isin(file["name"], names[4::5])
     return {"train": np.flatnonzero(~test), "test": np.flatnonzero(test)}
@@ -54,25 +54,25 @@ def _emoji() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def emoji_factors(split: str | None = None) -> dict[str, np.ndarray]:
-    """Return what each emoji of `aezoo.datasets.load("emoji")` shows, by factor.
+    """Return the factors, such as job and skin tone, of each emoji of `aezoo.datasets.load("emoji")`.
 
-    The emoji are 475 pictures of 64 x 64 pixels in color on white: 360 people (20 jobs × woman, man or person × 6 skin
-    tones), 106 faces with one expression each, and 9 cats, each with the expression of one of the faces, as it looks.
-    A combination of factors can be held out, to measure whether a model composes it. Woman, man and person hardly
-    differ as astronauts, firefighters and guards: choose another job, or a skin tone.
+    Hold out a combination of factors to measure whether a model can compose it. The emoji are 475 pictures of 64 x 64
+    pixels in color on white: 360 people (20 jobs × woman, man or person × 6 skin tones), 106 faces with one expression
+    each, and 9 cats. The expression of a cat is named after the face with the same expression. Do not hold out women,
+    men or persons among astronauts, firefighters and guards: they hardly differ in these jobs.
 
     The pictures are an excerpt of Noto Emoji by Google (https://github.com/googlefonts/noto-emoji), Apache License 2.0;
-    the NOTICE beside the file names what was changed.
+    the NOTICE beside the file lists the changes.
 
     Args:
-        split: "train" or "test", in the order of the images that `load` returns; None for all, first the training
-            emoji, then those for testing.
+        split: "train" or "test", in the order of the images that `load` returns; None for both, the training emoji
+            before the test emoji.
 
     Returns:
-        By factor an array of text, (n,), in which "" stands for a factor that an emoji does not have: `name` (the short
-        name, which the skin tones of a person share), `kind` ("face", "cat", "person": labels 0, 1, 2), `person`
+        {factor: array of text, (n,)}; "" marks a factor that an emoji does not have. The factors are `name` (the short
+        name, the same for all skin tones of a person), `kind` ("face", "cat", "person": labels 0, 1, 2), `person`
         ("woman", "man", "person"), `job`, `skin_tone` ("yellow", "light", "medium-light", "medium", "medium-dark",
-        "dark"), `expression` (the name of the face), `animal` ("cat").
+        "dark"), `expression` (the name of the face) and `animal` ("cat").
 
     Raises:
         ValueError: If there is no such split.
@@ -87,26 +87,26 @@ def emoji_factors(split: str | None = None) -> dict[str, np.ndarray]:
     """
     places = _emoji_places()
     if split is not None and split not in places:
-        raise ValueError(f"The data set 'emoji' has no split {split!r}; it has {', '.join(places)}.")
+        raise ValueError(f"The data set 'emoji' has no split {split!r}; it has {', '.join(places)}: choose one.")
     chosen = np.concatenate([places["train"], places["test"]]) if split is None else places[split]
     return {factor: _emoji_file()[factor][chosen] for factor in _FACTORS}
 
 
 def source(name: str) -> Source:
-    """Return a data set of `NAMES`.
+    """Return the source of a bundled data set.
 
-    `"digits"` are scikit-learn's 1797 handwritten digits, 8 x 8 pixels of 17 gray levels, `"emoji"` 475 emoji, 64 x 64
-    pixels in color. Both are split 80/20.
+    `"digits"` has scikit-learn's 1797 handwritten digits, 8 x 8 pixels of 17 gray levels; `"emoji"` has 475 emoji,
+    64 x 64 pixels in color. Both are split 80/20 into "train" and "test".
 
     Args:
-        name: One of `NAMES`.
+        name: Name of the data set, one of `NAMES`.
     """
     read_all, limit = _SETS[name]
     arrays = read_all()
 
     def read(split: str, shuffle_files: bool, seed: int | None) -> tf.data.Dataset:
         if split not in arrays:
-            raise ValueError(f"The data set {name!r} has no split {split!r}; it has {', '.join(arrays)}.")
+            raise ValueError(f"The data set {name!r} has no split {split!r}; it has {', '.join(arrays)}: choose one.")
         return tf.data.Dataset.from_tensor_slices(arrays[split])
 
     return Source(

@@ -1,4 +1,4 @@
-"""Leaving out labels that nobody wants."""
+"""Removal of labels from labeled data."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from aezoo.datasets import mapped
 
 
 def without_labels(data: Data | tuple[ArrayLike, ...], key: str | None = None) -> Any:
-    """Return the samples of labeled data: an autoencoder needs no labels.
+    """Return only the samples of labeled data; an autoencoder needs no labels.
 
     Args:
-        data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator, with elements (x, label), (x, label,
-            weight) or dicts; or such a tuple or dict of arrays.
-        key: The entry of a dict that holds the samples; None takes "x", "image" or the only one.
+        data: A `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator whose elements are (x, label), (x, label,
+            weight) or dicts; or a tuple or dict of arrays in one of these forms.
+        key: Key of the samples in a dict. None takes "x", else "image", else the only entry.
 
     Returns:
-        The same kind of data with x alone; sample weights are left out too.
+        Data of the same kind with x only: sample weights are removed too.
 
     Raises:
-        ValueError: If dicts have no entry `key`, or it is not clear which holds the samples.
+        ValueError: If a dict has no entry `key`, or `key` is None and it is not clear which entry has the samples.
 
     Example:
         >>> import numpy as np
@@ -49,7 +49,7 @@ def _samples(element: Tensor, key: str | None) -> Tensor:
     if isinstance(element, Mapping) and not hasattr(element, "shape"):
         names = [key] if key is not None else [name for name in ("x", "image") if name in element] or [*element][:2]
         if (len(names) > 1 and names != ["x", "image"]) or names[0] not in element:
-            raise ValueError(f"Which of {', '.join(map(repr, element))} holds the samples is not clear: give its key.")
+            raise ValueError(f"Which of {', '.join(map(repr, element))} holds the samples is unclear: pass its key.")
         return element[names[0]]
     return element[0] if isinstance(element, (tuple, list)) else element
 

@@ -1,4 +1,4 @@
-"""The two ways to get at a data set."""
+"""Loading and streaming of data sets."""
 
 import glob
 import math
@@ -12,7 +12,7 @@ from aezoo.datasets.source import Source
 
 Arrays = tuple[np.ndarray, np.ndarray | None]
 
-# The shuffle buffer: as many images as mix well, but not more memory than this many bytes of raw pixels.
+# Limits of the shuffle buffer: enough images to mix well, but at most this many bytes of raw pixels.
 _SHUFFLE_IMAGES = 10_000
 _SHUFFLE_BYTES = 2**26
 
@@ -26,21 +26,21 @@ def _source(name: str, data_dir: str | os.PathLike[str] | None, manual_dir: str 
         source = tfds.tensorflow_datasets(name, data_dir, manual_dir)
     if None in source.shape:
         raise ValueError(
-            f"The images of {name!r} are of several sizes, {source.shape}: they do not fit one array or "
-            f"batch. Use tensorflow_datasets itself and resize them."
+            f"The images of {name!r} are of several sizes, {source.shape}, and do not fit one array or batch: load "
+            "them with tensorflow_datasets and resize them."
         )
     return source
 
 
 def is_here(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Return whether a data set can be loaded without a network: it is bundled, or has been prepared.
+    """Return whether a data set can be loaded without a network, because it is bundled or prepared.
 
     Args:
-        name: as in `load`.
-        data_dir: as in `load`.
+        name: As in `load`.
+        data_dir: As in `load`.
 
     Raises:
-        ValueError: if there is no such data set.
+        ValueError: If there is no such data set.
 
     Example:
         >>> is_here("digits")
@@ -66,7 +66,7 @@ def _batches(
 ) -> tf.data.Dataset:
     dataset = source.read(split, shuffle, seed)
     if shuffle:
-        # Raw pixels wait in the buffer, not floats: a quarter of the memory.
+        # The buffer holds raw pixels instead of floats, which takes a quarter of the memory.
         images = max(batch_size, min(_SHUFFLE_IMAGES, _SHUFFLE_BYTES // math.prod(source.shape)))
         dataset = dataset.shuffle(images, seed=seed)
 
@@ -74,7 +74,7 @@ def _batches(
         images = tf.cast(images, tf.float32) / source.limit
         return (images, tf.cast(classes, tf.int64)) if labels else images
 
-    # A fixed prefetch: with AUTOTUNE, the buffer and so the memory would depend on how fast the model is.
+    # Prefetch a fixed number: with AUTOTUNE, the memory would depend on the speed of the model.
     return dataset.batch(batch_size).map(scale).prefetch(2)
 
 
@@ -99,31 +99,31 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
 ) -> tuple[Arrays, Arrays]:
-    """Loads a data set of images into memory.
+    """Load a data set of images into memory.
 
     Args:
         name: `"digits"`, `"emoji"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
-            `"emnist/letters"`, `"cifar10"`, ...). `"digits"` are the 1797 handwritten digits that come with
-            scikit-learn; every fifth image of each class, in the order of the file, is for testing. `"emoji"` are 475
+            `"emnist/letters"`, `"cifar10"`, ...). `"digits"` has the 1797 handwritten digits that ship with
+            scikit-learn; every fifth image of each class, in the order of the file, is for testing. `"emoji"` has 475
             Noto emoji by Google (Apache License 2.0), 64 x 64 pixels in color on white, that ship with aezoo: faces,
-            cats and people, labels 0, 1 and 2. Every fifth name of each kind is for testing, all its skin tones
-            together; see `emoji_factors`.
-        fallback: bundled data, such as `"digits"`, to load instead where `name` is neither prepared on this machine nor
-            its original files are there; a line is printed then, and nothing downloaded. None downloads `name`.
-        data_dir: folder with data that TensorFlow Datasets prepared, and where it prepares them. By default
+            cats and people, labels 0, 1 and 2. Every fifth name of each kind, with all its skin tones, is for testing;
+            see `emoji_factors`.
+        fallback: Bundled data set, such as `"digits"`, to load instead if this machine has neither prepared data nor
+            original files of `name`. Nothing is downloaded then, and a line is printed. None downloads `name`.
+        data_dir: Folder from which TensorFlow Datasets reads prepared data and in which it prepares data. None takes
             the environment variable `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
-        manual_dir: folder with the original files of the data set, under the names they have on the web, to
-            prepare it without a network. Not needed once the data are prepared.
+        manual_dir: Folder with the original files of the data set, under their names on the web, from which it is
+            prepared without a network. Not needed once the data are prepared.
 
     Returns:
-        `((x_train, y_train), (x_test, y_test))`. The images are float32 in [0, 1] of shape (n, h, w, c), the
-        labels int64 of shape (n,), or None for a set without labels. A set without a split "test" gives its
-        split "validation" as the second pair.
+        `((x_train, y_train), (x_test, y_test))`. The images are float32 in [0, 1] of shape (n, h, w, c). The labels are
+        int64 of shape (n,), or None for a data set without labels. The second pair is the split "test", or the split
+        "validation" of a data set without "test".
 
     Raises:
-        ValueError: if `name` is unknown, or the data set has no images, images of several sizes, or not the
-            splits; or if `fallback` is not bundled.
-        FileNotFoundError: if the data are not prepared, and cannot be downloaded either.
+        ValueError: If `name` is unknown, the data set has no images, images of several sizes or not these splits, or
+            `fallback` is not bundled.
+        FileNotFoundError: If the data are not prepared and cannot be downloaded.
 
     Example:
         >>> from aezoo import datasets
@@ -134,7 +134,7 @@ def load(
     if fallback is not None and not _on_this_machine(name, fallback, data_dir, manual_dir):
         print(
             f"{name!r} is not on this machine: the bundled {fallback!r} are used instead. To get it, run "
-            f"aezoo.datasets.load({name!r}) once with a network, or name a folder that has it in TFDS_DATA_DIR."
+            f"aezoo.datasets.load({name!r}) once with a network, or set TFDS_DATA_DIR to a folder that has it."
         )
         name = fallback
     source = _source(name, data_dir, manual_dir)
@@ -158,27 +158,27 @@ def stream(
     data_dir: str | os.PathLike[str] | None = None,
     manual_dir: str | os.PathLike[str] | None = None,
 ) -> tf.data.Dataset:
-    """Reads a data set of images batch by batch, in memory that does not depend on its size.
+    """Read a data set of images batch by batch, in memory that does not depend on its size.
 
     Args:
-        name: as in `load`.
-        split: `"train"`, `"test"`, ..., or, except for bundled data, a part of one: `"train[:90%]"`.
-        batch_size: images in a batch; the last batch may be smaller.
-        shuffle: whether each pass has an order of its own. The files are shuffled, and the images within a
-            buffer of at most 10,000 images or 64 MiB.
-        seed: makes the orders of all passes reproducible. None follows `keras.utils.set_random_seed`.
-        labels: whether to give the labels too.
-        data_dir: as in `load`.
-        manual_dir: as in `load`.
+        name: As in `load`.
+        split: `"train"`, `"test"`, ..., or a part of one, `"train[:90%]"`, except for bundled data.
+        batch_size: Number of images per batch; the last batch may be smaller.
+        shuffle: Whether each pass has a new order. The files are shuffled, and so are the images within a buffer of at
+            most 10,000 images or 64 MiB.
+        seed: Seed that makes the orders of all passes reproducible. None follows `keras.utils.set_random_seed`.
+        labels: Whether to return the labels too.
+        data_dir: As in `load`.
+        manual_dir: As in `load`.
 
     Returns:
-        A dataset of images, float32 in [0, 1] of shape (batch, h, w, c); with `labels`, of pairs with the
-        labels, int64 of shape (batch,). Its cardinality, the number of batches, is known.
+        A `tf.data.Dataset` of images, float32 in [0, 1] of shape (batch, h, w, c); or with `labels`, of pairs of images
+        and labels, int64 of shape (batch,). Its cardinality, the number of batches, is known.
 
     Raises:
-        ValueError: if `name` or `split` is unknown, the data set has no images or images of several sizes, or
-            `labels` are asked of a set without.
-        FileNotFoundError: if the data are not prepared, and cannot be downloaded either.
+        ValueError: If `name` or `split` is unknown, the data set has no images or images of several sizes, or `labels`
+            is True for a data set without labels.
+        FileNotFoundError: If the data are not prepared and cannot be downloaded.
 
     Example:
         >>> from aezoo import datasets

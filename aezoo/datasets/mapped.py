@@ -1,4 +1,4 @@
-"""A `PyDataset` of what a function makes of the batches of another."""
+"""A `PyDataset` that applies a function to the batches of another."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import keras
 
 
 class PyDataset(keras.utils.PyDataset):
-    """The batches of a `PyDataset`, each put through a function as it is read.
+    """`PyDataset` that applies a function to each batch of another as it is read.
 
     Args:
-        inner: The data set, with as many workers as this one has.
-        function: From a batch to a batch; a function of a module, so that a worker process can have it.
+        inner: The other data set. This one has the same number of workers.
+        function: Function from a batch to a batch. It must be picklable, for use in worker processes.
     """
 
     def __init__(self, inner: keras.utils.PyDataset, function: Callable[[Any], Any]):
@@ -29,7 +29,7 @@ class PyDataset(keras.utils.PyDataset):
 
     @property
     def num_batches(self) -> int | None:
-        """As of the data set inside."""
+        """Number of batches of the inner data set, or None if it is infinite."""
         return self.inner.num_batches
 
     def on_epoch_begin(self) -> None:

@@ -1,4 +1,4 @@
-"""What `load` and `stream` read from: one set of images, wherever it comes from."""
+"""Common form of all data sets, from which `load` and `stream` read."""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from aezoo._typing import Shape
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A set of images of one size.
+    """Data set of images.
 
     Attributes:
-        name: the name that the user gave.
-        shape: shape of an image, (h, w, c); None where the set does not fix it.
-        limit: the raw pixel value that stands for 1.0.
-        has_labels: whether every image has a class.
-        splits: the number of images of each split.
-        read: `read(split, shuffle_files, seed)` gives a `tf.data.Dataset` of `(image, label)`, one raw image
-            at a time, or of `(image,)` for a set without labels.
+        name: Name that the user gave.
+        shape: Shape of an image, (h, w, c); a size that varies is None.
+        limit: Raw pixel value that stands for 1.0.
+        has_labels: Whether every image has a class.
+        splits: Number of images per split.
+        read: Function `read(split, shuffle_files, seed)` that returns a `tf.data.Dataset` of single raw images, as
+            `(image, label)`, or as `(image,)` without labels.
     """
 
     name: str

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DOWNLOAD_RETRIES = 3
 
-# Sets that keep a pixel of 1.0 as something else than the largest value of their type.
+# Data sets whose raw value of a pixel of 1.0 is not the largest value of the dtype.
 _LIMITS = {"binarized_mnist": 1}
 
 
@@ -35,7 +35,7 @@ def _builder(name: str, data_dir: str) -> tfds.core.DatasetBuilder:
             f"Unknown data set {name!r}: neither {' nor '.join(map(repr, bundled.NAMES))} nor one of "
             f"TensorFlow Datasets.{hint}"
         ) from None
-    except AssertionError as error:  # how TFDS says that it does not have this version
+    except AssertionError as error:  # TFDS raises it for a version that it does not have
         raise ValueError(f"Cannot open the data set {name!r}: {error}") from error
 
 
@@ -52,15 +52,15 @@ def _prepare(builder: tfds.core.DatasetBuilder, name: str, data_dir: str, manual
         if len(reason) > 300:
             reason = reason[:300] + "..."
         originals = (
-            f"the original files in manual_dir={manual_dir!r} did not suffice"
+            f"the original files in manual_dir={manual_dir!r} did not suffice to prepare it"
             if manual_dir
             else "no manual_dir was given"
         )
         raise FileNotFoundError(
             f"The data set {name!r} is not prepared in {data_dir!r}, {originals}, and downloading and "
             f"preparing it failed ({reason}). Set the environment variable TFDS_DATA_DIR (or pass data_dir) "
-            f"to a folder with the prepared data, or pass manual_dir, a folder with the original files under "
-            f"the names they have on the web."
+            "to a folder with the prepared data, or pass manual_dir, a folder with the original files under "
+            "their names on the web."
         ) from error
 
 
@@ -69,11 +69,13 @@ def _image_key(builder: tfds.core.DatasetBuilder, name: str) -> str:
 
     features = builder.info.features
     names = list(features) if isinstance(features, tfds.features.FeaturesDict) else []
-    # A set may also have masks and depth maps, which are images too: first what it names as its input.
+    # Masks and depth maps are images too, so try the input that the data set declares first.
     for key in [*(builder.info.supervised_keys or ())[:1], "image", *names]:
         if key in names and isinstance(features[key], tfds.features.Image):
             return key
-    raise ValueError(f"The data set {name!r} has no image feature; it has {', '.join(names) or features}.")
+    raise ValueError(
+        f"The data set {name!r} has no image feature; it has {', '.join(names) or features}: choose another."
+    )
 
 
 def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
@@ -87,19 +89,19 @@ def _label_key(builder: tfds.core.DatasetBuilder) -> str | None:
 
 
 def _data_dir(data_dir: str | os.PathLike[str] | None) -> str:
-    # TFDS reads the variable once, when it is imported.
+    # Read the variable on each call: TFDS reads it only once, at import.
     return os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
 
 
 def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
-    """Whether a data set can be read at once, without its original files and a network.
+    """Return whether a data set is prepared, so that it can be read without original files and without a network.
 
     Args:
-        name: as in `tensorflow_datasets`.
-        data_dir: as in `tensorflow_datasets`.
+        name: As in `tensorflow_datasets`.
+        data_dir: As in `tensorflow_datasets`.
 
     Raises:
-        ValueError: if there is no such data set.
+        ValueError: If there is no such data set.
     """
     with _keras.tfds_gives_up_early(_DOWNLOAD_RETRIES):
         return _builder(name, _data_dir(data_dir)).data_path.exists()
@@ -108,19 +110,19 @@ def is_prepared(name: str, data_dir: str | os.PathLike[str] | None = None) -> bo
 def tensorflow_datasets(
     name: str, data_dir: str | os.PathLike[str] | None = None, manual_dir: str | os.PathLike[str] | None = None
 ) -> Source:
-    """Opens an image data set of TFDS, and prepares it first where that was not done yet.
+    """Open an image data set of TFDS; prepare it first if necessary.
 
     Args:
-        name: name in TFDS, with a configuration and a version if wanted: `"emnist/letters:3.1.0"`.
-        data_dir: folder of prepared data; by default `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
-        manual_dir: folder with original files, which are then not downloaded.
+        name: Name in TFDS, optionally with a configuration and a version: `"emnist/letters:3.1.0"`.
+        data_dir: Folder of prepared data. None takes `TFDS_DATA_DIR`, or else `~/tensorflow_datasets`.
+        manual_dir: Folder with original files, which are then not downloaded.
 
     Returns:
         The source of its images.
 
     Raises:
-        ValueError: if there is no such data set, or it has no images that can be scaled to [0, 1].
-        FileNotFoundError: if it is not prepared and cannot be.
+        ValueError: If there is no such data set, or it has no images that can be scaled to [0, 1].
+        FileNotFoundError: If it is not prepared and cannot be prepared.
     """
     import tensorflow_datasets as tfds
 
@@ -131,7 +133,10 @@ def tensorflow_datasets(
         image_key, label_key = _image_key(builder, name), _label_key(builder)
         feature = builder.info.features[image_key]
         if not np.issubdtype(feature.np_dtype, np.integer):
-            raise ValueError(f"The images of {name!r} are {feature.np_dtype.__name__}: their range is not known.")
+            raise ValueError(
+                f"The images of {name!r} are {feature.np_dtype.__name__}, whose range is unknown: choose "
+                "a data set whose images are integers."
+            )
         if not builder.data_path.exists():
             _prepare(builder, name, data_dir, manual_dir)
 
@@ -146,8 +151,8 @@ def tensorflow_datasets(
             shuffle_seed=seed,
             try_autocache=False,
             skip_prefetch=True,
-            # One file at a time: each open file holds a buffer, and memory would grow with the number of
-            # files. Records were shuffled across files when they were written, so that order loses nothing.
+            # Read one file at a time: each open file has a buffer, so memory would grow with the number of files.
+            # TFDS shuffled the records across files when it wrote them, so this order is as good as any.
             interleave_cycle_length=1,
             num_parallel_calls_for_interleave_files=1,
             override_buffer_size=2**20,

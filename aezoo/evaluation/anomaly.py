@@ -26,7 +26,7 @@ try:
 except ImportError:  # scikit-learn before 1.6
 
     def validate_data(estimator: BaseEstimator, *args: Any, **kwargs: Any) -> np.ndarray:
-        """Validate data as the function of scikit-learn 1.6 does, with the method of older versions."""
+        """Validate data with the method of older versions, as the function of scikit-learn 1.6 does."""
         kwargs["force_all_finite"] = kwargs.pop("ensure_all_finite")
         return estimator._validate_data(*args, **kwargs)
 
@@ -40,14 +40,14 @@ _BLOCK = 64  # rows
 def anomaly_auroc(
     model: Autoencoder, normal: Data, anomalous: Data, *, batch_size: int | None = None, **conditions: ArrayLike
 ) -> float:
-    """Compute the area under the ROC curve of a model's `score_samples`, for telling anomalies from normal samples.
+    """Compute the area under the ROC curve of a model's `score_samples` for anomalies against normal samples.
 
     Args:
         model: A built model with `score_samples`, which is higher for anomalies.
-        normal: Normal samples that the model was not trained on, (n, *input_shape), or a dict of "x" and of the
+        normal: Normal samples that the model was not trained on, (n, *input_shape), or a dict of "x" and the
             conditions; or data that come batch by batch, such as a data set, in the forms that `fit` accepts.
         anomalous: Anomalies, (m, *input_shape), in any of these forms.
-        batch_size: The most samples to score at once; None chooses a number by their size.
+        batch_size: Maximum number of samples to score at once; None chooses it by their size.
         **conditions: Conditions by name, one value for all samples.
 
     Returns:
@@ -71,13 +71,13 @@ def anomaly_auroc(
 
 
 def score(model: Autoencoder, x: Data, batch_size: int | None = None, **conditions: ArrayLike) -> np.ndarray:
-    """Compute a model's `score_samples` piece by piece, for data of any length and also for a user's own method."""
+    """Compute a model's `score_samples` in pieces, so that data of any length fit; a user's class may override it."""
     pieces = inference.measured(model, x, conditions, batch_size=batch_size)
     return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in pieces])
 
 
 class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Anomaly detector with the interface of scikit-learn, built on a model of aezoo.
+    """Anomaly detector with the interface of scikit-learn, based on a model of aezoo.
 
     `fit` trains a fresh copy of the model on a part of the normal data and calibrates a threshold on the rest, so that
     at most `false_positive_rate` of future normal samples are labeled anomalies. As in all of scikit-learn, and
@@ -151,9 +151,9 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
         Args:
             X: Normal samples, (n, features), or (n, *input_shape) such as images. Rows of features are reshaped to
-                the sample shape of a built model with as many features. Also a dict of "x" and of the conditions, or
-                data that come batch by batch, such as a data set, which are read into memory. NaN marks missing values
-                for a model that accepts them.
+                the sample shape of a built model with as many features. Also a dict of "x" and the conditions, or data
+                that come batch by batch, such as a data set, which are read into memory. NaN marks missing values for a
+                model that accepts them.
             y: Ignored.
 
         Returns:
@@ -171,7 +171,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         else:
             random = check_random_state(self.random_state)
             order = random.permutation(len(data["x"]))
-            # At least one sample on either side; `_samples` has checked that there are two.
+            # At least one sample for each part; `_samples` has checked that there are two.
             held = min(max(1, math.ceil(self.calibration_fraction * len(order))), len(order) - 1)
             held_back, rest = ({k: part[rows] for k, part in data.items()} for rows in (order[:held], order[held:]))
             self.model_ = _fresh(self.model, int(random.randint(2**31 - 1)))
@@ -245,7 +245,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         images = getattr(X, "ndim", 0) > 2 and len(X)
         rows = np.reshape(X, (len(X), -1)) if images else X
         fewest = 2 if fitting and not self.prefit else 1
-        with np.errstate(over="ignore"):  # which scikit-learn then finds infinite
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
             rows = validate_data(
                 self,
                 rows,
@@ -263,7 +263,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def _train(self, data: dict[str, Any], seed: int) -> None:
         self.model_.check_scale(data["x"])
-        # Fail before the training, not after it, if the loss gives no scores.
+        # If the loss has no scores, fail before the training instead of after it.
         self.model_.score_samples(data["x"][:2], **{name: part[:2] for name, part in data.items() if name != "x"})
         # Keras' own shuffling depends on global seeds, which `fit` must not set.
         slices = tf.data.Dataset.from_tensor_slices(data if len(data) > 1 else data["x"])
@@ -299,7 +299,7 @@ class AnomalyDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 def _again(part: object) -> object:
-    """Return an argument of `compile` for another model: objects with state anew, everything else as it is."""
+    """Return a fresh copy of an optimizer or metric, and any other argument of `compile` unchanged."""
     if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
         return type(part).from_config(part.get_config())
     return part

@@ -1,4 +1,4 @@
-"""Explore a trained model in the browser: one HTML page that holds the model, samples and all that runs them."""
+"""Pages to explore a trained model in the browser: one HTML file with the model, samples and the runtime."""
 
 from aezoo.explorer.pages import page, serve, write
 

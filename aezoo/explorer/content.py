@@ -1,4 +1,4 @@
-"""Everything a page shows of a model: its networks, samples and their codes, and what its units respond to."""
+"""Content of a page: the networks of a model, samples and their codes, and pictures and statistics of its units."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from aezoo.plots import features, tiles
 from aezoo.training import inference
 from aezoo.version import __version__
 
-# Units with pictures and statistics; of larger codes these are the ones that vary most.
+# Maximum number of units with pictures and statistics: in larger codes, the units that vary most.
 _MOST_UNITS = 1024
 _BINS, _TOP, _NEAREST = 24, 8, 6
-# A condition that the page can offer as a list.
+# Maximum number of values of a condition, which the page offers as a list.
 _MOST_CLASSES = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What is in a page.
+    """Content of a page.
 
     Attributes:
-        manifest: All but arrays, as JSON takes it.
-        blobs: Arrays and files, by name.
+        manifest: Everything except arrays and files, ready for JSON.
+        blobs: Bytes of arrays and files, by name.
     """
 
     manifest: dict[str, Any]
@@ -37,18 +37,18 @@ class Content:
 
 
 def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, samples: int) -> Content:
-    """Collect everything that a page shows.
+    """Collect the content of a page.
 
     Args:
         model: A built model.
         data: Samples, or a pair of samples and labels; see `aezoo.explorer.page`.
-        title: What the page is called; None takes the class and the size of the code.
-        name: The name of the data.
+        title: Title of the page; None names the class and the size of the code.
+        name: Name of the data.
         note: A sentence about the limits of the model, or "".
-        samples: The most samples to show.
+        samples: Maximum number of samples to show, at least 2.
 
     Raises:
-        ValueError: If the model or the data are not what a page can show.
+        ValueError: If the model is not built, or a page cannot show the model or the data.
     """
     _validation.check_built(model)
     _validation.check_int("samples", samples, 2)
@@ -108,7 +108,7 @@ def _add(blobs: dict[str, bytes], name: str, values: Any, dtype: str) -> None:
 
 
 def _samples(model: Any, data: Any, most: int) -> tuple[np.ndarray, dict[str, np.ndarray], Any]:
-    """Return at most so many samples, in equal steps through the data, their conditions and their labels or None."""
+    """Return at most `most` samples, in equal steps through the data, their conditions, and their labels or None."""
     x, y = data if isinstance(data, (tuple, list)) and len(data) == 2 else (data, None)
     if y is not None and not isinstance(x, Mapping) and len(model.condition_names) == 1:
         x = {"x": x, model.condition_names[0]: y}
@@ -116,26 +116,27 @@ def _samples(model: Any, data: Any, most: int) -> tuple[np.ndarray, dict[str, np
     if y is not None and np.shape(y) != (len(x),):
         raise ValueError(f"There are {len(x)} samples and labels of shape {np.shape(y)}: give one label per sample.")
     if len(x) < 2:
-        raise ValueError(f"The explorer needs at least 2 samples, but there are {len(x)}.")
+        raise ValueError(f"The explorer needs at least 2 samples, but there are {len(x)}: pass more.")
     if x.dtype.kind != "f" or not np.isfinite(x).all():
-        raise ValueError("The explorer shows samples of finite floating-point numbers alone.")
+        raise ValueError("The explorer shows finite floating-point samples: convert them, and remove NaN and infinity.")
     chosen = np.unique(np.linspace(0, len(x) - 1, min(most, len(x))).round().astype("int64"))
     chosen_y = None if y is None else np.asarray(y)[chosen]
     return x[chosen].astype("float32"), {name: np.asarray(v)[chosen] for name, v in conditions.items()}, chosen_y
 
 
 def _condition(model: Any, name: str) -> dict[str, Any]:
-    """Describe a condition that a list can offer."""
+    """Describe a condition whose values fit into a list."""
     spec, bounds = model.condition_specs[name], model.condition_bounds(name)
     if spec.shape or "int" not in spec.dtype or bounds is None or bounds[1] - bounds[0] >= _MOST_CLASSES:
         raise ValueError(
-            f"The explorer offers conditions that are one of at most {_MOST_CLASSES:,} whole numbers; {name!r} is not."
+            f"The explorer offers conditions that are one of at most {_MOST_CLASSES:,} whole numbers; {name!r} is not. "
+            "Give a model without this condition."
         )
     return {"name": name, "low": int(bounds[0]), "high": int(bounds[1])}
 
 
 def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
-    """Return how a sample of a shape is shown, (height, width, channels); None if it is no picture."""
+    """Return the shape (height, width, channels) in which a sample is drawn; None if it is not a picture."""
     shown = tiles.as_pictures(np.zeros((1, *shape), "float32"))
     if shown is None or shown.ndim not in (3, 4) or (len(shape) == 3 and shape[-1] not in (1, 3)):
         return None
@@ -144,7 +145,7 @@ def _picture_shape(shape: tuple[int, ...]) -> tuple[int, int, int] | None:
 
 
 def _pictured(model: Any, x: np.ndarray, blobs: dict[str, bytes]) -> tuple[dict[str, Any], np.ndarray]:
-    """Put samples into the page; return how they are shown, and the samples as the page has them."""
+    """Add samples to the page; return their description and their values, rounded as in the page."""
     shape = x.shape[1:]
     if model.data == "sketches":
         ends = x[..., 4] > 0
@@ -166,7 +167,7 @@ def _pictured(model: Any, x: np.ndarray, blobs: dict[str, bytes]) -> tuple[dict[
 
 
 def _output(model: Any, x: np.ndarray, code: np.ndarray, conditions: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe what a code decodes to."""
+    """Describe the output of the decoder."""
     if model.data == "sketches":
         return {"kind": "sketch", "shape": x.shape[1:]}
     shape = _whole(model.decode(code, **{name: values[:1] for name, values in conditions.items()})).shape[1:]
@@ -181,7 +182,7 @@ def _output(model: Any, x: np.ndarray, code: np.ndarray, conditions: Mapping[str
 
 
 def _map(code: np.ndarray, blobs: dict[str, bytes]) -> dict[str, Any]:
-    """Put the plane into the page that shows codes: the code itself if it has two units, else principal components."""
+    """Add the plane of codes to the page: the code itself if it has two units, else its principal components."""
     mean, axes = np.zeros(code.shape[1]), np.eye(2)
     explained = None
     if code.shape[1] > 2:
@@ -206,7 +207,7 @@ def _units(
     output: Mapping[str, Any],
     blobs: dict[str, bytes],
 ) -> dict[str, Any]:
-    """Put what single units respond to into the page."""
+    """Add pictures and statistics of single units to the page."""
     deviation = code.std(axis=0)
     units = np.sort(np.argsort(-deviation, kind="stable")[:_MOST_UNITS])
     of_units = code[:, units].astype("float64")
@@ -250,7 +251,7 @@ def _units(
 
 
 def _filters(model: Any, code_shape: tuple[int, ...]) -> np.ndarray | None:
-    """Return the weights of each unit of a code that is one dense layer of an image, as pictures; else None."""
+    """Return the weights of each unit as pictures; None unless the code is a single dense layer of an image."""
     if len(code_shape) != 1 or len(list(features.layers_with_kernel(model.encoder))) != 1:
         return None
     try:
@@ -264,7 +265,7 @@ def _filters(model: Any, code_shape: tuple[int, ...]) -> np.ndarray | None:
 def _effects(
     model: Any, code: np.ndarray, code_shape: tuple[int, ...], units: np.ndarray, conditions: Mapping[str, np.ndarray]
 ) -> np.ndarray:
-    """Return how the reconstruction of the mean code changes as each unit rises by its standard deviation."""
+    """Return the change in the decoded mean code as each unit rises by its standard deviation."""
     given = {name: values[0] for name, values in conditions.items()}
     mean = code.mean(axis=0)
     step = code.std(axis=0)[units]
@@ -277,7 +278,7 @@ def _effects(
 
 
 def _compression(model: Any, x: np.ndarray, code: np.ndarray, blobs: dict[str, bytes]) -> dict[str, Any]:
-    """Put the bits that each whole number of each channel takes into the page, and rate and error of each sample."""
+    """Add the bits of each whole number in each channel to the page, and the rate and error of each sample."""
     margin = 4
     low, high = int(code.min()) - margin, int(code.max()) + margin
     channels = code.shape[-1]

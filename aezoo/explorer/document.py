@@ -1,4 +1,4 @@
-"""The HTML of a page, from what is in it; nothing here needs a model."""
+"""The HTML of a page, assembled from its content; no code here needs a model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from aezoo.explorer.content import Content
 
 _HERE = Path(__file__).parent
-#: The first line of each page, by which a page is known as ours.
+#: First line of each page, which marks the file as a page of aezoo.
 MARK = "<!doctype html><!-- aezoo explorer -->"
-#: The scripts of a page, in the order in which they run.
+#: Scripts of a page, in the order in which they run.
 SCRIPTS = (
     *("core", "pictures", "networks", "state", "controls", "samples", "code", "map", "between", "units", "scores"),
     *("rate", "sketch", "main"),
@@ -23,10 +23,10 @@ SCRIPTS = (
 
 
 def assemble(content: Content) -> str:
-    """Return the page.
+    """Return the HTML of a page.
 
     Args:
-        content: What is in it.
+        content: Content of the page.
     """
     style, scripts = _file("style.css"), "\n".join(_file(f"{name}.js") for name in SCRIPTS)
     data = [_data("manifest", "application/json", json.dumps(content.manifest).replace("<", "\\u003c"))]
@@ -65,12 +65,12 @@ def _runtime(name: str) -> bytes:
 
 @functools.cache
 def runtime() -> str:
-    """Return ONNX Runtime Web as a classic script, which a page opened from disk may run, that defines `ort`."""
+    """Return ONNX Runtime Web as a classic script that defines `ort`: a page opened from disk may not load modules."""
     text = _runtime("ort.wasm.bundle.min.mjs").decode()
     text = text.replace("import.meta.url", "document.baseURI")
     names = dict(re.findall(r"(\w+) as (\w+)", re.search(r"export\{(.+?)\};?\s*(?=//#|$)", text)[1]))  # type: ignore[index]
     public = {public: inner for inner, public in names.items()}
     exports = ", ".join(f"{name}: {public[name]}" for name in ("InferenceSession", "Tensor", "env"))
     text = re.sub(r"export\{.+?\};?\s*(?://# sourceMappingURL=\S+\s*)?$", f"globalThis.ort = {{{exports}}};", text)
-    # A comment or a string must not end the script, nor start a comment of HTML.
+    # A comment or string in the script must not end the script element or start an HTML comment.
     return "(() => {\n" + text.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "\n})();"

@@ -1,4 +1,4 @@
-"""The networks of a model for the browser: ONNX models that share one file of weights."""
+"""The networks of a model for the browser, as ONNX models that share one file of weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from aezoo.saving import conversion
 
-#: The name under which the networks find the weights that they share.
+#: Name by which the ONNX models refer to their shared file of weights.
 WEIGHTS = "weights"
-# Smaller constants, most of them shapes, stay in the network: ONNX Runtime reads them before it has the weights.
+# Constants of fewer bytes, mostly shapes, stay in the network: ONNX Runtime reads them before it has the weights.
 _SMALL = 1024
 
 
@@ -20,9 +20,9 @@ def networks(model: Any) -> tuple[dict[str, dict[str, Any]], dict[str, bytes], b
         model: A built model.
 
     Returns:
-        By name, the dtypes of the inputs and the names of the outputs; by name, the ONNX models; and the weights that
-        these share. There are "encode", "decode" and, if the model has scores, "score". A model that draws step by step
-        has "start" and "step" in place of "decode".
+        The dtypes of the inputs of each network, by name; the ONNX models, by name; and the weights that these share.
+        The networks are "encode", "decode" and, if the model has scores, "score". A model that draws step by step has
+        "start" and "step" in place of "decode".
 
     Raises:
         ImportError: If the converter is not installed.
@@ -42,7 +42,7 @@ def networks(model: Any) -> tuple[dict[str, dict[str, Any]], dict[str, bytes], b
 
 
 def _pooled(models: dict[str, bytes]) -> tuple[dict[str, bytes], bytes]:
-    """Move the weights of ONNX models into one file, each array once."""
+    """Move the weights of ONNX models into one file, and store equal arrays once."""
     import onnx
     from onnx import external_data_helper, numpy_helper
 

@@ -1,4 +1,4 @@
-"""Writing and serving pages."""
+"""Writing and serving of pages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 SAMPLES = 2000
-"""How many samples a page shows unless it is told otherwise."""
+"""Default of the maximum number of samples on a page."""
 
 
 def page(
@@ -28,28 +28,28 @@ def page(
     note: str = "",
     samples: int = SAMPLES,
 ) -> str:
-    """Return an HTML page in which a person plays with a model.
+    """Return an HTML page for exploring a model.
 
-    The page holds the model as its own ONNX export, samples, and ONNX Runtime Web, so it works without network and
-    server. It shows what the model has: sliders of the code, a plane of codes, paths and attribute vectors between
-    samples, the units of the code, anomaly scores, the bits of a `CompressiveAE`, the strokes of a `SketchRNN`.
+    The page contains samples, the model as an ONNX export, and ONNX Runtime Web, so it works without a network and
+    without a server. Its panels depend on the model: sliders of the code, a plane of codes, paths and attribute vectors
+    between samples, the units of the code, anomaly scores, the bits of a `CompressiveAE`, the strokes of a `SketchRNN`.
 
     Args:
-        model: A built model. Samples are images, vectors or sketches of floating-point numbers.
-        data: Samples that the page shows, (n, *input_shape), a dict of them and of the conditions, or data that come
-            batch by batch; or a pair of any of these and their labels, (n,), such as a split of `aezoo.datasets.load`.
-            All numbers on the page are of these samples.
-        title: The heading; None names the class and the size of the code.
-        name: The name of the data, as the page says it.
-        note: A sentence about the limits of the model.
-        samples: The most samples to show, at least 2; of more data they are taken in equal steps.
+        model: A built model of images, vectors or sketches, in floating point.
+        data: Samples to show, (n, *input_shape), a dict of "x" and the conditions, or data that come batch by batch; or
+            a pair of any of these and their labels, (n,), such as a split of `aezoo.datasets.load`. All numbers on the
+            page are computed from these samples.
+        title: Heading of the page; None names the class and the size of the code.
+        name: Name of the data, shown on the page.
+        note: A sentence about the limits of the model, shown below the heading; "" shows none.
+        samples: Maximum number of samples to show, at least 2. From more data, samples are taken in equal steps.
 
     Returns:
-        The page, about 5 MB for the runtime, and the weights of the model.
+        The HTML: about 5 MB for the runtime, plus the weights of the model.
 
     Raises:
-        ValueError: If the model is not built, ONNX has no operation for a part of it, or samples are not what the page
-            can show.
+        ValueError: If the model is not built, ONNX has no operation for a part of it, or the page cannot show the
+            samples.
         ImportError: If `aezoo[onnx]` is not installed.
 
     Example:
@@ -63,16 +63,16 @@ def page(
 
 
 def write(model: Autoencoder, path: str | os.PathLike[str], data: Any, **options: Any) -> None:
-    """Write a page to a file, which any browser opens; see `aezoo.explorer.page`.
+    """Write a page to a file that a browser opens from disk; see `aezoo.explorer.page`.
 
     Args:
         model: A built model.
-        path: A file `NAME.html`. A page that is there already is replaced, any other file is not.
+        path: File to write, `NAME.html`. An existing page of aezoo is replaced; any other file raises an error.
         data: Samples, or a pair of samples and labels.
-        **options: More arguments of `page`.
+        **options: Other arguments of `page`.
 
     Raises:
-        FileExistsError: If there is another file, or a folder, of that name.
+        FileExistsError: If `path` is a folder, or a file that is not a page of aezoo.
         ValueError: As `page`.
         ImportError: As `page`.
 
@@ -86,7 +86,7 @@ def write(model: Autoencoder, path: str | os.PathLike[str], data: Any, **options
 
 
 def write_text(html: str, path: str | os.PathLike[str]) -> None:
-    """Write what `page` returned to a file; see `write` for what is replaced."""
+    """Write HTML that `page` returned to a file; like `write`, replace only a page of aezoo."""
     with _files.atomic_write(path) as file:
         file.write_text(html, encoding="utf-8")
         check_path(path)
@@ -96,7 +96,7 @@ def check_path(path: str | os.PathLike[str]) -> None:
     """Check that a page may be written to a path.
 
     Raises:
-        FileExistsError: If there is a file that is no page of ours, or a folder.
+        FileExistsError: If `path` is a folder, or a file that is not a page of aezoo.
     """
     from aezoo.explorer import document
 
@@ -106,19 +106,19 @@ def check_path(path: str | os.PathLike[str]) -> None:
     if there.exists():
         with there.open("rb") as file:
             if file.read(len(document.MARK)) != document.MARK.encode():
-                raise FileExistsError(f"{path} is there already, and no page of aezoo: name another file.")
+                raise FileExistsError(f"{path} exists and is not a page of aezoo: name another file.")
 
 
 def serve(html: str | os.PathLike[str], port: int = 0, *, ready: Callable[[str], None] | None = None) -> None:
-    """Serve a page on this machine alone, until Ctrl-C or until the process ends.
+    """Serve a page to this machine only, until Ctrl-C or until the process ends.
 
     Args:
-        html: What `page` returned, or the file that `write` wrote, as a `pathlib.Path`.
-        port: The port; 0 takes a free one.
-        ready: Called with the address once the page is served; None prints it.
+        html: HTML that `page` returned as a string; or a file that `write` wrote, as a `pathlib.Path`.
+        port: Port of the server; 0 takes a free one.
+        ready: Function that is called with the address once the page is served; None prints the address.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If the port is in use.
 
     Example:
         >>> serve("<p>A page</p>", port=8000)  # doctest: +SKIP
@@ -136,7 +136,7 @@ def _announce(address: str) -> None:
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
-    """Answers a request for "/" with the page, and any other with 404."""
+    """Request handler that answers "/" with the page and any other path with 404."""
 
     def __init__(self, content: bytes, *arguments: Any):
         self.content = content
@@ -153,4 +153,4 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(self.content)
 
     def log_message(self, *arguments: Any) -> None:
-        """Say nothing of requests."""
+        """Print nothing about requests."""

@@ -1,4 +1,4 @@
-"""Pictures of one size as one PNG, and samples in 8 bits per value."""
+"""Sprites: pictures of one size in one PNG, and samples in 8 bits per value."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
-    """What a byte stands for: low + (high - low) · byte / levels.
+    """Map from bytes to values: low + (high - low) · byte / levels.
 
     Attributes:
-        low: The value of byte 0.
-        high: The value of the byte `levels`.
-        levels: The largest byte.
-        exact: Whether every value of the samples is one of these.
+        low: Value of byte 0.
+        high: Value of the byte `levels`.
+        levels: Largest byte.
+        exact: Whether every value of the samples equals the value of a byte.
     """
 
     low: float
@@ -27,12 +27,12 @@ class Levels:
     exact: bool
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
-        """Return what bytes stand for, float32."""
+        """Return the values of bytes, float32."""
         return (self.low + (self.high - self.low) * (pixels.astype("float64") / self.levels)).astype("float32")
 
 
 def quantized(x: np.ndarray) -> tuple[np.ndarray, Levels]:
-    """Return values as bytes, and what these stand for: exactly the values if they are multiples of one fraction.
+    """Return values as bytes, and the map back, which is exact for values in [0, 1] that are multiples of 1/k, k < 256.
 
     Args:
         x: Finite floating-point values.
@@ -70,8 +70,8 @@ def png(tiles: np.ndarray) -> bytes:
     filled[:n] = tiles
     grid = filled.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4)
     lines = grid.reshape(rows * height, columns * width * channels)
-    # Each line starts with 0, for no filter: the page reads values from the file itself, since a browser that guards
-    # against fingerprints changes what scripts read from a drawn picture.
+    # Each line starts with 0, for no filter. The page parses the PNG because a browser with protection against
+    # fingerprinting alters the pixels that scripts read from a canvas.
     raw = np.concatenate([np.zeros((len(lines), 1), "uint8"), lines], axis=1).tobytes()
     header = struct.pack(">IIBBBBB", columns * width, rows * height, 8, 0 if channels == 1 else 2, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))

@@ -350,10 +350,10 @@ class SketchRNN(Autoencoder):
         """Return -log p(x given z) in nats; L_R, which is the same per step; and L_KL, the divergence per code unit."""
         x = self._input(x)
         nats = self.negative_log_likelihood(x, code)
-        measures = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
+        metrics = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
         if self.conditional:
-            measures["kl_divergence"] = ops.mean(losses.gaussian_kl(*self.encoder.distribution(x)), axis=-1)
-        return measures
+            metrics["kl_divergence"] = ops.mean(losses.gaussian_kl(*self.encoder.distribution(x)), axis=-1)
+        return metrics
 
     def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:
         from aezoo import plots

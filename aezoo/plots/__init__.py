@@ -1,8 +1,8 @@
-"""Pictures of what an autoencoder learned: its features, its codes, its reconstructions, its training.
+"""Figures of a model's features, codes, reconstructions and training.
 
-Every function returns a `matplotlib.figure.Figure` of its own, at most 800 pixels wide, as a README page shows it:
-`figure.savefig("filters.png")` writes it, a notebook shows it, and matplotlib's global state (pyplot, the backend, open
-windows) is left alone.
+Every function returns a new `matplotlib.figure.Figure`, at most 800 pixels wide, which a README page shows
+unscaled. Write it to a file with `figure.savefig("filters.png")`, or let a notebook display it. The functions do not
+touch the global state of matplotlib: pyplot, the backend and open windows.
 """
 
 from aezoo.plots.codes import scatter

@@ -1,4 +1,4 @@
-"""Codes as points."""
+"""Scatter plots of codes."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from aezoo.plots import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEGEND = 20  # classes, one below the other
+LEGEND = 20  # classes per column of the legend
 
 
 def scatter(codes: ArrayLike | Mapping[str, ArrayLike], labels: ArrayLike | None = None) -> matplotlib.figure.Figure:
-    """Draws codes as points of a plane, in the color of their class.
+    """Draw codes as points in a plane, colored by class.
 
     Args:
-        codes: (n, latent_dim), latent_dim at least 2. More than two units are projected on the two principal
-            components of these codes. Or several of these by their titles, {title: codes}, of the same samples, which
-            are drawn side by side, at most two in a row.
-        labels: The class of each sample, (n,), numbers or words. More than 20 floats or 60 integers are taken for
-            values, with a bar of colors in place of the legend.
+        codes: Codes, (n, latent_dim) with latent_dim at least 2. Codes of more than two units are projected onto their
+            first two principal components. To compare several sets of codes of the same samples, pass {title: codes}:
+            they are drawn side by side, at most two per row.
+        labels: Class of each sample, (n,), numbers or text. More than 20 distinct floats or 60 distinct integers are
+            treated as values, with a color bar in place of the legend. None draws all points in one color.
 
     Returns:
-        The figure, with one axes for each set of codes.
+        The figure, with one axes per set of codes.
 
     Raises:
-        ValueError: If there are no codes, they have fewer than two units or are not finite, or the labels are not one a
-            sample, or not finite.
+        ValueError: If there are no codes, they have fewer than two units or are not finite, or the labels are not
+            finite or not one per sample.
 
     Example:
         ```python
@@ -70,7 +70,7 @@ def _draw(ax: Axes, title: str, z: np.ndarray, labels: ArrayLike | None) -> None
         raise ValueError(f"Codes of shape {z.shape} cannot be drawn: pass (n, at least 2) finite numbers.")
     z = z.reshape(len(z), -1).astype("float64")
     if labels is not None and np.shape(labels) != (len(z),):
-        raise ValueError(f"There are {len(z)} codes and labels of shape {np.shape(labels)}: give one label a sample.")
+        raise ValueError(f"There are {len(z)} codes and labels of shape {np.shape(labels)}: give one label per sample.")
     names = ("unit 1", "unit 2")
     if z.shape[1] > 2:
         z, names = PCA(2, random_state=0).fit_transform(z), ("component 1", "component 2")
@@ -86,22 +86,22 @@ def _draw(ax: Axes, title: str, z: np.ndarray, labels: ArrayLike | None) -> None
 
 
 def _are_values(labels: ArrayLike) -> bool:
-    """Whether labels are numbers, and too many to be classes."""
+    """Return whether labels are numbers with too many distinct values to be classes."""
     labels = np.asarray(labels)
     if labels.dtype.kind not in "fiu":
         return False
     if not np.isfinite(labels).all():
-        raise ValueError("The labels have values that are NaN or infinite.")
+        raise ValueError("The labels have values that are NaN or infinite: remove these samples.")
     return len(np.unique(labels)) > (LEGEND if labels.dtype.kind == "f" else 3 * LEGEND)
 
 
 def _scale(values: ArrayLike) -> matplotlib.cm.ScalarMappable:
-    """The colors of values."""
+    """Return the map from values to colors."""
     return matplotlib.cm.ScalarMappable(matplotlib.colors.Normalize(np.min(values), np.max(values)), "viridis")
 
 
 def _colors(labels: ArrayLike) -> dict[Any, Any]:
-    """The color of each class, in their order."""
+    """Return the color of each class, in the order of the classes."""
     classes = np.unique(labels).tolist()
     if len(classes) <= len(style.CLASSES):
         return dict(zip(classes, style.CLASSES, strict=False))

@@ -1,4 +1,4 @@
-"""Numbers over epochs, rates and scores."""
+"""Figures of training histories, curves, ROC curves and scores."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from keras.callbacks import History
     from matplotlib.axes import Axes
 
-#: Of as many lines as there are colors, and of as many again.
+#: The colors repeat with the next dash pattern.
 _DASHES = ("-", "--", ":", "-.")
 
 
 def history(history: History | Mapping[str, Any]) -> matplotlib.figure.Figure:
-    """Shows how a training went, one panel a term.
+    """Show the history of a training, one panel per term.
 
-    `loss`, each of its terms and each metric gets a panel, with the training and the validation (`val_`)
-    line. A panel whose values are positive and span more than two decades has a logarithmic axis.
+    `loss`, each of its terms and each metric gets a panel with a training line and, if there are `val_` values, a
+    validation line. The vertical axis is logarithmic if the values are positive and span more than two decades.
 
     Args:
-        history: What `model.fit` returned (a `keras.callbacks.History`), or its `history` dictionary: name ->
-            list with one number an epoch. A validation line with fewer numbers than the training
-            (`validation_freq`) is taken to be evenly spaced. Or several of these by name, {name: history}: each
-            then has a color, and its validation is dashed.
+        history: Return value of `model.fit` (a `keras.callbacks.History`), or its `history` dictionary: {name: list
+            with one number per epoch}. A validation line with fewer numbers than epochs, as with `validation_freq`, is
+            drawn at even spacing. To compare several trainings, pass {name: history}: each has its own color, and its
+            validation line is dashed.
 
     Returns:
-        The figure, one axes a term.
+        The figure, with one axes per term.
 
     Raises:
-        ValueError: If there is nothing to show (no epoch was run), or a line has more than one number an epoch.
+        ValueError: If no epoch was run, or a training line does not have one number per epoch.
 
     Example:
         ```python
@@ -68,7 +68,7 @@ def history(history: History | Mapping[str, Any]) -> matplotlib.figure.Figure:
 
 
 def _draw_term(ax: Axes, term: str, runs: Mapping[str, tuple[np.ndarray, dict[str, np.ndarray]]]) -> None:
-    """The lines of one term, of one run (named "") or several."""
+    """Draw the lines of one term, of several runs or of a single one named ""."""
     finite, drawn = [], []
     for i, (name, (epochs, lines)) in enumerate(runs.items()):
         alone = name == ""
@@ -81,7 +81,7 @@ def _draw_term(ax: Axes, term: str, runs: Mapping[str, tuple[np.ndarray, dict[st
             y = lines[key]
             every = len(epochs) // len(y) if key != term else 1
             at = epochs[every - 1 :: every][: len(y)]
-            # Dots where a line could not be seen (one epoch) or would hide how few points it has.
+            # Dots show the points of a short line: a line of one epoch would be invisible without them.
             marker = "o" if len(y) <= 20 else None
             ax.plot(at, y, color=color, label=label, marker=marker, markersize=3.5, linewidth=1.5, linestyle=dash)
             finite.append(y[np.isfinite(y)])
@@ -90,7 +90,7 @@ def _draw_term(ax: Axes, term: str, runs: Mapping[str, tuple[np.ndarray, dict[st
     if values.size and values.min() > 0 and values.max() > 100 * values.min():
         ax.set_yscale("log")
     first, last = min(epochs[0] for epochs in drawn), max(epochs[-1] for epochs in drawn)
-    pad = min(0.5, 0.05 * (last - first)) or 0.5  # less than 1: no tick for an epoch 0
+    pad = min(0.5, 0.05 * (last - first)) or 0.5  # less than 1, so that there is no tick for an epoch 0
     ax.set_xlim(first - pad, last + pad)
     ax.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
     style.with_axes(ax, term, x="epoch")
@@ -101,26 +101,28 @@ def _color(i: int) -> str:
 
 
 def _lines(history: object) -> object:
-    """The dictionary of a `keras.callbacks.History`, or what was given in its place."""
+    """Return the dictionary of a `keras.callbacks.History`, or any other argument unchanged."""
     return getattr(history, "history", history)
 
 
 def _read(history: object) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The numbers of the epochs, from 1 (Keras counts from 0, or from `initial_epoch`), and the lines."""
+    """Return the numbers of the epochs, counted from 1 where Keras counts from 0, and the lines."""
     lines = _lines(history)
     if not isinstance(lines, Mapping):
         raise ValueError(
-            f"plots.history got {type(history).__name__}: pass what `model.fit` returned, or its `history` dictionary."
+            f"plots.history got {type(history).__name__}: pass the result of `model.fit`, or its `history` dictionary."
         )
     lines = {name: np.asarray(values, dtype="float64") for name, values in lines.items() if len(values)}
     if not lines:
-        raise ValueError("The history is empty: no epoch was run.")
+        raise ValueError("The history is empty, because no epoch was run: pass the history of a training.")
     count = max(len(values) for values in lines.values())
     for name, values in lines.items():
         if values.ndim != 1:
-            raise ValueError(f"history[{name!r}] has shape {values.shape}: expected one number an epoch.")
+            raise ValueError(f"history[{name!r}] has shape {values.shape}: expected one number per epoch.")
         if len(values) != count and not name.startswith("val_"):
-            raise ValueError(f"history[{name!r}] has {len(values)} numbers for {count} epochs.")
+            raise ValueError(
+                f"history[{name!r}] has {len(values)} numbers for {count} epochs: expected one number per epoch."
+            )
     numbers = np.asarray(getattr(history, "epoch", ()), dtype=int)
     return numbers + 1 if len(numbers) == count else np.arange(1, count + 1), lines
 
@@ -128,22 +130,22 @@ def _read(history: object) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 def lines(
     points: Mapping[str, Any], *, x: str = "", y: str = "", log: Literal["", "x", "y", "xy"] = ""
 ) -> matplotlib.figure.Figure:
-    """Draws numbers against others, in the look of the other figures.
+    """Draw lines through points, in the style of the other figures.
 
     Args:
-        points: By its name, which may be empty, what a line goes through: points (x, y), (n, 2), in any order, or
-            heights at 1, 2, 3, ..., (n,). The first is drawn in front of the others. Or several of these by their
-            titles, {title: {name: points}}, which are drawn side by side, two in a row.
-        x: What the horizontal axis is.
-        y: What the vertical axis is.
-        log: Which axes are logarithmic: `"x"`, `"y"` or `"xy"`.
+        points: Lines, {name: points}: points (x, y) of shape (n, 2) in any order, or heights at x = 1, 2, 3, ... of
+            shape (n,). A line named "" is left out of the legend. The first line is drawn in front of the others. For
+            several panels, pass {title: {name: points}}: they are drawn side by side, at most two per row.
+        x: Label of the horizontal axis.
+        y: Label of the vertical axis.
+        log: Logarithmic axes: `"x"`, `"y"`, `"xy"`, or `""` for none.
 
     Returns:
-        The figure, with one axes a panel.
+        The figure, with one axes per panel.
 
     Raises:
-        ValueError: If there is nothing to draw, points are not (n, 2) or (n,) finite numbers, or not positive along a
-            logarithmic axis.
+        ValueError: If there is nothing to draw, points are not (n, 2) or (n,) finite numbers, or points are not
+            positive along a logarithmic axis.
 
     Example:
         >>> t = np.linspace(-6, 6, 100)
@@ -168,7 +170,7 @@ def lines(
         for along in log:
             _logarithmic(ax, along, values[:, "xy".index(along)])
         style.with_axes(ax, title, x=x, y=y)
-        if len(drawn) > len(style.CURVES):  # more than fit between the lines
+        if len(drawn) > len(style.CURVES):  # too many names to fit between the lines
             style.legend(ax, loc="upper left", bbox_to_anchor=(1, 1))
         elif any(drawn):
             style.legend(ax)
@@ -176,14 +178,18 @@ def lines(
 
 
 def _points(name: str, points: ArrayLike, log: str) -> np.ndarray:
-    """What a line goes through from left to right, (n, 2)."""
+    """Return the points of a line from left to right, (n, 2)."""
     given = np.asarray(points, dtype="float64")
     points = np.stack([np.arange(1, len(given) + 1), given], axis=1) if given.ndim == 1 else given
     if points.ndim != 2 or points.shape[1] != 2 or not points.size or not np.isfinite(points).all():
-        raise ValueError(f"{name!r}, of shape {given.shape}, is not (n, 2) or (n,) finite numbers.")
+        raise ValueError(
+            f"{name!r}, of shape {given.shape}, is not (n, 2) or (n,) finite numbers: pass points (x, y), or heights."
+        )
     for along in log:
         if points[:, "xy".index(along)].min() <= 0:
-            raise ValueError(f"{name!r} is not positive along {along}, an axis that is logarithmic.")
+            raise ValueError(
+                f"{name!r} is not positive along {along}, which is logarithmic: remove {along!r} from log."
+            )
     return points[np.argsort(points[:, 0], kind="stable")]
 
 
@@ -199,16 +205,17 @@ def _logarithmic(ax: Axes, along: str, values: np.ndarray) -> None:
 def rate_distortion(
     curves: Mapping[str, Any], *, rate: str = "bits per pixel", quality: str = "PSNR (dB)"
 ) -> matplotlib.figure.Figure:
-    """Shows what compressors make of the same images: their quality against the bits that they take.
+    """Draw the quality of compressed images against their size, one curve per compressor.
 
     Args:
-        curves: By the name of the compressor, its points (rate, quality), (n, 2), in any order. The first curve is
-            drawn in front of the others.
-        rate: What the first column is, for the axis.
-        quality: What the second column is.
+        curves: Points (rate, quality) of each compressor, {name: (n, 2)}, in any order. The first curve is drawn in
+            front of the others.
+        rate: Label of the horizontal axis, the first column.
+        quality: Label of the vertical axis, the second column.
 
     Returns:
-        The figure, with one axes and a line a curve.
+        The figure, with one axes and one line per curve. The horizontal axis is logarithmic if the largest rate is more
+        than 5 times the smallest.
 
     Raises:
         ValueError: If there is no curve, or one is not (n, 2) finite numbers with rates above 0.
@@ -227,12 +234,12 @@ def rate_distortion(
 
 
 def roc(labels: ArrayLike, scores: Mapping[str, ArrayLike] | ArrayLike) -> matplotlib.figure.Figure:
-    """Draw ROC curves: the share of anomalies that are found against the share of false alarms.
+    """Draw ROC curves: the share of anomalies found against the share of false alarms.
 
     Args:
-        labels: (n,), 1 for an anomaly and 0 for a normal sample; both must occur.
-        scores: (n,) finite numbers, larger for what looks more anomalous, as `model.score_samples` gives them; or
-            several of these by name, {name: scores}.
+        labels: Labels, (n,), 1 for an anomaly and 0 for a normal sample; both must occur.
+        scores: Scores, (n,) finite numbers that are higher for samples that look more anomalous, such as
+            `model.score_samples` returns. To compare several models, pass {name: scores}.
 
     Returns:
         The figure, with one axes. The legend has the area under each curve.
@@ -247,14 +254,16 @@ def roc(labels: ArrayLike, scores: Mapping[str, ArrayLike] | ArrayLike) -> matpl
     """
     labels = np.asarray(labels)
     if labels.ndim != 1 or set(np.unique(labels).tolist()) != {0, 1}:
-        raise ValueError(f"labels of shape {labels.shape}: expected 0 and 1, (n,), with both of them.")
+        raise ValueError(f"labels of shape {labels.shape}: expected 0 and 1, (n,), with both of them present.")
     named: Mapping[str, Any] = scores if isinstance(scores, Mapping) else {"": scores}
     figure = style.figure(460, 420, layout="constrained")
     ax = figure.subplots()
     for i, (name, some) in enumerate(named.items()):
         values = np.asarray(some, dtype="float64")
         if values.shape != labels.shape or not np.isfinite(values).all():
-            raise ValueError(f"The scores {name!r} of shape {values.shape} are not {len(labels)} finite numbers.")
+            raise ValueError(
+                f"The scores {name!r} of shape {values.shape} are not {len(labels)} finite numbers: pass one per label."
+            )
         alarms, found, _ = roc_curve(labels, values)
         label = f"{name}, area {auc(alarms, found):.3f}".removeprefix(", ")
         dash = _DASHES[i // len(style.CURVES) % len(_DASHES)]
@@ -269,18 +278,18 @@ def roc(labels: ArrayLike, scores: Mapping[str, ArrayLike] | ArrayLike) -> matpl
 def scores(
     scores: Mapping[str, Any], *, threshold: float | None = None, name: str = "score"
 ) -> matplotlib.figure.Figure:
-    """Shows how the scores of several kinds of samples lie, each as a histogram of its own shares.
+    """Show the distribution of scores for each kind of samples, as histograms of shares.
 
     Args:
-        scores: By the name of the kind, its scores, (n,).
-        threshold: Where a line is drawn, above which samples are taken for anomalies, or None.
-        name: What the scores are, for the axis.
+        scores: Scores of each kind, {name: (n,) finite numbers}. The shares of a kind add up to 1.
+        threshold: Score above which samples are labeled anomalies, drawn as a line; None draws no line.
+        name: Label of the horizontal axis.
 
     Returns:
         The figure, with one axes.
 
     Raises:
-        ValueError: If there are no scores of a kind, or they are not finite.
+        ValueError: If there are no scores, a kind has none, or scores are not finite.
 
     Example:
         >>> figure = scores({"normal": [1.0, 2.0, 1.5], "anomalous": [4.0, 3.0]}, threshold=2.5)
@@ -288,7 +297,7 @@ def scores(
     values = {kind: np.asarray(some, dtype="float64") for kind, some in scores.items()}
     for kind, some in values.items():
         if some.ndim != 1 or not some.size or not np.isfinite(some).all():
-            raise ValueError(f"The scores of {kind!r} are not (n,) finite numbers.")
+            raise ValueError(f"The scores of {kind!r} are not (n,) finite numbers: pass at least one score.")
     if not values:
         raise ValueError("plots.scores got no scores: pass {kind: scores}.")
     edges = np.histogram_bin_edges(np.concatenate(list(values.values())), bins=50)

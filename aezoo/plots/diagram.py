@@ -21,9 +21,9 @@ from aezoo.plots import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-RADIUS, PITCH = 8, 22  # pixels: of a unit, and from one unit to the next
-LINE = 15  # pixels: of text
-ALL = 6  # layers of so many units are drawn in full
+RADIUS, PITCH = 8, 22  # pixels: radius of a unit, and distance from one unit to the next
+LINE = 15  # pixels: height of a line of text
+ALL = 6  # units: layers up to this width are drawn in full
 _COLORS = {
     "input": style.GRAY,
     "hidden": style.BLUE,
@@ -48,7 +48,7 @@ _PARTS = {
 
 @dataclasses.dataclass(eq=False)
 class _Group:
-    """What stands for the units of a layer: circles for `width` units, or a block of feature maps of a `shape`."""
+    """Symbol of a layer: circles for units, with `shape` (width,), or a block for feature maps."""
 
     name: str
     shape: tuple[int | None, ...]
@@ -66,7 +66,7 @@ class _Group:
 
     @property
     def slots(self) -> int:
-        """The number of circles; one of them is an ellipsis where there are fewer than units."""
+        """Number of circles to draw. If there are fewer than units, one of them is an ellipsis."""
         if self.units <= ALL:
             return self.units
         return min(self.units, ALL + round(0.8 * math.log2(self.units / ALL)))
@@ -99,31 +99,32 @@ class _Edge:
 class _Diagram:
     columns: list[list[_Group]]
     edges: list[_Edge]
-    spans: list[tuple[str, int, int]]  # a name, and the first and the last column below it
+    spans: list[tuple[str, int, int]]  # name, first column and last column of a bracket
 
 
 def network(model: Any, *, bias: bool = False, title: str = "") -> matplotlib.figure.Figure:
     """Draw the diagram of a network: a column of circles per layer, the code highlighted.
 
-    A wide layer is drawn as a few units and an ellipsis, feature maps as a block. Below each layer stand its width and
-    activation, above each group of weights its matrix: $W_1^T$ is the transposed, shared kernel of a tied decoder. A
-    VAE has μ, σ and the sample z, a model with conditions a second input for each, an RBM two layers joined both ways.
-    A stack is drawn unrolled. A k-sparse code has about the share of units filled that stay, a denoising model a second
-    column for the corrupted input, in which crossed units are corrupted. Normalization, dropout and changes of shape
-    are left out; a part that is no chain of layers, such as a transformer, is one block with its name.
+    A wide layer is drawn as a few units and an ellipsis, feature maps as a block. Each layer has its width and
+    activation below it. Each set of weights is labeled with its matrix: $W_1^T$ is the transposed kernel that a tied
+    decoder shares with the encoder. A VAE has μ, σ and the sample z, a model with conditions has one more input for
+    each, and an RBM is two layers joined both ways. A stack is drawn unrolled. In a k-sparse code about the share of
+    active units is filled. A denoising model has a second column for the corrupted input, with crosses on corrupted
+    units. Normalization, dropout and reshaping are left out. A part that is not a chain of layers, such as a
+    transformer, is one block with its name.
 
     Args:
         model: A built model of aezoo, a stack, a Keras model such as a classifier, or the widths of the layers, such as
-            (784, 256, 32, 256, 784), of which the narrowest behind the input is the code.
+            (784, 256, 32, 256, 784); the narrowest layer after the input is then the code.
         bias: Whether to draw the bias units, +1, of layers that have biases.
-        title: What is written above.
+        title: Title above the diagram.
 
     Returns:
         The figure, with one axes.
 
     Raises:
-        ValueError: If the model is not built, or there are fewer than two layers.
-        TypeError: If it is no model and no widths.
+        ValueError: If the model is not built or has no layer with weights, or there are fewer than two widths.
+        TypeError: If `model` is neither a model nor a list or tuple of widths.
 
     Example:
         >>> figure = network((784, 256, 32, 256, 784))
@@ -142,9 +143,9 @@ def network(model: Any, *, bias: bool = False, title: str = "") -> matplotlib.fi
             _validation.check_built(stage)
         return _draw(_of_model(model, stages), bias, title)
     if not isinstance(model, keras.Model):
-        raise TypeError(f"plots.network got {type(model).__name__}: pass a model, or the widths of its layers.")
+        raise TypeError(f"plots.network got {type(model).__name__}: pass a model, or a list or tuple of widths.")
     if not model.built:
-        raise ValueError(f"{model.name!r} has no layers yet: fit it, or call it on a batch, before this.")
+        raise ValueError(f"{model.name!r} has no layers yet: fit it, or call it on a batch, before drawing it.")
     if hasattr(model, "gibbs"):
         return _draw_bipartite(model, bias, title)
     if hasattr(model, "encoder"):
@@ -152,13 +153,13 @@ def network(model: Any, *, bias: bool = False, title: str = "") -> matplotlib.fi
     return _draw(_of_network(model), bias, title)
 
 
-# === What is there ===
+# === Layers and edges ===
 
 
 def _of_widths(widths: Sequence[int]) -> _Diagram:
     widths = _validation.check_ints("widths", widths)
     if len(widths) < 2:
-        raise ValueError(f"A network has two layers or more, but the widths are {widths}.")
+        raise ValueError(f"A network has two layers or more, but the widths are {widths}: pass at least two.")
     middle = (len(widths) - 1) / 2
     code = min(range(1, len(widths)), key=lambda i: (widths[i], abs(i - middle)))
     columns = [[_Group("", (width,), "hidden", [])] for width in widths]
@@ -178,7 +179,7 @@ def _spans(last_of_encoder: int, code: int, columns: int, first: int = 0) -> lis
 
 
 def _named(diagram: _Diagram) -> _Diagram:
-    """Give the groups that have no name theirs: x, h₁, ..., z, ..., x′."""
+    """Name the groups that have no name yet: x, h₁, ..., z, ..., x′."""
     hidden = 0
     for column in diagram.columns:
         for group in column:
@@ -206,7 +207,7 @@ def _of_network(network: keras.Model) -> _Diagram:
 
 
 def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
-    """The diagram of an autoencoder, or of the stages of a stack unrolled."""
+    """Return the diagram of an autoencoder, or of a stack, whose stages are unrolled."""
     x_shape, top = tuple(stages[0].x_shape), stages[-1]
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
@@ -287,21 +288,21 @@ def _conditions(model: Any) -> list[_Group]:
 
 
 def _flatten_first(x: _Group, first: _Group) -> None:
-    """Draw an input of several axes as units where the first layer takes it flat."""
+    """Draw an input of several axes as units if the first layer flattens it."""
     if x.is_block and not first.is_block and None not in x.shape:
         shape, x.shape = x.shape, (x.units,)
         _note_shape(x, shape)
 
 
 def _note_shape(group: _Group, shape: Shape) -> None:
-    """Note the shape of samples below units that stand for their values."""
+    """Add the shape of samples to the notes of units that represent their values."""
     shape = shape[:-1] if len(shape) > 2 and shape[-1] == 1 else shape
     if len(shape) > 1:
         group.notes.insert(0, f"({'×'.join(map(str, shape))})")
 
 
 def _layers(networks: Sequence[Any], shape: Shape) -> list[tuple[_Group, Any]]:
-    """The layers with weights of networks that follow each other, each with a group that describes its output."""
+    """Return the layers with weights of consecutive networks, each with the group that describes its output."""
     found: list[tuple[_Group, Any]] = []
     for layer, made in (step for network in networks for step in _chain(network)):
         shape = _output_shape(layer, shape) if made is None or None in made else made
@@ -322,9 +323,9 @@ def _layers(networks: Sequence[Any], shape: Shape) -> list[tuple[_Group, Any]]:
 
 
 def _chain(network: Any) -> list[tuple[Any, Shape | None]]:
-    """The layers of a network from its input to its output, with the shapes that a graph has for their outputs.
+    """Return the layers of a network from input to output, with the shapes of their outputs if a graph has them.
 
-    A part that is no chain is itself one of them.
+    A part that is not a chain counts as one layer.
     """
     return [*_backwards(network, inner=False)][::-1]
 
@@ -346,7 +347,7 @@ def _backwards(
             if isinstance(operation, keras.layers.InputLayer):
                 return
             yield from _backwards(operation, _keras.output_index(tensor), tuple(tensor.shape[1:]))
-            tensor = tensors[0]  # of several the first: the others are conditions
+            tensor = tensors[0]  # if there are several, the first: the others are conditions
 
 
 def _is_chain(network: keras.Model, index: int) -> bool:
@@ -361,7 +362,7 @@ def _is_chain(network: keras.Model, index: int) -> bool:
 def _output_shape(layer: Any, shape: Shape) -> Shape:
     try:
         made = layer.compute_output_shape((None, *shape))
-    except Exception:  # an operation of several inputs, or a layer that cannot say
+    except Exception:  # an operation of several inputs, or a layer that cannot compute it
         return shape
     return tuple(made[1:]) if isinstance(made, (tuple, list)) and not isinstance(made[0], (tuple, list)) else shape
 
@@ -395,14 +396,14 @@ def _draw(diagram: _Diagram, bias: bool, title: str) -> matplotlib.figure.Figure
         return LINE * len(group.texts) + extra
 
     def height(column: Sequence[_Group]) -> float:
-        """From the first unit of a column to the last."""
+        """Return the distance from the first unit of a column to the last, in pixels."""
         return sum(group.height + below(group) + 2 * LINE for group in column) - below(column[-1]) - 2 * LINE
 
     top = style.MARGIN + (2 * LINE if title else 0) + (2 * LINE if diagram.spans else 0)
     middle = top + 2 * LINE + max(map(height, columns)) / 2
     total = max(middle + height(column) / 2 + below(column[-1]) for column in columns) + style.MARGIN
     figure, ax = _canvas(width, total)
-    places: dict[int, tuple[float, float]] = {}  # of the middle of a group
+    places: dict[int, tuple[float, float]] = {}  # id of a group → its middle
     for i, column in enumerate(columns):
         x, y = left + i * apart, middle - height(column) / 2 - 2 * LINE
         for group in column:
@@ -433,7 +434,7 @@ def _draw(diagram: _Diagram, bias: bool, title: str) -> matplotlib.figure.Figure
 
 
 def _draw_bipartite(rbm: Any, bias: bool, title: str) -> matplotlib.figure.Figure:
-    """An RBM: hidden units above visible ones, each joined with each."""
+    """Draw an RBM: hidden units above visible units, each connected with each."""
     kinds = {"hidden": rbm.hidden, "visible": rbm.visible}
     hidden = _Group("hidden $h$", (math.prod(rbm.code_shape),), "code", [kinds["hidden"]])
     visible = _Group("visible $v$", (math.prod(rbm.x_shape),), "input", [kinds["visible"]])
@@ -485,7 +486,7 @@ def _places(group: _Group, x: float, y: float) -> list[tuple[float, float]]:
 
 
 def _seen(group: _Group, places: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The places of circles, without that of the ellipsis."""
+    """Return the places of the circles, without the place of the ellipsis."""
     if group.slots == group.units:
         return places
     gap = len(places) // 2
@@ -528,7 +529,7 @@ def _spread(count: int, share: float) -> set[int]:
 
 
 def _one(ax: Axes, x: float, y: float) -> None:
-    """A bias unit."""
+    """Draw a bias unit."""
     ax.add_patch(Circle((x, y), RADIUS, facecolor="white", edgecolor=style.AMBER, linewidth=1.6, zorder=3))
     _write(ax, x, y, "+1", 7)
 
@@ -543,7 +544,7 @@ def _join(ax: Axes, edge: _Edge, places: dict[int, tuple[float, float]], bias: b
         ax.add_patch(Polygon(corners, facecolor="#ececec", edgecolor="none", zorder=1))
     else:
         starts = _seen(edge.start, _places(edge.start, x, y))
-        # A sample depends on μ and σ unit by unit, and a corrupted feature on its own.
+        # Each unit of a sample depends only on the same unit of μ and σ, each corrupted feature on the same feature.
         by_unit = (edge.start.role, edge.end.role) in (("moment", "code"), ("input", "corrupted"))
         by_unit = by_unit and len(starts) == len(ends)
         _lines(ax, [*zip(starts, ends, strict=True)] if by_unit else [(a, b) for a in starts for b in ends])

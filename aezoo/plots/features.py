@@ -1,4 +1,4 @@
-"""Learned features as pictures."""
+"""Figures of learned features."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
 
-#: Units of less than this share of the largest norm are dead, and this share of the weights on a scale is clipped.
+#: Units whose norm is below this share of the largest norm are dead; this share of the weights on one scale is clipped.
 DEAD, CLIPPED = 1e-3, 1e-3
 
 
@@ -35,30 +35,30 @@ def filters(
     """Show learned features as pictures, one tile per unit.
 
     Mid-gray is 0, white a large positive weight and black a large negative one. The tiles of a model share one scale,
-    so that a weak unit looks weak; the largest thousandth of the weights shown is clipped, lest one of them dim all
-    others.
+    so that a weak unit looks weak. The largest 0.1 % of the weights shown are clipped, so that a single large weight
+    does not dim all others.
 
     Args:
-        model: A model with `encoder` and `decoder`, or the pictures themselves, an array of shape (units,
-            height, width), (units, height, width, channels) or (units, height * width) with height = width.
-            Of an encoder the first dense or 2-D convolution kernel is shown, of a decoder the last one. One
-            or three channels are shown as they are, any other number as its mean. Or several of these by their
-            titles, {title: model}, which are shown side by side, at most four in a row.
-        n: The largest number of tiles of a model.
-        order: "features" puts the unit with the largest Euclidean norm first, noise units behind all others (see
-            `aezoo.evaluation.noise_units`), and dead ones, of less than a thousandth of the largest norm, last. "norm"
-            does not look for noise, "index" keeps the model's order.
-        part: Whose weights, "encoder" or "decoder". Ignored for arrays.
-        scale: "shared" gives all tiles of a model one scale; "each" divides a tile by its own largest absolute weight,
-            so that weak units, noise among them, look as strong as any other.
-        tile: The least width and height of a tile in pixels; fewer models then stand in a row.
+        model: A model with `encoder` and `decoder`, or the pictures to show, an array of shape (units, height, width),
+            (units, height, width, channels) or (units, height * width) with height = width. The first dense or 2-D
+            convolution kernel of an encoder is shown, or the last one of a decoder. One or three channels are shown as
+            gray or color, any other number as their mean. To compare models, pass {title: model}: they are shown side
+            by side, at most four per row.
+        n: Maximum number of tiles per model, at least 1.
+        order: "features" sorts by falling Euclidean norm, with noise units (see `aezoo.evaluation.noise_units`) after
+            all others and dead units, with a norm below 0.1 % of the largest, last. "norm" is the same without the
+            search for noise units. "index" keeps the model's order.
+        part: Network whose weights are shown, "encoder" or "decoder". Ignored for arrays.
+        scale: "shared" uses one scale for all tiles of a model; "each" divides a tile by its own largest absolute
+            weight, so that weak units, including noise, look as strong as all others.
+        tile: Minimum width and height of a tile in pixels. Larger tiles leave room for fewer models per row.
 
     Returns:
-        The figure, with one axes per model, which holds one image: the tiles, row by row.
+        The figure, with one axes per model. Each axes has one image: the tiles, row by row.
 
     Raises:
-        ValueError: If the network is not built, has no such kernel, its kernel is not connected to whole images
-            (its length is not that of the image, nor a square), or has values that are not finite.
+        ValueError: If an argument is out of range, or if the network is not built, has no such kernel, or has a kernel
+            that is not connected to whole images or has values that are not finite.
 
     Example:
         ```python
@@ -88,7 +88,7 @@ def filters(
 def _feature_tiles(
     model: Autoencoder | Array, n: int, order: str, part: str, scale: str, name: str
 ) -> tuple[np.ndarray, int]:
-    """At most n features as tiles in [0, 1], and how many there are."""
+    """Return at most n features as tiles in [0, 1], and the number of all features."""
     weights = kernel_pictures(model, part) if hasattr(model, "encoder") else np.asarray(model)  # type: ignore[arg-type]
     if weights.ndim not in (2, 3, 4) or weights.size == 0:
         raise ValueError(
@@ -113,7 +113,7 @@ def _feature_tiles(
 
 
 def signed_tiles(pictures: np.ndarray, scale: str = "each") -> np.ndarray:
-    """Pictures of weights as tiles in [0, 1], 0 as mid-gray: all on one scale, or each on its own."""
+    """Return pictures of weights as tiles in [0, 1], with 0 as mid-gray: on one scale, or each on its own."""
     sizes = np.abs(pictures)
     largest = sizes.reshape(len(pictures), -1).max(axis=1)
     if scale == "shared":
@@ -131,10 +131,10 @@ def kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
         part: "encoder" or "decoder".
 
     Returns:
-        (units, *image_shape) of a dense layer, (units, height, width, channels) of a convolution.
+        (units, *image_shape) for a dense layer, (units, height, width, channels) for a convolution.
 
     Raises:
-        ValueError: If there is no such layer, or it is not connected to whole images.
+        ValueError: If there is no such layer, or the layer is not connected to whole images.
     """
     network = getattr(model, part)
     layers = list(layers_with_kernel(network))
@@ -147,8 +147,8 @@ def kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
     classes = {cls.__name__ for cls in type(layer).__mro__}
     kernel = np.asarray(layer.kernel)
     if kernel.ndim == 4:
-        # Keras: (height, width, in, out) for Conv2D, (height, width, out, in) for Conv2DTranspose. The units
-        # are on the side of the code: `out` of an encoder, `in` of a decoder.
+        # Keras stores (height, width, in, out) for Conv2D and (height, width, out, in) for Conv2DTranspose. The units
+        # are on the side of the code: `out` in an encoder, `in` in a decoder.
         unit_axis = 3 if (part == "encoder") != ("Conv2DTranspose" in classes) else 2
         return np.moveaxis(kernel, unit_axis, 0)
     # A tied decoder holds the encoder's kernel, (features, units), and multiplies by its transpose.
@@ -158,14 +158,14 @@ def kernel_pictures(model: Autoencoder, part: str) -> np.ndarray:
     shape = tuple(shape[1:]) if isinstance(shape, tuple) else ()
     if None in shape or math.prod(shape) != kernel.shape[1]:
         raise ValueError(
-            f"Layer {layer.name!r} of model.{part} has {kernel.shape[1]} weights a unit, which is not the "
-            f"number of values in an image of shape {shape}: they are no pictures of that shape."
+            f"Layer {layer.name!r} of model.{part} has {kernel.shape[1]} weights per unit, which is not the "
+            f"number of values in an image of shape {shape}: pass the pictures as an array instead."
         )
     return kernel.reshape(len(kernel), *shape)
 
 
 def layers_with_kernel(layer: keras.layers.Layer) -> Iterator[Any]:
-    """Yield the layers of a network with a kernel, in order, those of nested models included."""
+    """Yield the layers of a network that have a kernel, in order, including layers of nested models."""
     inner = getattr(layer, "layers", None)
     if inner is not None:
         for child in inner:

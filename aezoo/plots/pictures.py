@@ -1,4 +1,4 @@
-"""Samples as rows of tiles: what went in, what came out, what was made up."""
+"""Figures of samples, their reconstructions, and pictures that a model generates."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ _COLORS = {"input": style.GRAY, "corrupted": style.AMBER, "reconstruction": styl
 
 
 def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
-    """Shows the same samples in several versions, one below the other.
+    """Show several versions of the same samples, one below the other.
 
-    Images are drawn as rows of tiles. All rows share one gray scale, [0, 1] or the range of the first row where that
-    leaves it, and the others are clipped to it. Signals are drawn as lines, all versions of a sample in one panel.
+    Images are drawn as rows of tiles. All rows share one gray scale: [0, 1], or the range of the first row if it has
+    values outside [0, 1]. Values outside the scale are clipped. Signals are drawn as lines, all versions of a sample in
+    one panel.
 
     Args:
-        rows: By their names, the versions, of the same shape. Images (batch, height, width), (batch, height, width,
-            1 or 3) or (batch, height * width) with height = width; signals (batch, length) of any other length, or
-            (batch, length, 1).
-        n: The first `n` samples are shown.
+        rows: Versions of the samples, {name: array}, all of the same shape. Images are (batch, height, width), (batch,
+            height, width, 1 or 3) or (batch, height * width) with height = width; signals are (batch, length) of any
+            other length, or (batch, length, 1).
+        n: Number of samples to show, at least 1: the first `n`.
 
     Returns:
-        The figure: one axes with one image for images, one axes a sample for signals.
+        The figure, with one axes and one image for images, or one axes per sample for signals.
 
     Raises:
-        ValueError: If there is no sample, the shapes differ, or are neither those of images of 1 or 3 channels nor of
+        ValueError: If there is no sample, the shapes differ, or the samples are neither images of 1 or 3 channels nor
             signals.
 
     Example:
@@ -68,7 +69,7 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
     if is_signal or tiles.as_pictures(x) is None:
         return _signal_figure({name: row.reshape(len(row), -1) for name, row in arrays.items()})
     low, high = float(np.min(x)), float(np.max(x))
-    if 0 <= low and high <= 1:  # the scale of images, whether or not these few use all of it
+    if 0 <= low and high <= 1:  # the scale of images, even if these few do not use all of it
         low, high = 0.0, 1.0
     scale = high - low if high > low else 1.0
     pictures: list[Any] = [tiles.as_pictures(row) for row in arrays.values()]
@@ -79,23 +80,23 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
 def reconstructions(
     model: Autoencoder, x: Data, n: int = 10, *, corrupted: ArrayLike | None = None, **conditions: Any
 ) -> matplotlib.figure.Figure:
-    """Shows inputs above what the model makes of them, drawn as by `rows`.
+    """Show inputs above their reconstructions, as `rows` draws them.
 
     Args:
         model: A model with `reconstruct`.
-        x: The inputs, images or signals as `rows` takes them; or a dict of "x" and of the conditions, or data that come
-            batch by batch, such as a data set, of which the first batches are read.
-        n: The first `n` samples are shown.
-        corrupted: A damaged version of `x`, of its shape. Given it, the rows are the input, the corrupted
-            input, and the reconstruction of the corrupted input: what a denoising autoencoder is for.
+        x: Inputs, images or signals as `rows` accepts them; or a dict of "x" and the conditions; or data that come
+            batch by batch, such as a data set: only as many batches as needed are read.
+        n: Number of samples to show, at least 1: the first `n`.
+        corrupted: A corrupted version of `x`, of the same shape. The rows are then the input, the corrupted input and
+            the reconstruction of the corrupted input, as for a denoising autoencoder.
         **conditions: Conditions by name, one entry per sample, or one for all.
 
     Returns:
-        The figure: one axes with one image for images, one axes a sample for signals.
+        The figure, with one axes and one image for images, or one axes per sample for signals.
 
     Raises:
-        ValueError: If there is no sample, `corrupted` or the reconstruction is not of the shape of `x`, or `x`
-            is neither images of 1 or 3 channels nor signals.
+        ValueError: If there is no sample, `corrupted` or the reconstruction does not have the shape of `x`, or `x` is
+            neither images of 1 or 3 channels nor signals.
 
     Example:
         ```python
@@ -114,7 +115,7 @@ def reconstructions(
 
 
 def _first(model: Autoencoder, x: Any, n: int, conditions: Mapping[str, Any]) -> tuple[np.ndarray, dict[str, Any]]:
-    """The first samples of data of any kind, and their conditions."""
+    """Return the first samples of data of any kind, and their conditions."""
     if gate.is_stream(x):
         rules = gate.Rules.of(model, compared=False)
         elements = (x[i] for i in itertools.count()) if isinstance(x, keras.utils.PyDataset) else iter(x)
@@ -124,7 +125,7 @@ def _first(model: Autoencoder, x: Any, n: int, conditions: Mapping[str, Any]) ->
             parts = gate.Parts(samples, {}, y, None) if conditions else rules.parts(samples, y)
             read.append({name: np.asarray(part) for name, part in {"x": parts.x, **parts.conditions}.items()})
         if not read:
-            raise ValueError("The data set is empty: there are no samples.")
+            raise ValueError("The data set is empty: pass at least one sample.")
         x = {name: np.concatenate([batch[name] for batch in read]) for name in read[0]}
     if gate.is_dict(x):
         x, conditions = x["x"], {**{name: values for name, values in x.items() if name != "x"}, **conditions}
@@ -134,17 +135,17 @@ def _first(model: Autoencoder, x: Any, n: int, conditions: Mapping[str, Any]) ->
 
 
 def samples(x: ArrayLike, columns: int = 10) -> matplotlib.figure.Figure:
-    """Draws samples as tiles.
+    """Draw samples as tiles.
 
     Args:
-        x: (n, h, w, 1 or 3) in [0, 1], or (n, d) with d a perfect square.
-        columns: Number of tiles in a row.
+        x: Samples in [0, 1], (n, h, w, 1 or 3), or (n, d) with d a perfect square. Other values are clipped.
+        columns: Maximum number of tiles per row, at least 1.
 
     Returns:
-        The figure.
+        The figure, with one axes.
 
     Raises:
-        ValueError: If there are no samples, they are no pictures, or `columns` is below 1.
+        ValueError: If there are no samples, they are not pictures, or `columns` is below 1.
 
     Example:
         >>> figure = samples(np.random.default_rng(0).random((20, 8, 8, 1)))
@@ -160,21 +161,21 @@ def chains(
     start: ArrayLike | None = None,
     seed: int | None = None,
 ) -> matplotlib.figure.Figure:
-    """Draws what Gibbs chains of an RBM show after several numbers of steps, one chain a column.
+    """Draw the states of an RBM's Gibbs chains after several numbers of steps, one chain per column.
 
     Args:
-        model: A built RBM. Drawing from it moves its random state on.
+        model: A built RBM. Sampling advances its random state.
         n: Number of chains.
-        steps: Numbers of steps, rising, one row each. A row shows the means of the visible units, as `sample` gives
-            them; the chain goes on from a sample of these.
-        start: Where the chains start, (n, *input_shape), shown above the other rows; by default at random.
-        seed: Seeds the samples that a chain goes on from.
+        steps: Rising numbers of steps, one row for each. A row shows the means of the visible units, as `sample`
+            returns them; the chain continues from a sample with these means.
+        start: Starts of the chains, (n, *input_shape), shown as the first row. None starts at random.
+        seed: Seed of the samples from which a chain continues. None draws a new one for each call.
 
     Returns:
-        The figure.
+        The figure, with one axes.
 
     Raises:
-        ValueError: If the numbers of steps do not rise, or the samples are no pictures.
+        ValueError: If the numbers of steps do not rise, or the samples are not pictures.
 
     Example:
         ```python
@@ -199,20 +200,20 @@ def chains(
 def interpolation(
     model: Autoencoder, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike
 ) -> matplotlib.figure.Figure:
-    """Draws the pictures on the straight lines between the codes of samples, one line a row.
+    """Draw the pictures decoded along the straight lines between codes of samples, one line per row.
 
     Args:
         model: A built model with `interpolate`.
-        x_a: Where the lines start, (n, h, w, 1 or 3).
-        x_b: Where they end, (n, h, w, 1 or 3).
-        steps: Number of pictures on a line, at least 2.
+        x_a: Samples at the starts, (n, h, w, 1 or 3).
+        x_b: Samples at the ends, (n, h, w, 1 or 3).
+        steps: Number of pictures per line, both ends included, at least 2.
         **conditions: Conditions by name, one entry per line, or one for all.
 
     Returns:
-        The figure.
+        The figure, with one axes.
 
     Raises:
-        ValueError: If the samples are no pictures.
+        ValueError: If the numbers of starts and ends differ, or the samples are not pictures.
 
     Example:
         ```python
@@ -231,21 +232,23 @@ def traversal(
     *,
     decode: Callable[[Any], Any] | None = None,
 ) -> matplotlib.figure.Figure:
-    """Show a sample as it is moved along directions: x + a·d, one row per direction d and one column per amount a.
+    """Show a sample moved along directions: x + a·d, one row per direction d and one column per amount a.
 
-    With `decode` the sample and the directions are codes, of which the figure shows the decoded pictures.
+    With `decode`, the sample and the directions are codes, and the figure shows what the moved codes decode to.
 
     Args:
         x: One sample in [0, 1], (h, w, 1 or 3), or one code.
-        directions: Of the shape of x, {name: direction} or (rows, *shape); they are not normalized.
-        amounts: The amounts a, from left to right.
-        decode: A function from codes, (n, *shape), to pictures, such as `model.decode`.
+        directions: Directions d with the shape of `x`: {name: direction}, or an array (rows, *shape). They are not
+            normalized.
+        amounts: Amounts a, from left to right.
+        decode: Function from codes, (n, *shape), to pictures, such as `model.decode`. None draws the samples directly.
 
     Returns:
         The figure, with one axes. Values outside [0, 1] are clipped.
 
     Raises:
-        ValueError: If there is no direction or no amount, a direction has another shape, or the result is no picture.
+        ValueError: If there is no direction or no amount, a direction has another shape, or the result is not a
+            picture.
 
     Example:
         >>> x = np.full((8, 8, 1), 0.5)
@@ -255,7 +258,7 @@ def traversal(
     if not isinstance(directions, Mapping):
         directions = {f"direction {i + 1}": direction for i, direction in enumerate(directions)}
     if not directions or not len(amounts):
-        raise ValueError("plots.traversal needs one direction and one amount at least.")
+        raise ValueError("plots.traversal got no direction or no amount: pass at least one direction and one amount.")
     moved = []
     for name, direction in directions.items():
         direction = np.asarray(direction, "float32")
@@ -268,30 +271,31 @@ def traversal(
 
 
 def manifold(model: Autoencoder, n: int = 13, x: Data | None = None, **conditions: Any) -> matplotlib.figure.Figure:
-    """Draws what a code of two units decodes to, on a grid of the quantiles of N(0, I), or of codes.
+    """Draw what a code of two units decodes to, on a grid of quantiles of N(0, I) or of codes.
 
     Args:
         model: A built model with a code of two units and `decode`.
-        n: Number of pictures on a side, at least 2.
-        x: Samples whose codes give the quantiles, for a model without a prior, (m, *input_shape); or a dict of "x" and
-            of the conditions, or data that come batch by batch, as `model.encode` takes them.
+        n: Number of pictures per side, at least 2.
+        x: Samples whose codes give the quantiles, (m, *input_shape), for a model without a prior; or a dict of "x" and
+            the conditions; or data that come batch by batch, as `model.encode` accepts them. None takes the quantiles
+            of N(0, I).
         **conditions: Conditions by name, one for all pictures.
 
     Returns:
-        The figure: the first unit grows to the right, the second one upwards.
+        The figure, with one axes. The first unit increases to the right, the second upward.
 
     Raises:
-        ValueError: If the code has not two units, or decodes to no pictures.
+        ValueError: If the code does not have two units, or does not decode to pictures.
 
     Example:
         ```python
         aezoo.plots.manifold(vae)  # of a ConditionalVAE aezoo.plots.manifold(cvae, label=7)
-        aezoo.plots.manifold(two_units, x=x_test)  # no prior: where the codes of x_test lie
+        aezoo.plots.manifold(two_units, x=x_test)  # no prior: quantiles of the codes of x_test
         ```
     """
     _validation.check_int("n", n, 2)
     if tuple(model.code_shape) != (2,):
-        raise ValueError(f"A manifold is drawn of a code of 2 units, and this one has shape {tuple(model.code_shape)}.")
+        raise ValueError(f"plots.manifold needs a code of 2 units, but this one has shape {tuple(model.code_shape)}.")
     at = (np.arange(n) + 0.5) / n
     if x is None:
         right = up = scipy.stats.norm.ppf(at)
@@ -305,7 +309,7 @@ def manifold(model: Autoencoder, n: int = 13, x: Data | None = None, **condition
 
 
 def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:
-    """One panel a sample, with a line for each of `rows`, (n, length)."""
+    """Draw one panel per sample, with a line for each of `rows`, (n, length)."""
     count = len(next(iter(rows.values())))
     columns = min(5, count)
     height = math.ceil(count / columns)
@@ -317,7 +321,7 @@ def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:
             ax.remove()
             continue
         for name, row in rows.items():
-            noise = name == "corrupted"  # thin and behind, or it covers the input
+            noise = name == "corrupted"  # thin and at the back, so that it does not cover the input
             width, layer = (0.8, 1.9) if noise else (1.5, 2)
             ax.plot(row[sample], label=name, color=colors[name], linewidth=width, zorder=layer)
         style.with_axes(ax)

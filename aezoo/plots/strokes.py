@@ -1,4 +1,4 @@
-"""Sketches of pen strokes."""
+"""Figures of sketches made of pen strokes."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,19 @@ from aezoo.plots import style
 def sketches(
     x: np.ndarray | Sequence[ArrayLike], columns: int = 10, row_labels: Sequence[str] | None = None
 ) -> matplotlib.figure.Figure:
-    """Draws sketches, each as large as its tile allows.
+    """Draw sketches, each as large as its tile allows.
 
     Args:
-        x: Stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3); or a single one.
-        columns: Largest number of sketches in a row.
-        row_labels: What is written beside each row.
+        x: Sketches in stroke-5, (n, steps, 5), or a list of sketches in stroke-3, (points, 3); or a single sketch of
+            either format.
+        columns: Maximum number of sketches per row, at least 1.
+        row_labels: Labels beside the rows, one per row. None writes no labels.
 
     Returns:
-        The figure, with one axes; each line of a sketch is drawn in it.
+        The figure, with one axes.
 
     Raises:
-        ValueError: If there is no sketch, not one label a row, or `columns` is below 1.
+        ValueError: If there is no sketch, `row_labels` does not have one label per row, or `columns` is below 1.
 
     Example:
         >>> import aezoo
@@ -38,10 +39,10 @@ def sketches(
     each: Sequence[Any] | np.ndarray = [x] if getattr(x, "ndim", 0) == 2 else x
     rows = math.ceil(len(each) / columns)
     if not rows:
-        raise ValueError("There are no sketches to draw.")
+        raise ValueError("There are no sketches to draw: pass at least one.")
     columns = min(columns, len(each))
     if row_labels is not None and len(row_labels) != rows:
-        raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one a row.")
+        raise ValueError(f"There are {rows} rows of sketches and {len(row_labels)} labels: give one per row.")
     lines = []
     for i, sketch in enumerate(each):
         drawn = to_lines(sketch)

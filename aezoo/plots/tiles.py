@@ -1,4 +1,4 @@
-"""Pictures laid out as tiles."""
+"""Figures of pictures in tiles."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from aezoo.plots import style
 
 
 def as_pictures(x: np.ndarray) -> np.ndarray | None:
-    """Images as (n, height, width) or (n, height, width, 3); None for vectors that are no squares."""
+    """Return images as (n, height, width) or (n, height, width, 3); None if vectors do not fold into squares."""
     x = x.astype("float32")
     if x.ndim == 3 and x.shape[-1] == 1:
         x = x[..., 0]
@@ -25,11 +25,11 @@ def as_pictures(x: np.ndarray) -> np.ndarray | None:
 
 
 def pictures(x: ArrayLike) -> np.ndarray:
-    """What a model made, as pictures in [0, 1]."""
+    """Return samples as pictures, clipped to [0, 1]."""
     x = np.asarray(x)
     made = as_pictures(x) if x.ndim > 1 else None
     if made is None or made.ndim < 3:
-        raise ValueError(f"Samples of shape {x.shape[1:]} are no pictures: they must be (h, w, 1 or 3).")
+        raise ValueError(f"Samples of shape {x.shape[1:]} are no pictures: expected (h, w, 1 or 3) or (h * h,).")
     return np.clip(made, 0.0, 1.0)
 
 
@@ -41,19 +41,22 @@ def tile_figure(
     row_labels: Sequence[str] | None = None,
     tile: int = 1,
 ) -> matplotlib.figure.Figure:
-    """A figure of tiles in which a pixel of a tile is a whole number of pixels.
+    """Draw tiles so that each of their pixels, if enlarged, covers a whole number of the figure's pixels.
 
     Args:
-        panels: By their titles, tiles with values in [0, 1], (n, height, width) or (n, height, width, 3).
-        columns: Tiles in a row of a panel.
-        across: Panels in a row.
-        row_labels: What is written beside the rows of a single panel.
-        tile: The least size of a tile, in pixels: fewer panels stand in a row, and fewer tiles in a row of a panel,
-            where they would be smaller.
+        panels: Tiles with values in [0, 1], {title: (n, height, width) or (n, height, width, 3)}.
+        columns: Maximum number of tiles per row of a panel.
+        across: Maximum number of panels per row.
+        row_labels: Labels beside the rows of a single panel.
+        tile: Minimum size of a tile, in pixels. If tiles would be smaller, there are fewer panels per row and fewer
+            tiles per row of a panel.
+
+    Raises:
+        ValueError: If a panel has no tiles, or `columns` is below 1.
     """
     _validation.check_int("columns", columns, 1)
     if not all(map(len, panels.values())):
-        raise ValueError("There are no pictures to draw.")
+        raise ValueError("There are no pictures to draw: pass at least one.")
     left = style.room_for(row_labels)
     top = 34 if any(panels) else style.MARGIN
     largest = max(size for tiles in panels.values() for size in tiles.shape[1:3])
@@ -68,7 +71,7 @@ def tile_figure(
     highest, widest = np.max([mosaic.shape[:2] for mosaic in mosaics], axis=0)
     scale = min(room / widest, max(1, style.LARGEST_TILE // largest, enlarged))
     if scale > 1:
-        scale = math.floor(scale)  # else some pixels are wider than others, and so are the gaps
+        scale = math.floor(scale)  # otherwise some pixels and gaps would be wider than others
     # A title may be wider than its tiles.
     panel_width = round(max(widest * scale, *(style.text_width(title, 11) for title in panels)))
     panel_height = top + round(highest * scale)
@@ -84,8 +87,8 @@ def tile_figure(
         ax.imshow(mosaic, cmap="gray", vmin=0, vmax=1, interpolation=resample, aspect="auto")
         ax.set_title(title, fontsize=11, color=style.TEXT)
         tile = panels[title].shape[1]
-        centres = (tile - 1) / 2 + (tile + _gap(panels[title])) * np.arange(len(row_labels or ()))
-        style.without_axes(ax, row_labels, centres)
+        centers = (tile - 1) / 2 + (tile + _gap(panels[title])) * np.arange(len(row_labels or ()))
+        style.without_axes(ax, row_labels, centers)
     return figure
 
 
@@ -94,7 +97,7 @@ def _gap(tiles: np.ndarray) -> int:
 
 
 def _mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
-    """Lays tiles, (n, height, width) or (n, height, width, 3), out on white."""
+    """Return one white image with the tiles, (n, height, width) or (n, height, width, 3), in rows."""
     height, width = tiles.shape[1:3]
     gap = _gap(tiles)
     rows = math.ceil(len(tiles) / columns)

@@ -1,4 +1,4 @@
-"""What units of any layer respond to, as pictures."""
+"""Figures of the inputs that excite units of any layer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aezoo._typing import ArrayLike
 from aezoo.plots import tiles
 from aezoo.plots.features import signed_tiles
 
-#: A unit that varies less than this share of what the liveliest does is not chosen.
+#: Units whose standard deviation is below this share of the largest are not chosen.
 _STILL = 0.01
 
 
@@ -29,29 +29,30 @@ def preferred_inputs(
     steps: int = 200,
     seed: int = 0,
 ) -> matplotlib.figure.Figure:
-    """Show what excites units of a layer, one column per unit.
+    """Show the inputs that excite units of a layer most, one column per unit.
 
-    The first row is the input that maximizes a unit, by `aezoo.evaluation.activation_maximization` at the mean norm of
-    the samples: mid-gray is 0, and each tile has its own scale. Below it are the samples that excite the unit most.
+    The first row is the input that maximizes the unit, computed by `aezoo.evaluation.activation_maximization` at the
+    mean norm of the samples: mid-gray is 0, and each tile has its own scale. The last rows are the `n` samples that
+    excite the unit most.
 
     Args:
-        model: A built model of aezoo, a stack, or a Keras model, as `aezoo.evaluation.activations` takes it.
-        x: Images in [0, 1], (m, *input_shape), to choose from.
-        units: The units, or how many: they are then spaced evenly over those that vary over `x`.
-        layer: The number of a layer with weights, from the input on and from 0, negative from the end; or its name.
+        model: A built model of aezoo, a stack, or a Keras model, as `aezoo.evaluation.activations` accepts it.
+        x: Samples to choose from, images in [0, 1], (m, *input_shape).
+        units: Numbers of the units to show; or how many to show, evenly spaced among the units that vary over `x`.
+        layer: Index of a layer among the layers with weights, from 0 at the input, negative from the end; or its name.
             None takes the code.
-        n: How many samples of each unit.
-        combined: Whether a row shows the unit as a weighted sum of the filters below, by
-            `aezoo.evaluation.combined_filters`; `layer` is then a number or None.
-        total_variation: As of `aezoo.evaluation.activation_maximization`.
+        n: Number of samples per unit, at least 1.
+        combined: Whether to add a row that shows the unit as a weighted sum of the filters below it, computed by
+            `aezoo.evaluation.combined_filters`; `layer` must then be a number or None.
+        total_variation: As in `aezoo.evaluation.activation_maximization`.
         steps: Number of steps of the maximization.
-        seed: Seed of its starts.
+        seed: Seed of the starts of the maximization.
 
     Returns:
         The figure, with one axes.
 
     Raises:
-        ValueError: If the samples are no images, no unit varies, or there is no such layer or unit.
+        ValueError: If the samples are not images, no unit varies, or there is no such layer or unit.
 
     Example:
         ```python
@@ -66,7 +67,7 @@ def preferred_inputs(
         spread = values.std(axis=0)
         alive = np.flatnonzero((spread > 0) & (spread >= _STILL * spread.max()))
         if not len(alive):
-            raise ValueError("No unit of the layer varies over the samples.")
+            raise ValueError("No unit of the layer varies over the samples: choose another layer, or more samples.")
         count = min(_validation.check_int("units", units, 1), len(alive))
         chosen = alive[np.linspace(0, len(alive) - 1, count).round().astype(int)]
     else:

@@ -62,7 +62,7 @@ def test_a_preset_is_given_by_its_name(asked, tmp_path, monkeypatch):
     assert command(preset, "--data", "digits", "--output", "page.html") == 0
     model, (x, y), options = asked[0]
     assert isinstance(model, aezoo.VAE) and len(x) == len(y)
-    assert options == {"name": "digits", "title": "VAE 784-400-200-2, to look at", "note": ""}
+    assert options == {"name": "digits", "title": "VAE 784-400-200-2, for plotting codes in the plane", "note": ""}
     assert (tmp_path / "page.html").is_file()
 
 
@@ -90,8 +90,8 @@ def test_errors_are_one_line_that_says_what_to_do(run, asked, tmp_path, monkeypa
     wrong = {
         ("vae_mnist_3d",): r"no preset 'vae_mnist_3d'.*Did you mean 'vae_mnist_2d'",
         (tmp_path / "none.keras",): "There is no model",
-        (run, "--output", "mine.html"): "mine.html is there already, and no page of aezoo",
-        ("vae_mnist_2d", "--data", "digits"): "'digits' is not for this model",
+        (run, "--output", "mine.html"): "mine.html exists and is not a page of aezoo",
+        ("vae_mnist_2d", "--data", "digits"): "'digits' does not fit this model",
     }
     for arguments, message in wrong.items():
         assert command(*arguments) == 2
@@ -99,8 +99,8 @@ def test_errors_are_one_line_that_says_what_to_do(run, asked, tmp_path, monkeypa
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "model.keras").write_bytes((run / "model.keras").read_bytes())
     assert command(tmp_path) == 2
-    assert "was trained on is written nowhere beside it: give --data" in capsys.readouterr().err
+    assert "names its training data: name a data set with --data" in capsys.readouterr().err
     monkeypatch.setattr("aezoo.cli.evaluate.is_here", lambda *_: False)
     assert command(run) == 2
-    assert "is not on this machine" in capsys.readouterr().err
+    assert "these data are not on this machine" in capsys.readouterr().err
     assert (tmp_path / "mine.html").read_text() == "mine" and not asked

@@ -191,7 +191,7 @@ def test_a_page_replaces_a_page_and_nothing_else(html, tmp_path):
     pages.write_text(html + "\n", path)
     assert path.read_text() == html + "\n"
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match="is there already, and no page of aezoo"):
+    with pytest.raises(FileExistsError, match="exists and is not a page of aezoo"):
         pages.write_text(html, path)
     assert path.read_text() == "mine"
     with pytest.raises(FileExistsError, match="is a folder: name a file"):

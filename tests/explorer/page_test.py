@@ -287,7 +287,7 @@ def test_a_vae_of_two_units(vae, digits, open_page, capsys):
     model, path = vae
     page = open_page(path)
     assert page.text("title") == "Digits <on> a plane" and page.text("note") == "It is small."
-    assert "all numbers on this page are of these" in page.text("samples-about")
+    assert "All numbers on this page are computed from them" in page.text("samples-about")
     page.plane = np.zeros(2), np.eye(2)
     use_samples(page, model, x)
     use_code(page, model)

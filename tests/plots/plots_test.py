@@ -157,7 +157,7 @@ def test_filters_behind_another_kernel_are_no_pictures():
         (lambda: StandIn(keras.Sequential([keras.layers.Dense(2)]), None), "no built Dense"),
         (
             lambda: StandIn(keras.Sequential([keras.Input((4, 4)), keras.layers.Dense(2)]), None),
-            r"4 weights a unit, which is not the number of values in an image of shape \(4, 4\)",
+            r"4 weights per unit, which is not the number of values in an image of shape \(4, 4\)",
         ),
     ],
 )

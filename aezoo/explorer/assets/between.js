@@ -14,7 +14,7 @@ async function setEnd(name, index) {
 
 async function addExample(kind, index) {
   const at = examples[kind].findIndex((each) => each.index === index);
-  if (at >= 0) examples[kind].splice(at, 1); // a second click takes it back
+  if (at >= 0) examples[kind].splice(at, 1); // a second click removes it
   else examples[kind].push({ index, code: await encode(sample(index), conditionsOf(index)) });
   showExamples();
 }
@@ -36,9 +36,9 @@ function between(a, b, t) {
 
 function startBetween() {
   const path = manifest.interpolation === "arc" ? "the arc" : "the straight line";
-  $("between-about").textContent = `Choose A and B above, or use the current input. The slider goes along ${path} between their codes.`;
+  $("between-about").textContent = `Choose A and B among the samples, or use the current input. The slider decodes points on ${path} between their codes.`;
   $("attribute-about").textContent =
-    "The mean code of samples that have something, minus the mean code of samples that do not, is a direction. The slider adds it to the code of the input.";
+    "An attribute is a direction: the mean code of examples that have it minus the mean code of examples that do not. The slider adds it to the code of the input.";
   const frames = 9;
   const position = slider({ label: "From A to B", low: 0, high: 1, step: 0.01, value: 0, take: (t) => go(t), text: (t) => t.toFixed(2) });
   position.input.disabled = true;

@@ -7,7 +7,7 @@ function startCode() {
   let order = [...Array(codeSize).keys()];
   let shown = [];
   const integers = manifest.code.integers ? " Codes of this model are whole numbers." : "";
-  $("code-about").textContent = `Each slider is one of the ${codeSize.toLocaleString("en")} units of the code. The picture at the top follows.${integers}`;
+  $("code-about").textContent = `Each slider sets one of the ${codeSize.toLocaleString("en")} units of the code. The output at the top follows.${integers}`;
   for (const id of ["code-order-row", "code-previous", "code-next"]) $(id).hidden = all;
   const listing = pages($("code-previous"), $("code-next"), size, () => codeSize, (from, to) => {
     shown = order.slice(from, to).map((unit) => ({
@@ -23,7 +23,7 @@ function startCode() {
     listing.show();
   }
   $("code-order").addEventListener("change", sort);
-  // The order follows the input and not the code: a slider must not jump away under the hand that moves it.
+  // Sort by the code of the input, not by the current code, so that no slider jumps while it is moved.
   on("input", sort);
   on("code", () => {
     for (const { unit, slider } of shown) if (slider.value !== state.code[unit]) slider.value = state.code[unit];

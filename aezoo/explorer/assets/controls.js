@@ -1,15 +1,15 @@
 "use strict";
-// Controls that several panels have.
+// Controls that several panels share.
 
 let sliders = 0;
 
-/** Make a slider with a label and its value; `take` is called with each value that a person gives it. */
+/** Make a slider with a label and its value; `take` is called with each value that the user sets. */
 function slider({ label, low, high, step, value, take, text = written }) {
   const id = `slider-${(sliders += 1)}`;
   const input = element("input", { type: "range", id, min: low, max: high, step });
   const output = element("output", { for: id });
   const node = element("div", { className: "slider" }, element("label", { htmlFor: id }, label), input, output);
-  let current = value; // as it was given: the element keeps fewer digits
+  let current = value; // unrounded: the element keeps fewer digits
   const show = () => {
     output.textContent = text(current);
     input.setAttribute("aria-valuetext", output.textContent);
@@ -25,7 +25,7 @@ function slider({ label, low, high, step, value, take, text = written }) {
     get value() {
       return current;
     },
-    /** Show a value that something else has set, a value outside the range too. */
+    /** Show a value that was set elsewhere, even outside the range. */
     set value(given) {
       if (given < Number(input.min)) input.min = given;
       if (given > Number(input.max)) input.max = given;
@@ -40,10 +40,10 @@ function slider({ label, low, high, step, value, take, text = written }) {
   return made;
 }
 
-/** Write the value of a unit. */
+/** Return the value of a unit as text. */
 const unitValue = (value) => (manifest.code.integers ? String(Math.round(value)) : written(value));
 
-/** Return the range of a unit's slider: what the samples' codes have, and a quarter more on either side. */
+/** Return the range of a unit's slider: the range over the samples, extended by a quarter on either side. */
 function unitRange(unit) {
   const [low, high] = [Math.min(0, unitLow[unit]), Math.max(0, unitHigh[unit])];
   const room = 0.25 * (high - low) || 1;
@@ -56,7 +56,7 @@ function options(select, pairs) {
   select.replaceChildren(...pairs.map(([value, text]) => element("option", { value }, text)));
 }
 
-/** Listen to "Previous" and "Next" of a list that is shown in pages. */
+/** Handle "Previous" and "Next" of a list that is shown in pages. */
 function pages(previous, next, size, count, show) {
   const made = {
     first: 0,

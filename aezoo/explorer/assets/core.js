@@ -1,6 +1,6 @@
 "use strict";
-// What the page holds, and helpers that every panel uses. The scripts of this folder are joined in one script, in the
-// order of `SCRIPTS` in document.py: a page opened from disk may not load modules.
+// Access to the data of the page, and helpers for all panels. The scripts of this folder are joined into one, in the
+// order of `SCRIPTS` in document.py, because a page opened from disk may not load modules.
 
 const $ = (id) => document.getElementById(id);
 
@@ -21,7 +21,7 @@ async function inflated(bytes, format) {
 
 const has = (name) => $(`data-${name}`) !== null;
 
-/** Return the bytes that the page holds under a name, and free their text. */
+/** Return the bytes stored in the page under a name, and free their text. */
 async function blob(name) {
   const element = $(`data-${name}`);
   const bytes = await inflated(fromBase64(element.textContent), "gzip");
@@ -33,7 +33,7 @@ async function array(name, Type) {
   return new Type((await blob(name)).buffer);
 }
 
-/** Make an element; properties that are functions listen to events. */
+/** Create an element; properties that are functions become listeners of events. */
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -45,7 +45,7 @@ function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** Write a number for people: four digits, and no exponent where it can be left out. */
+/** Return a number as text with four digits, and without an exponent if possible. */
 function written(value) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
@@ -59,7 +59,7 @@ const color = (name) => getComputedStyle(document.documentElement).getPropertyVa
 
 let waiting = 0;
 
-/** Let only the newest of the calls that come during a call run after it: a slider moves faster than a network. */
+/** Wrap a function so that, of the calls during a run, only the newest runs next: sliders outpace networks. */
 function latest(work) {
   let running = null;
   let next = null;
@@ -86,7 +86,7 @@ function latest(work) {
   };
 }
 
-/** Resolve once no network runs and nothing waits for one. */
+/** Resolve once no network is running or waiting to run. */
 async function idle() {
   do await new Promise((resolve) => setTimeout(resolve, 5));
   while (waiting || pending);

@@ -1,12 +1,12 @@
 "use strict";
-// Starting, and what scripts outside can reach: `explorer`, for the console and for tests.
+// Start of the page, and `explorer`, an object for the console and for tests.
 
 const explorer = { manifest, state, timings, idle, encode, decode, score, sample, setInput, setCode, ready: null };
 window.explorer = explorer;
 
 const redraws = [];
 
-/** Call a function once a canvas has a size, and whenever its size or the color scheme changes. */
+/** Call a function as soon as a canvas has a size, and again when its size or the color scheme changes. */
 function whenSized(canvas, redraw) {
   let width = 0;
   redraws.push(redraw);
@@ -49,7 +49,7 @@ function showTiming() {
 async function start() {
   startHeader();
   if (typeof DecompressionStream === "undefined" || typeof WebAssembly === "undefined") {
-    throw new Error("this browser is too old for the page, which needs WebAssembly and DecompressionStream.");
+    throw new Error("this browser has no WebAssembly or no DecompressionStream. Use a newer one.");
   }
   await loadSamples();
   await startNetworks();
@@ -74,7 +74,7 @@ async function start() {
 }
 
 explorer.ready = start();
-explorer.ready.catch(() => {}); // which `unhandledrejection` reports all the same
+explorer.ready.catch(() => {}); // `unhandledrejection` reports the error
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   if (!state.output) return;
   redraws.forEach((redraw) => redraw());

@@ -1,5 +1,5 @@
 "use strict";
-// The plane of codes: samples as points, and what a point decodes to.
+// The plane of codes: samples as dots, and the decoded picture of a point.
 
 const classColors = ["#0072b2", "#d55e00", "#009e73", "#b5651d", "#cc79a7", "#7a5cd6", "#c79000", "#3b9fd6", "#7f8790", "#c2334d"];
 const classColor = (i) => classColors[i % classColors.length];
@@ -12,8 +12,8 @@ async function startMap() {
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const rounded = manifest.code.integers ? " Its entries are rounded to whole numbers." : "";
   $("map-about").textContent = explained
-    ? `Each dot is a sample, at the first two principal components of the samples' codes; they hold ${percent(explained[0])} and ${percent(explained[1])} of the variance. A point decodes as the mean code plus these two components.${rounded} Move over the plane to see; click to take the code.`
-    : "Each dot is a sample, at its code of two units. Move over the plane to see what a point decodes to; click to take the code.";
+    ? `Each dot is a sample, placed by the first two principal components of the codes, which explain ${percent(explained[0])} and ${percent(explained[1])} of the variance. The code of a point is the mean code plus these two components.${rounded} Move over the plane to decode a point; click to take its code.`
+    : "Each dot is a sample, placed by its code of two units. Move over the plane to decode a point; click to take its code.";
   const titles = explained ? ["first principal component", "second principal component"] : ["unit 0", "unit 1"];
   const canvas = $("map-canvas");
   const count = manifest.data.count;
@@ -40,7 +40,7 @@ async function startMap() {
     return [0, 1].map((axis) => code.reduce((sum, value, i) => sum + (value - mean[i]) * directions[axis * codeSize + i], 0));
   }
 
-  /** Draw all but the cross, which moves, into a picture of its own. */
+  /** Draw everything except the moving cross into a separate picture. */
   function redraw() {
     const [context, width, height] = prepared(canvas);
     [toX, toY] = axes(context, width, height, ...range, titles);
@@ -61,7 +61,7 @@ async function startMap() {
     cross();
   }
 
-  /** Write each class where its samples are densest on average, so that color is not needed to tell classes apart. */
+  /** Write the name of each class at the median of its samples, so that classes differ by more than color. */
   function nameClasses(context) {
     context.font = "bold 15px system-ui, sans-serif";
     context.textAlign = "center";

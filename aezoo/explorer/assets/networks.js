@@ -1,5 +1,5 @@
 "use strict";
-// The model: its networks in ONNX Runtime Web, one thread, one call after the other.
+// The networks of the model in ONNX Runtime Web, on one thread, one call after the other.
 
 const sessions = {};
 const timings = { decode: [], step: [] };
@@ -22,7 +22,7 @@ const inputSize = sizeOf(manifest.data.shape);
 const codeSize = manifest.code.size;
 const outputSize = sizeOf(manifest.output.shape);
 
-/** Run a network on named Float32Arrays with shapes; return its outputs by name. A run waits for those before it. */
+/** Run a network on named Float32Arrays with shapes; return its outputs by name. Runs wait for earlier runs. */
 function run(name, inputs) {
   pending += 1;
   const result = queue.then(async () => {
@@ -55,14 +55,14 @@ function withConditions(inputs, count, conditions) {
 
 const floats = (tensor) => (tensor.data instanceof Float32Array ? tensor.data : Float32Array.from(tensor.data, Number));
 
-/** Return the codes of samples that stand one behind the other. */
+/** Return the codes of samples, concatenated. */
 async function encode(x, conditions = state.conditions) {
   const count = x.length / inputSize;
   const inputs = withConditions({ x: { values: x, shape: [count, ...manifest.data.shape] } }, count, conditions);
   return floats(Object.values(await run("encode", inputs))[0]);
 }
 
-/** Return what codes decode to, one behind the other. */
+/** Return the decoded codes, concatenated. */
 async function decode(z, conditions = state.conditions) {
   const count = z.length / codeSize;
   if (sessions.step) return drawnSteps(z);
@@ -84,7 +84,7 @@ function median(values) {
 
 // === Step by step ===
 
-/** Numbers in (0, 1) that follow from a seed (mulberry32). */
+/** Return a generator of numbers in (0, 1) from a seed (mulberry32). */
 function randomNumbers(seed) {
   let a = seed >>> 0;
   return () => {
@@ -97,7 +97,7 @@ function randomNumbers(seed) {
 
 const gumbel = (random) => -Math.log(-Math.log(random()));
 
-/** Start to draw the sketches of codes; `next` draws one point of each, and returns (count, 5). */
+/** Start drawing the sketches of codes; `next` draws one point of each and returns (count, 5). */
 async function drawing(z, temperature = 0, seed = 0) {
   const count = z.length / codeSize;
   const units = { values: z, shape: [count, codeSize] };

@@ -1,7 +1,7 @@
 "use strict";
 // Sprites, and drawing on canvases.
 
-/** Read a PNG that sprites.py wrote: 8 bits, no filter, one IDAT. */
+/** Read a PNG that sprites.py wrote, with 8 bits per channel, no filter and one IDAT. */
 async function readSprite(bytes, [height, width, channels]) {
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   const columns = view.getUint32(16) / width;
@@ -39,7 +39,7 @@ async function readSprite(bytes, [height, width, channels]) {
   };
 }
 
-/** Fit a canvas to the place that the style gives it, and return its context in CSS pixels. */
+/** Resize a canvas to its size on the page, and return its context in CSS pixels. */
 function prepared(canvas) {
   const scale = window.devicePixelRatio || 1;
   const [width, height] = [canvas.clientWidth || 200, canvas.clientHeight || 120];
@@ -63,7 +63,7 @@ function drawImage(canvas, values, [height, width, channels], toByte) {
   context.putImageData(image, 0, 0);
 }
 
-/** Draw an image whose mid-gray is 0, divided by its largest value, or by a given one. */
+/** Draw an image with 0 as mid-gray, divided by its largest absolute value or by a given one. */
 function drawSigned(canvas, values, picture, largest = 0) {
   if (!largest) for (const value of values) largest = Math.max(largest, Math.abs(value));
   drawImage(canvas, values, picture, (value) => Math.round(128 + (127 * value) / (largest || 1)));
@@ -81,7 +81,7 @@ function drawVector(canvas, values, { low, high }) {
   });
 }
 
-/** Return the lines of a stroke-5 sketch, in the units of its offsets, up to its end. */
+/** Return the lines of a stroke-5 sketch up to its end, in the units of its offsets. */
 function linesOf(steps) {
   const lines = [];
   let [x, y, line] = [0, 0, null];
@@ -96,7 +96,7 @@ function linesOf(steps) {
   return lines;
 }
 
-/** Draw a sketch; of `whole`, which it is a part of, the rest is faint. */
+/** Draw a sketch in black, over the complete sketch `whole` in gray. */
 function drawSketch(canvas, steps, whole = steps) {
   canvas.classList.add("smooth");
   const [context, width, height] = prepared(canvas);
@@ -128,7 +128,7 @@ function boxOf(points) {
   return [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)];
 }
 
-/** Draw a sample, or what a code decodes to, as the manifest describes it. */
+/** Draw a sample or a decoded code, as the manifest describes it. */
 function draw(canvas, values, described) {
   if (described.kind === "sketch") drawSketch(canvas, values);
   else if (described.kind === "vector") drawVector(canvas, values, described);
@@ -181,10 +181,10 @@ function ticks(low, high, most) {
 
 const shortly = (value) => String(Number(value.toPrecision(3)));
 
-/** Draw bars between two values; `isMarked` tells which bars stand out. */
+/** Draw the bars of a histogram from `low` to `high`; `isMarked` selects the highlighted bars. */
 function drawHistogram(canvas, counts, low, high, title, isMarked = () => false, lines = []) {
   const [context, width, height] = prepared(canvas);
-  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (the height counts samples)`]);
+  const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (height: number of samples)`]);
   const step = (high - low) / counts.length;
   counts.forEach((count, i) => {
     context.fillStyle = color(isMarked(i) ? "mark" : "bar");

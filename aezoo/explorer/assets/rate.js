@@ -1,5 +1,5 @@
 "use strict";
-// Bits and quality of a model that compresses.
+// Bits and error of a model that compresses.
 
 async function startRate() {
   if (!manifest.compression) return;
@@ -7,7 +7,7 @@ async function startRate() {
   const { low, count, channels, pixels } = manifest.compression;
   const [table, rates, errors] = [await array("bits", Float32Array), await array("rates", Float32Array), await array("errors", Float32Array)];
   const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  $("rate-about").textContent = `Each dot is a sample: the bits of its code under the model's own density, and the squared error of its reconstruction; on average ${written(mean(rates))} bits per sample (${written(mean(rates) / pixels)} per pixel) and an error of ${written(mean(errors))}. The line is the input with fewer channels: those that carry few bits are set to their likeliest value first.`;
+  $("rate-about").textContent = `Each dot is a sample: the bits of its code under the model's density, and the squared error of its reconstruction. On average, these are ${written(mean(rates))} bits per sample (${written(mean(rates) / pixels)} per pixel) and an error of ${written(mean(errors))}. The line is the input with fewer channels: channels with the fewest bits are set to their likeliest value first.`;
   const bitsOf = (value, channel) => table[channel * count + clamp(Math.round(value) - low, 0, count - 1)];
   /** Return the bits of a code. */
   const rateOf = (code) => code.reduce((sum, value, i) => sum + bitsOf(value, i % channels), 0);

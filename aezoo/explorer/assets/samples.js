@@ -1,5 +1,5 @@
 "use strict";
-// Samples: thumbnails, what a click on one does, and drawing one.
+// Samples: thumbnails, clicks on them, and a canvas to draw an input.
 
 let sampleSprite = null;
 let sampleValues = null;
@@ -22,7 +22,7 @@ async function loadSamples() {
   }
 }
 
-/** Return a sample as the model takes it. */
+/** Return a sample as the model accepts it. */
 function sample(i) {
   const { kind, low, high, levels, shape } = manifest.data;
   if (kind === "image") return Float32Array.from(sampleSprite.tile(i), (byte) => low + (high - low) * (byte / levels));
@@ -55,7 +55,7 @@ function thumbnail(i, click, { pressed = null, mark = "" } = {}) {
   return button;
 }
 
-/** Show samples in a place; a click takes one as the input. */
+/** Show thumbnails in an element; a click makes a sample the input. */
 function showThumbnails(place, indices) {
   place.replaceChildren(...indices.map((i) => thumbnail(i, () => chooseSample(i))));
 }
@@ -73,7 +73,7 @@ const role = () => document.querySelector("input[name=role]:checked").value;
 function startSamples() {
   const { data } = manifest;
   const rounded = data.kind === "image" && !data.exact ? " Their values are rounded to 8 bits." : "";
-  $("samples-about").textContent = `${data.count.toLocaleString("en")} samples of ${data.name}; all numbers on this page are of these.${rounded}`;
+  $("samples-about").textContent = `${data.count.toLocaleString("en")} samples of ${data.name}. All numbers on this page are computed from them.${rounded}`;
   let shown = [...Array(data.count).keys()];
   const listing = pages($("samples-previous"), $("samples-next"), 48, () => shown.length, (from, to) => {
     $("samples-position").textContent = `${from + 1} to ${to} of ${shown.length.toLocaleString("en")}`;
@@ -136,7 +136,7 @@ function startDrawing() {
         for (let c = 0; c < channels; c++) {
           const at = (y * width + x) * channels + c;
           const covered = values[at] + cover * (paint[c] - values[at]);
-          // Where two lines meet, the pixel keeps the more ink of the two.
+          // Where two lines overlap, a pixel keeps the value closer to the paint.
           if (Math.abs(covered - paint[c]) < Math.abs(values[at] - paint[c])) values[at] = covered;
         }
       }
@@ -158,7 +158,7 @@ function startDrawing() {
     setInput($("draw-center").checked ? centered(values) : values.slice());
   }
 
-  /** Move the center of mass to the middle, as the makers of MNIST did. */
+  /** Move the center of mass to the middle, as in MNIST. */
   function centered(image) {
     let [mass, mx, my] = [0, 0, 0];
     for (let i = 0; i < width * height; i++) {

@@ -26,7 +26,7 @@ function startSketch() {
     explorer.sketch = drawn;
   }
 
-  /** Begin the sketch of the current code, which is drawn once in full, so that it is seen, and keeps its scale. */
+  /** Start the sketch of the current code. It is drawn once in full, to show it and to fix its scale. */
   const begin = latest(async () => {
     const code = state.code;
     whole = await drawnSteps(code, temperature.value, seed);

@@ -1,11 +1,11 @@
 "use strict";
-// The current input, its code and what the code decodes to: panels change these, and are told of changes.
+// The current input, its code and its output. Panels change these and listen to changes.
 
 const state = {
-  sample: null, // the number of the sample, or null for a drawing
+  sample: null, // number of the sample, or null for a drawing
   input: null,
-  inputCode: null, // what the input encodes to
-  code: null, // that code, or what a panel has made of it
+  inputCode: null, // code of the input
+  code: null, // current code: the code of the input, or changed by a panel
   output: null,
   score: null,
   conditions: {},
@@ -24,7 +24,7 @@ const encoded = latest(async () => {
   const input = state.input;
   const code = await encode(input);
   const scores = sessions.score ? await score(input) : null;
-  if (state.input !== input) return; // a newer one waits
+  if (state.input !== input) return; // a newer input waits
   state.inputCode = code;
   state.code = code.slice();
   state.score = scores && scores[0];
@@ -32,7 +32,7 @@ const encoded = latest(async () => {
   await setCode(state.code);
 });
 
-/** Take an input: a sample by its number, or a drawing. */
+/** Set the input: a sample by its number, or a drawing. */
 function setInput(input, sample = null) {
   state.input = input;
   state.sample = sample;
@@ -93,7 +93,7 @@ function startStage() {
     for (let value = condition.low; value <= condition.high; value++) {
       $("condition").append(element("option", { value: String(value) }, String(value)));
     }
-    // The code stays: the same code, decoded under another condition, is what such a model is for.
+    // Keep the code, to decode it under another condition.
     $("condition").addEventListener("change", () => {
       state.conditions[condition.name] = Number($("condition").value);
       decoded();
@@ -117,7 +117,7 @@ function drawCode(canvas, code) {
 
 let scaleOfCodes = 0;
 
-/** The largest absolute value that the samples' codes have. */
+/** Largest absolute value in the codes of the samples. */
 function codeScale() {
   if (!scaleOfCodes) for (let i = 0; i < codeSize; i++) scaleOfCodes = Math.max(scaleOfCodes, Math.abs(unitLow[i]), Math.abs(unitHigh[i]));
   return scaleOfCodes || 1;

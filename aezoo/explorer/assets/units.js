@@ -16,13 +16,13 @@ async function startUnits() {
   const sprite = pictures ? await readSprite(await blob("units.png"), picture) : null;
   const places = new Map([...unitNumbers].map((unit, i) => [unit, i]));
   const shows = {
-    filters: "A tile shows the weights of a unit, divided by the largest: mid-gray is 0.",
-    effects: "A tile shows how the reconstruction of the mean code changes as the unit rises by its standard deviation: mid-gray is no change.",
+    filters: "A tile shows the weights of a unit, divided by the largest absolute weight: mid-gray is 0.",
+    effects: "A tile shows how the decoded mean code changes as the unit rises by its standard deviation: mid-gray is no change.",
   };
-  const fewer = count < codeSize ? ` Shown are the ${count.toLocaleString("en")} units that vary most.` : "";
-  // Units of a code that is nowhere 0 all fire always, which is no news.
+  const fewer = count < codeSize ? ` The ${count.toLocaleString("en")} units that vary most are shown.` : "";
+  // If all units fire on all samples, as in a code that is nowhere 0, rates are not shown.
   const fires = rate.some((share) => share < 1);
-  const firing = fires ? `A unit fires on a sample if its size exceeds ${threshold}.` : "";
+  const firing = fires ? `A unit fires on a sample if its absolute value exceeds ${threshold}.` : "";
   $("units-about").textContent = `${pictures ? `${shows[pictures]} ` : ""}${firing}${fewer}`;
   options($("units-order"), [
     ["number", "by number"],
@@ -90,7 +90,7 @@ async function startUnits() {
     $("unit-histogram").setAttribute("aria-label", `Histogram of unit ${unit} over the samples`);
   }
 
-  /** Decode the current code with the unit as the input has it, and show both. */
+  /** Decode the current code with and without the change of the unit, and show both. */
   const compare = latest(async () => {
     const unit = unitNumbers[current];
     const code = state.code.slice();
@@ -115,7 +115,7 @@ async function startUnits() {
     if (before) return;
     listing.show();
     before = new Float32Array(0);
-    // The unit that is largest in the first input is a better start than unit 0, which may be dead.
+    // Start with the unit that is largest in the first input: unit 0 may be dead.
     let largest = 0;
     unitNumbers.forEach((unit, i) => {
       if (Math.abs(state.inputCode[unit]) > Math.abs(state.inputCode[unitNumbers[largest]])) largest = i;
