@@ -3,8 +3,8 @@
     TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [NAME ...]
 
 writes docs/figures/NAME.png: all of them, or those named. The pictures of sketches need sketch-rnn's file of cats
-(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the two models that are
-trained here take some minutes.
+(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the three models that
+are trained here take some minutes.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ import aezoo
 from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
+from aezoo.schedules import Linear
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "figures"
 SEED = 0
 MNIST_PRESETS_OF_1000 = ("contractive_mnist", "denoising_mnist", "sparse_kl_mnist")
+
+#: Pairs of test sketches, chosen by eye among those whose reconstructions differ.
+STARTS, ENDS = (20, 31, 18, 9), (4, 28, 14, 24)
 
 FIGURES: dict[str, Callable[[], Figure]] = {}
 OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
@@ -78,19 +82,12 @@ def save(name: str, drawn: Figure) -> int:
     return path.stat().st_size
 
 
-def repaired(model: aezoo.DenoisingAE) -> Figure:
-    """Draw digits, damaged and repaired."""
-    x = test_digits()
-    return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
-
-
 # === Networks ===
 
 NETWORKS = {
     "plain": "autoencoder_mnist",
     "denoising": "denoising_mnist",
     "sparse": "k_sparse_mnist_k25",
-    "contractive": "contractive_mnist",
     "variational": "vae_mnist_20d",
     "compressive": "compressive_mnist",
     "sketches": "sketch_rnn_cats",
@@ -110,13 +107,13 @@ def masked_network() -> Figure:
 
 @figure
 def stacked_network() -> Figure:
-    """The deep autoencoder that a stack of three layers unrolls to."""
+    """The deep autoencoder that a stack of three layers is unrolled to."""
     stack = aezoo.StackedAE([aezoo.DenoisingAE(units, seed=SEED) for units in (500, 250, 30)])
     shape = (28, 28, 1)
     for stage in stack.stages:
         stage.build((None, *shape))
         shape = stage.code_shape
-    return plots.network(stack)
+    return plots.network(stack.unroll())
 
 
 # === Plain ===
@@ -138,7 +135,8 @@ def plain_reconstructions() -> Figure:
 @figure
 def denoising_repair() -> Figure:
     """Digits, damaged and repaired."""
-    return repaired(preset("denoising_mnist"))
+    model, x = preset("denoising_mnist"), test_digits()
+    return plots.reconstructions(model, x, corrupted=np.asarray(model.corruption(x, training=True)))
 
 
 @figure
@@ -196,20 +194,29 @@ def variational_manifold() -> Figure:
     return plots.manifold(preset("vae_mnist_2d"), n=12)
 
 
+@functools.cache
+def conditional_vae() -> aezoo.ConditionalVAE:
+    """Train a conditional VAE once, for two figures."""
+    keras.utils.set_random_seed(SEED)
+    (x, y), _ = mnist()
+    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
+    model.compile(optimizer="adam")
+    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
+    return model
+
+
 @figure
 def variational_samples() -> Figure:
-    """Samples, none of them picked."""
-    return plots.samples(preset("vae_mnist_20d").sample(40, seed=SEED))
+    """Samples of each class, none of them picked."""
+    drawn = conditional_vae().sample(50, label=np.tile(np.arange(10), 5), seed=SEED)
+    return tiles.tile_figure({"": tiles.pictures(np.asarray(drawn))}, columns=10)
 
 
 @figure
 def variational_conditional() -> Figure:
     """One handwriting per row, in all ten digits."""
-    keras.utils.set_random_seed(SEED)
-    (x, y), (x_test, y_test) = mnist()
-    model = aezoo.ConditionalVAE(latent_dim=4, num_classes=10, hidden_dims=(400,), seed=SEED)
-    model.compile(optimizer="adam")
-    model.fit(x, y, epochs=8, batch_size=128, verbose=2)
+    model = conditional_vae()
+    _, (x_test, y_test) = mnist()
     x, y = x_test[:6], y_test[:6]
     z = np.asarray(model.encode(x, label=y))
     drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
@@ -231,14 +238,14 @@ def compressive_reconstructions() -> Figure:
 def compressive_rate() -> Figure:
     """Bytes and quality of the models, and the bytes of the rivals at the same quality, as the script left them."""
     rows = json.loads((ROOT / "benchmarks/papers/results/compression.json").read_text())["rows"]
-    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in ("aezoo", "PCA", "JPEG", "WebP")}
+    curves: dict[str, list[tuple[float, float]]] = {name: [] for name in ("CompressiveAE", "PCA", "JPEG", "WebP")}
     for row in rows:
         what, value = row["what"].strip(), row["ours"]
-        if what.endswith("bytes a digit"):
+        if what.endswith("bytes per digit"):
             size = value
         elif what.startswith("PSNR"):
             quality = value
-            curves["aezoo"].append((size, quality))
+            curves["CompressiveAE"].append((size, quality))
         elif what.endswith("at that PSNR"):
             curves[what.split()[4]].append((size / value, quality))
     return plots.rate_distortion(curves, rate="bytes per digit")
@@ -260,9 +267,14 @@ def sketches_temperatures(x: np.ndarray) -> Figure:
 
 @of_sketches
 def sketches_interpolation(x: np.ndarray) -> Figure:
-    """Paths between sketches."""
-    path = np.asarray(preset("sketch_rnn_cats").interpolate(x[:4], x[4:8], steps=8))
-    return plots.sketches(path.reshape(-1, *x.shape[1:]), columns=8)
+    """Paths between sketches, which stand at both ends."""
+    starts, ends = x[list(STARTS)], x[list(ENDS)]
+    path = np.asarray(preset("sketch_rnn_cats").interpolate(starts, ends, steps=8))
+    rows = np.concatenate([starts[:, None], path, ends[:, None]], axis=1)
+    drawn = plots.sketches(rows.reshape(-1, *x.shape[1:]), columns=10)
+    for border in (1, 9):
+        drawn.axes[0].axvline(border, color=style.GRAY, linewidth=1)
+    return drawn
 
 
 # === Masked ===
@@ -293,7 +305,7 @@ def stacked_pretraining() -> Figure:
     """Errors of unrolled stacks after fine-tuning, and of the same networks from random weights."""
     runs = json.loads((ROOT / "benchmarks/defaults.json").read_text())["runs"]
     names = {"digits": "digits", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-    drawn, axes = style.panels(2, (400, style.WIDTH), 260)
+    drawn, axes = style.panels(2, (400, style.WIDTH), 300)
     for model, ax in zip(("StackedAE", "DBN"), axes, strict=True):
         errors = {}
         for run in runs:
@@ -304,7 +316,7 @@ def stacked_pretraining() -> Figure:
             heights = [100 * error[i] for error in errors.values()]
             bars = ax.bar(np.arange(len(errors)) + 0.4 * i - 0.2, heights, 0.36, color=color, label=label)
             ax.bar_label(bars, fmt="%.0f", fontsize=8, color=style.TEXT)
-        style.with_axes(ax, model, y="error, % of the mean image's")
+        style.with_axes(ax, model, y="error (% of the mean image's error)")
         ax.set_xticks(range(len(errors)), errors)
     style.legend(axes[0], loc="upper left")
     axes[0].set_ylim(0, 90)
@@ -313,9 +325,30 @@ def stacked_pretraining() -> Figure:
 
 
 @figure
-def stacked_repair() -> Figure:
-    """Digits, damaged and repaired by a stack."""
-    return repaired(preset("stacked_denoising_mnist"))
+def stacked_features() -> Figure:
+    """What units of three sparse layers draw, and the mean of the 16 digits that excite each most."""
+    keras.utils.set_random_seed(SEED)
+    (x, _), (x_test, _) = mnist()
+    sparse = [
+        aezoo.KSparseAE(units, k=k, k_schedule=schedule, aux_weight=1 / 32, code_activation="relu", seed=seed)
+        for seed, (units, k) in enumerate(((200, 12), (64, 4)), 1)
+        for schedule in [Linear(4 * k, k, epochs=3)]
+    ]
+    stack = aezoo.StackedAE([preset("k_sparse_mnist_k70"), *sparse])
+    stack.pretrain(x[:15_000], epochs=[0, 8, 10], batch_size=100, cache=True, verbose=2)
+    x_test = x_test[:5000]
+    codes, rows, rng = x_test, {}, np.random.default_rng(SEED)
+    for level, stage in enumerate(stack.stages, 1):
+        codes = np.asarray(stage.encode(codes))
+        units = rng.choice(np.flatnonzero(np.sum(codes > 0, axis=0) >= 16), 10, replace=False)
+        alone = np.diag(codes.max(axis=0))[units].astype("float32")  # each unit at its largest value
+        nothing = np.zeros_like(alone)
+        for below in reversed(stack.stages[:level]):
+            alone, nothing = np.asarray(below.decode(alone)), np.asarray(below.decode(nothing))
+        drawn = alone - nothing
+        rows[f"layer {level} draws"] = 0.5 + 0.5 * drawn / np.abs(drawn).max(axis=(1, 2, 3), keepdims=True)
+        rows[f"layer {level} responds to"] = x_test[np.argsort(-codes[:, units], axis=0)[:16]].mean(axis=0)
+    return plots.rows(rows)
 
 
 # === RBM ===

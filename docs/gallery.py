@@ -58,7 +58,7 @@ def panels(cats: str) -> list[Panel]:
     return [
         ("Repair: original, damaged, repaired", enlarged(digits)),
         ("Map: a plane of digits", enlarged(plane)),
-        ("Draw: cats by people, below by the model", drawn(cats)),
+        ("Draw: a person's cat above, sketch-rnn's below", drawn(cats)),
     ]
 
 
@@ -91,7 +91,7 @@ def strip(row: Sequence[Panel]):
     for title, picture in row:
         h, w = picture.shape
         middle = (left + w / 2) / width, 1 - TITLE / 2 / height
-        figure.text(*middle, title, ha="center", va="center", fontsize=12, color=style.TEXT)
+        figure.text(*middle, title, ha="center", va="center", fontsize=10.5, color=style.TEXT)
         figure.figimage(picture, left, height - TITLE - h, cmap="gray", vmin=0, vmax=1, origin="upper")
         left += w + 2 * style.MARGIN
     return figure

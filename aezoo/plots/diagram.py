@@ -30,12 +30,20 @@ _COLORS = {
     "code": style.ORANGE,
     "moment": style.PURPLE,
     "output": style.GRAY,
+    "corrupted": style.GRAY,
     "condition": style.GREEN,
 }
 _NORMALIZATIONS = tuple(
     getattr(keras.layers, name)
     for name in "BatchNormalization LayerNormalization GroupNormalization UnitNormalization PReLU".split()
 )
+#: Names for parts that are no single layer, by class.
+_PARTS = {
+    "SketchEncoder": "bidirectional\nLSTM",
+    "SketchDecoder": "LSTM",
+    "MaskToken": "mask\ntokens",
+    "ResidualBlock": "residual\nblock",
+}
 
 
 @dataclasses.dataclass(eq=False)
@@ -46,6 +54,7 @@ class _Group:
     shape: tuple[int | None, ...]
     role: str
     notes: list[str]
+    active: float | None = None  # the share of active units; None stands for all
 
     @property
     def is_block(self) -> bool:
@@ -99,8 +108,10 @@ def network(model: Any, *, bias: bool = False, title: str = "") -> matplotlib.fi
     A wide layer is drawn as a few units and an ellipsis, feature maps as a block. Each layer has its width and
     activation below it. Each set of weights is labeled with its matrix: $W_1^T$ is the transposed kernel that a tied
     decoder shares with the encoder. A VAE has μ, σ and the sample z, a model with conditions has one more input for
-    each, and an RBM is two layers joined both ways. A stack is drawn unrolled. Normalization, dropout and reshaping are
-    left out. A part that is not a chain of layers, such as a transformer, is one block.
+    each, and an RBM is two layers joined both ways. A stack is drawn unrolled. In a k-sparse code about the share of
+    active units is filled. A denoising model has a second column for the corrupted input, with crosses on corrupted
+    units. Normalization, dropout and reshaping are left out. A part that is not a chain of layers, such as a
+    transformer, is one block with its name.
 
     Args:
         model: A built model of aezoo, a stack, a Keras model such as a classifier, or the widths of the layers, such as
@@ -162,8 +173,8 @@ def _of_widths(widths: Sequence[int]) -> _Diagram:
     return _named(_Diagram(columns, edges, _spans(code, code, len(columns))))
 
 
-def _spans(last_of_encoder: int, code: int, columns: int) -> list[tuple[str, int, int]]:
-    spans = [("encoder", 0, last_of_encoder), ("decoder", code, columns - 1)]
+def _spans(last_of_encoder: int, code: int, columns: int, first: int = 0) -> list[tuple[str, int, int]]:
+    spans = [("encoder", first, last_of_encoder), ("decoder", code, columns - 1)]
     return [span for span in spans if span[2] > span[1]]
 
 
@@ -183,10 +194,10 @@ def _named(diagram: _Diagram) -> _Diagram:
 
 def _of_network(network: keras.Model) -> _Diagram:
     x_shape = tuple(network.input_shape[1:])
-    columns, edges = [[_Group("input $x$", x_shape, "input", [])]], list[_Edge]()
+    columns, edges, numbers = [[_Group("input $x$", x_shape, "input", [])]], list[_Edge](), dict[int, int]()
     for group, layer in _layers([network], x_shape):
         columns.append([group])
-        edges.append(_Edge(columns[-2][0], group, f"$W_{{{len(edges) + 1}}}$", _has_bias(layer)))
+        edges.append(_Edge(columns[-2][0], group, _part(layer) or _weights(layer, numbers), _has_bias(layer)))
     if not edges:
         raise ValueError(f"{network.name!r} has no layer with weights: there is nothing to draw.")
     group = columns[-1][0]
@@ -200,18 +211,20 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     x_shape, top = tuple(stages[0].x_shape), stages[-1]
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
-    x = _Group("", x_shape, "input", ["corrupted"] if hasattr(stages[0], "corruption") else [])
-    columns, edges = [[x]], list[_Edge]()
+    columns, edges = [[_Group("", x_shape, "input", [])]], list[_Edge]()
+    corrupted = hasattr(model, "corruption")  # stages of a stack corrupt their inputs in pretraining only
+    if corrupted:
+        columns.append([_Group(r"$\tilde x$", x_shape, "corrupted", ["corrupted"])])
+        edges.append(_Edge(columns[0][0], columns[1][0]))
+    conditions = _conditions(model)
+    columns[-1] += conditions
     numbers: dict[int, int] = {}
     for group, layer in down:
-        numbers[id(layer)] = len(edges) + 1
-        edges.append(_Edge(columns[-1][0], group, f"$W_{{{len(edges) + 1}}}$", _has_bias(layer)))
+        edges.append(_Edge(columns[-1][0], group, _part(layer) or _weights(layer, numbers), _has_bias(layer)))
         columns.append([group])
     if not down:
         raise ValueError(f"{top.name!r} has an encoder without weights: there is nothing to draw.")
-    conditions = _conditions(model)
-    columns[0] += conditions
-    edges += [_Edge(condition, columns[1][0]) for condition in conditions]
+    edges += [_Edge(condition, down[0][0]) for condition in conditions]
     code = columns[-1][0]
     code.role, code.shape = "code", tuple(top.code_shape)
     last_of_encoder = len(columns) - 1
@@ -227,9 +240,8 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     of_code = _conditions(model)
     columns[-1] += of_code
     for i, (group, layer) in enumerate(up):
-        source = getattr(layer, "tied_to", None)
-        tied = numbers.get(id(source))
-        label = f"$W_{{{len(numbers) + 1 + i}}}$" if tied is None else rf"$W_{{{tied}}}^{{\,\mathrm{{T}}}}$"
+        tied = numbers.get(id(getattr(layer, "tied_to", None)))
+        label = _part(layer) or (_weights(layer, numbers) if tied is None else rf"$W_{{{tied}}}^{{\,\mathrm{{T}}}}$")
         edges.append(_Edge(columns[-1][0], group, label, _has_bias(layer)))
         if not i:
             edges += [_Edge(condition, group) for condition in of_code]
@@ -241,9 +253,29 @@ def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
             output.shape = tuple(stages[0].y_shape)
         else:
             _note_shape(output, tuple(stages[0].y_shape))
+        if corrupted:
+            output.notes.append("compared with $x$")
     if not isinstance(down[0][1], keras.Model):
-        _flatten_first(columns[0][0], columns[1][0])
-    return _named(_Diagram(columns, edges, _spans(last_of_encoder, middle, len(columns))))
+        for column in columns[: 1 + corrupted]:
+            _flatten_first(column[0], down[0][0])
+    return _named(_Diagram(columns, edges, _spans(last_of_encoder, middle, len(columns), int(corrupted))))
+
+
+def _weights(layer: Any, numbers: dict[int, int]) -> str:
+    """Number a layer, and return the name of its weights."""
+    numbers[id(layer)] = len(numbers) + 1
+    return f"$W_{{{len(numbers)}}}$"
+
+
+def _part(layer: Any) -> str:
+    """Return the name of a part whose weights are no single kernel W, and "" for a layer with a kernel."""
+    if hasattr(layer, "kernel"):
+        return ""
+    attention = [one for one in getattr(layer, "layers", ()) if isinstance(one, keras.layers.MultiHeadAttention)]
+    if attention:
+        return "transformer\nblock" if len(attention) == 1 else f"transformer\nblocks ({len(attention)})"
+    kind = type(layer).__name__
+    return _PARTS.get(kind, layer.name if isinstance(layer, keras.Model) else kind)
 
 
 def _conditions(model: Any) -> list[_Group]:
@@ -277,15 +309,14 @@ def _layers(networks: Sequence[Any], shape: Shape) -> list[tuple[_Group, Any]]:
         activation = _activation(layer)
         if getattr(layer, "weights", ()) and not isinstance(layer, (*_NORMALIZATIONS, CodeLayer)):
             found.append((_Group("", shape, "hidden", [activation] if activation else []), layer))
-            if not hasattr(layer, "kernel"):
-                kind = layer.name if isinstance(layer, keras.Model) else type(layer).__name__
-                found[-1][0].notes.insert(0, "residual" if kind == "ResidualBlock" else kind)
         elif found:
             notes = found[-1][0].notes
             if activation:
                 notes[:] = [note for note in notes if note != "linear"] + [activation]
             elif getattr(layer, "selects", False):
                 notes.append(f"k = {layer.k}" if hasattr(layer, "k") else type(layer).__name__)
+                if hasattr(layer, "k"):
+                    found[-1][0].active = layer.k / math.prod(size or 1 for size in shape)
             elif isinstance(layer, CodeLayer) and not layer.differentiable:
                 notes.append("rounded")
     return found
@@ -476,13 +507,25 @@ def _draw_group(ax: Axes, group: _Group, x: float, y: float) -> None:
 
 def _circles(ax: Axes, group: _Group, places: list[tuple[float, float]], upright: bool = True) -> None:
     color, seen = _COLORS[group.role], _seen(group, places)
-    for place in seen:
-        face = color if group.role in ("code", "moment", "condition") else "white"
+    active = _spread(len(seen), 1 if group.active is None else group.active)
+    for i, place in enumerate(seen):
+        face = color if group.role in ("code", "moment", "condition") and i in active else "white"
         ax.add_patch(Circle(place, RADIUS, facecolor=face, edgecolor=color, linewidth=1.6, zorder=3))
+    if group.role == "corrupted":
+        crossed = [seen[i] for i in _spread(len(seen), 0.3)]
+        arm = 0.6 * RADIUS
+        ends = [[(x - arm, y - arm * sign), (x + arm, y + arm * sign)] for x, y in crossed for sign in (1, -1)]
+        ax.add_collection(LineCollection(ends, colors=style.TEXT, linewidths=1.8, zorder=3.5))
     for x, y in (place for place in places if place not in seen):
         for shift in (-5, 0, 5):
             dot = (x, y + shift) if upright else (x + shift, y)
             ax.add_patch(Circle(dot, 1.3, color=color, zorder=3))
+
+
+def _spread(count: int, share: float) -> set[int]:
+    """Return about a share of `count` places, at least one, spread over all of them."""
+    few = max(1, min(count, round(count * share)))
+    return {int((i + 0.5) * count / few) for i in range(few)}
 
 
 def _one(ax: Axes, x: float, y: float) -> None:
@@ -501,8 +544,9 @@ def _join(ax: Axes, edge: _Edge, places: dict[int, tuple[float, float]], bias: b
         ax.add_patch(Polygon(corners, facecolor="#ececec", edgecolor="none", zorder=1))
     else:
         starts = _seen(edge.start, _places(edge.start, x, y))
-        # Each unit of a sample depends only on the same unit of μ and σ.
-        by_unit = edge.start.role == "moment" and edge.end.role == "code" and len(starts) == len(ends)
+        # Each unit of a sample depends only on the same unit of μ and σ, each corrupted feature on the same feature.
+        by_unit = (edge.start.role, edge.end.role) in (("moment", "code"), ("input", "corrupted"))
+        by_unit = by_unit and len(starts) == len(ends)
         _lines(ax, [*zip(starts, ends, strict=True)] if by_unit else [(a, b) for a in starts for b in ends])
     if bias and edge.bias:
         one = (x, y + edge.start.height / 2 - RADIUS + PITCH)
@@ -512,7 +556,7 @@ def _join(ax: Axes, edge: _Edge, places: dict[int, tuple[float, float]], bias: b
             (x + end_x) / 2,
             (y + end_y) / 2,
             edge.label,
-            fontsize=9,
+            fontsize=9 if edge.label.startswith("$") else 8,
             color=style.TEXT,
             ha="center",
             va="center",

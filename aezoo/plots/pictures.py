@@ -305,7 +305,7 @@ def manifold(model: Autoencoder, n: int = 13, x: Data | None = None, **condition
         right, up = np.quantile(np.asarray(codes, "float32"), at, axis=0).T
     codes = np.stack(np.meshgrid(right, up[::-1]), axis=-1).reshape(-1, 2)
     shown = tiles.pictures(model.decode(codes.astype("float32"), **conditions))
-    return tiles.tile_figure({"what codes decode to": shown}, columns=n)
+    return tiles.tile_figure({"decoded grid of codes": shown}, columns=n)
 
 
 def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:

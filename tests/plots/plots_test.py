@@ -5,9 +5,11 @@ import keras
 import matplotlib.figure
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 import aezoo
 from aezoo import plots
+from aezoo.plots import style
 
 
 class StandIn:
@@ -768,7 +770,27 @@ def test_a_diagram_of_a_vae_has_a_sample_and_that_of_a_conditional_one_labels():
 
 def test_a_diagram_of_a_k_sparse_and_of_a_denoising_model_says_so():
     assert "k = 7" in labels(plots.network(built(aezoo.KSparseAE(30, k=7))))
-    assert "corrupted" in labels(plots.network(built(aezoo.DenoisingAE(30))))
+    denoising = labels(plots.network(built(aezoo.DenoisingAE(30))))
+    assert {"input $x$", r"$\tilde x$", "corrupted", "compared with $x$"} <= set(denoising)
+    assert denoising.count("(28×28)") == 3 and "$W_{1}$" in denoising
+    assert "compared with $x$" not in labels(plots.network(built(aezoo.Autoencoder(30))))
+
+
+def filled(figure):
+    """How many units, not dots of an ellipsis, have the color of the code."""
+    units = [circle for circle in circles(figure) if circle.radius > 2]
+    return sum(unit.get_facecolor()[:3] == to_rgb(style.ORANGE) for unit in units)
+
+
+@pytest.mark.parametrize(("k", "of", "active"), [(6, 6, 6), (3, 6, 3), (1, 6, 1), (25, 1000, 1), (500, 1000, 6)])
+def test_a_diagram_fills_the_share_of_active_units(k, of, active):
+    assert filled(plots.network(built(aezoo.KSparseAE(of, k=k), (5,)))) == active
+
+
+def test_the_corrupted_input_is_joined_unit_by_unit():
+    model = built(aezoo.DenoisingAE(3, tied=False), (4,))
+    lines = [collection.get_segments() for collection in plots.network(model).axes[0].collections]
+    assert sorted(map(len, lines)) == [2, 4, 12, 12]  # a cross of two strokes, x to x̃, and two layers
 
 
 def test_a_diagram_of_an_rbm_is_bipartite():
@@ -787,6 +809,9 @@ def test_a_diagram_of_a_stack_is_unrolled():
     shown = labels(plots.network(stack))
     assert [text for text in shown if text.isdigit()] == ["16", "40", "20", "40", "16"]
     assert labels(plots.network(stack.unroll())).count("20") == 1
+    corrupted = aezoo.StackedAE([aezoo.DenoisingAE(40), aezoo.DenoisingAE(20)])
+    corrupted.pretrain(np.random.default_rng(0).random((8, 4, 4, 1), "float32"), epochs=0, verbose=0)
+    assert "corrupted" not in labels(plots.network(corrupted))  # which only its stages are, while they are pretrained
     classifier = labels(plots.network(stack.to_classifier(10)))
     assert [text for text in classifier if text.isdigit()] == ["16", "40", "20", "10"]
     assert "output $y$" in classifier and "softmax" in classifier and "decoder" not in classifier
@@ -794,11 +819,18 @@ def test_a_diagram_of_a_stack_is_unrolled():
 
 def test_a_diagram_of_networks_that_are_no_chains():
     masked = labels(plots.network(built(aezoo.MaskedAE(16, patch_size=4))))
-    assert {"28×28×1", "49×16", "transformer"} <= set(masked) and masked.count("28×28×1") == 2
+    assert {"28×28×1", "49×16", "transformer\nblocks (2)", "mask\ntokens", "transformer\nblock"} <= set(masked)
+    assert masked.count("28×28×1") == 2 and [text for text in masked if text.startswith("$W")] == [
+        *("$W_{1}$", "$W_{2}$", "$W_{3}$")
+    ]
     sketch = aezoo.SketchRNN(6, encoder_units=8, decoder_units=9)
     sketch.build((None, 20, 5))
     shown = labels(plots.network(sketch))
     assert shown.count("6") == 3 and shown.count("20×5") == 2 and r"$\mu$" in shown
+    assert {"bidirectional\nLSTM", "LSTM"} <= set(shown) and shown.count("encoder") == shown.count(
+        "decoder"
+    ) == 1  # the spans
+    assert not [text for text in shown if "W_" in text]
 
 
 def test_a_diagram_of_a_model_without_weights_is_refused():
