@@ -134,6 +134,7 @@ def site(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow  # a minute, and the workflow `docs` builds the site as well
 def test_the_site_builds_and_shows_a_page_per_name_notebook_and_preset(site):
     assert 'id="aezoo.KSparseAE"' in (site / "api" / "models" / "KSparseAE" / "index.html").read_text()
     for place in generated():
@@ -143,6 +144,7 @@ def test_the_site_builds_and_shows_a_page_per_name_notebook_and_preset(site):
     assert 'class="arithmatex"' in formulas
 
 
+@pytest.mark.slow
 def test_the_site_needs_no_other_server(site):
     for page in (site / "index.html", site / "notebooks" / "01_what_is_an_autoencoder" / "index.html"):
         loaded = re.findall(r"<(?:script|link|img)[^>]* (?:src|href)=\"?([^\s\">]+)", page.read_text())

@@ -18,7 +18,12 @@ def code(path):
     return re.sub(r"\bepochs=\d+, (?!end|start)", "epochs=1, ", "\n".join(blocks))
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+# The pages whose models take long to trace are left to `.ci/slow`.
+QUICK = ("index", "plain", "sparse", "contractive")
+EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
+
+
+@pytest.mark.parametrize("path", EACH)
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     page = vars(types.ModuleType(path.stem))

@@ -341,6 +341,7 @@ def test_a_k_sparse_model(tmp_path, digits, open_page):
     assert page.page.locator("#class-row").is_hidden()
 
 
+@pytest.mark.slow
 def test_a_compressive_model(tmp_path, digits, open_page):
     x = digits[0][:60]
     model = built(aezoo.CompressiveAE(latent_dim=6, seed=0), x, 4.0)
@@ -410,6 +411,7 @@ def test_sketches(tmp_path, open_page, capsys, monkeypatch):
     check_timing(page, "sketches", capsys)
 
 
+@pytest.mark.slow
 def test_conditions(tmp_path, digits, open_page):
     x, y = digits
     model = aezoo.ConditionalVAE(latent_dim=3, hidden_dims=(8,), seed=0)
@@ -425,6 +427,7 @@ def test_conditions(tmp_path, digits, open_page):
     np.testing.assert_allclose(page.code, code[0], **CLOSE)
 
 
+@pytest.mark.slow
 def test_vectors_without_pictures(tmp_path, open_page):
     x = np.random.default_rng(0).normal(size=(30, 7)).astype("float32")
     model = aezoo.Autoencoder(latent_dim=3, output_activation="linear", seed=0)
