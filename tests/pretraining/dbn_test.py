@@ -194,7 +194,7 @@ def test_what_a_network_is_made_of():
         ([], "at least one model"),
         ([rbm, aezoo.Autoencoder(2)], "consists of RBMs"),
         ([rbm, rbm], "twice"),
-        ([rbm, 500], "made of"),
+        ([rbm, 500], "consists of aezoo models, but 500 is not one"),
         ([rbm, aezoo.VAE(2)], "consists of RBMs"),
     ):
         with pytest.raises(ValueError, match=message) as raised:

@@ -118,7 +118,7 @@ def test_npz_runs_no_code(tmp_path):
     array = np.empty(1, object)
     array[0] = Evil()
     np.savez(tmp_path / "evil.npz", train=array)
-    with pytest.raises(ValueError, match=r"evil\.npz, train\.npy: it names builtins\.exec"):
+    with pytest.raises(ValueError, match=r"evil\.npz, train\.npy: it refers to builtins\.exec"):
         sketches.read_npz(tmp_path / "evil.npz")
 
 
