@@ -443,8 +443,10 @@ def test_the_numbers_in_comments_of_the_five_minute_start_are_right(tmp_path, mo
 
 
 @pytest.mark.slow
-def test_the_page_of_inputs_runs():
+def test_the_page_of_inputs_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     module = run_page("inputs")
+    assert len(list((tmp_path / "photos").iterdir())) == 32
     assert module.colorizer.reconstruct(module.gray).shape == (64, 8, 8, 3)
     assert np.isfinite(module.completed).all()
     assert module.text.reconstruct(module.tokens).shape == (64, 12, 50)
