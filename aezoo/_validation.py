@@ -19,7 +19,7 @@ from aezoo.layers import networks
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
-    from aezoo.training.gate import Rules
+    from aezoo.training.gate import Rules, Spec
     from aezoo.training.trainer import Trainer
 
 #: Code that scales features to mean 0 and variance 1, for messages.
@@ -293,15 +293,14 @@ def check_sample_shape(model: Autoencoder | Rules, shape: Shape) -> None:
         )
 
 
-def check_condition(name: str, shape: Shape, dtype: str, wanted: Shape, wanted_dtype: str) -> None:
+def check_condition(name: str, given: Spec, wanted: Spec) -> None:
     """Check that the shape per sample and the dtype of a condition are what a network accepts."""
-    if not shapes_match(shape, wanted):
-        indices = (
-            f": give one integer per sample, such as {name}.argmax(axis=-1)" if not wanted and len(shape) == 1 else ""
-        )
-        raise ValueError(f"{name} has shape {shape} per sample, but the model takes {wanted}{indices}.")
-    if "int" in wanted_dtype and "int" not in dtype and dtype != "bool":
-        raise ValueError(f"{name} must be integers, not {dtype}.")
+    if not shapes_match(given.shape, wanted.shape):
+        is_one_hot = not wanted.shape and len(given.shape) == 1
+        advice = f": give one integer per sample, such as {name}.argmax(axis=-1)" if is_one_hot else ""
+        raise ValueError(f"{name} has shape {given.shape} per sample, but the model takes {wanted.shape}{advice}.")
+    if "int" in wanted.dtype and "int" not in given.dtype and given.dtype != "bool":
+        raise ValueError(f"{name} must be integers, not {given.dtype}.")
 
 
 def check_code_shape(model: Autoencoder, shape: Shape) -> None:

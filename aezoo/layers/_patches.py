@@ -136,6 +136,8 @@ class MaskToken(layers.Layer):
         TensorShape([5, 4, 8])
     """
 
+    part_name = "mask tokens"  # in `aezoo.plots.network`
+
     def build(self, input_shape: Shape) -> None:
         self.token = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="token")
 

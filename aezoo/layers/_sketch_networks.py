@@ -60,6 +60,8 @@ class SketchEncoder(keras.Model):
         seed: Seed of initial weights and of dropout.
     """
 
+    part_name = "bidirectional LSTM"  # in `aezoo.plots.network`
+
     def __init__(
         self, latent_dim: int, units: int, recurrent_dropout: float = 0.0, seed: int | None = None, **kwargs: Any
     ):
@@ -117,6 +119,8 @@ class SketchDecoder(keras.Model):
         recurrent_dropout: Dropout rate of the LSTM in training, in [0, 1).
         seed: Seed of initial weights and of dropout.
     """
+
+    part_name = "LSTM"
 
     def __init__(
         self,

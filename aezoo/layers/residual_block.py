@@ -46,6 +46,8 @@ class ResidualBlock(keras.layers.Layer):
         He et al., "Deep residual learning for image recognition", CVPR 2016, arXiv:1512.03385.
     """
 
+    part_name = "residual block"  # in `aezoo.plots.network`
+
     def __init__(
         self,
         kernel_size: int = 3,

@@ -228,8 +228,7 @@ class Autoencoder(Trainer):
                 f"in condition_names, {', '.join(map(repr, self.condition_names))}."
             )
         for name in taken.keys() & set(self.condition_names):
-            given, wanted = self.condition_specs[name], Spec.of(taken[name])
-            _validation.check_condition(name, given.shape, given.dtype, wanted.shape, wanted.dtype)
+            _validation.check_condition(name, self.condition_specs[name], Spec.of(taken[name]))
 
     def _symbolic_inputs(self, x_shape: Shape) -> Tensor:
         """Return a symbolic sample; for a model with conditions, a dict of the sample and the conditions."""

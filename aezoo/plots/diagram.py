@@ -37,13 +37,6 @@ _NORMALIZATIONS = tuple(
     getattr(keras.layers, name)
     for name in "BatchNormalization LayerNormalization GroupNormalization UnitNormalization PReLU".split()
 )
-#: Names for parts that are no single layer, by class.
-_PARTS = {
-    "SketchEncoder": "bidirectional\nLSTM",
-    "SketchDecoder": "LSTM",
-    "MaskToken": "mask\ntokens",
-    "ResidualBlock": "residual\nblock",
-}
 
 
 @dataclasses.dataclass(eq=False)
@@ -111,7 +104,7 @@ def network(model: Any, *, bias: bool = False, title: str = "") -> matplotlib.fi
     each, and an RBM is two layers joined both ways. A stack is drawn unrolled. In a k-sparse code about the share of
     active units is filled. A denoising model has a second column for the corrupted input, with crosses on corrupted
     units. Normalization, dropout and reshaping are left out. A part that is not a chain of layers, such as a
-    transformer, is one block with its name.
+    transformer, is one block, labeled with the attribute `part_name` of its class, or else with its name.
 
     Args:
         model: A built model of aezoo, a stack, a Keras model such as a classifier, or the widths of the layers, such as
@@ -274,8 +267,8 @@ def _part(layer: Any) -> str:
     attention = [one for one in getattr(layer, "layers", ()) if isinstance(one, keras.layers.MultiHeadAttention)]
     if attention:
         return "transformer\nblock" if len(attention) == 1 else f"transformer\nblocks ({len(attention)})"
-    kind = type(layer).__name__
-    return _PARTS.get(kind, layer.name if isinstance(layer, keras.Model) else kind)
+    name = layer.name if isinstance(layer, keras.Model) else type(layer).__name__
+    return getattr(layer, "part_name", name).replace(" ", "\n")
 
 
 def _conditions(model: Any) -> list[_Group]:

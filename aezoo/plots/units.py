@@ -62,9 +62,8 @@ def preferred_inputs(
     _validation.check_int("n", n, 1)
     x = np.asarray(x, "float32")
     pictures = tiles.pictures(x)
-    values = evaluation.activations(model, x, layer)
     if isinstance(units, (int, np.integer)):
-        spread = values.std(axis=0)
+        spread = evaluation.activations(model, x, layer).std(axis=0)
         alive = np.flatnonzero((spread > 0) & (spread >= _STILL * spread.max()))
         if not len(alive):
             raise ValueError("No unit of the layer varies over the samples: choose another layer, or more samples.")
@@ -83,9 +82,10 @@ def preferred_inputs(
     )
     rows = {"maximizes": _weights(best)}
     if combined:
-        rows["weights"] = _weights(evaluation.combined_filters(model, layer)[chosen])  # type: ignore[arg-type]
-    top = np.argsort(-values[:, chosen], axis=0, kind="stable")[:n]
-    rows |= {f"top {i + 1}": pictures[place] for i, place in enumerate(top)}
+        filters = evaluation.combined_filters(model, layer)  # type: ignore[arg-type]  # refuses a name in a sentence
+        rows["weights"] = _weights(filters[chosen])
+    top = evaluation.top_inputs(model, x, chosen.tolist(), n, layer)
+    rows |= {f"top {i + 1}": pictures[place] for i, place in enumerate(top.T)}
     title = f"units {', '.join(map(str, chosen))} of " + ("the code" if layer is None else f"layer {layer}")
     shown = np.concatenate(list(rows.values()))
     return tiles.tile_figure({title: shown}, columns=len(chosen), row_labels=list(rows))

@@ -75,8 +75,7 @@ class Condition:
                 f"There are {n} samples, but {values.shape[0]} entries of {self.name}: give one entry per sample."
             )
         if self.spec is not None:
-            given = Spec.of(values)
-            _validation.check_condition(self.name, given.shape, given.dtype, self.spec.shape, self.spec.dtype)
+            _validation.check_condition(self.name, Spec.of(values), self.spec)
         _check_dtype(values.dtype, self.name, integers=True)
 
     def check_numbers(self, values: Array) -> None:
