@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
+from aezoo.saving import warmup
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def litert(
     """Write signatures of a model as one LiteRT file.
 
     Where LiteRT lacks an operation, the file uses TensorFlow's and a warning names it: the interpreter then needs the
-    Flex delegate.
+    Flex delegate. Unless it does, or `options` are given, the results of the file are compared with the model on dummy
+    samples; a warning says if the model does not accept these.
 
     Args:
         model: A built model with a method `signatures`.
@@ -92,8 +94,8 @@ def litert(
         **options: Attributes of `tf.lite.TFLiteConverter`, such as `optimizations`.
 
     Raises:
-        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, or a
-            part of the model cannot be converted.
+        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, a
+            part of the model cannot be converted, or the file returns other results than the model.
     """
     path = Path(path)
     if path.suffix != ".tflite":
@@ -103,8 +105,13 @@ def litert(
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
         content, needed = _as_litert(folder, list(chosen), options)
-        if not needed and not options:
-            _check_litert(model, content, chosen)
+        compared = bool(needed or options) or _check_litert(model, content, chosen)
+    if not compared:
+        warnings.warn(
+            "The results of the LiteRT file were not compared with the model, which does not accept dummy samples: "
+            "compare them on samples of your own.",
+            stacklevel=3,
+        )
     if needed:
         warnings.warn(
             f"The LiteRT file needs operations of TensorFlow ({needed}), which an interpreter has only with the Flex "
@@ -115,28 +122,41 @@ def litert(
         unfinished.write_bytes(content)
 
 
-def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> None:
-    """Run each signature on dummy inputs and compare, since the converter silently drops operations such as Lgamma."""
-    x = np.asarray(model.dummy_inputs(2))
-    made: dict[str, Any] = {"x": x, **{name: np.asarray(values) for name, values in model.dummy_conditions(2).items()}}
+def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> bool:
+    """Run each signature on dummy samples and compare, since the converter silently drops operations such as Lgamma.
+
+    Returns:
+        Whether the model accepts dummy samples; if not, nothing is compared.
+
+    Raises:
+        ValueError: If the interpreter cannot run a signature, or returns other results than the model.
+    """
     try:
-        made["z"] = np.asarray(model.encode(x, **{name: made[name] for name in model.condition_names}))
-        expected = {name: function(*(made[s.name] for s in specs)) for name, (function, specs) in chosen.items()}
-    except Exception:  # the model does not accept dummy samples
-        return
+        requests = warmup.requests(model, "")
+    except ValueError:
+        return False
     interpreter = tf.lite.Interpreter(model_content=content)
-    for name, (_, specs) in chosen.items():
-        inputs = {spec.name: made[spec.name].astype(spec.dtype.as_numpy_dtype) for spec in specs}
+    for _, name, inputs in requests:
+        if name not in chosen:
+            continue
+        function, specs = chosen[name]
+        values = {spec.name: np.asarray(inputs[spec.name], spec.dtype.as_numpy_dtype) for spec in specs}
+        expected = function(*values.values())
         try:
-            got = interpreter.get_signature_runner(name)(**inputs)
-            alike = all(np.allclose(got[key], value, rtol=1e-2, atol=1e-2) for key, value in expected[name].items())
-        except Exception:
-            alike = False
-        if not alike:
-            raise ValueError(
-                f"The signature {name!r} cannot be written for LiteRT, whose converter changes its results: leave it "
-                "out, for example with signatures=('encode', 'decode')."
-            )
+            got = interpreter.get_signature_runner(name)(**values)
+        except (RuntimeError, ValueError) as error:
+            problem = f"whose interpreter cannot run it ({_first_line(error)})"
+            raise ValueError(_refusal(name, problem)) from error
+        if not all(np.allclose(got[key], value, rtol=1e-2, atol=1e-2) for key, value in expected.items()):
+            raise ValueError(_refusal(name, "whose converter changes its results"))
+    return True
+
+
+def _refusal(name: str, problem: str) -> str:
+    return (
+        f"The signature {name!r} cannot be written for LiteRT, {problem}: leave it out, for example with "
+        "signatures=('encode', 'decode')."
+    )
 
 
 def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
@@ -305,4 +325,8 @@ def _set(converter: Any, options: dict[str, Any]) -> None:
 def _missing(error: Exception) -> str:
     """Return the operations that an error of the converter names, or else its first line."""
     found = sorted(set(re.findall(r"'?tf\.(\w+)'? op", str(error))))
-    return ", ".join(found) or (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ", ".join(found) or _first_line(error)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

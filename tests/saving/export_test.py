@@ -357,6 +357,29 @@ def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
     model.export(tmp_path / "model.tflite", format="litert", signatures=("encode", "decode"))
 
 
+def test_a_litert_file_that_the_interpreter_cannot_run_is_not_written(x, tmp_path, monkeypatch):
+    model = aezoo.Autoencoder(latent_dim=2)
+    model.build(x.shape)
+
+    def fail(self, name):
+        raise RuntimeError("no kernel for GELU\nnode 7")
+
+    monkeypatch.setattr(tf.lite.Interpreter, "get_signature_runner", fail)
+    message = r"'encode' cannot be written for LiteRT, whose interpreter cannot run it \(no kernel for GELU\): leave"
+    with pytest.raises(ValueError, match=message):
+        model.export(tmp_path / "model.tflite", format="litert", signatures="encode")
+    assert files(tmp_path) == []
+
+
+def test_results_that_litert_does_not_compare_are_a_warning(x, tmp_path, monkeypatch):
+    model = aezoo.Autoencoder(latent_dim=2)
+    model.build(x.shape)
+    monkeypatch.setattr(model, "dummy_inputs", lambda n: np.ones((n, 5), "float32"))
+    with pytest.warns(UserWarning, match="were not compared with the model, which does not accept dummy samples"):
+        model.export(tmp_path / "model.tflite", format="litert", signatures="encode")
+    assert (tmp_path / "model.tflite").is_file()
+
+
 def test_what_runs_in_python_is_converted_to_nothing(x, tmp_path):
     pytest.importorskip("tf2onnx")
 
