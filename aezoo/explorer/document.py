@@ -68,9 +68,11 @@ def runtime() -> str:
     """Return ONNX Runtime Web as a classic script that defines `ort`: a page opened from disk may not load modules."""
     text = _runtime("ort.wasm.bundle.min.mjs").decode()
     text = text.replace("import.meta.url", "document.baseURI")
-    names = dict(re.findall(r"(\w+) as (\w+)", re.search(r"export\{(.+?)\};?\s*(?=//#|$)", text)[1]))  # type: ignore[index]
-    public = {public: inner for inner, public in names.items()}
+    listed = re.search(r"export\{(.+?)\};?\s*(?=//#|$)", text)
+    if listed is None:
+        raise ValueError("ONNX Runtime Web does not end with `export{...}`: reinstall aezoo, or adapt `runtime` to it.")
+    public = {public: inner for inner, public in re.findall(r"(\w+) as (\w+)", listed[1])}
     exports = ", ".join(f"{name}: {public[name]}" for name in ("InferenceSession", "Tensor", "env"))
-    text = re.sub(r"export\{.+?\};?\s*(?://# sourceMappingURL=\S+\s*)?$", f"globalThis.ort = {{{exports}}};", text)
+    text = f"{text[: listed.start()]}globalThis.ort = {{{exports}}};"
     # A comment or string in the script must not end the script element or start an HTML comment.
     return "(() => {\n" + text.replace("</script", "<\\/script").replace("<!--", "<\\!--") + "\n})();"

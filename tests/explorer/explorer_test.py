@@ -82,6 +82,12 @@ def test_the_runtime_is_the_one_that_its_page_names():
     assert "MIT License" in (FOLDER / "runtime" / "LICENSE").read_text()
 
 
+def test_a_runtime_without_exports_is_refused(monkeypatch):
+    monkeypatch.setattr(document, "_runtime", lambda name: b"const ort = {};")
+    with pytest.raises(ValueError, match="does not end with `export"):
+        document.runtime.__wrapped__()
+
+
 def test_the_files_that_a_wheel_adds_stay_under_10_mb():
     files = [path for folder in ("assets", "runtime") for path in (FOLDER / folder).iterdir()]
     assert {path.stem for path in files if path.suffix == ".js"} == set(document.SCRIPTS)
