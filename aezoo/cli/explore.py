@@ -97,25 +97,17 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
             f"{path} was trained on {name!r} according to the file beside it, and these data are not on this machine: "
             "if you trust the file, fetch them with --data."
         )
-    _, (x, y) = _sketches(name, model.x_shape[0]) if model.data == "sketches" else load(name)
+    x, y = _sketches(name, model.x_shape[0]) if model.data == "sketches" else load(name)[1]
     try:
         _validation.check_sample_shape(model, x.shape)
     except ValueError as error:
         raise ValueError(f"{name!r} does not fit this model: {error} Name another data set with --data.") from None
-    x, y = loading.with_conditions(model, x, y)
-    return x, y
+    return loading.with_conditions(model, x, y)
 
 
 def _sketches(name: str, steps: int) -> Any:
-    """Load sketches of at most `steps` points, padded to exactly `steps`: the longest of a file may have fewer."""
-    import numpy as np
-
+    """Load test sketches of at most `steps` points, padded to exactly `steps`: the longest of a file may have fewer."""
     from aezoo import sketches
 
-    def filled(x: Any) -> Any:
-        padding = np.zeros((len(x), steps - x.shape[1], 5), x.dtype)
-        padding[..., 4] = 1
-        return np.concatenate([x, padding], axis=1)
-
-    (x_train, _), (x_test, _) = sketches.load(name, max_points=steps)
-    return (filled(x_train), None), (filled(x_test), None)
+    _, (x, _) = sketches.load(name, max_points=steps)
+    return sketches.stroke5(sketches.stroke3(x), steps), None
