@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import _docstrings, _validation
+from aezoo import _docstrings, _validation, sketches
 from aezoo.evaluation import activity_threshold
 from aezoo.explorer import networks, sprites
 from aezoo.plots import features, tiles
@@ -56,10 +56,10 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
     offered = [_condition(model, each) for each in conditions]
     blobs: dict[str, bytes] = {}
     described, x = _pictured(model, x, blobs)
-    code = _whole(model.encode(x, **conditions))
+    code = np.asarray(model.encode(x, **conditions))
     code_shape = code.shape[1:]
     code = code.reshape(len(code), -1)
-    kind, graphs, weights = networks.networks(model)
+    described_networks, graphs, weights = networks.networks(model)
     blobs.update({f"network-{each}": graph for each, graph in graphs.items()}, weights=weights)
     size = code.shape[1]
     manifest: dict[str, Any] = {
@@ -70,12 +70,12 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
         "note": note,
         "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
         "version": __version__,
-        "data": {**described, "name": name, "count": len(x), "labels": labels is not None},
+        "data": {**described, "name": name, "count": len(x)},
         "code": {"shape": code_shape, "size": size, "integers": model.compresses},
         "output": _output(model, x, code.reshape(-1, *code_shape)[:1], conditions),
         "conditions": offered,
         "interpolation": model.interpolation,
-        "networks": kind,
+        "networks": described_networks,
     }
     _add(blobs, "unit-low", code.min(axis=0), "float32")
     _add(blobs, "unit-high", code.max(axis=0), "float32")
@@ -89,15 +89,11 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
     if size >= 2:
         manifest["map"] = _map(code, blobs)
     manifest["units"] = _units(model, code, code_shape, conditions, manifest["output"], blobs)
-    if "score" in kind:
-        _add(blobs, "scores", _whole(model.score_samples(x, **conditions)), "float32")
+    if "score" in described_networks:
+        _add(blobs, "scores", model.score_samples(x, **conditions), "float32")
     if model.compresses:
         manifest["compression"] = _compression(model, x, code.reshape(-1, *code_shape), blobs)
     return Content(manifest, blobs)
-
-
-def _whole(values: Any) -> np.ndarray:
-    return np.asarray(values)
 
 
 def _add(blobs: dict[str, bytes], name: str, values: Any, dtype: str) -> None:
@@ -148,12 +144,9 @@ def _pictured(model: Any, x: np.ndarray, blobs: dict[str, bytes]) -> tuple[dict[
     """Add samples to the page; return their description and their values, rounded as in the page."""
     shape = x.shape[1:]
     if model.data == "sketches":
-        ends = x[..., 4] > 0
-        lengths = np.where(ends.any(axis=1), ends.argmax(axis=1), x.shape[1])
-        _add(blobs, "lengths", lengths, "uint16")
-        _add(
-            blobs, "strokes", np.concatenate([one[:n, [0, 1, 3]] for one, n in zip(x, lengths, strict=True)]), "float32"
-        )
+        strokes = sketches.stroke3(x)
+        _add(blobs, "lengths", [len(sketch) for sketch in strokes], "uint16")
+        _add(blobs, "strokes", np.concatenate(strokes), "float32")
         return {"kind": "sketch", "shape": shape}, x
     picture = _picture_shape(shape)
     if picture is None:
@@ -170,7 +163,7 @@ def _output(model: Any, x: np.ndarray, code: np.ndarray, conditions: Mapping[str
     """Describe the output of the decoder."""
     if model.data == "sketches":
         return {"kind": "sketch", "shape": x.shape[1:]}
-    shape = _whole(model.decode(code, **{name: values[:1] for name, values in conditions.items()})).shape[1:]
+    shape = np.asarray(model.decode(code, **{name: values[:1] for name, values in conditions.items()})).shape[1:]
     picture = _picture_shape(shape)
     same = shape == x.shape[1:]
     low, high = model.output_bounds or (min(0.0, float(x.min())), max(1.0, float(x.max())))
@@ -223,7 +216,7 @@ def _units(
     _add(blobs, "units", units, "uint32")
     _add(blobs, "unit-rate", (np.abs(of_units) > threshold).mean(axis=0), "float32")
     _add(blobs, "unit-deviation", deviation[units], "float32")
-    _add(blobs, "unit-histogram", counts, "uint16")
+    _add(blobs, "unit-histogram", counts, "uint32")
     top = np.argsort(-of_units, axis=0, kind="stable")[:_TOP].T
     _add(blobs, "unit-top", top, "uint32")
     _add(blobs, "unit-nearest", units[nearest], "uint32")
@@ -246,7 +239,7 @@ def _units(
     else:
         pictures = pictures[units]
     described["picture"] = pictures.shape[1:]
-    blobs["units.png"] = sprites.png(sprites.signed(pictures))
+    blobs["units.png"] = sprites.png(np.rint(255 * features.signed_tiles(pictures)).astype("uint8"))
     return described
 
 
@@ -273,7 +266,7 @@ def _effects(
         mean, step = np.rint(mean), np.maximum(1, np.rint(step))
     codes = np.repeat(mean[None], 1 + len(units), axis=0).astype("float32")
     codes[1 + np.arange(len(units)), units] += step
-    decoded = _whole(model.decode(codes.reshape(-1, *code_shape), **given))
+    decoded = np.asarray(model.decode(codes.reshape(-1, *code_shape), **given))
     return decoded[1:] - decoded[:1]
 
 
@@ -283,10 +276,10 @@ def _compression(model: Any, x: np.ndarray, code: np.ndarray, blobs: dict[str, b
     low, high = int(code.min()) - margin, int(code.max()) + margin
     channels = code.shape[-1]
     numbers = np.repeat(np.arange(low, high + 1, dtype="float32")[:, None], channels, axis=1)
-    table = _whole(model.bits(numbers)).T
-    error = np.square(_whole(model.decode(code)) - x).reshape(len(x), -1).mean(axis=1)
+    table = np.asarray(model.bits(numbers)).T
+    error = np.square(np.asarray(model.decode(code)) - x).reshape(len(x), -1).mean(axis=1)
     _add(blobs, "bits", table, "float32")
-    _add(blobs, "rates", _whole(model.rate(code.astype("float32"))), "float32")
+    _add(blobs, "rates", model.rate(code.astype("float32")), "float32")
     _add(blobs, "errors", error, "float32")
     return {"low": low, "count": high - low + 1, "channels": channels, "pixels": _pixels(x.shape[1:])}
 

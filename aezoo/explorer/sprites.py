@@ -78,14 +78,3 @@ def png(tiles: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     )
-
-
-def signed(tiles: np.ndarray) -> np.ndarray:
-    """Return weights as bytes, each tile divided by its own largest absolute value: 128 is 0.
-
-    Args:
-        tiles: (n, height, width, channels) float.
-    """
-    largest = np.abs(tiles).reshape(len(tiles), -1).max(axis=1)
-    largest[largest == 0] = 1
-    return np.rint(128 + 127 * tiles / largest.reshape(-1, 1, 1, 1)).astype("uint8")

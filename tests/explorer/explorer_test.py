@@ -1,4 +1,4 @@
-"""What is in a page, and the files that it is made of."""
+"""Content of a page, its files and its server."""
 
 import gzip
 import hashlib
@@ -154,7 +154,7 @@ def test_samples_are_taken_in_equal_steps(model):
     np.testing.assert_allclose(np.frombuffer(gathered.blobs["unit-mean"], "float32"), code.mean(axis=0), rtol=1e-5)
     assert gathered.manifest["title"] == "Autoencoder with a code of 2"
     assert gathered.manifest["units"]["pictures"] == "filters"
-    counts = np.frombuffer(gathered.blobs["unit-histogram"], "uint16").reshape(2, -1)
+    counts = np.frombuffer(gathered.blobs["unit-histogram"], "uint32").reshape(2, -1)
     assert counts.sum(axis=1).tolist() == [4, 4]
 
 

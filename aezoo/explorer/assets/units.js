@@ -11,7 +11,7 @@ async function loadUnits() {
 async function startUnits() {
   const { count, bins, top, nearest, threshold, pictures, picture } = manifest.units;
   const [rate, similarity] = [await array("unit-rate", Float32Array), await array("unit-similarity", Float32Array)];
-  const [histogram, topSamples] = [await array("unit-histogram", Uint16Array), await array("unit-top", Uint32Array)];
+  const [histogram, topSamples] = [await array("unit-histogram", Uint32Array), await array("unit-top", Uint32Array)];
   const nearestUnits = await array("unit-nearest", Uint32Array);
   const sprite = pictures ? await readSprite(await blob("units.png"), picture) : null;
   const places = new Map([...unitNumbers].map((unit, i) => [unit, i]));
