@@ -146,8 +146,7 @@ async function startMap() {
     }
     const codes = new Float32Array(places.length * codeSize);
     places.forEach((at, i) => codes.set(codeAt(at), i * codeSize));
-    const conditions = Object.fromEntries(manifest.conditions.map(({ name }) => [name, state.conditions[name]]));
-    const outputs = await decode(codes, conditions);
+    const outputs = await decode(codes);
     const tiles = places.map((at, i) => {
       const picture = element("canvas");
       draw(picture, outputs.subarray(i * outputSize, (i + 1) * outputSize), manifest.output);

@@ -148,7 +148,7 @@ function largestOf(values) {
   return found;
 }
 
-/** Draw the most likely sketch of each code, (count, steps, 5). */
+/** Draw a sketch per code, (count, steps, 5): the most likely one at a temperature of 0. */
 async function drawnSteps(z, temperature = 0, seed = 0) {
   const count = z.length / codeSize;
   const steps = manifest.output.shape[0];

@@ -11,11 +11,6 @@ async function readSprite(bytes, [height, width, channels]) {
   const url = URL.createObjectURL(new Blob([bytes], { type: "image/png" }));
   const line = 1 + columns * width * channels;
   return {
-    width,
-    height,
-    url,
-    columns,
-    rows,
     /** Return the bytes of a tile. */
     tile(i) {
       const found = new Uint8Array(height * width * channels);
@@ -63,10 +58,9 @@ function drawImage(canvas, values, [height, width, channels], toByte) {
   context.putImageData(image, 0, 0);
 }
 
-/** Draw an image with 0 as mid-gray, divided by its largest absolute value or by a given one. */
-function drawSigned(canvas, values, picture, largest = 0) {
-  if (!largest) for (const value of values) largest = Math.max(largest, Math.abs(value));
-  drawImage(canvas, values, picture, (value) => Math.round(128 + (127 * value) / (largest || 1)));
+/** Draw an image with 0 as mid-gray and `largest` as white. */
+function drawSigned(canvas, values, picture, largest) {
+  drawImage(canvas, values, picture, (value) => Math.round(128 + (127 * value) / largest));
 }
 
 function drawVector(canvas, values, { low, high }) {
@@ -182,7 +176,7 @@ function ticks(low, high, most) {
 const shortly = (value) => String(Number(value.toPrecision(3)));
 
 /** Draw the bars of a histogram from `low` to `high`; `isMarked` selects the highlighted bars. */
-function drawHistogram(canvas, counts, low, high, title, isMarked = () => false, lines = []) {
+function drawHistogram(canvas, counts, low, high, title, isMarked, lines) {
   const [context, width, height] = prepared(canvas);
   const [x, y] = axes(context, width, height, [low, high], [0, Math.max(1, ...counts)], [`${title} (height: number of samples)`]);
   const step = (high - low) / counts.length;
@@ -203,5 +197,4 @@ function drawHistogram(canvas, counts, low, high, title, isMarked = () => false,
     context.lineTo(x(value), y(0));
     context.stroke();
   }
-  return x;
 }

@@ -45,12 +45,11 @@ const nameOf = (i) => (labels ? `Sample ${i}, class ${manifest.data.classes[labe
 /** Return the conditions of a sample. */
 const conditionsOf = (i) => Object.fromEntries(Object.entries(conditionValues).map(([name, values]) => [name, values[i]]));
 
-function thumbnail(i, click, { pressed = null, mark = "" } = {}) {
+function thumbnail(i, click, pressed = null) {
   const shown = sampleSprite ? sampleSprite.shown(i) : element("canvas");
-  const button = element("button", { type: "button", className: "thumb", "aria-label": nameOf(i) + (mark && `, ${mark}`), title: nameOf(i), click }, shown);
+  const button = element("button", { type: "button", className: "thumb", "aria-label": nameOf(i), title: nameOf(i), click }, shown);
   button.dataset.sample = i;
   if (pressed !== null) button.setAttribute("aria-pressed", pressed);
-  if (mark) button.append(element("span", { className: "mark", "aria-hidden": "true" }, mark));
   if (!sampleSprite) requestAnimationFrame(() => draw(shown, sample(i), manifest.data));
   return button;
 }
@@ -77,7 +76,7 @@ function startSamples() {
   let shown = [...Array(data.count).keys()];
   const listing = pages($("samples-previous"), $("samples-next"), 48, () => shown.length, (from, to) => {
     $("samples-position").textContent = `${from + 1} to ${to} of ${shown.length.toLocaleString("en")}`;
-    $("samples-grid").replaceChildren(...shown.slice(from, to).map((i) => thumbnail(i, () => take(i), { pressed: i === state.sample })));
+    $("samples-grid").replaceChildren(...shown.slice(from, to).map((i) => thumbnail(i, () => take(i), i === state.sample)));
   });
   function take(i) {
     return { input: chooseSample, a: (n) => setEnd("a", n), b: (n) => setEnd("b", n), with: (n) => addExample("with", n), without: (n) => addExample("without", n) }[role()](i);
