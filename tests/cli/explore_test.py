@@ -15,7 +15,7 @@ pytest.importorskip("tf2onnx")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A folder as `aezoo train` leaves it, as far as the command reads it."""
+    """Write a folder with the files of `aezoo train` that the command reads."""
     output = tmp_path_factory.mktemp("explored") / "run"
     output.mkdir()
     model = aezoo.SparseAE(latent_dim=6, seed=0)
@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 
 @pytest.fixture
 def asked(monkeypatch):
-    """What `page` is asked for, in place of the page."""
+    """Record the arguments of each call of `explorer.page`, and return a short page."""
     calls = []
 
     def page(model, data, **options):
@@ -56,7 +56,7 @@ def test_a_preset_is_given_by_its_name(asked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     preset, digits = "vae_mnist_2d", aezoo.datasets.load
     monkeypatch.setattr("aezoo.datasets.load", lambda name: [(digits("digits")[0])] * 2)
-    assert command(preset, "--data", "digits") == 2  # which are not of 28 x 28 pixels
+    assert command(preset, "--data", "digits") == 2  # digits are smaller than 28 x 28 pixels
     assert not asked
     monkeypatch.setattr("aezoo._validation.check_sample_shape", lambda *_: None)
     assert command(preset, "--data", "digits", "--output", "page.html") == 0

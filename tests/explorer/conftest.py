@@ -60,7 +60,7 @@ class Page:
         return self.page.locator(f"#{name}").inner_text()
 
     def number(self, name, pattern=r"-?\d[\d.]*(?:e[-+]\d+)?"):
-        """The first number of an element's text."""
+        """Return the first number in the text of an element."""
         return float(re.search(pattern, self.text(name).replace(",", ""))[0])
 
     def click(self, selector):
@@ -76,7 +76,7 @@ class Page:
         self.settle()
 
     def slide(self, selector, value):
-        """Set a slider as a person does who drags it."""
+        """Set a slider; the page receives the same event as from a drag."""
         self.page.locator(f"{selector} input[type=range]").first.fill(str(value))
         self.settle()
 
@@ -87,7 +87,7 @@ class Page:
         self.settle()
 
     def point(self, selector, x, y, click=False):
-        """Point at a place of a canvas, in shares of its size."""
+        """Point at a place of a canvas, given as fractions of its width and height."""
         place = self.page.locator(selector)
         place.scroll_into_view_if_needed()
         box = place.bounding_box()
@@ -105,8 +105,17 @@ class Page:
             self.page.wait_for_timeout(50)
         raise AssertionError(f"never true: {condition}")
 
+    def pixels(self, selector):
+        """Return the red channel of a canvas, (height, width)."""
+        height, width, *values = self.js(
+            f"(() => {{ const c = document.querySelector('{selector}');"
+            "const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
+            "return [c.height, c.width, ...data.filter((_, i) => i % 4 === 0)]; })()"
+        )
+        return np.reshape(values, (height, width))
+
     def ink(self, selector):
-        """How many different colors a canvas shows."""
+        """Return the number of different colors on a canvas."""
         return self.js(
             f"(() => {{ const c = document.querySelector('{selector}');"
             "const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height);"
@@ -127,7 +136,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """A function that opens a file or an address; in the end nothing has failed, and nothing was fetched."""
+    """Return a function that opens a file or an address; check at the end that no page failed or fetched anything."""
     opened = []
 
     def open_page(address, width=1100, height=900, **options):

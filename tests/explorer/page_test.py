@@ -11,7 +11,7 @@ from aezoo.cli import program
 from aezoo.datasets import loading
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
-#: A frame of a display.
+#: Milliseconds per frame of a display.
 FRAME = 16.0
 
 
@@ -21,7 +21,7 @@ def digits():
 
 
 def built(model, x, scale=1.0):
-    """The model, whose codes are so many times as large as those of an untrained one."""
+    """Build a model and multiply the last kernel of its encoder by `scale`, for larger codes than untrained ones."""
     model.build(x.shape)
     kernel = [weight for weight in model.encoder.trainable_variables if len(weight.shape) == 2][-1]
     kernel.assign(scale * kernel)
@@ -35,7 +35,7 @@ def written(tmp_path, model, data, **options):
 
 
 def check_verbs(page, model):
-    """The numbers of the current input are the model's."""
+    """Check that code, output and score of the current input are what the model computes."""
     shape = (1, *page.js("explorer.manifest.data.shape"))
     x = page.input.reshape(shape)
     code = page.code.reshape(1, *page.js("explorer.manifest.code.shape"))
@@ -189,10 +189,11 @@ def use_units(page, model, x):
     assert code[top, unit] == pytest.approx(code[:, unit].max(), rel=1e-5)
     page.slide("#unit-slider", float(page.page.locator("#unit-slider input").get_attribute("max")))
     assert page.code[unit] > code[top, unit]
-    check_verbs(page, model)
+    check_steered(page, model, unit)
     page.click("#unit-ablate")
     assert page.code[unit] == 0
-    check_verbs(page, model)
+    check_steered(page, model, unit)
+    np.testing.assert_allclose(page.pixels("#unit-picture"), unit_picture(page, model, code, unit), atol=1)
     page.click("#unit-restore")
     assert page.code[unit] == pytest.approx(code[top, unit], rel=1e-5)
     with np.errstate(invalid="ignore"):  # of units that are 0 on every sample
@@ -209,11 +210,46 @@ def use_units(page, model, x):
     assert page.ink("#unit-histogram") > 2
 
 
+def check_steered(page, model, unit):
+    """Check that only one unit differs from the code of the input, and that the panel shows the outputs of both."""
+    original = page.array("explorer.state.inputCode")
+    np.testing.assert_array_equal(np.delete(page.code, unit), np.delete(original, unit))
+    check_verbs(page, model)
+    output = page.js("explorer.manifest.output")
+    before = np.asarray(model.decode(original.reshape(1, *page.js("explorer.manifest.code.shape")))).ravel()
+    size, low = output["high"] - output["low"], output["low"]
+    shape = output["picture"][:2]
+    change = 127 * (page.output - before) / size
+    assert np.abs(change).max() > 2
+    for name, bytes_ in (
+        ("before", 255 * (np.clip(before, low, output["high"]) - low) / size),
+        ("after", 255 * (np.clip(page.output, low, output["high"]) - low) / size),
+        ("change", 128 + change),
+    ):
+        np.testing.assert_allclose(page.pixels(f"#unit-{name}"), bytes_.reshape(shape), atol=1)
+
+
+def unit_picture(page, model, code, unit):
+    """Return the picture of a unit in bytes: its weights, or its effect on the mean code."""
+    if page.js("explorer.manifest.units.pictures") == "filters":
+        (kernel,) = [np.asarray(each) for each in model.encoder.weights if len(each.shape) == 2]
+        values = kernel[:, unit]
+    else:
+        mean, step = code.mean(axis=0), code[:, unit].std()
+        if page.js("explorer.manifest.code.integers"):
+            mean, step = np.rint(mean), max(1, np.rint(step))
+        codes = np.stack([mean, mean + step * np.eye(len(mean), dtype="float32")[unit]])
+        before, after = np.asarray(model.decode(codes.reshape(2, *model.code_shape)))
+        values = (after - before).ravel()
+    return (127.5 + 127.5 * values / np.abs(values).max()).reshape(page.js("explorer.manifest.units.picture")[:2])
+
+
 def use_scores(page, model, x):
+    """Compare the first threshold with the detector's, move it, and choose samples on both sides of it."""
     scores = np.asarray(model.score_samples(x))
     n = len(scores)
-    start = np.sort(scores)[min(int(np.ceil((n + 1) * 0.95 - 1e-9)), n) - 1]
-    assert page.number("scores-flagged") == (scores > start).sum()
+    detector = aezoo.evaluation.AnomalyDetector(model, false_positive_rate=0.05, prefit=True).fit(x)
+    assert page.number("scores-flagged") == (detector.predict(x) == -1).sum()
     at = float(np.median(scores)) * 1.0001
     page.slide("#scores-threshold", at)
     flagged = (scores > at).sum()
@@ -276,7 +312,7 @@ def use_drawing(page, model):
 
 @pytest.fixture(scope="module")
 def vae(digits, tmp_path_factory):
-    """A VAE of two units, and its page."""
+    """Return a VAE of two units and the path of its page."""
     model = built(aezoo.VAE(latent_dim=2, hidden_dims=(16,), seed=0), digits[0], 2.0)
     options = {"title": "Digits <on> a plane", "name": "digits", "note": "It is small."}
     return model, written(tmp_path_factory.mktemp("vae"), model, digits, **options)
@@ -327,7 +363,7 @@ def test_a_k_sparse_model(tmp_path, digits, open_page):
     use_map(page, model)
     use_units(page, model, x)
     assert "mid-gray is 0" in page.text("units-about")
-    assert "first principal component" in page.text("map-about") or "principal components" in page.text("map-about")
+    assert "the first two principal components of the codes" in page.text("map-about")
     largest = page.page.locator("#code-sliders label").first.inner_text()
     assert largest == f"Unit {np.abs(page.array('explorer.state.inputCode')).argmax()}"
     page.click("#code-next")
