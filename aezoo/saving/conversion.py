@@ -147,7 +147,10 @@ def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signa
         except (RuntimeError, ValueError) as error:
             problem = f"whose interpreter cannot run it ({_first_line(error)})"
             raise ValueError(_refusal(name, problem)) from error
-        if not all(np.allclose(got[key], value, rtol=1e-2, atol=1e-2) for key, value in expected.items()):
+        if not all(
+            got[key].shape == value.shape and np.allclose(got[key], value, rtol=1e-2, atol=1e-2)
+            for key, value in expected.items()
+        ):
             raise ValueError(_refusal(name, "whose converter changes its results"))
     return True
 

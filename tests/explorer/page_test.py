@@ -224,7 +224,7 @@ def check_steered(page, model, unit):
     for name, bytes_ in (
         ("before", 255 * (np.clip(before, low, output["high"]) - low) / size),
         ("after", 255 * (np.clip(page.output, low, output["high"]) - low) / size),
-        ("change", 128 + change),
+        ("change", np.clip(128 + change, 0, 255)),
     ):
         np.testing.assert_allclose(page.pixels(f"#unit-{name}"), bytes_.reshape(shape), atol=1)
 
