@@ -320,6 +320,56 @@ def test_a_rule_finds_what_it_is_for(kind, text, advice):
     assert any(advice in found for _, _, found in problems(Text(1, kind, masked(text))))
 
 
+# One text for each rule on words, in the order of `RULES`.
+FAULTS = """
+the variance is that of the noise
+layers, of which the first is wide
+the layer is the one that is tied
+here is what is wanted
+the model does it by itself
+training goes on from there
+the model knows its range
+the files lie beside it
+in the hands of a replica
+the verb gives back an array
+it says where
+models of the shelf
+bits a pixel
+the error is a ValueError
+the colour of it
+the behaviour of it
+one neighbour
+in favour of it
+to honour it
+a grey picture
+the centre
+a fibre
+a labelled sample
+to analyse it
+a licence
+in defence of it
+an artefact
+a programme
+a judgement
+whilst it trains
+it has learnt
+to fulfil it
+a sceptic
+mouldy
+to practise it
+towards zero
+to minimise it
+a gaussian prior
+""".strip().splitlines()
+
+
+def test_every_rule_on_words_finds_a_fault():
+    on_words = [each for each in RULES if each.kinds is None]
+    assert len(on_words) == len(FAULTS)
+    for each, fault in zip(on_words, FAULTS, strict=True):
+        assert each.pattern.search(masked(fault)), each
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
