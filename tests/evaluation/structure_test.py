@@ -1,4 +1,4 @@
-"""Noise units, on filters of which it is plain what they are."""
+"""Detection of noise units, on filters that are plainly noise or plainly features."""
 
 import numpy as np
 import pytest

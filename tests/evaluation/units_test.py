@@ -1,4 +1,4 @@
-"""What excites single units, against closed forms and brute force."""
+"""Inputs that excite single units, against closed forms and brute force."""
 
 import keras
 import numpy as np
@@ -75,6 +75,7 @@ def test_layers_of_a_stack_are_counted_from_the_input():
     top = evaluation.top_inputs(stack, x, units=[4, 0], n=3)
     np.testing.assert_array_equal(top, np.argsort(-expected[:, [4, 0]], axis=0)[:3].T)
     assert evaluation.top_inputs(stack, x, units=2, n=100).shape == (1, 40)
+    assert evaluation.top_inputs(stack, x[[7, 7, 7]], units=2, n=2).tolist() == [[0, 1]]  # equal ones in their order
     with pytest.raises(ValueError, match="layer=2 does not exist: there are 2 layers"):
         evaluation.activations(stack, x, layer=2)
 
