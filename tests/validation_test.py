@@ -481,6 +481,19 @@ def test_a_term_that_is_not_declared_or_not_returned(cls, message):
         sentence(error)
 
 
+class Drifting(aezoo.Autoencoder):
+    def penalties(self, batch, forward):
+        bias = self.decoder.trainable_variables[-1]
+        bias.assign(bias + 0.1)
+        return {}
+
+
+def test_the_harness_finds_weights_that_evaluate_changes():
+    case = aezoo.testing.Case(lambda **kwargs: Drifting(latent_dim=4, **kwargs), X)
+    with pytest.raises(AssertionError, match=r"evaluate changes .*bias"):
+        aezoo.testing.verbs(case)
+
+
 # === Threads ===
 
 
