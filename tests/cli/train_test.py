@@ -38,7 +38,7 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Their runs differ from those of "autoencoder" and "denoising" in the class alone.
+# Only the class distinguishes these runs from the runs of "autoencoder" and "denoising".
 ALIKE = ("sparse", "contractive", "linear")
 
 
@@ -139,11 +139,9 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
     assert {key: metrics[key] for key in expected} == pytest.approx(expected, rel=1e-4)
     report = evaluation.report(model, (x_test, y_test), train=(x_train, y_train))
     whole = {**report.as_dict(), "activity_threshold": expected["activity_threshold"]}
-    assert {key: value is None for key, value in metrics.items()} == {
-        key: value is None for key, value in whole.items()
-    }
-    given = {key: value for key, value in whole.items() if value is not None}
-    assert {key: metrics[key] for key in given} == pytest.approx(given, rel=1e-6)
+    # All runs but one are eager, while this report runs graphs: the last bits of the score differ.
+    assert metrics.pop("score") == pytest.approx(whole.pop("score"), rel=1e-6)
+    assert metrics == whole
     assert f"\n{report}\n" in printed
 
 
