@@ -46,7 +46,7 @@ CASES = {
 }
 
 
-# Of the trainer, the step and the networks, which the first machine has in the gate.
+# Checks of the trainer, the step and the networks, which are in the gate for the first machine.
 SHARED = {
     testing.execution,
     testing.exporting,
