@@ -768,6 +768,13 @@ def test_a_diagram_of_a_vae_has_a_sample_and_that_of_a_conditional_one_labels():
     assert "label" not in labels(plots.network(built(aezoo.VAE(3, hidden_dims=(20,)), (4,))))
 
 
+def test_a_condition_is_joined_to_the_first_layers_of_both_networks():
+    model = built(aezoo.ConditionalVAE(3, num_classes=4, hidden_dims=(5,)), (6,))
+    lines = [collection.get_segments() for collection in plots.network(model).axes[0].collections]
+    # μ and σ to z; hidden units to μ, σ and z; twice labels and hidden units; and hidden units to both sides of x.
+    assert sorted(map(len, lines)) == [3, 3, 15, 15, 15, 20, 20, 30, 30]
+
+
 def test_a_diagram_of_a_k_sparse_and_of_a_denoising_model_says_so():
     assert "k = 7" in labels(plots.network(built(aezoo.KSparseAE(30, k=7))))
     denoising = labels(plots.network(built(aezoo.DenoisingAE(30))))
@@ -894,9 +901,11 @@ def test_an_roc_curve_is_that_of_counting():
     a, b, chance = figure.axes[0].lines
     area = np.mean(scores[labels == 1][:, None] > scores[labels == 0])
     assert a.get_label() == f"a, area {area:.3f}" and b.get_label() == f"b, area {1 - area:.3f}"
-    for alarms, found in zip(a.get_xdata(), a.get_ydata(), strict=True):
-        reached = {(np.mean(scores[labels == 0] >= t), np.mean(scores[labels == 1] >= t)) for t in (*scores, np.inf)}
-        assert any(np.allclose((alarms, found), point) for point in reached)
+    reached = {(np.mean(scores[labels == 0] >= t), np.mean(scores[labels == 1] >= t)) for t in (*scores, np.inf)}
+    alarms, found = a.get_data()
+    for point in zip(alarms, found, strict=True):
+        assert any(np.allclose(point, one) for one in reached)
+    assert np.diff(alarms) @ (found[1:] + found[:-1]) / 2 == pytest.approx(area)  # it leaves out no corner
     assert chance.get_label() == "chance"
     assert plots.roc(labels, scores).axes[0].lines[0].get_label() == f"area {area:.3f}"
     with pytest.raises(ValueError, match="with both of them"):
