@@ -97,7 +97,7 @@ def hooks():
 
 @functools.cache
 def generated():
-    """The pages of the site that are not in `docs`, by their place."""
+    """Return the pages of the site that are not in `docs`, by their path."""
     return {**hooks().api_pages(), **hooks().notebook_pages(), **hooks().card_pages(), "measurements.md": ""}
 
 

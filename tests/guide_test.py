@@ -1,4 +1,4 @@
-"""The user guide: the code of each page runs, what it says is true is true, and its pictures are there and small."""
+"""The user guide: the code of each page runs, its `bool(...)` are true, and its pictures exist and are small."""
 
 import ast
 import re
@@ -13,12 +13,12 @@ PAGES = [*sorted((DOCS / "guide").glob("*.md")), DOCS / "recipes.md"]
 
 
 def code(path):
-    """The code of a page, each training for one epoch."""
+    """Return the code of a page, each training for one epoch."""
     blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
     return re.sub(r"\bepochs=\d+, (?!end|start)", "epochs=1, ", "\n".join(blocks))
 
 
-# The pages whose models take long to trace are left to `.ci/slow`.
+# `.ci/slow` runs the other pages, whose models take long to trace.
 QUICK = ("index", "plain", "sparse", "contractive")
 EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
 

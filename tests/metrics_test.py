@@ -40,7 +40,7 @@ def test_weights_and_axes_of_any_size():
 def test_a_model_reports_the_epoch_and_each_validation_afresh(batch_size):
     x, other = RNG.random((33, 6)).astype("float32"), np.full((7, 6), 0.5, "float32")
     model = VAE(4, seed=0)
-    model.compile("sgd", run_eagerly=batch_size == 64)  # else in graphs, of several steps a call
+    model.compile("sgd", run_eagerly=batch_size == 64)  # the others: graphs of several steps per call
     model.optimizer.learning_rate = 0.0
     history = model.fit(x, epochs=2, batch_size=batch_size, validation_data=(other,), verbose=0).history
     expected = np.sum(np.asarray(model.encode(x), "float64").var(axis=0) > 0.01)

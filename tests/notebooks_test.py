@@ -62,7 +62,7 @@ def solutions(notebook):
 
 @pytest.fixture(scope="module")
 def short_and_bad(run, tmp_path_factory):
-    """What came of one short notebook and two that fail, by one command, which imports TensorFlow once for all."""
+    """Execute one short notebook and two that fail by one command, which imports TensorFlow once for all."""
     bad = []
     for source in ("1 / 0", "import sys; print('noise', file=sys.stderr)"):
         bad.append(tmp_path_factory.mktemp("bad") / f"bad{len(bad)}.ipynb")

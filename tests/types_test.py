@@ -14,7 +14,7 @@ MOST = 0.1
 
 
 def public_functions(node, public=True):
-    """Yield the functions that no underscore hides; those inside of others are nobody's."""
+    """Yield the functions that no underscore hides, without functions inside of functions."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.ClassDef):
             yield from public_functions(child, public and not child.name.startswith("_"))
@@ -25,7 +25,7 @@ def public_functions(node, public=True):
 
 
 def annotations(function):
-    """Return the annotations of parameters, those of * and ** included, and that of what is returned."""
+    """Return the annotations of the parameters, including * and **, and the annotation of the returned value."""
     given = function.args
     stars = [star for star in (given.vararg, given.kwarg) if star]
     named = [*given.posonlyargs, *given.args, *given.kwonlyargs, *stars]

@@ -1,4 +1,4 @@
-"""What a verb costs: the time of one sample, and the memory of many.
+"""Measure verbs: the time of one sample, and the memory of many.
 
     python benchmarks/speed/verbs.py [--quick] [--output FILE.json]
 

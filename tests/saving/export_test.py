@@ -239,7 +239,7 @@ CONVERTED = {
 }
 
 
-# Of networks and operations that another of them has.
+# Their networks and operations are in another one of `CONVERTED`.
 OTHERS = {"tied", "denoising", "compressive"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]

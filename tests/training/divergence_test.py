@@ -66,7 +66,7 @@ HOW = {
     "XLA": {"jit_compile": True},
     "steps together": {"steps_per_execution": 3},
 }
-# To compile takes seconds, and under XLA the gate has `test_the_weights_are_those_before_the_step` of a gradient.
+# XLA takes seconds to compile; the gate has it in `test_the_weights_are_those_before_the_step` with a bad gradient.
 slow_xla = pytest.mark.parametrize("how", [pytest.param(h, marks=pytest.mark.slow if h == "XLA" else ()) for h in HOW])
 
 
