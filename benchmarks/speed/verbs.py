@@ -1,11 +1,11 @@
-"""Measure verbs: the time of one sample, and the memory of many.
+"""Measure the methods `encode`, `decode`, `reconstruct` and `score_samples`: time for one sample, memory for many.
 
     python benchmarks/speed/verbs.py [--quick] [--output FILE.json]
 
-"one sample" is the time of `encode`, `decode`, `reconstruct` and `score_samples` for one image over that of the same
-signature of the exported SavedModel, both from a NumPy array to a NumPy array, in turn. "memory" is what `encode`,
-`reconstruct` and `score_samples` of 20,000 images add to the peak of a fresh process, beyond the images and the result,
-in MiB: the graph that is made meanwhile counts. Images are 32 x 32 x 3 and random, the models untrained.
+"one sample" is the time that a method takes for one image, divided by the time that the same signature of the exported
+SavedModel takes: lower is better. Both run in turn, from a NumPy array to a NumPy array. "MiB" is the memory that
+`encode`, `reconstruct` and `score_samples` of 20,000 images add to the peak of a fresh process, beyond the images and
+the result. It includes the graph that the call builds. Images are random, 32 x 32 x 3, and the models untrained.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MODELS = {
     "k-sparse": lambda seed: aezoo.KSparseAE(1000, k=25, seed=seed),
     "VAE": lambda seed: aezoo.VAE(20, hidden_dims=(400,), seed=seed),
 }
-# By verb, the signature that does the same, and what it takes and gives.
+# For each method, the signature that does the same, its input and its output.
 SIGNATURES = {
     "encode": ("encode", "x", "code"),
     "decode": ("decode", "z", "reconstruction"),
@@ -55,7 +55,7 @@ def images(count: int, seed: int) -> np.ndarray:
 
 
 def one_sample(name: str, settings: dict[str, int]) -> dict[str, Any]:
-    """The ratio of each verb to its signature."""
+    """Return the time of each method over the time of its signature."""
     model, x = built(name, settings["seed"]), images(1, settings["seed"])
     values = {"x": x, "z": np.asarray(model.encode(x))}
     repeats = range(settings["calls"])
@@ -83,7 +83,7 @@ def one_sample(name: str, settings: dict[str, int]) -> dict[str, Any]:
 
 
 def peak(name: str, verb: str, count: int, seed: int) -> float:
-    """What a verb of many images adds to the peak of this process beyond its result, in MiB."""
+    """Return the MiB that a method adds to the peak of this process for many images, beyond its result."""
     model, x = built(name, seed), images(count, seed)
     before = timing.peak_bytes()
     result = getattr(model, verb)(x)
