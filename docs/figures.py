@@ -1,4 +1,4 @@
-"""Draw the diagrams and pictures of the user guide, from the presets where they do.
+"""Draw the diagrams and pictures of the user guide.
 
     TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [NAME ...]
 

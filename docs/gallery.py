@@ -34,7 +34,6 @@ DOCS = Path(__file__).parent
 SEED = 0
 TILES = 6  # in a row of digits
 SCALE = 2  # pixels per pixel of a digit
-STEPS = 100  # of the sketches that the preset takes
 TITLE = 34  # pixels
 #: Test cats that are drawn again: chosen by eye. The model card shows the first ten, failures included.
 CATS = (0, 4, 7, 20, 24, 33, 35, 38)
@@ -70,8 +69,8 @@ def enlarged(figure) -> np.ndarray:
 def drawn(path: str) -> np.ndarray:
     """Return cats that people drew, each row above the model's drawings from their codes."""
     model = aezoo.SketchRNN.from_preset("sketch_rnn_cats")
-    _, (x, _) = sketches.load(path, max_points=STEPS)
-    x = sketches.stroke5(sketches.stroke3(x[list(CATS)]), steps=STEPS)
+    _, (x, _) = sketches.load(path, max_points=100)
+    x = x[list(CATS)]
     again = np.asarray(model.sample(len(x), z=model.encode(x), temperature=0.1, seed=SEED))
     half = len(x) // 2
     rows = [sketch for part in (slice(0, half), slice(half, None)) for of in (x, again) for sketch in of[part]]
