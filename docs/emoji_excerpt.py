@@ -1,4 +1,4 @@
-"""Makes the excerpt of Noto emoji that ships with aezoo.
+"""Make the excerpt of Noto emoji that ships with aezoo.
 
 python docs/emoji_excerpt.py emoji_noto_64_rgba.npz        # writes aezoo/datasets/files/emoji.npz
 
@@ -16,12 +16,21 @@ JOBS = {
     **{job: job for job in "artist astronaut cook farmer firefighter judge mechanic pilot scientist singer".split()},
     **{job: job for job in "student teacher technologist".split()},
     **{name.replace("_", "-"): name for name in ("construction_worker", "factory_worker", "office_worker")},
-    **{"detective": "sleuth_or_spy", "doctor": "health_worker", "guard": "guardsman", "police-officer": "cop"},
+    "detective": "sleuth_or_spy",
+    "doctor": "health_worker",
+    "guard": "guardsman",
+    "police-officer": "cop",
 }
 #: Cats, by the face that looks the same.
 CATS = {
-    **{"crying_cat_face": "cry", "heart_eyes_cat": "heart_eyes", "joy_cat": "joy", "scream_cat": "scream"},
-    **{"kissing_cat": "kissing_closed_eyes", "pouting_cat": "angry", "smile_cat": "grin", "smiley_cat": "smiley"},
+    "crying_cat_face": "cry",
+    "heart_eyes_cat": "heart_eyes",
+    "joy_cat": "joy",
+    "kissing_cat": "kissing_closed_eyes",
+    "pouting_cat": "angry",
+    "scream_cat": "scream",
+    "smile_cat": "grin",
+    "smiley_cat": "smiley",
     "smirk_cat": "smirk",
 }
 FACES = """
@@ -41,13 +50,17 @@ sweat sweat_smile thinking_face tired_face triumph unamused upside_down_face wea
 worried yawning_face yum zany_face zipper_mouth_face
 """.split()
 TONES = {
-    **{"": "yellow", "1F3FB": "light", "1F3FC": "medium-light", "1F3FD": "medium"},
-    **{"1F3FE": "medium-dark", "1F3FF": "dark"},
+    "": "yellow",
+    "1F3FB": "light",
+    "1F3FC": "medium-light",
+    "1F3FD": "medium",
+    "1F3FE": "medium-dark",
+    "1F3FF": "dark",
 }
 
 
 def factors(name: str, tone: str) -> dict[str, str] | None:
-    """The factors of an emoji by its short name and the code of its skin tone; None for one that is left out."""
+    """Return the factors of an emoji by its short name and the code of its skin tone, or None if it is left out."""
     none = dict.fromkeys(("kind", "person", "job", "skin_tone", "expression", "animal"), "")
     if name in FACES:
         return {**none, "kind": "face", "expression": name}
@@ -61,7 +74,7 @@ def factors(name: str, tone: str) -> dict[str, str] | None:
 
 
 def excerpt(source: str) -> dict[str, np.ndarray]:
-    """The pictures, laid on white, and their factors."""
+    """Return the pictures, laid on white, and their factors."""
     data = np.load(source)
     rows = []
     for i, (name, tone) in enumerate(zip(data["short_name"].tolist(), data["skin_tone"].tolist(), strict=True)):
