@@ -63,7 +63,7 @@ def written(path: Path, name: str, lines: list[str]) -> str:
 def main() -> None:
     """Write both documents."""
     README.write_text(written(README, "notebooks", notebooks(repository())), encoding="utf-8")
-    PRESETS.write_text(written(PRESETS, "shelf", presets()), encoding="utf-8")
+    PRESETS.write_text(written(PRESETS, "presets", presets()), encoding="utf-8")
 
 
 if __name__ == "__main__":
