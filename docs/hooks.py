@@ -81,7 +81,7 @@ def embedded():
 
 @functools.cache
 def elsewhere():
-    """The files of the repository that have a place on the site, outside `docs`, with that place."""
+    """Return the files outside `docs` that are on the site, each with its place there."""
     found = {"benchmarks/RESULTS.md": "measurements.md", "notebooks/README.md": "notebooks/index.md"}
     for card in (ROOT / "saved_models").glob("*/README.md"):
         found[f"saved_models/{card.parent.name}/README.md"] = f"presets/{card.parent.name}.md"
