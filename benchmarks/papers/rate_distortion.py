@@ -83,7 +83,7 @@ def sheets(x: np.ndarray, kind: str) -> Points:
 
 
 def files(pictures: np.ndarray, kind: str) -> Points:
-    """(bits a pixel, PSNR) of pictures (n, h, w) uint8, each a file, at each quality."""
+    """(bits per pixel, PSNR) of pictures (n, h, w) uint8, each a file, at each quality."""
     points = []
     for quality in QUALITIES:
         sizes, decoded = zip(*(picture_file(picture, kind, quality) for picture in pictures), strict=True)
@@ -222,10 +222,10 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
     points = pca(
         np.concatenate(learned), held_out, (1, 2, 3, 4, 6, 8, 12, 16, 24), (0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
     )
-    curves["PCA"] = [(8 * size / 64, quality) for size, quality in points]  # bits a pixel from bytes a block
+    curves["PCA"] = [(8 * size / 64, quality) for size, quality in points]  # bits per pixel from bytes a block
     rows = []
     for weight, point, minutes in measured:
-        rows.append(Row(f"photographs, weight {weight:g}: bits a pixel", "–", "–", point[0], minutes))
+        rows.append(Row(f"photographs, weight {weight:g}: bits per pixel", "–", "–", point[0], minutes))
         rows.append(Row("  PSNR over the test set, dB", "–", "–", point[1], 0.0))
         for rival in ("PCA", "JPEG", "WebP"):
             rows.append(

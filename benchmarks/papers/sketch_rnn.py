@@ -117,7 +117,7 @@ def main() -> None:
     rows = [
         Row("L_R, z drawn from N(μ, σ), nats per step", "–", targets[0], per_step, trained),
         Row("L_R, z = μ", "–", "–", evaluated["reconstruction"], 0.0),
-        Row("L_KL, nats a code unit", "–", targets[1], evaluated["kl_divergence"], 0.0),
+        Row("L_KL, nats per code unit", "–", targets[1], evaluated["kl_divergence"], 0.0),
     ]
     pictures = draw(model, x, history, options.seed)
     report(
