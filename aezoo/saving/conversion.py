@@ -21,8 +21,8 @@ from aezoo.saving import raw, warmup
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
-    from aezoo.preprocessing.base import Preprocessing
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.preprocessing.base import Preprocessing
 
 # TensorFlow Serving fixes the name of the default signature; users write "reconstruct".
 _RECONSTRUCT = {"serving_default": "reconstruct"}

@@ -27,8 +27,8 @@ from aezoo._typing import Data
 from aezoo.saving import raw
 
 if TYPE_CHECKING:
-    from aezoo.preprocessing.base import Preprocessing
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.preprocessing.base import Preprocessing
 
 #: Path of the requests within a SavedModel.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
