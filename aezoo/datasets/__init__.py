@@ -1,8 +1,21 @@
 """Data sets to train on, as NumPy arrays (`load`) or as a stream in constant memory (`stream`)."""
 
 from aezoo.datasets.bundled import emoji_factors
+from aezoo.datasets.folder import from_folder
 from aezoo.datasets.labels import without_labels
 from aezoo.datasets.loading import load, stream
 from aezoo.datasets.prepared import Prepared
+from aezoo.datasets.series import PreparedSeries, from_series
+from aezoo.datasets.text import from_text
 
-__all__ = ["Prepared", "emoji_factors", "load", "stream", "without_labels"]
+__all__ = [
+    "Prepared",
+    "PreparedSeries",
+    "emoji_factors",
+    "from_folder",
+    "from_series",
+    "from_text",
+    "load",
+    "stream",
+    "without_labels",
+]
