@@ -1,5 +1,6 @@
 """Preprocessing that a model takes along: from raw data, such as the rows of a table, to its samples and back."""
 
 from aezoo.preprocessing.base import Preprocessing
+from aezoo.preprocessing.table import TablePreprocessing
 
-__all__ = ["Preprocessing"]
+__all__ = ["Preprocessing", "TablePreprocessing"]
