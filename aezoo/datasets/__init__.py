@@ -1,4 +1,4 @@
-"""Data sets to train on, as NumPy arrays (`load`) or as a stream in constant memory (`stream`)."""
+"""Data sets to train on: known ones as arrays (`load`) or streams (`stream`), and your own (`from_folder`, ...)."""
 
 from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.folder import from_folder
@@ -6,6 +6,7 @@ from aezoo.datasets.labels import without_labels
 from aezoo.datasets.loading import load, stream
 from aezoo.datasets.prepared import Prepared
 from aezoo.datasets.series import PreparedSeries, from_series
+from aezoo.datasets.tables import from_table
 from aezoo.datasets.text import from_text
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "emoji_factors",
     "from_folder",
     "from_series",
+    "from_table",
     "from_text",
     "load",
     "stream",

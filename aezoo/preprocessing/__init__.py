@@ -3,6 +3,13 @@
 from aezoo.preprocessing.base import Preprocessing
 from aezoo.preprocessing.images import ImagePreprocessing
 from aezoo.preprocessing.series import SeriesPreprocessing
+from aezoo.preprocessing.table import TablePreprocessing
 from aezoo.preprocessing.text import TextPreprocessing
 
-__all__ = ["ImagePreprocessing", "Preprocessing", "SeriesPreprocessing", "TextPreprocessing"]
+__all__ = [
+    "ImagePreprocessing",
+    "Preprocessing",
+    "SeriesPreprocessing",
+    "TablePreprocessing",
+    "TextPreprocessing",
+]
