@@ -10,7 +10,6 @@ are trained here take some minutes.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
 import io
 import json
@@ -366,8 +365,13 @@ def page(name: str) -> dict[str, Any]:
     code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
     keras.utils.set_random_seed(SEED)
     variables = vars(types.ModuleType(name))
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        exec(compile(code, f"{name}.md", "exec"), variables)
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            exec(compile(code, f"{name}.md", "exec"), variables)
+        finally:
+            os.chdir(here)
     return variables
 
 
@@ -386,7 +390,7 @@ def series_scores() -> Figure:
     found = page("series")
     times, scores = found["series"].test_times, found["scores"]
     frame = found["frame"].set_index("time").loc[times[0] :]
-    drawn = style.figure(style.WIDTH, 420)
+    drawn = style.figure(style.WIDTH, 420, layout="constrained")
     above, below = drawn.subplots(2, sharex=True)
     for column, color, unit in (("load", style.GRAY, "%"), ("temperature", style.BLUE, "°C")):
         above.plot(frame.index, frame[column], color=color, linewidth=1, label=f"{column} ({unit})")

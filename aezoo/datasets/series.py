@@ -13,6 +13,7 @@ import tensorflow as tf
 from aezoo._typing import ArrayLike, Tensor
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared, Split
+from aezoo.preprocessing import _reading
 from aezoo.preprocessing.series import Missing, SeriesPreprocessing
 
 
@@ -176,24 +177,17 @@ def from_series(
 
 
 def _read(path: Path, columns: tuple[str, ...] | None, time: str | None) -> Any:
-    """Return the table or the array in a file."""
+    """Return the columns of a table, or the array, in a file."""
     if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}.")
-    ending = path.suffix.lower()
-    if ending == ".npy":
+        raise FileNotFoundError(f"There is no file {path}: check the path.")
+    if path.suffix.lower() == ".npy":
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    if ending not in (".csv", ".parquet"):
-        raise ValueError(f"{path} has the ending {ending!r}: a series is read from .csv, .parquet or .npy files.")
-    try:
-        import pandas
-    except ImportError:
-        raise ImportError(f'Reading {ending} files needs pandas and pyarrow: pip install "aezoo[data]".') from None
-    chosen = None if columns is None else list(dict.fromkeys([*columns, *([time] if time else [])]))
-    try:
-        if ending == ".parquet":
-            return pandas.read_parquet(path, columns=chosen)
-        return pandas.read_csv(path, usecols=chosen)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not encoded in UTF-8 (byte {error.start}): convert it first.") from None
-    except (ValueError, OSError) as error:  # a column that is missing, a broken file
-        raise ValueError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    chosen = None if columns is None else {*columns, *([] if time is None else [time])}
+    source = _reading.Source(path)
+    if chosen is not None and chosen <= set(source.names):
+        source = _reading.Source(path, only=chosen)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
+    for batch in source.batches():
+        for name, column in zip(parts, batch.columns, strict=True):
+            parts[name].append(column.to_numpy(zero_copy_only=False))
+    return {name: np.concatenate(read) if read else np.zeros(0) for name, read in parts.items()}
