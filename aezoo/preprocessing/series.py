@@ -164,6 +164,10 @@ class SeriesPreprocessing(Preprocessing):
                 column and the row.
         """
         table = columns_of(raw)
+        if self.columns is not None and self.time is None and not isinstance(raw, Mapping) and not self.is_raw(raw):
+            if len(table) != len(self.columns):
+                raise ValueError(f"The array has {len(table)} columns; training had {', '.join(self.columns)}.")
+            table = dict(zip(self.columns, table.values(), strict=True))
         times = None
         if self.time is not None:
             if self.time not in table:
