@@ -278,13 +278,18 @@ def _decode(decoder: int, path: Tensor, size: tuple[int, int], channels: int) ->
         pixels = tf.numpy_function(_by_pillow, [path], tf.uint8)
         pixels.set_shape((None, None, None))
     elif decoder == _JPEG:
-        pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=channels)
+        pixels = _decode_jpeg(tf.io.read_file(path), channels)
     else:
         stored = {_PNG_GRAY: 1, _PNG: 3, _PNG_ALPHA: 4}[decoder]
         pixels = tf.io.decode_png(tf.io.read_file(path), channels=stored)
         if decoder == _PNG_ALPHA:
             pixels = on_white(tf.cast(pixels, tf.float32))
     return tf.cast(_colored(_fitted(pixels, size), channels), tf.uint8)
+
+
+def _decode_jpeg(content: Tensor, channels: int) -> Tensor:
+    """Decode as Pillow does: the images in training are those that a user reads for a served model."""
+    return tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
 
 
 def _fitted(pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -345,7 +350,7 @@ def _as_stored(decoder: int, path: Tensor, channels: int) -> Tensor:
     """Return the image in a file that has the size of a sample already, uint8."""
     content = tf.io.read_file(path)
     if decoder == _JPEG:
-        return tf.io.decode_jpeg(content, channels=channels)
+        return _decode_jpeg(content, channels)
     pixels = tf.io.decode_png(content, channels=1 if decoder == _PNG_GRAY else 3)
     return tf.cast(_gray(tf.cast(pixels, tf.float32)), tf.uint8) if channels == 1 and decoder == _PNG else pixels
 

@@ -76,9 +76,8 @@ def test_every_kind_of_image_is_what_pillow_reads(each, grayscale):
     assert images.shape == (len(names), 12, 16, 1 if grayscale else 3) and images.dtype == np.float32
     for name, image in zip(names, images, strict=True):
         expected = by_pillow(folder / name, (12, 16), "L" if grayscale else "RGB").astype(int)
-        # Two JPEG decoders differ by a few levels, and so do gray values that are rounded before or after resizing.
-        lossy = 4 if name.lower().endswith(("jpg", "jpeg")) else 1 + grayscale
-        assert np.abs(image * 255 - expected).max() <= lossy + 1e-3, name
+        # Pillow rounds once per axis, and gray values before they are resized.
+        assert np.abs(image * 255 - expected).max() <= 2 + 1e-3, name
     np.testing.assert_array_equal(np.concatenate(list(found.train)), images)
     assert "put on white: 3" in found.summary
 
@@ -141,6 +140,7 @@ def test_one_of_two_images_is_for_testing(tmp_path):
 
 def test_corrupt_files_are_named_before_training(tmp_path):
     write(tmp_path, [f"{i}.png" for i in range(6)], size=(40, 40))
+    smooth(60, 60).save(tmp_path / "1.png")
     smooth(60, 60).save(tmp_path / "cut.jpg")
     for name in ("1.png", "cut.jpg"):
         content = (tmp_path / name).read_bytes()

@@ -79,7 +79,9 @@ def test_time_sorts_and_no_window_crosses_a_gap(kind, tmp_path):
     assert "Gaps in time, which no window crosses (a step is 3600" in found.summary
     assert len(found.test_times) == 5
     if kind != "seconds":
-        assert pd.Timestamp(found.test_times[-1]) == times[-1].tz_localize(None) - pd.Timedelta(hours=kind == "zoned")
+        assert pd.Timestamp(found.test_times[-1]) == times[-1].tz_localize(None) - pd.Timedelta(
+            hours=int(kind == "zoned")
+        )
 
 
 @pytest.mark.parametrize("missing", ["skip", "interpolate", "keep"])
