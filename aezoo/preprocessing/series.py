@@ -385,7 +385,9 @@ def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
     usual = float(np.median(distances[distances > 0]))
     breaks = np.flatnonzero(distances > _GAP * usual) + 1
     if len(breaks):
-        unit = " seconds" if times.dtype.kind == "M" else ""
+        unit = ""
+        if times.dtype.kind == "M":
+            unit, times = " seconds", times.astype("datetime64[s]")
         shown = ", ".join(f"{times[i - 1]} to {times[i]}" for i in breaks[:3])
         more = f" and {len(breaks) - 3:,} more" if len(breaks) > 3 else ""
         notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}{more}.")
