@@ -163,6 +163,7 @@ class TablePreprocessing(Preprocessing):
             FileNotFoundError: If there is no such file.
             ImportError: If pyarrow is not installed.
         """
+        self._columns = ()
         return self.fit_sources((self.source(part) for part in raw) if hasattr(raw, "__next__") else [self.source(raw)])
 
     def source(self, data: Any, header: bool | Sequence[str] = True) -> Source:
