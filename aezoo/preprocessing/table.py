@@ -126,7 +126,8 @@ class TablePreprocessing(Preprocessing):
         for argument, names in named.items():
             if isinstance(names, str):
                 raise ValueError(f"{argument} must be a sequence of names, such as [{names!r}], but it is {names!r}.")
-        for one, other in itertools.combinations(("categorical", "counts", "ordinal", "drop"), 2):
+        named["label"] = () if label is None else (label,)
+        for one, other in itertools.combinations(("categorical", "counts", "ordinal", "drop", "label"), 2):
             if both := sorted(set(named[one]) & set(named[other])):
                 raise ValueError(f"The column {both[0]!r} is named in {one} and in {other}: name it once.")
         if empty not in ("category", "missing"):
@@ -163,6 +164,7 @@ class TablePreprocessing(Preprocessing):
             FileNotFoundError: If there is no such file.
             ImportError: If pyarrow is not installed.
         """
+        self._columns = ()
         return self.fit_sources((self.source(part) for part in raw) if hasattr(raw, "__next__") else [self.source(raw)])
 
     def source(self, data: Any, header: bool | Sequence[str] = True) -> Source:
