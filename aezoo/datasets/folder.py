@@ -440,8 +440,9 @@ def _summary(
     lines = [f"{folder}: {_counted(images, 'image')}, {train:,} for training and {test:,} for testing, split {how}."]
     sizes = [image.size for image in images]
     if set(sizes) != {preprocessing.image_size}:
-        smallest, largest = min(sizes, key=np.prod), max(sizes, key=np.prod)
-        lines.append(f"Sizes: {_times(smallest)} to {_times(largest)} (height × width).")
+        ends = sorted(set(sizes), key=lambda size: (size[0] * size[1], size))
+        found = f"Sizes: {_times(ends[0])} to {_times(ends[-1])}" if len(ends) > 1 else f"Size: {_times(ends[0])}"
+        lines.append(f"{found} (height × width).")
     lines.append(preprocessing.summary)
     if transparent := sum(image.transparent for image in images):
         lines.append(f"Transparent images, put on white: {transparent:,}.")
