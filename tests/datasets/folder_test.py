@@ -282,6 +282,19 @@ def test_an_exported_model_takes_an_image_of_any_size(tmp_path):
 
 
 @pytest.mark.slow
+def test_onnx_takes_an_image_of_any_size(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install -e ".[onnx]"')
+    model = aezoo.Autoencoder(4, preprocessing=ImagePreprocessing((8, 8), 3), seed=0)
+    model.build((None, 8, 8, 3))
+    model.export(tmp_path / "model.onnx", format="onnx", signatures="encode")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for size in ((31, 20), (8, 8), (5, 40)):
+        photos = np.stack([np.asarray(smooth(*size)) for _ in range(2)])
+        (codes,) = session.run(None, {"x": photos})
+        np.testing.assert_allclose(codes, model.encode(photos), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_memory_does_not_depend_on_the_number_of_files(tmp_path):
     import subprocess

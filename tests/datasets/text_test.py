@@ -127,3 +127,19 @@ def test_raw_is_strings():
     assert not any(map(fitted.is_raw, (np.zeros((2, 3), "int32"), "text", [1, 2], [])))
     with pytest.raises(ValueError, match=r"has no vocabulary yet"):
         TextPreprocessing().sample_shape  # noqa: B018
+
+
+@pytest.mark.slow
+def test_the_vocabulary_is_part_of_an_exported_graph(tmp_path):
+    import tensorflow as tf
+
+    module = tf.Module()
+    module.preprocessing = fitted = TextPreprocessing("words").fit(LINES)
+    spec = fitted.raw_specs["text"]
+    module.numbers = tf.function(lambda text: fitted.call({"text": text}), input_signature=[spec])
+    module.texts = tf.function(fitted.invert, input_signature=[tf.TensorSpec((None, None), tf.int32)])
+    tf.saved_model.save(module, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    numbers = loaded.numbers(tf.constant(LINES))
+    np.testing.assert_array_equal(numbers, fitted.transform(LINES))
+    assert [text.decode() for text in loaded.texts(numbers)["text"].numpy()] == LINES
