@@ -507,4 +507,10 @@ def test_dates(tmp_path):
     epoch = datetime.date(1970, 1, 1)
     days = [(datetime.date(2020, 1, day) - epoch).days for day in (1, 3)]
     np.testing.assert_array_equal(made.to_arrays(tmp_path / "t.csv")["when"], np.float32([*days, np.nan]))
-    assert made.restore(made.transform(pd.read_csv(tmp_path / "t.csv", parse_dates=["when", "at"])))["when"].isna()[2]
+    as_text = pd.read_csv(tmp_path / "t.csv")
+    restored = made.restore(made.transform(as_text))
+    assert restored["when"].isna().tolist() == [False, False, True]
+    assert restored["at"][1] == pytest.approx(pd.Timestamp("2020-01-01 18:00"), abs=pd.Timedelta("5min"))
+    as_text.loc[1, "at"] = "yesterday"
+    with pytest.raises(ValueError, match=r"The table, row 1, column 'at': 'yesterday' is not a date"):
+        made.transform(as_text)
