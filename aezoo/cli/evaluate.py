@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aezoo import _untrusted
-from aezoo.cli import loading
+from aezoo.cli import loading, own_data
+
+if TYPE_CHECKING:
+    import aezoo
 
 #: A data set of TensorFlow Datasets with its configuration and version; names of communities do not match.
 _PLAIN = re.compile(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?")
@@ -29,6 +34,9 @@ def add_command(commands: Any) -> None:
         help="as for `aezoo train` (default: the data that the model was trained on, if they are on this machine)",
     )
     evaluate.add_argument(
+        "--data", type=loading.name, metavar="PATH", help=f"data of your own, all of it for testing: {own_data.FORMS}"
+    )
+    evaluate.add_argument(
         "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
     )
     loading.add_import(evaluate)
@@ -42,6 +50,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.limit is not None:
         _validation.check_int("--limit", arguments.limit, 2)
     model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
+    if arguments.data is not None:
+        print(*_own(model, arguments), sep="\n")
+        return 0
     known_name = trained_on(path)
     name = arguments.dataset or known_name
     if name is None:
@@ -64,6 +75,28 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     report = evaluation.report(model, test, train=train)
     print(report.markdown() if arguments.markdown else report)
     return 0
+
+
+def _own(model: aezoo.Autoencoder, arguments: argparse.Namespace) -> list[Any]:
+    """Measure a model on the user's own data; return the lines to print."""
+    from aezoo import evaluation
+
+    if arguments.dataset is not None:
+        raise ValueError("Give --dataset or --data, not both.")
+    most = own_data.MEASURED if arguments.limit is None else arguments.limit
+    data = own_data.rows(model, Path(arguments.data), min(256, most))
+    read: list[np.ndarray] = []
+    for batch in data.batches:
+        read.append(np.asarray(batch))
+        if sum(map(len, read)) >= most:
+            break
+    x = np.concatenate(read)[:most]
+    y = None if data.labels is None else data.labels[: len(x)]
+    lines: list[Any] = []
+    if len(x) < data.count:
+        lines.append(f"Measured on the first {len(x):,} of {data.count:,} samples; --limit changes the number.")
+    report = evaluation.report(model, loading.with_conditions(model, x, y))
+    return [*lines, report.markdown() if arguments.markdown else report]
 
 
 def trained_on(path: Path) -> str | None:

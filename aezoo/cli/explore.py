@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo.cli import evaluate, loading
+import numpy as np
+
+from aezoo.cli import evaluate, loading, own_data
 
 if TYPE_CHECKING:
     import aezoo
@@ -22,9 +25,9 @@ def add_command(commands: Any) -> None:
     explore.add_argument("model", metavar="MODEL", help="a preset, a folder that `aezoo train` wrote, or a .keras file")
     explore.add_argument(
         "--data",
-        metavar="NAME",
-        help="the data set whose test split the page shows, as for `aezoo train` (default: the data that the model was "
-        "trained on, if they are on this machine)",
+        metavar="NAME|PATH",
+        help="the data set whose test split the page shows, or data of your own, as for `aezoo train` (default: the data "
+        "that the model was trained on, if they are on this machine)",
     )
     explore.add_argument(
         "--output",
@@ -91,6 +94,10 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
     name = given or known
     if name is None:
         raise ValueError(f"No file beside {path} names its training data: name a data set with --data.")
+    if given is not None and model.data != "sketches" and Path(given).exists():
+        data = own_data.rows(model, Path(given), 256)
+        x = np.concatenate(list(itertools.islice((np.asarray(batch) for batch in data.batches), 40)))
+        return loading.with_conditions(model, x, None if data.labels is None else data.labels[: len(x)])
     load = loading.data_loader(model)
     if given is None and not evaluate.is_here(name, model.data):
         raise ValueError(

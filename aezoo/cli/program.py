@@ -16,16 +16,16 @@ from collections.abc import Iterator, Sequence
 
 from aezoo import _docstrings
 from aezoo._untrusted import printable
-from aezoo.cli import codec, defaults, evaluate, explore, presets
+from aezoo.cli import apply, codec, defaults, evaluate, explore, presets
 from aezoo.version import __version__
 
 #: The exit status of a program that Ctrl-C stopped.
 INTERRUPTED = 130
 
 _DESCRIPTION = """\
-Train a model on a data set of images (sketch-rnn: of sketches), measure it on the test split as `aezoo evaluate` does,
-and write a folder with model.keras, 1/ (a SavedModel), metrics.json, history.png, reconstructions.png and filters.png;
-for sketches samples.png and interpolation.png replace filters.png."""
+Train a model on a data set of images (sketch-rnn: of sketches), or with --data on data of your own; measure it on the
+test split as `aezoo evaluate` does; and write a folder with model.keras, 1/ (a SavedModel), metrics.json, history.png,
+reconstructions.png and filters.png; for sketches samples.png and interpolation.png replace filters.png."""
 
 _OWN = """\
 MODULE:CLASS names a class of your own that extends aezoo.Autoencoder, in a module that is installed or in the working
@@ -100,6 +100,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
 
             train.add_options(model, name)
     evaluate.add_command(commands)
+    apply.add_commands(commands)
     explore.add_command(commands)
     presets.add_commands(commands)
     codec.add_commands(commands)

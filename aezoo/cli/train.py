@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ import tensorflow as tf
 import aezoo
 from aezoo import _docstrings, _files, evaluation, plots
 from aezoo.cli import arguments as options
-from aezoo.cli import defaults, loading
+from aezoo.cli import defaults, loading, own_data, values
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
 
@@ -35,7 +35,19 @@ Split = tuple[Any, Any]  # samples and labels, as `aezoo.datasets.load` returns 
 # Constructor arguments that are not options: their names are taken by options of the command (--seed seeds more than
 # the model), or they are networks, which cannot be written on a command line.
 _NO_OPTION = (
-    *("dataset", "output", "overwrite", "limit", "epochs", "batch_size", "learning_rate", "seed", "quiet", "help"),
+    *(
+        "dataset",
+        "data",
+        "output",
+        "overwrite",
+        "limit",
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "seed",
+        "quiet",
+        "help",
+    ),
     *("layers", "pretrain_epochs", "model", "run", "encoder", "decoder"),
 )
 
@@ -55,14 +67,14 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
         group = parser.add_argument_group(entry.stack, _docstrings.summary(getattr(aezoo, entry.stack)))
         group.add_argument(
             "--layers",
-            type=options.tuple_of(options.positive_int),
+            type=values.tuple_of(values.positive_int),
             metavar="N,N,...",
             help="code units of each layer, from the input up (default: 64,32,16; with more than 100 features "
             "1000,500,250,30)",
         )
         group.add_argument(
             "--pretrain-epochs",
-            type=options.positive_int,
+            type=values.positive_int,
             metavar="N",
             help="epochs of pretraining for each layer, before --epochs of training all layers together (default: 20; "
             "with 10,000 samples or more 10)",
@@ -83,7 +95,10 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
     if cls.data == "sketches":
         default = "shapes"
         data = "'shapes', drawn by a program, or a file of sketch-rnn (.npz) or QuickDraw (.ndjson)"
-    group.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
+    named = group.add_mutually_exclusive_group()
+    named.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
+    if cls.data != "sketches":
+        named.add_argument("--data", type=loading.name, metavar="PATH", help=f"data of your own: {own_data.FORMS}")
     group.add_argument(
         "--output", type=loading.name, metavar="DIR", help="the folder to write (default: runs/MODEL-DATASET)"
     )
@@ -94,35 +109,37 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
         "arguments",
     )
     group.add_argument(
-        "--limit", type=options.positive_int, metavar="N", help="use only the first N samples of each split"
+        "--limit", type=values.positive_int, metavar="N", help="use only the first N samples of each split"
     )
     group.add_argument(
         "--epochs",
-        type=options.positive_int,
+        type=values.positive_int,
         metavar="N",
         help="passes over the training split (default: 60; with 10,000 samples or more 20)",
     )
     group.add_argument(
         "--batch-size",
-        type=options.positive_int,
+        type=values.positive_int,
         metavar="N",
         help="samples per step (default: 64; with 10,000 samples or more 128)",
     )
     group.add_argument(
         "--learning-rate",
-        type=options.positive_float,
+        type=values.positive_float,
         metavar="RATE",
         help="learning rate of the optimizer (default for Adam: 0.003; with 10,000 samples or more 0.001; a model with "
         "another optimizer, such as an RBM, has its own default)",
     )
     group.add_argument(
         "--seed",
-        type=options.natural_int,
+        type=values.natural_int,
         default=0,
         metavar="N",
         help="seed of initial weights, noise and shuffling (default: 0)",
     )
     group.add_argument("--quiet", action="store_true", help="print no progress bar and no table")
+    if cls.data != "sketches":
+        own_data.add_reading_options(parser)
 
 
 def _model_class(name: str) -> type[aezoo.Autoencoder]:
@@ -162,25 +179,39 @@ def run(arguments: argparse.Namespace) -> bool:
     output = _output_folder(arguments)
     there = _contents(output)
     with _backup_folder(output) as folder:
-        train, test = _load(arguments)
-        x_train, count = train[0], len(test[0])
+        own = _own(arguments)
+        train, test = _load(arguments) if own is None else (own.train, own.test)
+        if own is not None and not arguments.quiet:
+            print(own.summary, end="\n\n")
+        train, test = (tuple(_first(part, arguments.limit) for part in split) for split in (train, test))
+        x_train, some = train[0], own_data.in_memory(train[0])
         keras.utils.set_random_seed(arguments.seed)
-        training = defaults.Training.on(len(x_train), math.prod(x_train.shape[1:]))
+        samples = len(some) if hasattr(x_train, "shape") or own is None else own.samples
+        training = defaults.Training.on(samples, math.prod(some.shape[1:]))
         for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
             if getattr(arguments, name, "of a stack") is None:
                 setattr(arguments, name, getattr(training, name))
         training = dataclasses.replace(training, epochs=arguments.epochs, given=_given(arguments))
         chosen = _chosen(arguments.model, training)
-        backup = _Backup(folder, _identity(arguments, chosen, x_train), arguments.overwrite)
+        if own is not None:
+            taken = {argument.name for argument in _arguments(arguments.model)}
+            cls = _model_class(arguments.model)
+            chosen = {**chosen, **own_data.suitable_arguments(cls, own, some, taken), **training.given}
+        identity = _identity(arguments, chosen, x_train, {} if own is None else own.identity)
+        backup = _Backup(folder, identity, arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
-        backup.restore(model, x_train)
+        model.preprocessing = None if own is None else own.preprocessing
+        backup.restore(model, some)
         train, test = (loading.with_conditions(model, *split) for split in (train, test))
         interrupted = _fit(model, train[0], test[0], backup, arguments)
+        if not hasattr(x_train, "shape"):
+            print(f"The model is measured on {own_data.MEASURED:,} samples at most, since the data are not in memory.")
+            train, test = ((own_data.in_memory(x), None) for x, _ in (train, test))
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
-            "train_samples": len(x_train),
-            "test_samples": count,
+            "train_samples": samples,
+            "test_samples": len(test[1]) if test[1] is not None else len(_samples(test[0])),
             "epochs_trained": len(backup.history["loss"]),
             "interrupted": interrupted,
             "metrics": metrics,
@@ -202,12 +233,34 @@ def run(arguments: argparse.Namespace) -> bool:
     return interrupted
 
 
+def _own(arguments: argparse.Namespace) -> own_data.Own | None:
+    """Read the data of --data, or return None if the data set has a name."""
+    if getattr(arguments, "data", None) is None:
+        return None
+    arguments.dataset = None
+    return own_data.read(arguments, arguments.batch_size or 128)
+
+
 def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
-    load = loading.data_loader(_model_class(arguments.model))
-    (x_train, y_train), (x_test, y_test) = load(arguments.dataset)
-    values = (None if value is None else value[: arguments.limit] for value in (x_train, y_train, x_test, y_test))
-    x_train, y_train, x_test, y_test = values
-    return (x_train, y_train), (x_test, y_test)
+    return loading.data_loader(_model_class(arguments.model))(arguments.dataset)
+
+
+def _first(part: Any, limit: int | None) -> Any:
+    """Return the first samples of an array or of a data set of batches."""
+    if part is None or limit is None or hasattr(part, "shape"):
+        return None if part is None else part[:limit] if hasattr(part, "shape") else part
+    batch = next(iter(part)).shape[0]
+    return (
+        part.unbatch()
+        .take(limit)
+        .batch(batch)
+        .apply(tf.data.experimental.assert_cardinality(min(int(part.cardinality()), -(-limit // batch))))
+    )
+
+
+def _samples(x: Any) -> Any:
+    """Return the samples of a model's inputs, without conditions."""
+    return x["x"] if isinstance(x, dict) else x
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -220,7 +273,7 @@ def _new_model(
     arguments: argparse.Namespace,
     training: defaults.Training,
     chosen: dict[str, Any],
-    x_train: np.ndarray,
+    x_train: Any,
     layers: Path,
 ) -> aezoo.Autoencoder:
     """Return a compiled model that is ready to be trained; a stack is pretrained and unrolled."""
@@ -255,9 +308,7 @@ def _made(cls: type[aezoo.Autoencoder], chosen: dict[str, Any], seed: int) -> ae
         ) from error
 
 
-def _pretrained(
-    arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray, folder: Path
-) -> aezoo.Autoencoder:
+def _pretrained(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, folder: Path) -> aezoo.Autoencoder:
     """Pretrain a stack, or resume the pretraining of a killed process, and return the unrolled autoencoder."""
     entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
     layers = [cls(units, **chosen, seed=arguments.seed + i) for i, units in enumerate(arguments.layers)]
@@ -278,20 +329,19 @@ def _pretrained(
     return stack.unroll(seed=arguments.seed)
 
 
-def _fit(
-    model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray, backup: _Backup, arguments: argparse.Namespace
-) -> bool:
+def _fit(model: aezoo.Autoencoder, x_train: Any, x_test: Any, backup: _Backup, arguments: argparse.Namespace) -> bool:
     """Train a model; return whether Ctrl-C ended it."""
     # Without a terminal, print one line per epoch: a progress bar in a log file is unreadable.
     verbose = 0 if arguments.quiet else 1 if sys.stdout.isatty() else 2
     callbacks = [backup.callback(), keras.callbacks.TerminateOnNaN()]
+    in_memory = not isinstance(x_train, tf.data.Dataset)
     try:
         model.fit(
             x_train,
-            validation_data=(x_test,),
+            validation_data=(x_test,) if in_memory else x_test,
             initial_epoch=len(backup.history.get("loss", ())),
             epochs=arguments.epochs,
-            batch_size=arguments.batch_size,
+            batch_size=arguments.batch_size if in_memory else None,
             callbacks=callbacks,
             verbose=verbose,
         )
@@ -319,12 +369,14 @@ _RUN, _TRAINING, _LAYERS = "run.json", "training.weights.h5", "layers"
 _EARLIER = "model.keras"  # before version 0.1.0, in place of _TRAINING
 
 
-def _identity(arguments: argparse.Namespace, chosen: dict[str, Any], x_train: np.ndarray) -> dict[str, Any]:
+def _identity(
+    arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, own: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return a description of a training: two trainings are the same if their descriptions are equal."""
     without = ("run", "output", "overwrite", "quiet")
     said = {name: value for name, value in vars(arguments).items() if name not in without}
     said |= {argument.name: chosen.get(argument.name, argument.value) for argument in _arguments(arguments.model)}
-    return resume.plain({**said, "data": resume.data(x_train), "versions": _versions()})
+    return resume.plain({**said, **own, "data": resume.data(x_train), "versions": _versions()})
 
 
 @contextlib.contextmanager
@@ -482,6 +534,7 @@ def _configuration(arguments: argparse.Namespace, model: aezoo.Autoencoder) -> d
         "class": type(model).__name__,
         "arguments": {name: value for name, value in model.get_config().items() if name not in without},
         "dataset": arguments.dataset,
+        **({"data": arguments.data} if arguments.dataset is None else {}),
         "limit": arguments.limit,
         "epochs": arguments.epochs,
         "batch_size": arguments.batch_size,
@@ -499,7 +552,8 @@ def _versions() -> dict[str, str]:
 def _output_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder to write, after checking that it is free or may be replaced."""
     model = arguments.model.rpartition(":")[2]
-    name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset}")
+    own = getattr(arguments, "data", None)
+    name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset if own is None else own_data.shown(own)}")
     output = Path(arguments.output or f"runs/{name}").resolve()
     for path in (output, *output.parents):
         if path.exists() and not path.is_dir():

@@ -1,7 +1,7 @@
 """Data sets to train on: known ones as arrays (`load`) or streams (`stream`), and your own (`from_folder`, ...)."""
 
 from aezoo.datasets.bundled import emoji_factors
-from aezoo.datasets.folder import from_folder
+from aezoo.datasets.folder import PreparedImages, from_folder
 from aezoo.datasets.labels import without_labels
 from aezoo.datasets.loading import load, stream
 from aezoo.datasets.prepared import Prepared
@@ -11,6 +11,7 @@ from aezoo.datasets.text import from_text
 
 __all__ = [
     "Prepared",
+    "PreparedImages",
     "PreparedSeries",
     "emoji_factors",
     "from_folder",

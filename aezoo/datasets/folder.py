@@ -41,6 +41,19 @@ class _Image:
     transparent: bool
 
 
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
+class PreparedImages(Prepared):
+    """Images of a folder and their names: the result of `from_folder`.
+
+    Attributes:
+        train_files: Path of each training image, relative to the folder, in the order of `in_order("train")`.
+        test_files: Path of each test image.
+    """
+
+    train_files: tuple[str, ...] = dataclasses.field(repr=False)
+    test_files: tuple[str, ...] = dataclasses.field(repr=False)
+
+
 def from_folder(
     path: str | os.PathLike[str],
     image_size: tuple[int, int] | int | None = None,
@@ -52,7 +65,7 @@ def from_folder(
     seed: int = 0,
     shuffle: bool = True,
     memory: int = 2**28,
-) -> Prepared:
+) -> PreparedImages:
     """Read a folder of images: PNG, JPEG, GIF (its first frame), BMP and WebP, also in subfolders.
 
     If the folder has subfolders `train` and `test` (or `validation`), these are the two splits. Otherwise a hash of the
@@ -140,7 +153,7 @@ def from_folder(
         return dataset.prefetch(2)
 
     preprocessing = ImagePreprocessing(size, channels)
-    return Prepared(
+    return PreparedImages(
         train=batches("train", shuffle),
         test=batches("test"),
         preprocessing=preprocessing,
@@ -149,6 +162,8 @@ def from_folder(
         summary=_summary(folder, images, numbers, how, preprocessing, labels, class_names, corrupt, ignored, pixels),
         read=batches,
         class_names=class_names,
+        train_files=tuple(images[i].path for i in numbers["train"]),
+        test_files=tuple(images[i].path for i in numbers["test"]),
     )
 
 

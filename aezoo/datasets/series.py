@@ -126,7 +126,7 @@ def from_series(
     chosen = None if columns is None else tuple(columns)
     preprocessing = SeriesPreprocessing(window, stride, chosen, time, missing)
     named = isinstance(path_or_frame, (str, os.PathLike))
-    raw = _read(Path(path_or_frame), chosen, time) if named else path_or_frame
+    raw = read(Path(path_or_frame), chosen, time) if named else path_or_frame
     what = str(path_or_frame) if named else "The series"
     try:
         steps = preprocessing.steps(raw)
@@ -176,8 +176,18 @@ def from_series(
     )
 
 
-def _read(path: Path, columns: tuple[str, ...] | None, time: str | None) -> Any:
-    """Return the columns of a table, or the array, in a file."""
+def read(path: Path, columns: tuple[str, ...] | None = None, time: str | None = None) -> Any:
+    """Return the columns of a table by name, or the array, in a file.
+
+    Args:
+        path: A CSV, Parquet or `.npy` file.
+        columns: Columns to read beside `time`; None reads all.
+        time: Column with the times of the steps, or None.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has another format.
+    """
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}: check the path.")
     if path.suffix.lower() == ".npy":
