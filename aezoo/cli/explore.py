@@ -26,8 +26,8 @@ def add_command(commands: Any) -> None:
     explore.add_argument(
         "--data",
         metavar="NAME|PATH",
-        help="the data set whose test split the page shows, or data of your own, as for `aezoo train` (default: the data "
-        "that the model was trained on, if they are on this machine)",
+        help="the data set whose test split the page shows, or data of your own, as for `aezoo train` (default: the "
+        "data that the model was trained on, if they are on this machine)",
     )
     explore.add_argument(
         "--output",

@@ -186,10 +186,8 @@ def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
     given = {name: getattr(arguments, name) for name in _APPLIES if getattr(arguments, name, None) is not None}
     for name in given:
         if form != _APPLIES[name]:
-            written = name.replace("_", "-")
-            raise ValueError(
-                f"--{written} is for {_APPLIES[name][0]}, but {arguments.data} is {_KINDS[form]}: leave it out."
-            )
+            written, wanted = name.replace("_", "-"), _KINDS[_APPLIES[name]]
+            raise ValueError(f"--{written} is for {wanted}, but {arguments.data} is {_KINDS[form]}: leave it out.")
     if getattr(arguments, "test_fraction", None) is not None:
         given["test_fraction"] = arguments.test_fraction
     return given

@@ -1,0 +1,276 @@
+"""Data of one's own on the command line: `aezoo train --data`, and `aezoo encode`, `score` and `reconstruct`."""
+
+import argparse
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+
+import aezoo
+from aezoo import datasets
+from aezoo.cli import own_data, program
+
+pd = pytest.importorskip("pandas")
+pytest.importorskip("pyarrow")
+Image = pytest.importorskip("PIL.Image")
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a table, a series, images, arrays and text."""
+    folder = tmp_path_factory.mktemp("own")
+    n = 60
+    table = pd.DataFrame(
+        {"age": RNG.normal(40, 10, n), "size": RNG.normal(size=n), "city": RNG.choice(["Rome", "Oslo"], n)}
+    )
+    table.loc[3, "age"] = np.nan
+    table.to_csv(folder / "table.csv", index=False)
+    table.to_parquet(folder / "table.parquet")
+    hours = pd.date_range("2024-01-01", periods=50, freq="h")
+    pd.DataFrame({"time": hours, "load": np.sin(np.arange(50))}).to_csv(folder / "series.csv", index=False)
+    images = RNG.integers(0, 256, (12, 6, 6), "uint8")
+    for i, image in enumerate(images):
+        path = folder / "photos" / "ab"[i % 2] / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    np.savez(folder / "images.npz", x=images, y=np.arange(12))
+    np.save(folder / "numbers.npy", RNG.random((10, 4), "float32"))
+    (folder / "names.txt").write_text("\n".join(["anna", "ian", "nina", "ann", "ina", "nan"] * 5))
+    return folder
+
+
+def command(*arguments):
+    return program.main([str(part) for part in arguments])
+
+
+def options(path, **given):
+    parser = argparse.ArgumentParser()
+    own_data.add_reading_options(parser)
+    arguments = parser.parse_args([])
+    arguments.data = path
+    vars(arguments).update(given)
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    """The folder of a model that `aezoo train` trained on the table."""
+    output = tmp_path_factory.mktemp("runs") / "table"
+    given = ("--epochs", 1, "--latent-dim", 2, "--quiet", "--output", output)
+    assert command("train", "linear", "--data", folder / "table.csv", *given) == 0
+    return output
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# === Training ===
+
+
+def test_training_on_a_table_writes_a_model_that_takes_its_rows(folder, trained):
+    model = keras.saving.load_model(trained / "model.keras")
+    table = pd.read_csv(folder / "table.csv")
+    assert model.missing == "mask" and model.preprocessing.kinds == {
+        "age": "numeric",
+        "size": "numeric",
+        "city": "categorical",
+    }
+    results = json.loads((trained / "metrics.json").read_text())
+    assert results["dataset"] is None and results["data"].endswith("table.csv")
+    assert results["train_samples"] + results["test_samples"] == 60
+    expected = datasets.from_table(folder / "table.csv").arrays("test")
+    assert results["test_samples"] == len(expected)
+    np.testing.assert_allclose(results["metrics"]["score"], np.mean(model.score_samples(expected)), rtol=1e-4)
+    np.testing.assert_allclose(model.score_samples(table), model.score_samples(model.preprocessing.transform(table)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("model", "data", "given"),
+    [
+        ("vae", "photos", ()),
+        ("denoising", "series.csv", ("--window", 8, "--time", "time")),
+        ("k-sparse", "images.npz", ("--latent-dim", 20)),
+        ("conditional", "images.npz", ("--num-classes", 12)),
+        ("stacked", "table.parquet", ("--layers", "4,2", "--pretrain-epochs", 1)),
+        ("rbm", "numbers.npy", ()),
+    ],
+)
+def test_training_on_data_of_each_kind(model, data, given, folder, tmp_path, capsys):
+    output = tmp_path / "run"
+    assert command("train", model, "--data", folder / data, "--epochs", 1, "--output", output, *given) == 0
+    assert {"model.keras", "metrics.json", "1"} <= {path.name for path in output.iterdir()}
+    assert command("evaluate", output, "--data", folder / data) == 0
+
+
+@pytest.mark.slow
+def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own_data, "_IN_MEMORY", 0)
+    given = ("--epochs", 2, "--limit", 20, "--batch-size", 8, "--output", tmp_path / "run")
+    assert command("train", "linear", "--data", folder / "table.csv", *given) == 0
+    assert "not in memory" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["epochs_trained"] == 2
+
+
+def test_options_of_the_readers_reach_them(folder):
+    own = own_data.read(options(folder / "photos", image_size=(4, 5)), 4)
+    assert own.train[0].shape[1:] == (4, 5, 1) and own.samples == len(own.train[0]) and len(own.train[1]) == own.samples
+    own = own_data.read(options(folder / "table.csv", drop=("size",), label="city"), 4)
+    assert own.preprocessing.feature_names == ["age"] and set(own.test[1]) <= {"Rome", "Oslo"}
+    own = own_data.read(options(folder / "series.csv", window=6, stride=2, time="time", columns=("load",)), 4)
+    assert own.train[0].shape[1:] == (6, 1)
+    own = own_data.read(options(folder / "names.txt", tokens="characters", max_length=3), 4)
+    assert own.train[0].shape[1:] == (3,) and own.train[0].dtype == "int32"
+
+
+def test_arrays_are_split_and_images_scaled(folder, tmp_path):
+    own = own_data.read(options(folder / "images.npz", test_fraction=0.25), 4)
+    with np.load(folder / "images.npz") as stored:
+        images = stored["x"]
+    assert len(own.train[0]) == 9 and sorted([*own.train[1], *own.test[1]]) == list(range(12))
+    np.testing.assert_allclose(own.train[0][..., 0], images[own.train[1]] / 255, atol=1e-6)
+    x = RNG.random((5, 3), "float32")
+    np.savez(tmp_path / "split.npz", x_train=x, x_test=x[:2])
+    own = own_data.read(options(tmp_path / "split.npz"), 4)
+    np.testing.assert_array_equal(own.train[0], x)
+    assert own.preprocessing is None and own.train[1] is None
+
+
+def test_arguments_suit_the_data(folder):
+    own = own_data.read(options(folder / "table.csv"), 4)
+    x = np.array([[0.5, np.nan], [2.0, 0.0]], "float32")
+    suitable = own_data.suitable_arguments
+    taken = {"output_activation", "missing", "latent_dim"}
+    assert suitable(aezoo.Autoencoder, own, x, taken) == {
+        "output_activation": "linear",
+        "missing": "mask",
+        "latent_dim": 2,
+    }
+    assert suitable(aezoo.VAE, own, x[1:], {"likelihood", "output_activation"}) == {"likelihood": "gaussian"}
+    assert suitable(aezoo.VAE, own, x[1:] / 2, {"likelihood"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("data", "given", "message"),
+    [
+        ("none.csv", {}, r"There is no file or folder .*none.csv"),
+        ("table.csv", {"window": 3, "label": "city"}, r"--label is for a table, but .* is a series"),
+        ("photos", {"tokens": "words"}, r"--tokens is for lines of text, but .* is a folder of images"),
+        ("table.csv", {"test_fraction": 2.0}, r"--test-fraction"),
+        ("mixed", {}, r"differ in size.* Pass --image-size \d+,\d+, or another size"),
+        ("odd.xyz", {}, r"has the ending '.xyz', which no reader takes: give a folder of images, a table"),
+        ("pickled.npy", {}, r"holds Python objects, which are not read"),
+        ("several.npz", {}, r"has the arrays 'a', 'b': name the samples 'x'"),
+    ],
+)
+def test_bad_data_are_one_sentence(data, given, message, folder):
+    if data == "mixed" and not (folder / data).exists():
+        (folder / data).mkdir()
+        for i in range(3):
+            Image.new("L", (4 + i, 4)).save(folder / data / f"{i}.png")
+    (folder / "odd.xyz").write_text("")
+    np.save(folder / "pickled.npy", np.array([{}], object))
+    np.savez(folder / "several.npz", a=np.zeros(3), b=np.zeros(3))
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        own_data.read(options(folder / data, **given), 4)
+
+
+def test_text_needs_a_model_of_tokens(folder):
+    own = own_data.read(options(folder / "names.txt"), 4)
+    with pytest.raises(ValueError, match="Autoencoder learns from numbers, not from text"):
+        own_data.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"latent_dim"})
+    tokens = own_data.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"tokens"})
+    assert tokens == {"tokens": len(own.preprocessing.vocabulary)}
+
+
+# === Trained models ===
+
+
+def test_scores_are_printed_or_written(folder, trained, tmp_path, capsys):
+    model = keras.saving.load_model(trained / "model.keras")
+    expected = np.asarray(model.score_samples(pd.read_csv(folder / "table.csv")))
+    capsys.readouterr()
+    assert command("score", trained, "--data", folder / "table.csv", "--batch-size", 7) == 0
+    printed = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["row"] for row in printed] == [str(i) for i in range(1, 61)]
+    np.testing.assert_allclose([float(row["score"]) for row in printed], expected, rtol=1e-4)
+    output = tmp_path / "scores.parquet"
+    assert command("score", trained, "--data", folder / "table.parquet", "--output", output) == 0
+    np.testing.assert_allclose(pd.read_parquet(output)["score"], expected, rtol=1e-4)
+    assert command("score", trained, "--data", folder / "table.csv", "--output", output) == 2
+    assert "already exists" in capsys.readouterr().err
+
+
+def test_codes_and_reconstructions_of_a_table(folder, trained, tmp_path):
+    model = keras.saving.load_model(trained / "model.keras")
+    table = pd.read_csv(folder / "table.csv")
+    assert (
+        command("encode", trained, "--data", folder / "table.csv", "--output", tmp_path / "z.npy", "--batch-size", 25)
+        == 0
+    )
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), model.encode(table), rtol=1e-4, atol=1e-5)
+    assert command("reconstruct", trained, "--data", folder / "table.csv", "--output", tmp_path / "r.csv") == 0
+    restored = model.preprocessing.restore(np.asarray(model.reconstruct(table)))
+    written = pd.read_csv(tmp_path / "r.csv")
+    np.testing.assert_allclose(written["age"], restored["age"], rtol=1e-4)
+    assert list(written["city"]) == list(restored["city"])
+
+
+@pytest.fixture(scope="module")
+def of_images(folder, tmp_path_factory):
+    model = aezoo.Autoencoder(3, seed=0)
+    model.build((None, 6, 6, 1))
+    path = tmp_path_factory.mktemp("images") / "model.keras"
+    model.save(path)
+    return path
+
+
+def test_images_keep_their_names(folder, of_images, tmp_path):
+    model = keras.saving.load_model(of_images)
+    assert command("score", of_images, "--data", folder / "photos", "--output", tmp_path / "s.csv") == 0
+    found = {row["file"]: float(row["score"]) for row in rows(tmp_path / "s.csv")}
+    pixels = {name: keras.utils.img_to_array(Image.open(folder / "photos" / name)) / 255 for name in found}
+    assert len(found) == 12
+    for name, x in pixels.items():
+        np.testing.assert_allclose(found[name], model.score_samples(x[None])[0], rtol=1e-3)
+    assert command("reconstruct", of_images, "--data", folder / "photos", "--output", tmp_path / "r") == 0
+    name = next(iter(found))
+    written = keras.utils.img_to_array(Image.open(tmp_path / "r" / name))
+    np.testing.assert_allclose(written, 255 * np.asarray(model.reconstruct(pixels[name][None]))[0], atol=0.6)
+
+
+def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of_images, tmp_path):
+    assert command("encode", of_images, "--data", folder / "images.npz", "--output", tmp_path / "z.csv") == 0
+    with np.load(folder / "images.npz") as stored:
+        expected = keras.saving.load_model(of_images).encode(stored["x"][..., None] / np.float32(255))
+    codes = [[float(row[f"code_{i}"]) for i in range(3)] for row in rows(tmp_path / "z.csv")]
+    np.testing.assert_allclose(codes, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_windows_of_a_series_have_their_times(folder, tmp_path):
+    data = datasets.from_series(folder / "series.csv", 8, time="time")
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
+    model.build((None, 8, 1))
+    model.save(tmp_path / "model.keras")
+    assert command("score", tmp_path, "--data", folder / "series.csv", "--output", tmp_path / "s.csv") == 0
+    found = rows(tmp_path / "s.csv")
+    assert (
+        len(found) == 43
+        and found[0]["start"].startswith("2024-01-01T00")
+        and found[0]["end"].startswith("2024-01-01T07")
+    )
+    windows = model.preprocessing.transform(pd.read_csv(folder / "series.csv"))
+    np.testing.assert_allclose([float(row["score"]) for row in found], model.score_samples(windows), rtol=1e-4)
+
+
+def test_other_data_than_in_training_are_refused(folder, of_images, capsys):
+    assert command("score", of_images, "--data", folder / "table.csv") == 2
+    assert "is a table, on which this model was not trained" in capsys.readouterr().err
+    assert command("encode", of_images, "--data", folder / "photos", "--output", "codes.xls") == 2
+    assert "an ending that no writer takes: choose .npy, .csv, .txt, .parquet" in capsys.readouterr().err
