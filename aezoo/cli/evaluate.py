@@ -7,8 +7,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aezoo import _untrusted
 from aezoo.cli import loading, own_data
 
@@ -79,12 +77,15 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _own(model: aezoo.Autoencoder, arguments: argparse.Namespace) -> list[Any]:
     """Measure a model on the user's own data; return the lines to print."""
+    import numpy as np
+
     from aezoo import evaluation
+    from aezoo.cli import reading
 
     if arguments.dataset is not None:
         raise ValueError("Give --dataset or --data, not both.")
-    most = own_data.MEASURED if arguments.limit is None else arguments.limit
-    data = own_data.rows(model, Path(arguments.data), min(256, most))
+    most = reading.MEASURED if arguments.limit is None else arguments.limit
+    data = reading.rows(model, Path(arguments.data), min(256, most))
     read: list[np.ndarray] = []
     for batch in data.batches:
         read.append(np.asarray(batch))

@@ -7,9 +7,7 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from aezoo.cli import evaluate, loading, own_data
+from aezoo.cli import evaluate, loading
 
 if TYPE_CHECKING:
     import aezoo
@@ -89,13 +87,16 @@ def _model(arguments: argparse.Namespace) -> tuple[aezoo.Autoencoder, Path, dict
 
 def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:
     """Return the test split of a data set, in the form that the explorer takes."""
+    import numpy as np
+
     from aezoo import _validation
+    from aezoo.cli import reading
 
     name = given or known
     if name is None:
         raise ValueError(f"No file beside {path} names its training data: name a data set with --data.")
     if given is not None and model.data != "sketches" and Path(given).exists():
-        data = own_data.rows(model, Path(given), 256)
+        data = reading.rows(model, Path(given), 256)
         x = np.concatenate(list(itertools.islice((np.asarray(batch) for batch in data.batches), 40)))
         return loading.with_conditions(model, x, None if data.labels is None else data.labels[: len(x)])
     load = loading.data_loader(model)

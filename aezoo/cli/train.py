@@ -26,7 +26,7 @@ import tensorflow as tf
 import aezoo
 from aezoo import _docstrings, _files, evaluation, plots
 from aezoo.cli import arguments as options
-from aezoo.cli import defaults, loading, own_data, values
+from aezoo.cli import defaults, loading, own_data, reading, values
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
 
@@ -184,7 +184,7 @@ def run(arguments: argparse.Namespace) -> bool:
         if own is not None and not arguments.quiet:
             print(own.summary, end="\n\n")
         train, test = (tuple(_first(part, arguments.limit) for part in split) for split in (train, test))
-        x_train, some = train[0], own_data.in_memory(train[0])
+        x_train, some = train[0], reading.in_memory(train[0])
         keras.utils.set_random_seed(arguments.seed)
         samples = len(some) if hasattr(x_train, "shape") or own is None else own.samples
         training = defaults.Training.on(samples, math.prod(some.shape[1:]))
@@ -196,7 +196,7 @@ def run(arguments: argparse.Namespace) -> bool:
         if own is not None:
             taken = {argument.name for argument in _arguments(arguments.model)}
             cls = _model_class(arguments.model)
-            chosen = {**chosen, **own_data.suitable_arguments(cls, own, some, taken), **training.given}
+            chosen = {**chosen, **reading.suitable_arguments(cls, own, some, taken), **training.given}
         identity = _identity(arguments, chosen, x_train, {} if own is None else own.identity)
         backup = _Backup(folder, identity, arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
@@ -205,8 +205,8 @@ def run(arguments: argparse.Namespace) -> bool:
         train, test = (loading.with_conditions(model, *split) for split in (train, test))
         interrupted = _fit(model, train[0], test[0], backup, arguments)
         if not hasattr(x_train, "shape"):
-            print(f"The model is measured on {own_data.MEASURED:,} samples at most, since the data are not in memory.")
-            train, test = ((own_data.in_memory(x), None) for x, _ in (train, test))
+            print(f"The model is measured on {reading.MEASURED:,} samples at most, since the data are not in memory.")
+            train, test = ((reading.in_memory(x), None) for x, _ in (train, test))
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
@@ -233,12 +233,12 @@ def run(arguments: argparse.Namespace) -> bool:
     return interrupted
 
 
-def _own(arguments: argparse.Namespace) -> own_data.Own | None:
+def _own(arguments: argparse.Namespace) -> reading.Own | None:
     """Read the data of --data, or return None if the data set has a name."""
     if getattr(arguments, "data", None) is None:
         return None
     arguments.dataset = None
-    return own_data.read(arguments, arguments.batch_size or 128)
+    return reading.read(arguments, arguments.batch_size or 128)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
@@ -553,7 +553,7 @@ def _output_folder(arguments: argparse.Namespace) -> Path:
     """Return the folder to write, after checking that it is free or may be replaced."""
     model = arguments.model.rpartition(":")[2]
     own = getattr(arguments, "data", None)
-    name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset if own is None else own_data.shown(own)}")
+    name = re.sub(r"[^\w.-]+", "-", f"{model}-{arguments.dataset if own is None else reading.shown(own)}")
     output = Path(arguments.output or f"runs/{name}").resolve()
     for path in (output, *output.parents):
         if path.exists() and not path.is_dir():

@@ -10,7 +10,7 @@ import pytest
 
 import aezoo
 from aezoo import datasets
-from aezoo.cli import own_data, program
+from aezoo.cli import own_data, program, reading
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
         Image.fromarray(image).save(path)
     np.savez(folder / "images.npz", x=images, y=np.arange(12))
     np.save(folder / "numbers.npy", RNG.random((10, 4), "float32"))
-    (folder / "names.txt").write_text("\n".join(["anna", "ian", "nina", "ann", "ina", "nan"] * 5))
+    (folder / "names.txt").write_text("\n".join(f"anna{i}" for i in range(40)))
     return folder
 
 
@@ -98,7 +98,7 @@ def test_training_on_a_table_writes_a_model_that_takes_its_rows(folder, trained)
         ("denoising", "series.csv", ("--window", 8, "--time", "time")),
         ("k-sparse", "images.npz", ("--latent-dim", 20)),
         ("conditional", "images.npz", ("--num-classes", 12)),
-        ("stacked", "table.parquet", ("--layers", "4,2", "--pretrain-epochs", 1)),
+        ("stacked", "images.npz", ("--layers", "4,2", "--pretrain-epochs", 1)),
         ("rbm", "numbers.npy", ()),
     ],
 )
@@ -111,7 +111,7 @@ def test_training_on_data_of_each_kind(model, data, given, folder, tmp_path, cap
 
 @pytest.mark.slow
 def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(own_data, "_IN_MEMORY", 0)
+    monkeypatch.setattr(reading, "_IN_MEMORY", 0)
     given = ("--epochs", 2, "--limit", 20, "--batch-size", 8, "--output", tmp_path / "run")
     assert command("train", "linear", "--data", folder / "table.csv", *given) == 0
     assert "not in memory" in capsys.readouterr().out
@@ -119,41 +119,45 @@ def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monke
 
 
 def test_options_of_the_readers_reach_them(folder):
-    own = own_data.read(options(folder / "photos", image_size=(4, 5)), 4)
+    own = reading.read(options(folder / "photos", image_size=(4, 5)), 4)
     assert own.train[0].shape[1:] == (4, 5, 1) and own.samples == len(own.train[0]) and len(own.train[1]) == own.samples
-    own = own_data.read(options(folder / "table.csv", drop=("size",), label="city"), 4)
+    own = reading.read(options(folder / "table.csv", drop=("size",), label="city"), 4)
     assert own.preprocessing.feature_names == ["age"] and set(own.test[1]) <= {"Rome", "Oslo"}
-    own = own_data.read(options(folder / "series.csv", window=6, stride=2, time="time", columns=("load",)), 4)
+    own = reading.read(options(folder / "series.csv", window=6, stride=2, time="time", columns=("load",)), 4)
     assert own.train[0].shape[1:] == (6, 1)
-    own = own_data.read(options(folder / "names.txt", tokens="characters", max_length=3), 4)
+    own = reading.read(options(folder / "names.txt", tokens="characters", max_length=3), 4)
     assert own.train[0].shape[1:] == (3,) and own.train[0].dtype == "int32"
 
 
 def test_arrays_are_split_and_images_scaled(folder, tmp_path):
-    own = own_data.read(options(folder / "images.npz", test_fraction=0.25), 4)
+    own = reading.read(options(folder / "images.npz", test_fraction=0.25), 4)
     with np.load(folder / "images.npz") as stored:
         images = stored["x"]
     assert len(own.train[0]) == 9 and sorted([*own.train[1], *own.test[1]]) == list(range(12))
     np.testing.assert_allclose(own.train[0][..., 0], images[own.train[1]] / 255, atol=1e-6)
     x = RNG.random((5, 3), "float32")
     np.savez(tmp_path / "split.npz", x_train=x, x_test=x[:2])
-    own = own_data.read(options(tmp_path / "split.npz"), 4)
+    own = reading.read(options(tmp_path / "split.npz"), 4)
     np.testing.assert_array_equal(own.train[0], x)
     assert own.preprocessing is None and own.train[1] is None
 
 
 def test_arguments_suit_the_data(folder):
-    own = own_data.read(options(folder / "table.csv"), 4)
+    own = reading.read(options(folder / "table.csv"), 4)
     x = np.array([[0.5, np.nan], [2.0, 0.0]], "float32")
-    suitable = own_data.suitable_arguments
+    suitable = reading.suitable_arguments
     taken = {"output_activation", "missing", "latent_dim"}
     assert suitable(aezoo.Autoencoder, own, x, taken) == {
         "output_activation": "linear",
         "missing": "mask",
         "latent_dim": 2,
     }
-    assert suitable(aezoo.VAE, own, x[1:], {"likelihood", "output_activation"}) == {"likelihood": "gaussian"}
+    assert suitable(aezoo.VAE, own, x[1:], {"likelihood", "latent_dim"}) == {"likelihood": "gaussian", "latent_dim": 2}
     assert suitable(aezoo.VAE, own, x[1:] / 2, {"likelihood"}) == {}
+    with pytest.raises(
+        ValueError, match=r"learns from data in \[0, 1\], but the values are from 0 to 2: use it in Python"
+    ):
+        suitable(aezoo.DenoisingAE, own, x[1:], {"corruption"})
 
 
 @pytest.mark.parametrize(
@@ -178,14 +182,14 @@ def test_bad_data_are_one_sentence(data, given, message, folder):
     np.save(folder / "pickled.npy", np.array([{}], object))
     np.savez(folder / "several.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        own_data.read(options(folder / data, **given), 4)
+        reading.read(options(folder / data, **given), 4)
 
 
 def test_text_needs_a_model_of_tokens(folder):
-    own = own_data.read(options(folder / "names.txt"), 4)
+    own = reading.read(options(folder / "names.txt"), 4)
     with pytest.raises(ValueError, match="Autoencoder learns from numbers, not from text"):
-        own_data.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"latent_dim"})
-    tokens = own_data.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"tokens"})
+        reading.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"latent_dim"})
+    tokens = reading.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"tokens"})
     assert tokens == {"tokens": len(own.preprocessing.vocabulary)}
 
 

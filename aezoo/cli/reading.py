@@ -1,0 +1,383 @@
+"""Reading of the user's own data for the commands: for a training, and for a trained model."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aezoo.cli.own_data import APPLIES, KINDS, OPTIONS, kind
+
+if TYPE_CHECKING:
+    import aezoo
+    from aezoo.models.autoencoder import Autoencoder
+    from aezoo.preprocessing import Preprocessing
+
+#: Samples that take more bytes than this are read from the files in each epoch.
+_IN_MEMORY = 2**28
+#: The most samples that are measured and drawn of data that are not in memory.
+MEASURED = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Own:
+    """The user's own data for a training.
+
+    Attributes:
+        train: Training samples and their labels or None: arrays, or for large data a `tf.data.Dataset` and None.
+        test: Test samples and their labels or None.
+        preprocessing: The fitted preprocessing, or None.
+        summary: Description for people of the data that were read.
+        samples: Number of training samples, of data that are not in memory up to one batch too large.
+        identity: Description that differs for other data, in types of JSON.
+    """
+
+    train: tuple[Any, Any]
+    test: tuple[Any, Any]
+    preprocessing: Preprocessing | None
+    summary: str
+    samples: int
+    identity: Mapping[str, Any]
+
+
+def read(arguments: argparse.Namespace, batch_size: int) -> Own:
+    """Read the data at `arguments.data` for a training.
+
+    Args:
+        arguments: The options of `add_reading_options`, and `data`.
+        batch_size: Number of samples per batch of data that are not in memory.
+
+    Raises:
+        OSError: If the data cannot be read.
+        ValueError: If the data cannot be used, or an option does not apply to them.
+    """
+    path = Path(arguments.data)
+    form = kind(path, arguments.window)
+    given = _given(arguments, form)
+    if form == "array":
+        return _arrays(path, given.pop("test_fraction", 0.2))
+    from aezoo import datasets
+
+    common = {"batch_size": batch_size, **given}
+    try:
+        if form == "images":
+            data: Any = datasets.from_folder(path, **common)
+        elif form == "table":
+            data = datasets.from_table(path, **common)
+        elif form == "series":
+            data = datasets.from_series(path, **common)
+        else:
+            data = datasets.from_text(path, **common)
+    except ImportError as error:  # the command line prints a ValueError as one line
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        raise ValueError(_as_options(str(error))) from error
+    if not int(data.test.cardinality()):
+        raise ValueError(f"{path} has no samples for testing: choose a larger --test-fraction.")
+    shape = data.preprocessing.sample_shape
+    samples = int(data.train.cardinality()) * batch_size
+    identity = {
+        "path": path.name,
+        "batches": int(data.train.cardinality()),
+        "preprocessing": data.preprocessing.state(),
+    }
+    if 4 * samples * math.prod(shape) <= _IN_MEMORY:
+        train = (data.arrays("train"), data.y_train)
+        test = (data.arrays("test"), data.y_test)
+        return Own(train, test, data.preprocessing, data.summary, len(train[0]), identity)
+    return Own((data.train, None), (data.test, None), data.preprocessing, data.summary, samples, identity)
+
+
+def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
+    """Return the options of the reader that the user gave."""
+    given = {name: getattr(arguments, name) for name in APPLIES if getattr(arguments, name, None) is not None}
+    for name in given:
+        if form != APPLIES[name]:
+            written, wanted = name.replace("_", "-"), KINDS[APPLIES[name]]
+            raise ValueError(f"--{written} is for {wanted}, but {arguments.data} is {KINDS[form]}: leave it out.")
+    if getattr(arguments, "test_fraction", None) is not None:
+        given["test_fraction"] = arguments.test_fraction
+    return given
+
+
+def _as_options(message: str) -> str:
+    """Replace the arguments of a reader in its message by the options of the command line."""
+    message = re.sub(r"\bimage_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
+    message = message.replace("skip_corrupt=True", "--skip-corrupt")
+    return re.sub(rf"\b({'|'.join(OPTIONS)})=", lambda found: f"--{found[1].replace('_', '-')} ", message)
+
+
+def _arrays(path: Path, test_fraction: float) -> Own:
+    """Read samples, and labels if there are any, from a file of NumPy."""
+    if not 0 < test_fraction < 1:
+        raise ValueError(f"--test-fraction must be inside (0, 1), but it is {test_fraction:g}.")
+    found = load_arrays(path)
+    if {"x_train", "x_test"} <= found.keys():
+        train, test = ((found[f"x_{split}"], found.get(f"y_{split}")) for split in ("train", "test"))
+        how = "x_train and x_test"
+    else:
+        x, y = samples_of(path, found), found.get("y")
+        if len(x) < 2:
+            raise ValueError(f"{path} has {len(x)} samples: give at least 2, for training and testing.")
+        held = min(max(1, round(test_fraction * len(x))), len(x) - 1)
+        order = np.random.default_rng(0).permutation(len(x))
+        rows = np.sort(order[held:]), np.sort(order[:held])
+        train, test = ((np.asarray(x[part]), None if y is None else y[part]) for part in rows)
+        how = "a random split (seed 0)"
+    preprocessing = images_of(train[0])
+    if preprocessing is not None:
+        train, test = ((preprocessing.transform(x), y) for x, y in (train, test))
+    summary = f"{path}: {len(train[0]):,} samples for training and {len(test[0]):,} for testing, by {how}"
+    return Own(train, test, preprocessing, summary, len(train[0]), {"path": path.name})
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays in a file of NumPy by name, "x" for the array of a .npy file, without running code in it.
+
+    Args:
+        path: A .npy or .npz file.
+
+    Raises:
+        ValueError: If the file is damaged, or holds Python objects.
+    """
+    try:
+        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
+        return {"x": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except (ValueError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise ValueError(
+            f"{path} is damaged, not a file of NumPy, or holds Python objects, which are not read: {error}"
+        ) from error
+
+
+def samples_of(path: Path, found: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the samples among the arrays of a file: the array "x", or the only array.
+
+    Args:
+        path: The file, for messages.
+        found: Its arrays by name.
+
+    Raises:
+        ValueError: If no array is "x", and there are several.
+    """
+    others = [name for name in found if name != "y"]
+    if "x" not in found and len(others) != 1:
+        raise ValueError(
+            f"{path} has the arrays {', '.join(map(repr, found)) or 'none'}: name the samples 'x', or 'x_train' and "
+            "'x_test'."
+        )
+    return found["x"] if "x" in found else found[others[0]]
+
+
+def images_of(x: np.ndarray) -> Preprocessing | None:
+    """Return the preprocessing of an array of images in bytes, and None for any other array."""
+    if x.dtype != np.uint8 or x.ndim not in (3, 4):
+        return None
+    from aezoo.preprocessing import ImagePreprocessing
+
+    return ImagePreprocessing((int(x.shape[1]), int(x.shape[2])), 1 if x.ndim == 3 else int(x.shape[3]))
+
+
+def suitable_arguments(cls: type[Autoencoder], own: Own, x: np.ndarray, taken: Iterable[str]) -> dict[str, Any]:
+    """Return constructor arguments that suit the data: an unbounded output, a mask of missing values, the vocabulary.
+
+    Args:
+        cls: Class of the model.
+        own: The data.
+        x: Training samples, a part of them for large data.
+        taken: Names of the arguments that the class takes.
+
+    Raises:
+        ValueError: If the model does not learn from data of this kind.
+    """
+    taken = set(taken)
+    if np.issubdtype(x.dtype, np.integer):
+        if "tokens" not in taken:
+            raise ValueError(f"{cls.__name__} learns from numbers, not from text: train 'sequence'.")
+        return {"tokens": len(own.preprocessing.vocabulary)}  # type: ignore[union-attr]  # it is of text
+    suitable: dict[str, Any] = {}
+    with np.errstate(invalid="ignore"):
+        bounded = np.nanmin(x) >= 0 and np.nanmax(x) <= 1
+    if not bounded:
+        if not taken & {"latent_dim", "hidden_units"}:  # the layers of a stack
+            raise ValueError(
+                f"On the command line, this model learns from data in [0, 1], but the values are from {np.nanmin(x):g} "
+                f"to {np.nanmax(x):g}: use it in Python; the first layer of a stack then has a linear output."
+            )
+        if "likelihood" in taken:
+            suitable["likelihood"] = "gaussian"
+        elif "visible" in taken:
+            suitable["visible"] = "gaussian"
+        elif "output_activation" in taken:
+            suitable["output_activation"] = "linear"
+    if "missing" in taken and np.isnan(x).any():
+        suitable["missing"] = "mask"
+    if own.preprocessing is not None and own.preprocessing.groups and "latent_dim" in taken:
+        suitable["latent_dim"] = max(2, math.prod(x.shape[1:]) // 3)
+    return suitable
+
+
+def in_memory(x: Any, most: int = MEASURED) -> np.ndarray:
+    """Return samples as an array; of a data set, the first ones.
+
+    Args:
+        x: An array, or a `tf.data.Dataset` of batches of samples.
+        most: The most samples to read of a data set.
+    """
+    if hasattr(x, "shape"):
+        return np.asarray(x)
+    read: list[np.ndarray] = []
+    for batch in x.as_numpy_iterator():
+        read.append(batch)
+        if sum(map(len, read)) >= most:
+            break
+    return np.concatenate(read)[:most]
+
+
+# === Data for a trained model ===
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Samples for a trained model, in the order of the data.
+
+    Attributes:
+        batches: Batches of samples, (batch, *input_shape).
+        count: Number of samples.
+        keys: Names of the samples, by the name of a column of results: their files, rows, times or lines.
+        form: Kind of the data, as `kind` returns it.
+        preprocessing: The preprocessing that they went through, or None.
+        labels: Labels of the samples, or None.
+    """
+
+    batches: Iterable[Any]
+    count: int
+    keys: Mapping[str, Sequence[Any]]
+    form: str
+    preprocessing: Preprocessing | None
+    labels: np.ndarray | None = None
+
+
+def rows(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool = False) -> Rows:
+    """Read data for a trained model, through the preprocessing that was saved with it.
+
+    Args:
+        model: The model.
+        path: A file or folder of the kind that the model was trained on; or samples as a file of NumPy.
+        batch_size: Number of samples per batch.
+        skip_corrupt: Whether to leave out images that cannot be decoded.
+
+    Raises:
+        OSError: If the data cannot be read.
+        ValueError: If the data do not fit the model.
+    """
+    from aezoo import preprocessing as kinds
+
+    fitted = model.preprocessing
+    form = kind(path, 1 if isinstance(fitted, kinds.SeriesPreprocessing) else None)
+    try:
+        if form == "images":
+            return _images(model, path, batch_size, skip_corrupt)
+        if form == "array":
+            return _array(model, path, batch_size)
+        if form == "series":
+            return _series(fitted, path, batch_size)
+        if form == "text" and isinstance(fitted, kinds.TextPreprocessing):
+            return _lines(fitted, path, batch_size)
+        if form == "table" and isinstance(fitted, kinds.TablePreprocessing):
+            data = fitted.stream(path, batch_size)
+            count = fitted.source(path).rows()
+            return Rows(data, count, {"row": range(1, count + 1)}, form, fitted)
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+    raise ValueError(f"{path} is {KINDS[form]}, on which this model was not trained: give data of the same kind.")
+
+
+def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool) -> Rows:
+    from aezoo import datasets
+    from aezoo.preprocessing import ImagePreprocessing
+
+    fitted = model.preprocessing
+    shape = model.x_shape if fitted is None else fitted.sample_shape
+    if len(shape) != 3 or shape[2] not in (1, 3) or not isinstance(fitted, (ImagePreprocessing, type(None))):
+        raise ValueError(f"{path} is a folder of images, but the model takes samples of shape {shape}.")
+    size, gray = (shape[0] or 64, shape[1] or 64), shape[2] == 1
+    data = datasets.from_folder(
+        path, size, grayscale=gray, skip_corrupt=skip_corrupt, batch_size=batch_size, test_fraction=0.0, shuffle=False
+    )
+    if data.preprocessing.sample_shape != shape and None not in shape:  # all images are gray, the model takes color
+        raise ValueError(f"{path} has only gray images, but the model was trained on color.")
+    files = (*data.train_files, *data.test_files)
+    labels = None if data.y_train is None else np.concatenate([data.y_train, data.y_test])
+    batches = data.in_order("train")
+    if data.test_files:
+        batches = batches.concatenate(data.in_order("test"))
+    return Rows(batches, len(files), {"file": files}, "images", data.preprocessing, labels)
+
+
+def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:
+    found = load_arrays(path)
+    x = found["x_test"] if "x_test" in found and "x" not in found else samples_of(path, found)
+    fitted = model.preprocessing or images_of(x)
+
+    def batches() -> Iterable[Any]:
+        for start in range(0, len(x), batch_size):
+            part = np.asarray(x[start : start + batch_size])
+            yield fitted.transform(part) if fitted is not None and fitted.is_raw(part) else part
+
+    labels = found.get("y_test" if "x_test" in found and "x" not in found else "y")
+    return Rows(batches(), len(x), {"row": range(len(x))}, "array", fitted, labels)
+
+
+def _series(fitted: Any, path: Path, batch_size: int) -> Rows:
+    from aezoo.datasets import series
+
+    raw = series.read(path)
+    steps = fitted.steps(raw)
+    starts = fitted.starts(steps)
+    if not len(starts):
+        raise ValueError(fitted.too_short(steps, str(path)))
+    values = np.asarray(fitted.standardize(steps.values), "float32")
+    offsets = np.arange(fitted.window)
+
+    def batches() -> Iterable[Any]:
+        for i in range(0, len(starts), batch_size):
+            yield values[starts[i : i + batch_size, None] + offsets]
+
+    keys = {"start": steps.times[starts], "end": steps.times[starts + fitted.window - 1]}
+    return Rows(batches(), len(starts), keys, "series", fitted)
+
+
+def _lines(fitted: Any, path: Path, batch_size: int) -> Rows:
+    texts = []
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError:
+                raise ValueError(f"{path}, line {number}, is not UTF-8: convert the text to UTF-8 first.") from None
+            if text:
+                texts.append((number, text))
+    if not texts:
+        raise ValueError(f"{path} has no text: all of its lines are empty.")
+    numbers, found = zip(*texts, strict=True)
+
+    def batches() -> Iterable[Any]:
+        for i in range(0, len(found), batch_size):
+            yield fitted.transform(list(found[i : i + batch_size]))
+
+    return Rows(batches(), len(found), {"line": numbers}, "text", fitted)
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """Return a short name of the data, for the name of a run."""
+    name = Path(path).resolve()
+    return name.name if name.is_dir() else name.stem
