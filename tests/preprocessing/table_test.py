@@ -510,7 +510,7 @@ def test_dates(tmp_path):
     as_text = pd.read_csv(tmp_path / "t.csv")
     restored = made.restore(made.transform(as_text))
     assert restored["when"].isna().tolist() == [False, False, True]
-    assert restored["at"][1] == pytest.approx(pd.Timestamp("2020-01-01 18:00"), abs=pd.Timedelta("5min"))
+    assert abs(restored["at"][1] - pd.Timestamp("2020-01-01 18:00")) < pd.Timedelta("5min")
     as_text.loc[1, "at"] = "yesterday"
     with pytest.raises(ValueError, match=r"The table, row 1, column 'at': 'yesterday' is not a date"):
         made.transform(as_text)
