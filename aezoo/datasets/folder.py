@@ -130,8 +130,7 @@ def from_folder(
     labels, class_names = _labels([image.path for image in images], how.startswith("by the subfolders"))
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
-        chosen = tf.constant(numbers[split])
-        drawn = order.numbers(len(numbers[split]), shuffled, seed).map(lambda i: tf.gather(chosen, i))
+        drawn = order.drawn(numbers[split], shuffled, seed)
         if pixels is not None:
             dataset = drawn.batch(batch_size).map(lambda i: to_unit(tf.gather(pixels, i)))
         else:

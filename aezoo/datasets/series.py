@@ -148,14 +148,13 @@ def from_series(
     values = {split: tf.constant(preprocessing.standardize(part.values), tf.float32) for split, part in parts.items()}
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
-        first = tf.constant(starts[split])
         offsets = tf.range(window, dtype=tf.int64)
 
-        def cut_out(numbers: Tensor) -> Tensor:
-            windows = tf.gather(values[split], tf.gather(first, numbers)[:, None] + offsets)
+        def cut_out(first: Tensor) -> Tensor:
+            windows = tf.gather(values[split], first[:, None] + offsets)
             return tf.ensure_shape(windows, (None, *preprocessing.sample_shape))
 
-        return order.numbers(len(starts[split]), shuffled, seed).batch(batch_size).map(cut_out).prefetch(2)
+        return order.drawn(starts[split], shuffled, seed).batch(batch_size).map(cut_out).prefetch(2)
 
     lines = [
         f"{what if named else 'Series'}: {len(steps.values):,} steps, "
