@@ -13,7 +13,7 @@ def drawn(numbers: np.ndarray, shuffle: bool, seed: int) -> tf.data.Dataset:
     """Return numbers as a data set: in order, or in a new random order in each pass.
 
     Args:
-        numbers: What tells samples apart, (n,).
+        numbers: Number of each sample, (n,).
         shuffle: Whether to shuffle, within a buffer of at most 262,144 samples.
         seed: Seed that makes the orders of all passes reproducible.
     """
