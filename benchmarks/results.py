@@ -74,8 +74,8 @@ SECTIONS = {
     ),
     "own_data_images": (
         "Read a folder of images as fast as Keras",
-        "The time of one pass of aezoo over Keras' time: below 1, aezoo is faster. The default, which keeps the decoded "
-        "images in memory, meets its targets; these are for folders that are too large for that.",
+        "The time of one pass of aezoo over Keras' time: below 1, aezoo is faster. The default, which keeps the "
+        "decoded images in memory, meets its targets; these are for folders that are too large for that.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",
