@@ -143,8 +143,7 @@ def from_folder(
     labels, class_names = _labels([image.path for image in images], how.startswith("by the subfolders"))
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
-        chosen = tf.constant(numbers[split])
-        drawn = order.numbers(len(numbers[split]), shuffled, seed).map(lambda i: tf.gather(chosen, i))
+        drawn = order.drawn(numbers[split], shuffled, seed)
         if pixels is not None:
             dataset = drawn.batch(batch_size).map(lambda i: to_unit(tf.gather(pixels, i)))
         else:
@@ -226,6 +225,8 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
 def _labels(paths: list[str], below_split: bool) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
     """Return the label of each image and the names of the classes, or None if subfolders do not tell them."""
     inner = [path.partition("/")[2] if below_split else path for path in paths]
+    while len({path.partition("/")[0] for path in inner}) == 1 and all("/" in path for path in inner):
+        inner = [path.partition("/")[2] for path in inner]  # the only folder, such as a `train` without a `test`
     names = sorted({path.partition("/")[0] for path in inner})
     if len(names) < 2 or not all("/" in path for path in inner):
         return None, None

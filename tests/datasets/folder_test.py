@@ -132,6 +132,14 @@ def test_a_split_stays_when_images_are_added_and_follows_the_seed(tmp_path):
     assert split()[0] - set(more) == first
 
 
+def test_classes_below_the_only_folder(tmp_path):
+    write(tmp_path, ["train/b/1.png", "train/a/1.png"])
+    found = datasets.from_folder(tmp_path)
+    assert found.class_names == ("a", "b") and {*found.y_train, *found.y_test} == {0, 1}
+    (tmp_path / "train" / "c.png").write_bytes((tmp_path / "train" / "a" / "1.png").read_bytes())
+    assert datasets.from_folder(tmp_path).class_names is None
+
+
 def test_one_of_two_images_is_for_testing(tmp_path):
     write(tmp_path, ["a.png", "b.png"])
     found = datasets.from_folder(tmp_path)
