@@ -373,7 +373,7 @@ def _decoded(
         return [], None, {}
     kept = int(np.prod(shape)) * len(images) <= memory
     pixels = np.empty((len(images), *shape), "uint8") if kept else None
-    good = []
+    good: list[_Image] = []
     corrupt = {}
     batches = iter(read(images, tf.data.Dataset.range(len(images))))
     for image in _progress(images, len(images), "Checking images"):
