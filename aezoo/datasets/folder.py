@@ -114,7 +114,7 @@ def from_folder(
         ...     keras.utils.save_img(f"{folder}/{label}/{number}.png", image)
         >>> photos = datasets.from_folder(folder, image_size=16)
         >>> photos.arrays("train").shape, photos.y_train.shape, photos.class_names[:3]
-        ((14, 16, 16, 1), (14,), ('0', '1', '2'))
+        ((17, 16, 16, 1), (17,), ('0', '1', '2'))
     """
     order.check_split(test_fraction, batch_size)
     size = None if image_size is None else checked_size(image_size)
@@ -253,14 +253,16 @@ def _headers(folder: Path, paths: list[str]) -> tuple[list[_Image], dict[str, st
 
 def _header(folder: Path, path: str) -> _Image | str:
     """Return what the header of a file says, or why it cannot be read."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     file = folder / path
     try:
         if not file.stat().st_size:
             return "is empty"
         with Image.open(file) as image:
-            turned = image.getexif().get(0x0112, 1) if image.format in ("JPEG", "PNG") else 1
+            # Without EXIF data in the header, Pillow would decode a PNG file to look for them at its end.
+            tagged = image.format == "JPEG" or (image.format == "PNG" and "exif" in image.info)
+            turned = image.getexif().get(0x0112, 1) if tagged else 1
             width, height = image.size[::-1] if turned > 4 else image.size
             gray = image.mode in _GRAY_MODES
             transparent = image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info
@@ -270,8 +272,10 @@ def _header(folder: Path, path: str) -> _Image | str:
             elif turned == 1 and image.format == "PNG":
                 decoder = _PNG_ALPHA if transparent else _PNG_GRAY if gray else _PNG
             return _Image(path, decoder, (height, width), gray or image.mode in ("LA", "La"), transparent)
+    except UnidentifiedImageError:
+        return "is not an image of a known format"
     except OSError as error:
-        return error.strerror or "is not an image of a known format"
+        return error.strerror or "is corrupt or truncated"
     except Exception as error:  # a broken file makes its decoder raise anything
         return str(error) or type(error).__name__
 
@@ -384,7 +388,7 @@ def _decoded(
         return [], None, {}
     kept = int(np.prod(shape)) * len(images) <= memory
     pixels = np.empty((len(images), *shape), "uint8") if kept else None
-    good = []
+    good: list[_Image] = []
     corrupt = {}
     batches = iter(read(images, tf.data.Dataset.range(len(images))))
     for image in _progress(images, len(images), "Checking images"):

@@ -64,7 +64,7 @@ def from_text(
         >>> names.arrays("train").shape
         (5, 4)
         >>> names.preprocessing.restore(names.arrays("test"))
-        ['ann']
+        ['ina']
     """
     order.check_split(test_fraction, batch_size)
     preprocessing = TextPreprocessing(tokens, max_length, vocabulary_size, lowercase)

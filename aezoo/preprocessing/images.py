@@ -176,7 +176,7 @@ def _as_image(image: Any, channels: int | None) -> np.ndarray:
     if channels == 3 and pixels.shape[2] == 1:
         return np.repeat(pixels, 3, axis=2)
     if channels == 1 and pixels.shape[2] == 3:
-        return np.round(pixels.astype("float32") @ np.float32(LUMA)).astype("uint8")[..., None]
+        return np.round(pixels.astype("float32") @ np.asarray(LUMA, "float32")).astype("uint8")[..., None]
     return pixels
 
 

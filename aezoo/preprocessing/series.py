@@ -62,14 +62,14 @@ class SeriesPreprocessing(Preprocessing):
         ValueError: If an argument is out of range.
 
     Example:
-        >>> preprocessing = SeriesPreprocessing(window=3, stride=2).fit(np.arange(5.0))
-        >>> windows = preprocessing.transform(np.arange(5.0))
+        >>> preprocessing = SeriesPreprocessing(window=3, stride=2).fit(np.arange(1.0, 6.0))
+        >>> windows = preprocessing.transform(np.arange(1.0, 6.0))
         >>> windows[:, :, 0].round(2)
         array([[-1.41, -0.71,  0.  ],
                [ 0.  ,  0.71,  1.41]], dtype=float32)
-        >>> preprocessing.restore(windows)[:, :, 0]
-        array([[0., 1., 2.],
-               [2., 3., 4.]], dtype=float32)
+        >>> preprocessing.restore(windows)[:, :, 0].round(2)
+        array([[1., 2., 3.],
+               [3., 4., 5.]], dtype=float32)
     """
 
     def __init__(

@@ -96,7 +96,7 @@ def test_reading_the_files_again_gives_the_images_in_memory(each):
 def write(folder, names, size=(8, 8)):
     for i, name in enumerate(names):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.full((*size, 3), i, "uint8")).save(folder / name)
+        Image.fromarray(np.full((*size, 3), i % 256, "uint8")).save(folder / name)
 
 
 def levels(found, split):

@@ -61,7 +61,7 @@ def test_padding_ends_a_text_and_probabilities_are_decoded():
     assert fitted.restore(probabilities) == ["ba"]
 
 
-@pytest.mark.parametrize("form", ["file", "list"])
+@pytest.mark.parametrize("form", ["file", pytest.param("list", marks=pytest.mark.slow)])
 def test_lines_are_read_once_and_split(tmp_path, form):
     lines = [f"name {i}" for i in range(200)]
     content = "\ufeff" + "\r\n".join([*lines[:100], "", "  ", *lines[100:], f"  {lines[3]}  "])
