@@ -76,7 +76,7 @@ def public(module):
 def names():
     """Every public class and function, by name: those that `aezoo` imports for its users, and those of its modules."""
     found = {}
-    for name in (*aezoo.__all__, "testing"):
+    for name in (*aezoo.__all__, "sklearn", "testing"):
         value = getattr(aezoo, name)
         if inspect.ismodule(value):
             found.update(public(value))

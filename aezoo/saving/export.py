@@ -32,6 +32,7 @@ def saved_model(
     verbose: bool | None = None,
     half: bool = False,
     warmup: bool | Data = True,
+    signatures: Mapping[str, tuple[Any, dict[str, tf.TensorSpec], str]] | None = None,
 ) -> None:
     """Write the signatures of a model as a SavedModel.
 
@@ -42,13 +43,16 @@ def saved_model(
         half: Whether to store kernels in half precision; they are cast to float32 where they are used.
         warmup: Whether to add warm-up requests for TensorFlow Serving, or the samples to make them from; True makes
             them from dummy samples.
+        signatures: Signatures as `model.signatures()` returns them; None takes these. A function may return a dict of
+            several outputs, which have the names of its keys.
     """
     path = _files.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
-    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
+    signatures = model.signatures() if signatures is None else signatures
+    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup, signatures)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
     endpoints = {}
-    for name, (function, inputs, output) in model.signatures().items():
+    for name, (function, inputs, output) in signatures.items():
         specs = list(inputs.values())
         bounds = {name: model.condition_bounds(name) for name in model.condition_names}
         endpoints[name] = (_endpoint(function, specs, output, kernels, model.missing != "error", bounds), specs)
@@ -149,6 +153,7 @@ def _endpoint(
     def endpoint(*inputs: Any) -> dict[str, Any]:
         valid = [_valid(v, spec, missing, bounds.get(spec.name)) for v, spec in zip(inputs, specs, strict=True)]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
-            return {output: function(*valid)}
+            result = function(*valid)
+            return result if isinstance(result, dict) else {output: result}
 
     return endpoint

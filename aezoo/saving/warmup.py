@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -46,7 +46,9 @@ class Request(NamedTuple):
     inputs: Mapping[str, np.ndarray]
 
 
-def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list[Request]:
+def requests(
+    model: Autoencoder, name: str, samples: Data | None = None, signatures: Mapping[str, Any] | None = None
+) -> list[Request]:
     """Make requests for each signature whose inputs are samples or codes: one of a single row and one of all rows.
 
     Other signatures, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses requests with
@@ -57,11 +59,12 @@ def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list
         name: Name of the model on the server.
         samples: Samples, (n, *input_shape), or a dict of "x" and of the conditions; None makes them with
             `model.dummy_inputs` and `model.dummy_conditions`.
+        signatures: Signatures to make requests for; None takes those of the model.
 
     Raises:
         ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.
     """
-    signatures = model.signatures()
+    signatures = model.signatures() if signatures is None else signatures
     encode, specs, _ = signatures["encode"]
     if samples is not None:
         given = samples if isinstance(samples, Mapping) else {"x": samples}

@@ -1,0 +1,119 @@
+"""Constructor arguments of a model: read, shown and changed in a fresh copy."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from aezoo import _keras
+
+if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
+
+_NETWORKS = ("encoder", "decoder")
+
+
+def of(model: Autoencoder) -> dict[str, Any]:
+    """Return the constructor arguments of a model by name, with the values that a caller would pass.
+
+    Args:
+        model: A model; only its configuration and the networks that you passed are read.
+
+    Example:
+        >>> import aezoo
+        >>> arguments = of(aezoo.KSparseAE(16, k=4, activation="tanh"))
+        >>> arguments["latent_dim"], arguments["k"], arguments["activation"], arguments["encoder"]
+        (16, 4, 'tanh', None)
+    """
+    config = model.get_config()
+    found = {}
+    for name, parameter in inspect.signature(type(model)).parameters.items():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        if name in _NETWORKS:
+            found[name] = getattr(model, "_given_" + name)
+        elif name in config:
+            found[name] = _deserialized(config[name])
+    return {**found, "name": model.name, "dtype": model.dtype_policy.name}
+
+
+def _deserialized(value: object) -> object:
+    """Return the object that a part of a configuration describes; return anything else unchanged."""
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
+
+
+def shown(model: Autoencoder) -> str:
+    """Return a model as the call that makes it, with the arguments that differ from their defaults.
+
+    Args:
+        model: A model.
+
+    Example:
+        >>> import aezoo
+        >>> shown(aezoo.VAE(2, hidden_dims=(32, 8), beta=1.0))
+        'VAE(latent_dim=2, hidden_dims=(32, 8))'
+    """
+    parameters = inspect.signature(type(model)).parameters
+    given = []
+    for name, value in of(model).items():
+        if name == "dtype":
+            changed = value != keras.config.dtype_policy().name
+        elif name == "name":  # Keras makes a name from the name of the class
+            changed = not re.fullmatch(rf"{_automatic_name(type(model))}(_\d+)?", value)
+        else:
+            changed = repr(_plain(value)) != repr(_plain(parameters[name].default))
+        if changed:
+            given.append(f"{name}={_plain(value)!r}")
+    return f"{type(model).__name__}({', '.join(given)})"
+
+
+def _automatic_name(cls: type) -> str:
+    """Return the name that Keras gives to the first object of a class: "k_sparse_ae" for `KSparseAE`."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", cls.__name__))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _plain(value: object) -> object:
+    """Return a sequence as a tuple, so that a list and a tuple of the same entries look alike."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoencoder:
+    """Return an untrained copy of a model, compiled as the model is.
+
+    Args:
+        model: A model; it is not changed.
+        seed: Seed of the copy if the model has none.
+        **changes: Constructor arguments of the copy that differ from those of the model.
+
+    Raises:
+        ValueError: If the model does not accept an argument.
+
+    Example:
+        >>> import aezoo
+        >>> fresh(aezoo.Autoencoder(8, hidden_dims=(32,)), latent_dim=2)
+        Autoencoder(latent_dim=2, hidden_dims=(32,))
+    """
+    config = model.get_config()
+    if config.get("seed") is None:
+        config["seed"] = seed
+    for name in _NETWORKS:  # from this process, not from a file, so that Lambda layers are trusted
+        if name not in changes and isinstance(config.get(name), dict):
+            config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
+    if changes.keys() & set(_NETWORKS):
+        config.pop("ties", None)
+    copy = type(model).from_config({**config, **changes})
+    if model.compiled:
+        # Pass functions themselves, not their names: functions of a live model need not be registered.
+        copy.compile(**keras.tree.map_structure(_again, _keras.compile_arguments(model)))
+    return copy
+
+
+def _again(part: object) -> object:
+    """Return a fresh copy of an optimizer or metric, and any other argument of `compile` unchanged."""
+    if isinstance(part, (keras.optimizers.Optimizer, keras.metrics.Metric)):
+        return type(part).from_config(part.get_config())
+    return part
