@@ -145,9 +145,16 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     # === Data ===
 
+    def _is_raw(self, X: Any) -> bool:
+        """Return whether X are raw data, which the preprocessing of the model turns into samples."""
+        preprocessing = getattr(self.model, "preprocessing", None)
+        return preprocessing is not None and bool(preprocessing.is_raw(X))
+
     def _samples(self, X: Any, fitting: bool, fewest: int = 1) -> Samples:
         """Return X in the shape of the model, and its conditions; scikit-learn checks rows of features."""
         conditions: Samples = {}
+        if self._is_raw(X):
+            X = self.model.preprocessing.transform(X)
         if gate.is_dict(X) or gate.is_stream(X):
             X, conditions = inference.collected(self.model, X)
         missing = self._allows_missing()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -211,7 +211,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
 
         Returns:
             For a DataFrame or a table of pyarrow the same kind of table, with its columns; otherwise an array, float32,
-            of the shape of X.
+            of the shape of X. The features that the model's `preprocessing` makes of a column count together.
 
         Raises:
             ValueError: As `score_samples`, or if the model's score is no sum over features, as the free energy of an
@@ -231,6 +231,16 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         data = self._standardized(self._samples(X, fitting=False))
         found = self._by_blocks(data, lambda x, conditions: self.model_.contributions(x, **conditions))
         rows = found.reshape(len(found), -1)
+        if self._is_raw(X):
+            groups = self.model_.preprocessing.groups
+            if not groups:
+                return found
+            by_column = np.asarray(_by_column(found, groups))
+            return (
+                _table_like(X, by_column, list(groups))
+                if gate.is_table(X)
+                else dict(zip(groups, by_column.T, strict=True))
+            )
         if gate.is_table(X):
             return _table_like(X, rows)
         if gate.is_dict(X) or gate.is_stream(X):
@@ -246,7 +256,8 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         - `is_anomaly`, (n,) bool: whether the score is above the threshold;
         - `contributions`, (n, *input_shape): the result of `explain`, left out if the model has none.
 
-        With `standardize`, every signature takes samples, and returns reconstructions, in the units of the data.
+        If the model has `preprocessing`, every signature takes the raw values by name, such as one input per column of
+        a table, and `contributions` has a column for each of them. With `standardize`, every signature takes samples, and returns reconstructions, in the units of the data.
         `tf.saved_model.load` loads the folder without aezoo; a folder named by a number is a version for TensorFlow
         Serving.
 
@@ -279,12 +290,18 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         except ValueError:
             explains = False
 
+        preprocessing = self.model_.preprocessing
+        groups = preprocessing.groups if preprocessing is not None else {}
+
         def detect(x: Tensor, *values: Tensor) -> dict[str, Tensor]:
             x = x if self.scale_ is None else (x - self.center_) / self.scale_
             conditions = dict(zip(self.model_.condition_names, values, strict=True))
             score = self.model_.score_samples(x, **conditions)
             found = {"score": as_float32(score), "is_anomaly": tf.cast(score, "float64") > -self.offset_}
-            return {**found, "contributions": self.model_.contributions(x, **conditions)} if explains else found
+            if not explains:
+                return found
+            parts = self.model_.contributions(x, **conditions)
+            return {**found, "contributions": _by_column(parts, groups) if groups else parts}
 
         return {**signatures, "detect": (detect, specs, "")}
 
@@ -349,11 +366,15 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         return float(np.sort(anomaly_scores)[min(rank, n) - 1])
 
 
-def _table_like(X: Any, values: np.ndarray) -> Any:
-    """Return values as a table of the kind of X, with its columns and its index."""
-    names = getattr(X, "column_names", None)
-    if names is not None and hasattr(X, "from_pydict"):  # pyarrow
-        return type(X).from_pydict(dict(zip(names, values.T, strict=True)))
+def _by_column(contributions: Tensor, groups: Mapping[str, slice]) -> Tensor:
+    """Return the sum of the contributions of each column's features, (n, columns)."""
+    return tf.stack([tf.reduce_sum(contributions[:, features], axis=1) for features in groups.values()], axis=1)
+
+
+def _table_like(X: Any, values: np.ndarray, names: Sequence[str] | None = None) -> Any:
+    """Return values as a table of the kind of X, with its index and its columns, or with columns of other names."""
+    if hasattr(X, "from_pydict"):  # pyarrow
+        return type(X).from_pydict(dict(zip(names or X.column_names, values.T, strict=True)))
     if hasattr(X, "iloc"):  # pandas, where several columns may have the same name
-        return type(X)(values, index=X.index, columns=X.columns)
-    return type(X)(dict(zip(X.columns, values.T, strict=True)))
+        return type(X)(values, index=X.index, columns=names or X.columns)
+    return type(X)(dict(zip(names or X.columns, values.T, strict=True)))

@@ -146,7 +146,8 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
         share = self._validated_share if validated and not self.prefit else 0.0
         data = self._samples(X, fitting=not continued, fewest=2 if share else 1)
         if not continued:
-            self._rows_given = not (hasattr(X, "ndim") and X.ndim > 2) and not gate.is_dict(X) and not gate.is_stream(X)
+            batched = gate.is_dict(X) or gate.is_stream(X) or self._is_raw(X)
+            self._rows_given = not batched and np.ndim(X) <= 2
         if self.prefit:
             self.model_, self.history_ = self.model, {}
             return self
@@ -182,6 +183,9 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
 
     def inverse_transform(self, X: ArrayLike | dict[str, ArrayLike]) -> np.ndarray:
         """Return the reconstructions of codes, in the units and the shape of the samples that `fit` got.
+
+        If `fit` got raw data of a model with `preprocessing`, these are preprocessed samples, which
+        `model.preprocessing.restore` turns into raw data.
 
         Args:
             X: Codes as `transform` returns them, (n, code units); for a model with conditions a dict of the codes "z"

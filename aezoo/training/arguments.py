@@ -35,6 +35,8 @@ def of(model: Autoencoder) -> dict[str, Any]:
             continue
         if name in _NETWORKS:
             found[name] = getattr(model, "_given_" + name)
+        elif name == "preprocessing":
+            found[name] = model.preprocessing
         elif name in config:
             found[name] = _deserialized(config[name])
     return {**found, "name": model.name, "dtype": model.dtype_policy.name}
