@@ -257,7 +257,8 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         - `contributions`, (n, *input_shape): the result of `explain`, left out if the model has none.
 
         If the model has `preprocessing`, every signature takes the raw values by name, such as one input per column of
-        a table, and `contributions` has a column for each of them. With `standardize`, every signature takes samples, and returns reconstructions, in the units of the data.
+        a table, and `contributions` has a column for each of them. With `standardize`, every signature takes samples,
+        and returns reconstructions, in the units of the data.
         `tf.saved_model.load` loads the folder without aezoo; a folder named by a number is a version for TensorFlow
         Serving.
 
