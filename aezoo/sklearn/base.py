@@ -201,7 +201,8 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     def _train(self, data: Samples, seed: int, epochs: int, validation: Samples | None, stops: bool) -> None:
         """Train `model_` on standardized data, and record `history_`; `stops` is whether to stop early."""
-        self.model_.check_scale(data["x"])
+        if self.standardize is None:
+            self.model_.check_scale(data["x"])
         # Keras' own shuffling depends on global seeds, which `fit` must not set.
         batches = _dataset(data).shuffle(len(data["x"]), seed=seed).batch(self.batch_size)
         callbacks = list(self.callbacks or ())

@@ -223,9 +223,8 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
             >>> x = pd.DataFrame(np.random.default_rng(0).normal(size=(100, 3)), columns=["a", "b", "c"])
             >>> detector = AnomalyDetector(aezoo.LinearAE(2, seed=0), epochs=2, random_state=0).fit(x)
             >>> x.loc[0, "b"] = 50
-            >>> detector.explain(x.head(1)).idxmax(axis=1)
-            0    b
-            dtype: str
+            >>> detector.explain(x.head(1)).idxmax(axis=1).tolist()
+            ['b']
         """
         check_is_fitted(self)
         data = self._standardized(self._samples(X, fitting=False))

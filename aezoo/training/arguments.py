@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from aezoo import _keras
+from aezoo import _keras, schedules
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -33,8 +33,8 @@ def of(model: Autoencoder) -> dict[str, Any]:
     for name, parameter in inspect.signature(type(model)).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        if name in _NETWORKS:
-            found[name] = getattr(model, "_given_" + name)
+        if hasattr(model, f"_given_{name}"):
+            found[name] = getattr(model, f"_given_{name}")
         elif name == "preprocessing":
             found[name] = model.preprocessing
         elif name in config:
@@ -43,8 +43,10 @@ def of(model: Autoencoder) -> dict[str, Any]:
 
 
 def _deserialized(value: object) -> object:
-    """Return the object that a part of a configuration describes; return anything else unchanged."""
-    return keras.saving.deserialize_keras_object(value) if isinstance(value, dict) and "class_name" in value else value
+    """Return the object that a part of a configuration describes, and a constant schedule as its number."""
+    if isinstance(value, dict) and "class_name" in value:
+        value = keras.saving.deserialize_keras_object(value)
+    return value.value if isinstance(value, schedules.Constant) else value
 
 
 def shown(model: Autoencoder) -> str:
@@ -107,6 +109,10 @@ def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoen
             config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     if changes.keys() & set(_NETWORKS):
         config.pop("ties", None)
+    if hasattr(model, "_given_output_activation"):  # None if it follows from another argument, which may change
+        config["output_activation"] = model._given_output_activation
+    if model.preprocessing is not None:  # itself: it is not trained
+        config["preprocessing"] = model.preprocessing
     copy = type(model).from_config({**config, **changes})
     if model.compiled:
         # Pass functions themselves, not their names: functions of a live model need not be registered.

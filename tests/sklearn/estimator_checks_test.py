@@ -61,6 +61,6 @@ def each():
 
 @pytest.mark.filterwarnings("ignore:Autoencoder expects features of mean 0")
 @pytest.mark.filterwarnings("ignore:false_positive_rate=0.05 needs 19 calibration samples")
-@pytest.mark.parametrize(("estimator", "check"), each())
+@pytest.mark.parametrize(("estimator", "check"), list(each()))
 def test_the_checks_of_scikit_learn(estimator, check):
     check(estimator)
