@@ -1,7 +1,5 @@
 """The checks of scikit-learn for its estimators."""
 
-import inspect
-
 import pytest
 import sklearn
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -49,7 +47,7 @@ ESTIMATORS = [
 def each():
     """Yield every estimator with every check; those that are known to fail are marked, and all but a few are slow."""
     options = {} if VERSION < (1, 6) else {"expected_failed_checks": lambda estimator: EXPECTED_FAILED}
-    (mark,) = inspect.unwrap(parametrize_with_checks(ESTIMATORS, **options)(lambda estimator, check: None)).pytestmark
+    mark = parametrize_with_checks(ESTIMATORS, **options)
     for pair in mark.args[1]:
         values = getattr(pair, "values", pair)
         name = getattr(values[1], "func", values[1]).__name__
