@@ -26,7 +26,6 @@ QUICK = {
     "check_no_attributes_set_in_init",
     "check_readonly_memmap_input",
     "check_set_params",
-    "check_transformer_get_feature_names_out",
     "check_transformer_preserve_dtypes",
 }
 

@@ -15,6 +15,7 @@ from sklearn.metrics import explained_variance_score, r2_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler, StandardScaler
+from sklearn.utils import estimator_checks
 
 import aezoo
 from aezoo.sklearn import AutoencoderTransformer, standardization
@@ -147,6 +148,20 @@ def test_output_as_tables(fitted):
     assert found.index.equals(FRAME.index)
     np.testing.assert_array_equal(found, fitted.transform(FRAME))
     assert copy.set_output(transform="polars").transform(FRAME).columns == names
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_transformer_get_feature_names_out,
+        estimator_checks.check_transformer_get_feature_names_out_pandas,
+        estimator_checks.check_set_output_transform,
+        estimator_checks.check_set_output_transform_pandas,
+    ],
+)
+@pytest.mark.slow
+def test_checks_that_scikit_learn_makes_of_its_own_transformers(check):
+    check("AutoencoderTransformer", quick(standardize="standard"))
 
 
 # === Training ===
