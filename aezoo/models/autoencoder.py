@@ -101,6 +101,12 @@ class Autoencoder(Trainer):
         super().__init_subclass__(**kwargs)
         _docstrings.describe_inherited_arguments(cls)
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls, *args, **kwargs)
+        # Keras would track an attribute, and refuses one before `Layer.__init__`.
+        object.__setattr__(model, "_given_arguments", arguments.given(cls, args, kwargs))
+        return model
+
     def __init__(
         self,
         latent_dim: int | None = None,

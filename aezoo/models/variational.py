@@ -110,8 +110,6 @@ class VAE(Autoencoder):
             encoder=encoder,
             **kwargs,
         )
-        own = data_likelihood.output_activation
-        self._given_output_activation = None if output_activation == own else output_activation
         self.likelihood = likelihood if isinstance(likelihood, str) else data_likelihood
         self.data_likelihood = data_likelihood
         self.variance = variance

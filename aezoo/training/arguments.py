@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -16,8 +17,25 @@ if TYPE_CHECKING:
 _NETWORKS = ("encoder", "decoder")
 
 
+def given(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the constructor arguments that a caller passed, except those that are None.
+
+    Args:
+        cls: The class of a model.
+        args: Positional arguments of its constructor.
+        kwargs: Keyword arguments of its constructor.
+    """
+    try:
+        bound = inspect.signature(cls).bind_partial(*args, **kwargs).arguments
+    except TypeError:  # the constructor explains what is wrong
+        return frozenset()
+    return frozenset(name for name, value in bound.items() if value is not None)
+
+
 def of(model: Autoencoder) -> dict[str, Any]:
     """Return the constructor arguments of a model by name, with the values that a caller would pass.
+
+    Arguments that were left out and whose default, None, follows from others are None.
 
     Args:
         model: A model; only its configuration and the networks that you passed are read.
@@ -25,21 +43,29 @@ def of(model: Autoencoder) -> dict[str, Any]:
     Example:
         >>> import aezoo
         >>> arguments = of(aezoo.KSparseAE(16, k=4, activation="tanh"))
-        >>> arguments["latent_dim"], arguments["k"], arguments["activation"], arguments["encoder"]
-        (16, 4, 'tanh', None)
+        >>> arguments["latent_dim"], arguments["k"], arguments["k_schedule"], arguments["activation"]
+        (16, 4, None, 'tanh')
     """
-    config = model.get_config()
+    config, derived = model.get_config(), _derived(model)
     found = {}
     for name, parameter in inspect.signature(type(model)).parameters.items():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             continue
-        if hasattr(model, f"_given_{name}"):
+        if name in _NETWORKS:
             found[name] = getattr(model, f"_given_{name}")
         elif name == "preprocessing":
             found[name] = model.preprocessing
+        elif name in derived:
+            found[name] = None
         elif name in config:
             found[name] = _deserialized(config[name])
     return {**found, "name": model.name, "dtype": model.dtype_policy.name}
+
+
+def _derived(model: Autoencoder) -> set[str]:
+    """Return the names of arguments whose default is None and that were left out; a model may derive a value."""
+    parameters = inspect.signature(type(model)).parameters.values()
+    return {p.name for p in parameters if p.default is None and p.name not in model._given_arguments}
 
 
 def _deserialized(value: object) -> object:
@@ -102,6 +128,7 @@ def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoen
         Autoencoder(latent_dim=2, hidden_dims=(32,))
     """
     config = model.get_config()
+    config.update({name: None for name in _derived(model) & config.keys()})
     if config.get("seed") is None:
         config["seed"] = seed
     for name in _NETWORKS:  # from this process, not from a file, so that Lambda layers are trusted
@@ -109,8 +136,6 @@ def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoen
             config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     if changes.keys() & set(_NETWORKS):
         config.pop("ties", None)
-    if hasattr(model, "_given_output_activation"):  # None if it follows from another argument, which may change
-        config["output_activation"] = model._given_output_activation
     if model.preprocessing is not None:  # itself: it is not trained
         config["preprocessing"] = model.preprocessing
     copy = type(model).from_config({**config, **changes})
