@@ -61,6 +61,7 @@ def test_codes_and_reconstructions_are_the_models(fitted):
         fitted.inverse_transform(np.zeros((1, 3)))
 
 
+@pytest.mark.slow
 def test_a_linear_model_finds_the_subspace_of_pca():
     model = eager(aezoo.LinearAE(2, seed=0), keras.optimizers.Adam(0.05))
     transformer = quick(model, epochs=10, batch_size=6, standardize="standard")
@@ -286,7 +287,7 @@ def test_an_argument_that_follows_from_another_follows_its_change():
     transformer = quick(aezoo.VAE(2)).set_params(model__likelihood="gaussian")
     assert transformer.model.output_activation == "linear"
     transformer = quick(aezoo.KSparseAE(8, k=2)).set_params(model__k=3)
-    assert transformer.model.get_config()["k_schedule"] == 3
+    assert transformer.model.top_k.k_in_training.schedule(epoch=0) == 3
     transformer = quick(aezoo.VAE(2, output_activation="tanh", likelihood="gaussian")).set_params(model__latent_dim=3)
     assert transformer.model.output_activation == "tanh"
 
