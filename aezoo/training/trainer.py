@@ -176,6 +176,12 @@ class Trainer(keras.Model):
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             cls.penalties = _of_code(vars(cls)["penalties"])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "preprocessing":  # no layer of the networks, which Keras would refuse in a model that is built
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def __getattr__(self, name: str) -> Any:
         if name in _RENAMED:
             warnings.warn(f"{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
@@ -195,7 +201,6 @@ class Trainer(keras.Model):
             preprocessing = keras.saving.deserialize_keras_object(preprocessing)
         if preprocessing is not None:
             _validation.check_preprocessing(self, preprocessing)
-        # Keras would refuse to add a layer to a model that is built.
         object.__setattr__(self, "_preprocessing", preprocessing)
 
     @property
