@@ -211,7 +211,8 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
 
         Returns:
             For a DataFrame or a table of pyarrow the same kind of table, with its columns; otherwise an array, float32,
-            of the shape of X. The features that the model's `preprocessing` makes of a column count together.
+            of the shape of X. The features that the model's `preprocessing` makes of a column count together; for raw
+            data that are no table, such as a path, the result is a dict of columns.
 
         Raises:
             ValueError: As `score_samples`, or if the model's score is no sum over features, as the free energy of an

@@ -460,37 +460,25 @@ def test_the_export_loads_without_aezoo(robust, tmp_path):
     np.testing.assert_allclose(np.load(tmp_path / "score.npy"), -detector.score_samples(x), rtol=1e-5)
 
 
-class Doubling(aezoo.preprocessing.Preprocessing):
-    """Columns "a", and "b" of two features, as in a table with a category."""
-
-    raw_specs = property(lambda self: {name: tf.TensorSpec((None,), "float32", name=name) for name in "ab"})
-    sample_shape = (3,)
-    groups = property(lambda self: {"a": slice(0, 1), "b": slice(1, 3)})
-
-    def is_raw(self, data):
-        return isinstance(data, pd.DataFrame)
-
-    def to_arrays(self, raw):
-        return {name: raw[name].to_numpy("float32") for name in "ab"}
-
-    def call(self, inputs):
-        return tf.stack([inputs["a"], 2 * inputs["b"], -inputs["b"]], axis=1)
-
-    def invert(self, x):
-        return {"a": x[:, 0], "b": x[:, 1] / 2}
-
-
 def test_a_model_with_preprocessing_takes_raw_rows(tmp_path):
-    x = pd.DataFrame(RNG.normal(size=(60, 2)).astype("float32"), columns=["a", "b"])
-    detector = quick(quick_model(preprocessing=Doubling()), standardize="standard", random_state=0).fit(x)
-    parts = detector.explain(x)
-    assert parts.columns.tolist() == ["a", "b"]
-    np.testing.assert_allclose(parts.sum(axis=1), -detector.score_samples(x), rtol=1e-5)
-    rows = np.stack([x["a"], 2 * x["b"], -x["b"]], axis=1)
-    np.testing.assert_allclose(detector.score_samples(rows), detector.score_samples(x), rtol=1e-6)
+    city = np.array(["Oslo", "Rome"])[np.arange(60) % 2]
+    table = pd.DataFrame({"price": RNG.normal(50, 9, 60), "city": city, "weight": RNG.normal(size=60)})
+    preprocessing = aezoo.preprocessing.TablePreprocessing().fit(table)
+    detector = quick(quick_model(preprocessing=preprocessing), standardize="robust", random_state=0).fit(table)
+    x = preprocessing.transform(table)
+    assert x.shape == (60, 4)
+    np.testing.assert_array_equal(detector.score_samples(x), detector.score_samples(table))
+    parts = detector.explain(table)
+    assert parts.columns.tolist() == ["price", "city", "weight"]
+    of_features = detector.explain(x)
+    np.testing.assert_allclose(parts["city"], of_features[:, 1:3].sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(parts.sum(axis=1), -detector.score_samples(table), rtol=1e-5)
+    by_dict = detector.explain({name: table[name].to_numpy() for name in table})
+    np.testing.assert_array_equal(by_dict["city"], parts["city"])
     detector.export(tmp_path / "detector")
     detect = tf.saved_model.load(str(tmp_path / "detector")).signatures["detect"]
-    found = detect(**{name: tf.constant(x[name]) for name in "ab"})
-    np.testing.assert_allclose(found["score"], -detector.score_samples(x), rtol=1e-5)
+    row = {name: tf.constant(table[name].astype("float32")) for name in ("price", "weight")}
+    found = detect(**row, city=tf.constant(city))
+    np.testing.assert_allclose(found["score"], -detector.score_samples(table), rtol=1e-4)
     np.testing.assert_allclose(found["contributions"], parts, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(found["is_anomaly"], detector.predict(x) == -1)
+    np.testing.assert_array_equal(found["is_anomaly"], detector.predict(table) == -1)
