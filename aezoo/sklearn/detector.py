@@ -245,7 +245,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
             return _table_like(X, rows)
         if gate.is_dict(X) or gate.is_stream(X):
             return found
-        return rows.reshape(np.shape(X)) if np.ndim(X) > 2 else rows
+        return rows.reshape(X.shape) if getattr(X, "ndim", 2) > 2 else rows
 
     def export(self, path: str | os.PathLike[str], **kwargs: Any) -> None:
         """Write a SavedModel with the model's signatures and `detect`, which contains the threshold.

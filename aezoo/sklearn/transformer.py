@@ -147,7 +147,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
         data = self._samples(X, fitting=not continued, fewest=2 if share else 1)
         if not continued:
             batched = gate.is_dict(X) or gate.is_stream(X) or self._is_raw(X)
-            self._rows_given = not batched and np.ndim(X) <= 2
+            self._rows_given = not batched and getattr(X, "ndim", 2) <= 2
         if self.prefit:
             self.model_, self.history_ = self.model, {}
             return self

@@ -454,7 +454,7 @@ def test_the_export_loads_without_aezoo(robust, tmp_path):
         "import sys, numpy as np, tensorflow as tf\n"
         "detect = tf.saved_model.load('detector/1').signatures['detect']\n"
         "np.save('score.npy', detect(x=tf.constant(np.load('x.npy')))['score'])\n"
-        "assert 'aezoo' not in sys.modules and 'keras' not in sys.modules\n"
+        "assert 'aezoo' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, timeout=120)
     np.testing.assert_allclose(np.load(tmp_path / "score.npy"), -detector.score_samples(x), rtol=1e-5)
