@@ -87,6 +87,7 @@ class Autoencoder(Trainer):
     """Names of inherited constructor arguments that a variant fixes and does not accept."""
 
     __signature__ = _docstrings.FullSignature()
+    _given_arguments: frozenset[str] = frozenset()
 
     encoder: keras.Model | Any
     """The network from x to z. None before the model is built, unless you passed one."""

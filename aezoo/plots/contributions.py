@@ -43,7 +43,7 @@ def contributions(
         >>> parts = pd.DataFrame({"flow": [0.1, 2.0], "pressure": [0.3, 0.1]})
         >>> figure = contributions(parts)
         >>> [ax.get_title() for ax in figure.axes]
-        ['0: score 0.4', '1: score 2.1']
+        ['row 0: score 0.4', 'row 1: score 2.1']
     """
     values = np.asarray(gate.as_array(contributions), "float64")
     if values.ndim not in (2, 3, 4) or not values.size or not np.isfinite(values).all():
@@ -64,7 +64,8 @@ def contributions(
 def _bars(table: Any, values: np.ndarray, given: np.ndarray | None, features: int) -> matplotlib.figure.Figure:
     names = getattr(table, "column_names", None) or getattr(table, "columns", None)
     names = [str(name) for name in (range(values.shape[1]) if names is None else names)]
-    rows = [str(row) for row in (table.index if hasattr(table, "iloc") else range(len(values)))]
+    index = table.index if hasattr(table, "iloc") else range(len(values))
+    rows = [row if isinstance(row, str) else f"row {row}" for row in index]
     features = min(features, len(names))
     figure, panels = style.panels(len(values), (480, style.WIDTH), 60 + 20 * features)
     limits = min(0.0, float(values.min())), max(float(values.max()), 1e-12) * 1.05

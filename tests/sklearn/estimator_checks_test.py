@@ -20,7 +20,6 @@ if VERSION < (1, 6):
 #: Checks that run in the gate, chosen since each covers a convention of its own; `.ci/slow` runs all others.
 QUICK = {
     "check_estimator_repr",
-    "check_estimator_sparse_array",
     "check_estimators_nan_inf",
     "check_n_features_in_after_fitting",
     "check_no_attributes_set_in_init",

@@ -162,7 +162,7 @@ def test_output_as_tables(fitted):
     ],
 )
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+@pytest.mark.filterwarnings("ignore:X (has|does not have)")
 def test_checks_that_scikit_learn_makes_of_its_own_transformers(check):
     check("AutoencoderTransformer", quick(standardize="standard"))
 
