@@ -97,7 +97,7 @@ def test_layers_are_found_by_name_and_activations_stay():
 
 
 def test_a_unit_of_a_convolution_is_a_channel_at_its_best_place():
-    model = built(aezoo.Autoencoder(3, filters=(2,)), (8, 8, 1))
+    model = built(aezoo.Autoencoder(3, filters=(2,), seed=0), (8, 8, 1))
     convolution = model.encoder.layers[0]
     x = weights(0, 4, 8, 8, 1)
     whole = keras.ops.convert_to_numpy(keras.ops.conv(x, convolution.kernel, 2, "same"))
