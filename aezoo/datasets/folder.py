@@ -130,8 +130,7 @@ def from_folder(
     labels, class_names = _labels([image.path for image in images], how.startswith("by the subfolders"))
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
-        chosen = tf.constant(numbers[split])
-        drawn = order.numbers(len(numbers[split]), shuffled, seed).map(lambda i: tf.gather(chosen, i))
+        drawn = order.drawn(numbers[split], shuffled, seed)
         if pixels is not None:
             dataset = drawn.batch(batch_size).map(lambda i: to_unit(tf.gather(pixels, i)))
         else:
@@ -211,6 +210,8 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
 def _labels(paths: list[str], below_split: bool) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
     """Return the label of each image and the names of the classes, or None if subfolders do not tell them."""
     inner = [path.partition("/")[2] if below_split else path for path in paths]
+    while len({path.partition("/")[0] for path in inner}) == 1 and all("/" in path for path in inner):
+        inner = [path.partition("/")[2] for path in inner]  # the only folder, such as a `train` without a `test`
     names = sorted({path.partition("/")[0] for path in inner})
     if len(names) < 2 or not all("/" in path for path in inner):
         return None, None
@@ -278,13 +279,18 @@ def _decode(decoder: int, path: Tensor, size: tuple[int, int], channels: int) ->
         pixels = tf.numpy_function(_by_pillow, [path], tf.uint8)
         pixels.set_shape((None, None, None))
     elif decoder == _JPEG:
-        pixels = tf.io.decode_jpeg(tf.io.read_file(path), channels=channels)
+        pixels = _decode_jpeg(tf.io.read_file(path), channels)
     else:
         stored = {_PNG_GRAY: 1, _PNG: 3, _PNG_ALPHA: 4}[decoder]
         pixels = tf.io.decode_png(tf.io.read_file(path), channels=stored)
         if decoder == _PNG_ALPHA:
             pixels = on_white(tf.cast(pixels, tf.float32))
     return tf.cast(_colored(_fitted(pixels, size), channels), tf.uint8)
+
+
+def _decode_jpeg(content: Tensor, channels: int) -> Tensor:
+    """Decode as Pillow does: the images in training are those that a user reads for a served model."""
+    return tf.io.decode_jpeg(content, channels=channels, dct_method="INTEGER_ACCURATE")
 
 
 def _fitted(pixels: Tensor, size: tuple[int, int]) -> Tensor:
@@ -345,7 +351,7 @@ def _as_stored(decoder: int, path: Tensor, channels: int) -> Tensor:
     """Return the image in a file that has the size of a sample already, uint8."""
     content = tf.io.read_file(path)
     if decoder == _JPEG:
-        return tf.io.decode_jpeg(content, channels=channels)
+        return _decode_jpeg(content, channels)
     pixels = tf.io.decode_png(content, channels=1 if decoder == _PNG_GRAY else 3)
     return tf.cast(_gray(tf.cast(pixels, tf.float32)), tf.uint8) if channels == 1 and decoder == _PNG else pixels
 
@@ -435,8 +441,9 @@ def _summary(
     lines = [f"{folder}: {_counted(images, 'image')}, {train:,} for training and {test:,} for testing, split {how}."]
     sizes = [image.size for image in images]
     if set(sizes) != {preprocessing.image_size}:
-        smallest, largest = min(sizes, key=np.prod), max(sizes, key=np.prod)
-        lines.append(f"Sizes: {_times(smallest)} to {_times(largest)} (height × width).")
+        ends = sorted(set(sizes), key=lambda size: (size[0] * size[1], size))
+        found = f"Sizes: {_times(ends[0])} to {_times(ends[-1])}" if len(ends) > 1 else f"Size: {_times(ends[0])}"
+        lines.append(f"{found} (height × width).")
     lines.append(preprocessing.summary)
     if transparent := sum(image.transparent for image in images):
         lines.append(f"Transparent images, put on white: {transparent:,}.")

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 # Numbers that a shuffle buffer holds at most, about 100 bytes each.
 _NUMBERS = 2**18
 
 
-def numbers(n: int, shuffle: bool, seed: int) -> tf.data.Dataset:
-    """Return the numbers of n samples as a data set: in order, or in a new random order in each pass.
+def drawn(numbers: np.ndarray, shuffle: bool, seed: int) -> tf.data.Dataset:
+    """Return numbers as a data set: in order, or in a new random order in each pass.
 
     Args:
-        n: Number of samples.
+        numbers: Number of each sample, (n,).
         shuffle: Whether to shuffle, within a buffer of at most 262,144 samples.
         seed: Seed that makes the orders of all passes reproducible.
     """
-    dataset = tf.data.Dataset.range(n)
-    return dataset.shuffle(min(n, _NUMBERS), seed=seed) if shuffle and n else dataset
+    dataset = tf.data.Dataset.from_tensor_slices(numbers)
+    return dataset.shuffle(min(len(numbers), _NUMBERS), seed=seed) if shuffle and len(numbers) else dataset
 
 
 def check_split(test_fraction: float, batch_size: int) -> None:

@@ -27,6 +27,12 @@ class Prepared:
         summary: What was read, skipped, left out and changed, for people.
         read: Function that returns the batches of a split, "train" or "test", in the order of the data; see `in_order`.
         class_names: Names of the classes that the labels number; None without labels.
+
+    Example:
+        >>> from aezoo import datasets
+        >>> series = datasets.from_series(np.arange(100.0), window=20, batch_size=32)
+        >>> len(series.train), series.arrays("test").shape
+        (2, (1, 20, 1))
     """
 
     train: tf.data.Dataset

@@ -19,13 +19,19 @@ from aezoo.preprocessing.series import Missing, SeriesPreprocessing
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class PreparedSeries(Prepared):
-    """Windows of a series, and what it takes to map their scores to its steps: the result of `from_series`.
+    """Windows of a series, which map their scores to its steps: the result of `from_series`.
 
     Attributes:
         train_starts: First step of each training window, counted from the first training step.
         test_starts: First step of each test window, counted from the first test step.
         train_times: Time of each training step, or its number without a time column.
         test_times: Time of each test step.
+
+    Example:
+        >>> from aezoo import datasets
+        >>> series = datasets.from_series(np.arange(20.0), window=4)
+        >>> series.test_starts, series.test_times
+        (array([0]), array([16, 17, 18, 19]))
     """
 
     train_starts: np.ndarray = dataclasses.field(repr=False)
@@ -142,14 +148,13 @@ def from_series(
     values = {split: tf.constant(preprocessing.standardize(part.values), tf.float32) for split, part in parts.items()}
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
-        first = tf.constant(starts[split])
         offsets = tf.range(window, dtype=tf.int64)
 
-        def cut_out(numbers: Tensor) -> Tensor:
-            windows = tf.gather(values[split], tf.gather(first, numbers)[:, None] + offsets)
+        def cut_out(first: Tensor) -> Tensor:
+            windows = tf.gather(values[split], first[:, None] + offsets)
             return tf.ensure_shape(windows, (None, *preprocessing.sample_shape))
 
-        return order.numbers(len(starts[split]), shuffled, seed).batch(batch_size).map(cut_out).prefetch(2)
+        return order.drawn(starts[split], shuffled, seed).batch(batch_size).map(cut_out).prefetch(2)
 
     lines = [
         f"{what if named else 'Series'}: {len(steps.values):,} steps, "

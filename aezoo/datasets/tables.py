@@ -133,7 +133,8 @@ def from_table(
         train,
         read("test"),
         preprocessing,
-        *(_joined(labels[split]) if label is not None else None for split in ("train", "test")),
+        None if label is None else _joined(labels["train"]),
+        None if label is None else _joined(labels["test"]),
         f"{source.name}: {said}\n{preprocessing.summary}",
         read,
     )

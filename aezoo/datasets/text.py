@@ -113,8 +113,9 @@ def from_text(
 
     preprocessing.fit(texts_of("train"))
     cut = 0
-    if max_length is not None or test_fraction:
-        for split in counts:
+    # Without max_length no training text is longer than the longest one.
+    for split in ("train", "test") if max_length is not None else ("test",):
+        if counts[split]:
             for lengths in texts_of(split).batch(_LINES).map(preprocessing.lengths).as_numpy_iterator():
                 cut += int((lengths > preprocessing.sample_shape[0]).sum())
 

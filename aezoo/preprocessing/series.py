@@ -26,8 +26,8 @@ class Steps:
     Attributes:
         values: (steps, columns), float64, with NaN for missing values.
         times: Time of each step: what the time column has, or numbers from 0.
-        breaks: Steps before which there is a gap, ascending.
-        notes: What was found and changed, for people.
+        breaks: Each step that follows a gap, ascending.
+        notes: Sentences about the order, gaps and missing values, for people.
     """
 
     values: np.ndarray
@@ -164,6 +164,10 @@ class SeriesPreprocessing(Preprocessing):
                 column and the row.
         """
         table = columns_of(raw)
+        if self.columns is not None and self.time is None and not isinstance(raw, Mapping) and not self.is_raw(raw):
+            if len(table) != len(self.columns):
+                raise ValueError(f"The array has {len(table)} columns; training had {', '.join(self.columns)}.")
+            table = dict(zip(self.columns, table.values(), strict=True))
         times = None
         if self.time is not None:
             if self.time not in table:
@@ -285,7 +289,7 @@ class SeriesPreprocessing(Preprocessing):
 
 
 def columns_of(raw: Any) -> dict[str, np.ndarray]:
-    """Return the columns of a table by name; those of an array are "x0", "x1", ...
+    """Return the columns of a table by name, or the columns of an array as "x0", "x1", ...
 
     Args:
         raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (rows,) or (rows, columns).
@@ -369,7 +373,7 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
 
 
 def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
-    """Return the steps before which time has a gap, and what was found."""
+    """Return each step that follows a gap in time, and sentences about what was found."""
     distances = np.diff(times)
     if distances.dtype.kind == "m":
         distances = distances / np.timedelta64(1, "s")
@@ -381,7 +385,9 @@ def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
     usual = float(np.median(distances[distances > 0]))
     breaks = np.flatnonzero(distances > _GAP * usual) + 1
     if len(breaks):
-        unit = " seconds" if times.dtype.kind == "M" else ""
+        unit = ""
+        if times.dtype.kind == "M":
+            unit, times = " seconds", times.astype("datetime64[s]")
         shown = ", ".join(f"{times[i - 1]} to {times[i]}" for i in breaks[:3])
         more = f" and {len(breaks) - 3:,} more" if len(breaks) > 3 else ""
         notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}{more}.")

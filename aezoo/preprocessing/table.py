@@ -373,7 +373,9 @@ class TablePreprocessing(Preprocessing):
             data: Any object that a user passes as samples.
         """
         if isinstance(data, Mapping) and not hasattr(data, "shape"):
-            return any(column.name in data for column in self._columns)
+            names = self.kinds.keys()
+            has_conditions = "x" in data and ("x" not in names or _reading.is_table(data["x"]))
+            return bool(names & data.keys()) and not has_conditions
         return _reading.is_path(data) or _reading.is_table(data)
 
     def to_arrays(self, raw: Any) -> dict[str, np.ndarray]:
@@ -449,7 +451,8 @@ class TablePreprocessing(Preprocessing):
                 f"{source.name} has no column {_listed(lacking)}, which the preprocessing was fitted on: its columns "
                 f"are {_listed(source.all_names)}."
             )
-        if new := [name for name in source.all_names if name not in self.kinds and name not in self.left_out]:
+        known = {*self.kinds, *self.left_out}
+        if new := [name for name in source.all_names if name not in known]:
             warnings.warn(
                 f"{source.name} has columns that the preprocessing was not fitted on, which are ignored: "
                 f"{_listed(new)}.",

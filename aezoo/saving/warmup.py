@@ -73,10 +73,11 @@ def requests(
     """
     signatures = model.signatures() if signatures is None else signatures
     encode, specs, _ = signatures["encode"]
-    inputs = {}
+    inputs: dict[str, np.ndarray] = {}
     if samples is not None:
-        whole = isinstance(samples, Mapping) and not (preprocessing and preprocessing.is_raw(samples))
-        given = samples if whole else {"x": samples}
+        given: dict[str, Any] = {"x": samples}
+        if isinstance(samples, Mapping) and not (preprocessing and preprocessing.is_raw(samples)):
+            given = dict(samples)
         if given.keys() != specs.keys():
             raise ValueError(
                 f"warmup needs {', '.join(specs)}, but has {', '.join(map(str, given))}: give a dict of these names, "
@@ -84,7 +85,7 @@ def requests(
             )
         if preprocessing is not None:
             inputs = preprocessing.to_arrays(given["x"])
-            given = {**given, "x": preprocessing.call(tensors(inputs))}
+            given["x"] = preprocessing.call(tensors(inputs))
         known = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
         z = np.asarray(encode(*known.values()))
     else:

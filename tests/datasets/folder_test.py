@@ -76,9 +76,8 @@ def test_every_kind_of_image_is_what_pillow_reads(each, grayscale):
     assert images.shape == (len(names), 12, 16, 1 if grayscale else 3) and images.dtype == np.float32
     for name, image in zip(names, images, strict=True):
         expected = by_pillow(folder / name, (12, 16), "L" if grayscale else "RGB").astype(int)
-        # Two JPEG decoders differ by a few levels, and so do gray values that are rounded before or after resizing.
-        lossy = 4 if name.lower().endswith(("jpg", "jpeg")) else 1 + grayscale
-        assert np.abs(image * 255 - expected).max() <= lossy + 1e-3, name
+        # Pillow rounds once per axis, and gray values before they are resized.
+        assert np.abs(image * 255 - expected).max() <= 2 + 1e-3, name
     np.testing.assert_array_equal(np.concatenate(list(found.train)), images)
     assert "put on white: 3" in found.summary
 
@@ -133,6 +132,14 @@ def test_a_split_stays_when_images_are_added_and_follows_the_seed(tmp_path):
     assert split()[0] - set(more) == first
 
 
+def test_classes_below_the_only_folder(tmp_path):
+    write(tmp_path, ["train/b/1.png", "train/a/1.png"])
+    found = datasets.from_folder(tmp_path)
+    assert found.class_names == ("a", "b") and {*found.y_train, *found.y_test} == {0, 1}
+    (tmp_path / "train" / "c.png").write_bytes((tmp_path / "train" / "a" / "1.png").read_bytes())
+    assert datasets.from_folder(tmp_path).class_names is None
+
+
 def test_one_of_two_images_is_for_testing(tmp_path):
     write(tmp_path, ["a.png", "b.png"])
     found = datasets.from_folder(tmp_path)
@@ -141,6 +148,7 @@ def test_one_of_two_images_is_for_testing(tmp_path):
 
 def test_corrupt_files_are_named_before_training(tmp_path):
     write(tmp_path, [f"{i}.png" for i in range(6)], size=(40, 40))
+    smooth(60, 60).save(tmp_path / "1.png")
     smooth(60, 60).save(tmp_path / "cut.jpg")
     for name in ("1.png", "cut.jpg"):
         content = (tmp_path / name).read_bytes()
@@ -279,6 +287,19 @@ def test_an_exported_model_takes_an_image_of_any_size(tmp_path):
         assert images.dtype == tf.uint8 and images.shape == (2, 8, 8, 3)
         expected = model.preprocessing.restore(model.reconstruct(model.preprocessing.transform(photos)))
         assert np.abs(images.numpy().astype(int) - expected).max() <= 1
+
+
+@pytest.mark.slow
+def test_onnx_takes_an_image_of_any_size(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason='needs pip install -e ".[onnx]"')
+    model = aezoo.Autoencoder(4, preprocessing=ImagePreprocessing((8, 8), 3), seed=0)
+    model.build((None, 8, 8, 3))
+    model.export(tmp_path / "model.onnx", format="onnx", signatures="encode")
+    session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
+    for size in ((31, 20), (8, 8), (5, 40)):
+        photos = np.stack([np.asarray(smooth(*size)) for _ in range(2)])
+        (codes,) = session.run(None, {"x": photos})
+        np.testing.assert_allclose(codes, model.encode(photos), rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.slow

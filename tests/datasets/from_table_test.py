@@ -1,7 +1,5 @@
 """from_table: the split, the order of rows, labels, and constant memory."""
 
-import itertools
-
 import keras
 import numpy as np
 import pandas as pd
@@ -130,7 +128,7 @@ def test_batches_have_a_known_number_and_size(data):
 def test_blocks_of_any_size_become_batches_of_one_size():
     from aezoo.preprocessing.table import batched
 
-    for sizes in itertools.product([1, 3, 8], repeat=3):
+    for sizes in ([1, 3, 8], [8, 8, 1], [3, 0, 3]):
         values = np.arange(sum(sizes), dtype="float32")[:, None]
         blocks = np.split(values, np.cumsum(sizes)[:-1])
         got = [batch.numpy() for batch in batched(lambda blocks=blocks: blocks, 4, 1)]

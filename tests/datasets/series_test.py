@@ -79,7 +79,9 @@ def test_time_sorts_and_no_window_crosses_a_gap(kind, tmp_path):
     assert "Gaps in time, which no window crosses (a step is 3600" in found.summary
     assert len(found.test_times) == 5
     if kind != "seconds":
-        assert pd.Timestamp(found.test_times[-1]) == times[-1].tz_localize(None) - pd.Timedelta(hours=kind == "zoned")
+        assert pd.Timestamp(found.test_times[-1]) == times[-1].tz_localize(None) - pd.Timedelta(
+            hours=int(kind == "zoned")
+        )
 
 
 @pytest.mark.parametrize("missing", ["skip", "interpolate", "keep"])
@@ -187,3 +189,18 @@ def test_raw_is_a_table():
     np.testing.assert_allclose(
         fitted.transform(np.float32([[[1], [2], [4]]])), fitted.transform({"a": [1, 2, 4]}), rtol=1e-6
     )
+
+
+@pytest.mark.slow
+def test_an_exported_model_takes_and_returns_raw_units(frame, tmp_path):
+    import tensorflow as tf
+
+    found = datasets.from_series(frame, 8)
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=found.preprocessing, seed=0)
+    model.build((None, 8, 2))
+    model.export(tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    raw = windows_of(frame.to_numpy(), 8).astype("float32")
+    (out,) = served.signatures["serving_default"](x=tf.constant(raw)).values()
+    expected = found.preprocessing.restore(model.reconstruct(found.preprocessing.transform(frame)))
+    np.testing.assert_allclose(out, expected, rtol=1e-4)
