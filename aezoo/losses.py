@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 
 _TINY = 1e-30  # its logarithm is finite in single precision
+_NO_PARTS = (
+    "The loss {} is not a sum or a mean over features, so that features have no contributions: give compile a loss "
+    "such as 'mse' or 'binary_crossentropy'."
+)
 
 
 class SummedLoss(keras.losses.Loss):
@@ -442,6 +446,55 @@ def per_sample(
         return total / (values.shape[-1] if by_feature else 1), how
     steps = _over_features(mask, ops.sum)
     return ops.divide_no_nan(total, steps if batch is None else batch.global_mean(steps)), how
+
+
+def per_feature(loss: Loss | None, y_true: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Any:
+    """Split the loss of each sample into the contributions of its features, whose sum is the value of `per_sample`.
+
+    Args:
+        loss: A loss that `compile` accepts for a model with one output: a name, a function or a `keras.losses.Loss`.
+        y_true: Targets, (batch, ...).
+        y_pred: Predictions, (batch, ...).
+        observed: Boolean mask of the targets that count, with the leading axes of `y_true`; None if all count. Others
+            contribute 0.
+
+    Returns:
+        The contributions, float32, with the shape of `y_true`.
+
+    Raises:
+        ValueError: If the loss is not a sum or a mean over features.
+
+    Example:
+        >>> per_feature("mse", [[0.0, 0.0], [0.0, 2.0]], [[0.0, 1.0], [0.0, 0.0]]).numpy()
+        array([[0. , 0.5],
+               [0. , 2. ]], dtype=float32)
+    """
+    how = reduction(loss)
+    loss = keras.losses.get(loss)
+    mask = _both(_keras.mask_of(y_pred), observed)
+    y_true, y_pred = as_float32(y_true), _prediction(y_pred)
+    if isinstance(loss, SummedLoss):
+        values = loss.elementwise(y_true, y_pred)
+        divisor: Any = 1
+    else:
+        function: Any = loss.call if isinstance(loss, keras.losses.Loss) else loss
+        classes = takes_classes(loss)
+        if not classes and not _is_elementwise(function, (2, *(size or 3 for size in y_true.shape[1:]))):
+            raise ValueError(_NO_PARTS.format(_name(loss)))
+        values = as_float32(function(y_true, y_pred)) if classes else _feature_by_feature(function, y_true, y_pred)
+        if how == "sum":
+            divisor = 1 if classes else values.shape[-1]
+        else:
+            divisor = math.prod(values.shape[1:]) if None not in values.shape[1:] else ops.size(values[0])
+    if len(values.shape) != len(y_true.shape):
+        raise ValueError(_NO_PARTS.format(_name(loss)))
+    if mask is None:
+        return values / ops.cast(divisor, "float32")
+    mask = _broadcast_mask(mask, values, loss)
+    if isinstance(loss, SummedLoss) or how == "sum":
+        return values * mask / ops.cast(divisor, "float32")
+    counted = ops.sum(mask, axis=tuple(range(1, len(mask.shape))), keepdims=True)
+    return ops.divide_no_nan(values * mask, counted)
 
 
 def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:

@@ -28,6 +28,7 @@ import numpy as np
 from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
+from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 
 import aezoo
@@ -35,6 +36,7 @@ from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
 from aezoo.schedules import Linear
+from aezoo.sklearn import AnomalyDetector
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "figures"
@@ -132,6 +134,30 @@ def plain_reconstructions() -> Figure:
     pca = PCA(32, random_state=SEED).fit(x.reshape(len(x), -1))
     by_pca = pca.inverse_transform(pca.transform(few.reshape(len(few), -1))).reshape(few.shape)
     return plots.rows({"input": few, "PCA": by_pca, "autoencoder": preset("autoencoder_mnist").reconstruct(few)})
+
+
+# === Anomalies ===
+
+
+@figure
+def anomaly_table() -> Figure:
+    """What makes two malignant samples unlike the benign ones: the detector of the page, with seeds."""
+    table = load_breast_cancer(as_frame=True)
+    benign, malignant = table.data[table.target == 1], table.data[table.target == 0]
+    options = {"noise": "gaussian", "corruption": 0.3, "output_activation": "linear", "seed": SEED}
+    model = aezoo.DenoisingAE(8, hidden_dims=(32,), **options)
+    detector = AnomalyDetector(model, epochs=200, standardize="robust", early_stopping=True, random_state=SEED)
+    detector.fit(benign[:300])
+    return plots.contributions(detector.explain(malignant), malignant, n=2)
+
+
+@figure
+def anomaly_digits() -> Figure:
+    """What makes digits unlike zeros, pixel by pixel."""
+    (x, y), (x_test, y_test) = aezoo.datasets.load("digits")
+    detector = AnomalyDetector(aezoo.Autoencoder(latent_dim=8, seed=SEED), random_state=SEED).fit(x[y == 0])
+    others = x_test[y_test != 0][:10]
+    return plots.contributions(detector.explain(others), others)
 
 
 # === Denoising ===

@@ -22,7 +22,7 @@ GROUPS = {
     "training": ("Training steps", "aezoo.training"),
 }
 #: The titles of the other sections, one per public module, where the module's name will not do.
-TITLES = {"codec": "Compression", "datasets": "Data sets"}
+TITLES = {"codec": "Compression", "datasets": "Data sets", "sklearn": "scikit-learn"}
 #: Public objects that no `__all__` names, since only a method returns them.
 RETURNED = {"models": ["aezoo.models.linear.PrincipalComponents"]}
 THUMBNAIL = "thumbnail"  # the tag of the cell whose picture stands for a notebook
@@ -131,7 +131,7 @@ def package():
 @functools.cache
 def sections():
     """Return the title and the module of each section of the API."""
-    names = [*map(str, package().exports), "testing"]
+    names = [*map(str, package().exports), "sklearn", "testing"]
     modules = sorted(name for name in names if package()[name].is_module)
     return GROUPS | {name: (TITLES.get(name, name.capitalize()), f"aezoo.{name}") for name in modules}
 

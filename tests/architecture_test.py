@@ -24,7 +24,7 @@ SEAM = "aezoo._keras"
 #: Modules that still have private names, each to be taken from this list with its last one.
 #: Private names of other packages than Keras, TensorFlow and TensorFlow Datasets, and who needs them.
 OTHERS = {
-    ("aezoo.evaluation.anomaly", "_validate_data"),  # scikit-learn before 1.6 has no public name of it
+    ("aezoo.sklearn.base", "_validate_data"),  # scikit-learn before 1.6 has no public name of it
     ("aezoo.cli.arguments", "_ArgumentGroup"),  # nor has argparse of the type
 }
 
@@ -146,7 +146,9 @@ FLOORS = (
     "layers optimizers",
     "_validation likelihoods",
     "training",
-    "evaluation saving",
+    "saving",
+    "sklearn",
+    "evaluation",
     "plots",
     "callbacks explorer",
     "models",

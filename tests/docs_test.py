@@ -76,7 +76,7 @@ def public(module):
 def names():
     """Every public class and function, by name: those that `aezoo` imports for its users, and those of its modules."""
     found = {}
-    for name in (*aezoo.__all__, "testing"):
+    for name in (*aezoo.__all__, "sklearn", "testing"):
         value = getattr(aezoo, name)
         if inspect.ismodule(value):
             found.update(public(value))
@@ -402,7 +402,7 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
         wrong.test_conformance(testing.replicas)
 
 
-PAGES = ("anomaly_detection", "compression", "measuring", "networks", "presets", "speed")
+PAGES = ("anomaly_detection", "compression", "measuring", "networks", "presets", "scikit_learn", "speed")
 
 
 @functools.cache
@@ -424,7 +424,7 @@ def test_every_page_with_code_is_run():
     assert have_code - {"concepts", "recipes", "explorer"} == {*PAGES, *elsewhere}
 
 
-SLOW = ("anomaly_detection", "compression", "measuring")
+SLOW = ("anomaly_detection", "compression", "measuring", "scikit_learn")
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])

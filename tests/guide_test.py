@@ -37,7 +37,7 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
 
 
 def test_pictures_are_used_and_small():
-    used = set(re.findall(r"\.\./figures/([\w.]+)", "".join(path.read_text() for path in PAGES)))
+    used = set(re.findall(r"\bfigures/([\w.]+)", "".join(path.read_text() for path in DOCS.rglob("*.md"))))
     assert used == {path.name for path in (DOCS / "figures").iterdir()}
     for name in used:
         path = DOCS / "figures" / name

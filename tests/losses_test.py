@@ -172,3 +172,43 @@ def test_what_is_refused():
             losses.per_sample(many, Y, P)
     with pytest.raises(ValueError, match=r"reduction=(None|'none') of MeanSquaredError is not supported"):
         losses.per_sample(keras.losses.MeanSquaredError(reduction=None), Y, P)
+
+
+# === Contributions of features ===
+
+
+@pytest.mark.parametrize(
+    ("loss", "expected"),
+    [
+        (losses.SquaredError(), (Y - P) ** 2),
+        (losses.CrossEntropy(), -(special.xlogy(Y, P) + special.xlog1py(1 - Y, -P))),
+        ("mse", (Y - P) ** 2 / 12),
+        (keras.losses.MeanAbsoluteError(), np.abs(Y - P) / 12),
+        (keras.losses.MeanSquaredError(reduction="sum"), (Y - P) ** 2 / 4),
+    ],
+)
+def test_contributions_are_the_errors_of_features_and_sum_to_the_loss_of_a_sample(loss, expected):
+    parts = losses.per_feature(loss, Y, P)
+    np.testing.assert_allclose(parts, expected, rtol=1e-5)
+    total = losses.per_sample(loss, Y, P)[0]
+    np.testing.assert_allclose(np.sum(parts, axis=(1, 2)), total, rtol=1e-5)
+    observed = RNG.random(Y.shape) < 0.7
+    parts = losses.per_feature(loss, Y, P, observed)
+    assert not np.any(np.asarray(parts)[~observed])
+    total = losses.per_sample(loss, Y, P, observed=observed)[0]
+    np.testing.assert_allclose(np.sum(parts, axis=(1, 2)), total, rtol=1e-5)
+
+
+def test_contributions_of_tokens_are_those_of_steps():
+    tokens = RNG.integers(0, 4, (5, 3))
+    loss = "sparse_categorical_crossentropy"
+    parts = losses.per_feature(loss, tokens, P)
+    p = np.take_along_axis(P / P.sum(axis=-1, keepdims=True), tokens[..., None], axis=-1)[..., 0]
+    np.testing.assert_allclose(parts, -np.log(p) / 3, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(parts, axis=1), losses.per_sample(loss, tokens, P)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "cosine_similarity", lambda y, p: keras.ops.mean(y - p)])
+def test_a_loss_that_combines_features_has_no_contributions(loss):
+    with pytest.raises(ValueError, match="not a sum or a mean over features"):
+        losses.per_feature(loss, Y, P)

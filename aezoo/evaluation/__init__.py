@@ -1,6 +1,7 @@
 """Metrics of a trained model: codes, reconstructions, likelihood and anomalies, and a report of all of them."""
 
-from aezoo.evaluation.anomaly import AnomalyDetector, anomaly_auroc
+from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its old name
+from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation
@@ -21,7 +22,6 @@ from aezoo.evaluation.table import Report
 from aezoo.evaluation.units import activation_maximization, activations, combined_filters, top_inputs
 
 __all__ = [
-    "AnomalyDetector",
     "CodeStatistics",
     "Report",
     "activation_maximization",

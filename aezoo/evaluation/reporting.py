@@ -13,7 +13,7 @@ from keras import activations
 
 from aezoo import _validation, losses
 from aezoo._typing import Array, ArrayLike, Data
-from aezoo.evaluation.anomaly import anomaly_auroc, score
+from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.contraction import is_rounded, jacobian_norm, saturation
 from aezoo.evaluation.probes import linear_probe
 from aezoo.evaluation.reconstruction import Variance, pca_explained_variance, reconstruction_error
@@ -252,7 +252,7 @@ def _pca(test: _Data, train: _Data | None, units: int, batch_size: int | None) -
 def _score(model: Autoencoder, test: _Data, batch_size: int | None) -> Measured:
     if not _validation.are_comparable(model):
         return _absent("reconstructions have another shape than samples")
-    return _mean(score(model, test.inputs, batch_size)), "higher is more anomalous"
+    return _mean(inference.scores(model, test.inputs, batch_size)), "higher is more anomalous"
 
 
 def _codes(

@@ -20,7 +20,7 @@ from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
 from aezoo.layers import dense_transpose, mirroring, networks
 from aezoo.preprocessing.base import Preprocessing
 from aezoo.saving import conversion, export, presets
-from aezoo.training import gate, inference
+from aezoo.training import arguments, gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.forward import Forward
 from aezoo.training.gate import Spec
@@ -87,6 +87,7 @@ class Autoencoder(Trainer):
     """Names of inherited constructor arguments that a variant fixes and does not accept."""
 
     __signature__ = _docstrings.FullSignature()
+    _given_arguments: frozenset[str] = frozenset()
 
     encoder: keras.Model | Any
     """The network from x to z. None before the model is built, unless you passed one."""
@@ -100,6 +101,12 @@ class Autoencoder(Trainer):
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         _docstrings.describe_inherited_arguments(cls)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls, *args, **kwargs)
+        # Keras would track an attribute, and refuses one before `Layer.__init__`.
+        object.__setattr__(model, "_given_arguments", arguments.given(cls, args, kwargs))
+        return model
 
     def __init__(
         self,
@@ -147,6 +154,13 @@ class Autoencoder(Trainer):
         self.decoder = self._given_decoder = decoder
         self._count_of_code_layers = 0
         self._verbs = inference.Verbs(self)
+
+    def __repr__(self) -> str:
+        """Return the call that makes the model, with the arguments that differ from their defaults."""
+        try:
+            return arguments.shown(self)
+        except Exception:  # such as a function that cannot be saved, or a model that is not initialized yet
+            return super().__repr__()
 
     # === Networks ===
 
@@ -441,8 +455,8 @@ class Autoencoder(Trainer):
     def score_samples(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
         """Return an anomaly score per sample, by default the reconstruction error: higher is more anomalous.
 
-        `aezoo.evaluation.AnomalyDetector` follows scikit-learn and has the opposite sign: its `score_samples` is lower
-        for anomalies.
+        `aezoo.sklearn.AnomalyDetector` follows scikit-learn and has the opposite sign: its `score_samples` is lower for
+        anomalies.
 
         Models of values in [0, 1] have no meaningful error for other values: the cross-entropy and the free energy fall
         without bound there. They score the nearest valid sample and add twice the squared distance to it, since inside
@@ -462,6 +476,46 @@ class Autoencoder(Trainer):
         """
         return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
 
+    def contributions(self, x: Data, *, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+        """Return the contribution of each feature to the score of its sample, which shows why a sample is anomalous.
+
+        The contributions of a sample sum to its `score_samples` if the score is the error of a loss that sums or
+        averages over features, as all default losses do. Parts of the score that belong to no feature are left out: the
+        contributions of a `VAE` sum to the score without the KL divergence. Missing values contribute 0.
+
+        Args:
+            x: As in `encode`.
+            batch_size: As in `encode`.
+            **conditions: Conditions by name, one entry per sample, or one for all samples.
+
+        Returns:
+            (n, *input_shape) float32, in the units of the loss.
+
+        Raises:
+            ValueError: As in `score_samples`, or if the score is no sum over features: the free energy of an `RBM`, or
+                a loss that combines features.
+
+        Example:
+            >>> import numpy as np
+            >>> model = Autoencoder(latent_dim=2)
+            >>> x = np.random.default_rng(0).random((3, 5), "float32")
+            >>> model.build(x.shape)
+            >>> bool(np.allclose(np.sum(model.contributions(x), axis=1), model.score_samples(x)))
+            True
+        """
+        for whole, part in (
+            ("score_samples", "contributions"),
+            ("scores", "feature_scores"),
+            ("errors", "feature_errors"),
+        ):
+            of_whole, of_part = (next(cls for cls in type(self).__mro__ if name in vars(cls)) for name in (whole, part))
+            if not issubclass(of_part, of_whole):
+                raise ValueError(
+                    f"{of_whole.__name__}.{whole} is no sum over features, so that features have no contributions: "
+                    f"define {part} beside it if it is one."
+                )
+        return self._verbs.run("contributions", self._contributions, x, conditions, batch_size)
+
     # The verbs on tensors that have been checked; these also run in a graph.
 
     def _encode(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
@@ -471,19 +525,33 @@ class Autoencoder(Trainer):
         return self.run_decoder(self._encode(x, conditions), conditions)
 
     def _score(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        inside, outside, conditions = self._into_domain(x, conditions)
+        scores = self.scores(inside, **conditions)
+        if outside is None:
+            return scores
+        return scores + 2.0 * as_float32(ops.sum(outside, axis=tuple(range(1, len(x.shape)))))
+
+    def _contributions(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        inside, outside, conditions = self._into_domain(x, conditions)
+        parts = self.feature_scores(inside, **conditions)
+        return parts if outside is None else parts + 2.0 * as_float32(outside)
+
+    def _into_domain(self, x: Tensor, conditions: Mapping[str, Any]) -> tuple[Any, Any, Mapping[str, Any]]:
+        """Return the nearest samples that the score is defined for, squared distances to them and the conditions.
+
+        The distances are per feature, or None if the score is defined for all samples; missing values are filled in,
+        and the conditions then include the mask `observed`.
+        """
         observed = None
         if self.missing != "error":
             x, observed = self.complete(x)
             conditions = {**conditions, "observed": observed}
         bounds = (0.0, 1.0) if self.scores_probabilities else losses.domain(self.reconstruction_loss)
         if bounds is None:
-            return self.scores(x, **conditions)
+            return x, None, conditions
         inside = ops.clip(x, *bounds)
         distance = ops.square(x - inside)
-        if observed is not None:
-            distance = ops.where(observed, distance, 0.0)
-        outside = ops.sum(distance, axis=tuple(range(1, len(x.shape))))
-        return self.scores(inside, **conditions) + 2.0 * as_float32(outside)
+        return inside, distance if observed is None else ops.where(observed, distance, 0.0), conditions
 
     @property
     def scores_probabilities(self) -> bool:
@@ -518,6 +586,34 @@ class Autoencoder(Trainer):
         """
         _validation.check_comparable(self, x)
         return losses.per_sample(self.reconstruction_loss, x, y_pred, observed=observed)[0]
+
+    def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
+        """Return the contribution of each feature to `scores`. Variants that override `scores` override this, too.
+
+        Args:
+            x: As in `scores`.
+            observed: As in `scores`.
+            **conditions: Conditions by name, one entry per sample.
+
+        Returns:
+            (batch, *input_shape) float32.
+        """
+        y_pred = self.run_decoder(self.run_encoder(x, conditions), conditions)
+        return self.feature_errors(x, y_pred, observed)
+
+    def feature_errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
+        """Return the contribution of each feature to `errors`, (batch, *output_shape) float32.
+
+        Args:
+            x: As in `errors`.
+            y_pred: As in `errors`.
+            observed: As in `errors`.
+
+        Raises:
+            ValueError: As in `errors`, or if the loss is not a sum or a mean over features.
+        """
+        _validation.check_comparable(self, x)
+        return losses.per_feature(self.reconstruction_loss, x, y_pred, observed)
 
     def interpolate(self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike) -> Tensor:
         """Decode the straight line between the codes of two samples.

@@ -151,6 +151,9 @@ class MaskedAE(Autoencoder):
     def errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
         return super().errors(self.targets(x), y_pred, observed)
 
+    def feature_errors(self, x: Tensor, y_pred: Tensor, observed: Tensor | None = None) -> Tensor:
+        return super().feature_errors(self.targets(x), y_pred, observed)
+
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
         return {"patch_size": 4 if training.latent_dim > 100 else 2, "visible_weight": 0.1}

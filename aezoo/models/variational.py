@@ -353,6 +353,11 @@ class VAE(Autoencoder):
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
+    def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
+        """Return -log p(xᵢ given z) of each feature at z = μ; the KL divergence belongs to no feature."""
+        mean, _ = self.moments(x, **conditions)
+        return self.feature_errors(x, self.decode_parameters(mean, conditions), observed)
+
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 

@@ -6,6 +6,7 @@ touch the global state of matplotlib: pyplot, the backend and open windows.
 """
 
 from aezoo.plots.codes import scatter
+from aezoo.plots.contributions import contributions
 from aezoo.plots.curves import history, lines, rate_distortion, roc, scores
 from aezoo.plots.diagram import network
 from aezoo.plots.features import filters
@@ -15,6 +16,7 @@ from aezoo.plots.units import preferred_inputs
 
 __all__ = [
     "chains",
+    "contributions",
     "filters",
     "history",
     "interpolation",

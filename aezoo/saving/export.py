@@ -34,6 +34,7 @@ def saved_model(
     half: bool = False,
     warmup: bool | Data = True,
     preprocessing: bool = True,
+    signatures: Mapping[str, tuple[Any, dict[str, tf.TensorSpec], str]] | None = None,
 ) -> None:
     """Write the signatures of a model as a SavedModel.
 
@@ -45,16 +46,20 @@ def saved_model(
         warmup: Whether to add warm-up requests for TensorFlow Serving, or the samples to make them from; True makes
             them from dummy samples.
         preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
+        signatures: Signatures as `model.signatures()` returns them; None takes these. A function may return a dict of
+            several outputs by name.
     """
     path = _files.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
     own = model.preprocessing if preprocessing else None
-    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup, own)
+    signatures = model.signatures() if signatures is None else signatures
+    samples = None if warmup is True else warmup
+    requests = [] if warmup is False else warming.requests(model, name, samples, own, signatures)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
     endpoints = {}
     bounds = {name: model.condition_bounds(name) for name in model.condition_names}
     missing = model.missing != "error"
-    for name, (function, inputs, output) in model.signatures().items():
+    for name, (function, inputs, output) in signatures.items():
         endpoint = _endpoint(function, list(inputs.values()), output, kernels, missing, bounds)
         endpoint, inputs = raw.signature(model, own, endpoint, inputs, lambda value, spec: _valid(value, spec, missing))
         endpoints[name] = (endpoint, list(inputs.values()))
@@ -158,6 +163,7 @@ def _endpoint(
             for v, spec in zip(inputs, specs, strict=True)
         ]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
-            return {output: function(*valid)}
+            result = function(*valid)
+            return result if isinstance(result, dict) else {output: result}
 
     return endpoint

@@ -49,7 +49,11 @@ class Request(NamedTuple):
 
 
 def requests(
-    model: Autoencoder, name: str, samples: Data | None = None, preprocessing: Preprocessing | None = None
+    model: Autoencoder,
+    name: str,
+    samples: Data | None = None,
+    preprocessing: Preprocessing | None = None,
+    signatures: Mapping[str, Any] | None = None,
 ) -> list[Request]:
     """Make requests for each signature whose inputs are samples or codes: one of a single row and one of all rows.
 
@@ -62,11 +66,12 @@ def requests(
         samples: Samples, (n, *input_shape), or a dict of "x" and of the conditions; None makes them with
             `model.dummy_inputs` and `model.dummy_conditions`.
         preprocessing: Preprocessing that is part of the export: samples are then raw, or from its `dummy`.
+        signatures: Signatures to make requests for; None takes those of the model.
 
     Raises:
         ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.
     """
-    signatures = model.signatures()
+    signatures = model.signatures() if signatures is None else signatures
     encode, specs, _ = signatures["encode"]
     inputs: dict[str, np.ndarray] = {}
     if samples is not None:

@@ -265,6 +265,12 @@ def measured(
         yield from _cut(model, batch, most if size is None else min(size, most))
 
 
+def scores(model: Autoencoder, x: Data, batch_size: int | None = None, **conditions: Any) -> np.ndarray:
+    """Compute a model's `score_samples` in pieces, so that data of any length fit; a user's class may override it."""
+    cut = measured(model, x, conditions, batch_size=batch_size)
+    return np.concatenate([np.asarray(model.score_samples(piece.x, **piece.conditions)) for piece in cut])
+
+
 def collected(model: Autoencoder, x: Data, compared: bool = False) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Check data, and return samples and conditions as arrays, without building the model.
 

@@ -586,3 +586,46 @@ def test_a_model_of_two_replicas_has_verbs_inside_and_outside_of_its_scope():
     np.testing.assert_allclose(model.reconstruct(X), expected, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="distributed over replicas: give the data set that it was made from"):
         model.encode(strategy.experimental_distribute_dataset(tf.data.Dataset.from_tensor_slices(X).batch(4)))
+
+
+# === Contributions of features to a score ===
+
+
+@pytest.mark.parametrize("name", ["dense", "convolutional", "vae", "missing", "masked", "outside"])
+def test_contributions_sum_to_the_score(name):
+    x = X.copy()
+    make = MODELS.get(name, MODELS["dense"])
+    if name == "masked":
+        make = lambda: aezoo.MaskedAE(4, patch_size=2, normalize_targets=True, seed=0)  # noqa: E731
+    model = built(make(), run_eagerly=True)
+    if name == "missing":
+        x[::2, 3] = np.nan
+    if name == "outside":  # the cross-entropy is defined in [0, 1]
+        model.compile("sgd", loss=aezoo.losses.CrossEntropy(), run_eagerly=True)
+        x = 3 * x - 1
+    parts = np.asarray(model.contributions(x))
+    assert parts.shape == x.shape and not np.any(parts[np.isnan(x)])
+    score = np.asarray(model.score_samples(x))
+    if name == "vae":
+        score = score - np.sum(aezoo.losses.gaussian_kl(*model.moments(x)), axis=1)
+    np.testing.assert_allclose(parts.sum(axis=(1, 2, 3)), score, rtol=1e-4)
+    if name == "convolutional":
+        np.testing.assert_allclose(parts, (x - np.asarray(model.reconstruct(x))) ** 2, rtol=1e-4, atol=1e-6)
+        model.compile("sgd")
+        by_graph = model.contributions(tf.data.Dataset.from_tensor_slices(x).batch(7))
+        np.testing.assert_allclose(by_graph, parts, rtol=1e-4, atol=1e-6)
+
+
+def test_a_score_of_the_users_own_has_contributions_only_beside_it():
+    class Largest(aezoo.Autoencoder):
+        def scores(self, x, **conditions):
+            return keras.ops.max(x, axis=(1, 2, 3))
+
+    with pytest.raises(ValueError, match=r"Largest\.scores is no sum over features.*define feature_scores"):
+        built(Largest(2), run_eagerly=True).contributions(X)
+
+    class Explained(Largest):
+        def feature_scores(self, x, **conditions):
+            return x * 0.0
+
+    assert not np.any(built(Explained(2), run_eagerly=True).contributions(X))

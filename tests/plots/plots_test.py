@@ -4,6 +4,7 @@ import types
 import keras
 import matplotlib.figure
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -912,3 +913,41 @@ def test_an_roc_curve_is_that_of_counting():
         plots.roc([0, 0], scores[:2])
     with pytest.raises(ValueError, match="not 2 finite numbers"):
         plots.roc([0, 1], {"a": [1.0, np.nan]})
+
+
+def test_contributions_of_a_table_are_its_largest_bars():
+    parts = pd.DataFrame([[0.1, 3.0, 0.5], [2.0, 0.0, 0.25]], columns=["flow", "heat", "load"], index=["a", "b"])
+    figure = plots.contributions(parts, 10 * parts, features=2)
+    assert [ax.get_title() for ax in figure.axes] == ["a: score 3.6", "b: score 2.25"]
+    widths = [[bar.get_width() for bar in ax.patches] for ax in figure.axes]
+    assert widths == [[3.0, 0.5], [2.0, 0.25]]
+    labels = [[label.get_text() for label in ax.get_yticklabels()] for ax in figure.axes]
+    assert labels == [["heat = 30", "load = 5"], ["flow = 20", "load = 2.5"]]
+    assert len({ax.get_xlim() for ax in figure.axes}) == 1
+    by_array = plots.contributions(parts.to_numpy(), n=1)
+    assert [label.get_text() for label in by_array.axes[0].get_yticklabels()] == ["1", "2", "0"]
+
+
+def test_contributions_of_images_are_maps_on_one_scale():
+    parts = np.zeros((2, 4, 4, 2))
+    parts[0, 1, 2] = 1.0, 3.0
+    parts[1, 0, 0] = 2.0, 0.0
+    shown = mosaic(plots.contributions(parts, np.zeros((2, 4, 4, 2))))
+    assert shown.shape == (9, 9, 3)  # samples above maps
+    dark = shown.sum(axis=-1)[5:]
+    assert np.unravel_index(dark.argmin(), dark.shape) == (1, 2)  # the largest sum of channels
+    assert dark[0, 0] == 3.0 and dark[1, 2] < dark[0, 5] < 3.0
+
+
+@pytest.mark.parametrize(
+    ("parts", "x", "message"),
+    [
+        (np.zeros((0, 3)), None, "at least one sample"),
+        (np.zeros(3), None, "at least one sample"),
+        (np.full((2, 3), np.nan), None, "not finite"),
+        (np.zeros((2, 3)), np.zeros((2, 4)), r"x has shape \(2, 4\)"),
+    ],
+)
+def test_contributions_refuse_what_is_none(parts, x, message):
+    with pytest.raises(ValueError, match=message):
+        plots.contributions(parts, x)

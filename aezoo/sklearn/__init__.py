@@ -1,0 +1,17 @@
+"""Estimators with the interface of scikit-learn, for pipelines, grid search and cross-validation.
+
+Both take a model of aezoo, train a fresh copy of it in `fit`, and expose its arguments as parameters, such as
+`model__latent_dim` of a `GridSearchCV`. pickle and joblib save them with the trained model.
+
+Example:
+    >>> import aezoo
+    >>> from aezoo.sklearn import AutoencoderTransformer
+    >>> transformer = AutoencoderTransformer(aezoo.Autoencoder(latent_dim=8), standardize="standard")
+    >>> transformer.set_params(model__latent_dim=2)
+    AutoencoderTransformer(model=Autoencoder(latent_dim=2), standardize='standard')
+"""
+
+from aezoo.sklearn.detector import AnomalyDetector
+from aezoo.sklearn.transformer import AutoencoderTransformer
+
+__all__ = ["AnomalyDetector", "AutoencoderTransformer"]
