@@ -22,6 +22,7 @@ from aezoo import (
     losses,
     optimizers,
     plots,
+    preprocessing,
     schedules,
     sketches,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "losses",
     "optimizers",
     "plots",
+    "preprocessing",
     "schedules",
     "sketches",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 from aezoo import losses
 from aezoo._typing import Array, Shape, Tensor
 from aezoo.layers import networks
+from aezoo.preprocessing.base import Preprocessing
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -95,7 +96,7 @@ NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder",
 
 def check_no_networks(model: Autoencoder, kwargs: Mapping[str, Any]) -> None:
     """Check that a model with fixed networks gets no arguments for networks."""
-    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence"}:
+    for name in kwargs.keys() - {"seed", "name", "dtype", "trainable", "on_divergence", "preprocessing"}:
         raise TypeError(f"{type(model).__name__} got an unexpected keyword argument {name!r}.")
 
 
@@ -105,6 +106,19 @@ def check_precision(model: Trainer) -> None:
         raise ValueError(
             "aezoo's models compute in single or half precision, not in float64: give dtype='float32' or "
             "'mixed_float16', or set keras.config.set_floatx('float32')."
+        )
+
+
+def check_preprocessing(model: Trainer, preprocessing: object) -> None:
+    """Check that a model can use preprocessing: it is fitted, and makes samples of the shape of a built model."""
+    if not isinstance(preprocessing, Preprocessing):
+        raise ValueError(f"preprocessing must be one of aezoo.preprocessing, but it is {preprocessing!r}.")
+    if not preprocessing.is_fitted:
+        raise ValueError(f"The preprocessing {preprocessing.name!r} is not fitted: call its fit(raw) first.")
+    if model.built and not shapes_match(preprocessing.sample_shape, model.x_shape):
+        raise ValueError(
+            f"The preprocessing makes samples of shape {preprocessing.sample_shape}, but {model.name!r} was built for "
+            f"{model.x_shape}: fit it on the data that the model was trained on."
         )
 
 

@@ -141,6 +141,7 @@ def test_every_function_of_the_seam_is_used_and_has_a_test():
 FLOORS = (
     "_typing version",
     "_docstrings _files _keras _moved _numerics _untrusted",
+    "preprocessing",
     "codec datasets losses metrics schedules sketches",
     "layers optimizers",
     "_validation likelihoods",

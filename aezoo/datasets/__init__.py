@@ -3,5 +3,6 @@
 from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.labels import without_labels
 from aezoo.datasets.loading import load, stream
+from aezoo.datasets.prepared import Prepared
 
-__all__ = ["emoji_factors", "load", "stream", "without_labels"]
+__all__ = ["Prepared", "emoji_factors", "load", "stream", "without_labels"]

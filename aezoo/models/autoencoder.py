@@ -19,6 +19,7 @@ from aezoo import _docstrings, _files, _keras, _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Activation, ArrayLike, Data, Self, Shape, Tensor
 from aezoo.layers import dense_transpose, mirroring, networks
+from aezoo.preprocessing.base import Preprocessing
 from aezoo.saving import conversion, export, presets
 from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
@@ -64,6 +65,8 @@ class Autoencoder(Trainer):
         missing: How to treat missing values, which are NaN in the samples. "error" rejects them. "mask" replaces each
             by the mean of its feature over the training data and excludes it from the error. "learn" replaces each by
             a trained value per feature that starts at this mean.
+        preprocessing: Fitted `aezoo.preprocessing`, such as `aezoo.datasets.from_table(path).preprocessing`. The model
+            then also accepts raw data, is saved with it, and its exports take and return raw values.
         **kwargs: `name` and `dtype` of `keras.Model`; float64 is not supported.
 
     Raises:
@@ -119,9 +122,10 @@ class Autoencoder(Trainer):
         seed: int | None = None,
         on_divergence: Literal["raise", "warn"] = "raise",
         missing: Literal["error", "mask", "learn"] = "error",
+        preprocessing: Preprocessing | None = None,
         **kwargs: Any,
     ):
-        super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, **kwargs)
+        super().__init__(seed=seed, on_divergence=on_divergence, missing=missing, preprocessing=preprocessing, **kwargs)
         _validation.check_network_arguments(latent_dim, hidden_dims, filters, encoder, decoder, tied)
         _validation.check_hidden_layers(
             hidden_dims, filters, encoder, tied, dropout, normalization, kernel_size, upsampling, residual
@@ -718,6 +722,7 @@ class Autoencoder(Trainer):
         *,
         signatures: str | Sequence[str] | None = None,
         warmup: bool | Data = True,
+        preprocessing: bool = True,
         **kwargs: Any,
     ) -> None:
         """Export the model for inference, for any batch size, with one signature per verb.
@@ -733,6 +738,9 @@ class Autoencoder(Trainer):
         - "litert" writes `NAME.tflite` with all signatures by name.
         - Other formats are Keras' own and contain `reconstruct`.
 
+        A model with `preprocessing` takes the raw values by name in place of `x`, such as one input per column of a
+        table, and returns reconstructions in raw units under the same names. ONNX and LiteRT refuse strings.
+
         Earlier exports are overwritten, but not a folder that contains other files.
 
         Args:
@@ -742,6 +750,7 @@ class Autoencoder(Trainer):
             warmup: Whether a SavedModel contains requests that TensorFlow Serving runs when it loads the model, so that
                 the first call is as fast as later ones. Or samples to build these requests from, (n, *input_shape) or a
                 dict of samples and conditions, if users' samples differ in size from the dummy ones.
+            preprocessing: Whether the model's preprocessing is part of the export.
             **kwargs: Options of the format: for a SavedModel `half=True`, which stores kernels in half precision; for
                 ONNX `opset_version`; for LiteRT attributes of `tf.lite.TFLiteConverter`; `verbose`; and arguments of
                 `keras.Model.export`. With `input_signature`, Keras exports `reconstruct` alone.
@@ -763,11 +772,11 @@ class Autoencoder(Trainer):
         _validation.check_built(self)
         converters: dict[str, Callable[..., None]] = {"onnx": conversion.onnx, "litert": conversion.litert}
         if format in converters and "input_signature" not in kwargs:
-            converters[format](self, filepath, signatures, **kwargs)
+            converters[format](self, filepath, signatures, preprocessing=preprocessing, **kwargs)
         elif signatures is not None:
             raise ValueError(f"Signatures can be chosen for 'onnx' and 'litert', not for {format!r}: leave them out.")
         elif format == "tf_saved_model":
-            export.saved_model(self, filepath, warmup=warmup, **kwargs)
+            export.saved_model(self, filepath, warmup=warmup, preprocessing=preprocessing, **kwargs)
         else:
             x, conditions = self.dummy_inputs(1), self.dummy_conditions(1)
             self({"x": x, **conditions} if conditions else x)  # Keras requires one call after loading

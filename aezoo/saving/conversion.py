@@ -17,11 +17,12 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
-from aezoo.saving import warmup
+from aezoo.saving import raw, warmup
 from aezoo.version import __version__
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.preprocessing.base import Preprocessing
 
 # TensorFlow Serving fixes the name of the default signature; users write "reconstruct".
 _RECONSTRUCT = {"serving_default": "reconstruct"}
@@ -37,6 +38,7 @@ def onnx(
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     opset_version: int | None = None,
+    preprocessing: bool = True,
 ) -> None:
     """Write signatures of a model as ONNX, one file per signature.
 
@@ -46,6 +48,7 @@ def onnx(
         signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
         verbose: Whether to show the converter's log and warnings.
         opset_version: Version of the ONNX operator set; None selects the converter's default.
+        preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
 
     Raises:
         ImportError: If the converter is not installed.
@@ -55,7 +58,8 @@ def onnx(
         raise ImportError("The export to ONNX needs onnx and tf2onnx: pip install 'aezoo[onnx]'")
     path = Path(path)
     one_file = path.suffix == ".onnx"
-    chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures)
+    own = _numeric(model, "ONNX") if preprocessing else None
+    chosen = chosen_signatures(model, "serving_default" if one_file and signatures is None else signatures, own)
     if one_file and len(chosen) > 1:
         raise ValueError(
             f"{path.name} is one file, which holds one signature, but {len(chosen)} were requested: name a folder, "
@@ -78,6 +82,7 @@ def litert(
     path: str | os.PathLike[str],
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
+    preprocessing: bool = True,
     **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
@@ -91,6 +96,7 @@ def litert(
         path: A file `NAME.tflite`.
         signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
         verbose: Whether to show the converter's log and warnings.
+        preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
         **options: Attributes of `tf.lite.TFLiteConverter`, such as `optimizations`.
 
     Raises:
@@ -100,12 +106,13 @@ def litert(
     path = Path(path)
     if path.suffix != ".tflite":
         raise ValueError(f"The name of a LiteRT file must end with .tflite, but it is {path.name!r}.")
-    chosen = chosen_signatures(model, signatures)
+    own = _numeric(model, "LiteRT") if preprocessing else None
+    chosen = chosen_signatures(model, signatures, own)
     _files.check(path)
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
         content, needed = _as_litert(folder, list(chosen), options)
-        compared = bool(needed or options) or _check_litert(model, content, chosen)
+        compared = bool(needed or options) or _check_litert(model, content, chosen, own)
     if not compared:
         warnings.warn(
             "The results of the LiteRT file were not compared with the model, which does not accept dummy samples: "
@@ -122,7 +129,20 @@ def litert(
         unfinished.write_bytes(content)
 
 
-def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signature]) -> bool:
+def _numeric(model: Autoencoder, format: str) -> Preprocessing | None:
+    """Return the preprocessing of a model, after a check that a format has its dtypes."""
+    own = model.preprocessing
+    if strings := [name for name, spec in (own.raw_specs.items() if own else ()) if spec.dtype == tf.string]:
+        raise ValueError(
+            f"The preprocessing of {model.name!r} takes strings ({', '.join(strings[:5])}), which {format} cannot "
+            "convert: export the network alone with preprocessing=False."
+        )
+    return own
+
+
+def _check_litert(
+    model: Autoencoder, content: bytes, chosen: Mapping[str, Signature], own: Preprocessing | None
+) -> bool:
     """Run each signature on dummy samples and compare, since the converter silently drops operations such as Lgamma.
 
     Returns:
@@ -132,7 +152,7 @@ def _check_litert(model: Autoencoder, content: bytes, chosen: Mapping[str, Signa
         ValueError: If the interpreter cannot run a signature, or returns other results than the model.
     """
     try:
-        requests = warmup.requests(model, "")
+        requests = warmup.requests(model, "", preprocessing=own)
     except ValueError:
         return False
     interpreter = tf.lite.Interpreter(model_content=content)
@@ -162,12 +182,15 @@ def _refusal(name: str, problem: str) -> str:
     )
 
 
-def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> dict[str, Signature]:
+def chosen_signatures(
+    model: Autoencoder, names: str | Sequence[str] | None, preprocessing: Preprocessing | None = None
+) -> dict[str, Signature]:
     """Return signatures by name: each a function that returns a dict of outputs, and the specs of its inputs.
 
     Args:
         model: A built model with a method `signatures`.
         names: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
+        preprocessing: Preprocessing, for signatures that take and return raw values.
 
     Raises:
         ValueError: If there is no such signature.
@@ -184,7 +207,13 @@ def chosen_signatures(model: Autoencoder, names: str | Sequence[str] | None) -> 
             raise ValueError(f"The model has no signature {name!r}: choose from {known}.")
     if not names:
         raise ValueError("Name at least one signature.")
-    return {name: (_named(*there[name][::2]), list(there[name][1].values())) for name in names}
+    chosen = {}
+    for name in names:
+        function, specs, output = there[name]
+        named = _named(function, output)
+        named, specs = raw.signature(model, preprocessing, named, specs)
+        chosen[name] = (named, list(specs.values()))
+    return chosen
 
 
 def _named(function: Callable[..., Any], output: str) -> Callable[..., dict[str, Any]]:

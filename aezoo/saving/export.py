@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from aezoo import _files, _keras
 from aezoo._typing import Data, Tensor
+from aezoo.saving import raw
 from aezoo.saving import warmup as warming
 from aezoo.version import __version__
 
@@ -32,6 +33,7 @@ def saved_model(
     verbose: bool | None = None,
     half: bool = False,
     warmup: bool | Data = True,
+    preprocessing: bool = True,
 ) -> None:
     """Write the signatures of a model as a SavedModel.
 
@@ -42,16 +44,20 @@ def saved_model(
         half: Whether to store kernels in half precision; they are cast to float32 where they are used.
         warmup: Whether to add warm-up requests for TensorFlow Serving, or the samples to make them from; True makes
             them from dummy samples.
+        preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
     """
     path = _files.check(path, foreign)
     name = path.parent.name if path.name.isdecimal() else path.name
-    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup)
+    own = model.preprocessing if preprocessing else None
+    requests = [] if warmup is False else warming.requests(model, name, None if warmup is True else warmup, own)
     kernels = [(v, tf.Variable(tf.cast(v.value, "float16"))) for v in model.variables if half and halves(v.numpy())]
     endpoints = {}
+    bounds = {name: model.condition_bounds(name) for name in model.condition_names}
+    missing = model.missing != "error"
     for name, (function, inputs, output) in model.signatures().items():
-        specs = list(inputs.values())
-        bounds = {name: model.condition_bounds(name) for name in model.condition_names}
-        endpoints[name] = (_endpoint(function, specs, output, kernels, model.missing != "error", bounds), specs)
+        endpoint = _endpoint(function, list(inputs.values()), output, kernels, missing, bounds)
+        endpoint, inputs = raw.signature(model, own, endpoint, inputs, lambda value, spec: _valid(value, spec, missing))
+        endpoints[name] = (endpoint, list(inputs.values()))
     archive = _keras.export_archive(endpoints)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
@@ -131,8 +137,8 @@ def _valid(value: Tensor, spec: tf.TensorSpec, missing: bool, bounds: tuple[floa
         return _asserted(inside, f"{spec.name} must be in [{low:g}, {high:g}]", value)
     if not value.dtype.is_floating:
         return value
-    if missing and spec.name == "x":
-        return _asserted(~tf.reduce_any(tf.math.is_inf(value)), "x has infinite values", value)
+    if missing:
+        return _asserted(~tf.reduce_any(tf.math.is_inf(value)), f"{spec.name} has infinite values", value)
     return _asserted(tf.reduce_all(tf.math.is_finite(value)), f"{spec.name} has NaN or infinite values", value)
 
 
@@ -147,7 +153,10 @@ def _endpoint(
     """Return a function that returns a dict, whose keys become the names of a signature's outputs."""
 
     def endpoint(*inputs: Any) -> dict[str, Any]:
-        valid = [_valid(v, spec, missing, bounds.get(spec.name)) for v, spec in zip(inputs, specs, strict=True)]
+        valid = [
+            _valid(v, spec, missing and spec.name == "x", bounds.get(spec.name))
+            for v, spec in zip(inputs, specs, strict=True)
+        ]
         with keras.StatelessScope([(variable, tf.cast(half, "float32")) for variable, half in kernels]):
             return {output: function(*valid)}
 

@@ -24,9 +24,11 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 
 from aezoo._typing import Data
+from aezoo.saving import raw
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
+    from aezoo.preprocessing.base import Preprocessing
 
 #: Path of the requests within a SavedModel.
 IN_SAVED_MODEL = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -46,7 +48,9 @@ class Request(NamedTuple):
     inputs: Mapping[str, np.ndarray]
 
 
-def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list[Request]:
+def requests(
+    model: Autoencoder, name: str, samples: Data | None = None, preprocessing: Preprocessing | None = None
+) -> list[Request]:
     """Make requests for each signature whose inputs are samples or codes: one of a single row and one of all rows.
 
     Other signatures, such as `sample`, have scalar inputs. A server with `--enable_batching` refuses requests with
@@ -57,38 +61,53 @@ def requests(model: Autoencoder, name: str, samples: Data | None = None) -> list
         name: Name of the model on the server.
         samples: Samples, (n, *input_shape), or a dict of "x" and of the conditions; None makes them with
             `model.dummy_inputs` and `model.dummy_conditions`.
+        preprocessing: Preprocessing that is part of the export: samples are then raw, or from its `dummy`.
 
     Raises:
         ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.
     """
     signatures = model.signatures()
     encode, specs, _ = signatures["encode"]
+    inputs = {}
     if samples is not None:
-        given = samples if isinstance(samples, Mapping) else {"x": samples}
+        whole = isinstance(samples, Mapping) and not (preprocessing and preprocessing.is_raw(samples))
+        given = samples if whole else {"x": samples}
         if given.keys() != specs.keys():
             raise ValueError(
                 f"warmup needs {', '.join(specs)}, but has {', '.join(map(str, given))}: give a dict of these names, "
                 "or warmup=False."
             )
-        inputs = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
-        z = np.asarray(encode(*inputs.values()))
+        if preprocessing is not None:
+            inputs = preprocessing.to_arrays(given["x"])
+            given = {**given, "x": preprocessing.call(tensors(inputs))}
+        known = {key: np.asarray(given[key], spec.dtype.as_numpy_dtype) for key, spec in specs.items()}
+        z = np.asarray(encode(*known.values()))
     else:
-        x = np.asarray(model.dummy_inputs(2))
-        inputs = {"x": x, **{key: np.asarray(values) for key, values in model.dummy_conditions(2).items()}}
+        if preprocessing is None:
+            x = np.asarray(model.dummy_inputs(2))
+        else:
+            inputs = preprocessing.dummy(2)
+            x = np.asarray(preprocessing.call(tensors(inputs)))
+        known = {"x": x, **{key: np.asarray(values) for key, values in model.dummy_conditions(2).items()}}
         try:
-            z = np.asarray(encode(*inputs.values()))
+            z = np.asarray(encode(*known.values()))
         except Exception as error:
             raise ValueError(
                 f"The model does not accept dummy samples of shape {x.shape[1:]}: give export some of your own, for "
                 "example warmup=x[:8], or warmup=False."
             ) from error
-    known = {**inputs, "z": z}
+    known = {**known, **inputs, "z": z}
     return [
-        Request(name, signature, {key: known[key][:size] for key in specs})
+        Request(name, signature, {key: known[key][:size] for key in taken})
         for size in sorted({1, len(z)})
         for signature, (_, specs, _) in signatures.items()
-        if specs.keys() <= known.keys()
+        if (taken := raw.specs(preprocessing, specs).keys()) <= known.keys()
     ]
+
+
+def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    """Return arrays by name as tensors."""
+    return {name: tf.convert_to_tensor(values) for name, values in arrays.items()}
 
 
 def write(path: str | os.PathLike[str], requests: Iterable[Request]) -> None:

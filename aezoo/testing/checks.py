@@ -172,7 +172,8 @@ def configuration(case: Case) -> None:
             if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or name == "self":
                 continue
             if kind is type(model) or name in inspect.signature(type(model).__init__).parameters:
-                assert name in config, f"the argument {name} is not in get_config"
+                # `preprocessing` is left out if it is None.
+                assert name in config or name == "preprocessing", f"the argument {name} is not in get_config"
     again = type(model).from_config(config)
     assert json.dumps(again.get_config(), default=str) == json.dumps(config, default=str), (
         "from_config(get_config()) has another configuration"

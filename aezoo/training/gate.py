@@ -23,6 +23,7 @@ import tensorflow as tf
 from aezoo import _keras, _validation, losses
 from aezoo._typing import Array, ArrayLike, Data, Shape, Tensor
 from aezoo.datasets import mapped
+from aezoo.preprocessing.base import Preprocessing
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -451,6 +452,7 @@ def validated(
     Raises:
         ValueError: If the data cannot be used.
     """
+    x, y = preprocessed(model, x), y if model.condition_names else preprocessed(model, y)
     if isinstance(x, tf.data.Dataset):
         return _checked_dataset(Rules.of(model, "aezoo.datasets.without_labels(data)", compared), x)
     if isinstance(x, tf.distribute.DistributedDataset):
@@ -555,6 +557,7 @@ def array_parts(
     Raises:
         ValueError: As `inputs`, and if targets have another shape than reconstructions, or there is not one per sample.
     """
+    x, y = preprocessed(model, x), y if model.condition_names else preprocessed(model, y)
     if is_stream(x):
         raise ValueError(
             f"Expected samples as one array, not a {type(x).__name__}, which encode, reconstruct and score_samples "
@@ -588,6 +591,44 @@ def array_parts(
     if not is_symbolic(x):
         rules.check_numbers(parts)
     return dataclasses.replace(parts, conditions=found)
+
+
+def preprocessed(model: Trainer, x: Any) -> Any:
+    """Return raw data as samples, with the preprocessing of a model, and anything else unchanged.
+
+    Args:
+        model: The model.
+        x: Data in any form. Of a dict, "x" is preprocessed; of a `tf.data.Dataset`, the samples of each batch.
+
+    Raises:
+        ValueError: If raw data do not have the form that the preprocessing was fitted on.
+    """
+    preprocessing = model.preprocessing
+    if preprocessing is None or x is None or is_symbolic(x):
+        return x
+    if isinstance(x, tf.data.Dataset):
+        return _preprocessed_dataset(preprocessing, x)
+    if preprocessing.is_raw(x):
+        return preprocessing.transform(x)
+    return {**x, "x": preprocessed(model, x["x"])} if is_dict(x) and "x" in x else x
+
+
+def _preprocessed_dataset(preprocessing: Preprocessing, dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """Map the batches of a data set whose samples have the names and dtypes of raw inputs."""
+    raw, spec = preprocessing.raw_specs, dataset.element_spec
+    sample = spec[0] if isinstance(spec, tuple) else spec
+    if is_dict(sample):
+        if not raw.keys() <= sample.keys() or set(raw) == {"x"}:
+            return dataset
+    elif len(raw) > 1 or getattr(sample, "dtype", None) != next(iter(raw.values())).dtype or sample.dtype.is_floating:
+        return dataset
+
+    def preprocess(x: Any, *rest: Any) -> Any:
+        inputs = {name: tf.cast(x[name], s.dtype) for name, s in raw.items()} if is_dict(x) else {next(iter(raw)): x}
+        samples = preprocessing.call(inputs)
+        return (samples, *rest) if isinstance(spec, tuple) else samples
+
+    return dataset.map(preprocess, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def is_stream(x: object) -> bool:

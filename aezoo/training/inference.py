@@ -212,6 +212,8 @@ def pieces(
     size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
     if codes:
         _validation.check_built(model)
+    else:
+        x = gate.preprocessed(model, x)
     if gate.is_stream(x):
         batches = _batches(model, x, conditions or {}, codes, compared, None)
         without = (dataclasses.replace(batch, y=None, weight=None) for batch in batches)
@@ -249,6 +251,7 @@ def measured(
     """
     _validation.check_built(model)
     size = None if batch_size is None else _validation.check_int("batch_size", batch_size, 1)
+    x = gate.preprocessed(model, x)
     if not gate.is_stream(x):
         batches = iter([_array(model, x, conditions or {}, y, False, compared, bounds)])
     elif y is None:
@@ -274,6 +277,7 @@ def collected(model: Autoencoder, x: Data, compared: bool = False) -> tuple[np.n
     Raises:
         ValueError: If the data do not fit the model, or are empty.
     """
+    x = gate.preprocessed(model, x)
     if gate.is_stream(x):
         batches = [_samples_of_element(model, element, {}, compared, None) for element in gate.elements(x)]
         if not batches:

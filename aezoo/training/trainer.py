@@ -21,6 +21,7 @@ from aezoo._numerics import as_float32
 from aezoo._typing import Data, Logs, Loss, Shape, Tensor
 from aezoo.layers import batch_normalization
 from aezoo.layers.imputation import Imputation
+from aezoo.preprocessing.base import Preprocessing
 from aezoo.schedules import Scheduled
 from aezoo.training import distribution, divergence, execution, gate, samples
 from aezoo.training.batch import Batch
@@ -70,6 +71,7 @@ class Trainer(keras.Model):
         missing: Treatment of missing values, which are NaN in the samples. "error" refuses them. "mask" replaces them
             by the mean of the feature over the training data and leaves them out of the error; "learn" replaces them by
             a trained value that starts at this mean.
+        preprocessing: Fitted `aezoo.preprocessing` that turns raw data into samples; see `aezoo.Autoencoder`.
         **kwargs: `name` and `dtype` of `keras.Model`; float64 is not supported.
 
     Raises:
@@ -135,6 +137,7 @@ class Trainer(keras.Model):
         seed: int | None = None,
         on_divergence: Literal["raise", "warn"] = "raise",
         missing: Literal["error", "mask", "learn"] = "error",
+        preprocessing: Preprocessing | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
@@ -145,6 +148,7 @@ class Trainer(keras.Model):
         self.seed = None if seed is None else _validation.check_int("seed", seed)
         self.on_divergence = on_divergence
         self.missing = missing
+        self.preprocessing = preprocessing
         if missing != "error":
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
         self.condition_specs: dict[str, Spec] = {}
@@ -179,6 +183,20 @@ class Trainer(keras.Model):
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # === Inputs and outputs ===
+
+    @property
+    def preprocessing(self) -> Preprocessing | None:
+        """Preprocessing of raw data, which is saved and exported with the model; None without. May be set later."""
+        return self._preprocessing
+
+    @preprocessing.setter
+    def preprocessing(self, preprocessing: Preprocessing | None) -> None:
+        if isinstance(preprocessing, Mapping):  # the configuration in a file
+            preprocessing = keras.saving.deserialize_keras_object(preprocessing)
+        if preprocessing is not None:
+            _validation.check_preprocessing(self, preprocessing)
+        # Keras would refuse to add a layer to a model that is built.
+        object.__setattr__(self, "_preprocessing", preprocessing)
 
     @property
     def input_dtype(self) -> str:
@@ -574,7 +592,8 @@ class Trainer(keras.Model):
 
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A
-                model with conditions takes a dict of "x" and of the conditions by name.
+                model with conditions takes a dict of "x" and of the conditions by name. A model with `preprocessing`
+                takes raw data, too.
             y: Targets, whose shape may differ from x if the decoder returns that shape; for a model with one condition,
                 the condition. Leave out labels with `aezoo.datasets.without_labels(data)`.
             *args: Further arguments of `keras.Model.fit`.
@@ -742,7 +761,10 @@ class Trainer(keras.Model):
     def get_config(self) -> dict[str, Any]:
         """Return every constructor argument."""
         names = ("seed", "on_divergence", "missing")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        if self.preprocessing is not None:
+            config["preprocessing"] = keras.saving.serialize_keras_object(self.preprocessing)
+        return config
 
 
 def _of_code(penalties: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
