@@ -393,7 +393,7 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
         wrong.test_conformance(testing.replicas)
 
 
-PAGES = ("anomaly_detection", "compression", "measuring", "networks", "presets", "speed")
+PAGES = ("anomaly_detection", "compression", "measuring", "missing_values", "networks", "presets", "speed")
 
 
 @functools.cache
@@ -415,7 +415,7 @@ def test_every_page_with_code_is_run():
     assert have_code - {"concepts", "recipes", "explorer"} == {*PAGES, *elsewhere}
 
 
-SLOW = ("anomaly_detection", "compression")
+SLOW = ("anomaly_detection", "compression", "missing_values")
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])

@@ -463,7 +463,7 @@ class Autoencoder(Trainer):
         """
         return self._verbs.run("score_samples", self._score, x, conditions, batch_size)
 
-    def impute(self, x: Data, *, steps: int = 1, batch_size: int | None = None, **conditions: ArrayLike) -> Tensor:
+    def impute(self, x: Data, *, steps: int = 1, batch_size: int | None = None, **conditions: ArrayLike) -> Any:
         """Replace missing values of x by the model's expectation of them; observed values are unchanged.
 
         Missing values are NaN. The first step reconstructs x with missing values filled in as in training; each further
@@ -476,7 +476,8 @@ class Autoencoder(Trainer):
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            x without NaN, (n, *input_shape) float32.
+            x without missing values, a tensor, (n, *input_shape); raw data, such as a table, if x are raw data of the
+            model's preprocessing.
 
         Raises:
             ValueError: As in `encode`, or if the model does not accept missing values, or its reconstructions differ in

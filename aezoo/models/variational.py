@@ -391,7 +391,7 @@ class VAE(Autoencoder):
         samples: int | None = None,
         batch_size: int | None = None,
         **conditions: ArrayLike,
-    ) -> Tensor:
+    ) -> Any:
         """Replace missing values of x by the model's expectation of them; observed values are unchanged.
 
         Without `samples`, the expectation is the mean of x at the mean code, and further steps repeat it with the
@@ -408,7 +408,7 @@ class VAE(Autoencoder):
             **conditions: Conditions by name, one entry per sample, or one for all.
 
         Returns:
-            x without NaN, (n, *input_shape) float32. Categories of a `aezoo.likelihoods.MixedTable` get probabilities.
+            As `Autoencoder.impute`. Missing classes of an `aezoo.likelihoods.MixedTable` become probabilities.
 
         Raises:
             ValueError: As `Autoencoder.impute`.
@@ -424,7 +424,7 @@ class VAE(Autoencoder):
         _validation.check_int("steps", steps, 1)
         _validation.check_int("samples", samples, 1)
         function = functools.partial(self._impute_by_samples, steps=steps, samples=samples)
-        return self._verbs.run(f"impute {steps} {samples}", function, x, conditions, batch_size)
+        return self._in_form_of(x, self._verbs.run(f"impute {steps} {samples}", function, x, conditions, batch_size))
 
     def _impute_by_samples(self, x: Tensor, conditions: Mapping[str, Any], steps: int, samples: int) -> Tensor:
         filled, observed = self.complete(x)
