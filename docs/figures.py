@@ -14,13 +14,18 @@ import functools
 import io
 import json
 import os
+import re
+import tempfile
+import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from matplotlib.dates import ConciseDateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.decomposition import PCA
@@ -349,6 +354,57 @@ def stacked_features() -> Figure:
         rows[f"layer {level} draws"] = 0.5 + 0.5 * drawn / np.abs(drawn).max(axis=(1, 2, 3), keepdims=True)
         rows[f"layer {level} responds to"] = x_test[np.argsort(-codes[:, units], axis=0)[:16]].mean(axis=0)
     return plots.rows(rows)
+
+
+# === Jobs ===
+
+
+def page(name: str) -> dict[str, Any]:
+    """Run the code of a page in an empty folder; return its variables."""
+    text = (ROOT / "docs" / "jobs" / f"{name}.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    keras.utils.set_random_seed(SEED)
+    variables = vars(types.ModuleType(name))
+    here = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        try:
+            exec(compile(code, f"{name}.md", "exec"), variables)
+        finally:
+            os.chdir(here)
+    return variables
+
+
+@figure
+def photographs_repair() -> Figure:
+    """Images of a folder, with noise, and repaired, by the code of the page."""
+    found = page("photographs")
+    shown = np.linspace(0, len(found["x_test"]) - 1, 10).astype(int)
+    rows = {"image": found["x_test"], "with noise": found["noisy"], "repaired": found["repaired"]}
+    return plots.rows({name: np.asarray(images)[shown] for name, images in rows.items()})
+
+
+@figure
+def series_scores() -> Figure:
+    """The test week of a series and the score of each step, by the code of the page."""
+    found = page("series")
+    times, scores = found["series"].test_times, found["scores"]
+    frame = found["frame"].set_index("time").loc[times[0] :]
+    drawn = style.figure(style.WIDTH, 420, layout="constrained")
+    above, below = drawn.subplots(2, sharex=True)
+    for column, color, unit in (("load", style.GRAY, "%"), ("temperature", style.BLUE, "°C")):
+        above.plot(frame.index, frame[column], color=color, linewidth=1, label=f"{column} ({unit})")
+    below.plot(times, scores, color=style.BLUE, linewidth=1)
+    below.axhline(found["threshold"], color=style.TEXT, linewidth=1, linestyle="--")
+    fault = found["time"][found["stuck"]]
+    for ax in (above, below):
+        ax.axvspan(fault[0], fault[-1], color="#f3d9c4", linewidth=0)
+    style.with_axes(above)
+    style.with_axes(below, y="score")
+    style.legend(above, loc="upper right", ncols=2)
+    above.set_ylim(0, 110)
+    below.xaxis.set_major_formatter(ConciseDateFormatter(below.xaxis.get_major_locator()))
+    return drawn
 
 
 # === RBM ===

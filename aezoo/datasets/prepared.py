@@ -26,6 +26,7 @@ class Prepared:
         y_test: Labels of the test samples; None without labels.
         summary: What was read, skipped, left out and changed, for people.
         read: Function that returns the batches of a split, "train" or "test", in the order of the data; see `in_order`.
+        class_names: Names of the classes that the labels number; None without labels.
     """
 
     train: tf.data.Dataset
@@ -35,6 +36,7 @@ class Prepared:
     y_test: np.ndarray | None
     summary: str
     read: Callable[[str], tf.data.Dataset] = dataclasses.field(repr=False)
+    class_names: tuple[str, ...] | None = None
 
     def in_order(self, split: Split) -> tf.data.Dataset:
         """Return the batches of a split in the order of the data, which is the order of its labels.

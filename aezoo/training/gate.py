@@ -10,10 +10,8 @@ import dataclasses
 import functools
 import itertools
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import keras
@@ -21,6 +19,8 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _keras, _validation, losses
+from aezoo._errors import CLOSE, OPEN, marked
+from aezoo._errors import readable_errors as readable_errors
 from aezoo._typing import Array, ArrayLike, Data, Shape, Tensor
 from aezoo.datasets import mapped
 from aezoo.preprocessing.base import Preprocessing
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
     from aezoo.training.trainer import Trainer
 
-# These enclose the message of a check that fails inside a pipeline of TensorFlow or a thread of Keras.
-_OPEN, _CLOSE = "<<aezoo: ", ">>"
 # Single precision turns 1.0 into 1.0000001 in a resized or rescaled image.
 _SLACK = 1e-5
 _EMPTY = "The data set is empty, it has no samples: give at least one."
@@ -943,29 +941,8 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
                 # A last batch of a single sample is too small to decide.
                 labels = one_hot & (tf.shape(parts.y)[0] > 1)
                 assertions.append((~labels, rules.no_targets(shape, wanted)))
-        with tf.control_dependencies([tf.debugging.Assert(true, [_OPEN + text + _CLOSE]) for true, text in assertions]):
+        with tf.control_dependencies([tf.debugging.Assert(true, [OPEN + text + CLOSE]) for true, text in assertions]):
             element = parts.element
             return tf.nest.map_structure(tf.identity, element[0] if len(element) == 1 else element)
 
     return Validated.of(dataset.map(check), None, None, specs)
-
-
-@contextmanager
-def marked() -> Iterator[None]:
-    """Mark the message of a check, so that `readable_errors` finds it in the error of Keras or TensorFlow."""
-    try:
-        yield
-    except ValueError as error:
-        raise ValueError(f"{_OPEN}{error}{_CLOSE}") from error
-
-
-@contextmanager
-def readable_errors() -> Iterator[None]:
-    """Replace the error of a pipeline by a ValueError with the marked message of a check."""
-    try:
-        yield
-    except (tf.errors.OpError, ValueError) as error:
-        found = re.search(f"{_OPEN}(.*?){_CLOSE}", getattr(error, "message", str(error)))
-        if not found:
-            raise
-        raise ValueError(found.group(1).replace("\\'", "'")) from None  # TensorFlow escapes quotes

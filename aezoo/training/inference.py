@@ -299,7 +299,12 @@ def _batches(
 ) -> Iterator[Parts]:
     """Check data that come batch by batch."""
     parts = None
-    for element in gate.elements(x):
+    batches = gate.elements(x)
+    while True:
+        with gate.readable_errors():
+            element = next(batches, None)
+        if element is None:
+            break
         if codes:
             parts = _codes_of_element(model, element, conditions)
         else:

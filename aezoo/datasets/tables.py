@@ -1,0 +1,185 @@
+"""Tables of the user, CSV and Parquet files and tables in memory, as batches of samples in constant memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from aezoo.datasets.prepared import Prepared
+from aezoo.preprocessing.table import TablePreprocessing, batched
+
+# Bytes of samples that are shuffled together.
+_POOL = 2**24
+
+
+def from_table(
+    data: Any,
+    *,
+    label: str | None = None,
+    drop: Collection[str] = (),
+    keep: Collection[str] = (),
+    categorical: Collection[str] = (),
+    counts: Collection[str] = (),
+    ordinal: Mapping[str, Sequence[str]] | None = None,
+    max_categories: int = 100,
+    empty: Literal["category", "missing"] = "category",
+    header: bool | Sequence[str] = True,
+    batch_size: int = 128,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+    shuffle: bool = True,
+) -> Prepared:
+    """Read a table to train on: numbers are standardized, categories one-hot encoded, missing values NaN.
+
+    The kinds of columns, the statistics and the categories come from the training rows; see `TablePreprocessing`. The
+    table is read once for these, and again in each epoch, batch by batch: memory does not depend on the number of rows.
+
+    A row belongs to the test part if a hash of its number and of the seed says so, which depends neither on other rows
+    nor on how the file is read.
+
+    Args:
+        data: Path of a CSV file, in UTF-8 with any delimiter of `,;|` and tab, or of a Parquet file; a DataFrame of
+            pandas or polars, a table of pyarrow, or a dict of columns. In CSV, empty cells, NA, NaN, N/A, NULL and
+            their like are missing.
+        label: Name of a column of labels: it is no part of the samples, but of the result.
+        drop: Names of columns to leave out.
+        keep: Names of columns that are not left out, although they look like identifiers.
+        categorical: Names of columns to read as categories although they contain numbers.
+        counts: Names of columns of counts, which are not standardized.
+        ordinal: Levels of columns of ordered categories, from the lowest to the highest, by name.
+        max_categories: The most features per column of categories.
+        empty: How to treat empty cells of categories: as a "category", or as "missing", NaN.
+        header: Whether the first row of a CSV file has the names of the columns; or the names.
+        batch_size: Number of rows per batch; the last batch may be smaller.
+        test_fraction: Expected fraction of the rows for testing, in [0, 1).
+        seed: Seed of the split and of the order of training rows.
+        shuffle: Whether training rows come in a new order each epoch. They are shuffled within a moving window of 16
+            MiB: shuffle the rows of a larger file once if it is sorted.
+
+    Returns:
+        Batches for training and testing, float32 of shape (batch, features), and the fitted preprocessing.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the table cannot be used; the message names the file, the row or the column.
+        ImportError: If pyarrow is not installed.
+
+    Example:
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"age": [20.0, 40.0, 60.0, 30.0], "city": ["Rome", "Oslo", "Rome", "Oslo"]})
+        >>> data = from_table(table, test_fraction=0.0)
+        >>> data.arrays("train").shape
+        (4, 3)
+        >>> print(data.summary)
+        The table: 4 rows, 4 for training and 0 for testing (seed 0)
+        2 columns become 3 features:
+          1 numbers, standardized: age
+          1 categories, one-hot: city (2)
+    """
+    if isinstance(test_fraction, bool) or not 0 <= test_fraction < 1:
+        raise ValueError(f"test_fraction must be in [0, 1), but it is {test_fraction!r}.")
+    if isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, but it is {batch_size!r}.")
+    preprocessing = TablePreprocessing(
+        categorical=categorical,
+        counts=counts,
+        ordinal=ordinal,
+        label=label,
+        drop=drop,
+        keep=keep,
+        max_categories=max_categories,
+        empty=empty,
+    )
+
+    def in_test(first: int, n: int) -> np.ndarray:
+        return _uniform(np.arange(first, first + n, dtype="uint64"), seed) < test_fraction
+
+    def in_train(first: int, n: int) -> np.ndarray:
+        return ~in_test(first, n)
+
+    parts = {"train": in_train, "test": in_test}
+    rows = {"train": 0, "test": 0}
+    labels: dict[str, list[np.ndarray]] = {"train": [], "test": []}
+
+    def on_batch(batch: Any) -> None:
+        first = sum(rows.values())
+        for split, part in parts.items():
+            mask = part(first, batch.num_rows)
+            rows[split] += int(mask.sum())
+            if label is not None:
+                labels[split].append(batch.column(label).to_numpy(zero_copy_only=False)[mask])
+
+    preprocessing.fit_sources([preprocessing.source(data, header)], in_train, on_batch)
+    source = preprocessing.source(data, header)
+
+    def read(split: str) -> tf.data.Dataset:
+        blocks = lambda: preprocessing.blocks(source, parts[split])  # noqa: E731  # the function of one pass
+        return batched(blocks, batch_size, *preprocessing.sample_shape, rows=rows[split])
+
+    train = read("train")
+    if shuffle:
+        epochs = itertools.count()
+
+        def shuffled() -> Iterator[np.ndarray]:
+            rng = np.random.default_rng([seed, next(epochs)])
+            return _shuffled(lambda: preprocessing.blocks(source, in_train), rng)
+
+        train = batched(shuffled, batch_size, *preprocessing.sample_shape, rows=rows["train"])
+    total = sum(rows.values())
+    said = f"{total:,} rows, {rows['train']:,} for training and {rows['test']:,} for testing (seed {seed})"
+    return Prepared(
+        train,
+        read("test"),
+        preprocessing,
+        *(_joined(labels[split]) if label is not None else None for split in ("train", "test")),
+        f"{source.name}: {said}\n{preprocessing.summary}",
+        read,
+    )
+
+
+def _joined(labels: list[np.ndarray]) -> np.ndarray:
+    """Return labels as one array: whole numbers as int64, text as strings."""
+    joined = np.concatenate(labels) if labels else np.zeros(0)
+    if joined.dtype.kind == "f" and np.isfinite(joined).all() and (joined == np.trunc(joined)).all():
+        return joined.astype("int64")
+    if joined.dtype == object and all(isinstance(value, str) for value in joined):
+        return joined.astype(str)
+    return joined
+
+
+def _uniform(rows: np.ndarray, seed: int) -> np.ndarray:
+    """Return a number in [0, 1) per row, by a hash of its number and of the seed (SplitMix64, Steele et al. 2014)."""
+    with np.errstate(over="ignore"):
+        z = (rows + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + _mixed(np.uint64(seed % 2**64))
+        return (_mixed(z) >> np.uint64(11)).astype("float64") / 2**53
+
+
+def _mixed(z: Any) -> Any:
+    with np.errstate(over="ignore"):
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def _shuffled(blocks: Callable[[], Iterator[np.ndarray]], rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the rows of blocks in a random order, within a window of `_POOL` bytes that moves by half its size."""
+    held: list[np.ndarray] = []
+    size = 0
+    for block in blocks():
+        held.append(block)
+        size += block.nbytes
+        if size < _POOL:
+            continue
+        pool = np.concatenate(held)
+        rng.shuffle(pool)
+        yield pool[: len(pool) // 2]
+        held = [pool[len(pool) // 2 :]]
+        size = held[0].nbytes
+    if held:
+        pool = np.concatenate(held)
+        rng.shuffle(pool)
+        yield pool

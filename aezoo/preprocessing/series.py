@@ -1,0 +1,388 @@
+"""Preprocessing of series: windows of a table whose rows are steps in time, standardized."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from aezoo._typing import Self, Shape, Tensor
+from aezoo.preprocessing.base import Preprocessing
+
+Missing = Literal["skip", "interpolate", "keep"]
+#: Two steps further apart than this many times the usual distance have a gap between them.
+_GAP = 1.5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Steps:
+    """A series in the order of time.
+
+    Attributes:
+        values: (steps, columns), float64, with NaN for missing values.
+        times: Time of each step: what the time column has, or numbers from 0.
+        breaks: Steps before which there is a gap, ascending.
+        notes: What was found and changed, for people.
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    breaks: np.ndarray
+    notes: tuple[str, ...]
+
+    def part(self, start: int, stop: int) -> Steps:
+        """Return the steps from `start` to `stop`, without notes."""
+        inside = self.breaks[(self.breaks > start) & (self.breaks < stop)] - start
+        return Steps(self.values[start:stop], self.times[start:stop], inside, ())
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class SeriesPreprocessing(Preprocessing):
+    """Turn a series into windows of standardized values, and windows back into values.
+
+    A series is a table with one row per step, or an array (steps,) or (steps, columns). Without a time column the rows
+    are equally spaced. With one they are sorted by it, and no window crosses a *gap*: two steps more than 1.5 times the
+    median distance apart. Each column is standardized by the mean and the standard deviation of the training steps.
+
+    Args:
+        window: Number of steps per window.
+        stride: Number of steps from the start of one window to the next.
+        columns: Columns of the table that are the values. None takes all but the time column.
+        time: Column with dates, times or numbers that grow with time, or None.
+        missing: Treatment of missing values. "skip" leaves out every window with one, "interpolate" takes the line
+            between the neighbors in the same column, "keep" leaves them NaN for models with `missing="mask"`.
+        **kwargs: `name` of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    Example:
+        >>> preprocessing = SeriesPreprocessing(window=3, stride=2).fit(np.arange(5.0))
+        >>> windows = preprocessing.transform(np.arange(5.0))
+        >>> windows[:, :, 0].round(2)
+        array([[-1.41, -0.71,  0.  ],
+               [ 0.  ,  0.71,  1.41]], dtype=float32)
+        >>> preprocessing.restore(windows)[:, :, 0]
+        array([[0., 1., 2.],
+               [2., 3., 4.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        window: int,
+        stride: int = 1,
+        columns: tuple[str, ...] | None = None,
+        time: str | None = None,
+        missing: Missing = "skip",
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        for name, value in (("window", window), ("stride", stride)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise ValueError(f"{name}={value!r}: give a positive number of steps.")
+        if missing not in ("skip", "interpolate", "keep"):
+            raise ValueError(f"missing={missing!r} is unknown: choose 'skip', 'interpolate' or 'keep'.")
+        self.window, self.stride, self.time, self.missing = int(window), int(stride), time, missing
+        self.columns = None if columns is None else tuple(columns)
+        self.means: tuple[float, ...] | None = None
+        self.scales: tuple[float, ...] | None = None
+
+    # === What fit finds ===
+
+    def fit(self, raw: Any) -> Self:
+        """Compute the mean and the standard deviation of each column; return self.
+
+        Args:
+            raw: A series, or its `Steps`.
+
+        Raises:
+            ValueError: If there are no steps, or a column has text, infinite values or no value at all.
+        """
+        steps = raw if isinstance(raw, Steps) else self.steps(raw)
+        if not len(steps.values):
+            raise ValueError("The series has no steps to train on.")
+        if self.columns is None:
+            self.columns = tuple(f"x{i}" for i in range(steps.values.shape[1]))
+        seen = np.isfinite(steps.values)
+        for name, any_seen in zip(self.columns, seen.any(axis=0), strict=True):
+            if not any_seen:
+                raise ValueError(f"Column {name!r} has no value in the training steps: leave it out of columns=.")
+        scales = np.nanstd(steps.values, axis=0)
+        self.means = tuple(np.nanmean(steps.values, axis=0).tolist())
+        self.scales = tuple(np.where(scales > 0, scales, 1.0).tolist())
+        return self
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.means is not None
+
+    def state(self) -> dict[str, Any]:
+        return {"columns": list(self.columns or ()), "means": list(self.means or ()), "scales": list(self.scales or ())}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        self.columns = tuple(state["columns"])
+        self.means, self.scales = tuple(state["means"]), tuple(state["scales"])
+
+    @property
+    def summary(self) -> str:
+        rows = zip(self.columns or (), self.means or (), self.scales or (), strict=True)
+        standardized = ", ".join(f"{name} (mean {mean:.4g}, deviation {scale:.4g})" for name, mean, scale in rows)
+        return f"Windows of {self.window} steps, one every {self.stride}. Standardized: {standardized}."
+
+    # === Shapes and names ===
+
+    @property
+    def sample_shape(self) -> Shape:
+        if self.means is None:
+            raise ValueError("SeriesPreprocessing has no columns yet: call fit.")
+        return (self.window, len(self.means))
+
+    @property
+    def raw_specs(self) -> dict[str, tf.TensorSpec]:
+        return {"x": tf.TensorSpec((None, *self.sample_shape), tf.float32, name="x")}
+
+    # === From a series to windows, and back ===
+
+    def is_raw(self, data: Any) -> bool:
+        if isinstance(data, Mapping):
+            return bool(self.columns) and set(self.columns or ()) <= {str(name) for name in data}
+        return hasattr(data, "columns") or hasattr(data, "column_names")
+
+    def steps(self, raw: Any) -> Steps:
+        """Return a series in the order of time, with its gaps.
+
+        Args:
+            raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (steps,) or (steps, columns).
+
+        Raises:
+            ValueError: If a column is missing, or has text, infinite values or unreadable times; the message names the
+                column and the row.
+        """
+        table = columns_of(raw)
+        times = None
+        if self.time is not None:
+            if self.time not in table:
+                raise ValueError(f"There is no time column {self.time!r}: the columns are {', '.join(table)}.")
+            times = as_times(self.time, table.pop(self.time))
+        names = tuple(table) if self.columns is None else self.columns
+        if absent := [name for name in names if name not in table]:
+            raise ValueError(f"There is no column {', '.join(map(repr, absent))}: the columns are {', '.join(table)}.")
+        if not names:
+            raise ValueError("The series has no columns beside the time column.")
+        values = np.stack([_as_numbers(name, table[name], self.time is None) for name in names], axis=1)
+        if self.columns is None:
+            self.columns = names
+        notes = []
+        if times is None:
+            times, breaks = np.arange(len(values)), np.zeros(0, "int64")
+        else:
+            order = np.argsort(times, kind="stable")
+            if (order[1:] < order[:-1]).any():
+                notes.append(f"The rows were not in the order of {self.time!r} and are sorted by it.")
+                times, values = times[order], values[order]
+            breaks, found = _gaps(times)
+            notes += found
+        return self._without_missing(Steps(values, times, breaks, tuple(notes)))
+
+    def _without_missing(self, steps: Steps) -> Steps:
+        """Interpolate the missing values if the user wants it, and count them."""
+        missing = np.isnan(steps.values)
+        if not missing.any():
+            return steps
+        values = steps.values
+        doing = {"skip": "no window has one", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
+        if self.missing == "interpolate":
+            values = values.copy()
+            edges = [0, *steps.breaks.tolist(), len(values)]
+            for (start, stop), column in itertools.product(itertools.pairwise(edges), range(values.shape[1])):
+                part, gone = values[start:stop, column], missing[start:stop, column]
+                if gone.any() and not gone.all():
+                    part[gone] = np.interp(np.flatnonzero(gone), np.flatnonzero(~gone), part[~gone])
+        note = f"Missing values in {int(missing.any(axis=1).sum()):,} steps: {doing}."
+        return Steps(values, steps.times, steps.breaks, (*steps.notes, note))
+
+    def starts(self, steps: Steps) -> np.ndarray:
+        """Return the first step of each window of a series.
+
+        Args:
+            steps: The series.
+
+        Returns:
+            int64, ascending. No window crosses a gap; with `missing="skip"` none has a missing value.
+        """
+        edges = set(steps.breaks.tolist()) | {0, len(steps.values)}
+        if self.missing != "keep":
+            gone = np.flatnonzero(np.isnan(steps.values).any(axis=1))
+            edges |= set(gone.tolist()) | set((gone + 1).tolist())
+        ends = sorted(edges)
+        parts = [np.arange(a, b - self.window + 1, self.stride) for a, b in itertools.pairwise(ends)]
+        if self.missing != "keep" and self.window == 1:
+            parts = [part[~np.isnan(steps.values[part]).any(axis=1)] for part in parts]
+        return np.concatenate(parts or [np.zeros(0)]).astype("int64")
+
+    def to_arrays(self, raw: Any) -> dict[str, np.ndarray]:
+        """Return the windows of a series, in raw units.
+
+        Args:
+            raw: A series, or an array of windows (n, window, columns).
+
+        Raises:
+            ValueError: As `steps`; or if the series is shorter than a window, or has another number of columns.
+        """
+        shape = self.sample_shape
+        if getattr(raw, "ndim", 0) == 3:
+            windows = np.asarray(raw, "float32")
+        else:
+            steps = self.steps(raw)
+            starts = self.starts(steps)
+            if not len(starts):
+                raise ValueError(self.too_short(steps, "The series"))
+            views = np.lib.stride_tricks.sliding_window_view(steps.values.astype("float32"), self.window, axis=0)
+            windows = np.ascontiguousarray(views[starts].swapaxes(1, 2))
+        if windows.shape[1:] != shape:
+            raise ValueError(f"The windows have shape {windows.shape[1:]}; in training (steps, columns) was {shape}.")
+        return {"x": windows}
+
+    def too_short(self, steps: Steps, what: str) -> str:
+        """Return the message for a series without any window.
+
+        Args:
+            steps: The series.
+            what: Name of it in the message.
+        """
+        cause = "" if len(steps.values) < self.window else " in a row, without a gap or a missing value"
+        return (
+            f"{what} has {len(steps.values):,} steps and no window of {self.window}{cause}: give more steps or a "
+            "smaller window."
+        )
+
+    def standardize(self, values: Any) -> Any:
+        """Return values, (..., columns), in standard units.
+
+        Args:
+            values: Array or tensor, float.
+        """
+        return (values - np.asarray(self.means, "float32")) / np.asarray(self.scales, "float32")
+
+    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.standardize(tf.cast(inputs["x"], tf.float32))
+
+    def invert(self, x: Tensor) -> dict[str, Tensor]:
+        return {"x": tf.cast(x, tf.float32) * np.asarray(self.scales, "float32") + np.asarray(self.means, "float32")}
+
+    def get_config(self) -> dict[str, Any]:
+        columns = None if self.columns is None else list(self.columns)
+        arguments = {"window": self.window, "stride": self.stride, "columns": columns, "time": self.time}
+        return {**super().get_config(), **arguments, "missing": self.missing}
+
+
+# === Tables ===
+
+
+def columns_of(raw: Any) -> dict[str, np.ndarray]:
+    """Return the columns of a table by name; those of an array are "x0", "x1", ...
+
+    Args:
+        raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (rows,) or (rows, columns).
+
+    Raises:
+        ValueError: If it is none of these, or columns differ in length or have one name.
+    """
+    if isinstance(raw, Mapping):
+        names, columns = [str(name) for name in raw], [np.asarray(column) for column in raw.values()]
+    elif hasattr(raw, "column_names"):  # pyarrow
+        names, columns = list(raw.column_names), [np.asarray(column.to_numpy()) for column in raw.columns]
+    elif hasattr(raw, "columns"):  # pandas and polars
+        names = [str(name) for name in raw.columns]
+        columns = [
+            np.asarray((raw.iloc[:, i] if hasattr(raw, "iloc") else raw[:, i]).to_numpy()) for i in range(len(names))
+        ]
+    else:
+        array = np.asarray(raw)
+        if array.ndim not in (1, 2):
+            raise ValueError(f"A series is (steps,) or (steps, columns); this array has shape {array.shape}.")
+        columns = list(array.reshape(len(array), -1).T)
+        names = [f"x{i}" for i in range(len(columns))]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"Two columns are named {twice[0]!r}: rename one.")
+    if len({len(column) for column in columns}) > 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in zip(names, columns, strict=True))
+        raise ValueError(f"The columns differ in length: {lengths}.")
+    return dict(zip(names, columns, strict=True))
+
+
+def _as_numbers(name: str, column: np.ndarray, suggest_time: bool) -> np.ndarray:
+    """Return a column as float64, or raise an error that names the row."""
+    if column.dtype.kind == "M":
+        raise ValueError(f"Column {name!r} has times: pass time={name!r}, or leave it out of columns=.")
+    try:
+        values = column.astype("float64")
+    except (TypeError, ValueError):
+        row = next(i for i, value in enumerate(column) if not _is_number(value))
+        hint = f"pass time={name!r} if it has times, or " if suggest_time else ""
+        raise ValueError(
+            f"Column {name!r} has {column[row]!r} in row {row}, which is not a number: {hint}choose "
+            "others with columns=."
+        ) from None
+    if np.isinf(values).any():
+        raise ValueError(f"Column {name!r} has an infinite value in row {int(np.isinf(values).argmax())}.")
+    return values
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return value is None
+    return True
+
+
+def as_times(name: str, column: np.ndarray) -> np.ndarray:
+    """Return a time column as numbers or as datetime64.
+
+    Args:
+        name: Name of the column.
+        column: Numbers, times, or text in a format that pandas reads, such as ISO 8601.
+
+    Raises:
+        ValueError: If an entry is missing or is not a time; the message names the row.
+    """
+    if column.dtype.kind == "O" and len(column) and all(hasattr(value, "isoformat") for value in column):
+        column = column.astype(str)
+    if column.dtype.kind in "OUST":
+        import pandas
+
+        text = pandas.Series(column, dtype="str")
+        times = pandas.to_datetime(text, errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
+    else:
+        times = column
+    unknown = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times.astype("float64"))
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise ValueError(f"The time column {name!r} has {column[row]!r} in row {row}, which is not a time.")
+    return times
+
+
+def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Return the steps before which time has a gap, and what was found."""
+    distances = np.diff(times)
+    if distances.dtype.kind == "m":
+        distances = distances / np.timedelta64(1, "s")
+    notes = []
+    if same := int((distances == 0).sum()):
+        notes.append(f"Steps with the time of the step before: {same:,}.")
+    if not (distances > 0).any():
+        return np.zeros(0, "int64"), notes
+    usual = float(np.median(distances[distances > 0]))
+    breaks = np.flatnonzero(distances > _GAP * usual) + 1
+    if len(breaks):
+        unit = " seconds" if times.dtype.kind == "M" else ""
+        shown = ", ".join(f"{times[i - 1]} to {times[i]}" for i in breaks[:3])
+        more = f" and {len(breaks) - 3:,} more" if len(breaks) > 3 else ""
+        notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}{more}.")
+    return breaks, notes

@@ -1,0 +1,37 @@
+"""The pages of jobs: their code runs, what they print is what they show, and their files stay in their folder."""
+
+import ast
+import re
+import types
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted((DOCS / "jobs").glob("*.md"))
+QUICK: tuple[str, ...] = ()
+
+
+def code(path):
+    """Return the code of a page, each training for one epoch."""
+    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    return re.sub(r"\bepochs=\d+\b", "epochs=1", "\n".join(blocks))
+
+
+EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
+
+
+@pytest.mark.parametrize("path", EACH)
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    page = vars(types.ModuleType(path.stem))
+    for statement in ast.parse(code(path)).body:
+        source = ast.unparse(statement)
+        if source.startswith("bool("):
+            assert eval(source, page), source
+        else:
+            exec(compile(ast.Module([statement], []), path.name, "exec"), page)
+    shown = re.findall(r"^print\(\w+\.summary\)\n```\n\n```text\n(.*?)```", path.read_text(), re.MULTILINE | re.DOTALL)
+    printed = capsys.readouterr().out
+    for text in shown:
+        assert text in printed
