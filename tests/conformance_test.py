@@ -40,6 +40,7 @@ def variational(x=X, **arguments):
         mean_over_samples="free_bits" not in arguments,
         empty_replica="filters" not in arguments,
         takes_loss=not likelihood_of(arguments).learns,
+        decodes=getattr(likelihood_of(arguments), "library_size", None) is None,
         score=("reconstruction", "kl"),
         inputs={"n": np.int32(4), "seed": np.int64(5)},
     )

@@ -496,9 +496,13 @@ class Autoencoder(Trainer):
         """
         self._check_imputes()
         _validation.check_int("steps", steps, 1)
-        return self._verbs.run(
-            f"impute {steps}", functools.partial(self._impute, steps=steps), x, conditions, batch_size
-        )
+        function = functools.partial(self._impute, steps=steps)
+        return self._in_form_of(x, self._verbs.run(f"impute {steps}", function, x, conditions, batch_size))
+
+    def _in_form_of(self, x: Data, samples: Tensor) -> Any:
+        """Return samples as raw data if x are raw data of the preprocessing, otherwise unchanged."""
+        preprocessing = None if gate.is_symbolic(x) else self.preprocessing
+        return samples if preprocessing is None or not preprocessing.is_raw(x) else preprocessing.restore(samples)
 
     @property
     def imputes(self) -> bool:

@@ -383,7 +383,7 @@ class VAE(Autoencoder):
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
 
-    def impute(
+    def impute(  # type: ignore[override]  # no condition can have the name `samples`
         self,
         x: Data,
         *,

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.special
 import scipy.stats
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo.likelihoods import Gaussian
+from aezoo.preprocessing import TablePreprocessing
 from aezoo.preprocessing.base import Preprocessing
 
 RNG = np.random.default_rng(0)
@@ -171,3 +173,52 @@ def test_raw_data_come_back_raw(tmp_path):
     model.export(tmp_path / "1")
     served = tf.saved_model.load(tmp_path / "1").signatures["impute"](x=2 * TABLE[:5])
     np.testing.assert_allclose(served["imputed"], 2 * expected[:5], rtol=1e-5)
+
+
+def people(n=200):
+    """A table whose columns depend on one hidden number, with empty cells in each, and the complete table."""
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=n)
+    frame = pd.DataFrame(
+        {
+            "income": 100 + 20 * hidden + rng.normal(0, 2, n),
+            "city": np.where(hidden + rng.normal(0, 0.2, n) > 0, "Oslo", "Rome"),
+            "grade": np.array(["low", "mid", "high"])[np.digitize(hidden + rng.normal(0, 0.2, n), [-0.7, 0.7])],
+            "visits": rng.poisson(np.exp(1 + hidden)),
+        }
+    )
+    return frame.mask(rng.random(frame.shape) < 0.2), frame
+
+
+def test_a_raw_table_comes_back_complete(tmp_path):
+    incomplete, complete = people()
+    preprocessing = TablePreprocessing(
+        counts=["visits"], ordinal={"grade": ["low", "mid", "high"]}, empty="missing"
+    ).fit(incomplete)
+    model = aezoo.VAE(
+        1,
+        hidden_dims=(16,),
+        likelihood=aezoo.likelihoods.MixedTable.of(preprocessing),
+        missing="mask",
+        preprocessing=preprocessing,
+        seed=0,
+    )
+    model.compile(keras.optimizers.Adam(0.02))
+    model.fit(incomplete, epochs=40, batch_size=50, verbose=0)
+    filled = model.impute(incomplete, samples=50)
+    assert list(filled.columns) == list(complete.columns) and not filled.isna().any(axis=None)
+    for name in complete:
+        there = incomplete[name].notna().to_numpy()
+        if name in ("income", "visits"):
+            np.testing.assert_allclose(
+                filled[name][there].astype(float), complete[name][there].astype(float), rtol=1e-4
+            )
+        else:
+            assert (filled[name][there] == complete[name][there]).all()
+            assert (filled[name][~there] == complete[name][~there]).mean() > 0.7, name
+    missing = incomplete["income"].isna().to_numpy()
+    error = filled["income"][missing] - complete["income"][missing]
+    assert error.std() < 0.7 * complete["income"].std()
+    model.export(tmp_path / "1")
+    served = tf.saved_model.load(tmp_path / "1").signatures["impute"]
+    assert sorted(served.structured_input_signature[1]) == sorted(complete.columns)
