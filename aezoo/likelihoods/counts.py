@@ -32,8 +32,8 @@ def negative_binomial(y: Tensor, log_mean: Tensor, log_inverse_dispersion: Tenso
     """Return -log p(y) of a negative binomial distribution with mean μ and variance μ + μ²/r, elementwise.
 
     The formula is Loader's saddle-point expansion: differences of log-gamma functions would lose all digits of float32
-    for large counts or large r. The gradient is computed from closed forms, which stay finite where those of single
-    summands do not.
+    for large counts or large r. The gradient is computed from closed forms, which stay finite where the gradients of
+    single summands do not.
 
     Args:
         y: Counts, at least 0, of any shape, float32.
@@ -139,8 +139,8 @@ def _digamma_error(z: Tensor) -> Tensor:
 class NegativeBinomial(Likelihood):
     """Negative binomial distribution of counts x with mean μ and variance μ + μ²/r.
 
-    The inverse dispersion r > 0 says how much more counts vary than those of a Poisson distribution, the limit of
-    large r. The decoder computes log μ, and `decode` returns μ. With `library_size="observed"` the mean is a share of
+    The smaller the inverse dispersion r > 0 is, the more counts vary; for large r, the distribution is a Poisson
+    distribution. The decoder computes log μ, and `decode` returns μ. With `library_size="observed"` the mean is a share of
     the sample's total count, μ = Σx · softmax(...), as for cells that were sequenced to different depths: `reconstruct`
     returns it, while `decode` and `sample`, which see no sample, return means for the median total of the training
     samples.

@@ -120,7 +120,7 @@ class MixedTable(Likelihood):
         """Return the distribution of the tables that a fitted `aezoo.preprocessing.TablePreprocessing` transforms.
 
         Args:
-            preprocessing: The preprocessing, of which the attributes `groups` and `kinds` are used.
+            preprocessing: The preprocessing, which has the attributes `groups` and `kinds`.
 
         Raises:
             ValueError: If it has no columns or kinds.
@@ -156,7 +156,7 @@ class MixedTable(Likelihood):
         return ops.cumsum(ops.concatenate([first, ops.softplus(rest) + _LEAST_DISTANCE]))
 
     def initialize_from(self, x: Tensor) -> None:
-        """Set variances, thresholds and inverse dispersions to those of the data without a code."""
+        """Set variances, thresholds and inverse dispersions to their optimum without a code, or near it."""
         x = np.asarray(x, "float64")
         for kind, weights in self._weights.items():
             if not np.any(weights.numpy()):
