@@ -9,7 +9,7 @@ import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted((DOCS / "jobs").glob("*.md"))
-QUICK: tuple[str, ...] = ()
+QUICK = ("table",)
 
 
 def code(path):

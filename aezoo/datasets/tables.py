@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import tensorflow as tf
 
+from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared
 from aezoo.preprocessing.table import TablePreprocessing, batched
 
@@ -80,10 +81,7 @@ def from_table(
           1 numbers, standardized: age
           1 categories, one-hot: city (2)
     """
-    if isinstance(test_fraction, bool) or not 0 <= test_fraction < 1:
-        raise ValueError(f"test_fraction must be in [0, 1), but it is {test_fraction!r}.")
-    if isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be at least 1, but it is {batch_size!r}.")
+    order.check_split(test_fraction, batch_size)
     preprocessing = TablePreprocessing(
         categorical=categorical,
         counts=counts,

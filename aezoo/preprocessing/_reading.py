@@ -142,6 +142,15 @@ class Source:
             except (pa.ArrowException, OSError) as error:
                 raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
 
+    def rows(self) -> int:
+        """Return the number of rows; a CSV file is read for it."""
+        if self.path is None:
+            return int(self._table.num_rows)
+        if not self._is_csv:
+            return int(self._parquet().metadata.num_rows)
+        first = self.names[:1] or self.all_names[:1]
+        return sum(batch.num_rows for batch in self._csv_batches(first, dict.fromkeys(first, arrow().string())))
+
     # === Parquet ===
 
     def _parquet(self) -> Any:
@@ -210,7 +219,7 @@ class Source:
         except arrow().ArrowException as error:
             if threads:
                 self._raise_with_row(names, column_types)
-            raise self._readable(error, names) from error
+            raise self._readable(error) from error
 
     def _csv_batches(self, names: list[str], column_types: Mapping[str, Any]) -> Iterator[Batch]:
         reader = self._open(names, column_types)
@@ -222,7 +231,7 @@ class Source:
             except arrow().ArrowException as error:
                 reader.close()
                 self._raise_with_row(names, column_types)
-                raise self._readable(error, names) from error
+                raise self._readable(error) from error
             yield batch
 
     def _raise_with_row(self, names: list[str], column_types: Mapping[str, Any]) -> None:
@@ -231,9 +240,9 @@ class Source:
             for _ in self._open(names, column_types, threads=False):
                 pass
         except arrow().ArrowException as error:
-            raise self._readable(error, names) from error
+            raise self._readable(error) from error
 
-    def _readable(self, error: Exception, names: list[str]) -> ValueError:
+    def _readable(self, error: Exception) -> ValueError:
         """Return an error of one sentence, with the row and the column, from an error of pyarrow."""
         text = _first_line(error)
         if match := re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", text):
@@ -242,7 +251,7 @@ class Source:
             return ValueError(f"{place} has {got} values, but the header has {expected} columns: correct the row.")
         if match := re.search(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", text):
             column, row, kind, why = match.groups()
-            name = names[int(column)] if int(column) < len(names) else column
+            name = self.all_names[int(column)]
             place = f"{self.name}, {'' if row is None else f'row {row}, '}column {name!r}:"
             if "UTF8" in why:
                 return ValueError(f"{place} the text is not in UTF-8: save the file as UTF-8.")
@@ -365,7 +374,7 @@ def kind_of(type_: Any) -> str:
 
 
 class NotANumber(ValueError):
-    """Error for a value that is not a number.
+    """Error for a text that is not a number, or not a date.
 
     Attributes:
         row: The position of the value.
@@ -377,33 +386,52 @@ class NotANumber(ValueError):
         self.row, self.value = row, value
 
 
-def numbers(values: Values) -> np.ndarray:
+def numbers(values: Values, dates: bool = False) -> np.ndarray:
     """Return values as float64, dates as days since 1970-01-01, with NaN for missing ones.
 
+    Args:
+        values: Values of pyarrow.
+        dates: Whether texts are dates.
+
     Raises:
-        NotANumber: If a value is text that is not a number.
+        NotANumber: If a value is text that is not a number, or not a date.
     """
     pa = arrow()
     kind = kind_of(values.type)
-    if kind == "date":
-        days = values.cast(pa.timestamp("us")).cast(pa.int64()) if values.type != pa.null() else values
-        return _floats(days) / _MICROSECONDS
     if kind == "text":
-        values = texts(values)
+        values, wanted = texts(values), pa.timestamp("us") if dates else pa.float64()
         try:
-            return _floats(values.cast(pa.float64()))
+            values = values.cast(wanted)
         except pa.ArrowException:
-            for i, value in enumerate(values.to_pylist()):
-                try:
-                    float(value or "nan")
-                except ValueError:
-                    raise NotANumber(i, value) from None
-            raise
+            raise _first_that_is_no(wanted, values) from None
+        kind = "date" if dates else "number"
+    if kind == "date":
+        return _floats(values.cast(pa.timestamp("us", values.type.tz) if _has_zone(values) else pa.timestamp("us")))
     return _floats(values.cast(pa.int8()) if kind == "boolean" else values)
 
 
+def _first_that_is_no(wanted: Any, values: Values) -> NotANumber:
+    pa = arrow()
+    low, high = 0, len(values)
+    while high - low > 1:  # the first value that cannot be converted, by bisection
+        middle = (low + high) // 2
+        try:
+            values[low:middle].cast(wanted)
+            low = middle
+        except pa.ArrowException:
+            high = middle
+    return NotANumber(low, values[low].as_py())
+
+
+def _has_zone(values: Values) -> bool:
+    return arrow().types.is_timestamp(values.type) and values.type.tz is not None
+
+
 def _floats(values: Values) -> np.ndarray:
-    return np.asarray(values.cast(arrow().float64()).to_numpy(zero_copy_only=False), "float64")
+    pa = arrow()
+    if pa.types.is_timestamp(values.type):
+        return _floats(values.cast(pa.int64())) / _MICROSECONDS
+    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), "float64")
 
 
 def texts(values: Values) -> Values:

@@ -126,7 +126,8 @@ class TablePreprocessing(Preprocessing):
         for argument, names in named.items():
             if isinstance(names, str):
                 raise ValueError(f"{argument} must be a sequence of names, such as [{names!r}], but it is {names!r}.")
-        for one, other in itertools.combinations(("categorical", "counts", "ordinal", "drop"), 2):
+        named["label"] = () if label is None else (label,)
+        for one, other in itertools.combinations(("categorical", "counts", "ordinal", "drop", "label"), 2):
             if both := sorted(set(named[one]) & set(named[other])):
                 raise ValueError(f"The column {both[0]!r} is named in {one} and in {other}: name it once.")
         if empty not in ("category", "missing"):
@@ -372,7 +373,9 @@ class TablePreprocessing(Preprocessing):
             data: Any object that a user passes as samples.
         """
         if isinstance(data, Mapping) and not hasattr(data, "shape"):
-            return any(column.name in data for column in self._columns)
+            names = self.kinds.keys()
+            has_conditions = "x" in data and ("x" not in names or _reading.is_table(data["x"]))
+            return bool(names & data.keys()) and not has_conditions
         return _reading.is_path(data) or _reading.is_table(data)
 
     def to_arrays(self, raw: Any) -> dict[str, np.ndarray]:
@@ -384,7 +387,9 @@ class TablePreprocessing(Preprocessing):
         Raises:
             ValueError: If a column is missing, or has text that is not a number; the message names it.
         """
-        parts: list[dict[str, Any]] = list(self._parts(self.source(raw)))
+        source = self.source(raw)
+        self._check_columns(source)
+        parts: list[dict[str, Any]] = list(self._parts(source))
         arrays = {}
         for column in self._columns:
             values = [part[column.name] for part in parts]
@@ -419,15 +424,21 @@ class TablePreprocessing(Preprocessing):
         """
         source = raw if isinstance(raw, Source) else self.source(raw)
         self._check_columns(source)
-        return batched(lambda: self.blocks(source), batch_size, *self.sample_shape)
+        rows = source.rows()  # Keras warns about data sets of unknown length
+        return batched(lambda: self.blocks(source, checked=True), batch_size, *self.sample_shape, rows=rows)
 
-    def blocks(self, source: Source, part: Callable[[int, int], np.ndarray] | None = None) -> Iterator[np.ndarray]:
+    def blocks(
+        self, source: Source, part: Callable[[int, int], np.ndarray] | None = None, checked: bool = False
+    ) -> Iterator[np.ndarray]:
         """Yield the samples of a table in order, as arrays of some thousand rows.
 
         Args:
             source: The table.
             part: Function from the number of the first row and a number of rows to a mask of the rows to yield.
+            checked: Whether the names of the columns have been checked.
         """
+        if not checked:
+            self._check_columns(source)
         first = 0
         for values in self._parts(source):
             x = self._assembled(values)
@@ -440,7 +451,8 @@ class TablePreprocessing(Preprocessing):
                 f"{source.name} has no column {_listed(lacking)}, which the preprocessing was fitted on: its columns "
                 f"are {_listed(source.all_names)}."
             )
-        if new := [name for name in source.all_names if name not in self.kinds and name not in self.left_out]:
+        known = {*self.kinds, *self.left_out}
+        if new := [name for name in source.all_names if name not in known]:
             warnings.warn(
                 f"{source.name} has columns that the preprocessing was not fitted on, which are ignored: "
                 f"{_listed(new)}.",
@@ -449,13 +461,13 @@ class TablePreprocessing(Preprocessing):
 
     def _parts(self, source: Source) -> Iterator[dict[str, Any]]:
         """Yield the columns of each batch by name: float32 arrays, or strings of pyarrow without empty ones."""
-        self._check_columns(source)
         rows = 0
         for batch in source.batches():
             made: dict[str, Any] = {}
             for column in self._columns:
                 values = batch.column(column.name)
-                if not _reading.kind_of(values.type):
+                kind = _reading.kind_of(values.type)
+                if not kind or (kind == "date" and column.kind != "date"):
                     raise ValueError(
                         f"{source.name} has the column {column.name!r} of type {values.type}, which the preprocessing "
                         f"was fitted on as {column.kind}: convert it."
@@ -463,7 +475,8 @@ class TablePreprocessing(Preprocessing):
                 if column.is_text:
                     made[column.name] = _reading.texts(values)
                     continue
-                made[column.name] = _single(values, _Place(source.name, column.name, source.first_row + rows))
+                place = _Place(source.name, column.name, source.first_row + rows)
+                made[column.name] = _single(values, place, column.kind == "date")
             yield made
             rows += batch.num_rows
 
@@ -600,21 +613,23 @@ class _Place:
         return ValueError(f"{self.table}, row {self.first + row}, column {self.column!r}: {problem}.")
 
 
-def _single(values: Values, place: _Place) -> np.ndarray:
+def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
     """Return values as float32, with NaN for missing ones.
 
     Args:
         values: Values of pyarrow.
         place: Where they come from.
+        dates: Whether texts are dates.
 
     Raises:
         ValueError: If a value is not a number, infinite, or too large for float32.
     """
     try:
         with np.errstate(over="ignore"):
-            made = _reading.numbers(values).astype("float32")
+            made = _reading.numbers(values, dates).astype("float32")
     except _reading.NotANumber as error:
-        raise place.error(error.row, f"{error.value!r} is not a number; correct it") from None
+        what = "a date" if dates else "a number"
+        raise place.error(error.row, f"{error.value!r} is not {what}; correct it") from None
     if np.isinf(made).any():
         row = int(np.flatnonzero(np.isinf(made))[0])
         raise place.error(row, f"the value is infinite or too large; correct it, or give drop=[{place.column!r}]")

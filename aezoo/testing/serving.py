@@ -80,7 +80,8 @@ def call(folder):
                 value = arrays[f"{name}|{key}"]
                 inputs[key] = tf.cast(value[:size] if value.ndim else value, spec.dtype)
             for key, value in function(**inputs).items():
-                outputs[f"{name}|{size}|{key}"] = value.numpy()
+                value = value.numpy()
+                outputs[f"{name}|{size}|{key}"] = value.astype("S") if value.dtype == object else value
     np.savez(folder + "/outputs.npz", **outputs)
 
 for line in sys.stdin:

@@ -128,6 +128,7 @@ class Trainer(keras.Model):
     """True if callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     weighs_features: bool = True
     """True if the error can have weights per step or per feature."""
+    _preprocessing: Preprocessing | None = None
     default_steps: int = 8
     """Number of steps per execution if `compile` was given no `steps_per_execution`."""
 
@@ -176,6 +177,12 @@ class Trainer(keras.Model):
             warnings.warn(message, DeprecationWarning, stacklevel=2)
             cls.penalties = _of_code(vars(cls)["penalties"])
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "preprocessing":  # no layer of the networks, which Keras would refuse in a model that is built
+            object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
+
     def __getattr__(self, name: str) -> Any:
         if name in _RENAMED:
             warnings.warn(f"{name} is now {_RENAMED[name]}.", DeprecationWarning, stacklevel=2)
@@ -195,7 +202,6 @@ class Trainer(keras.Model):
             preprocessing = keras.saving.deserialize_keras_object(preprocessing)
         if preprocessing is not None:
             _validation.check_preprocessing(self, preprocessing)
-        # Keras would refuse to add a layer to a model that is built.
         object.__setattr__(self, "_preprocessing", preprocessing)
 
     @property

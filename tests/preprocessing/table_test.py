@@ -234,6 +234,9 @@ def test_conditions_beside_a_table(fitted, table):
     model.fit({"x": table, "label": label}, verbose=0)
     x = fitted.transform(table)
     np.testing.assert_allclose(model.encode(table, label=label), model.encode(x, label=label), rtol=1e-5, atol=1e-6)
+    beside = preprocessing.TablePreprocessing(keep=["label"]).fit({"x": [1.0, 2.0], "label": ["a", "b"]})
+    assert beside.is_raw({"x": [1.0], "label": ["a"]})
+    assert not beside.is_raw({"x": table, "label": label})
 
 
 def test_a_model_without_masks_says_what_to_do_about_missing_values(fitted, table):
@@ -277,16 +280,24 @@ def exported(model, tmp_path_factory):
     return folder
 
 
-def test_the_export_takes_and_returns_raw_rows_without_aezoo(model, fitted, table, exported):
-    """The reference is the model in Python; the export runs in a process that can import neither aezoo nor Keras."""
+@pytest.mark.parametrize("elsewhere", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_the_export_takes_and_returns_raw_rows_without_aezoo(elsewhere, model, fitted, table, exported):
+    """The reference is the model in Python; TensorFlow loads the export, or a process that cannot import aezoo does."""
     testing.serving.servable(exported / "1")
     rows = {name: values[:5] for name, values in fitted.to_arrays(table).items()}
     assert list(rows) == ["Age__years_", "city", "member", "since", "visits"]
     z = np.asarray(model.encode(table.iloc[:5]))
-    strings = {name: values.astype(str) if values.dtype == object else values for name, values in rows.items()}
-    inputs = {f"{verb}|{name}": v for verb in ("serving_default", "encode", "score") for name, v in strings.items()}
-    np.savez(exported / "inputs.npz", **inputs, **{"decode|z": z})
-    outputs = testing.serving.called_elsewhere(str(exported))
+    if elsewhere:
+        strings = {name: values.astype(str) if values.dtype == object else values for name, values in rows.items()}
+        inputs = {f"{verb}|{name}": v for verb in ("serving_default", "encode", "score") for name, v in strings.items()}
+        np.savez(exported / "inputs.npz", **inputs, **{"decode|z": z})
+        outputs = testing.serving.called_elsewhere(str(exported))
+    else:
+        outputs = {}
+        for verb, signature in tf.saved_model.load(str(exported / "1")).signatures.items():
+            inputs = {"z": z} if verb == "decode" else rows
+            for name, value in signature(**{key: tf.constant(v) for key, v in inputs.items()}).items():
+                outputs[f"{verb}|5|{name}"] = value.numpy()
     np.testing.assert_allclose(outputs["encode|5|code"], z, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(outputs["score|5|score"], model.score_samples(table.iloc[:5]), rtol=1e-4)
     expected = fitted.restore(model.reconstruct(table.iloc[:5]))
@@ -507,4 +518,10 @@ def test_dates(tmp_path):
     epoch = datetime.date(1970, 1, 1)
     days = [(datetime.date(2020, 1, day) - epoch).days for day in (1, 3)]
     np.testing.assert_array_equal(made.to_arrays(tmp_path / "t.csv")["when"], np.float32([*days, np.nan]))
-    assert made.restore(made.transform(pd.read_csv(tmp_path / "t.csv", parse_dates=["when", "at"])))["when"].isna()[2]
+    as_text = pd.read_csv(tmp_path / "t.csv")
+    restored = made.restore(made.transform(as_text))
+    assert restored["when"].isna().tolist() == [False, False, True]
+    assert abs(restored["at"][1] - pd.Timestamp("2020-01-01 18:00")) < pd.Timedelta("5min")
+    as_text.loc[1, "at"] = "yesterday"
+    with pytest.raises(ValueError, match=r"The table, row 1, column 'at': 'yesterday' is not a date"):
+        made.transform(as_text)
