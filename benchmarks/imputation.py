@@ -47,7 +47,7 @@ from aezoo.likelihoods import Gaussian
 
 HERE = Path(__file__).parent
 RATES = (0.1, 0.3, 0.5)
-BATCH_SIZE = 64
+BATCH_SIZE, EPOCH = 64, 250  # samples of a batch, and about as many batches of an epoch
 
 
 def tables(odds: Path | None) -> dict[str, np.ndarray]:
@@ -63,9 +63,10 @@ def tables(odds: Path | None) -> dict[str, np.ndarray]:
 
 
 def fitted(model: aezoo.Autoencoder, x: np.ndarray, learning_rate: float, steps: int) -> aezoo.Autoencoder:
-    """Train a model for a number of steps, rounded up to whole epochs."""
+    """Train a model for a number of steps, rounded up to whole epochs; small tables are repeated in an epoch."""
     keras.utils.set_random_seed(model.seed)
     model.compile(keras.optimizers.Adam(learning_rate))
+    x = np.tile(x, (max(1, round(min(steps, EPOCH) * BATCH_SIZE / len(x))), 1))
     epochs = math.ceil(steps / math.ceil(len(x) / BATCH_SIZE))
     model.fit(x, epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
     return model
