@@ -9,7 +9,9 @@ What was tried where a goal was missed is said by hand, in a file NAME.md beside
 import dataclasses
 import json
 import re
+import statistics
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -217,6 +219,90 @@ def defaults() -> tuple[list[str], list[Goal]]:
     return lines, goals
 
 
+#: What the tables of imputation.json and single_cell.json say in RESULTS.md, and on which page of the site they are.
+COMPARED = {
+    "imputation": (
+        "Missing values",
+        "Root mean squared error of removed entries in standard deviations, mean ± standard deviation over the seeds; "
+        "lower is better, the best of a row is bold.",
+        "missing_values.md",
+    ),
+    "single_cell": (
+        "Single cells",
+        "Agreement of k-means clusters with the labels, mean ± standard deviation over the seeds; higher is better, "
+        "the best of a column is bold.",
+        "guide/tables.md",
+    ),
+}
+
+
+def compared() -> dict[str, tuple[list[str], list[str]]]:
+    """Return the lines of each result of `COMPARED` for RESULTS.md, and its table."""
+    found = {}
+    for path in sorted(HERE.glob("*.json")):
+        if path.stem not in COMPARED:
+            continue
+        report = json.loads(path.read_text(encoding="utf-8"))
+        title, reading, _ = COMPARED[path.stem]
+        dates = sorted({run["date"] for run in report["runs"]})
+        options = " ".join(f"{name}={value}" for name, value in report["options"].items())
+        versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+        table = {"imputation": _imputation, "single_cell": _single_cell}[path.stem](report["runs"])
+        lines = [
+            f"## {title}",
+            "",
+            f"`python {report['script']}`, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {report['cores']} "
+            f"cores, {versions}; {options}",
+            "",
+            *textwrap.wrap(reading, 120),
+            "",
+            *table,
+            *_tried(path),
+            "",
+        ]
+        found[path.stem] = lines, table
+    return found
+
+
+def _imputation(runs: list[dict]) -> list[str]:
+    methods = list(dict.fromkeys(run["method"] for run in runs))
+    lines = [f"| table | missing | {' | '.join(methods)} |", "|---|---|" + "---|" * len(methods)]
+    for name, rate in dict.fromkeys((run["data"], run["rate"]) for run in runs):
+        errors = [
+            [run["RMSE"] for run in runs if (run["data"], run["rate"], run["method"]) == (name, rate, method)]
+            for method in methods
+        ]
+        lines.append(f"| {name.replace('_', ' ')} | {rate:.0%} | {' | '.join(_spread(errors, min, 3))} |")
+    return lines
+
+
+def _single_cell(runs: list[dict]) -> list[str]:
+    sets = list(dict.fromkeys((run["data"], run["cells"], run["classes"]) for run in runs))
+    methods = dict.fromkeys(run["method"] for run in runs)
+    by_method = {name: [run for run in runs if run["method"] == name] for name in methods}
+    heads, columns = [], []
+    for name, cells, classes in sets:
+        for metric in ("ARI", "NMI"):
+            heads.append(f"{name}, {cells:,} cells, {classes} classes: {metric}")
+            values = [[run[metric] for run in group if run["data"] == name] for group in by_method.values()]
+            columns.append(_spread(values, max, 3))
+    lines = [f"| | {' | '.join(heads)} | minutes |", "|---|" + "---|" * (len(heads) + 1)]
+    for (method, group), cells in zip(by_method.items(), zip(*columns, strict=True), strict=True):
+        minutes = statistics.mean(run["minutes"] for run in group)
+        lines.append(f"| {method} | {' | '.join(cells)} | {minutes:.1f} |")
+    return lines
+
+
+def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
+    """Return each list as its mean and its deviation, the best mean in bold."""
+    means = [statistics.mean(each) for each in values]
+    cells = []
+    for mean, each in zip(means, values, strict=True):
+        text = f"{mean:.{decimals}f} ± {statistics.pstdev(each):.{decimals}f}"
+        cells.append(f"**{text}**" if mean == best(means) else text)
+    return cells
+
+
 def _tried(path: Path) -> list[str]:
     """Return the lines that were written by hand beside a result."""
     text = path.with_suffix(".md")
@@ -310,6 +396,7 @@ def documents() -> dict[Path, str]:
     of_papers, goals = papers()
     of_defaults, judged = defaults()
     of_speed, more = speed()
+    tables = compared()
     lines = [
         "# Results",
         "",
@@ -320,6 +407,7 @@ def documents() -> dict[Path, str]:
         "",
         *of_papers,
         *of_defaults,
+        *(line for lines, _ in tables.values() for line in lines),
         "## Speed",
         "",
         "The docstring of each script says what it compares. `<=` and `<` mark upper bounds, `>=` lower bounds.",
@@ -335,7 +423,15 @@ def documents() -> dict[Path, str]:
             README.read_text(encoding="utf-8"),
             flags=re.DOTALL,
         ),
+        **{PAGE.parent / COMPARED[name][2]: _with_table(name, table) for name, (_, table) in tables.items()},
     }
+
+
+def _with_table(name: str, table: list[str]) -> str:
+    """Return the page of the site that shows a table, with the table between its marks."""
+    page = (PAGE.parent / COMPARED[name][2]).read_text(encoding="utf-8")
+    marks = rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)"
+    return re.sub(marks, lambda match: "\n".join([match[1], *table, "", match[2]]), page, flags=re.DOTALL)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse
 
 from aezoo import sketches
 
@@ -69,6 +70,39 @@ def test_defaults(run, tmp_path, monkeypatch):
     assert len([line for line in lines if re.search(r" \| (digits|breast_cancer|shapes) \| ", line)]) == len(runs) == 18
     assert len(goals) == sum(len(run["trivial"]) + len(run["term"]) for run in runs)
     assert {goal.met for goal in goals} == {"yes", module.MISSED}
+
+
+@pytest.mark.slow
+def test_imputation(run, tmp_path):
+    output = tmp_path / "imputation.json"
+    run("", "imputation", "--output", str(output))
+    written = output.read_text()
+    run("", "imputation", "--output", str(output))
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    assert len(runs) == 2 * 5 and {run["data"] for run in runs} == {"wine", "diabetes"}
+    lines = results()._imputation(runs)
+    assert len(lines) == 4 and "| wine | 10% |" in lines[2] and lines[2].count("**") == 2
+    means = [run["RMSE"] for run in runs if run["method"] == "mean"]
+    assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
+
+
+@pytest.mark.slow
+def test_single_cell(run, tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("worm_neuron_counts", "mouse_bladder_2100_counts"):
+        counts = scipy.sparse.csr_matrix(rng.poisson(0.5, (60, 80)).astype("uint16"))
+        parts = {part: getattr(counts, part) for part in ("data", "indices", "indptr", "shape")}
+        np.savez(tmp_path / f"{name}.npz", **parts, label=rng.integers(0, 3, 60))
+    output = tmp_path / "single_cell.json"
+    run("", "single_cell", "--data", str(tmp_path), "--output", str(output))
+    lines = results()._single_cell(json.loads(output.read_text())["runs"])
+    assert [line.split(" | ")[0] for line in lines[2:]] == [
+        "| PCA, 10 components",
+        "| PCA, 50 components",
+        "| VAE, NB",
+        "| VAE, ZINB",
+    ]
 
 
 def shapes(folder):

@@ -11,6 +11,12 @@ from aezoo.schedules import Linear
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
 TABLE = X.reshape(21, 36)[:, :12]
 COUNTS = np.random.default_rng(0).poisson(2, (21, 12)).astype("float32")
+COLUMNS = [("a", "gaussian"), ("b", "categorical", 3), ("c", "ordinal", 3), ("d", "count"), ("e", "poisson")]
+COLUMNS = [*COLUMNS, ("f", "boolean"), ("g", "gaussian")]
+MIXED = np.concatenate(
+    [TABLE[:, :1], np.eye(3)[np.arange(21) % 3], np.eye(3)[np.arange(21) // 7], COUNTS[:, :2], TABLE[:, 1:3].round()],
+    axis=1,
+).astype("float32")
 
 VARIATIONAL = {
     "vae": {"beta": Linear(0.5, 1.5, 3), "hidden_dims": (8,)},
@@ -20,6 +26,9 @@ VARIATIONAL = {
     "vae-poisson": {"x": COUNTS, "likelihood": "poisson"},
     "vae-per-feature": {"x": TABLE, "likelihood": likelihoods.Gaussian("per_feature")},
     "vae-predicted": {"x": TABLE, "likelihood": likelihoods.Gaussian("predicted"), "hidden_dims": (8,)},
+    "vae-negative-binomial": {"x": COUNTS, "likelihood": likelihoods.NegativeBinomial(library_size="observed")},
+    "vae-zero-inflated": {"x": COUNTS, "likelihood": likelihoods.ZeroInflatedNegativeBinomial("predicted")},
+    "vae-mixed-table": {"x": MIXED, "likelihood": likelihoods.MixedTable(COLUMNS), "hidden_dims": (8,)},
 }
 
 
@@ -31,6 +40,7 @@ def variational(x=X, **arguments):
         mean_over_samples="free_bits" not in arguments,
         empty_replica="filters" not in arguments,
         takes_loss=not likelihood_of(arguments).learns,
+        decodes=getattr(likelihood_of(arguments), "library_size", None) is None,
         score=("reconstruction", "kl"),
         inputs={"n": np.int32(4), "seed": np.int64(5)},
     )
@@ -191,6 +201,9 @@ VARIANTS = {
     "vae-poisson",
     "vae-per-feature",
     "vae-predicted",
+    "vae-negative-binomial",
+    "vae-zero-inflated",
+    "vae-mixed-table",
     "masked-pooled",
     "compressive-conv",
 }

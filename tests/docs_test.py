@@ -402,7 +402,16 @@ def test_the_mistake_that_the_guide_speaks_of_is_found():
         wrong.test_conformance(testing.replicas)
 
 
-PAGES = ("anomaly_detection", "compression", "measuring", "networks", "presets", "scikit_learn", "speed")
+PAGES = (
+    "anomaly_detection",
+    "compression",
+    "measuring",
+    "missing_values",
+    "networks",
+    "presets",
+    "scikit_learn",
+    "speed",
+)
 
 
 @functools.cache
@@ -424,7 +433,7 @@ def test_every_page_with_code_is_run():
     assert have_code - {"concepts", "recipes", "explorer"} == {*PAGES, *elsewhere}
 
 
-SLOW = ("anomaly_detection", "compression", "measuring", "scikit_learn")
+SLOW = ("anomaly_detection", "compression", "measuring", "missing_values", "scikit_learn")
 
 
 @pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])

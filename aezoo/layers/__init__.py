@@ -8,6 +8,7 @@ from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
+from aezoo.layers.log1p import Log1p
 from aezoo.layers.lstm import LSTM
 from aezoo.layers.mirroring import mirror
 from aezoo.layers.mixture import BivariateMixture
@@ -28,6 +29,7 @@ __all__ = [
     "DenseTranspose",
     "Dropout",
     "FactorizedDensity",
+    "Log1p",
     "Quantizer",
     "RandomState",
     "ResidualBlock",

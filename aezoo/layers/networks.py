@@ -162,6 +162,7 @@ def encoder(
     residual: int = 0,
     rows: bool = False,
     centered: bool = False,
+    first: keras.layers.Layer | None = None,
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> keras.Sequential:
@@ -183,6 +184,7 @@ def encoder(
         residual: Number of residual blocks after each convolution; see `ResidualBlock`.
         rows: Whether the layer of the code is a `RowEncoder`.
         centered: Whether the first layer is a `Centering`.
+        first: The first layer, which transforms the samples and keeps their shape; None for none.
         seed: Seed of the initial weights and of dropout.
         dtype: Keras dtype policy.
 
@@ -199,7 +201,8 @@ def encoder(
     if filters:
         warn_of_axes(input_shape)
     hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
-    stack: list[keras.layers.Layer] = [keras.Input(input_shape), *([Centering(dtype=dtype)] if centered else [])]
+    stack: list[keras.layers.Layer] = [keras.Input(input_shape), *([] if first is None else [first])]
+    stack += [Centering(dtype=dtype)] if centered else []
     for n in filters:
         stack += hidden.convolution(len(input_shape) - 1, n)
     stack.append(keras.layers.Flatten(dtype=dtype))

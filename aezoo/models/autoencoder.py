@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 import warnings
@@ -516,6 +517,59 @@ class Autoencoder(Trainer):
                 )
         return self._verbs.run("contributions", self._contributions, x, conditions, batch_size)
 
+    def impute(self, x: Data, *, steps: int = 1, batch_size: int | None = None, **conditions: ArrayLike) -> Any:
+        """Replace missing values of x by the model's expectation of them; observed values are unchanged.
+
+        Missing values are NaN. The first step reconstructs x with missing values filled in as in training; each further
+        step reconstructs the result of the step before, so that the code depends less and less on the filling.
+
+        Args:
+            x: As in `encode`.
+            steps: Number of steps.
+            batch_size: As in `encode`.
+            **conditions: Conditions by name, one entry per sample, or one for all.
+
+        Returns:
+            x without missing values, a tensor, (n, *input_shape); raw data, such as a table, if x are raw data of the
+            model's preprocessing.
+
+        Raises:
+            ValueError: As in `encode`, or if the model does not accept missing values, or its reconstructions differ in
+                shape or units from the samples.
+
+        Example:
+            >>> import numpy as np
+            >>> x = np.random.default_rng(0).random((32, 4), "float32")
+            >>> x[::2, 0] = np.nan
+            >>> model = Autoencoder(latent_dim=2, missing="mask")
+            >>> model.compile(optimizer="adam")
+            >>> history = model.fit(x, verbose=0)
+            >>> complete = model.impute(x).numpy()
+            >>> bool(np.isfinite(complete).all()), bool((complete[1::2] == x[1::2]).all())
+            (True, True)
+        """
+        self._check_imputes()
+        _validation.check_int("steps", steps, 1)
+        function = functools.partial(self._impute, steps=steps)
+        return self._in_form_of(x, self._verbs.run(f"impute {steps}", function, x, conditions, batch_size))
+
+    def _in_form_of(self, x: Data, samples: Tensor) -> Any:
+        """Return samples as raw data if x are raw data of the preprocessing, otherwise unchanged."""
+        preprocessing = None if gate.is_symbolic(x) else self.preprocessing
+        return samples if preprocessing is None or not preprocessing.is_raw(x) else preprocessing.restore(samples)
+
+    @property
+    def imputes(self) -> bool:
+        """True if `impute` is defined: the model accepts NaN, and reconstructs samples in their own shape and units."""
+        return self.missing != "error" and (not self.built or _validation.are_comparable(self))
+
+    def _check_imputes(self) -> None:
+        if not self.imputes:
+            raise ValueError(
+                f"{self.name!r} cannot impute: a model must be created with missing='mask' or missing='learn', and "
+                "reconstruct samples in their own shape and units."
+            )
+
     # The verbs on tensors that have been checked; these also run in a graph.
 
     def _encode(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
@@ -523,6 +577,14 @@ class Autoencoder(Trainer):
 
     def _reconstruct(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         return self.run_decoder(self._encode(x, conditions), conditions)
+
+    def _impute(self, x: Tensor, conditions: Mapping[str, Any], steps: int) -> Tensor:
+        filled, observed = self.complete(x)
+
+        def step(_: Tensor, filled: Tensor) -> Tensor:
+            return ops.where(observed, filled, ops.cast(self._reconstruct(filled, conditions), filled.dtype))
+
+        return step(filled, filled) if steps == 1 else ops.fori_loop(0, steps, step, filled)
 
     def _score(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         inside, outside, conditions = self._into_domain(x, conditions)
@@ -766,11 +828,12 @@ class Autoencoder(Trainer):
     ) -> None:
         """Export the model for inference, for any batch size, with one signature per verb.
 
-        Inputs are named `x` or `z`, and each condition by its name; outputs are `reconstruction`, `code` and `score`.
+        Inputs are named `x` or `z`, and each condition by its name; outputs are `reconstruction`, `code`, `score` and
+        `imputed`.
 
         - "tf_saved_model" writes a folder with `serving_default` (`reconstruct`), `encode`, `decode` and `score`, which
-          reject inputs of the wrong shape, NaN and infinity. TensorFlow Serving requires the folder's name to be a
-          number.
+          reject inputs of the wrong shape, NaN and infinity. A model that accepts missing values also has `impute`,
+          and takes NaN. TensorFlow Serving requires the folder's name to be a number.
         - "onnx" writes `NAME.onnx` with `reconstruct` or the requested signature. If the path is a folder, it writes
           `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It requires `aezoo[onnx]`.
         - "litert" writes `NAME.tflite` with all signatures by name.
@@ -848,6 +911,8 @@ class Autoencoder(Trainer):
                 del signatures["score"]
             except Exception:  # the model does not accept dummy samples
                 pass
+        if self.imputes:
+            signatures["impute"] = (named(self.impute), x, "imputed")
         return signatures
 
     def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:

@@ -140,6 +140,10 @@ class MaskedAE(Autoencoder):
         weight = _patches.per_pixel(weight / ops.mean(weight, axis=1, keepdims=True), self.x_shape, self.patch_size)
         return {"reconstruction": self.reconstruction(batch, y_pred, weight)}, y_pred
 
+    @property
+    def imputes(self) -> bool:
+        return super().imputes and not self.normalize_targets
+
     def targets(self, y: Tensor) -> Tensor:
         """Return the targets of the reconstruction: y, or its normalized patches."""
         return _patches.normalized(as_float32(y), self.patch_size) if self.normalize_targets else y

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 import warnings
@@ -21,7 +22,7 @@ from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.metrics import ActiveUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
-from aezoo.training import gate, inference
+from aezoo.training import gate, inference, samples
 from aezoo.training.batch import Batch
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ class VAE(Autoencoder):
         latent_dim: Number of code units.
         beta: β >= 0, a number or a schedule by the epoch.
         likelihood: p(x given z): "bernoulli" (data in [0, 1]; binarize them for a true likelihood), "gaussian",
-            "poisson" (counts), or an `aezoo.likelihoods.Likelihood`.
+            "poisson", "negative_binomial" or "zero_inflated_negative_binomial" (counts), or an
+            `aezoo.likelihoods.Likelihood`.
         variance: Variance of likelihood="gaussian", > 0; None learns one variance for all features.
         free_bits: λ >= 0, in nats: the minimum that each code unit's mean KL over the batch contributes to the loss.
         importance_samples: k >= 1, the number of codes drawn per sample.
@@ -101,6 +103,11 @@ class VAE(Autoencoder):
             raise ValueError(
                 "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
             )
+        if kwargs.get("missing", "error") != "error" and getattr(data_likelihood, "library_size", None):
+            raise ValueError(
+                "The library size of a sample with missing values is unknown: choose missing='error', or a likelihood "
+                "without library_size."
+            )
         if output_activation is None:
             output_activation = data_likelihood.output_activation
         super().__init__(
@@ -138,8 +145,8 @@ class VAE(Autoencoder):
         loss, default_loss = super().reconstruction_loss, self.default_loss
         if type(loss) is not type(default_loss) and self.data_likelihood.learns:
             raise ValueError(
-                "The model learns the variance of its own likelihood, which another loss ignores: give compile no "
-                "loss, or give the model a variance."
+                "The model learns the variance of its own likelihood, or another parameter besides the mean, which "
+                "another loss ignores: give compile no loss, or the model a likelihood such as Gaussian(1.0)."
             )
         return loss
 
@@ -165,7 +172,7 @@ class VAE(Autoencoder):
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
 
     def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
-        encoder = super().build_encoder(x_shape, **kwargs)
+        encoder = super().build_encoder(x_shape, **{"first": self.data_likelihood.encoder_layer(), **kwargs})
         code = encoder.layers[-1]
         log_variance = keras.layers.Dense(
             self.latent_dim,
@@ -195,11 +202,11 @@ class VAE(Autoencoder):
             inputs = {"z": inputs, **{name: keras.Input(spec.shape, dtype=spec.dtype) for name, spec in specs.items()}}
         taken = self._taken(decoder, inputs)
         y_pred = _validation.call_network("decoder", decoder, taken)
-        mean = self.data_likelihood.mean(y_pred)
-        if mean is y_pred:
+        probe = ops.zeros([size or 1 for size in y_pred.shape], y_pred.dtype)
+        if self.data_likelihood.mean(probe) is probe:
             return decoder
         self.observation = decoder
-        return keras.Model(taken, mean, name="decoder")
+        return keras.Model(taken, _Mean(self.data_likelihood, name="mean")(y_pred), name="decoder")
 
     @property
     def log_variance(self) -> Tensor | None:
@@ -256,7 +263,7 @@ class VAE(Autoencoder):
             else:
                 kl = batch.mean(_sum(dimensions))
             reported["kl"] = self.beta.value * kl
-            return reported, self.data_likelihood.mean(y_pred)
+            return reported, self._mean_like(batch.y, y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
             for part in (batch.y, batch.feature_weight, batch.mask)
@@ -268,7 +275,30 @@ class VAE(Autoencoder):
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
-        return reported, self.data_likelihood.mean(y_pred[: ops.shape(mean)[0]])
+        return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
+
+    def _mean_like(self, x: Tensor, y_pred: Tensor) -> Tensor:
+        """Return the means that the decoder's output has for samples of the size of x."""
+        return self.data_likelihood.rescaled(self.data_likelihood.mean(y_pred), x)
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        mean = super().call(x, training)
+        return self.data_likelihood.rescaled(mean, x["x"] if gate.is_dict(x) else x)
+
+    def _reconstruct(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        return self.data_likelihood.rescaled(super()._reconstruct(x, conditions), x)
+
+    def check_scale(self, x: np.ndarray) -> None:
+        """Warn if samples are on a scale that the model does not expect.
+
+        Raises:
+            ValueError: If samples are outside the domain of the likelihood.
+        """
+        if hasattr(x, "shape") and not isinstance(x, tf.SparseTensor):
+            taken = samples.take(x)[1]
+            self.data_likelihood.check_data(taken)
+            if self.output_bounds is None and "int" not in self.input_dtype:
+                _validation.check_scale(self, self.data_likelihood.standardized(taken))
 
     def check_loss(self) -> None:
         """Warn if the loss averages over features: the divergence, which is a sum, then outweighs the data."""
@@ -358,6 +388,76 @@ class VAE(Autoencoder):
         mean, _ = self.moments(x, **conditions)
         return self.feature_errors(x, self.decode_parameters(mean, conditions), observed)
 
+    def impute(  # type: ignore[override]  # no condition can have the name `samples`
+        self,
+        x: Data,
+        *,
+        steps: int = 1,
+        samples: int | None = None,
+        batch_size: int | None = None,
+        **conditions: ArrayLike,
+    ) -> Any:
+        """Replace missing values of x by the model's expectation of them; observed values are unchanged.
+
+        Without `samples`, the expectation is the mean of x at the mean code, and further steps repeat it with the
+        result of the step before: a Gibbs chain [1] of means instead of draws. With `samples`, it is the mean over
+        codes that are drawn from q(z given x) and weighted by p(observed x given z) p(z) / q(z given x), which
+        approaches the model's conditional expectation of the missing values as their number grows [2]. Draws
+        continue the model's random state.
+
+        Args:
+            x: As in `encode`.
+            steps: Number of steps; with `samples`, the last one is the weighted mean.
+            samples: Number of codes per sample, for example 100; None takes the mean code.
+            batch_size: As in `encode`.
+            **conditions: Conditions by name, one entry per sample, or one for all.
+
+        Returns:
+            As `Autoencoder.impute`. Missing classes of an `aezoo.likelihoods.MixedTable` become probabilities.
+
+        Raises:
+            ValueError: As `Autoencoder.impute`.
+
+        Reference:
+            [1] Rezende, Mohamed & Wierstra, "Stochastic backpropagation and approximate inference in deep generative
+            models", ICML 2014; [2] Mattei & Frellsen, "MIWAE", ICML 2019, arXiv:1812.02633.
+        """
+        if samples is None:
+            given: dict[str, Any] = conditions
+            return super().impute(x, steps=steps, batch_size=batch_size, **given)
+        self._check_imputes()
+        _validation.check_int("steps", steps, 1)
+        _validation.check_int("samples", samples, 1)
+        function = functools.partial(self._impute_by_samples, steps=steps, samples=samples)
+        return self._in_form_of(x, self._verbs.run(f"impute {steps} {samples}", function, x, conditions, batch_size))
+
+    def _impute_by_samples(self, x: Tensor, conditions: Mapping[str, Any], steps: int, samples: int) -> Tensor:
+        filled, observed = self.complete(x)
+        if steps > 1:
+            filled = self._impute(x, conditions, steps - 1)
+        mean, log_variance = self.moments(filled, **conditions)
+        # The codes come in chunks, so that memory holds about 4 million values of x' at once.
+        most = tf.clip_by_value(_CHUNK // tf.maximum(tf.size(x), 1), 1, samples)
+
+        def add(done: Tensor, total: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            chunk = tf.minimum(most, samples - done)
+            noise = self.random.normal((chunk, *ops.shape(mean)))
+            y_pred = self.decode_parameters(
+                _rows(_reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk)
+            )
+            of_codes = _repeated({"x": filled, "observed": observed}, chunk)
+            errors = losses.per_sample(self.default_loss, of_codes["x"], y_pred, observed=of_codes["observed"])[0]
+            log_weights = _log_prior_ratio(mean, log_variance, noise) - tf.reshape(errors, (chunk, -1))
+            means = tf.reshape(self._mean_like(of_codes["x"], y_pred), tf.concat([[chunk], tf.shape(x)], 0))
+            new = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
+            weights = tf.exp(tf.concat([total[None], log_weights], 0) - new)
+            weights = tf.reshape(weights, tf.concat([tf.shape(weights), tf.ones(len(x.shape) - 1, "int32")], 0))
+            return done + chunk, new, tf.reduce_sum(weights * tf.concat([expected[None], means], 0), axis=0)
+
+        start = tf.constant(0), tf.fill(tf.shape(x)[:1], -math.inf), tf.zeros_like(as_float32(filled))
+        *_, expected = tf.while_loop(lambda done, *_: done < samples, add, start)
+        return tf.where(observed, filled, tf.cast(expected, filled.dtype))
+
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
 
@@ -438,6 +538,17 @@ class VAE(Autoencoder):
         if not isinstance(self.likelihood, str):
             config["likelihood"] = keras.saving.serialize_keras_object(self.likelihood)
         return {**config, "beta": schedules.serialize(self.beta.schedule)}
+
+
+class _Mean(keras.layers.Layer):
+    """The last layer of a decoder, which makes means of the parameters that the decoder computes."""
+
+    def __init__(self, likelihood: likelihoods.Likelihood, **kwargs: Any):
+        super().__init__(dtype="float32", **kwargs)
+        self.likelihood = likelihood
+
+    def call(self, y_pred: Tensor) -> Tensor:
+        return self.likelihood.mean(y_pred)
 
 
 def _sum(values: Tensor, batch_axes: int = 1) -> Tensor:

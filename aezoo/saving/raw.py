@@ -17,7 +17,7 @@ Function = Callable[..., dict[str, Any]]
 Specs = Mapping[str, tf.TensorSpec]
 
 # Names of outputs in the units of samples.
-_SAMPLES = ("reconstruction", "sample")
+_SAMPLES = ("reconstruction", "sample", "imputed")
 
 
 def specs(preprocessing: Preprocessing | None, inputs: Specs) -> dict[str, tf.TensorSpec]:

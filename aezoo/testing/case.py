@@ -28,6 +28,7 @@ class Case:
             convolution does.
         learns_target: False if the model learns the distribution of x and ignores targets.
         takes_loss: False if a loss given to `compile` cannot replace the model's own.
+        decodes: False if `reconstruct` uses more of a sample than its code, such as its library size.
         score: Names of the terms of `evaluate` whose sum is the mean of `score_samples`.
         conditions: Values of the model's conditions by name, (n, ...) each.
         inputs: Values of the inputs of signatures other than x, z and conditions, by name.
@@ -42,6 +43,7 @@ class Case:
     empty_replica: bool = True
     learns_target: bool = True
     takes_loss: bool = True
+    decodes: bool = True
     score: tuple[str, ...] = ("reconstruction",)
     conditions: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
