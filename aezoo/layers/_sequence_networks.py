@@ -81,7 +81,8 @@ class DilatedConvolution(keras.layers.Layer):
 
     Args:
         units: Number of output channels.
-        input_dim: Number of input features, including those that are constant over the steps.
+        input_dim: Number of input features.
+        shared_dim: Number of the last of these features that are constant over the steps and are never added.
         dilation: d, the distance of the taps.
         causal: Whether an output depends only on the current step and earlier ones.
         seed: Seed of initial weights.
@@ -91,13 +92,15 @@ class DilatedConvolution(keras.layers.Layer):
         self,
         units: int,
         input_dim: int,
+        shared_dim: int = 0,
         dilation: int = 1,
         causal: bool = True,
         seed: int | None = None,
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        self.units, self.input_dim, self.dilation, self.causal, self.seed = units, input_dim, dilation, causal, seed
+        self.units, self.input_dim, self.shared_dim = units, input_dim, shared_dim
+        self.dilation, self.causal, self.seed = dilation, causal, seed
         self.kernel = self.add_weight(
             shape=(_KERNEL * input_dim, units), initializer=keras.initializers.HeUniform(seed), name="kernel"
         )
@@ -107,15 +110,7 @@ class DilatedConvolution(keras.layers.Layer):
     def _output(self, taps: Sequence[Tensor], x: Tensor) -> Tensor:
         kernel, bias = (ops.cast(each, self.compute_dtype) for each in (self.kernel, self.bias))
         y = ops.relu(ops.matmul(ops.concatenate(taps, axis=-1), kernel) + bias)
-        return y + x[..., : self.units] if self.residual else y
-
-    @property
-    def residual(self) -> bool:
-        """Whether the input, without the features that are constant, has the size of the output and is added."""
-        return self.own_dim == self.units
-
-    own_dim: int = -1
-    """Number of input features that are not constant over the steps; the stack sets it."""
+        return y + x[..., : self.units] if self.input_dim - self.shared_dim == self.units else y
 
     def call(self, x: Tensor, active: Tensor = None) -> Tensor:
         """Return outputs (batch, steps, units) for x (batch, steps, input_dim); steps that are not active count as 0."""
@@ -145,7 +140,7 @@ class DilatedConvolution(keras.layers.Layer):
         )
 
     def get_config(self) -> dict[str, Any]:
-        names = ("units", "input_dim", "dilation", "causal", "seed")
+        names = ("units", "input_dim", "shared_dim", "dilation", "causal", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -178,11 +173,10 @@ class Stack(keras.layers.Layer):
         self.backward: list[Any] = []
         for i, size in enumerate(units):
             if self.convolutional:
-                layer = DilatedConvolution(
-                    size, input_dim + shared_dim, 2**i, not both_ways, _seed(seed, i), name=f"layer_{i}", **options
+                sizes = size, input_dim + shared_dim, shared_dim
+                self.forward.append(
+                    DilatedConvolution(*sizes, 2**i, not both_ways, _seed(seed, i), name=f"layer_{i}", **options)
                 )
-                layer.own_dim = input_dim
-                self.forward.append(layer)
                 input_dim = size
             else:
                 kind = LSTM if cell == "lstm" else GRU

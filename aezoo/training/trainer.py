@@ -126,6 +126,8 @@ class Trainer(keras.Model):
     """True if callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     weighs_features: bool = True
     """True if the error can have weights per step or per feature."""
+    tokens: int | None = None
+    """Size of the vocabulary if samples are tokens; None if they are numbers."""
     default_steps: int = 8
     """Number of steps per execution if `compile` was given no `steps_per_execution`."""
 
