@@ -182,9 +182,7 @@ class Stack(keras.layers.Layer):
                 kind = LSTM if cell == "lstm" else GRU
                 for layers, name in ((self.forward, "forward"), (self.backward, "backward"))[: 1 + both_ways]:
                     of_layer = _seed(seed, 2 * i + (name == "backward"))
-                    layers.append(
-                        kind(size, input_dim + shared_dim, seed=of_layer, name=f"{name}_{i}", **options)
-                    )
+                    layers.append(kind(size, input_dim + shared_dim, seed=of_layer, name=f"{name}_{i}", **options))
                 input_dim = size * (1 + both_ways)
         self.output_dim = input_dim
         self.built = True
@@ -298,7 +296,9 @@ class SequenceEncoder(keras.Model):
         ways = "bidirectional " if bidirectional else ""
         self.part_name = "dilated convolutions" if cell == "convolution" else f"{ways}{cell.upper()}"
         if tokens:
-            self.embedding = _embedding(tokens, embedding_dim, _seed(seed, 1), name="embedding", dtype=self.dtype_policy)
+            self.embedding = _embedding(
+                tokens, embedding_dim, _seed(seed, 1), name="embedding", dtype=self.dtype_policy
+            )
         input_dim = embedding_dim if tokens else int(features or 1)
         self.placed = cell == "convolution"
         input_dim += _POSITIONS * self.placed

@@ -135,7 +135,9 @@ class Recurrence(keras.layers.Layer):
             now = {name: array.read(t) for name, array in arrays.items()}
             new = self.step(now["gates"], state, now.get("keep"))
             if active is not None:
-                new = tuple(tf.where(now["active"] > 0, after, before) for after, before in zip(new, state, strict=True))
+                new = tuple(
+                    tf.where(now["active"] > 0, after, before) for after, before in zip(new, state, strict=True)
+                )
             return t + 1, new, outputs.write(t, new[0])
 
         _, state, outputs = tf.while_loop(

@@ -125,7 +125,9 @@ class SequenceAE(Autoencoder):
         _validation.check_fraction("word_dropout", word_dropout)
         _validation.check_at_least("free_bits", free_bits, 0)
         if tokens is not None and kwargs.get("missing", "error") != "error":
-            raise ValueError("Tokens have no missing values, since 0 is padding and 1 an unknown token: leave out missing.")
+            raise ValueError(
+                "Tokens have no missing values, since 0 is padding and 1 an unknown token: leave out missing."
+            )
         if free_bits and not variational:
             raise ValueError("free_bits are a minimum of the KL divergence, which needs variational=True.")
         super().__init__(latent_dim, output_activation="linear", **kwargs)
