@@ -113,7 +113,7 @@ class DilatedConvolution(keras.layers.Layer):
         return y + x[..., : self.units] if self.input_dim - self.shared_dim == self.units else y
 
     def call(self, x: Tensor, active: Tensor = None) -> Tensor:
-        """Return outputs (batch, steps, units) for x (batch, steps, input_dim); steps that are not active count as 0."""
+        """Return outputs (batch, steps, units) of x (batch, steps, input_dim); inactive steps count as 0."""
         x = ops.cast(x, self.compute_dtype)
         if active is not None:
             x = x * ops.cast(active, x.dtype)[..., None]
@@ -406,11 +406,11 @@ class SequenceDecoder(keras.Model):
 
     def first_state(self, z: Tensor) -> State:
         """Return the first state of recurrent layers, (batch, units) each; () for convolutions, whose state is 0."""
-        sizes = self.stack.state_sizes
-        if not sizes:
-            return ()
-        ends_of_states = [sum(sizes[: i + 1]) for i in range(len(sizes) - 1)]
-        return tuple(ops.split(self.state(z), ends_of_states, axis=-1))
+        state, start, parts = self.state(z) if self.stack.state_sizes else None, 0, []
+        for size in self.stack.state_sizes:
+            parts.append(state[:, start : start + size])
+            start += size
+        return tuple(parts)
 
     def parameters(self, z: Tensor, x: Tensor = None, keep: Tensor = None) -> Tensor:
         """Return the logits of each token, or the mean of each value, given the code and the steps of x before it.

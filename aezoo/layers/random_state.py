@@ -66,7 +66,9 @@ class RandomState(keras.layers.Layer):
 
 
 def uniform_from_bits(shape: Shape | Tensor, seed: Tensor) -> Tensor:
-    """Draw uniform numbers in (0, 1), float32, from random bits, which XLA draws identically; its uniform numbers differ.
+    """Draw uniform numbers in (0, 1), float32, from random bits.
+
+    XLA draws the same bits as TensorFlow, but other uniform numbers.
 
     Args:
         shape: Shape of the result.

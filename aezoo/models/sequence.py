@@ -141,7 +141,8 @@ class SequenceAE(Autoencoder):
         self.word_dropout, self.free_bits = float(word_dropout), float(free_bits)
         if word_dropout and not self.autoregressive:
             raise ValueError(
-                "word_dropout hides steps from an autoregressive decoder: give decoder='autoregressive', or leave it out."
+                "word_dropout hides steps from an autoregressive decoder: leave it out, or give "
+                "decoder='autoregressive'."
             )
         self.data = "series" if tokens is None else "tokens"
         self.reconstructs = tokens is None
@@ -286,7 +287,7 @@ class SequenceAE(Autoencoder):
     def score_steps(self, x: Data, *, batch_size: int | None = None) -> Tensor:
         """Return the reconstruction error of each step: higher is more anomalous.
 
-        Steps that do not count, because they are padding or missing, have error 0. Summed over the steps, the errors are
+        Steps that do not count, because they are padding or missing, have error 0. The sum over the steps is
         `score_samples`, without the KL divergence of a variational model, unless `compile` was given another loss.
 
         Args:
