@@ -298,8 +298,14 @@ SLOW = {
     ("sketch-rnn", testing.determinism),
     # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
     *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
-    ("sequence", testing.determinism),
+    *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
     *(("sequence-tokens", check) for check in ONCE),
+    *(
+        (name, check)
+        for name in ("sequence-gru", "sequence-convolution", "sequence-tokens")
+        for check in (testing.weight_scale, testing.mask, testing.declared)
+    ),
+    *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
