@@ -518,5 +518,6 @@ def sequence_shape(x_shape: Shape, tokens: int | None) -> tuple[int, int | None]
             advice = "give the number of each token, not its one-hot vector"
         else:
             advice = "give a series of single values as x[..., None], and token ids with tokens=..."
-        raise ValueError(f"{kind}, but these have shape {('n', *x_shape)}: {advice}.".replace("'n'", "n"))
+        shape = ", ".join(map(str, ("n", *x_shape)))
+        raise ValueError(f"{kind}, but these have shape ({shape}): {advice}.")
     return int(x_shape[0]), None if tokens else int(x_shape[1])  # type: ignore[arg-type]  # known sizes

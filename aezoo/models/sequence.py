@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -100,7 +101,7 @@ class SequenceAE(Autoencoder):
 
     data = "series"
     fixed_arguments = tuple(name for name in _validation.NETWORK_ARGUMENTS if name != "missing")
-    metric_modes: Mapping[str, str] = {"bits_per_token": "min"}
+    metric_modes = types.MappingProxyType({"bits_per_token": "min"})
     default_steps = 1  # a step is long, and progress shows by steps
 
     def __init__(
