@@ -325,6 +325,7 @@ class SequenceEncoder(keras.Model):
             x = self.embedding(x)
         else:
             active = None if mask is None else ends(x, mask)
+            x = x[:]  # a tensor without Keras' mask, about which layers that get `active` instead would warn
         if self.placed:
             where = ops.cast(positions(ops.arange(x.shape[1])), x.dtype)
             where = ops.broadcast_to(where, (ops.shape(x)[0], *where.shape))

@@ -34,7 +34,12 @@ def padded(x, steps, value=np.nan):
 # === Padding and missing values ===
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "convolution"])
+def some(gate, *others):
+    """Return values of a parameter; all but the first are slow, since each makes loops over steps."""
+    return [gate, *(pytest.param(other, marks=pytest.mark.slow) for other in others)]
+
+
+@pytest.mark.parametrize("cell", some("lstm", "gru", "convolution"))
 def test_padding_changes_neither_code_nor_score(cell):
     short = built(SERIES, cell=cell, units=(3, 4), decoder="autoregressive")
     long = built(padded(SERIES, 9), cell=cell, units=(3, 4), decoder="autoregressive", missing="mask")
@@ -47,7 +52,7 @@ def test_padding_changes_neither_code_nor_score(cell):
     assert np.allclose(steps[:, :6], short.score_steps(SERIES), rtol=1e-4) and not steps[:, 6:].any()
 
 
-@pytest.mark.parametrize("cell", ["lstm", "convolution"])
+@pytest.mark.parametrize("cell", some("convolution", "lstm"))
 def test_padding_of_tokens_changes_neither_code_nor_score(cell):
     short, long = tokens_model(cell=cell), built(padded(TOKENS, 7, 0), tokens=5, cell=cell)
     for a, b in zip(short.trainable_variables, long.trainable_variables, strict=True):
@@ -58,6 +63,7 @@ def test_padding_of_tokens_changes_neither_code_nor_score(cell):
     assert long.score_samples(x)[0] > short.score_samples(TOKENS)[0]  # only a sequence that fills all steps has no end
 
 
+@pytest.mark.slow
 def test_keras_mask_is_as_good_as_nan():
     model, by_mask = built(SERIES, missing="mask"), built(SERIES)
     for a, b in zip(model.trainable_variables, by_mask.trainable_variables, strict=True):
@@ -71,6 +77,7 @@ def test_keras_mask_is_as_good_as_nan():
     assert np.allclose(model.score_steps(x), by_mask.score_steps(masked), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_missing_value_inside_counts_as_its_replacement_and_not_in_the_error():
     model, x = built(SERIES, missing="mask"), SERIES.copy()
     x[0, 2, 1] = np.nan
@@ -83,8 +90,8 @@ def test_a_missing_value_inside_counts_as_its_replacement_and_not_in_the_error()
 # === Likelihoods ===
 
 
-@pytest.mark.parametrize("cell", ["lstm", "convolution"])
-@pytest.mark.parametrize("decoder", ["parallel", "autoregressive"])
+@pytest.mark.parametrize("cell", some("lstm", "convolution"))
+@pytest.mark.parametrize("decoder", some("autoregressive", "parallel"))
 def test_probabilities_of_all_sequences_sum_to_1(cell, decoder):
     model = built(TOKENS[:, :3], tokens=4, cell=cell, decoder=decoder)
     words = [w for n in range(4) for w in itertools.product((1, 2, 3), repeat=n)]
@@ -98,7 +105,7 @@ def test_probabilities_of_all_sequences_sum_to_1(cell, decoder):
 
 def test_the_terms_of_a_variational_model():
     model = tokens_model(variational=True, beta=0.5)
-    model.compile()
+    model.compile(run_eagerly=True)
     model.noise = tf.zeros
     logs = model.evaluate(TOKENS, verbose=0, return_dict=True)
     mean, log_variance = (np.asarray(each, "float64") for each in model.moments(TOKENS))
@@ -109,13 +116,14 @@ def test_the_terms_of_a_variational_model():
     assert np.isclose(logs["reconstruction"], nats / 4, rtol=1e-4)
     assert np.allclose(model.score_samples(TOKENS), np.sum(model.score_steps(TOKENS), axis=1) + 0.5 * kl, rtol=1e-4)
     free = tokens_model(variational=True, free_bits=3.0)
-    free.compile()
+    free.compile(run_eagerly=True)
     assert np.isclose(free.evaluate(TOKENS, verbose=0, return_dict=True)["kl"], 6.0)  # 3 nats for each of 2 units
 
 
+@pytest.mark.slow
 def test_a_variational_model_of_series_learns_the_variance():
     model = built(SERIES, variational=True)
-    model.compile()
+    model.compile(run_eagerly=True)
     model.initialize_from(SERIES)
     model.noise = tf.zeros
     variance = np.mean(np.var(SERIES, axis=0))
@@ -164,7 +172,7 @@ def test_the_likeliest_tokens_in_numpy():
     assert np.array_equal(model.sample(z=z, temperature=0.0), expected)
 
 
-@pytest.mark.parametrize("cell", ["gru", "convolution"])
+@pytest.mark.parametrize("cell", some("gru", "convolution"))
 def test_a_series_is_decoded_from_its_own_steps(cell):
     model = built(SERIES, cell=cell, units=(3, 4), decoder="autoregressive")
     z = model.encode(SERIES)
@@ -173,6 +181,7 @@ def test_a_series_is_decoded_from_its_own_steps(cell):
     assert not np.allclose(model.decoder.parameters(z, SERIES), decoded, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_nothing_follows_the_end():
     for decoder in ("parallel", "autoregressive"):
         model = tokens_model(decoder=decoder)
@@ -181,6 +190,7 @@ def test_nothing_follows_the_end():
         assert ended.any() and not drawn[ended].any(), decoder
 
 
+@pytest.mark.slow
 def test_samples_follow_the_probabilities():
     model = tokens_model()
     z = np.tile([[0.5, -0.5]], (4000, 1)).astype("float32")
@@ -237,10 +247,10 @@ def test_samples_that_are_not_sequences_are_refused():
         SequenceAE(2, tokens=5).build((None, None))
 
 
-@pytest.mark.parametrize("verb", ["fit", "evaluate", "encode", "reconstruct", "score_samples", "score_steps"])
+@pytest.mark.parametrize("verb", some("score_steps", "fit", "evaluate", "encode", "reconstruct"))
 def test_tokens_outside_the_vocabulary_are_refused(verb):
     model = tokens_model()
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     options = {"verbose": 0} if verb in ("fit", "evaluate") else {}
     for tokens in (TOKENS + 3, TOKENS - 1):
         with pytest.raises(ValueError, match=r"Tokens must be in \[0, 4\]"):
@@ -252,13 +262,15 @@ def test_tokens_outside_the_vocabulary_are_refused(verb):
         getattr(model, verb)(data, **options)
 
 
+@pytest.mark.slow
 def test_another_loss_is_refused_where_the_model_learns_a_likelihood():
     for model, x in ((tokens_model(), TOKENS), (built(SERIES, variational=True), SERIES)):
-        model.compile("adam", loss="mse")
+        model.compile("adam", loss="mse", run_eagerly=True)
         with pytest.raises(ValueError, match="give compile no loss"):
             model.fit(x, verbose=0)
 
 
+@pytest.mark.slow
 def test_codes_without_a_prior_are_not_drawn():
     with pytest.raises(ValueError, match="variational=True"):
         tokens_model().sample(3)
@@ -271,6 +283,7 @@ def test_codes_without_a_prior_are_not_drawn():
 # === Training and files ===
 
 
+@pytest.mark.slow
 def test_words_are_learned_by_heart(tmp_path):
     model = SequenceAE(4, units=(16,), tokens=5, seed=0)
     model.compile(keras.optimizers.Adam(0.03))
@@ -297,6 +310,7 @@ def test_an_exported_model_of_tokens(tmp_path):
     assert np.array_equal(drawn, model.sample(3, temperature=1.0, seed=4))
 
 
+@pytest.mark.slow
 def test_pictures_and_measures_of_a_report():
     model = built(SERIES)
     pictures = model.report_pictures(SERIES)
