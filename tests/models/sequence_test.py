@@ -172,7 +172,8 @@ def test_the_likeliest_tokens_in_numpy():
     assert np.array_equal(model.sample(z=z, temperature=0.0), expected)
 
 
-@pytest.mark.parametrize("cell", some("gru", "convolution"))
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["gru", "convolution"])
 def test_a_series_is_decoded_from_its_own_steps(cell):
     model = built(SERIES, cell=cell, units=(3, 4), decoder="autoregressive")
     z = model.encode(SERIES)
@@ -203,6 +204,7 @@ def test_samples_follow_the_probabilities():
     assert np.array_equal(model.sample(z=z[:9], seed=2), model.sample(z=z[:9], seed=2))
 
 
+@pytest.mark.slow
 def test_word_dropout_hides_steps():
     model = tokens_model(word_dropout=1.0)
     z, hidden = model.encode(TOKENS), np.zeros(TOKENS.shape, bool)
