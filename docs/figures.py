@@ -370,10 +370,10 @@ def sequences_heartbeats(ecg: Mapping[str, np.ndarray]) -> Figure:
     x = ecg["x_train"][ecg["y_train"] == 1][..., None].astype("float32")
     test, abnormal = ecg["x_test"][..., None].astype("float32"), ecg["y_test_abnormal"] == 1
     model = aezoo.SequenceAE(8, units=(32,), seed=SEED)
-    steps = 150 * -(-len(x) // 64)
-    rate = keras.optimizers.schedules.CosineDecay(3e-3, steps, alpha=0.05)
+    steps = 60 * -(-len(x) // 64)
+    rate = keras.optimizers.schedules.CosineDecay(5e-3, steps, alpha=0.05)
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
-    model.fit(x, epochs=150, batch_size=64, verbose=0)
+    model.fit(x, epochs=60, batch_size=64, verbose=0)
     shown = np.concatenate([test[~abnormal][:2], test[abnormal][:2]])
     titles = ["normal", "normal", "abnormal", "abnormal"]
     return plots.series(shown, model.reconstruct(shown), model.score_steps(shown), titles)

@@ -384,7 +384,9 @@ class SequenceAE(Autoencoder):
         measures: dict[str, Any] = {"active_units": code} if self.variational else {}
         if self.tokens:
             x = self._input(x)
-            measures["reconstruction"] = self.errors(x, self.decoder.parameters(code, x), self._counted(x, None))
+            measures["negative_log_likelihood"] = self.errors(
+                x, self.decoder.parameters(code, x), self._counted(x, None)
+            )
         return measures
 
     def report_pictures(self, x: np.ndarray) -> dict[str, Callable[[], matplotlib.figure.Figure]]:

@@ -319,5 +319,5 @@ def test_pictures_and_measures_of_a_report():
     assert len(pictures["reconstructions.png"]().axes) == 4
     model = tokens_model(variational=True)
     measures = model.report_measures(TOKENS, model.encode(TOKENS))
-    assert np.allclose(measures["reconstruction"], np.sum(model.score_steps(TOKENS), axis=1), rtol=1e-5)
+    assert np.allclose(measures["negative_log_likelihood"], np.sum(model.score_steps(TOKENS), axis=1), rtol=1e-5)
     assert model.report_pictures(TOKENS) == {}
