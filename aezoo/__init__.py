@@ -35,6 +35,7 @@ from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
 from aezoo.models.rbm import RBM
+from aezoo.models.sequence import SequenceAE
 from aezoo.models.sketch_rnn import SketchRNN
 from aezoo.models.sparse import SparseAE
 from aezoo.models.variational import VAE
@@ -60,6 +61,7 @@ __all__ = [
     "KSparseAE",
     "LinearAE",
     "MaskedAE",
+    "SequenceAE",
     "SketchRNN",
     "SparseAE",
     "StackedAE",

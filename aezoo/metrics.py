@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -64,3 +65,39 @@ class ActiveUnits(keras.metrics.Metric):
         mean = ops.divide_no_nan(self.total, self.count)
         variance = ops.divide_no_nan(self.squares, self.count) - ops.square(mean)
         return ops.sum(ops.cast(variance > self.threshold, "float32"))
+
+
+class BitsPerToken(keras.metrics.Metric):
+    """Bits per token: Σ -log₂ p over all tokens of an epoch, divided by their number.
+
+    Args:
+        name: Name of the metric.
+
+    Example:
+        >>> metric = BitsPerToken()
+        >>> metric.update_state(([math.log(2.0), 9 * math.log(2.0)], [1, 3]))  # nats and tokens of two sequences
+        >>> round(float(metric.result()), 4)  # 10 bits for 4 tokens
+        2.5
+    """
+
+    def __init__(self, name: str = "bits_per_token"):
+        super().__init__(name=name, dtype="float64")
+        self.nats = self.add_variable((), "zeros", dtype="float64", name="nats")
+        self.count = self.add_variable((), "zeros", dtype="float64", name="count")
+
+    def update_state(self, values: tuple[Any, Any], sample_weight: Tensor | None = None) -> None:
+        """Add sequences.
+
+        Args:
+            values: Nats and numbers of tokens of the sequences, (batch,) each.
+            sample_weight: Weights of the sequences, (batch,), or None.
+        """
+        for total, value in zip((self.nats, self.count), values, strict=True):
+            value = ops.cast(value, "float64")
+            if sample_weight is not None:
+                value = value * ops.cast(ops.reshape(sample_weight, (-1,)), "float64")
+            total.assign_add(ops.sum(value))
+
+    def result(self) -> Tensor:
+        """Return the bits per token, a float32 scalar."""
+        return ops.cast(ops.divide_no_nan(self.nats, self.count) / math.log(2.0), "float32")

@@ -1,9 +1,10 @@
 """Draw the diagrams and pictures of the user guide.
 
-    TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [NAME ...]
+    TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [--ecg FILE] [NAME ...]
 
 writes docs/figures/NAME.png: all of them, or those named. The pictures of sketches need sketch-rnn's file of cats
-(Quick, Draw! by Google, CC BY 4.0) and are left as they are without it. Everything is seeded; the three models that
+(Quick, Draw! by Google, CC BY 4.0), the picture of heartbeats ECG5000 (UCR Time Series Archive) as
+benchmarks/papers/series.py reads it; they are left as they are without it. Everything is seeded; the four models that
 are trained here take some minutes.
 """
 
@@ -17,7 +18,7 @@ import os
 import re
 import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ STARTS, ENDS = (20, 31, 18, 9), (4, 28, 14, 24)
 
 FIGURES: dict[str, Callable[[], Figure]] = {}
 OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
+OF_HEARTBEATS: dict[str, Callable[[Mapping[str, np.ndarray]], Figure]] = {}
 
 
 def figure(draw):
@@ -433,6 +435,46 @@ def series_scores() -> Figure:
     return drawn
 
 
+# === Series and text ===
+
+
+@figure
+def sequences_network() -> Figure:
+    """The networks of a model of heartbeats."""
+    model = aezoo.SequenceAE(8, seed=SEED)
+    model.build((None, 140, 1))
+    return plots.network(model)
+
+
+def sequences_heartbeats(ecg: Mapping[str, np.ndarray]) -> Figure:
+    """Heartbeats, normal and abnormal, and the error of each step."""
+    keras.utils.set_random_seed(SEED)
+    x = ecg["x_train"][ecg["y_train"] == 1][..., None].astype("float32")
+    test, abnormal = ecg["x_test"][..., None].astype("float32"), ecg["y_test_abnormal"] == 1
+    model = aezoo.SequenceAE(8, units=(32,), seed=SEED)
+    steps = 60 * -(-len(x) // 64)
+    rate = keras.optimizers.schedules.CosineDecay(5e-3, steps, alpha=0.05)
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))
+    model.fit(x, epochs=60, batch_size=64, verbose=0)
+    shown = np.concatenate([test[~abnormal][:2], test[abnormal][:2]])
+    titles = ["normal", "normal", "abnormal", "abnormal"]
+    return plots.series(shown, model.reconstruct(shown), model.score_steps(shown), titles)
+
+
+OF_HEARTBEATS["sequences_heartbeats"] = sequences_heartbeats
+
+
+@figure
+def sequences_collapse() -> Figure:
+    """The KL divergence over the epochs, as benchmarks/papers/text.py measured it."""
+    path = ROOT / "benchmarks" / "papers" / "results" / "text_names.json"
+    runs = json.loads(path.read_text())["runs"]
+    shown = ("none", "KL annealing", "word dropout", "free bits", "all three")
+    return plots.lines(
+        {name: runs[name]["kl_history"] for name in shown}, x="epoch", y="KL divergence, weighted by β, nats per name"
+    )
+
+
 # === RBM ===
 
 
@@ -458,13 +500,17 @@ def rbm_dbn() -> Figure:
 def main() -> None:
     """Draw all figures, or those that the user names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*FIGURES, *OF_SKETCHES]))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*FIGURES, *OF_SKETCHES, *OF_HEARTBEATS]))
     parser.add_argument("--sketches", help="sketch-rnn's file of cats (.npz)")
+    parser.add_argument("--ecg", help="ECG5000 (.npz)")
     arguments = parser.parse_args()
     draw = dict(FIGURES)
     if arguments.sketches:
         _, (x, _) = aezoo.sketches.load(arguments.sketches, max_points=100)
         draw |= {name: functools.partial(function, x) for name, function in OF_SKETCHES.items()}
+    if arguments.ecg:
+        ecg = dict(np.load(arguments.ecg))
+        draw |= {name: functools.partial(function, ecg) for name, function in OF_HEARTBEATS.items()}
     for name in arguments.names or draw:
         print(f"{name}: {save(name, draw[name]()):,} bytes", flush=True)
 

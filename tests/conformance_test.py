@@ -106,6 +106,27 @@ def sketch_rnn(**arguments):
     )
 
 
+SERIES = np.random.default_rng(0).normal(size=(21, 5, 2)).astype("float32")
+TOKENS = np.random.default_rng(0).integers(1, 6, (21, 4)).astype("int32")
+TOKENS[np.arange(4) >= np.arange(21)[:, None] % 4 + 1] = 0  # of all lengths
+
+
+def sequence(x=SERIES, **arguments):
+    arguments = {"latent_dim": 3, "units": (4,), "embedding_dim": 3, **arguments}
+    noisy = arguments.get("variational") or arguments.get("word_dropout")
+    visible = {**arguments, "word_dropout": 0.0}
+    return testing.Case(
+        lambda **kw: aezoo.SequenceAE(**arguments, **kw),
+        x,
+        quiet=(lambda **kw: without_noise(aezoo.SequenceAE(**visible, **kw))) if noisy else None,
+        mean_over_samples="free_bits" not in arguments,
+        takes_loss=not arguments.get("variational") and "tokens" not in arguments,
+        score=("reconstruction", "kl") if arguments.get("variational") else ("reconstruction",),
+        inputs={"n": np.int32(4), "temperature": np.float32(0.7), "seed": np.int64(5)},
+        learning_rate=1e-2,
+    )
+
+
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
     "tied": testing.Case(
@@ -164,6 +185,12 @@ CASES = {
     ),
     "sketch-rnn": sketch_rnn(),
     "sketch-rnn-decoder": sketch_rnn(conditional=False),
+    "sequence": sequence(),
+    "sequence-gru": sequence(cell="gru", decoder="autoregressive", word_dropout=0.2),
+    "sequence-convolution": sequence(
+        cell="convolution", units=(4, 4), variational=True, beta=Linear(0.5, 1.5, 3), bidirectional=False
+    ),
+    "sequence-tokens": sequence(TOKENS, tokens=6, variational=True, free_bits=0.1, word_dropout=0.2),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
     "conditional": conditional(),
@@ -206,6 +233,9 @@ VARIANTS = {
     "vae-mixed-table",
     "masked-pooled",
     "compressive-conv",
+    "sequence-gru",
+    "sequence-convolution",
+    "sequence-tokens",
 }
 ONCE = {
     testing.replicas,
@@ -294,8 +324,20 @@ SLOW = {
     ("sketch-rnn", testing.exporting),
     ("sketch-rnn", testing.data_forms),
     ("sketch-rnn", testing.determinism),
+    # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
+    *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
+    *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
+    *(("sequence-tokens", check) for check in ONCE),
+    *(
+        (name, check)
+        for name in ("sequence-gru", "sequence-convolution", "sequence-tokens")
+        for check in (testing.weight_scale, testing.mask, testing.declared)
+    ),
+    *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
+# Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
+PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 

@@ -10,7 +10,7 @@ from aezoo.models.conditional import ConditionalVAE
 
 MODELS = [
     *(aezoo.Autoencoder, aezoo.DenoisingAE, aezoo.SparseAE, aezoo.KSparseAE, aezoo.ContractiveAE, aezoo.LinearAE),
-    *(aezoo.VAE, ConditionalVAE, aezoo.CompressiveAE, aezoo.SketchRNN, aezoo.RBM),
+    *(aezoo.VAE, ConditionalVAE, aezoo.CompressiveAE, aezoo.SequenceAE, aezoo.SketchRNN, aezoo.RBM),
 ]
 
 

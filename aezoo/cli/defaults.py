@@ -80,6 +80,7 @@ MODELS: dict[str, Entry] = {
     "vae": Entry("VAE"),
     "conditional": Entry("ConditionalVAE"),
     "masked": Entry("MaskedAE"),
+    "sequence": Entry("SequenceAE"),
     "sketch-rnn": Entry("SketchRNN"),
     "rbm": Entry("RBM"),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),

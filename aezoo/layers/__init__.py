@@ -8,6 +8,7 @@ from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
+from aezoo.layers.gru import GRU
 from aezoo.layers.log1p import Log1p
 from aezoo.layers.lstm import LSTM
 from aezoo.layers.mirroring import mirror
@@ -20,6 +21,7 @@ from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
 
 __all__ = [
+    "GRU",
     "LSTM",
     "BatchNormalization",
     "BivariateMixture",

@@ -17,6 +17,7 @@ from aezoo._typing import DType, Tensor
 from aezoo.layers.bounded import LOG_VARIANCE, bounded
 from aezoo.layers.lstm import LSTM
 from aezoo.layers.mixture import BivariateMixture
+from aezoo.layers.random_state import uniform_from_bits
 
 #: The small initial weights of the authors' projections to and from the code.
 _SMALL = 0.001
@@ -195,16 +196,8 @@ class SketchDecoder(keras.Model):
             """Draw Gumbel noise for the pen (batch, 3) and the component (batch, M), normal noise for the offset."""
             if seed is None:
                 return 0.0, 0.0, ops.zeros((batch, 2), "float32")
-            # From random bits, which XLA draws identically; its uniform and normal numbers differ.
-            bits = tf.random.stateless_uniform(
-                (batch, self.components + 5),
-                tf.random.experimental.stateless_fold_in(seed, t, alg="philox"),
-                minval=None,
-                maxval=None,
-                dtype="uint32",
-                alg="philox",
-            )
-            uniform = (tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, "uint32")), "float32") + 0.5) * 2.0**-23
+            seed_of_step = tf.random.experimental.stateless_fold_in(seed, t, alg="philox")
+            uniform = uniform_from_bits((batch, self.components + 5), seed_of_step)
             radius, angle = ops.sqrt(-2.0 * ops.log(uniform[:, :1])), 2.0 * math.pi * uniform[:, 1:2]
             gumbel = -ops.log(-ops.log(uniform[:, 2:]))
             normal = radius * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)

@@ -63,3 +63,16 @@ class RandomState(keras.layers.Layer):
     def normal(self, shape: Shape | Tensor, shared: bool = False) -> Tensor:
         """Draw standard normal numbers, float32; `shared` draws the same numbers on every replica."""
         return tf.random.stateless_normal(shape, self.draw_seed(shared), alg="philox")
+
+
+def uniform_from_bits(shape: Shape | Tensor, seed: Tensor) -> Tensor:
+    """Draw uniform numbers in (0, 1), float32, from random bits.
+
+    XLA draws the same bits as TensorFlow, but other uniform numbers.
+
+    Args:
+        shape: Shape of the result.
+        seed: Two integers, (2,); equal seeds draw equal numbers.
+    """
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype="uint32", alg="philox")
+    return (tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, "uint32")), "float32") + 0.5) * 2.0**-23

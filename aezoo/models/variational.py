@@ -253,16 +253,11 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        y_pred = self.decode_parameters(_rows(_reparameterized(mean, log_variance, noise)), conditions, training)
-        dimensions = losses.gaussian_kl(mean, log_variance)
+        y_pred = self.decode_parameters(_rows(reparameterized(mean, log_variance, noise)), conditions, training)
         reported = {"active_units": mean}
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
-            if self.free_bits:
-                kl = batch.per_replica(ops.sum(ops.maximum(batch.global_mean(dimensions), self.free_bits)))
-            else:
-                kl = batch.mean(_sum(dimensions))
-            reported["kl"] = self.beta.value * kl
+            reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance, self.free_bits)
             return reported, self._mean_like(batch.y, y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
@@ -274,7 +269,7 @@ class VAE(Autoencoder):
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
-        reported["kl"] = self.beta.value * batch.mean(_sum(dimensions))
+        reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance)
         return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
 
     def _mean_like(self, x: Tensor, y_pred: Tensor) -> Tensor:
@@ -443,7 +438,7 @@ class VAE(Autoencoder):
             chunk = tf.minimum(most, samples - done)
             noise = self.random.normal((chunk, *ops.shape(mean)))
             y_pred = self.decode_parameters(
-                _rows(_reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk)
+                _rows(reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk)
             )
             of_codes = _repeated({"x": filled, "observed": observed}, chunk)
             errors = losses.per_sample(self.default_loss, of_codes["x"], y_pred, observed=of_codes["observed"])[0]
@@ -497,7 +492,7 @@ class VAE(Autoencoder):
         @unconverted
         def log_weights(chunk: Tensor) -> Tensor:
             noise = self.random.normal((chunk, *ops.shape(mean)))
-            z = _rows(_reparameterized(mean, log_variance, noise))
+            z = _rows(reparameterized(mean, log_variance, noise))
             y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
             targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
             errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
@@ -551,12 +546,28 @@ class _Mean(keras.layers.Layer):
         return self.likelihood.mean(y_pred)
 
 
+def kl_term(batch: Batch, mean: Tensor, log_variance: Tensor, free_bits: float = 0.0) -> Tensor:
+    """Return this replica's share of KL(q‖p(z)), the mean over the batch in nats, a float32 scalar.
+
+    Args:
+        batch: The batch.
+        mean: μ of q(z given x), (batch, *code_shape).
+        log_variance: log σ² of q(z given x), (batch, *code_shape).
+        free_bits: λ >= 0, the minimum that the mean over the batch of each code unit counts.
+    """
+    dimensions = losses.gaussian_kl(mean, log_variance)
+    if free_bits:
+        return batch.per_replica(ops.sum(ops.maximum(batch.global_mean(dimensions), free_bits)))
+    return batch.mean(_sum(dimensions))
+
+
 def _sum(values: Tensor, batch_axes: int = 1) -> Tensor:
     """Sum over the axes of a code, which follow the batch axes."""
     return ops.sum(values, axis=tuple(range(batch_axes, len(values.shape))))
 
 
-def _reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+def reparameterized(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """Return z = μ + σε."""
     return mean + ops.exp(0.5 * log_variance) * noise
 
 
@@ -575,5 +586,5 @@ def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
 
 def _log_prior_ratio(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """Return log p(z) - log q(z given x) of z = μ + σε, (k, batch), for ε of shape (k, batch, *code_shape)."""
-    z = _reparameterized(mean, log_variance, noise)
+    z = reparameterized(mean, log_variance, noise)
     return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)

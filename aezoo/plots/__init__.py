@@ -11,6 +11,7 @@ from aezoo.plots.curves import history, lines, rate_distortion, roc, scores
 from aezoo.plots.diagram import network
 from aezoo.plots.features import filters
 from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples, traversal
+from aezoo.plots.series import series
 from aezoo.plots.strokes import sketches
 from aezoo.plots.units import preferred_inputs
 
@@ -31,6 +32,7 @@ __all__ = [
     "samples",
     "scatter",
     "scores",
+    "series",
     "sketches",
     "traversal",
 ]

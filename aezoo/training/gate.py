@@ -137,6 +137,7 @@ class Rules:
         decodes: Whether the decoder is the user's own, so that targets may have any shape.
         weighs_features: Whether the error can have weights per step or per feature.
         compared: Whether outputs are compared with the data.
+        tokens: Size of the vocabulary of a model of tokens; None for any other model.
     """
 
     name: str
@@ -154,6 +155,7 @@ class Rules:
     decodes: bool = False
     weighs_features: bool = True
     compared: bool = True
+    tokens: int | None = None
 
     @classmethod
     def of(cls, model: Trainer, labels: str = "fit(x)", compared: bool = True) -> Rules:
@@ -183,6 +185,7 @@ class Rules:
             model.decodes_to_any_shape,
             model.weighs_features,
             compared,
+            model.tokens,
         )
 
     @property
@@ -243,6 +246,8 @@ class Rules:
         x, y, weight = parts.x, parts.y, parts.weight
         _one_tensor(x)
         _check_dtype(x.dtype, integers=self.integers)
+        if self.tokens and "float" in getattr(x.dtype, "name", str(x.dtype)):
+            raise ValueError(f"The samples are {x.dtype}, not tokens: give integers, such as x.astype('int32').")
         if getattr(x.shape, "rank", 1) is None:
             raise ValueError(
                 "The shape of the samples is unknown: give the data set shapes, for example "
@@ -329,6 +334,10 @@ class Rules:
         if y is not None and y is not x:
             self._finite_range(x)
         low, high = self._finite_range(x if y is None else y)
+        if self.tokens and x.shape[0]:
+            values = np.asarray(x)
+            if values.min() < 0 or values.max() >= self.tokens:
+                raise ValueError(f"{self.unknown_tokens} Their values are from {values.min()} to {values.max()}.")
         if self.bounds and (low < self.bounds[0] - _SLACK or high > self.bounds[1] + _SLACK):
             raise ValueError(f"{self.out_of_range} Their values are from {low:g} to {high:g}.")
         for condition in self.conditions:
@@ -336,6 +345,11 @@ class Rules:
                 condition.check_numbers(parts.conditions[condition.name])
         if parts.weight is not None:
             check_weights(parts.weight, x.shape[0])
+
+    @property
+    def unknown_tokens(self) -> str:
+        """Message about tokens outside the vocabulary."""
+        return f"Tokens must be in [0, {(self.tokens or 0) - 1}], the vocabulary of tokens={self.tokens}."
 
     @property
     def middle(self) -> float:
@@ -923,6 +937,8 @@ def _checked_dataset(rules: Rules, dataset: tf.data.Dataset) -> Validated:
             numbers = [tf.where(tf.math.is_nan(part), tf.constant(rules.middle), part) for part in numbers]
         assertions = [(some, _EMPTY_BATCH)]
         assertions += [(tf.reduce_all(tf.abs(part) <= rules.largest), _NOT_FINITE) for part in numbers]
+        if rules.tokens:
+            assertions.append((tf.reduce_all((parts.x >= 0) & (parts.x < rules.tokens)), rules.unknown_tokens))
         if rules.bounds:
             (low, high), target = rules.bounds, numbers[-1]
             inside = (tf.reduce_min(target) >= low - _SLACK) & (tf.reduce_max(target) <= high + _SLACK)

@@ -129,6 +129,8 @@ class Trainer(keras.Model):
     weighs_features: bool = True
     """True if the error can have weights per step or per feature."""
     _preprocessing: Preprocessing | None = None
+    tokens: int | None = None
+    """Size of the vocabulary if samples are tokens; None if they are numbers."""
     default_steps: int = 8
     """Number of steps per execution if `compile` was given no `steps_per_execution`."""
 

@@ -41,9 +41,8 @@ def test_the_arguments_that_a_model_sets_itself_cannot_be_set_to_another_value()
         for argument in values.keys() & {*cls.fixed_arguments}:
             with pytest.raises((TypeError, ValueError)):
                 cls(2, **{argument: values[argument]})
-        assert bool(cls.fixed_arguments) == (name in ("linear", "rbm", "dbn", "sketch-rnn", "conditional", "masked")), (
-            name
-        )
+        fixed = ("linear", "rbm", "dbn", "sequence", "sketch-rnn", "conditional", "masked")
+        assert bool(cls.fixed_arguments) == (name in fixed), name
 
 
 def test_the_hidden_layers_that_a_stack_leaves_out_are_all_that_there_are():

@@ -21,7 +21,8 @@ from aezoo.schedules import Linear
 
 PICTURES = {"rbm": ["samples.png"], "vae": ["samples.png", "interpolation.png"]}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
-OTHERS = ("sketch-rnn", "conditional", "masked")  # of other data, of a label beside them, of codes of patches
+# Models of other data, of a label beside them, and of codes of patches.
+OTHERS = ("sequence", "sketch-rnn", "conditional", "masked")
 SMALL = ["--dataset", "digits", "--limit", "100", "--epochs", "1"]
 PNG = b"\x89PNG\r\n\x1a\n"
 
