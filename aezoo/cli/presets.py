@@ -11,10 +11,10 @@ from typing import Any
 
 from aezoo.cli import loading
 
-#: Help on the options that take data that aezoo does not fetch, by the name of the data in `aezoo.recipes.sources`.
+#: Options for data that aezoo does not fetch, as in `aezoo.recipes.sources`, and their help.
 _FILES = {
-    "cats": ("--sketches", "the sketch-rnn file of the cats (.npz)"),
-    "noto": ("--emoji", "the file that `npm pack emoji-datasource-google@16.0.0` downloads (.tgz)"),
+    "sketches": "the sketch-rnn file of the cats (.npz)",
+    "emoji": "the file that `npm pack emoji-datasource-google@16.0.0` downloads (.tgz)",
 }
 
 
@@ -29,8 +29,8 @@ def add_commands(commands: Any) -> None:
 
     train = actions.add_parser("train", help="train presets", description="Train presets by their recipes.")
     train.add_argument("names", nargs="*", metavar="NAME", help="names of the presets to train (default: all)")
-    for data, (option, file) in _FILES.items():
-        train.add_argument(option, dest=data, metavar="FILE", help=file)
+    for option, file in _FILES.items():
+        train.add_argument(f"--{option}", metavar="FILE", help=file)
     train.add_argument(
         "--output",
         type=loading.name,
@@ -47,9 +47,9 @@ def add_commands(commands: Any) -> None:
         "the results with the model cards.",
     )
     verify.add_argument("names", nargs="*", metavar="NAME", help="names or folders of presets (default: all presets)")
-    for data, (option, file) in _FILES.items():
+    for option, file in _FILES.items():
         verify.add_argument(
-            option, dest=data, metavar="FILE", help=f"{file}; without it presets trained on it are not measured"
+            f"--{option}", metavar="FILE", help=f"{file}; without it presets trained on it are not measured"
         )
     verify.set_defaults(run=_verify)
 
@@ -114,7 +114,7 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from aezoo._untrusted import printable
-    from aezoo.recipes import cards, verifying
+    from aezoo.recipes import cards, sources, verifying
     from aezoo.saving import presets
 
     names = arguments.names or list(presets.folders())
@@ -127,7 +127,8 @@ def _verify(arguments: argparse.Namespace) -> int:
             folder = presets.find(name)
             card = presets.read_card(folder)
             data = card["data"]["name"] if cards.has_metrics(card) else None
-            measurable = data is not None and (data not in _FILES or data in files)
+            option = sources.SOURCES[data].option if data in sources.SOURCES else ""
+            measurable = data is not None and (not option or option in files)
             measured = verifying.verify(folder, load(data) if measurable else None)
         except (OSError, ValueError) as error:
             wrong.append(str(error))
@@ -137,7 +138,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             label, value = printable(cards.label(card["metric"])), cards.number(measured[card["metric"]])
             print(f"{printable(name):{width}}{label} {value}, as in its model card", flush=True)
         else:
-            why = "its model card names no data" if data is None else f"its data need {_FILES[data][0]} FILE"
+            why = "its model card names no data" if data is None else f"its data need --{option} FILE"
             print(f"{printable(name):{width}}files as in its model card; not measured: {why}", flush=True)
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(names)} failed: {' '.join(wrong)}")
@@ -152,9 +153,9 @@ def _config(arguments: argparse.Namespace) -> int:
 
 
 def _files(arguments: argparse.Namespace) -> dict[str, str]:
-    """Return the files that the user gave, by the name of the data."""
-    given = {data: getattr(arguments, data) for data in _FILES}
-    return {data: file for data, file in given.items() if file is not None}
+    """Return the files that the user gave, by the name of the option."""
+    given = {option: getattr(arguments, option) for option in _FILES}
+    return {option: file for option, file in given.items() if file is not None}
 
 
 def _loader(files: dict[str, str]) -> Callable[[str], Any]:

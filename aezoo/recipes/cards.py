@@ -32,7 +32,7 @@ def readme(card: Mapping[str, Any]) -> str:
     """
     name, training, data, versions = card["name"], card["training"], card["data"], card["versions"]
     source = SOURCES[data["name"]]
-    file = f" {source.option} FILE" if source.option else ""
+    file = f" --{source.option} FILE" if source.option else ""
     minutes = f"{training['minutes']:g} minutes on {training['cores']} cores"
     facts = {
         "class": f"`aezoo.{card['class']}`, {card['parameters']:,} parameters",

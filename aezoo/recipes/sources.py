@@ -18,6 +18,8 @@ Split = tuple[Any, Any]
 #: Sketches with more points are left out.
 MAX_POINTS = 100
 _EMOJI, _PICTURES = "package/emoji.json", "package/img/google/64"
+# Beginnings of the subcategories of faces and of people whose heads are large enough for 64 pixels.
+_HEADS = ("face-", "cat-face", "monkey-face", "person-fantasy", "person-gesture", "person-role")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Source:
         license: License of the data, which is not the license of the model.
         address: Web address where the data are published.
         shape: Shape of samples, for readers.
-        option: Option of `aezoo presets` for a file that aezoo does not fetch; "" for a data set of `aezoo.datasets`.
+        option: Option of `aezoo presets`, without hyphens, for a file that aezoo does not fetch; "" if none is needed.
         file: Description of this file.
         excerpt: Name of a data set of `aezoo.datasets` whose splits are parts of these splits; "" if there is none.
     """
@@ -43,6 +45,16 @@ class Source:
     excerpt: str = ""
 
 
+_NOTO = Source(
+    "Noto Emoji (Google), 64 × 64 pixels on white, all skin tones of an emoji in the same split",
+    "Apache-2.0",
+    "https://github.com/googlefonts/noto-emoji",
+    "(n, 64, 64, 3) in [0, 1]",
+    option="emoji",
+    file="the file that `npm pack emoji-datasource-google@16.0.0` downloads (.tgz)",
+    excerpt="emoji",
+)
+
 #: Origins by the name that recipes use.
 SOURCES = {
     "mnist": Source("MNIST", "CC BY-SA 3.0", "http://yann.lecun.com/exdb/mnist/", "(n, 28, 28, 1) in [0, 1]"),
@@ -51,18 +63,11 @@ SOURCES = {
         "CC BY 4.0",
         "https://github.com/googlecreativelab/quickdraw-dataset",
         "(n, steps, 5)",
-        option="--sketches",
+        option="sketches",
         file="the sketch-rnn file of the cats (.npz)",
     ),
-    "noto": Source(
-        "Noto Emoji (Google), 64 × 64 pixels on white, split so that all skin tones of an emoji stay together",
-        "Apache-2.0",
-        "https://github.com/googlefonts/noto-emoji",
-        "(n, 64, 64, 3) in [0, 1]",
-        option="--emoji",
-        file="the file that `npm pack emoji-datasource-google@16.0.0` downloads (.tgz)",
-        excerpt="emoji",
-    ),
+    "noto": _NOTO,
+    "noto_heads": dataclasses.replace(_NOTO, title=_NOTO.title.replace("64 ×", "faces and people, 64 ×", 1)),
     "digits": Source(
         "Handwritten digits of the UCI repository, from scikit-learn",
         "CC BY 4.0",
@@ -77,7 +82,7 @@ def load(name: str, files: Mapping[str, str | os.PathLike[str]] | None = None) -
 
     Args:
         name: A key of `SOURCES`.
-        files: Paths of files that aezoo does not fetch, by the name of their source.
+        files: Paths of files that aezoo does not fetch, by the option of their source.
 
     Raises:
         ValueError: If `name` is unknown, its file is not given, or the file has other content.
@@ -88,15 +93,17 @@ def load(name: str, files: Mapping[str, str | os.PathLike[str]] | None = None) -
     source = SOURCES[name]
     if not source.option:
         return datasets.load(name)
-    file = (files or {}).get(name)
+    file = (files or {}).get(source.option)
     if file is None:
         raise ValueError(
-            f"aezoo does not fetch {source.title}: give {source.file} as {source.option} FILE ({source.address})."
+            f"aezoo does not fetch {source.title}: give {source.file} as --{source.option} FILE ({source.address})."
         )
-    return emoji(file) if name == "noto" else sketches.load(file, max_points=MAX_POINTS)
+    if name == "cats":
+        return sketches.load(file, max_points=MAX_POINTS)
+    return emoji(file, heads=name == "noto_heads")
 
 
-def emoji(file: str | os.PathLike[str]) -> tuple[Split, Split]:
+def emoji(file: str | os.PathLike[str], heads: bool = False) -> tuple[Split, Split]:
     """Load Noto emoji, and split them so that all skin tones of an emoji are in the same split.
 
     Of the short names of each category, in alphabetical order, every fifth is for testing; the emoji of
@@ -105,6 +112,7 @@ def emoji(file: str | os.PathLike[str]) -> tuple[Split, Split]:
 
     Args:
         file: The npm package emoji-datasource-google, version 16.0.0, as a .tgz file.
+        heads: Whether to leave out everything but faces and people by gesture, role, age, hair or fantasy.
 
     Returns:
         Two pairs, for training and for testing, of pictures on white, (n, 64, 64, 3) float32 in [0, 1], and None.
@@ -120,18 +128,19 @@ def emoji(file: str | os.PathLike[str]) -> tuple[Split, Split]:
                 for one in (kind, *kind.get("skin_variations", {}).values()):
                     content = package.extractfile(pictures[f"{_PICTURES}/{one['image']}"])
                     rgba = tf.io.decode_png(content.read(), channels=4).numpy()  # type: ignore[union-attr]
-                    rows.append((kind["short_name"], kind["category"], rgba))
+                    rows.append((kind["short_name"], kind["category"], kind["subcategory"], rgba))
     except (tarfile.TarError, KeyError, ValueError, tf.errors.InvalidArgumentError) as error:
-        raise ValueError(f"{os.fspath(file)!r} is not {SOURCES['noto'].file}.") from error
-    names, categories = np.array([row[0] for row in rows]), np.array([row[1] for row in rows])
-    rgba = np.stack([row[2] for row in rows]).astype("float64")
+        raise ValueError(f"{os.fspath(file)!r} is not {_NOTO.file}.") from error
+    names, categories, subcategories = (np.array([row[i] for row in rows]) for i in range(3))
+    rgba = np.stack([row[3] for row in rows]).astype("float64")
     alpha = rgba[..., 3:] / 255
     images = np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype("uint8")
+    chosen = np.array([not heads or one == "person" or one.startswith(_HEADS) for one in subcategories])
     test = _test(names, categories)
     splits, seen = [], set()
     for of_split in (~test, test):
         kept = []
-        for i in np.flatnonzero(of_split):
+        for i in np.flatnonzero(of_split & chosen):
             picture = images[i].tobytes()
             if picture not in seen:
                 seen.add(picture)
