@@ -251,7 +251,7 @@ RECIPES: dict[str, Recipe] = {
             output_activation="sigmoid",
             seed=SEED,
         ),
-        epochs=120,
+        epochs=90,
         picture="emoji",
         data="noto_heads",
         batch_size=32,
@@ -261,7 +261,7 @@ RECIPES: dict[str, Recipe] = {
     "denoising_emoji": Recipe(
         "Convolutional denoising autoencoder of emoji in color, 64 × 64 pixels",
         _denoising_emoji,
-        epochs=10,
+        epochs=8,
         picture="emoji_denoising",
         data="noto",
         batch_size=32,

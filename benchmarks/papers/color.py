@@ -2,7 +2,7 @@
 
     python benchmarks/papers/color.py [--cifar cifar10_train10k_test1k.npz]
 
-Four autoencoders with a code of 64 units learn the 381 training emoji that ship with aezoo (Adam 0.002 with cosine
+Five autoencoders with a code of 64 units learn the 381 training emoji that ship with aezoo (Adam 0.002 with cosine
 decay, batches of 32, batch normalization) and reconstruct the 94 test emoji, which show other expressions and jobs.
 "Checkerboard" is the power of the reconstruction error at the shortest period, two pixels, in any of the two axes, over
 the power that the error of the same model has at the neighboring periods: 1 without a pattern of two pixels.
@@ -27,6 +27,7 @@ FIGURES = Path(__file__).parent / "results"
 #: The networks by the name of their row, from plain to good.
 NETWORKS = {
     "transpose, plain": {"upsampling": "transpose"},
+    "transpose, kernels of 4": {"upsampling": "transpose", "kernel_size": 4},
     "resize, plain": {"upsampling": "resize"},
     "transpose, residual": {"upsampling": "transpose", "residual": 1},
     "resize, residual": {"upsampling": "resize", "residual": 1},
