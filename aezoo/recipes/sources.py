@@ -129,10 +129,10 @@ def emoji(file: str | os.PathLike[str], heads: bool = False) -> tuple[Split, Spl
                     content = package.extractfile(pictures[f"{_PICTURES}/{one['image']}"])
                     rgba = tf.io.decode_png(content.read(), channels=4).numpy()  # type: ignore[union-attr]
                     rows.append((kind["short_name"], kind["category"], kind["subcategory"], rgba))
+        rgba = np.stack([row[3] for row in rows]).astype("float64")
     except (tarfile.TarError, KeyError, ValueError, tf.errors.InvalidArgumentError) as error:
         raise ValueError(f"{os.fspath(file)!r} is not {_NOTO.file}.") from error
     names, categories, subcategories = (np.array([row[i] for row in rows]) for i in range(3))
-    rgba = np.stack([row[3] for row in rows]).astype("float64")
     alpha = rgba[..., 3:] / 255
     images = np.round(rgba[..., :3] * alpha + 255 * (1 - alpha)).astype("uint8")
     chosen = np.array([not heads or one == "person" or one.startswith(_HEADS) for one in subcategories])

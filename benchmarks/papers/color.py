@@ -98,7 +98,7 @@ def cifar(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    options = arguments(__doc__, epochs=30, cifar="", cifar_epochs=3)
+    options = arguments(__doc__, epochs=25, cifar="", cifar_epochs=2)
     if options.cifar:
         cifar(options)
         return
