@@ -1,10 +1,12 @@
 """The shelf: `aezoo presets`, and the models of `saved_models/`."""
 
+import io
 import json
 import os
 import pathlib
 import re
 import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo.cli import program
-from aezoo.recipes import cards, pictures, recipes, training, verifying
+from aezoo.recipes import cards, pictures, recipes, sources, training, verifying
 from aezoo.saving import presets, warmup
 from aezoo.schedules import Linear
 
@@ -221,6 +223,70 @@ def test_config(shelf, capsys, tmp_path):
     assert "absolute path" in error_of(capsys)
 
 
+def emoji_package(path, names, pictures):
+    """Write a file like the npm package of emoji: two skin tones of each name, whose second picture is half as wide."""
+    files, kinds = {}, []
+    for name, picture in zip(names, pictures, strict=True):
+        for tone in ("", "-dark"):
+            shown = picture if not tone else np.concatenate([picture[:, :32], 0 * picture[:, 32:]], 1)
+            files[f"package/img/google/64/{name}{tone}.png"] = tf.io.encode_png(shown).numpy()
+        variations = {"1F3FF": {"image": f"{name}-dark.png"}}
+        place = {"category": "C", "subcategory": "face-c" if name in "abcde" else "c"}
+        kinds.append({"short_name": name, **place, "image": f"{name}.png", "skin_variations": variations})
+    with tarfile.open(path, "w:gz") as package:
+        for name, content in {"package/emoji.json": json.dumps(kinds).encode(), **files}.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            package.addfile(member, io.BytesIO(content))
+    return str(path)
+
+
+def test_emoji_are_split_by_name_laid_on_white_and_without_copies(tmp_path):
+    # Of the ten names, "e" and "j" are for testing. "wink" and "smile" are in the excerpt that ships: wink for testing.
+    names = [*"abcdefghij", "wink", "smile"]
+    pictures = np.zeros((12, 64, 64, 4), "uint8")
+    pictures[..., 0] = 20 * np.arange(12)[:, None, None]
+    pictures[..., 3] = 51  # a fifth of the color, on white
+    pictures[5] = pictures[4]  # "f", for training, looks like "e"
+    files = {"emoji": emoji_package(tmp_path / "e.tgz", names, pictures)}
+    (x, none), (x_test, _) = sources.load("noto", files)
+    assert none is None and x.shape[1:] == (64, 64, 3) and x.dtype == x_test.dtype == "float32"
+    # With a red of r, (r / 5 + 255 * 4 / 5), rounded; transparent pixels are white.
+    red = np.round(20 * np.arange(12) / 5 + 204) / 255
+    red[5] = red[4]
+    train = [i for i in range(12) if i not in (4, 9, 10)]
+    expected = np.repeat(red[train], 2)
+    np.testing.assert_allclose(x[:, 5, 5, 0], expected, atol=1e-6)
+    np.testing.assert_allclose(x_test[:, 5, 5, 0], np.repeat(red[[9, 10]], 2), atol=1e-6)
+    assert (x[1::2, :, 32:] == 1).all() and not (x[::2, :, 32:, 1] == 1).any()
+    (x, _), (x_test, _) = sources.load("noto_heads", files)  # "a" to "e", in the same splits
+    np.testing.assert_allclose(x[:, 5, 5, 0], np.repeat(red[:4], 2), atol=1e-6)
+    np.testing.assert_allclose(x_test[:, 5, 5, 0], np.repeat(red[4], 2), atol=1e-6)
+
+
+def test_a_file_of_other_content_is_refused(tmp_path):
+    (tmp_path / "text.tgz").write_text("no package")
+    empty = emoji_package(tmp_path / "empty.tgz", [], [])
+    with tarfile.open(tmp_path / "other.tgz", "w:gz") as package:
+        package.add(__file__, "package/emoji.json")
+    for file in (tmp_path / "text.tgz", tmp_path / "other.tgz", empty):
+        with pytest.raises(ValueError, match=r"tgz' is not the file that `npm pack emoji-datasource-google"):
+            sources.load("noto", {"emoji": file})
+    with pytest.raises(FileNotFoundError):
+        sources.load("noto", {"emoji": tmp_path / "missing.tgz"})
+    with pytest.raises(ValueError, match=r"aezoo does not fetch Noto Emoji .*: give the file .* as --emoji FILE"):
+        sources.load("noto")
+
+
+def test_the_command_line_has_the_options_of_the_sources(capsys):
+    for action in ("train", "verify"):
+        with pytest.raises(SystemExit):
+            command(action, "--help")
+        text = " ".join(capsys.readouterr().out.split())
+        for source in sources.SOURCES.values():
+            assert not source.option or f"--{source.option} FILE {source.file}" in text
+
+
 def test_train_stops_before_the_first_training(tmp_path, capsys):
     assert command("train", "k_sparse_mnist", "--output", tmp_path) == 2
     assert "There is no recipe 'k_sparse_mnist': choose from k_sparse_mnist_k" in error_of(capsys)
@@ -256,6 +322,21 @@ def test_pictures():
     assert {recipe.picture for recipe in recipes.RECIPES.values()} <= set(vars(pictures))
 
 
+def test_pictures_of_emoji():
+    x = np.random.default_rng(0).random((20, 6, 6, 3), "float32")
+    models = {"emoji": aezoo.VAE(3, seed=0), "emoji_denoising": aezoo.DenoisingAE(3, noise="gaussian", seed=0)}
+    shown = {}
+    for name, model in models.items():
+        model.build((None, 6, 6, 3))
+        (shown[name],) = [image for ax in getattr(pictures, name)(model, x).axes for image in ax.get_images()]
+    tiles = np.asarray(shown["emoji"].get_array())
+    assert tiles.shape == (5 * 7 - 1, 10 * 7 - 1, 3)
+    np.testing.assert_allclose(tiles[:6, :6], x[0])  # the first row is inputs, from the first to the last
+    np.testing.assert_allclose(tiles[:6, -6:], x[-1])
+    np.testing.assert_allclose(tiles[28:, :6], tiles[7:13, :6], atol=1e-5)  # the path starts at a reconstruction
+    assert np.asarray(shown["emoji_denoising"].get_array()).shape == (3 * 7 - 1, 10 * 7 - 1, 3)
+
+
 # === The committed models ===
 
 
@@ -286,6 +367,13 @@ def digits():
 def test_a_committed_model_does_what_its_card_says(folder, request):
     card = presets.read_card(folder)
     model = getattr(aezoo, card["class"]).from_preset(folder)
+    if card["data"]["name"].startswith("noto"):
+        x, _ = aezoo.datasets.load("emoji")[1]
+        error = np.mean((x - np.asarray(model.reconstruct(x))) ** 2)
+        assert error < 0.5 * np.mean((x - aezoo.datasets.load("emoji")[0][0].mean(axis=0)) ** 2)
+        served = tf.saved_model.load(folder / "1").signatures["serving_default"](x=tf.constant(x[:5]))
+        np.testing.assert_allclose(served["reconstruction"], model.reconstruct(x[:5]), atol=1e-4)
+        return
     if card["data"]["name"] == "cats":  # what it draws, from codes as far from 0 as those of cats
         z = 0.4 * np.random.default_rng(0).standard_normal((60, *model.code_shape))
         x, rtol = np.asarray(model.sample(z=z.astype("float32"), seed=0)), 0.3

@@ -49,7 +49,7 @@ def _explore(arguments: argparse.Namespace) -> int:
     from aezoo.explorer import pages
 
     model, path, card = _model(arguments)
-    known = card.get("data", {}).get("name") or evaluate.trained_on(path)
+    known = _at_hand(card.get("data", {}).get("name")) or evaluate.trained_on(path)
     output = arguments.output
     if output is None and not arguments.serve:
         stem = path.parent.name if path.name == "model.keras" else path.stem
@@ -83,6 +83,13 @@ def _model(arguments: argparse.Namespace) -> tuple[aezoo.Autoencoder, Path, dict
     model, path = loading.load(str(path), "aezoo train", arguments.modules)
     card = path.parent / presets.CARD
     return model, path, presets.read_card(path.parent) if card.is_file() else {}
+
+
+def _at_hand(name: str | None) -> str | None:
+    """Return the name of a preset's data; for data that aezoo does not fetch, the name of an excerpt if one ships."""
+    from aezoo.recipes.sources import SOURCES
+
+    return SOURCES[name].excerpt or name if name in SOURCES else name
 
 
 def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:

@@ -11,7 +11,11 @@ from typing import Any
 
 from aezoo.cli import loading
 
-_SKETCHES = "the sketch-rnn file of the cats (.npz)"
+#: Options for data that aezoo does not fetch, as in `aezoo.recipes.sources`, and their help.
+_FILES = {
+    "sketches": "the sketch-rnn file of the cats (.npz)",
+    "emoji": "the file that `npm pack emoji-datasource-google@16.0.0` downloads (.tgz)",
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -25,7 +29,8 @@ def add_commands(commands: Any) -> None:
 
     train = actions.add_parser("train", help="train presets", description="Train presets by their recipes.")
     train.add_argument("names", nargs="*", metavar="NAME", help="names of the presets to train (default: all)")
-    train.add_argument("--sketches", metavar="FILE", help=_SKETCHES)
+    for option, file in _FILES.items():
+        train.add_argument(f"--{option}", metavar="FILE", help=file)
     train.add_argument(
         "--output",
         type=loading.name,
@@ -42,7 +47,10 @@ def add_commands(commands: Any) -> None:
         "the results with the model cards.",
     )
     verify.add_argument("names", nargs="*", metavar="NAME", help="names or folders of presets (default: all presets)")
-    verify.add_argument("--sketches", metavar="FILE", help=f"{_SKETCHES}; without it models of cats are not measured")
+    for option, file in _FILES.items():
+        verify.add_argument(
+            f"--{option}", metavar="FILE", help=f"{file}; without it presets trained on it are not measured"
+        )
     verify.set_defaults(run=_verify)
 
     config = actions.add_parser(
@@ -93,7 +101,7 @@ def _train(arguments: argparse.Namespace) -> int:
             close = difflib.get_close_matches(name, RECIPES) or RECIPES
             raise ValueError(f"There is no recipe {name!r}: choose from {', '.join(close)}.")
         training.check_folder(Path(arguments.output) / name)
-    load = _loader(arguments.sketches)
+    load = _loader(_files(arguments))
     for name in names:  # load all data before the first training, so that missing data fail at once
         load(RECIPES[name].data)
     for name in names:
@@ -106,19 +114,22 @@ def _train(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     from aezoo._untrusted import printable
-    from aezoo.recipes import cards, verifying
+    from aezoo.recipes import cards, sources, verifying
     from aezoo.saving import presets
 
     names = arguments.names or list(presets.folders())
-    load = _loader(arguments.sketches)
+    files = _files(arguments)
+    load = _loader(files)
     width = max(map(len, names), default=0) + 2
     wrong = []
     for name in names:
         try:
             folder = presets.find(name)
             card = presets.read_card(folder)
-            measurable = cards.has_metrics(card) and (card["data"]["name"] != "cats" or arguments.sketches)
-            measured = verifying.verify(folder, load(card["data"]["name"]) if measurable else None)
+            data = card["data"]["name"] if cards.has_metrics(card) else None
+            option = sources.SOURCES[data].option if data in sources.SOURCES else ""
+            measurable = data is not None and (not option or option in files)
+            measured = verifying.verify(folder, load(data) if measurable else None)
         except (OSError, ValueError) as error:
             wrong.append(str(error))
             print(f"{printable(name):{width}}FAILED", flush=True)
@@ -127,7 +138,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             label, value = printable(cards.label(card["metric"])), cards.number(measured[card["metric"]])
             print(f"{printable(name):{width}}{label} {value}, as in its model card", flush=True)
         else:
-            why = "its data need --sketches FILE" if cards.has_metrics(card) else "its model card names no data"
+            why = "its model card names no data" if data is None else f"its data need --{option} FILE"
             print(f"{printable(name):{width}}files as in its model card; not measured: {why}", flush=True)
     if wrong:
         raise ValueError(f"{len(wrong)} of {len(names)} failed: {' '.join(wrong)}")
@@ -141,8 +152,14 @@ def _config(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _loader(sketches_file: str | None) -> Callable[[str], Any]:
+def _files(arguments: argparse.Namespace) -> dict[str, str]:
+    """Return the files that the user gave, by the name of the option."""
+    given = {option: getattr(arguments, option) for option in _FILES}
+    return {option: file for option, file in given.items() if file is not None}
+
+
+def _loader(files: dict[str, str]) -> Callable[[str], Any]:
     """Return a function that loads each source once."""
     from aezoo.recipes import sources
 
-    return functools.cache(lambda name: sources.load(name, sketches_file))
+    return functools.cache(lambda name: sources.load(name, files))

@@ -32,14 +32,14 @@ def readme(card: Mapping[str, Any]) -> str:
     """
     name, training, data, versions = card["name"], card["training"], card["data"], card["versions"]
     source = SOURCES[data["name"]]
-    sketches = " --sketches FILE" if data["name"] == "cats" else ""
+    file = f" --{source.option} FILE" if source.option else ""
     minutes = f"{training['minutes']:g} minutes on {training['cores']} cores"
     facts = {
         "class": f"`aezoo.{card['class']}`, {card['parameters']:,} parameters",
         "paper": card["reference"],
         "data": f"[{source.title}]({source.address}), {source.license}: {data['training_samples']:,} training samples, "
         f"{data['test_samples']:,} test samples",
-        "command": f"`aezoo presets train {name}{sketches}`; the recipe is in `aezoo/recipes/recipes.py`",
+        "command": f"`aezoo presets train {name}{file}`; the recipe is in `aezoo/recipes/recipes.py`",
         "training": _training(training),
         "seed": training["seed"],
         "date": f"{training['date']}, {minutes}, aezoo {versions['aezoo']} and Keras {versions['keras']}",
@@ -59,7 +59,7 @@ def readme(card: Mapping[str, Any]) -> str:
         "## On the test set",
         table(["", ""], metrics.items()),
         "The terms of its objective, then the metrics of `aezoo.evaluation.report`. To measure them again and compare, "
-        f"run `aezoo presets verify {name}{sketches}`.",
+        f"run `aezoo presets verify {name}{file}`." + (f" FILE is {source.file}." if source.file else ""),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -109,12 +109,13 @@ def _code(text: str) -> str:
 
 
 def _use(card: Mapping[str, Any]) -> str:
-    if card["data"]["name"] == "cats":
+    name = card["data"]["name"]
+    if name == "cats":
         return (
             "redrawn = model.sample(temperature=0.5, z=model.encode(x))  # x and redrawn: (n, steps, 5)\n"
             "samples = model.sample(16, temperature=0.3)"
         )
-    lines = ["code = model.encode(x)  # x: (n, 28, 28, 1) in [0, 1]", "reconstruction = model.decode(code)"]
+    lines = [f"code = model.encode(x)  # x: {SOURCES[name].shape}", "reconstruction = model.decode(code)"]
     if "sample" in card["signatures"]:
         lines.append("samples = model.sample(16)")
     if "rate" in card["metrics"]:

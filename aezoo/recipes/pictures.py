@@ -58,3 +58,27 @@ def sketches(model: Autoencoder, x: np.ndarray) -> Figure:
     for temperature in _TEMPERATURES:
         rows[f"τ = {temperature:g}"] = np.asarray(model.sample(temperature=temperature, z=z, seed=SEED))
     return plots.sketches(np.concatenate(list(rows.values())), columns=len(x), row_labels=list(rows))
+
+
+def emoji(model: Autoencoder, x: np.ndarray) -> Figure:
+    """Plot emoji and their reconstructions, two rows of samples, and what lies between the codes of two emoji."""
+    x = _spread(x)
+    drawn = np.asarray(model.sample(2 * _DIGITS, seed=SEED))
+    between = np.asarray(model.interpolate(x[:1], x[1:2], _DIGITS))[0]
+    rows = {
+        "input": x,
+        "reconstruction": model.reconstruct(x),
+        "samples": drawn[:_DIGITS],
+        "more samples": drawn[_DIGITS:],
+    }
+    return plots.rows({**rows, "interpolation": between}, n=_DIGITS)
+
+
+def emoji_denoising(model: Autoencoder, x: np.ndarray) -> Figure:
+    """Plot emoji, corrupted emoji, and their reconstructions."""
+    return denoising(model, _spread(x))
+
+
+def _spread(x: np.ndarray) -> np.ndarray:
+    """Return samples in equal steps through the data, which are in the order of their categories."""
+    return x[np.linspace(0, len(x) - 1, _DIGITS).round().astype(int)]

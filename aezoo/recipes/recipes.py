@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import keras
 
+from aezoo.layers import networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.contractive import ContractiveAE
@@ -114,6 +115,14 @@ def _dbn() -> DBN:
 def _dbn_optimizers() -> list[ScheduledSGD]:
     momentum = Step([2], [0.5, 0.9])
     return [ScheduledSGD(rate, momentum=momentum) for rate in (0.1, 0.1, 0.1, 0.001)]
+
+
+def _denoising_emoji() -> DenoisingAE:
+    """Return a model of convolutions only, whose codes of 8 × 8 × 32 numbers keep where things are in the picture."""
+    encoder, decoder = networks.spatial(
+        3, 32, filters=(24, 48), kernel_size=3, normalization="batch", residual=1, upsampling="resize", seed=SEED
+    )
+    return DenoisingAE(encoder=encoder, decoder=decoder, noise="gaussian", corruption=0.25, seed=SEED)
 
 
 #: Recipes by the name of the preset, in the order in which `aezoo presets train` trains them.
@@ -229,5 +238,34 @@ RECIPES: dict[str, Recipe] = {
         jit_compile=True,
         limits="`model.sample(n)` draws from random codes; some of these sketches are fragments, or end before the "
         "first stroke.",
+    ),
+    "vae_emoji": Recipe(
+        "Convolutional VAE of emoji of faces and people in color, 64 × 64 pixels",
+        lambda: VAE(
+            64,
+            filters=(24, 48, 96, 128),
+            normalization="batch",
+            upsampling="resize",
+            beta=8.0,
+            likelihood="gaussian",
+            output_activation="sigmoid",
+            seed=SEED,
+        ),
+        epochs=90,
+        picture="emoji",
+        data="noto_heads",
+        batch_size=32,
+        optimizer=cosine(2e-3),
+        jit_compile=True,
+    ),
+    "denoising_emoji": Recipe(
+        "Convolutional denoising autoencoder of emoji in color, 64 × 64 pixels",
+        _denoising_emoji,
+        epochs=8,
+        picture="emoji_denoising",
+        data="noto",
+        batch_size=32,
+        optimizer=cosine(2e-3),
+        jit_compile=True,
     ),
 }

@@ -6,6 +6,7 @@ import datetime
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 VERSION = "1"
 #: Number of training samples that the PCA and the linear probe of a model card are fitted on.
 FITTED = 10_000
+#: Number of test samples of the Jacobian's norm, which takes one backward pass per code unit; fewer of large samples.
+JACOBIAN, JACOBIAN_OF_LARGE, _LARGE = 1000, 50, 4096
 
 
 def check_folder(folder: Path) -> None:
@@ -35,7 +38,13 @@ def check_folder(folder: Path) -> None:
     _files.check(folder, presets.foreign)
 
 
-def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
+def train(
+    name: str,
+    data: tuple[Split, Split],
+    folder: Path,
+    verbose: int = 2,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> None:
     """Train a model and write its folder, completely or not at all.
 
     Args:
@@ -43,6 +52,7 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
         data: Training and test split, as `aezoo.recipes.sources.load` returns them.
         folder: The folder to write; an existing preset is replaced.
         verbose: As in `fit`.
+        callbacks: As in `fit`.
     """
     recipe, (x, _) = RECIPES[name], data[0]
     start = time.monotonic()
@@ -55,7 +65,7 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
     steps = recipe.epochs * math.ceil(len(x) / recipe.batch_size)
     loss = losses.CrossEntropy() if recipe.loss == "cross_entropy" else None
     model.compile(recipe.optimizer(steps), loss=loss, jit_compile=recipe.jit_compile)
-    model.fit(x, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=verbose)
+    model.fit(x, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=verbose, callbacks=[*callbacks])
     training = {
         **recipe_of(recipe, model),
         "date": datetime.date.today().isoformat(),
@@ -135,5 +145,6 @@ def measure(model: Autoencoder, data: tuple[Split, Split]) -> dict[str, float]:
     (x, y), test = data
     fitted_on = (x[:FITTED], None if y is None else y[:FITTED])
     own = objective(model, test[0])
-    report = evaluation.report(model, test, train=fitted_on)
+    jacobian_samples = JACOBIAN if x[0].size < _LARGE else JACOBIAN_OF_LARGE
+    report = evaluation.report(model, test, train=fitted_on, jacobian_samples=jacobian_samples)
     return {**own, **{name: value for name, value in report.items() if value is not None}}

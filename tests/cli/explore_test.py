@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
 import aezoo
@@ -64,6 +65,13 @@ def test_a_preset_is_given_by_its_name(asked, tmp_path, monkeypatch):
     assert isinstance(model, aezoo.VAE) and len(x) == len(y)
     assert options == {"name": "digits", "title": "VAE 784-400-200-2, for plotting codes in the plane", "note": ""}
     assert (tmp_path / "page.html").is_file()
+
+
+def test_of_data_that_aezoo_does_not_fetch_the_page_shows_the_excerpt_that_ships(asked, tmp_path):
+    assert command("vae_emoji", "--output", tmp_path / "page.html") == 0
+    model, (x, _), options = asked[0]
+    assert options["name"] == "emoji" and model.x_shape == (64, 64, 3)
+    np.testing.assert_array_equal(x, aezoo.datasets.load("emoji")[1][0])
 
 
 def test_serving_writes_no_file(run, asked, tmp_path, monkeypatch):

@@ -505,6 +505,24 @@ def test_a_preset(preset, tmp_path, open_page, capsys):
 
 
 @pytest.mark.slow
+def test_the_preset_of_emoji_in_color(tmp_path, open_page, capsys):
+    model = aezoo.VAE.from_preset("vae_emoji")
+    x, y = aezoo.datasets.load("emoji")[1]
+    page = open_page(written(tmp_path, model, (x, y)))
+    code = np.asarray(model.encode(x))
+    mean = code.mean(axis=0)
+    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
+    page.plane = mean, axes * np.sign(axes.sum(axis=1, keepdims=True))
+    use_samples(page, model, x)
+    use_code(page, model)
+    use_map(page, model)
+    use_between(page, model, x)
+    use_scores(page, model, x)
+    assert page.js("explorer.manifest.data.picture") == [64, 64, 3]
+    check_timing(page, "vae_emoji", capsys)
+
+
+@pytest.mark.slow
 def test_the_preset_of_sketches(tmp_path, open_page, capsys):
     model = aezoo.SketchRNN.from_preset("sketch_rnn_cats")
     path = tmp_path / "page.html"
