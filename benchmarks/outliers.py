@@ -29,6 +29,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib
+import importlib.metadata
 import json
 import os
 import re
@@ -191,8 +192,8 @@ def detectors() -> dict[str, Callable[[], Detector]]:
 def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and labels of a set; "blobs" is made for a quick run."""
     if name == "blobs":
-        x, y = make_blobs(200, 4, centers=2, random_state=0)
-        return x.astype("float32"), np.concatenate([np.zeros(190), np.ones(10)]).astype(int) * (y == y[0])
+        x, _ = make_blobs([190, 10], 4, centers=np.array([[0.0] * 4, [6.0] * 4]), shuffle=False, random_state=0)
+        return x.astype("float32"), np.repeat([0, 1], [190, 10])
     if folder is None:
         raise SystemExit("Give the folder of the ODDS sets: --data FOLDER, or the environment variable AEZOO_ODDS.")
     with np.load(Path(folder) / f"{name}.npz") as arrays:
@@ -219,33 +220,37 @@ def measured(make: Callable[[], Detector], x: np.ndarray, y: np.ndarray, splits:
     return found
 
 
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that are installed."""
+    wanted = ("aezoo", "keras", "pyod", "torch", "scikit-learn")
+    installed = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
+    return {name: installed[name] for name in wanted if name in installed}
+
+
 def main() -> None:
     """Score every detector on every set, and save after each pair."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", default=os.environ.get("AEZOO_ODDS"), help="folder of the sets")
     parser.add_argument("--only", default="", help="regular expression that 'DETECTOR on SET' has to match")
     parser.add_argument("--splits", type=int, default=10)
-    parser.add_argument("--output", type=Path, default=HERE / "outliers.json")
+    parser.add_argument("--output", type=Path, default=None, help="default: outliers.json, nothing for --quick")
     parser.add_argument("--quick", action="store_true", help="a small made-up set: the numbers mean nothing")
     options = parser.parse_args()
     sets, splits = (("blobs",), 1) if options.quick else (SETS, options.splits)
+    output = options.output or (None if options.quick else HERE / "outliers.json")
     for name, make in detectors().items():
         for data in sets:
-            report = json.loads(options.output.read_text(encoding="utf-8")) if options.output.exists() else {}
-            runs = report.setdefault("runs", {}).setdefault(name, {})
-            if data in runs or not re.search(options.only, f"{name} on {data}"):
+            report = json.loads(output.read_text(encoding="utf-8")) if output and output.exists() else {}
+            found = report.setdefault("runs", {}).get(name, {})
+            if data in found or not re.search(options.only, f"{name} on {data}"):
                 continue
-            runs[data] = {**measured(make, *load(data, options.data), splits), "date": f"{datetime.date.today()}"}
-            print(f"{name:18s} {data:12s} {np.mean(runs[data]['auroc']):.4f}", flush=True)
-            if options.quick and options.output == HERE / "outliers.json":
+            found[data] = {**measured(make, *load(data, options.data), splits), "date": f"{datetime.date.today()}"}
+            print(f"{name:18s} {data:12s} {np.mean(found[data]['auroc']):.4f}", flush=True)
+            report["runs"][name] = found
+            if output is None:
                 continue
-            import importlib.metadata
-
-            wanted = ("aezoo", "keras", "pyod", "torch", "scikit-learn")
-            found = {each.metadata["Name"]: each.version for each in importlib.metadata.distributions()}
-            report["script"], report["cores"] = "benchmarks/outliers.py", os.cpu_count()
-            report["versions"] = {each: found[each] for each in wanted if each in found}
-            options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            report["script"], report["cores"], report["versions"] = "benchmarks/outliers.py", os.cpu_count(), versions()
+            output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
