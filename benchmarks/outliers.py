@@ -19,7 +19,7 @@ names how many.
 difference of its error to that of PCA on the same training part is saved, as a share of the variance.
 
 Each pair of a set and a detector is saved in benchmarks/outliers.json as soon as it is finished; start the script again
-to resume.
+to resume, or with more `--splits` to add those that are missing.
 
 Data: Rayana, "ODDS Library", Stony Brook University, 2016; a folder with NAME.npz, `X` and `y` (1 for outliers).
 """
@@ -200,11 +200,9 @@ def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
         return arrays["X"].astype("float32"), arrays["y"].astype(int)
 
 
-def measured(make: Callable[[], Detector], x: np.ndarray, y: np.ndarray, splits: int) -> dict[str, Any]:
-    """Score a detector on the first splits of a set."""
-    detector = make()
-    found: dict[str, Any] = {"auroc": [], "fit_seconds": [], "fit_cpu_seconds": []}
-    for seed in range(min(splits, detector.splits)):
+def measure(detector: Detector, x: np.ndarray, y: np.ndarray, splits: range, found: dict[str, Any]) -> None:
+    """Score a detector on splits of a set, and append the numbers to those that were found for earlier splits."""
+    for seed in splits:
         parts = train_test_split(x, y, test_size=0.4, random_state=seed)
         scaler = StandardScaler().fit(parts[0])
         train, test = (scaler.transform(part).astype("float32") for part in parts[:2])
@@ -212,12 +210,12 @@ def measured(make: Callable[[], Detector], x: np.ndarray, y: np.ndarray, splits:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             detector.fit(train, seed)
-        found["fit_seconds"].append(round(time.perf_counter() - wall, 3))
-        found["fit_cpu_seconds"].append(round(time.process_time() - cpu, 3))
-        found["auroc"].append(round(float(roc_auc_score(parts[3], detector.scores(test))), 5))
+        found.setdefault("fit_seconds", []).append(round(time.perf_counter() - wall, 3))
+        found.setdefault("fit_cpu_seconds", []).append(round(time.process_time() - cpu, 3))
+        auroc = roc_auc_score(parts[3], detector.scores(test))
+        found.setdefault("auroc", []).append(round(float(auroc), 5))
         for name, value in detector.notes(train).items():
             found.setdefault(name, []).append(round(value, 5))
-    return found
 
 
 def versions() -> dict[str, str]:
@@ -241,12 +239,13 @@ def main() -> None:
     for name, make in detectors().items():
         for data in sets:
             report = json.loads(output.read_text(encoding="utf-8")) if output and output.exists() else {}
-            found = report.setdefault("runs", {}).get(name, {})
-            if data in found or not re.search(options.only, f"{name} on {data}"):
+            detector, found = make(), report.setdefault("runs", {}).get(name, {}).get(data, {})
+            left = range(len(found.get("auroc", [])), min(splits, detector.splits))
+            if not left or not re.search(options.only, f"{name} on {data}"):
                 continue
-            found[data] = {**measured(make, *load(data, options.data), splits), "date": f"{datetime.date.today()}"}
-            print(f"{name:18s} {data:12s} {np.mean(found[data]['auroc']):.4f}", flush=True)
-            report["runs"][name] = found
+            measure(detector, *load(data, options.data), left, found)
+            report["runs"].setdefault(name, {})[data] = {**found, "date": f"{datetime.date.today()}"}
+            print(f"{name:18s} {data:12s} {np.mean(found['auroc']):.4f} {len(found['auroc'])}", flush=True)
             if output is None:
                 continue
             report["script"], report["cores"], report["versions"] = "benchmarks/outliers.py", os.cpu_count(), versions()

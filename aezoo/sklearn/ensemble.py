@@ -27,23 +27,25 @@ _SHRINKAGE = 0.1
 
 @keras.saving.register_keras_serializable("aezoo")
 class ParallelDense(keras.layers.Layer):
-    """Dense layers side by side, one per member of an ensemble: (batch, members, n) → (batch, members, units).
+    """Dense layers side by side, one per member of an ensemble: (members, rows, n) → (members, rows, units).
 
     Args:
         units: Number of outputs per member.
+        members: Number of members.
         activation: A Keras activation.
         widths: Number of outputs that each member uses, (members,); the others are 0. None uses all.
         seed: Seed of the kernels.
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Example:
-        >>> ParallelDense(2, widths=[1, 2], seed=0)(keras.ops.ones((5, 2, 8))).shape
-        TensorShape([5, 2, 2])
+        >>> ParallelDense(2, members=3, seed=0)(keras.ops.ones((3, 5, 8))).shape
+        TensorShape([3, 5, 2])
     """
 
     def __init__(
         self,
         units: int,
+        members: int,
         activation: Activation | None = None,
         widths: Sequence[int] | None = None,
         seed: int | None = None,
@@ -51,29 +53,38 @@ class ParallelDense(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.units = units
+        self.members = members
         self.activation = keras.activations.get(activation)
         self.widths = None if widths is None else [int(width) for width in widths]
         self.seed = seed
 
     def build(self, input_shape: Shape) -> None:
-        """Create kernels of (members, n, units), with a variance of 1 / n, and biases of (members, units)."""
-        _, members, n = input_shape
+        """Create kernels of (members, n, units), with a variance of 1 / n, and biases of (members, 1, units)."""
+        n = input_shape[-1]
         normal = keras.initializers.RandomNormal(stddev=n**-0.5, seed=self.seed)
-        self.kernel = self.add_weight(shape=(members, n, self.units), initializer=normal, name="kernel")
-        self.bias = self.add_weight(shape=(members, self.units), initializer="zeros", name="bias")
+        self.kernel = self.add_weight(shape=(self.members, n, self.units), initializer=normal, name="kernel")
+        self.bias = self.add_weight(shape=(self.members, 1, self.units), initializer="zeros", name="bias")
 
     def call(self, x: Tensor) -> Tensor:
-        """Return the output of each member's layer for the member's row.
+        """Return the output of each member's layer for the member's rows.
 
         Args:
-            x: One row per member, (batch, members, n).
+            x: Rows of each member, (members, rows, n), or rows that all members share, (1, rows, n).
         """
-        y = self.activation(ops.einsum("bmi,mio->bmo", x, self.kernel) + self.bias)
-        return y if self.widths is None else y * (np.arange(self.units) < np.reshape(self.widths, (-1, 1)))
+        y = self.activation(ops.matmul(x, self.kernel) + self.bias)
+        if self.widths is None:
+            return y
+        return y * ops.cast(np.arange(self.units) < np.reshape(self.widths, (-1, 1, 1)), y.dtype)
 
     def get_config(self) -> dict[str, Any]:
         activation = keras.activations.serialize(self.activation)
-        mine = {"units": self.units, "activation": activation, "widths": self.widths, "seed": self.seed}
+        mine = {
+            "units": self.units,
+            "members": self.members,
+            "activation": activation,
+            "widths": self.widths,
+            "seed": self.seed,
+        }
         return {**super().get_config(), **mine}
 
 
@@ -106,8 +117,8 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         random_state: Seed of the choice of rows and of the initial weights. An int makes `fit` reproducible.
 
     Attributes:
-        model_: The trained networks, a Keras model from rows, (n, n_estimators, features), to codes and
-            reconstructions.
+        model_: The trained networks, a Keras model from rows, (n_estimators, n, features) or (1, n, features) for the
+            same rows, to codes and reconstructions.
         offset_: The threshold on `score_samples`.
         estimators_samples_: Indices of the rows that each member was trained on, a list of arrays.
         n_features_in_: Number of features.
@@ -173,7 +184,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         sizes = np.minimum(np.resize(self.max_samples, self.n_estimators), len(x))
         self.estimators_samples_ = [random.permutation(len(x))[:size] for size in sizes]
         # A member of fewer rows than another repeats them, so that the rows of all members are one array.
-        parts = np.stack([np.resize(x[rows], (sizes.max(), x.shape[1])) for rows in self.estimators_samples_], axis=1)
+        parts = np.stack([np.resize(x[rows], (sizes.max(), x.shape[1])) for rows in self.estimators_samples_])
         self.model_ = self._train(parts, int(random.randint(2**31 - 1)))
         codes, _ = self.model_(parts)
         self._code_centers, self._whitening = _gaussians(np.asarray(codes, "float64"), self._widths)
@@ -256,21 +267,30 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return np.minimum(np.resize(self.latent_dims, self.n_estimators), self.n_features_in_)
 
     def _train(self, parts: np.ndarray, seed: int) -> keras.Model:
-        """Return networks trained on the rows of each member, (rows, members, features)."""
-        widths, features = self._widths, parts.shape[-1]
+        """Return networks trained on the rows of each member, (members, rows, features)."""
+        widths, members, features = self._widths, self.n_estimators, parts.shape[-1]
         seeds = [int(s) for s in np.random.RandomState(seed).randint(2**31 - 1, size=4)]
-        x = keras.Input(parts.shape[1:])
-        code = ParallelDense(self.hidden_units, "relu", seed=seeds[0])(x)
-        code = ParallelDense(int(widths.max()), widths=widths, seed=seeds[1], name="code")(code)
-        y = ParallelDense(self.hidden_units, "relu", seed=seeds[2])(code)
-        y = ParallelDense(features, seed=seeds[3], name="reconstruction")(y)
-        # The error is summed over the members, so that none changes the step of another.
-        trained = keras.Model(x, y)
-        rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, self.steps)
-        trained.compile(keras.optimizers.Adam(rate), _sum_of_members, steps_per_execution=min(10, self.steps))
-        batches = tf.data.Dataset.from_tensors((parts, parts)).repeat(self.steps)
-        trained.fit(batches, verbose=0)
-        return keras.Model(x, [code, y])
+        x = keras.Input(batch_shape=(None, None, features))
+        code = ParallelDense(self.hidden_units, members, "relu", seed=seeds[0])(x)
+        code = ParallelDense(int(widths.max()), members, widths=widths.tolist(), seed=seeds[1], name="code")(code)
+        y = ParallelDense(self.hidden_units, members, "relu", seed=seeds[2])(code)
+        y = ParallelDense(features, members, seed=seeds[3], name="reconstruction")(y)
+        model = keras.Model(x, [code, y])
+        optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(self.learning_rate, self.steps))
+        weights = model.trainable_variables
+        optimizer.build(weights)
+        x_train = tf.constant(parts)
+
+        @tf.function  # type: ignore[untyped-decorator]
+        def train() -> None:
+            for _ in tf.range(self.steps):
+                with tf.GradientTape() as tape:
+                    errors = ops.mean(ops.square(model(x_train)[1] - x_train), axis=(1, 2))
+                    loss = ops.sum(errors)  # not the mean, so that a member's steps do not depend on the others
+                optimizer.apply(tape.gradient(loss, weights), weights)
+
+        train()
+        return model
 
     def _numbers(self, x: np.ndarray) -> np.ndarray:
         """Return the logarithms of error and distance of each row for each member, (n, 2, members)."""
@@ -281,10 +301,10 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         return np.concatenate(blocks)[: len(x)]
 
     def _of_block(self, x: np.ndarray) -> np.ndarray:
-        codes, y = (np.asarray(part) for part in self.model_(np.repeat(x[:, None], self.n_estimators, axis=1)))
-        errors = np.mean((x[:, None] - y) ** 2, axis=-1)
-        white = np.matmul((codes - self._code_centers)[:, :, None], self._whitening)[:, :, 0]
-        return np.log(np.stack([errors, np.sum(white**2, axis=-1)], axis=1).astype("float64") + _SMALLEST)
+        codes, y = (np.asarray(part) for part in self.model_(x[None]))
+        errors = np.mean((x - y) ** 2, axis=-1)
+        distances = np.sum(np.matmul(codes - self._code_centers[:, None], self._whitening) ** 2, axis=-1)
+        return np.log(np.stack([errors.T, distances.T], axis=1).astype("float64") + _SMALLEST)
 
     def _scores(self, numbers: np.ndarray) -> np.ndarray:
         votes = np.max((numbers - self._medians) / self._ranges, axis=1)
@@ -292,24 +312,19 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
 
 def _gaussians(codes: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a Gaussian to the codes of each member, (n, members, k).
+    """Fit a Gaussian to the codes of each member, (members, n, k).
 
     The covariance is shrunk by a tenth towards a multiple of the identity, since it comes from few rows.
 
     Returns:
         The means, (members, k), and matrices, (members, k, k), that turn centered codes into codes of covariance 1.
     """
-    centers = codes.mean(axis=0)
-    whitening = np.zeros((codes.shape[1], codes.shape[2], codes.shape[2]))
+    centers = codes.mean(axis=1)
+    whitening = np.zeros((len(codes), codes.shape[2], codes.shape[2]))
     for member, width in enumerate(widths):
-        centered = (codes[:, member] - centers[member])[:, :width]
+        centered = (codes[member] - centers[member])[:, :width]
         covariance = centered.T @ centered / len(centered)
         scale = max(np.trace(covariance) / width, _SMALLEST)
         shrunk = (1 - _SHRINKAGE) * covariance + _SHRINKAGE * scale * np.eye(width)
         whitening[member, :width, :width] = np.linalg.cholesky(np.linalg.inv(shrunk))
     return centers, whitening
-
-
-def _sum_of_members(x: Tensor, y: Tensor) -> Tensor:
-    """Return the squared error, averaged over features and summed over members, per row."""
-    return ops.sum(ops.mean(ops.square(x - y), axis=-1), axis=-1)

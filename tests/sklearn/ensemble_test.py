@@ -31,7 +31,7 @@ def reference(detector, x):
     votes = []
     for member, rows in enumerate(detector.estimators_samples_):
         width = SMALL["latent_dims"][member % 2]
-        (w1, b1), (w2, b2), (w3, b3), (w4, b4) = ((kernel[member], bias[member]) for kernel, bias in layers)
+        (w1, b1), (w2, b2), (w3, b3), (w4, b4) = ((kernel[member], bias[member, 0]) for kernel, bias in layers)
 
         def encode(row, w1=w1, b1=b1, w2=w2, b2=b2, width=width):
             return (np.maximum(row @ w1 + b1, 0) @ w2 + b2)[:width]
@@ -66,9 +66,9 @@ def test_training_reduces_the_error_of_every_member_on_its_own_rows(detector):
     untrained = EnsembleDetector(**{**SMALL, "steps": 1, "learning_rate": 1e-9}, random_state=0).fit(TABLE)
     x = (TABLE - TABLE.mean(axis=0)) / TABLE.std(axis=0)
     for member, rows in enumerate(detector.estimators_samples_):
-        inputs = np.repeat(x[rows, None], SMALL["n_estimators"], axis=1)
         errors = [
-            np.mean((np.asarray(each.model_(inputs)[1]) - inputs)[:, member] ** 2) for each in (detector, untrained)
+            np.mean((np.asarray(each.model_(x[None, rows])[1])[member] - x[rows]) ** 2)
+            for each in (detector, untrained)
         ]
         assert errors[0] < 0.9 * errors[1]
 
@@ -77,9 +77,9 @@ def test_members_do_not_change_each_other():
     """Other rows for the last member leave the weights of the first as they are."""
     detector = EnsembleDetector(**SMALL, random_state=0)
     detector.n_features_in_ = 3
-    parts = RNG.normal(size=(9, 6, 3)).astype("float32")
+    parts = RNG.normal(size=(6, 9, 3)).astype("float32")
     changed = parts.copy()
-    changed[:, -1] *= 3
+    changed[-1] *= 3
     one, other = (detector._train(each, seed=1).get_weights() for each in (parts, changed))
     for first, second in zip(one, other, strict=True):
         np.testing.assert_allclose(first[:-1], second[:-1], rtol=1e-5, atol=1e-6)
