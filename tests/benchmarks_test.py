@@ -105,6 +105,34 @@ def test_single_cell(run, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("detectors", some(["PCA error", "(Ensemble|.*AE|RBM)"], gate={"PCA error"}))
+def test_outliers(run, tmp_path, detectors):
+    output = tmp_path / "outliers.json"
+    options = ["--output", str(output), "--only", f"^{detectors}.* on"]
+    run("", "outliers", *options)
+    written = output.read_text()
+    run("", "outliers", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    assert all(len(found["blobs"]["auroc"]) == 1 for found in runs.values())
+    assert list(runs) == ["PCA error"] if detectors == "PCA error" else len(runs) == 9
+    assert runs[next(iter(runs))]["blobs"]["auroc"][0] > 0.9, "the outliers are far from the other rows"
+
+
+def test_the_table_of_outliers():
+    """Means over sets of means over splits, and ranks among the detectors that were scored on every set."""
+    runs = {"A": {"one": [0.9, 0.7], "two": [0.6, 0.6]}, "B": {"one": [0.8], "two": [0.9]}, "C": {"one": [1.0]}}
+    report = {
+        "runs": {
+            name: {data: {"auroc": auroc, "fit_cpu_seconds": [1.0, 3.0]} for data, auroc in found.items()}
+            for name, found in runs.items()
+        }
+    }
+    lines = results().Outliers(report).table()
+    assert lines[2:4] == ["| B | 0.8500 | 1.2 | 2.00 | 1 |", "| A | 0.7000 | 1.8 | 2.00 | 2 |"]
+    assert lines[-2:] == ["| one | **0.800** |", "| two | **0.600** |"]
+
+
 def shapes(folder):
     """Synthetic shapes in a file of sketch-rnn's format."""
     (x, _), (x_test, _) = sketches.load("shapes", max_points=9)

@@ -1,7 +1,8 @@
 """Estimators with the interface of scikit-learn, for pipelines, grid search and cross-validation.
 
-Both take a model of aezoo, train a fresh copy of it in `fit`, and expose its arguments as parameters, such as
-`model__latent_dim` of a `GridSearchCV`. pickle and joblib save them with the trained model.
+`AutoencoderTransformer` and `AnomalyDetector` take a model of aezoo, train a fresh copy of it in `fit`, and expose its
+arguments as parameters, such as `model__latent_dim` of a `GridSearchCV`. `EnsembleDetector` finds anomalies in a table
+that contains them. pickle and joblib save all of them with the trained networks.
 
 Example:
     >>> import aezoo
@@ -12,6 +13,7 @@ Example:
 """
 
 from aezoo.sklearn.detector import AnomalyDetector
+from aezoo.sklearn.ensemble import EnsembleDetector
 from aezoo.sklearn.transformer import AutoencoderTransformer
 
-__all__ = ["AnomalyDetector", "AutoencoderTransformer"]
+__all__ = ["AnomalyDetector", "AutoencoderTransformer", "EnsembleDetector"]
