@@ -104,6 +104,18 @@ def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[ker
     callbacks.set_model(callbacks.model)
 
 
+def device_memory() -> int | None:
+    """Return the memory in bytes that TensorFlow may use on the first GPU, or None without a GPU.
+
+    Relies on: `memory_limit` of the devices in `tensorflow.python.client.device_lib`.
+    """
+    if not tf.config.list_logical_devices("GPU"):
+        return None
+    from tensorflow.python.client import device_lib
+
+    return next(device.memory_limit for device in device_lib.list_local_devices() if device.device_type == "GPU")
+
+
 # === Layers ===
 
 

@@ -4,6 +4,7 @@ import http.server
 import io
 import json
 import threading
+import types
 import zipfile
 
 import h5py
@@ -674,3 +675,16 @@ def test_a_download_is_tried_again_so_often_and_no_bucket_is_looked_into(monkeyp
     assert asked == ["/file"] * 3  # once, and twice again
     assert downloader.MAX_RETRIES == before
     assert not gcs_utils._is_gcs_disabled
+
+
+def test_device_memory(monkeypatch):
+    from tensorflow.python.client import device_lib
+
+    local = device_lib.list_local_devices()
+    assert any(device.device_type == "CPU" and device.memory_limit > 0 for device in local)
+    if not tf.config.list_logical_devices("GPU"):
+        assert _keras.device_memory() is None
+    gpu = types.SimpleNamespace(device_type="GPU", memory_limit=123)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [gpu])
+    monkeypatch.setattr(device_lib, "list_local_devices", lambda: [*local, gpu])
+    assert _keras.device_memory() in {123, *(d.memory_limit for d in local if d.device_type == "GPU")}

@@ -66,7 +66,7 @@ def mixed_precision(case: Case) -> None:
 
 
 def execution(case: Case) -> None:
-    """Check property 3: XLA, graphs of one step and graphs of several steps give the same weights as eager steps."""
+    """Check property 3: XLA, graphs of one or several steps, and resident data give the same weights as eager steps."""
     expected = by_single_steps(case)
     for options in ({"jit_compile": True}, {"steps_per_execution": 1}, {"steps_per_execution": 8}):
         model = case.model(quiet=True, **options)
@@ -74,6 +74,9 @@ def execution(case: Case) -> None:
         assert getattr(model, next(iter(options))), f"{options} was not accepted"
         same(str(options), expected.weights, weights)
         same_history(str(options), expected.history, history)
+    weights, history = fit(case.model(quiet=True), case.data(), resident=True)
+    same("resident=True", expected.weights, weights)
+    same_history("resident=True", expected.history, history)
 
 
 def accumulation(case: Case) -> None:

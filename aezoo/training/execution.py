@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from aezoo import _keras
 from aezoo._typing import Logs
 
 if TYPE_CHECKING:
+    from aezoo.training.resident import Resident
     from aezoo.training.trainer import Trainer
 
 _HOOKS = [f"on_{kind}batch_{end}" for kind in ("", "train_", "test_") for end in ("begin", "end")]
@@ -40,35 +41,58 @@ class _ProgressBar(keras.callbacks.ProgbarLogger):
         return batch if self.target is None else min(batch, self.target - 1)
 
 
-@contextmanager
-def default_steps_per_execution(model: Trainer, call: MutableMapping[str, Any]) -> Iterator[None]:
-    """Run `model.default_steps` steps per call, unless `compile` chose a number or something requires single steps.
+def hindrance(model: Trainer, call: Mapping[str, Any]) -> str | None:
+    """Return why each step must be a call of its own, as the end of a sentence; None if it need not.
 
-    These require single steps: callbacks with per-batch hooks, a given number of steps per epoch, which Keras would
-    exceed, eager execution, and several replicas, with which Keras fails.
+    Reasons are callbacks with per-batch hooks, a given number of steps per epoch, which Keras would exceed, eager
+    execution, and several replicas, with which Keras fails.
+
+    Args:
+        model: A compiled model.
+        call: Arguments of `fit` or `evaluate` by name.
+    """
+    batchwise = [type(callback).__name__ for callback in _callbacks(call) if has_batch_hooks(callback)]
+    if batchwise:
+        return f"the callback {batchwise[0]} has per-batch hooks"
+    counted = [name for name in ("steps_per_epoch", "validation_steps", "steps") if call.get(name) is not None]
+    if counted:
+        return f"{counted[0]} is given"
+    if model.run_eagerly:
+        return "the model runs eagerly"
+    return "there are several replicas" if model.distribute_strategy.num_replicas_in_sync > 1 else None
+
+
+def _callbacks(call: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
+    given = call.get("callbacks") or []
+    return given.callbacks if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given)
+
+
+@contextmanager
+def default_steps_per_execution(
+    model: Trainer, call: MutableMapping[str, Any], resident: Resident | None = None
+) -> Iterator[None]:
+    """Run `model.default_steps` steps per call, unless `compile` chose a number or something requires single steps.
 
     Args:
         model: A compiled model.
         call: Arguments of `fit` or `evaluate` by name; a progress bar is added to its callbacks.
+        resident: The data of a `fit` on the device, which determine the number of steps.
     """
     compiled = model.steps_per_execution
     given = call.get("callbacks") or []
-    callbacks = given.callbacks if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given)
-    hindered = (
-        any(map(has_batch_hooks, callbacks))
-        or any(call.get(name) is not None for name in ("steps_per_epoch", "validation_steps", "steps"))
-        or model.run_eagerly
-        or model.distribute_strategy.num_replicas_in_sync > 1
-    )
-    if compiled == 1 and not hindered:
+    callbacks = _callbacks(call)
+    if resident is not None:
+        model.steps_per_execution = resident.steps
+    elif compiled == 1 and not hindrance(model, call):
         model.steps_per_execution = model.default_steps
     if model.steps_per_execution > 1 and callbacks is not getattr(given, "callbacks", None):
         bar = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in callbacks)
         if call.get("verbose") != 0 and not bar:
             call["callbacks"] = [*callbacks, _ProgressBar()]
-    if model.steps_per_execution != model._steps_of_graphs:
-        _keras.forget_functions(model)  # they were made for another number
-        model._steps_of_graphs = model.steps_per_execution
+    graphs = model.steps_per_execution if resident is None else resident.key
+    if graphs != model._graphs:
+        _keras.forget_functions(model)  # they were made for another number, or for other data
+        model._graphs = graphs
     try:
         yield
     finally:

@@ -23,7 +23,7 @@ from aezoo.layers import batch_normalization
 from aezoo.layers.imputation import Imputation
 from aezoo.preprocessing.base import Preprocessing
 from aezoo.schedules import Scheduled
-from aezoo.training import distribution, divergence, execution, gate, samples
+from aezoo.training import distribution, divergence, execution, gate, resident, samples
 from aezoo.training.batch import Batch
 from aezoo.training.data import FitRequest
 from aezoo.training.gate import Spec, Validated
@@ -156,7 +156,8 @@ class Trainer(keras.Model):
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
         self.condition_specs: dict[str, Spec] = {}
         self._target_shape: Shape | None = None
-        self._steps_of_graphs: int | None = None
+        self._graphs: object = None
+        self._resident: resident.Resident | None = None
         self._watch: divergence.Watch | None = None
         self._training_samples: np.ndarray | None = None
         self.epoch = self.add_weight(
@@ -539,8 +540,19 @@ class Trainer(keras.Model):
         """Return the function that runs training steps; see `keras.Model.make_train_function`."""
         if self.train_function is None or force:
             super().make_train_function(force)
+            if self._resident is not None:
+                self.train_function = self._resident_function(self._resident, self.train_function)
             self.train_function = self._divergence_watch().watched(self, self.train_function)  # type: ignore[arg-type]
         return self.train_function
+
+    def _resident_function(self, made_for: resident.Resident, of_keras: Any) -> Callable[[Any], Any]:
+        """Return a train function that loops over the data of a running `fit`, and else is Keras' own."""
+        loop = resident.Loop(self, made_for)
+
+        def function(iterator: Any) -> Any:
+            return of_keras(iterator) if self._resident is None else loop(self._resident.parts, iterator)
+
+        return function
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, however a short last batch
@@ -598,6 +610,10 @@ class Trainer(keras.Model):
         stopped, also for a loaded model; `initial_epoch` sets them to another epoch. If `compile` was not given
         `steps_per_execution` and no callback has per-batch hooks, `default_steps` steps run per call.
 
+        Arrays stay on the device in a long training: steps then gather their batches there, up to 64 steps per call,
+        with the same weights as otherwise. Choose with `resident`: "auto", the default, does so for dense arrays that
+        need at most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False never does.
+
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A
                 model with conditions takes a dict of "x" and of the conditions by name. A model with `preprocessing`
@@ -605,8 +621,8 @@ class Trainer(keras.Model):
             y: Targets, whose shape may differ from x if the decoder returns that shape; for a model with one condition,
                 the condition. Leave out labels with `aezoo.datasets.without_labels(data)`.
             *args: Further arguments of `keras.Model.fit`.
-            **kwargs: Further arguments of `keras.Model.fit`. `sample_weight` is per sample, (n,), or has the leading
-                axes of the targets.
+            **kwargs: Further arguments of `keras.Model.fit`, and `resident`. `sample_weight` is per sample, (n,), or
+                has the leading axes of the targets.
 
         Returns:
             A `History`: the loss, each term and each metric per epoch; names of validation results begin with `val_`.
@@ -618,6 +634,7 @@ class Trainer(keras.Model):
         if self.compiled and self.optimizer is None:
             raise ValueError("The model was compiled without an optimizer: pass one to compile, for example 'adam'.")
         _validation.check_replicas(self)
+        choice = kwargs.pop("resident", "auto")
         request = self._request("fit", x, y, *args, **kwargs)
         self._ensure_optimizer()
         if request.options.get("initial_epoch") is not None:
@@ -627,14 +644,15 @@ class Trainer(keras.Model):
         request = self._with_checked_validation(request)
         request = self._start_from_data(request)
         request = self._with_callbacks(request)
+        request = self._with_resident_data(request, choice)
         distribution.agree_on_order(self.distribute_strategy)
         self._divergence_watch().reset()
         arguments = request.arguments()
         try:
-            with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
+            with gate.readable_errors(), execution.default_steps_per_execution(self, arguments, self._resident):
                 return super().fit(**arguments)
         finally:
-            self._training_samples = None
+            self._training_samples = self._resident = None
 
     def _request(self, verb: str, x: Data | None, *args: Any, **kwargs: Any) -> FitRequest:
         """Check the data of a call, and build the model for them."""
@@ -681,6 +699,11 @@ class Trainer(keras.Model):
                 callback.take_data(request.data.x)
         self._set_modes(given)
         return request.replace(callbacks=given)
+
+    def _with_resident_data(self, request: FitRequest, choice: resident.Choice) -> FitRequest:
+        hindrance = execution.hindrance(self, request.options)
+        self._resident = resident.choose(self, request, choice, hindrance)
+        return request if self._resident is None else resident.indices(request, self._resident)
 
     def _set_modes(self, callbacks: Any) -> None:
         """Set the mode of Keras' callbacks for terms and metrics; Keras infers it for its own metrics only."""
