@@ -486,16 +486,20 @@ def before_each_variable(function: Callable[[tuple[Any, ...]], None]) -> Iterato
 
 def export_archive(
     endpoints: Mapping[str, tuple[Callable[..., Any], list[tf.TensorSpec]]],
+    resources: keras.layers.Layer | None = None,
 ) -> keras.export.ExportArchive:
     """Return an archive of functions, whose `write_out` writes them as the signatures of a SavedModel.
 
     Args:
         endpoints: Signatures by name: a function that returns a dict of tensors, and the specs of its inputs.
+        resources: Layer with lookup tables that the functions read, which are no variables.
 
     Relies on: `add_endpoint` finding the variables that a function reads. `track(model)`, which the documentation
     requires, would write every variable twice.
     """
     archive = keras.export.ExportArchive()
+    if resources is not None:
+        archive.track(resources)
     for name, (function, specs) in endpoints.items():
         archive.add_endpoint(name, function, specs)
     return archive

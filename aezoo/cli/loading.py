@@ -163,7 +163,7 @@ def data_loader(model: Autoencoder | type[Autoencoder]) -> Callable[[str], Any]:
         named = model.__name__ if inspect.isclass(model) else type(model).__name__
         raise ValueError(
             f"{named} learns from {model.data}, for which aezoo has no data sets; it has {' and '.join(loaders)}: "
-            "train it in Python instead."
+            "give a file of your own with --data."
         )
     return loaders[model.data]
 

@@ -35,20 +35,9 @@ Split = tuple[Any, Any]  # samples and labels, as `aezoo.datasets.load` returns 
 # Constructor arguments that are not options: their names are taken by options of the command (--seed seeds more than
 # the model), or they are networks, which cannot be written on a command line.
 _NO_OPTION = (
-    *(
-        "dataset",
-        "data",
-        "output",
-        "overwrite",
-        "limit",
-        "epochs",
-        "batch_size",
-        "learning_rate",
-        "seed",
-        "quiet",
-        "help",
-    ),
-    *("layers", "pretrain_epochs", "model", "run", "encoder", "decoder"),
+    *("dataset", "data", "output", "overwrite", "limit", "epochs", "batch_size", "learning_rate", "seed", "quiet"),
+    *("help", "layers", "pretrain_epochs", "model", "run", "encoder", "decoder", "preprocessing"),
+    *own_data.OPTIONS,
 )
 
 # === Options ===
@@ -87,7 +76,7 @@ def add_options(parser: argparse.ArgumentParser, name: str) -> None:
 
 def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoencoder]) -> None:
     group = parser.add_argument_group("training")
-    default = "digits"
+    default: str | None = "digits"
     data = (
         "'digits', which comes with scikit-learn, 'emoji', which comes with aezoo, or an image data set of "
         "TensorFlow Datasets: mnist, fashion_mnist, cifar10, ..."
@@ -95,7 +84,9 @@ def _add_training_options(parser: argparse.ArgumentParser, cls: type[aezoo.Autoe
     if cls.data == "sketches":
         default = "shapes"
         data = "'shapes', drawn by a program, or a file of sketch-rnn (.npz) or QuickDraw (.ndjson)"
-    named = group.add_mutually_exclusive_group()
+    if cls.data not in ("images", "sketches"):
+        default = None
+    named = group.add_mutually_exclusive_group(required=default is None)
     named.add_argument("--dataset", default=default, metavar="NAME", help=f"{data} (default: {default})")
     if cls.data != "sketches":
         named.add_argument("--data", type=loading.name, metavar="PATH", help=f"data of your own: {own_data.FORMS}")
@@ -194,8 +185,8 @@ def run(arguments: argparse.Namespace) -> bool:
         training = dataclasses.replace(training, epochs=arguments.epochs, given=_given(arguments))
         chosen = _chosen(arguments.model, training)
         if own is not None:
-            taken = {argument.name for argument in _arguments(arguments.model)}
-            cls = _model_class(arguments.model)
+            entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
+            taken = inspect.signature(cls).parameters.keys() - {*entry.without, *cls.fixed_arguments}
             chosen = {**chosen, **reading.suitable_arguments(cls, own, some, taken), **training.given}
         identity = _identity(arguments, chosen, x_train, {} if own is None else own.identity)
         backup = _Backup(folder, identity, arguments.overwrite)

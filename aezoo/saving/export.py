@@ -63,7 +63,7 @@ def saved_model(
         endpoint = _endpoint(function, list(inputs.values()), output, kernels, missing, bounds)
         endpoint, inputs = raw.signature(model, own, endpoint, inputs, lambda value, spec: _valid(value, spec, missing))
         endpoints[name] = (endpoint, list(inputs.values()))
-    archive = _keras.export_archive(endpoints)
+    archive = _keras.export_archive(endpoints, own)
     with _files.atomic_write(path, foreign) as unfinished:
         with _quiet():
             archive.write_out(str(unfinished), verbose=bool(verbose))

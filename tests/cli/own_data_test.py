@@ -100,6 +100,7 @@ def test_training_on_a_table_writes_a_model_that_takes_its_rows(folder, trained)
         ("conditional", "images.npz", ("--num-classes", 12)),
         ("stacked", "images.npz", ("--layers", "4,2", "--pretrain-epochs", 1)),
         ("rbm", "numbers.npy", ()),
+        ("sequence", "series.csv", ("--window", 8, "--time", "time", "--latent-dim", 2, "--units", 4)),
     ],
 )
 def test_training_on_data_of_each_kind(model, data, given, folder, tmp_path, capsys):
@@ -107,6 +108,21 @@ def test_training_on_data_of_each_kind(model, data, given, folder, tmp_path, cap
     assert command("train", model, "--data", folder / data, "--epochs", 1, "--output", output, *given) == 0
     assert {"model.keras", "metrics.json", "1"} <= {path.name for path in output.iterdir()}
     assert command("evaluate", output, "--data", folder / data) == 0
+
+
+@pytest.mark.slow
+def test_a_model_of_text_is_served_text(folder, tmp_path, capsys):
+    import tensorflow as tf
+
+    given = ("--epochs", 1, "--latent-dim", 2, "--units", 4, "--quiet", "--output", tmp_path / "run")
+    assert command("train", "sequence", "--data", folder / "names.txt", *given) == 0
+    model = keras.saving.load_model(tmp_path / "run" / "model.keras")
+    served = tf.saved_model.load(str(tmp_path / "run" / "1"))
+    lines = ["anna1", "nn2"]
+    scores = served.signatures["score"](text=tf.constant(lines))["score"]
+    np.testing.assert_allclose(scores, model.score_samples(lines), rtol=1e-4)
+    assert command("reconstruct", tmp_path / "run", "--data", folder / "names.txt", "--output", tmp_path / "r.txt") == 0
+    assert len((tmp_path / "r.txt").read_text().splitlines()) == 40
 
 
 @pytest.mark.slow
