@@ -24,7 +24,7 @@ class Prepared:
         preprocessing: The preprocessing, fitted on the training samples only: give it to the model.
         y_train: Labels of the training samples, in the order of `in_order("train")`; None without labels.
         y_test: Labels of the test samples; None without labels.
-        summary: What was read, skipped, left out and changed, for people.
+        summary: Description for people of what was read, skipped, left out and changed.
         read: Function that returns the batches of a split, "train" or "test", in the order of the data; see `in_order`.
         class_names: Names of the classes that the labels number; None without labels.
 

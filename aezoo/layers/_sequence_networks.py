@@ -67,7 +67,7 @@ def ends(x: Tensor, mask: Tensor = None) -> Tensor:
 
 
 def until_end(tokens: Tensor) -> Tensor:
-    """Return which predictions count: up to the one that ends the sequence, (batch, steps) bool."""
+    """Return a mask of the predictions that count, up to the end token, (batch, steps) bool."""
     before = ends(tokens)
     return ops.concatenate([ops.ones_like(before[:, :1]), before[:, :-1]], axis=1)
 
@@ -145,7 +145,7 @@ class DilatedConvolution(keras.layers.Layer):
 
 
 class Stack(keras.layers.Layer):
-    """Layers of one kind, one upon the other, each of which also takes features that are constant over the steps.
+    """Layers of one kind, one upon the other; each also takes features that are constant over the steps.
 
     Args:
         cell: "lstm", "gru" or "convolution"; dilations of convolutions double from layer to layer.

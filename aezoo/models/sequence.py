@@ -44,7 +44,7 @@ class SequenceAE(Autoencoder):
       start and end itself. It predicts the distribution of each token and of the end, and `reconstruction` is
       -log p(x given z) in nats per sequence. A sequence that fills all steps has no end.
 
-    In training an autoregressive decoder sees the true steps before the one that it predicts (teacher forcing), in
+    In training an autoregressive decoder sees the true steps before the predicted step (teacher forcing), in
     `decode` its own. `score_samples` and `evaluate` measure x given z and the true steps before.
 
     `variational=True` makes it a variational autoencoder, q(z given x) = N(μ, diag σ²), trained by

@@ -30,7 +30,7 @@ _FEWEST = 20
 # The most different values that are counted per column, and the numbers that are compared to find a repeated one.
 _MOST_COUNTED, _MOST_COMPARED = 20_000, 2**16
 _NAME_OF_IDENTIFIER = re.compile(r"(?i:(^|[\W_])(id|index|idx|key|uuid|guid)$)|[a-z](Id|ID)$")
-# A column of text of which a larger part, but not all, are numbers has wrong values.
+# A column of text has wrong values if a larger part of it, but not all, are numbers.
 _MOSTLY_NUMBERS = 0.5
 
 
@@ -168,7 +168,7 @@ class TablePreprocessing(Preprocessing):
         return self.fit_sources((self.source(part) for part in raw) if hasattr(raw, "__next__") else [self.source(raw)])
 
     def source(self, data: Any, header: bool | Sequence[str] = True) -> Source:
-        """Return a table to read batch by batch: all columns to fit on, or the ones that were fitted.
+        """Return a table to read batch by batch: all columns before `fit`, the fitted columns after it.
 
         Args:
             data: As in `fit`.
@@ -596,7 +596,7 @@ class TablePreprocessing(Preprocessing):
 
 @dataclasses.dataclass(frozen=True)
 class _Place:
-    """Where values come from, for messages.
+    """Origin of values, for messages.
 
     Attributes:
         table: Name of the table.

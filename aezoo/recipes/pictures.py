@@ -61,7 +61,7 @@ def sketches(model: Autoencoder, x: np.ndarray) -> Figure:
 
 
 def emoji(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Plot emoji and their reconstructions, two rows of samples, and what lies between the codes of two emoji."""
+    """Plot emoji and their reconstructions, two rows of samples, and an interpolation between two emoji."""
     x = _spread(x)
     drawn = np.asarray(model.sample(2 * _DIGITS, seed=SEED))
     between = np.asarray(model.interpolate(x[:1], x[1:2], _DIGITS))[0]

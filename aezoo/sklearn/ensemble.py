@@ -314,7 +314,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 def _gaussians(codes: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Fit a Gaussian to the codes of each member, (members, n, k).
 
-    The covariance is shrunk by a tenth towards a multiple of the identity, since it comes from few rows.
+    The covariance is shrunk by a tenth toward a multiple of the identity, since it comes from few rows.
 
     Returns:
         The means, (members, k), and matrices, (members, k, k), that turn centered codes into codes of covariance 1.

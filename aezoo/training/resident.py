@@ -130,7 +130,7 @@ def memory() -> float:
 
 
 def operations(model: Trainer) -> float:
-    """Return the multiplications of one forward pass per sample, without those of unknown shape."""
+    """Return the multiplications of one forward pass per sample, without layers of unknown shape."""
     total = 0.0
     for layer in _keras.all_layers(model):
         if len(_keras.all_layers(layer)) > 1:
