@@ -78,8 +78,8 @@ def from_table(
         >>> print(data.summary)
         The table: 4 rows, 4 for training and 0 for testing (seed 0)
         2 columns become 3 features:
-          1 numbers, standardized: age
-          1 categories, one-hot: city (2)
+          numbers, standardized (1): age
+          categories, one-hot (1): city (2)
     """
     order.check_split(test_fraction, batch_size)
     preprocessing = TablePreprocessing(
