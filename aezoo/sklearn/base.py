@@ -90,7 +90,7 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         of_model = {name: value for name, value in params.items() if name.startswith(_OF_MODEL)}
         super().set_params(**{name: value for name, value in params.items() if name not in of_model})
         if not of_model or not _is_model(self.model):
-            return super().set_params(**of_model)  # type: ignore[no-any-return]
+            return super().set_params(**of_model)
         changes = {name.removeprefix(_OF_MODEL): value for name, value in of_model.items()}
         valid = arguments.of(self.model)
         for name in changes.keys() - valid.keys():

@@ -236,16 +236,15 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
             if not groups:
                 return found
             by_column = np.asarray(_by_column(found, groups))
-            return (
-                _table_like(X, by_column, list(groups))
-                if gate.is_table(X)
-                else dict(zip(groups, by_column.T, strict=True))
-            )
+            if gate.is_table(X):
+                return _table_like(X, by_column, list(groups))
+            return dict(zip(groups, by_column.T, strict=True))
         if gate.is_table(X):
             return _table_like(X, rows)
         if gate.is_dict(X) or gate.is_stream(X):
             return found
-        return rows.reshape(X.shape) if getattr(X, "ndim", 2) > 2 else rows
+        shape = getattr(X, "shape", ())
+        return rows.reshape(shape) if len(shape) > 2 else rows
 
     def export(self, path: str | os.PathLike[str], **kwargs: Any) -> None:
         """Write a SavedModel with the model's signatures and `detect`, which contains the threshold.
