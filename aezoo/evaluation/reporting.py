@@ -78,7 +78,8 @@ def report(
       `explained_variance`; and `pca_explained_variance` with as many components as code units;
     - `score`: the mean of `model.score_samples`;
     - metrics that a variant adds with `report_measures`: `rate`, bits per sample, of a `CompressiveAE`; `active_units`,
-      as in training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`; the latter of tokens, too;
+      as in training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`, the
+      last also of a `SequenceAE` of tokens;
     - `l0`, the mean number of active units per sample; `dead_units`; `population_sparsity`; and `lifetime_sparsity`,
       the mean over units that are not 0 in every sample;
     - `jacobian_norm`, a mean, and `saturation`;
