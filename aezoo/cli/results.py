@@ -159,8 +159,8 @@ def _txt(path: Path, count: int) -> Iterator[Write]:
 @contextlib.contextmanager
 def _parquet(path: Path, count: int) -> Iterator[Write]:
     try:
-        import pyarrow as pa  # type: ignore[import-untyped]
-        import pyarrow.parquet as pq  # type: ignore[import-untyped]
+        import pyarrow as pa
+        import pyarrow.parquet as pq
     except ImportError as error:
         raise ValueError('Parquet files need pyarrow: pip install "aezoo[data]".') from error
     writer: Any = None
