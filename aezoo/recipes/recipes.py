@@ -261,7 +261,7 @@ RECIPES: dict[str, Recipe] = {
     "denoising_emoji": Recipe(
         "Convolutional denoising autoencoder of emoji in color, 64 × 64 pixels",
         _denoising_emoji,
-        epochs=8,
+        epochs=5,
         picture="emoji_denoising",
         data="noto",
         batch_size=32,
