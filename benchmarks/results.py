@@ -338,21 +338,31 @@ class Outliers:
             ranks.append(sum(other > ours for other in all_scores) + (all_scores.count(ours) + 1) / 2)
         return _mean(ranks)
 
-    def splits(self, detector: str) -> int:
-        return min(len(run["auroc"]) for run in self.report["runs"][detector].values())
+    def splits(self, detector: str) -> str:
+        """The number of splits, as a range where the sets differ."""
+        counts = {len(run["auroc"]) for run in self.report["runs"][detector].values()}
+        return str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
+
+    def lead(self, detector: str, other: str) -> float:
+        """The mean over the sets of the difference between two detectors on the splits that both have seen."""
+        leads = []
+        for data in self.sets:
+            pair = [self.report["runs"][name][data]["auroc"] for name in (detector, other)]
+            both = min(map(len, pair))
+            leads.append(_mean(pair[0][:both]) - _mean(pair[1][:both]))
+        return _mean(leads)
 
     def seconds(self, detector: str) -> float:
         return _mean([_mean(run["fit_cpu_seconds"]) for run in self.report["runs"][detector].values()])
 
     def table(self) -> list[str]:
-        """Return the table of detectors, and the table of sets for the detectors that saw all splits."""
+        """Return the table of detectors, and the table of the AUROC per set."""
         lines = ["| detector | mean AUROC | mean rank | CPU seconds per fit | splits |", "|---|---|---|---|---|"]
         for name in self.detectors:
             numbers = f"{self.mean(name):.4f} | {self.rank(name):.1f} | {self.seconds(name):.2f} | {self.splits(name)}"
             lines.append(f"| {name} | {numbers} |")
-        most = max(map(self.splits, self.detectors))
-        shown = [name for name in self.detectors if self.splits(name) == most]
-        lines += ["", f"AUROC per set, mean of {most} splits:", ""]
+        shown = self.detectors
+        lines += ["", "AUROC per set, mean of the splits:", ""]
         lines += [f"| set | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
         for data in self.sets:
             best = max(self.auroc(name, data) for name in shown)
@@ -380,7 +390,11 @@ def outliers() -> tuple[list[str], list[Goal]]:
     ours = found.mean("EnsembleDetector")
     checks = [
         ("EnsembleDetector: mean AUROC over the sets", ours, ">= 0.82"),
-        ("EnsembleDetector: mean AUROC minus PyOD AutoEncoder's", ours - found.mean("PyOD AutoEncoder"), "> 0"),
+        (
+            "EnsembleDetector: mean AUROC minus PyOD AutoEncoder's, same splits",
+            found.lead("EnsembleDetector", "PyOD AutoEncoder"),
+            "> 0",
+        ),
         ("LinearAE: greatest difference of its error to PCA's, share of the variance", excess, "<= 0.01"),
     ]
     goals = [Goal("outliers", what, f"{value:.4f}", target, reached(target, value)) for what, value, target in checks]

@@ -128,9 +128,11 @@ def test_the_table_of_outliers():
             for name, found in runs.items()
         }
     }
-    lines = results().Outliers(report).table()
+    found = results().Outliers(report)
+    lines = found.table()
     assert lines[2:4] == ["| B | 0.8500 | 1.2 | 2.00 | 1 |", "| A | 0.7000 | 1.8 | 2.00 | 2 |"]
-    assert lines[-2:] == ["| one | **0.800** |", "| two | **0.600** |"]
+    assert lines[-2:] == ["| one | **0.800** | **0.800** |", "| two | **0.900** | 0.600 |"]
+    np.testing.assert_allclose(found.lead("A", "B"), (0.9 - 0.8 + 0.6 - 0.9) / 2)
 
 
 def shapes(folder):
