@@ -129,7 +129,7 @@ def _verify(arguments: argparse.Namespace) -> int:
             data = card["data"]["name"] if cards.has_metrics(card) else None
             option = sources.SOURCES[data].option if data in sources.SOURCES else ""
             measurable = data is not None and (not option or option in files)
-            measured = verifying.verify(folder, load(data) if measurable else None)
+            measured = verifying.verify(folder, load(str(data)) if measurable else None)
         except (OSError, ValueError) as error:
             wrong.append(str(error))
             print(f"{printable(name):{width}}FAILED", flush=True)

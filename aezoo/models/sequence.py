@@ -264,7 +264,8 @@ class SequenceAE(Autoencoder):
         batch = dataclasses.replace(batch, mask=counts if batch.mask is None else counts & batch.mask)
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
         counts = ops.cast(batch.mask, "float32")
-        nats = self.default_loss.elementwise(batch.y, y_pred) * counts
+        loss: Any = self.default_loss
+        nats = loss.elementwise(batch.y, y_pred) * counts
         reported["bits_per_token"] = ops.sum(nats, axis=1), ops.sum(counts, axis=1)
         y_pred = ops.softmax(y_pred)
         _keras.set_mask(y_pred, batch.mask)
@@ -313,7 +314,8 @@ class SequenceAE(Autoencoder):
         x, observed = (x, None) if self.missing == "error" else self.complete(x)
         y_pred, observed = self.decoder.parameters(self.moments(x)[0], x), self._counted(x, observed)
         if self.tokens:
-            return self.default_loss.elementwise(x, y_pred) * ops.cast(observed, "float32")
+            loss: Any = self.default_loss
+            return loss.elementwise(x, y_pred) * ops.cast(observed, "float32")
 
         def rows(values: Tensor) -> Tensor:
             return ops.reshape(values, (-1, *values.shape[2:]))
@@ -324,7 +326,7 @@ class SequenceAE(Autoencoder):
         errors = losses.per_sample(self.reconstruction_loss, rows(x), rows(y_pred), observed=observed)[0]
         return ops.reshape(errors, (-1, x.shape[1]))
 
-    def sample(  # type: ignore[override]  # no conditions
+    def sample(
         self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
     ) -> Tensor:
         """Generate sequences. The exported signature `sample` accepts n of at most 10,000 and a temperature >= 0.
