@@ -48,6 +48,15 @@ class PreparedImages(Prepared):
     Attributes:
         train_files: Path of each training image, relative to the folder, in the order of `in_order("train")`.
         test_files: Path of each test image.
+
+    Example:
+        >>> import tempfile, keras
+        >>> from aezoo import datasets
+        >>> folder = tempfile.mkdtemp()
+        >>> for number in range(4):
+        ...     keras.utils.save_img(f"{folder}/{number}.png", np.full((8, 8, 3), number), scale=False)
+        >>> sorted(datasets.from_folder(folder, test_fraction=0.5).train_files)
+        ['0.png', '1.png']
     """
 
     train_files: tuple[str, ...] = dataclasses.field(repr=False)

@@ -309,7 +309,7 @@ def test_the_export_takes_and_returns_raw_rows_without_aezoo(elsewhere, model, f
 
 def test_warm_up_requests_are_raw_rows(exported, fitted):
     requests = list(warmup.read(exported / "1" / warmup.IN_SAVED_MODEL))
-    assert {request.signature for request in requests} == {"serving_default", "encode", "decode", "score"}
+    assert {request.signature for request in requests} == {"serving_default", "encode", "decode", "score", "impute"}
     encode = next(request for request in requests if request.signature == "encode")
     assert set(encode.inputs) == set(fitted.raw_specs)
     assert encode.inputs["city"].tolist() == [b""]
