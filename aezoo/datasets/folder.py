@@ -56,7 +56,7 @@ class PreparedImages(Prepared):
         >>> for number in range(4):
         ...     keras.utils.save_img(f"{folder}/{number}.png", np.full((8, 8, 3), number), scale=False)
         >>> sorted(datasets.from_folder(folder, test_fraction=0.5).train_files)
-        ['0.png', '1.png']
+        ['1.png', '2.png', '3.png']
     """
 
     train_files: tuple[str, ...] = dataclasses.field(repr=False)
