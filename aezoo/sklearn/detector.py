@@ -203,7 +203,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         """Return the contribution of each feature to the anomaly score of its sample.
 
         The contributions of a sample sum to its score, `-score_samples(X)`, if the model's score is a sum or a mean of
-        errors of features, as that of an `Autoencoder` is; see `aezoo.Autoencoder.contributions`. They are not negative
+        errors of features, as in an `Autoencoder`; see `aezoo.Autoencoder.contributions`. They are not negative
         for a squared error or a cross-entropy. `aezoo.plots.contributions` draws them.
 
         Args:

@@ -245,7 +245,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
             input_features: Ignored, but checked against the features that `fit` got.
 
         Raises:
-            ValueError: If `input_features` are not those of `fit`.
+            ValueError: If `input_features` differ from the features of `fit`.
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
