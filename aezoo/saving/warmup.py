@@ -66,7 +66,7 @@ def requests(
         samples: Samples, (n, *input_shape), or a dict of "x" and of the conditions; None makes them with
             `model.dummy_inputs` and `model.dummy_conditions`.
         preprocessing: Preprocessing that is part of the export: samples are then raw, or from its `dummy`.
-        signatures: Signatures to make requests for; None takes the signatures of the model.
+        signatures: Signatures to make requests for; None takes `model.signatures()`.
 
     Raises:
         ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.

@@ -1,4 +1,4 @@
-"""Base of the estimators: their models, parameters and training."""
+"""The base class of the estimators: parameters of the model, checks of data, standardization and training."""
 
 from __future__ import annotations
 

@@ -34,6 +34,6 @@ def fit(x: np.ndarray, how: str) -> tuple[np.ndarray, np.ndarray]:
         if how == "robust":
             low, center, high = np.nanpercentile(x, (25, 50, 75), axis=0)
             scale = np.where(high > low, high - low, scale)
-    # A feature whose spread is a few roundings of single precision is constant.
+    # A constant may differ by a few roundings of single precision.
     constant = ~(scale > 4 * np.finfo("float32").eps * np.abs(center))
     return np.nan_to_num(center).astype("float32"), np.where(constant, 1.0, scale).astype("float32")

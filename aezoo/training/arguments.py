@@ -117,7 +117,7 @@ def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoen
     Args:
         model: A model; it is not changed.
         seed: Seed of the copy if the model has none.
-        **changes: Constructor arguments of the copy that differ from the model's.
+        **changes: Constructor arguments of the copy that differ from the arguments of the model.
 
     Raises:
         ValueError: If the model does not accept an argument.
