@@ -470,9 +470,7 @@ def sequences_collapse() -> Figure:
     path = ROOT / "benchmarks" / "papers" / "results" / "text_names.json"
     runs = json.loads(path.read_text())["runs"]
     shown = ("none", "KL annealing", "word dropout", "free bits", "all three")
-    return plots.lines(
-        {name: runs[name]["kl_history"] for name in shown}, x="epoch", y="KL divergence, weighted by β, nats per name"
-    )
+    return plots.lines({name: runs[name]["kl_history"] for name in shown}, x="epoch", y="β KL, nats per name")
 
 
 # === RBM ===

@@ -152,7 +152,8 @@ def saving(case: Case) -> None:
         same_history("after loading", expected_history, history, rtol=0)
         for a, b in zip(whole.optimizer.variables, loaded.optimizer.variables, strict=True):
             assert np.array_equal(a.numpy(), b.numpy()), f"after loading: the optimizer's {a.path} differs"
-        _does_not_load_half(path, Path(folder) / "half.keras")
+        if case.x.dtype.kind == "f":  # weights for tokens fit any number of steps
+            _does_not_load_half(path, Path(folder) / "half.keras")
 
 
 def _does_not_load_half(path: Path, damaged: Path) -> None:
