@@ -25,7 +25,7 @@ MODELS = {
     for name, value in vars(aezoo).items()
     if inspect.isclass(value) and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
 }
-NUMBERS = {"Fifteen": 15, "Nineteen": 19}
+NUMBERS = {"Fifteen": 15, "Eighteen": 18}
 
 
 def script(name):

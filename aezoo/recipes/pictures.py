@@ -74,11 +74,6 @@ def emoji(model: Autoencoder, x: np.ndarray) -> Figure:
     return plots.rows({**rows, "interpolation": between}, n=_DIGITS)
 
 
-def emoji_denoising(model: Autoencoder, x: np.ndarray) -> Figure:
-    """Plot emoji, corrupted emoji, and their reconstructions."""
-    return denoising(model, _spread(x))
-
-
 def _spread(x: np.ndarray) -> np.ndarray:
     """Return samples in equal steps through the data, which are in the order of their categories."""
     return x[np.linspace(0, len(x) - 1, _DIGITS).round().astype(int)]
