@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import functools
 import gzip
@@ -20,7 +21,7 @@ Batch: TypeAlias = Any
 Values: TypeAlias = Any
 
 #: Bytes of a CSV file, and rows of other tables, that are read at once.
-_BLOCK, _ROWS = 2**22, 2**14
+_BLOCK, _ROWS = 2**20, 2**14
 _DELIMITERS = ",;\t|"
 _MICROSECONDS = 86_400e6
 _ADVICE = 'pip install "aezoo[data]"'
@@ -135,12 +136,18 @@ class Source:
         if self.path is None:
             yield from self._table.select(self.names).to_batches(max_chunksize=_ROWS)
         elif self._is_csv:
-            yield from self._csv_batches(self.names, self._types)
+            yield from self._csv_batches(self.names, {name: self._types[name] for name in self.names})
         else:
             try:
                 yield from self._parquet().iter_batches(batch_size=_ROWS, columns=self.names)
             except (pa.ArrowException, OSError) as error:
                 raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
+
+    def restricted(self, names: Collection[str]) -> Source:
+        """Return the same table, of which only some columns are read."""
+        made = copy.copy(self)
+        made.names = [name for name in self.all_names if name in set(names)]
+        return made
 
     def rows(self) -> int:
         """Return the number of rows; a CSV file is read for it."""

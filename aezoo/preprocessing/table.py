@@ -356,7 +356,7 @@ class TablePreprocessing(Preprocessing):
         for kind, what in said.items():
             names = [f"{c.name} ({c.width})" if c.is_text else c.name for c in self._columns if c.kind == kind]
             if names:
-                lines.append(f"  {len(names)} {what}: {_listed(names, 12)}")
+                lines.append(f"  {what} ({len(names)}): {_listed(names, 12)}")
         lines += [f"Left out: {name} ({reason})" for name, reason in self._left_out]
         missing = [c for c in self._columns if c.missing and (not c.is_text or self.empty == "missing")]
         if missing:

@@ -90,7 +90,7 @@ def test_identifiers_and_constants_are_left_out_and_named(fitted):
     assert "60 different texts" in fitted.left_out["note"]
     for part in (
         "id (identifier",
-        "1 numbers, standardized: Age (years)",
+        "numbers, standardized (1): Age (years)",
         "city (4)",
         "Age (years) (1.67%)",
         'missing="mask"',
