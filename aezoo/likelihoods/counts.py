@@ -140,10 +140,10 @@ class NegativeBinomial(Likelihood):
     """Negative binomial distribution of counts x with mean μ and variance μ + μ²/r.
 
     The smaller the inverse dispersion r > 0 is, the more counts vary; for large r, the distribution is a Poisson
-    distribution. The decoder computes log μ, and `decode` returns μ. With `library_size="observed"` the mean is a share of
-    the sample's total count, μ = Σx · softmax(...), as for cells that were sequenced to different depths: `reconstruct`
-    returns it, while `decode` and `sample`, which see no sample, return means for the median total of the training
-    samples.
+    distribution. The decoder computes log μ, and `decode` returns μ. With `library_size="observed"` the mean is a share
+    of the sample's total count, μ = Σx · softmax(...), as for cells that were sequenced to different depths:
+    `reconstruct` returns it, while `decode` and `sample`, which see no sample, return means for the median total of the
+    training samples.
 
     Args:
         inverse_dispersion: r > 0; None learns one value for all features, "per_feature" one per feature. With
