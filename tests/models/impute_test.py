@@ -51,7 +51,7 @@ def test_one_step_is_the_reconstruction_where_a_value_is_missing():
 def test_many_steps_find_the_values_that_the_others_determine():
     model, _ = projection()
     rows = HOLES.sum(axis=1) <= 1  # two of three observed values determine the point of the plane
-    got = np.asarray(model.impute(TABLE, steps=200))
+    got = np.asarray(model.impute(TABLE, steps=300))
     np.testing.assert_allclose(got[rows], X[rows], atol=2e-2)
     assert np.abs(np.asarray(model.impute(TABLE)) - X)[rows].max() > 0.2
 
