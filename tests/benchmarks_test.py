@@ -50,7 +50,7 @@ def test_speed(run, name, tmp_path):
         assert output.with_suffix(".png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", some(scripts("papers"), gate={"k_sparse", "rate_distortion"}))
+@pytest.mark.parametrize("name", some(scripts("papers"), gate={"k_sparse"}))
 def test_papers(run, name, tmp_path):
     run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
 

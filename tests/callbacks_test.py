@@ -151,7 +151,7 @@ def backed_up(folder, x, before=0, stop=None, eagerly=True, optimizer="adam", lo
     return model, began
 
 
-@pytest.mark.parametrize(("before", "eagerly"), [(0, False), (3, True)])
+@pytest.mark.parametrize(("before", "eagerly"), [pytest.param(0, False, marks=pytest.mark.slow), (3, True)])
 def test_a_killed_training_goes_on_and_ends_as_if_it_had_not_been(x, tmp_path, before, eagerly):
     expected, _ = backed_up(tmp_path / "whole", x, before, eagerly=eagerly)
     with pytest.raises(Killed):

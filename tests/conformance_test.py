@@ -232,7 +232,10 @@ SLOW = {
     # `weight_scale` finds a penalty of weights that every replica counts in full.
     *(
         (name, testing.replicas)
-        for name in ("conv", "denoising", "linear", "sparse-kl", "k-sparse", "k-sparse-rows", "contractive-h")
+        for name in (
+            *("conv", "denoising", "linear", "sparse-kl", "k-sparse", "k-sparse-rows", "contractive", "contractive-h"),
+            *("conditional", "masked"),
+        )
     ),
     *(
         (name, testing.execution)
@@ -258,6 +261,18 @@ SLOW = {
     ),
     *((name, check) for name in ("conv", "linear") for check in (testing.saving, testing.verbs)),
     ("conditional", testing.saving),
+    # conditional_test.py, export_test.py, contractive_test.py and sketch_rnn_test.py have smaller tests of these.
+    ("conditional", testing.data_forms),
+    ("conditional", testing.exporting),
+    ("conv", testing.exporting),
+    ("masked", testing.exporting),
+    ("contractive", testing.execution),
+    ("vae", testing.execution),  # in the gate, `replicas` compares eager steps of one replica with a graph of two
+    ("denoising", testing.data_forms),
+    ("k-sparse", testing.data_forms),
+    ("k-sparse", testing.determinism),
+    ("sketch-rnn", testing.verbs),
+    ("sketch-rnn", testing.saving),
     # Options of models which have these checks in the gate without them.
     *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in SLOW_OF_VARIANTS),
     # sketch_rnn_test.py has smaller tests of exports, of the forms of data and of seeds.
@@ -271,8 +286,18 @@ PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
+# Graphs of these take long to make: the gate has the check without graphs, and `.ci/slow` has it with graphs. No other
+# check of the gate finds that a KL divergence is of one replica's sketches.
+WITHOUT_GRAPHS = [
+    ("sketch-rnn", testing.replicas),
+    ("conv-residual", testing.replicas),
+    ("compressive", testing.replicas),
+    ("compressive", testing.determinism),
+]
+
+
 def pair(name, check):
-    slow = (name, check) in SLOW or (name in VARIANTS and check in SLOW_OF_VARIANTS)
+    slow = (name, check) in SLOW or (name, check) in WITHOUT_GRAPHS or (name in VARIANTS and check in SLOW_OF_VARIANTS)
     return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
 
 
@@ -282,13 +307,6 @@ def test_conformance(name, check):
     check(CASES[name])
 
 
-class Eager(testing.Case):
-    """A case without graphs, which are most of the time of `replicas`."""
-
-    def model(self, **options):
-        return super().model(**{**options, "run_eagerly": True})
-
-
-def test_replicas_of_sketch_rnn_agree_without_graphs():
-    """With graphs they are slow; no other check of the gate finds that a KL divergence is of one replica's sketches."""
-    testing.replicas(Eager(**vars(CASES["sketch-rnn"])))
+@pytest.mark.parametrize(("name", "check"), WITHOUT_GRAPHS, ids=lambda value: getattr(value, "__name__", value))
+def test_conformance_without_graphs(name, check, eager):
+    check(eager(CASES[name]))

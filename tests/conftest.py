@@ -40,6 +40,18 @@ def no_graphs():
 
 
 @pytest.fixture(scope="session")
+def eager():
+    """A function that returns a case of the conformance checks whose models run without graphs."""
+    from aezoo import testing
+
+    class Eager(testing.Case):
+        def model(self, **options):
+            return super().model(**{**options, "run_eagerly": True})
+
+    return lambda case: Eager(**vars(case))
+
+
+@pytest.fixture(scope="session")
 def x():
     """21 small one-channel images: an odd number, so that the last batch is short on every replica."""
     return np.random.default_rng(0).random((21, 6, 6, 1), "float32")

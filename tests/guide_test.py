@@ -19,7 +19,7 @@ def code(path):
 
 
 # `.ci/slow` runs the other pages, whose models take long to trace.
-QUICK = ("index", "plain", "sparse", "contractive")
+QUICK = ("index", "plain", "sparse")
 EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
 
 

@@ -65,10 +65,16 @@ def sketches(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory, sketches, no_graphs):
-    """A shelf as the command writes it, trained without graphs."""
+    """A shelf as the command writes it, trained without graphs; the SavedModel of sketches, slow to make, is empty."""
     place = tmp_path_factory.mktemp("shelf") / "saved_models"
+
+    def empty(model, folder, **_):
+        folder.mkdir()
+        (folder / "saved_model.pb").touch()
+
     with pytest.MonkeyPatch.context() as patch:
         no_graphs(patch, exports=False)
+        patch.setattr(aezoo.SketchRNN, "export", empty)
         for module in (recipes, training):
             patch.setattr(module, "RECIPES", TINY)
         assert program.main(["presets", "train", "--sketches", sketches, "--output", str(place)]) == 0

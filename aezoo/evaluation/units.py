@@ -154,7 +154,7 @@ def activation_maximization(
     unit = tf.repeat(tf.constant(chosen, "int32"), starts)
     axes = tuple(range(1, len(shape) + 1))
 
-    def scaled(x: Tensor, length: float) -> Tensor:
+    def scaled(x: Tensor, length: float | Tensor) -> Tensor:
         size = tf.sqrt(tf.reduce_sum(tf.square(x), axis=axes, keepdims=True))
         return x * tf.math.divide_no_nan(length, size)
 
@@ -162,15 +162,16 @@ def activation_maximization(
         value = tf.gather(function(x), unit, batch_dims=1)
         return value - total_variation * _total_variation(x) if total_variation else value
 
-    def step(x: Tensor, length: float) -> Tensor:
+    @tf.function(autograph=False)  # several times as fast as eager steps
+    def step(x: Tensor, length: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = objective(x)
-        return scaled(x + scaled(tape.gradient(value, x), length * norm), norm)
+        return scaled(x + scaled(tape.gradient(value, x), length), norm)
 
     x = scaled(tf.constant(rng.normal(size=(len(unit), *shape)), "float32"), norm)
     for i in range(steps):
-        x = step(x, _FIRST_STEP * (1 - i / steps))
+        x = step(x, tf.constant(_FIRST_STEP * (1 - i / steps) * norm, "float32"))
     values = np.asarray(objective(x)).reshape(len(chosen), starts)
     found = np.asarray(x).reshape(len(chosen), starts, *shape)
     return found[np.arange(len(chosen)), values.argmax(axis=1)]

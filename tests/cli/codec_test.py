@@ -65,6 +65,7 @@ def test_a_spatial_model_of_colours(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
 
 
+@pytest.mark.slow
 def test_a_spatial_model_is_trained_by_the_command(tmp_path):
     options = ["--spatial", "--filters", "4", "--latent-dim", "3", "--output", tmp_path / "run"]
     assert command("train", "compressive", *SMALL, *options) == 0

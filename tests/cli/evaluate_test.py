@@ -90,6 +90,7 @@ def test_what_the_model_was_trained_on_is_said(run, monkeypatch, capsys):
     assert "'mnist' does not fit this model (it was trained on 'digits')" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_class_of_a_users_own_needs_the_name_of_its_module(own_module, tmp_path, capsys):
     own_module("evaluate_mine.models")
     cls = loading.model_class("evaluate_mine.models:MyAE")

@@ -38,8 +38,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Only the class distinguishes these runs from the runs of "autoencoder" and "denoising".
-ALIKE = ("sparse", "contractive", "linear")
+# Only the class distinguishes these from the runs of "autoencoder", "denoising" and "stacked". codec_test.py has one
+# of a compressive model.
+ALIKE = ("sparse", "contractive", "linear", "dbn", "compressive")
 
 
 @pytest.fixture(
@@ -105,8 +106,8 @@ def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_grap
         assert loaded.condition_names == ("label",) and loaded.sample(2, label=7).shape == (2, 8, 8, 1)
 
 
-def test_emoji_are_trained_on(tmp_path, no_graphs, monkeypatch):
-    no_graphs(monkeypatch)
+@pytest.mark.usefixtures("light")
+def test_emoji_are_trained_on(tmp_path):
     output = tmp_path / "run"
     small = ["--dataset", "emoji", "--limit", "40", "--epochs", "1", "--latent-dim", "4", "--quiet"]
     assert program.main(["train", "vae", *small, "--output", str(output)]) == 0
@@ -333,6 +334,7 @@ def test_a_backup_of_another_configuration_is_not_used(capsys, tmp_path, interru
 
 
 @pytest.mark.usefixtures("light")
+@pytest.mark.slow  # others stop a training in this process
 def test_a_killed_training_leaves_nothing_and_the_same_command_goes_on(script, capsys, tmp_path):
     output = tmp_path / "a"
     command = ["train", "autoencoder", *SMALL, "--epochs", "20", "--quiet", "--output", str(output)]

@@ -289,28 +289,50 @@ def mutated(data, mutations):
     return data
 
 
-@settings(max_examples=2500, deadline=2000, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-def test_damaged_bytes_are_never_decoded(mutations):
-    damaged = mutated(DATA, mutations)
-    if damaged == DATA:
-        return
-    with pytest.raises(ValueError):
-        CODEC.decode(damaged)
+def fuzz(examples):
+    """Return a decorator that calls a test with mutations."""
+    options = {"derandomize": True, "database": None, "suppress_health_check": list(HealthCheck)}
+
+    def decorate(test):
+        return settings(max_examples=examples, deadline=2000, **options)(
+            given(st.lists(MUTATION, min_size=1, max_size=4))(test)
+        )
+
+    return decorate
 
 
-@settings(max_examples=2500, deadline=2000, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(MUTATION, min_size=1, max_size=4))
-def test_forged_bytes_raise_an_error_or_give_codes(mutations):
+many = pytest.mark.parametrize("examples", [500, pytest.param(2500, marks=pytest.mark.slow)])
+
+
+@many
+def test_damaged_bytes_are_never_decoded(examples):
+    @fuzz(examples)
+    def test(mutations):
+        damaged = mutated(DATA, mutations)
+        if damaged == DATA:
+            return
+        with pytest.raises(ValueError):
+            CODEC.decode(damaged)
+
+    test()
+
+
+@many
+def test_forged_bytes_raise_an_error_or_give_codes(examples):
     """With magic, version, fingerprint and checksum mended, so that all that follows is reached."""
-    body = mutated(DATA[:-4], mutations)
-    forged = checked(DATA[:12] + body[12:])
-    try:
-        codes, _ = CODEC.decode(forged, limit=10**6)
-    except ValueError as error:
-        assert "\n" not in str(error)
-    else:
-        assert codes.dtype == np.int32 and 49 * len(codes) <= 10**6
+
+    @fuzz(examples)
+    def test(mutations):
+        body = mutated(DATA[:-4], mutations)
+        forged = checked(DATA[:12] + body[12:])
+        try:
+            codes, _ = CODEC.decode(forged, limit=10**6)
+        except ValueError as error:
+            assert "\n" not in str(error)
+        else:
+            assert codes.dtype == np.int32 and 49 * len(codes) <= 10**6
+
+    test()
 
 
 # === Beside a SavedModel ===

@@ -306,6 +306,7 @@ def test_mnist_arrays():
     assert abs(x_train.mean(dtype="float64") - 0.1306604) < 1e-6
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_mnist_stream():
     folder = _prepared_mnist()

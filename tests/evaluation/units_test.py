@@ -47,12 +47,12 @@ def test_the_maximizer_of_a_deep_unit_is_as_good_as_the_best_of_all_directions(a
 
 
 def test_total_variation_smooths():
-    model = built(aezoo.Autoencoder(3), (8, 8, 1))
+    model = built(aezoo.Autoencoder(3, seed=0), (8, 8, 1))
     rough, smooth = (
-        evaluation.activation_maximization(model, total_variation=weight, steps=100) for weight in (0, 0.03)
+        evaluation.activation_maximization(model, total_variation=weight, steps=100) for weight in (0, 0.1)
     )
     variation = [np.abs(np.diff(x, axis=1)).sum() + np.abs(np.diff(x, axis=2)).sum() for x in (rough, smooth)]
-    assert variation[1] < 0.8 * variation[0]
+    assert variation[1] < 0.5 * variation[0]
     np.testing.assert_allclose(np.linalg.norm(smooth.reshape(3, -1), axis=1), 1, rtol=1e-5)
 
 
@@ -97,7 +97,7 @@ def test_layers_are_found_by_name_and_activations_stay():
 
 
 def test_a_unit_of_a_convolution_is_a_channel_at_its_best_place():
-    model = built(aezoo.Autoencoder(3, filters=(2,)), (8, 8, 1))
+    model = built(aezoo.Autoencoder(3, filters=(2,), seed=0), (8, 8, 1))
     convolution = model.encoder.layers[0]
     x = weights(0, 4, 8, 8, 1)
     whole = keras.ops.convert_to_numpy(keras.ops.conv(x, convolution.kernel, 2, "same"))

@@ -160,8 +160,14 @@ COPIES = {
 }
 
 
-@pytest.mark.parametrize("name", COPIES)
-@pytest.mark.parametrize("layers", [(keras.layers.Dense, DenseTranspose), (RowEncoder, RowDecoder)], ids=["", "rows"])
+@pytest.mark.parametrize(
+    ("layers", "name"),
+    [
+        pytest.param(layers, name, id=f"{id}-{name}", marks=pytest.mark.slow if id and name != "load" else ())
+        for id, layers in {"": (keras.layers.Dense, DenseTranspose), "rows": (RowEncoder, RowDecoder)}.items()
+        for name in COPIES
+    ],
+)
 def test_networks_of_the_users_own_stay_tied(name, layers, tmp_path):
     x = RNG.random((8, 4, 2), "float32")
     model = of_own_networks(*layers)

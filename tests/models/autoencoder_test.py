@@ -193,7 +193,7 @@ def test_regularisers_of_the_users_layers_count(x):
         ((7, 9), {}),
         ((4, 5, 3), {"hidden_dims": (6,)}),
         ((3, 4, 2, 2), {}),
-        ((13, 2), {"filters": (3,)}),
+        pytest.param((13, 2), {"filters": (3,)}, marks=pytest.mark.slow),
         ((16, 1), {"filters": (3, 4)}),
         ((8, 8, 3), {"filters": (4, 5), "hidden_dims": (6,)}),
         ((7, 9, 2), {"filters": (3, 4, 5)}),

@@ -111,6 +111,7 @@ def test_the_weight_trades_rate_for_distortion(digits):
     assert (np.diff(errors) < 0).all()
 
 
+@pytest.mark.slow
 def test_training_lowers_the_rate_below_that_of_the_density_before(digits):
     x, _ = digits
     model = aezoo.CompressiveAE(16, weight=1.0, seed=0)
@@ -306,7 +307,7 @@ def test_bad_arguments(arguments, message):
 
 def test_images_that_cannot_be_halved():
     model = aezoo.CompressiveAE(4, filters=(3, 3), spatial=True)
-    model.compile("adam")
+    model.compile("adam", run_eagerly=True)
     with pytest.raises(
         ValueError, match="Images of 6 x 8 cannot be halved 3 times: crop or pad them to multiples of 8"
     ):

@@ -92,7 +92,7 @@ def test_the_likelihood_of_a_linear_gaussian_model_is_exact():
     np.testing.assert_allclose(np.cov(draws.T), w @ w.T, atol=0.1)
 
 
-@pytest.mark.parametrize("filters", [(), (3,)])
+@pytest.mark.parametrize("filters", [(), pytest.param((3,), marks=pytest.mark.slow)])
 def test_the_label_decides_what_is_drawn(filters):
     keras.utils.set_random_seed(0)
     label = np.arange(64) % 2

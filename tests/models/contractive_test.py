@@ -135,6 +135,7 @@ def test_the_estimate_is_unbiased_within_its_standard_error(make_model, shape):
     assert np.all(np.abs(draws.mean(axis=0) - expected) < 4 * error)
 
 
+@pytest.mark.slow
 def test_the_variance_of_the_estimate_is_that_of_random_signs():
     # Var vᵀAv = 2 Σ_{i≠j} A_ij² for signs, A = JJᵀ; normal v would give 2 ‖A‖².
     model = make("tanh", method="hutchinson", seed=0)
@@ -255,6 +256,7 @@ def test_the_second_order_term_with_known_noise(kind, monkeypatch):
     assert objective(model, X, "hessian") == pytest.approx(0.7 * np.mean(expected), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_second_order_term_of_the_estimate_uses_one_probe_for_both():
     model = make("sigmoid", method="hutchinson", seed=0, hessian_weight=1.0)
     noise = RNG.normal(0, 0.5, X.shape).astype("float32")

@@ -183,7 +183,7 @@ def test_auxk_under_two_replicas_is_that_of_one():
     options = dict(latent_dim=12, k=1, aux_weight=0.5, aux_k=3, dead_after=8, rate=0.01)
     one = make(**options, run_eagerly=True)
     with testing.two_replicas().scope():
-        two = make(**options)
+        two = make(**options, run_eagerly=True)
     fit = dict(batch_size=4, epochs=3, shuffle=False, verbose=0)
     expected, got = one.fit(X, **fit).history, two.fit(X, **fit).history
     assert expected["auxiliary"][-1] > 0
@@ -293,7 +293,7 @@ def normalized(**kwargs):
     return model
 
 
-@pytest.mark.parametrize("dead_after", [1, 10**6])
+@pytest.mark.parametrize("dead_after", [1, pytest.param(10**6, marks=pytest.mark.slow)])
 def test_auxk_leaves_the_state_of_the_networks_to_the_one_pass_that_counts(dead_after):
     plain, aux = normalized(), normalized(aux_weight=1 / 32, dead_after=dead_after)
     histories = [model.fit(X, epochs=4, batch_size=4, shuffle=False, verbose=0).history for model in (plain, aux)]

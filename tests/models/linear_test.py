@@ -53,6 +53,7 @@ def test_digits(digits, tied, rate):
     assert_is_pca(train(digits, 10, 0.01, rate, 2000 if tied else 3000, tied=tied), digits, 10)
 
 
+@pytest.mark.slow
 def test_without_the_l2_term_the_axes_are_not_found(digits):
     model = train(digits, 10, 1e-6, 0.01, 1500, tied=False)
     pca = PCA(10).fit(digits.reshape(len(digits), -1))

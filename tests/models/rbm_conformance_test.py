@@ -58,9 +58,14 @@ SHARED = {
     testing.target,
     testing.verbs,
 }
-# The second machine, whose offsets and chains are means over replicas, has `replicas` in the gate.
+# The second machine, whose offsets and chains are means over replicas, has `replicas` without graphs in the gate.
 SLOW = {
     ("cd", testing.replicas),
+    ("pcd-centred", testing.replicas),
+    # rbm_test.py compares graphs with NumPy, and samples of equal seeds; data have the same way to all models.
+    ("cd", testing.execution),
+    ("cd", testing.determinism),
+    ("cd", testing.data_forms),
     ("gaussian", testing.replicas),
     *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED),
 }
@@ -74,3 +79,7 @@ def pair(name, check):
 @pytest.mark.parametrize(("name", "check"), [pair(name, check) for name in CASES for check in testing.CHECKS])
 def test_conformance(name, check):
     check(CASES[name])
+
+
+def test_replicas_of_chains_and_offsets_agree_without_graphs(eager):
+    testing.replicas(eager(CASES["pcd-centred"]))

@@ -264,7 +264,7 @@ CENTRED = {"centering": True, "centering_rate": 0.1}
         ({}, False),
         ({"gibbs_steps": 3}, False),
         ({"persistent": True, "chains": 7}, False),
-        (CENTRED, True),
+        pytest.param(CENTRED, True, marks=pytest.mark.slow),
         (CENTRED, False),
         ({**CENTRED, "persistent": True, "chains": 7}, False),
     ],
@@ -310,6 +310,7 @@ def test_a_sample_weight_scales_the_step():
             assert np.allclose(a, b, atol=1e-5), options
 
 
+@pytest.mark.slow  # the conformance check `saving` of persistent chains is in the gate
 def test_chains_are_state_that_goes_on_after_loading(tmp_path):
     x = data()
 
@@ -353,6 +354,7 @@ def test_a_sparsity_target_draws_the_mean_activation_to_it():
     assert 0.2 < activation[None] < 0.7
 
 
+@pytest.mark.slow
 def test_schedules_move_without_a_new_graph_and_go_on_after_loading(tmp_path):
     x = data()
     seen, traces = [], []
@@ -402,7 +404,10 @@ def gaps(rbm, x, val_x, **options):
     return history["free_energy_gap"], by_hand
 
 
-@pytest.mark.parametrize("kind", ["array", "split", "Dataset", "generator", "replicas"])
+# The conformance test has two replicas; `.ci/slow` has the gap on them.
+@pytest.mark.parametrize(
+    "kind", ["array", "split", "Dataset", "generator", pytest.param("replicas", marks=pytest.mark.slow)]
+)
 def test_the_free_energy_gap_is_that_of_the_weights_at_the_epochs_end(kind, monkeypatch):
     monkeypatch.setattr(samples, "_MOST_SAMPLES", 60)
     val_x = data(20, seed=1)

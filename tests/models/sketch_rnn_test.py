@@ -184,6 +184,7 @@ def test_teacher_forced_likelihood_is_the_product_of_one_step_conditionals(condi
     assert evaluated["reconstruction"] == pytest.approx(np.mean(expected) / 15, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_more_padding_changes_nothing_but_one_over_nmax():
     short, long = make(steps=15, run_eagerly=True), make(steps=40, run_eagerly=True)
     x = padded(X, 40)
@@ -225,11 +226,11 @@ def test_kl_is_annealed_and_has_a_floor():
     quiet(model)
     model.augmentation.scale = model.augmentation.drop = 0.0
     model.encoder.forward.recurrent_dropout = model.encoder.backward.recurrent_dropout = 0.0
-    for step in range(4):
+    for step in range(3):
         history = model.fit(X, batch_size=len(X), verbose=0).history
         assert history["kl_divergence"][0] == pytest.approx(l_kl, rel=1e-4)
         assert history["kl"][0] == pytest.approx(0.7 * (1 - 0.9 * 0.9**step) * l_kl, rel=1e-4)
-    assert int(model.steps.numpy()) == 4
+    assert int(model.steps.numpy()) == 3
     floored = make(kl_floor=10 * l_kl, kl_start=1.0, run_eagerly=True)
     assert floored.evaluate(X, return_dict=True, verbose=0)["kl"] == pytest.approx(0.5 * 10 * l_kl, rel=1e-4)
     with tf.GradientTape() as tape:
@@ -274,10 +275,11 @@ def test_dropped_points_leave_the_others_where_they_are():
 
 def test_fit_x_x_augments_the_target_as_the_input():
     results = []
-    for data in ((X,), (X, X)):
+    x = X[:10]
+    for data in ((x,), (x, x)):
         noise = {"recurrent_dropout": 0.0, "random_scale": 0.3, "drop_points": 0.3}
         model = quiet(make(**noise, optimizer=keras.optimizers.SGD(0.01), run_eagerly=True))
-        model.fit(*data, batch_size=10, shuffle=False, verbose=0)
+        model.fit(*data, batch_size=5, shuffle=False, verbose=0)
         results.append(model.get_weights())
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
@@ -358,6 +360,7 @@ def test_where_there_is_no_arc_it_is_a_line(other):
     np.testing.assert_allclose(path[0], np.linspace(a[0], other * a[0], 5), atol=1e-5)
 
 
+@pytest.mark.slow  # export_test.py draws from a smaller one
 def test_export_draws_as_the_model_does(tmp_path):
     model = make(steps=6)
     model.export(tmp_path / "1")

@@ -121,7 +121,7 @@ def test_log_likelihood_is_the_integral_over_a_code_of_one_dimension():
 
 def test_the_bound_rises_with_the_number_of_samples_and_the_elbo_is_the_first():
     model = trained(VAE(3, hidden_dims=(16,), seed=0), X, 30)
-    x = np.repeat(X, 200, axis=0)
+    x = np.repeat(X, 60, axis=0)
     bounds = [np.mean(model.log_likelihood(x, samples=k)) for k in (1, 5, 50)]
     assert bounds[0] < bounds[1] < bounds[2]
     assert -model.evaluate(x, batch_size=2000, verbose=0, return_dict=True)["loss"] == pytest.approx(bounds[0], abs=0.1)
@@ -236,7 +236,15 @@ def spatial(likelihood="bernoulli", flat=False, **arguments):
     return model
 
 
-@pytest.mark.parametrize("arguments", [{}, {"importance_samples": 3}, {"free_bits": 0.1}, {"likelihood": "gaussian"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        pytest.param({"importance_samples": 3}, marks=pytest.mark.slow),
+        pytest.param({"free_bits": 0.1}, marks=pytest.mark.slow),
+        {"likelihood": "gaussian"},
+    ],
+)
 def test_a_code_in_space_is_one_code(arguments):
     x = RNG.random((9, 4, 4, 1)).astype("float32")
     results = []

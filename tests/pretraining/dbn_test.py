@@ -324,10 +324,14 @@ def begun(x, tmp_path_factory):
     ("name", "change"),
     [
         ("stack.json", lambda text: "[" * 10**5),
-        ("stack.json", lambda text: "[]"),
+        pytest.param("stack.json", lambda text: "[]", marks=pytest.mark.slow),
         ("stack.json", lambda text: text.replace('"architecture": [', '"architecture": [3, ')),
-        ("stack.json", lambda text: text.replace('"starts": [', '"starts": ["a", ')),
-        ("stack.json", lambda text: text.replace('"run": {', '"run": 3, "walk": {')),
+        pytest.param(
+            "stack.json", lambda text: text.replace('"starts": [', '"starts": ["a", '), marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "stack.json", lambda text: text.replace('"run": {', '"run": 3, "walk": {'), marks=pytest.mark.slow
+        ),
         ("layer-1.weights.h5", lambda text: "damaged"),
         ("layer-1.weights.h5", lambda text: None),
     ],

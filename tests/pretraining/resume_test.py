@@ -299,6 +299,7 @@ def test_ctrl_c_and_new_models_of_other_initial_weights(x, uninterrupted, tmp_pa
     assert_same(uninterrupted, state(second.stages))
 
 
+@pytest.mark.slow
 def test_a_layer_that_a_callback_stopped_early_is_finished(x, tmp_path):
     """Else the layer would be trained on when a later one was interrupted, and end elsewhere."""
 
@@ -318,6 +319,7 @@ def test_a_layer_that_a_callback_stopped_early_is_finished(x, tmp_path):
     assert_same(state(whole.stages), state(again.stages))
 
 
+@pytest.mark.slow
 def test_what_a_callback_changes_at_the_end_of_an_epoch_is_saved(x, tmp_path):
     """Such as the learning rate that ReduceLROnPlateau sets."""
 
@@ -476,6 +478,7 @@ def _stack(tmp_path, x, **options):
     return dbn.pretrain(x, **options)
 
 
+@pytest.mark.slow
 def test_another_run_does_not_go_on_in_the_folder_of_one(tmp_path):
     x = np.random.default_rng(0).random((40, 6), "float32")
     _stack(tmp_path, x)
@@ -494,6 +497,7 @@ def test_a_damaged_checkpoint_says_so(tmp_path):
         _stack(tmp_path, x)
 
 
+@pytest.mark.slow
 def test_a_state_that_does_not_say_whether_its_layer_is_done(tmp_path):
     x = np.random.default_rng(0).random((40, 6), "float32")
     _stack(tmp_path, x)

@@ -240,7 +240,7 @@ CONVERTED = {
 
 
 # Their networks and operations are in another one of `CONVERTED`.
-OTHERS = {"tied", "denoising", "compressive"}
+OTHERS = {"tied", "denoising", "compressive", "in space"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -404,7 +404,8 @@ def test_what_runs_in_python_is_converted_to_nothing(x, tmp_path):
         assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("signatures", ["encode", pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("signatures", ["encode", None])
 def test_onnx_encodes_sketches(signatures, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")

@@ -141,7 +141,7 @@ def test_older_versions_of_keras_know_what_is_in_it(x, tmp_path):
 
 def test_the_state_of_noise_goes_along(x, tmp_path):
     machine = aezoo.RBM(5, persistent=True, chains=4, seed=0)
-    machine.compile(machine.default_optimizer())
+    machine.compile(machine.default_optimizer(), run_eagerly=True)
     machine.fit(x, verbose=0)
     machine.save_to_preset(tmp_path / "rbm")
     loaded = aezoo.RBM.from_preset(tmp_path / "rbm")

@@ -131,6 +131,7 @@ def assert_same(expected, got, **tolerance):
         np.testing.assert_allclose(got[name], value, err_msg=name, **tolerance)
 
 
+@pytest.mark.slow  # keras_seam_test.py has a smaller one
 def test_pipelines_of_arrays_keep_the_optimisations_without_which_tensorflow_crashes(monkeypatch):
     strategy = aezoo.testing.two_replicas()
     distribute, optimised = strategy.extended._experimental_distribute_dataset, []

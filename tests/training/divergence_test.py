@@ -82,7 +82,9 @@ def state(model):
 @pytest.mark.parametrize(
     ("how", "gradient"),
     [
-        pytest.param(how, name == "gradient", marks=pytest.mark.slow if id == "XLA-loss" else (), id=id)
+        pytest.param(
+            how, name == "gradient", marks=pytest.mark.slow if id in ("XLA-loss", "a graph-loss") else (), id=id
+        )
         for name in ("loss", "gradient")
         for how in HOW
         for id in [f"{how}-{name}"]

@@ -93,7 +93,12 @@ def of_the_array(models):
     return {way: np.asarray(call(models, X)) for way, call in WAYS.items()}
 
 
-@pytest.mark.parametrize("form", FORMS)
+ALIKE = {"pandas, nullable", "pandas, of pyarrow"}
+
+
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=pytest.mark.slow if form in ALIKE else ()) for form in FORMS]
+)
 def test_a_form_gives_the_number_of_the_array(models, of_the_array, form):
     for way, call in WAYS.items():
         got = np.asarray(call(models, FORMS[form]))

@@ -24,6 +24,8 @@ LOSSES = {
 }
 # Their gradients are smaller by the number of features.
 AVERAGED = ("mse", "mae", "function", "huber", "cross-entropy of Keras")
+# The others run without graphs, which take longer to make than to run.
+GRAPHS = ("none", "mse")
 
 
 def pair(x, name="none", **kwargs):
@@ -36,7 +38,7 @@ def pair(x, name="none", **kwargs):
     inputs = keras.Input(x.shape[1:])
     stock = keras.Model(inputs, decoder(encoder(inputs)))
     stock.set_weights([v.numpy() for v in model.trainable_variables])
-    model.compile(keras.optimizers.SGD(rate), loss(), **kwargs)
+    model.compile(keras.optimizers.SGD(rate), loss(), run_eagerly=name not in GRAPHS, **kwargs)
     stock.compile(keras.optimizers.SGD(rate), loss() or aezoo.losses.SquaredError(), run_eagerly=True, **kwargs)
     return model, stock
 
