@@ -253,7 +253,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _rows(self, X: Data, fitting: bool) -> np.ndarray:
         """Return the features as float32; scikit-learn checks them."""
         with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
-            return base.validate_data(
+            rows: np.ndarray = base.validate_data(
                 self,
                 gate.dense(X),
                 reset=fitting,
@@ -261,6 +261,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 ensure_min_samples=2 if fitting else 1,
                 ensure_all_finite=True,
             )
+        return rows
 
     @property
     def _widths(self) -> np.ndarray:
@@ -281,7 +282,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         optimizer.build(weights)
         x_train = tf.constant(parts)
 
-        @tf.function  # type: ignore[untyped-decorator]
+        @tf.function
         def train() -> None:
             for _ in tf.range(self.steps):
                 with tf.GradientTape() as tape:
