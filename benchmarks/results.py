@@ -88,7 +88,7 @@ SECTIONS = {
     ),
     "outliers": (
         "Find outliers in contaminated tables",
-        "Mean area under the ROC curve over 17 sets of ODDS, and how closely LinearAE follows PCA.",
+        "Area under the ROC curve on sets of ODDS. The run is not complete: see what we tried.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",
@@ -310,25 +310,27 @@ def _spread(values: list[list[float]], best: Callable[[list[float]], float], dec
 
 @dataclasses.dataclass
 class Outliers:
-    """What outliers.py measured, by detector and set."""
+    """What outliers.py measured, by detector and set, on the sets that `OURS` was scored on."""
 
     report: dict
 
+    OURS = "EnsembleDetector"
+
     @property
     def sets(self) -> list[str]:
-        return list(dict.fromkeys(name for runs in self.report["runs"].values() for name in runs))
+        return list(self.report["runs"][self.OURS])
 
     @property
     def detectors(self) -> list[str]:
         """The detectors that were scored on every set, by decreasing mean."""
-        whole = [name for name, runs in self.report["runs"].items() if len(runs) == len(self.sets)]
+        whole = [name for name, runs in self.report["runs"].items() if runs.keys() >= set(self.sets)]
         return sorted(whole, key=self.mean, reverse=True)
 
     def auroc(self, detector: str, data: str) -> float:
         return _mean(self.report["runs"][detector][data]["auroc"])
 
     def mean(self, detector: str) -> float:
-        return _mean([self.auroc(detector, data) for data in self.report["runs"][detector]])
+        return _mean([self.auroc(detector, data) for data in self.sets])
 
     def rank(self, detector: str) -> float:
         """The mean rank among all detectors; 1 is best, and equal scores share the mean of their ranks."""
@@ -340,34 +342,40 @@ class Outliers:
 
     def splits(self, detector: str) -> str:
         """The number of splits, as a range where the sets differ."""
-        counts = {len(run["auroc"]) for run in self.report["runs"][detector].values()}
+        counts = {len(self.report["runs"][detector][data]["auroc"]) for data in self.sets}
         return str(max(counts)) if len(counts) == 1 else f"{min(counts)} to {max(counts)}"
 
-    def lead(self, detector: str, other: str) -> float:
-        """The mean over the sets of the difference between two detectors on the splits that both have seen."""
+    def shared(self, detector: str) -> list[str]:
+        """The sets that a detector was scored on, too."""
+        return [data for data in self.sets if data in self.report["runs"].get(detector, {})]
+
+    def lead(self, detector: str) -> float:
+        """The mean over the shared sets of our AUROC minus a detector's, on the splits that both have seen."""
         leads = []
-        for data in self.sets:
-            pair = [self.report["runs"][name][data]["auroc"] for name in (detector, other)]
+        for data in self.shared(detector):
+            pair = [self.report["runs"][name][data]["auroc"] for name in (self.OURS, detector)]
             both = min(map(len, pair))
             leads.append(_mean(pair[0][:both]) - _mean(pair[1][:both]))
         return _mean(leads)
 
     def seconds(self, detector: str) -> float:
-        return _mean([_mean(run["fit_cpu_seconds"]) for run in self.report["runs"][detector].values()])
+        return _mean([_mean(self.report["runs"][detector][data]["fit_cpu_seconds"]) for data in self.sets])
 
     def table(self) -> list[str]:
         """Return the table of detectors, and the table of the AUROC per set."""
-        lines = ["| detector | mean AUROC | mean rank | CPU seconds per fit | splits |", "|---|---|---|---|---|"]
+        lines = [
+            "| detector | mean AUROC | our lead on the same splits | mean rank | CPU seconds per fit | splits |",
+            "|---|---|---|---|---|---|",
+        ]
         for name in self.detectors:
-            numbers = f"{self.mean(name):.4f} | {self.rank(name):.1f} | {self.seconds(name):.2f} | {self.splits(name)}"
-            lines.append(f"| {name} | {numbers} |")
-        shown = self.detectors
-        lines += ["", "AUROC per set, mean of the splits:", ""]
-        lines += [f"| set | {' | '.join(shown)} |", f"|---|{'---|' * len(shown)}"]
+            lead = "" if name == self.OURS else f"{self.lead(name):+.4f}".replace("-", "−")
+            numbers = f"{self.rank(name):.1f} | {self.seconds(name):.2f} | {self.splits(name)}"
+            lines.append(f"| {name} | {self.mean(name):.4f} | {lead} | {numbers} |")
+        lines += ["", f"AUROC on {len(self.sets)} sets, mean of the splits:", ""]
+        lines += [f"| set | {' | '.join(self.detectors)} |", f"|---|{'---|' * len(self.detectors)}"]
         for data in self.sets:
-            best = max(self.auroc(name, data) for name in shown)
-            cells = [f"{self.auroc(name, data):.3f}" for name in shown]
-            cells = [f"**{cell}**" if cell == f"{best:.3f}" else cell for cell in cells]
+            cells = [f"{self.auroc(name, data):.3f}" for name in self.detectors]
+            cells = [f"**{cell}**" if cell == max(cells) else cell for cell in cells]
             lines.append(f"| {data} | {' | '.join(cells)} |")
         return lines
 
@@ -385,18 +393,15 @@ def outliers() -> tuple[list[str], list[Goal]]:
         found.report["runs"],
         sorted(run["date"] for runs in found.report["runs"].values() for run in runs.values()),
     )
-    linear = runs["LinearAE"]
-    excess = max(abs(value) for run in linear.values() for value in run["excess"])
-    ours = found.mean("EnsembleDetector")
-    checks = [
-        ("EnsembleDetector: mean AUROC over the sets", ours, ">= 0.82"),
-        (
-            "EnsembleDetector: mean AUROC minus PyOD AutoEncoder's, same splits",
-            found.lead("EnsembleDetector", "PyOD AutoEncoder"),
-            "> 0",
-        ),
-        ("LinearAE: greatest difference of its error to PCA's, share of the variance", excess, "<= 0.01"),
-    ]
+    ours, peer, sets = found.OURS, "PyOD AutoEncoder", len(found.sets)
+    checks = [(f"{ours}: mean AUROC over {sets} of the 17 sets", found.mean(ours), ">= 0.82")]
+    if both := found.shared(peer):
+        what = f"{ours}: mean AUROC minus the mean of {peer} on the same splits of {len(both)} sets"
+        checks.append((what, found.lead(peer), "> 0"))
+    if linear := runs.get("LinearAE"):
+        excess = max(abs(value) for run in linear.values() for value in run["excess"])
+        what = f"LinearAE: greatest difference of its error to PCA's on {len(linear)} sets, share of the variance"
+        checks.append((what, excess, "<= 0.01"))
     goals = [Goal("outliers", what, f"{value:.4f}", target, reached(target, value)) for what, value, target in checks]
     lines = [
         "## Outliers",

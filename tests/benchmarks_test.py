@@ -120,19 +120,22 @@ def test_outliers(run, tmp_path, detectors):
 
 
 def test_the_table_of_outliers():
-    """Means over sets of means over splits, and ranks among the detectors that were scored on every set."""
-    runs = {"A": {"one": [0.9, 0.7], "two": [0.6, 0.6]}, "B": {"one": [0.8], "two": [0.9]}, "C": {"one": [1.0]}}
-    report = {
-        "runs": {
-            name: {data: {"auroc": auroc, "fit_cpu_seconds": [1.0, 3.0]} for data, auroc in found.items()}
-            for name, found in runs.items()
-        }
+    """Means over sets of means over splits, ranks among the detectors of all sets, and leads on the same splits."""
+    scores = {
+        "EnsembleDetector": {"one": [0.9, 0.7], "two": [0.6, 0.6]},
+        "B": {"one": [0.8], "two": [0.9], "three": [0.1]},
+        "C": {"one": [1.0]},
     }
-    found = results().Outliers(report)
+    runs = {
+        name: {data: {"auroc": auroc, "fit_cpu_seconds": [1.0, 3.0]} for data, auroc in found.items()}
+        for name, found in scores.items()
+    }
+    found = results().Outliers({"runs": runs})
     lines = found.table()
-    assert lines[2:4] == ["| B | 0.8500 | 1.2 | 2.00 | 1 |", "| A | 0.7000 | 1.8 | 2.00 | 2 |"]
+    assert lines[2] == "| B | 0.8500 | −0.1000 | 1.5 | 2.00 | 1 |"
+    assert lines[3] == "| EnsembleDetector | 0.7000 |  | 1.5 | 2.00 | 2 |"
     assert lines[-2:] == ["| one | **0.800** | **0.800** |", "| two | **0.900** | 0.600 |"]
-    np.testing.assert_allclose(found.lead("A", "B"), (0.9 - 0.8 + 0.6 - 0.9) / 2)
+    np.testing.assert_allclose(found.lead("C"), 0.9 - 1.0)
 
 
 def shapes(folder):
