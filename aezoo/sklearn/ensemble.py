@@ -176,7 +176,8 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """
         self._check_arguments()
         x = self._rows(X, fitting=True)
-        self.center_, self.scale_ = np.float32(0), np.float32(1)
+        self.center_: Any = np.float32(0)
+        self.scale_: Any = np.float32(1)
         if self.standardize is not None:
             self.center_, self.scale_ = standardization.fit(x, self.standardize)
         x = (x - self.center_) / self.scale_
@@ -253,7 +254,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _rows(self, X: Data, fitting: bool) -> np.ndarray:
         """Return the features as float32; scikit-learn checks them."""
         with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
-            rows: np.ndarray = base.validate_data(
+            rows: np.ndarray = base.validate_data(  # type: ignore[attr-defined]  # it is imported or defined there
                 self,
                 gate.dense(X),
                 reset=fitting,
