@@ -407,7 +407,9 @@ class SequenceDecoder(keras.Model):
 
     def first_state(self, z: Tensor) -> State:
         """Return the first state of recurrent layers, (batch, units) each; () for convolutions, whose state is 0."""
-        state, start, parts = self.state(z) if self.stack.state_sizes else None, 0, []
+        if not self.stack.state_sizes:
+            return ()
+        state, start, parts = self.state(z), 0, []
         for size in self.stack.state_sizes:
             parts.append(state[:, start : start + size])
             start += size
@@ -521,4 +523,4 @@ def sequence_shape(x_shape: Shape, tokens: int | None) -> tuple[int, int | None]
             advice = "give a series of single values as x[..., None], and token ids with tokens=..."
         shape = ", ".join(map(str, ("n", *x_shape)))
         raise ValueError(f"{kind}, but these have shape ({shape}): {advice}.")
-    return int(x_shape[0]), None if tokens else int(x_shape[1])  # type: ignore[arg-type]  # known sizes
+    return int(x_shape[0]), None if tokens else int(x_shape[1])

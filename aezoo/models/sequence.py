@@ -173,7 +173,7 @@ class SequenceAE(Autoencoder):
     def default_loss(self) -> keras.losses.Loss:
         """The squared error of series, or -log p(x given z) of tokens and of a variational model."""
         if self.tokens:
-            return _TokenCrossEntropy()
+            return _TOKEN_LOSS
         return losses.SquaredError() if self.data_likelihood is None else self.data_likelihood.loss
 
     @property
@@ -264,7 +264,7 @@ class SequenceAE(Autoencoder):
         batch = dataclasses.replace(batch, mask=counts if batch.mask is None else counts & batch.mask)
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
         counts = ops.cast(batch.mask, "float32")
-        nats = self.default_loss.elementwise(batch.y, y_pred) * counts
+        nats = _TOKEN_LOSS.elementwise(batch.y, y_pred) * counts
         reported["bits_per_token"] = ops.sum(nats, axis=1), ops.sum(counts, axis=1)
         y_pred = ops.softmax(y_pred)
         _keras.set_mask(y_pred, batch.mask)
@@ -313,7 +313,7 @@ class SequenceAE(Autoencoder):
         x, observed = (x, None) if self.missing == "error" else self.complete(x)
         y_pred, observed = self.decoder.parameters(self.moments(x)[0], x), self._counted(x, observed)
         if self.tokens:
-            return self.default_loss.elementwise(x, y_pred) * ops.cast(observed, "float32")
+            return _TOKEN_LOSS.elementwise(x, y_pred) * ops.cast(observed, "float32")
 
         def rows(values: Tensor) -> Tensor:
             return ops.reshape(values, (-1, *values.shape[2:]))
@@ -324,7 +324,7 @@ class SequenceAE(Autoencoder):
         errors = losses.per_sample(self.reconstruction_loss, rows(x), rows(y_pred), observed=observed)[0]
         return ops.reshape(errors, (-1, x.shape[1]))
 
-    def sample(  # type: ignore[override]  # no conditions
+    def sample(
         self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
     ) -> Tensor:
         """Generate sequences. The exported signature `sample` accepts n of at most 10,000 and a temperature >= 0.
@@ -440,3 +440,6 @@ class _TokenCrossEntropy(losses.SummedLoss):
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return -log p of tokens (batch, steps) for logits (batch, steps, tokens), (batch, steps) float32."""
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(y_true, "int32"), as_float32(y_pred))
+
+
+_TOKEN_LOSS = _TokenCrossEntropy()
