@@ -190,7 +190,7 @@ CASES = {
     "sequence-convolution": sequence(
         cell="convolution", units=(4, 4), variational=True, beta=Linear(0.5, 1.5, 3), bidirectional=False
     ),
-    "sequence-tokens": sequence(TOKENS, tokens=6, variational=True, free_bits=0.1, word_dropout=0.2),
+    "sequence-tokens": sequence(TOKENS, tokens=6, variational=True, free_bits=1e-4, word_dropout=0.2),
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
     "conditional": conditional(),

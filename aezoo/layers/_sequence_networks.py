@@ -407,8 +407,9 @@ class SequenceDecoder(keras.Model):
 
     def first_state(self, z: Tensor) -> State:
         """Return the first state of recurrent layers, (batch, units) each; () for convolutions, whose state is 0."""
-        state: Any = self.state(z) if self.stack.state_sizes else None
-        start, parts = 0, []
+        if not self.stack.state_sizes:
+            return ()
+        state, start, parts = self.state(z), 0, []
         for size in self.stack.state_sizes:
             parts.append(state[:, start : start + size])
             start += size

@@ -173,7 +173,7 @@ class SequenceAE(Autoencoder):
     def default_loss(self) -> keras.losses.Loss:
         """The squared error of series, or -log p(x given z) of tokens and of a variational model."""
         if self.tokens:
-            return _TokenCrossEntropy()
+            return _TOKEN_LOSS
         return losses.SquaredError() if self.data_likelihood is None else self.data_likelihood.loss
 
     @property
@@ -264,8 +264,7 @@ class SequenceAE(Autoencoder):
         batch = dataclasses.replace(batch, mask=counts if batch.mask is None else counts & batch.mask)
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
         counts = ops.cast(batch.mask, "float32")
-        loss: Any = self.default_loss
-        nats = loss.elementwise(batch.y, y_pred) * counts
+        nats = _TOKEN_LOSS.elementwise(batch.y, y_pred) * counts
         reported["bits_per_token"] = ops.sum(nats, axis=1), ops.sum(counts, axis=1)
         y_pred = ops.softmax(y_pred)
         _keras.set_mask(y_pred, batch.mask)
@@ -314,8 +313,7 @@ class SequenceAE(Autoencoder):
         x, observed = (x, None) if self.missing == "error" else self.complete(x)
         y_pred, observed = self.decoder.parameters(self.moments(x)[0], x), self._counted(x, observed)
         if self.tokens:
-            loss: Any = self.default_loss
-            return loss.elementwise(x, y_pred) * ops.cast(observed, "float32")
+            return _TOKEN_LOSS.elementwise(x, y_pred) * ops.cast(observed, "float32")
 
         def rows(values: Tensor) -> Tensor:
             return ops.reshape(values, (-1, *values.shape[2:]))
@@ -442,3 +440,6 @@ class _TokenCrossEntropy(losses.SummedLoss):
     def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """Return -log p of tokens (batch, steps) for logits (batch, steps, tokens), (batch, steps) float32."""
         return tf.nn.sparse_softmax_cross_entropy_with_logits(tf.cast(y_true, "int32"), as_float32(y_pred))
+
+
+_TOKEN_LOSS = _TokenCrossEntropy()
