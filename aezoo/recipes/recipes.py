@@ -250,7 +250,7 @@ RECIPES: dict[str, Recipe] = {
         # A cosine over 90 epochs, cut off after 56.
         optimizer=lambda steps: cosine(2e-3)(steps * 90 // 56),
         jit_compile=True,
-        limits="`model.sample(n)` draws from random codes, and most of these samples are smeared; reconstructions of test "
-        "emoji and interpolations are clear. The squared error of 64 principal components is smaller.",
+        limits="`model.sample(n)` draws from random codes, and most of these samples are smeared; reconstructions of "
+        "test emoji and interpolations are clear. The squared error of 64 principal components is smaller.",
     ),
 }
