@@ -349,7 +349,7 @@ def test_the_whole_shelf_is_there():
 def test_the_table_of_the_documents():
     expected = cards.presets_table(map(presets.read_card, SHELF), link="../saved_models")
     page = (ROOT / "docs" / "presets.md").read_text(encoding="utf-8")
-    assert f"<!-- shelf -->\n\n{expected}\n\n<!-- end of shelf -->" in page, "python docs/readme.py"
+    assert f"<!-- presets -->\n\n{expected}\n\n<!-- end of presets -->" in page, "python docs/readme.py"
 
 
 @pytest.fixture(scope="module")
