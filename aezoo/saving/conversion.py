@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
+from aezoo._typing import Data
 from aezoo.saving import raw, warmup
 from aezoo.version import __version__
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _RECONSTRUCT = {"serving_default": "reconstruct"}
 # The metadata key that marks an ONNX file as written by aezoo.
 _MARK = "aezoo"
+# Samples that run at once when the ranges of activations are recorded.
+_CALIBRATED = 32
 
 Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
@@ -83,12 +86,13 @@ def litert(
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     preprocessing: bool = True,
+    quantize: Data | None = None,
     **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
 
     Where LiteRT lacks an operation, the file uses TensorFlow's and a warning names it: the interpreter then needs the
-    Flex delegate. Unless it does, or `options` are given, the results of the file are compared with the model on dummy
+    Flex delegate. Unless it does, or `quantize` or `options` are given, the results of the file are compared with the model on dummy
     samples; a warning says if the model does not accept these.
 
     Args:
@@ -97,11 +101,14 @@ def litert(
         signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
         verbose: Whether to show the converter's log and warnings.
         preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
+        quantize: Typical samples, (n, *input_shape), or a dict of "x" and of the conditions; their ranges become the
+            scales of weights and activations in 8-bit integers. Inputs and outputs stay in single precision.
         **options: Attributes of `tf.lite.TFLiteConverter`, such as `optimizations`.
 
     Raises:
-        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, a
-            part of the model cannot be converted, or the file returns other results than the model.
+        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, the
+            samples do not fit the model, a part of the model cannot be converted, or the file returns other results
+            than the model.
     """
     path = Path(path)
     if path.suffix != ".tflite":
@@ -109,6 +116,8 @@ def litert(
     own = _numeric(model, "LiteRT") if preprocessing else None
     chosen = chosen_signatures(model, signatures, own)
     _files.check(path)
+    if quantize is not None:
+        options = {**_quantized(model, chosen, quantize, own), **options}
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
         content, needed = _as_litert(folder, list(chosen), options)
@@ -127,6 +136,22 @@ def litert(
         )
     with _files.atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
+
+
+def _quantized(
+    model: Autoencoder, chosen: Mapping[str, Signature], samples: Data, own: Preprocessing | None
+) -> dict[str, Any]:
+    """Return the converter's options for 8-bit integers, with samples for each signature."""
+    made = warmup.requests(model, "", samples, preprocessing=own, argument="quantize")
+    inputs = {name: values for _, name, values in made if name in chosen}  # the last request of each has all samples
+
+    def batches() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for name, values in inputs.items():
+            n = len(next(iter(values.values())))
+            for start in range(0, n, _CALIBRATED):
+                yield name, {key: value[start : start + _CALIBRATED] for key, value in values.items()}
+
+    return {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": batches}
 
 
 def _numeric(model: Autoencoder, format: str) -> Preprocessing | None:
