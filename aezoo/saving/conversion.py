@@ -92,8 +92,8 @@ def litert(
     """Write signatures of a model as one LiteRT file.
 
     Where LiteRT lacks an operation, the file uses TensorFlow's and a warning names it: the interpreter then needs the
-    Flex delegate. Unless it does, or `quantize` or `options` are given, the results of the file are compared with the model on dummy
-    samples; a warning says if the model does not accept these.
+    Flex delegate. Unless it does, or `quantize` or `options` are given, the results of the file are compared with the
+    model on dummy samples; a warning says if the model does not accept these.
 
     Args:
         model: A built model with a method `signatures`.
