@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from aezoo import _validation
 from aezoo._typing import Data
-from aezoo.saving import conversion, warmup
+from aezoo.saving import conversion
 
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
@@ -47,41 +44,4 @@ def litert_error(model: Autoencoder, path: str | os.PathLike[str], x: Data) -> d
         True
     """
     _validation.check_built(model)
-    interpreter = tf.lite.Interpreter(str(path))
-    signatures = interpreter.get_signature_list()
-    own = model.preprocessing
-    if own is not None and not any(own.raw_specs.keys() & each["inputs"] for each in signatures.values()):
-        own = None
-    functions = conversion.chosen_signatures(model, list(signatures), own)
-    requests = warmup.requests(model, "", x, preprocessing=own, argument="x")
-    found = {}
-    for name, inputs in {name: inputs for _, name, inputs in requests if name in functions}.items():
-        function, specs = functions[name]
-        expected = function(*(inputs[spec.name] for spec in specs))
-        for output, got in _run(interpreter.get_signature_runner(name), inputs).items():
-            wanted = np.asarray(expected[output])
-            difference = np.abs(got - wanted)
-            label = "reconstruct" if name == "serving_default" else name
-            found[label if len(expected) == 1 else f"{label}/{output}"] = {
-                "mean": float(difference.mean()),
-                "max": float(difference.max()),
-                "std": float(wanted.std()),
-            }
-    return found
-
-
-def _run(runner: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run a signature, also if its inputs and outputs are integers (`inference_input_type`)."""
-    given = {}
-    for name, detail in runner.get_input_details().items():
-        scale, zero = detail["quantization"]
-        value = inputs[name]
-        if scale and np.issubdtype(detail["dtype"], np.integer):
-            limits = np.iinfo(detail["dtype"])
-            value = np.clip(np.rint(value / scale) + zero, limits.min, limits.max)
-        given[name] = np.asarray(value, detail["dtype"])
-    results = {}
-    for name, value in runner(**given).items():
-        scale, zero = runner.get_output_details()[name]["quantization"]
-        results[name] = (value.astype("float32") - zero) * scale if scale and value.dtype.kind in "iu" else value
-    return results
+    return conversion.litert_error(model, os.fspath(path), x)
