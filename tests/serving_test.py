@@ -220,11 +220,12 @@ def test_the_client_of_the_page(exported, x):
 
 @pytest.mark.slow
 def test_the_page_measures_8_bit_integers(tmp_path, monkeypatch):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(blocks("python")[1], names)
     model, x, error = names["model"], names["x_test"], names["error"]
-    interpreter = tf.lite.Interpreter("small.tflite")
+    interpreter = litert.Interpreter("small.tflite")
     kinds = [detail["dtype"] for detail in interpreter.get_tensor_details() if np.prod(detail["shape"]) > 1000]
     assert kinds and set(kinds) == {np.int8}  # the kernels
     for name, signature, verb in (
