@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["litert_error"]
 
 
-def litert_error(model: Autoencoder, path: str | os.PathLike[str], x: Data) -> dict[str, dict[str, float]]:
+def litert_error(
+    model: Autoencoder, path: str | os.PathLike[str], x: Data, preprocessing: bool = True
+) -> dict[str, dict[str, float]]:
     """Measure how much the results of a LiteRT file differ from the model, such as after a quantization.
 
     Args:
@@ -23,6 +25,7 @@ def litert_error(model: Autoencoder, path: str | os.PathLike[str], x: Data) -> d
         path: The LiteRT file.
         x: Samples, (n, *input_shape), or a dict of "x" and of the conditions; raw data if the preprocessing of the
             model is part of the file. Take other samples than for `quantize`.
+        preprocessing: Whether the model's preprocessing is part of the file, as in `export`.
 
     Returns:
         For each signature of the file the mean absolute difference "mean", the largest one "max", and for comparison
@@ -44,4 +47,4 @@ def litert_error(model: Autoencoder, path: str | os.PathLike[str], x: Data) -> d
         True
     """
     _validation.check_built(model)
-    return conversion.litert_error(model, os.fspath(path), x)
+    return conversion.litert_error(model, os.fspath(path), x, preprocessing)

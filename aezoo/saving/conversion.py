@@ -124,7 +124,9 @@ def litert(
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
         content, needed = _as_litert(folder, list(chosen), options)
-        inexact = {} if quantize is None else _inexact(litert_error(model, content, quantize, "quantize"))
+        inexact = (
+            {} if quantize is None else _inexact(litert_error(model, content, quantize, preprocessing, "quantize"))
+        )
         compared = bool(needed or options) or _check_litert(model, content, chosen, own)
     for name, error in inexact.items():
         warnings.warn(
@@ -350,21 +352,22 @@ def _foreign(folder: Path) -> list[str]:
 # === LiteRT ===
 
 
-def litert_error(model: Autoencoder, file: str | bytes, x: Data, argument: str = "x") -> dict[str, dict[str, float]]:
+def litert_error(
+    model: Autoencoder, file: str | bytes, x: Data, preprocessing: bool = True, argument: str = "x"
+) -> dict[str, dict[str, float]]:
     """Compare a LiteRT file with the model; see `aezoo.evaluation.litert_error`.
 
     Args:
         model: A built model.
         file: Path or content of the file.
         x: Samples, (n, *input_shape), or a dict of "x" and of the conditions.
+        preprocessing: Whether the model's preprocessing is part of the file.
         argument: Name of the argument that contains the samples, for messages.
     """
     with _quiet(None):  # the class is deprecated, and its successor an optional package
         interpreter = tf.lite.Interpreter(**{"model_content" if isinstance(file, bytes) else "model_path": file})
     signatures = interpreter.get_signature_list()
-    own = model.preprocessing
-    if own is not None and not any(own.raw_specs.keys() & set(each["inputs"]) for each in signatures.values()):
-        own = None
+    own = model.preprocessing if preprocessing else None
     functions = chosen_signatures(model, list(signatures), own)
     requests = warmup.requests(model, "", x, preprocessing=own, argument=argument)
     found = {}
