@@ -128,7 +128,7 @@ def litert(
             {} if quantize is None else _inexact(litert_error(model, content, quantize, preprocessing, "quantize"))
         )
         compared = bool(needed or options) or _check_litert(model, content, chosen, own)
-    for name, error in inexact.items():
+    for name, error in _inexact(errors).items():
         warnings.warn(
             f"In 8-bit integers the results of {name!r} differ by {error['mean']:.3g} on average, and their standard "
             f"deviation is only {error['std']:.3g}: leave it out by naming the other signatures.",
