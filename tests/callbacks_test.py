@@ -1,4 +1,5 @@
 import gc
+import re
 import shutil
 import weakref
 
@@ -10,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import plots
-from aezoo.callbacks import BackupAndRestore, PlotEvery
+from aezoo import callbacks, plots
+from aezoo.callbacks import BackupAndRestore, PlotEvery, Projector
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +282,85 @@ def test_callbacks_know_whether_a_term_is_to_fall(make, monitor, best, tmp_path)
     stop = keras.callbacks.EarlyStopping(monitor, patience=10)
     history = model.fit(x, validation_data=(x[:8],), epochs=3, verbose=0, callbacks=[checkpoint, stop]).history
     assert stop.best == checkpoint.best == best(history[monitor])
+
+
+# === Projector ===
+
+
+def entries(folder):
+    """The entries of the configuration: names of tensors, and all other fields."""
+    text = (folder / "projector_config.pbtxt").read_text()
+    found = [dict(re.findall(r'(\w+): "([^"]*)"', block)) for block in text.split("embeddings {")[1:]]
+    assert text.count("{") == text.count("}")
+    return found, [int(size) for size in re.findall(r"single_image_dim: (\d+)", text)]
+
+
+def test_the_projector_gets_codes_labels_and_pictures(model, x, tmp_path):
+    folder = tmp_path / "deep" / "logs"
+    labels = ["a\tb", *range(19), ""]
+    model.fit(x, epochs=3, callbacks=[Projector(folder, x, labels)], verbose=0)
+    assert names(folder) == ["codes-0003.tsv", "metadata.tsv", "projector_config.pbtxt", "sprite.png"]
+    np.testing.assert_array_equal(np.loadtxt(folder / "codes-0003.tsv", dtype="float32"), model.encode(x))
+    # A tab would begin another column, and TensorBoard skips empty lines.
+    assert (folder / "metadata.tsv").read_text().splitlines() == ["a b", *map(str, range(19)), "-"]
+    shared = {"metadata_path": "metadata.tsv", "image_path": "sprite.png"}
+    assert entries(folder) == (
+        [{"tensor_name": "codes after 3 epochs", "tensor_path": "codes-0003.tsv", **shared}],
+        [6, 6],
+    )
+    sprite = np.rint(255 * matplotlib.image.imread(folder / "sprite.png"))
+    assert sprite.shape == (30, 30)  # 21 pictures, 5 in a row
+    for i, picture in enumerate(x[..., 0]):
+        tile = sprite[6 * (i // 5) : 6 * (i // 5 + 1), 6 * (i % 5) : 6 * (i % 5 + 1)]
+        np.testing.assert_array_equal(tile, np.rint(255 * picture))
+    assert not sprite[24:, 6:].any()
+
+
+def test_the_projector_writes_every_second_epoch_and_the_last(model, x, tmp_path):
+    projector = Projector(tmp_path, tf.data.Dataset.from_tensor_slices(x).batch(4), every=2, images=False)
+    model.fit(x, epochs=5, callbacks=[projector], verbose=0)
+    written = [f"codes-000{n}.tsv" for n in (2, 4, 5)]
+    assert names(tmp_path) == [*written, "projector_config.pbtxt"]
+    assert [entry["tensor_path"] for entry in entries(tmp_path)[0]] == written
+    codes = [np.loadtxt(tmp_path / name, dtype="float32") for name in written]
+    np.testing.assert_array_equal(codes[-1], model.encode(x))
+    assert not np.array_equal(codes[0], codes[1])
+    model.fit(x, epochs=2, callbacks=[projector], verbose=0)  # another training begins a new list
+    assert [entry["tensor_path"] for entry in entries(tmp_path)[0]] == written[:1]
+
+
+def test_the_projector_takes_columns_of_labels_and_vectors(tmp_path):
+    vectors = np.random.default_rng(0).random((4, 5), "float32")
+    model = aezoo.Autoencoder(latent_dim=1)
+    model.compile("adam", run_eagerly=True)
+    columns = {"digit": [3, 1, 4, 1], "writer": list("abca")}
+    model.fit(vectors, callbacks=[Projector(tmp_path, vectors, columns)], verbose=0)
+    assert (tmp_path / "metadata.tsv").read_text() == "digit\twriter\n3\ta\n1\tb\n4\tc\n1\ta\n"
+    assert names(tmp_path) == ["codes-0001.tsv", "metadata.tsv", "projector_config.pbtxt"]
+    np.testing.assert_array_equal(np.loadtxt(tmp_path / "codes-0001.tsv", dtype="float32"), model.encode(vectors)[:, 0])
+
+
+def test_a_sprite_has_at_most_the_size_that_tensorboard_shows(monkeypatch):
+    monkeypatch.setattr(callbacks, "_LARGEST_SPRITE", 20)
+    pictures = np.zeros((7, 10, 5, 3), "uint8")
+    pictures[4] = 200
+    sprite, size = callbacks._sprite(pictures)
+    assert sprite.shape == (18, 9, 3) and size == (6, 3)
+    assert (sprite[6:12, 3:6] == 200).all() and sprite.sum() == 200 * 6 * 3 * 3
+
+
+def test_what_the_projector_cannot_write_is_said_before_training(model, x, tmp_path):
+    before = model.get_weights()
+    for given, message in (
+        ((x, [1, 2]), "There are 21 samples, but 2 labels in 'label': give one label per sample."),
+        ((x[:, :3],), "shape"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(x, callbacks=[Projector(tmp_path, *given)], verbose=0)
+    with pytest.raises(ValueError, match="every must be"):
+        Projector(tmp_path, x, every=0)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError):
+        model.fit(x, callbacks=[Projector(tmp_path / "file", x)], verbose=0)
+    np.testing.assert_equal(model.get_weights(), before)
+    assert names(tmp_path) == ["file"]

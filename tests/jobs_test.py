@@ -1,6 +1,7 @@
 """The pages of jobs: their code runs, what they print is what they show, and their files stay in their folder."""
 
 import ast
+import importlib.util
 import re
 import types
 from pathlib import Path
@@ -10,11 +11,16 @@ import pytest
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted((DOCS / "jobs").glob("*.md"))
 QUICK = ("table",)
+#: Packages that no extra of aezoo installs: without them, the blocks that import them are left out. Both need
+#: tensorboard, too.
+OPTIONAL = ("keras_tuner", "mlflow")
 
 
 def code(path):
     """Return the code of a page, each training for one epoch."""
     blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    missing = [f"import {name}\n" for name in OPTIONAL if not all(map(importlib.util.find_spec, (name, "tensorboard")))]
+    blocks = [block for block in blocks if not any(line in block for line in missing)]
     return re.sub(r"\bepochs=\d+\b", "epochs=1", "\n".join(blocks))
 
 

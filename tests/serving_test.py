@@ -205,7 +205,7 @@ def test_the_client_of_the_page(exported, x):
                 response.outputs[key].CopyFrom(tf.make_tensor_proto(value))
             return response
 
-    (code,) = blocks("python")
+    code, _ = blocks("python")
     server = grpc.server(futures.ThreadPoolExecutor(1))
     service.add_PredictionServiceServicer_to_server(Servicer(), server)
     port = server.add_insecure_port("localhost:0")
@@ -216,3 +216,27 @@ def test_the_client_of_the_page(exported, x):
     server.stop(None)
     assert seen == ["autoencoder_mnist"]
     np.testing.assert_allclose(names["code"], model.encode(x[: len(names["code"])]), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_page_measures_8_bit_integers(tmp_path, monkeypatch):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(blocks("python")[1], names)
+    model, x, error = names["model"], names["x_test"], names["error"]
+    interpreter = litert.Interpreter("small.tflite")
+    kinds = [detail["dtype"] for detail in interpreter.get_tensor_details() if np.prod(detail["shape"]) > 1000]
+    assert kinds and set(kinds) == {np.int8}  # the kernels
+    for name, signature, verb in (
+        ("encode", "encode", model.encode),
+        ("reconstruct", "serving_default", model.reconstruct),
+    ):
+        (got,) = interpreter.get_signature_runner(signature)(x=x).values()
+        expected = np.asarray(verb(x))
+        difference = np.abs(got - expected)
+        wanted = {"mean": difference.mean(), "max": difference.max(), "std": expected.std()}
+        assert error[name] == pytest.approx(wanted, rel=1e-4)
+        assert 0 < error[name]["mean"] < 0.05 * error[name]["std"]
+    with pytest.warns(UserWarning, match="In 8-bit integers the results of 'score' differ by .* on average"):
+        model.export("all.tflite", format="litert", quantize=names["x_train"][:200])

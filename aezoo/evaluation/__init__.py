@@ -5,6 +5,7 @@ from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation
+from aezoo.evaluation.exported import litert_error
 from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
 from aezoo.evaluation.reconstruction import explained_variance, pca_explained_variance, reconstruction_error
@@ -38,6 +39,7 @@ __all__ = [
     "l0",
     "lifetime_sparsity",
     "linear_probe",
+    "litert_error",
     "log_likelihood",
     "log_partition",
     "noise_units",

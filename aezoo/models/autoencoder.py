@@ -836,7 +836,8 @@ class Autoencoder(Trainer):
           and takes NaN. TensorFlow Serving requires the folder's name to be a number.
         - "onnx" writes `NAME.onnx` with `reconstruct` or the requested signature. If the path is a folder, it writes
           `reconstruct.onnx`, `encode.onnx`, `decode.onnx` and `score.onnx`. It requires `aezoo[onnx]`.
-        - "litert" writes `NAME.tflite` with all signatures by name.
+        - "litert" writes `NAME.tflite` with all signatures by name, except `sample`. `quantize=x[:200]` computes in
+          8-bit integers; `aezoo.evaluation.litert_error` measures the difference.
         - Other formats are Keras' own and contain `reconstruct`.
 
         A model with `preprocessing` takes the raw values by name in place of `x`, such as one input per column of a
@@ -853,8 +854,9 @@ class Autoencoder(Trainer):
                 dict of samples and conditions, if users' samples differ in size from the dummy ones.
             preprocessing: Whether the model's preprocessing is part of the export.
             **kwargs: Options of the format: for a SavedModel `half=True`, which stores kernels in half precision; for
-                ONNX `opset_version`; for LiteRT attributes of `tf.lite.TFLiteConverter`; `verbose`; and arguments of
-                `keras.Model.export`. With `input_signature`, Keras exports `reconstruct` alone.
+                ONNX `opset_version`; for LiteRT `quantize`, typical samples, and attributes of
+                `tf.lite.TFLiteConverter`; `verbose`; and arguments of `keras.Model.export`. With `input_signature`,
+                Keras exports `reconstruct` alone.
 
         Raises:
             ValueError: If the model has not been built (fit it, or call it on a batch), or a signature cannot be
@@ -868,6 +870,7 @@ class Autoencoder(Trainer):
             model.export("sparse.onnx", format="onnx", signatures="encode")
             model.export("sparse", format="onnx")  # sparse/encode.onnx, sparse/decode.onnx, ...
             model.export("sparse.tflite", format="litert")
+            model.export("small.tflite", format="litert", quantize=x[:200])
             ```
         """
         _validation.check_built(self)

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
+from aezoo._typing import Data
 from aezoo.saving import raw, warmup
 from aezoo.version import __version__
 
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 _RECONSTRUCT = {"serving_default": "reconstruct"}
 # The metadata key that marks an ONNX file as written by aezoo.
 _MARK = "aezoo"
+# Samples that run at once when the ranges of activations are recorded.
+_CALIBRATED = 32
+# The mean error of a quantized signature, in standard deviations of its results, above which `export` warns.
+_INEXACT = 0.2
 
 Signature = tuple[Callable[..., dict[str, Any]], list[tf.TensorSpec]]
 
@@ -83,13 +88,15 @@ def litert(
     signatures: str | Sequence[str] | None = None,
     verbose: bool | None = None,
     preprocessing: bool = True,
+    quantize: Data | None = None,
     **options: Any,
 ) -> None:
     """Write signatures of a model as one LiteRT file.
 
     Where LiteRT lacks an operation, the file uses TensorFlow's and a warning names it: the interpreter then needs the
-    Flex delegate. Unless it does, or `options` are given, the results of the file are compared with the model on dummy
-    samples; a warning says if the model does not accept these.
+    Flex delegate. Unless it does, or `quantize` or `options` are given, the results of the file are compared with the
+    model on dummy samples; a warning says if the model does not accept these. With `quantize` a warning names each
+    signature whose mean error on these samples is above a fifth of its standard deviation.
 
     Args:
         model: A built model with a method `signatures`.
@@ -97,11 +104,14 @@ def litert(
         signatures: Names of signatures; None selects the signatures whose inputs are samples, codes and conditions.
         verbose: Whether to show the converter's log and warnings.
         preprocessing: Whether the signatures of a model with preprocessing take and return raw values.
+        quantize: Typical samples, (n, *input_shape), or a dict of "x" and of the conditions; their ranges become the
+            scales of weights and activations in 8-bit integers. Inputs and outputs stay in single precision.
         **options: Attributes of `tf.lite.TFLiteConverter`, such as `optimizations`.
 
     Raises:
-        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, a
-            part of the model cannot be converted, or the file returns other results than the model.
+        ValueError: If there is no such signature, the file name does not end with `.tflite`, an option is unknown, the
+            samples do not fit the model, a part of the model cannot be converted, or the file returns other results
+            than the model.
     """
     path = Path(path)
     if path.suffix != ".tflite":
@@ -109,10 +119,21 @@ def litert(
     own = _numeric(model, "LiteRT") if preprocessing else None
     chosen = chosen_signatures(model, signatures, own)
     _files.check(path)
+    if quantize is not None:
+        options = {**_quantized(model, chosen, quantize, own), **options}
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
         content, needed = _as_litert(folder, list(chosen), options)
+        inexact = (
+            {} if quantize is None else _inexact(litert_error(model, content, quantize, preprocessing, "quantize"))
+        )
         compared = bool(needed or options) or _check_litert(model, content, chosen, own)
+    for name, error in _inexact(errors).items():
+        warnings.warn(
+            f"In 8-bit integers the results of {name!r} differ by {error['mean']:.3g} on average, and their standard "
+            f"deviation is only {error['std']:.3g}: leave it out by naming the other signatures.",
+            stacklevel=3,
+        )
     if not compared:
         warnings.warn(
             "The results of the LiteRT file were not compared with the model, which does not accept dummy samples: "
@@ -127,6 +148,27 @@ def litert(
         )
     with _files.atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
+
+
+def _quantized(
+    model: Autoencoder, chosen: Mapping[str, Signature], samples: Data, own: Preprocessing | None
+) -> dict[str, Any]:
+    """Return the converter's options for 8-bit integers, with samples for each signature."""
+    made = warmup.requests(model, "", samples, preprocessing=own, argument="quantize")
+    inputs = {name: values for _, name, values in made if name in chosen}  # the last request of each has all samples
+
+    def batches() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+        for name, values in inputs.items():
+            n = len(next(iter(values.values())))
+            for start in range(0, n, _CALIBRATED):
+                yield name, {key: value[start : start + _CALIBRATED] for key, value in values.items()}
+
+    return {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": batches}
+
+
+def _inexact(errors: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
+    """Return the signatures, and their errors, that quantization makes useless."""
+    return {name: error for name, error in errors.items() if error["mean"] > _INEXACT * error["std"] > 0}
 
 
 def _numeric(model: Autoencoder, format: str) -> Preprocessing | None:
@@ -308,6 +350,57 @@ def _foreign(folder: Path) -> list[str]:
 
 
 # === LiteRT ===
+
+
+def litert_error(
+    model: Autoencoder, file: str | bytes, x: Data, preprocessing: bool = True, argument: str = "x"
+) -> dict[str, dict[str, float]]:
+    """Compare a LiteRT file with the model; see `aezoo.evaluation.litert_error`.
+
+    Args:
+        model: A built model.
+        file: Path or content of the file.
+        x: Samples, (n, *input_shape), or a dict of "x" and of the conditions.
+        preprocessing: Whether the model's preprocessing is part of the file.
+        argument: Name of the argument that contains the samples, for messages.
+    """
+    with _quiet(None):  # the class is deprecated, and its successor an optional package
+        interpreter = tf.lite.Interpreter(**{"model_content" if isinstance(file, bytes) else "model_path": file})
+    signatures = interpreter.get_signature_list()
+    own = model.preprocessing if preprocessing else None
+    functions = chosen_signatures(model, list(signatures), own)
+    requests = warmup.requests(model, "", x, preprocessing=own, argument=argument)
+    found = {}
+    for name, inputs in {name: inputs for _, name, inputs in requests if name in functions}.items():
+        function, specs = functions[name]
+        expected = function(*(inputs[spec.name] for spec in specs))
+        for output, got in _run(interpreter.get_signature_runner(name), inputs).items():
+            wanted = np.asarray(expected[output])
+            difference = np.abs(got - wanted)
+            label = _RECONSTRUCT.get(name, name)
+            found[label if len(expected) == 1 else f"{label}/{output}"] = {
+                "mean": float(difference.mean()),
+                "max": float(difference.max()),
+                "std": float(wanted.std()),
+            }
+    return found
+
+
+def _run(runner: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run a signature, also if its inputs and outputs are integers (`inference_input_type`)."""
+    given = {}
+    for name, detail in runner.get_input_details().items():
+        scale, zero = detail["quantization"]
+        value = inputs[name]
+        if scale and np.issubdtype(detail["dtype"], np.integer):
+            limits = np.iinfo(detail["dtype"])
+            value = np.clip(np.rint(value / scale) + zero, limits.min, limits.max)
+        given[name] = np.asarray(value, detail["dtype"])
+    results = {}
+    for name, value in runner(**given).items():
+        scale, zero = runner.get_output_details()[name]["quantization"]
+        results[name] = (value.astype("float32") - zero) * scale if scale and value.dtype.kind in "iu" else value
+    return results
 
 
 def _as_litert(folder: str, names: list[str], options: dict[str, Any]) -> tuple[bytes, str]:

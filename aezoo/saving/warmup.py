@@ -54,6 +54,7 @@ def requests(
     samples: Data | None = None,
     preprocessing: Preprocessing | None = None,
     signatures: Mapping[str, Any] | None = None,
+    argument: str = "warmup",
 ) -> list[Request]:
     """Make requests for each signature whose inputs are samples or codes: one of a single row and one of all rows.
 
@@ -67,6 +68,7 @@ def requests(
             `model.dummy_inputs` and `model.dummy_conditions`.
         preprocessing: Preprocessing that is part of the export: samples are then raw, or from its `dummy`.
         signatures: Signatures to make requests for; None takes `model.signatures()`.
+        argument: Name of the argument of `export` that contains the samples, for messages.
 
     Raises:
         ValueError: If no samples are given and the model does not accept dummy samples, or the dict has other keys.
@@ -80,8 +82,8 @@ def requests(
             given = dict(samples)
         if given.keys() != specs.keys():
             raise ValueError(
-                f"warmup needs {', '.join(specs)}, but has {', '.join(map(str, given))}: give a dict of these names, "
-                "or warmup=False."
+                f"{argument} needs {', '.join(specs)}, but has {', '.join(map(str, given))}: give a dict of these "
+                "names, or leave it out."
             )
         if preprocessing is not None:
             inputs = preprocessing.to_arrays(given["x"])

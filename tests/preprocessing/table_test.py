@@ -359,11 +359,35 @@ def test_numbers_are_converted(format, tmp_path):
         session = onnxruntime.InferenceSession(str(tmp_path / "model.onnx"))
         got = dict(zip([output.name for output in session.get_outputs()], session.run(None, values), strict=True))
     else:
+        litert = pytest.importorskip("ai_edge_litert.interpreter")
         model.export(tmp_path / "model.tflite", format="litert")
-        interpreter = tf.lite.Interpreter(str(tmp_path / "model.tflite"))
+        interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
         got = interpreter.get_signature_runner("serving_default")(**values)
     for name in ("a", "b"):
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_8_bit_integers_take_raw_numbers(tmp_path):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    table = pd.DataFrame(np.random.default_rng(0).normal([5, 100], [1, 30], (40, 2)), columns=["a", "b"])
+    fitted = preprocessing.TablePreprocessing().fit(table)
+    model = model_of(fitted, missing="error", latent_dim=1)
+    model.fit(table, verbose=0)
+    path = tmp_path / "model.tflite"
+    model.export(path, format="litert", signatures=("encode", "reconstruct"), quantize=table)
+    error = aezoo.evaluation.litert_error(model, path, table)
+    assert error.keys() == {"encode", "reconstruct/a", "reconstruct/b"}
+    expected = fitted.restore(model.reconstruct(table))
+    runner = litert.Interpreter(str(path)).get_signature_runner("serving_default")
+    got = runner(**fitted.to_arrays(table))
+    for name in ("a", "b"):
+        difference = np.abs(got[name] - expected[name])
+        assert error[f"reconstruct/{name}"]["mean"] == pytest.approx(difference.mean(), rel=1e-2, abs=1e-4)
+    x = np.asarray(fitted(fitted.to_arrays(table)))
+    model.export(path, format="litert", signatures="encode", preprocessing=False, quantize=x)
+    error = aezoo.evaluation.litert_error(model, path, x, preprocessing=False)
+    assert 0 < error["encode"]["mean"] < 0.1 * error["encode"]["std"]
 
 
 # === Bad input: one sentence each ===

@@ -345,6 +345,32 @@ def test_signatures_are_chosen(x, tmp_path):
     assert not any((tmp_path / name).exists() for name in ("a", "a.onnx", "a.tflite", "1"))
 
 
+def test_litert_in_8_bit_integers_and_how_much_it_differs(x, tmp_path):
+    litert = pytest.importorskip("ai_edge_litert.interpreter")
+    path = tmp_path / "model.tflite"
+    model = small(x, 2)
+    options = {"inference_input_type": tf.int8, "inference_output_type": tf.int8}
+    model.export(path, format="litert", signatures="encode", quantize=x, **options)
+    runner = litert.Interpreter(str(path)).get_signature_runner("encode")
+    ((_, given),), ((_, gives),) = runner.get_input_details().items(), runner.get_output_details().items()
+    assert given["dtype"] == gives["dtype"] == np.int8
+    scale, zero = given["quantization"]
+    got = runner(x=np.clip(np.rint(x / scale) + zero, -128, 127).astype("int8"))["code"]
+    scale, zero = gives["quantization"]
+    code = np.asarray(model.encode(x))
+    difference = np.abs(scale * (got.astype("float32") - zero) - code)
+    error = aezoo.evaluation.litert_error(model, path, x)
+    wanted = {"mean": difference.mean(), "max": difference.max(), "std": code.std()}
+    assert error == {"encode": pytest.approx(wanted, rel=1e-4)}
+    assert 0 < error["encode"]["mean"] < 0.1 * error["encode"]["std"]
+    for argument, call in (
+        ("quantize", lambda given: model.export(path, format="litert", quantize=given)),
+        ("x", lambda given: aezoo.evaluation.litert_error(model, path, given)),
+    ):
+        with pytest.raises(ValueError, match=f"{argument} needs x, but has y: give a dict of these names"):
+            call({"y": x})
+
+
 def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
     pytest.importorskip("tf2onnx")
     model = Lgamma(latent_dim=2)
