@@ -434,11 +434,15 @@ def _as_litert(
 def _batches(
     names: list[str], samples: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Yield batches of inputs for each signature, as the converter reads them."""
+    """Yield batches of inputs for each signature, as the converter reads them.
+
+    All have one size, and the last overlaps the one before: the converter cannot resize several inputs at once.
+    """
     for name in names:
         n = min(map(len, samples[name].values()))
         for start in range(0, n, _CALIBRATED):
-            yield name, {key: value[start : start + _CALIBRATED] for key, value in samples[name].items()}
+            rows = slice(max(0, min(start, n - _CALIBRATED)), start + _CALIBRATED)
+            yield name, {key: value[rows] for key, value in samples[name].items()}
 
 
 def _set(converter: Any, options: dict[str, Any]) -> None:
