@@ -370,7 +370,7 @@ def litert_error(
     return found
 
 
-def _run(runner: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _run(runner: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Run a signature, also if its inputs and outputs are integers (`inference_input_type`)."""
     given = {}
     for name, detail in runner.get_input_details().items():
