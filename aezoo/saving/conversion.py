@@ -119,15 +119,15 @@ def litert(
     own = _numeric(model, "LiteRT") if preprocessing else None
     chosen = chosen_signatures(model, signatures, own)
     _files.check(path)
+    samples = None
     if quantize is not None:
-        options = {**_quantized(model, chosen, quantize, own), **options}
+        made = warmup.requests(model, "", quantize, preprocessing=own, argument="quantize")
+        samples = {name: inputs for _, name, inputs in made}  # the last request of each signature has all samples
     with tempfile.TemporaryDirectory() as folder, _quiet(verbose):
         _keras.export_archive(chosen).write_out(folder, verbose=False)
-        content, needed = _as_litert(folder, list(chosen), options)
-        inexact = (
-            {} if quantize is None else _inexact(litert_error(model, content, quantize, preprocessing, "quantize"))
-        )
-        compared = bool(needed or options) or _check_litert(model, content, chosen, own)
+        content, needed = _as_litert(folder, list(chosen), options, samples)
+        errors = {} if quantize is None else litert_error(model, content, quantize, preprocessing, "quantize")
+        compared = bool(needed or options or samples) or _check_litert(model, content, chosen, own)
     for name, error in _inexact(errors).items():
         warnings.warn(
             f"In 8-bit integers the results of {name!r} differ by {error['mean']:.3g} on average, and their standard "
@@ -148,22 +148,6 @@ def litert(
         )
     with _files.atomic_write(path) as unfinished:
         unfinished.write_bytes(content)
-
-
-def _quantized(
-    model: Autoencoder, chosen: Mapping[str, Signature], samples: Data, own: Preprocessing | None
-) -> dict[str, Any]:
-    """Return the converter's options for 8-bit integers, with samples for each signature."""
-    made = warmup.requests(model, "", samples, preprocessing=own, argument="quantize")
-    inputs = {name: values for _, name, values in made if name in chosen}  # the last request of each has all samples
-
-    def batches() -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-        for name, values in inputs.items():
-            n = len(next(iter(values.values())))
-            for start in range(0, n, _CALIBRATED):
-                yield name, {key: value[start : start + _CALIBRATED] for key, value in values.items()}
-
-    return {"optimizations": [tf.lite.Optimize.DEFAULT], "representative_dataset": batches}
 
 
 def _inexact(errors: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:
@@ -386,7 +370,7 @@ def litert_error(
     return found
 
 
-def _run(runner: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _run(runner: Any, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Run a signature, also if its inputs and outputs are integers (`inference_input_type`)."""
     given = {}
     for name, detail in runner.get_input_details().items():
@@ -403,12 +387,24 @@ def _run(runner: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return results
 
 
-def _as_litert(folder: str, names: list[str], options: dict[str, Any]) -> tuple[bytes, str]:
-    """Convert a SavedModel; return the file and the names of the TensorFlow operations it needs, "" if none."""
+def _as_litert(
+    folder: str, names: list[str], options: dict[str, Any], samples: Mapping[str, Mapping[str, np.ndarray]] | None
+) -> tuple[bytes, str]:
+    """Convert a SavedModel; return the file and the names of the TensorFlow operations it needs, "" if none.
+
+    Args:
+        folder: The SavedModel.
+        names: Names of signatures.
+        options: Attributes of the converter.
+        samples: Inputs of each signature, to compute in 8-bit integers; None computes in single precision.
+    """
 
     def convert(names: list[str], *sets: Any) -> bytes:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=names)
         converter.target_spec.supported_ops = list(sets)
+        if samples is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+            converter.representative_dataset = lambda: _batches(names, samples)
         _set(converter, options)
         return converter.convert()
 
@@ -433,6 +429,20 @@ def _as_litert(folder: str, names: list[str], options: dict[str, Any]) -> tuple[
         f"The signature {name!r} cannot be written for LiteRT ({missing}): leave it out, for example with "
         "signatures=('encode', 'decode')."
     )
+
+
+def _batches(
+    names: list[str], samples: Mapping[str, Mapping[str, np.ndarray]]
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Yield batches of inputs for each signature, as the converter reads them.
+
+    All have one size, and the last overlaps the one before: the converter cannot resize several inputs at once.
+    """
+    for name in names:
+        n = min(map(len, samples[name].values()))
+        for start in range(0, n, _CALIBRATED):
+            rows = slice(max(0, min(start, n - _CALIBRATED)), start + _CALIBRATED)
+            yield name, {key: value[rows] for key, value in samples[name].items()}
 
 
 def _set(converter: Any, options: dict[str, Any]) -> None:
