@@ -192,8 +192,8 @@ def detectors() -> dict[str, Callable[[], Detector]]:
 def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and labels of a set; "blobs" is made for a quick run."""
     if name == "blobs":
-        x, _ = make_blobs([190, 10], 4, centers=np.array([[0.0] * 4, [6.0] * 4]), shuffle=False, random_state=0)
-        return x.astype("float32"), np.repeat([0, 1], [190, 10])
+        x, _ = make_blobs([160, 40], 4, centers=np.array([[0.0] * 4, [6.0] * 4]), shuffle=False, random_state=0)
+        return x.astype("float32"), np.repeat([0, 1], [160, 40])
     if folder is None:
         raise SystemExit("Give the folder of the ODDS sets: --data FOLDER, or the environment variable AEZOO_ODDS.")
     with np.load(Path(folder) / f"{name}.npz") as arrays:

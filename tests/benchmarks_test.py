@@ -132,8 +132,8 @@ def test_the_table_of_outliers():
     }
     found = results().Outliers({"runs": runs})
     lines = found.table()
-    assert lines[2] == "| B | 0.8500 | −0.1000 | 1.5 | 2.00 | 1 |"
-    assert lines[3] == "| EnsembleDetector | 0.7000 |  | 1.5 | 2.00 | 2 |"
+    assert lines[2] == "| B | 0.8500 | −0.1000 | 1.2 | 2.00 | 1 |"
+    assert lines[3] == "| EnsembleDetector | 0.7000 |  | 1.8 | 2.00 | 2 |"
     assert lines[-2:] == ["| one | **0.800** | **0.800** |", "| two | **0.900** | 0.600 |"]
     np.testing.assert_allclose(found.lead("C"), 0.9 - 1.0)
 

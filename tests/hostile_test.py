@@ -721,7 +721,7 @@ def test_a_card_does_not_choose_what_is_fetched(place, capsys):
     folder = place("own", {**SHELF_CARD, "data": {"name": "cifar10"}})
     assert program.main(["presets", "verify", str(folder)]) == 2
     assert (
-        "Presets are not trained on 'cifar10', which is not fetched: choose mnist, cats, digits"
+        "Presets are not trained on 'cifar10', which is not fetched: choose mnist, cats, noto, noto_heads, digits"
         in capsys.readouterr().err
     )
 

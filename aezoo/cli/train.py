@@ -364,7 +364,7 @@ def _identity(
     arguments: argparse.Namespace, chosen: dict[str, Any], x_train: Any, own: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return a description of a training: two trainings are the same if their descriptions are equal."""
-    without = ("run", "output", "overwrite", "quiet")
+    without = ("run", "output", "overwrite", "quiet", "data")
     said = {name: value for name, value in vars(arguments).items() if name not in without}
     said |= {argument.name: chosen.get(argument.name, argument.value) for argument in _arguments(arguments.model)}
     return resume.plain({**said, **own, "data": resume.data(x_train), "versions": _versions()})

@@ -144,7 +144,7 @@ class Source:
                 raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
 
     def restricted(self, names: Collection[str]) -> Source:
-        """Return the same table, of which only some columns are read."""
+        """Return the same table, restricted to some columns."""
         made = copy.copy(self)
         made.names = [name for name in self.all_names if name in set(names)]
         return made

@@ -100,7 +100,11 @@ def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
         ("denoising", "noise", ("masking", "gaussian", "salt_and_pepper")),
         ("sparse", "penalty", ("kl", "l1")),
         ("contractive", "method", ("auto", "exact", "hutchinson")),
-        ("vae", "likelihood", ("bernoulli", "gaussian", "poisson")),
+        (
+            "vae",
+            "likelihood",
+            ("bernoulli", "gaussian", "poisson", "negative_binomial", "zero_inflated_negative_binomial"),
+        ),
         ("rbm", "visible", ("bernoulli", "gaussian")),
         ("rbm", "hidden", ("bernoulli", "gaussian", "relu")),
     ],
