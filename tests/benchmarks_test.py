@@ -114,9 +114,9 @@ def test_outliers(run, tmp_path, detectors):
     run("", "outliers", *options)
     assert output.read_text() == written, "finished runs are not run again"
     runs = json.loads(written)["runs"]
-    assert all(len(found["blobs"]["auroc"]) == 1 for found in runs.values())
+    assert all(len(found["plane"]["auroc"]) == 1 for found in runs.values())
     assert list(runs) == ["PCA error"] if detectors == "PCA error" else len(runs) == 9
-    assert runs[next(iter(runs))]["blobs"]["auroc"][0] > 0.9, "the outliers are far from the other rows"
+    assert runs[next(iter(runs))]["plane"]["auroc"][0] > 0.9, "the outliers are far from the other rows"
 
 
 def test_the_table_of_outliers():

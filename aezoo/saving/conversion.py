@@ -47,6 +47,9 @@ def onnx(
 ) -> None:
     """Write signatures of a model as ONNX, one file per signature.
 
+    All inputs and outputs of an ONNX file have distinct names: the reconstruction of a raw column "age" is the output
+    "age_reconstruction".
+
     Args:
         model: A built model with a method `signatures`.
         path: A file `NAME.onnx` for one signature, `reconstruct` by default; or a folder for one file per signature.
@@ -71,6 +74,7 @@ def onnx(
             f"such as {path.with_suffix('').name!r}."
         )
     _files.check(path, _foreign)
+    chosen = {name: _with_distinct_names(*signature) for name, signature in chosen.items()}
     written = {name: as_onnx(name, signature, verbose, opset_version) for name, signature in chosen.items()}
     with _files.atomic_write(path, _foreign) as unfinished:
         if one_file:
@@ -80,6 +84,17 @@ def onnx(
             unfinished.mkdir()
             for name, content in written.items():
                 (unfinished / f"{_RECONSTRUCT.get(name, name)}.onnx").write_bytes(content)
+
+
+def _with_distinct_names(function: Callable[..., dict[str, Any]], specs: list[tf.TensorSpec]) -> Signature:
+    """Return a signature whose outputs have no name of an input."""
+    inputs = {spec.name for spec in specs}
+
+    def distinct(*values: Any) -> dict[str, Any]:
+        outputs = function(*values)
+        return {f"{name}_reconstruction" if name in inputs else name: value for name, value in outputs.items()}
+
+    return distinct, specs
 
 
 def litert(
