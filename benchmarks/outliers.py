@@ -11,9 +11,9 @@ roc.csv; the splits here are drawn anew, so only detectors of the same run share
 Every detector has one configuration for all sets. "EnsembleDetector" has its defaults, which were chosen on other data
 and committed before it was scored here (`docs/anomaly_detection.md`). The models of aezoo have as many code units as
 principal components explain 90 % of the variance, at least 1 and less than the number of features, and are trained for
-300 steps of at most 512 rows; RBM, SparseAE and KSparseAE have twice as many units as there are features, and as many of
-KSparseAE's are active as there are such components. PyOD's detectors have PyOD's defaults. Detectors that take minutes
-per set are scored on the first splits alone: the table names how many.
+300 steps of at most 512 rows; RBM, SparseAE and KSparseAE have twice as many units as there are features, and KSparseAE
+keeps as many of them active as there are such components. PyOD's detectors have PyOD's defaults. Detectors that take
+minutes per set are scored on the first splits alone: the table names how many.
 
 "PCA error" is the squared error of a reconstruction from as many components as LinearAE has units. Of LinearAE, the
 difference of its error to that of PCA on the same training part is saved, as a share of the variance.
