@@ -5,13 +5,13 @@ unscaled. Write it to a file with `figure.savefig("filters.png")`, or let a note
 touch the global state of matplotlib: pyplot, the backend and open windows.
 """
 
+from aezoo.plots.attribution import contributions
 from aezoo.plots.codes import scatter
-from aezoo.plots.contributions import contributions
 from aezoo.plots.curves import history, lines, rate_distortion, roc, scores
 from aezoo.plots.diagram import network
 from aezoo.plots.features import filters
 from aezoo.plots.pictures import chains, interpolation, manifold, reconstructions, rows, samples, traversal
-from aezoo.plots.series import series
+from aezoo.plots.sequences import series
 from aezoo.plots.strokes import sketches
 from aezoo.plots.units import preferred_inputs
 
