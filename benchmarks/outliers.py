@@ -11,9 +11,9 @@ roc.csv; the splits here are drawn anew, so only detectors of the same run share
 Every detector has one configuration for all sets. "EnsembleDetector" has its defaults, which were chosen on other data
 and committed before it was scored here (`docs/anomaly_detection.md`). The models of aezoo have as many code units as
 principal components explain 90 % of the variance, at least 1 and less than the number of features, and are trained for
-300 steps of at most 512 rows; RBM, SparseAE and KSparseAE have twice as many units as there are features, and KSparseAE
-keeps as many of them active as there are such components. PyOD's detectors have PyOD's defaults. Detectors that take
-minutes per set are scored on the first splits alone: the table names how many.
+300 steps of at most 512 rows, LinearAE for 3,000; RBM, SparseAE and KSparseAE have twice as many units as there are
+features, and KSparseAE keeps as many of them active as there are such components. PyOD's detectors have PyOD's
+defaults. Detectors that take minutes per set are scored on the first splits alone: the table names how many.
 
 "PCA error" is the squared error of a reconstruction from as many components as LinearAE has units. Of LinearAE, the
 difference of its error to that of PCA on the same training part is saved, as a share of the variance.
@@ -52,7 +52,7 @@ SETS = (
     *("arrhythmia", "cardio", "glass", "ionosphere", "letter", "lympho", "mnist", "musk", "optdigits", "pendigits"),
     *("pima", "satellite", "satimage-2", "shuttle", "vertebral", "vowels", "wbc"),
 )
-STEPS = 300
+STEPS, LINEAR_STEPS = 300, 3000
 ROWS = 512  # per step
 
 
@@ -122,8 +122,8 @@ class OfAezoo(Detector):
 
     splits = 3
 
-    def __init__(self, name: str, many: bool = False, learning_rate: float = 0.01, **options: Any):
-        self.name, self.many, self.learning_rate, self.options = name, many, learning_rate, options
+    def __init__(self, name: str, many: bool = False, learning_rate: float = 0.01, steps: int = STEPS, **options: Any):
+        self.name, self.many, self.learning_rate, self.steps, self.options = name, many, learning_rate, steps, options
         self.models: dict[tuple[int, int], tuple[Any, list, list]] = {}
 
     def fit(self, x: np.ndarray, seed: int) -> None:
@@ -137,7 +137,7 @@ class OfAezoo(Detector):
         if key not in self.models:
             active = {"k": components(x)} if self.name == "KSparseAE" else {}
             model = getattr(aezoo, self.name)(units, seed=0, **active, **self.options)
-            rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, STEPS)
+            rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, self.steps)
             model.compile(keras.optimizers.SGD(rate) if self.name == "RBM" else keras.optimizers.Adam(rate))
             model.build((None, x.shape[1]))
             model.optimizer.build(model.trainable_variables)
@@ -149,7 +149,7 @@ class OfAezoo(Detector):
                 variable.assign(value)
         rows = min(ROWS, len(x))
         batches = tf.data.Dataset.from_tensor_slices(x).shuffle(len(x), seed=seed).repeat()
-        self.model.fit(batches.batch(rows).take(STEPS), verbose=0)
+        self.model.fit(batches.batch(rows).take(self.steps), verbose=0)
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.score_samples(x))
@@ -177,7 +177,7 @@ def detectors() -> dict[str, Callable[[], Detector]]:
         "PyOD KNN": lambda: OfPyOD("knn", "KNN", seeded=False),
         "PyOD AutoEncoder": lambda: OfPyOD("auto_encoder", "AutoEncoder"),
         "PCA error": PCAError,
-        "LinearAE": lambda: OfAezoo("LinearAE", weight=1e-4),
+        "LinearAE": lambda: OfAezoo("LinearAE", steps=LINEAR_STEPS, weight=1e-4),
         "Autoencoder": lambda: OfAezoo("Autoencoder", **hidden),
         "DenoisingAE": lambda: OfAezoo("DenoisingAE", **hidden),
         "ContractiveAE": lambda: OfAezoo("ContractiveAE", **hidden | {"code_activation": "sigmoid"}),

@@ -289,7 +289,11 @@ def test_the_export_takes_and_returns_raw_rows_without_aezoo(elsewhere, model, f
     z = np.asarray(model.encode(table.iloc[:5]))
     if elsewhere:
         strings = {name: values.astype(str) if values.dtype == object else values for name, values in rows.items()}
-        inputs = {f"{verb}|{name}": v for verb in ("serving_default", "encode", "score") for name, v in strings.items()}
+        inputs = {
+            f"{verb}|{name}": v
+            for verb in ("serving_default", "encode", "score", "impute")
+            for name, v in strings.items()
+        }
         np.savez(exported / "inputs.npz", **inputs, **{"decode|z": z})
         outputs = testing.serving.called_elsewhere(str(exported))
     else:
