@@ -43,8 +43,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
-import json
 import os
 import re
 import time
@@ -56,6 +54,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from saved_runs import SavedRuns
 from sklearn.datasets import load_breast_cancer
 from sklearn.decomposition import PCA
 
@@ -523,16 +522,9 @@ def runs(quick: bool) -> list[tuple[str, Data, Callable[[Trainer], Found]]]:
 # === The report ===
 
 
-def save(path: Path, report: dict[str, Any]) -> None:
-    """Writes the file, all of it or nothing."""
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
-
-
-def shown(run: dict[str, Any]) -> str:
+def shown(what: str, run: dict[str, Any]) -> str:
     """A run in a few lines."""
-    head = f"{run['model']} on {run['data']}, {run['units']} units, {run['minutes']:.1f} minutes"
+    head = f"{what}, {run['units']} units, {run['minutes']:.1f} minutes"
     checks = [*run["trivial"], *run["term"]]
     return "\n".join([head, *(f"    {check['what']}: {check['ours']:.4g} ({check['target']})" for check in checks)])
 
@@ -546,32 +538,17 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a few samples and one epoch: the numbers mean nothing")
     options = parser.parse_args()
     output = options.output or (None if options.quick else HERE / "defaults.json")
-    report = {"runs": []}
-    if output is not None and output.exists():
-        report = json.loads(output.read_text(encoding="utf-8"))
-    report |= {
-        "script": "benchmarks/defaults.py",
-        "options": {"seed": options.seed, "batch_size": BATCH_SIZE},
-        "cores": os.cpu_count(),
-        "versions": {"aezoo": aezoo.__version__, "keras": keras.__version__},
-    }
-    finished = {(run["model"], run["data"]) for run in report["runs"]}
+    settings = {"seed": options.seed, "batch_size": BATCH_SIZE}
+    versions = {"aezoo": aezoo.__version__, "keras": keras.__version__}
+    finished = SavedRuns("benchmarks/defaults.py", output, ("model", "data"), settings, versions)
     for name, data, train in runs(options.quick):
         if (name, data.name) in finished or not re.search(options.only, f"{name} on {data.name}"):
             continue
         start = time.perf_counter()
         result = train(Trainer(data, options.seed, options.quick))
-        run = {
-            "model": name,
-            "data": data.name,
-            **dataclasses.asdict(result),
-            "date": datetime.date.today().isoformat(),
-            "minutes": (time.perf_counter() - start) / 60,
-        }
-        report["runs"].append(run)
-        print(shown(run), flush=True)
-        if output is not None:
-            save(output, report)
+        run = {**dataclasses.asdict(result), "minutes": (time.perf_counter() - start) / 60}
+        finished.add((name, data.name), **run)
+        print(shown(f"{name} on {data.name}", run), flush=True)
         keras.backend.clear_session(free_memory=False)
 
 

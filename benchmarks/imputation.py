@@ -4,9 +4,9 @@
 
 Tables that ship with scikit-learn (breast cancer, wine, diabetes, digits) and one of the ODDS collection, cardio, from
 `FOLDER/cardio.npz`, are standardized without their constant columns. Of each, 10, 30 and 50 % of the entries are
-removed completely at random. Every method gets the same incomplete table and fills it in; the removed entries, which
-no method sees, are compared: the root of the mean squared error, in standard deviations. The mean of a column has about
-1.
+removed completely at random. Every method gets the same incomplete table and fills it in. The error is the root of the
+mean squared error of the removed entries, which no method sees, in standard deviations; filling in the mean of a
+column gives about 1.
 
 One configuration of each model is used for all tables, rates and seeds, fixed before the first run of this script:
 
@@ -25,9 +25,7 @@ standard deviation.
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
-import json
 import math
 import os
 import time
@@ -40,6 +38,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import sklearn.datasets
+from saved_runs import SavedRuns
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_iterative_imputer  # noqa: F401
 from sklearn.impute import IterativeImputer, KNNImputer, SimpleImputer
@@ -113,18 +112,13 @@ def main() -> None:
     options = parser.parse_args()
     output = options.output or (None if options.quick else HERE / "imputation.json")
     seeds, steps = (1, 8) if options.quick else (options.seeds, options.steps)
-    report = json.loads(output.read_text()) if output is not None and output.exists() else {"runs": []}
-    report |= {
-        "script": "benchmarks/imputation.py",
-        "options": {"seeds": seeds, "steps": steps, "batch_size": BATCH_SIZE},
-        "cores": os.cpu_count(),
-        "versions": {
-            "aezoo": aezoo.__version__,
-            "keras": keras.__version__,
-            "scikit-learn": importlib.metadata.version("scikit-learn"),
-        },
+    versions = {
+        "aezoo": aezoo.__version__,
+        "keras": keras.__version__,
+        "scikit-learn": importlib.metadata.version("scikit-learn"),
     }
-    finished = {(run["data"], run["rate"], run["seed"], run["method"]) for run in report["runs"]}
+    settings = {"seeds": seeds, "steps": steps, "batch_size": BATCH_SIZE}
+    runs = SavedRuns("benchmarks/imputation.py", output, ("data", "rate", "seed", "method"), settings, versions)
     warnings.simplefilter("ignore", ConvergenceWarning)  # the defaults stop IterativeImputer after 10 rounds
     for seed in range(seeds):
         for name, complete in tables(options.odds).items():
@@ -134,25 +128,14 @@ def main() -> None:
                 holes = np.random.default_rng(seed).random(complete.shape) < rate
                 x = np.where(holes, np.nan, complete).astype("float32")
                 for method, impute in METHODS.items():
-                    if (name, rate, seed, method) in finished:
+                    if (name, rate, seed, method) in runs:
                         continue
                     start = time.perf_counter()
                     filled = impute(x, seed, steps)
+                    seconds = time.perf_counter() - start
                     error = float(np.sqrt(np.mean(np.square(filled - complete)[holes], dtype="float64")))
-                    run = {
-                        "data": name,
-                        "shape": list(complete.shape),
-                        "rate": rate,
-                        "seed": seed,
-                        "method": method,
-                        "RMSE": error,
-                        "date": datetime.date.today().isoformat(),
-                        "seconds": time.perf_counter() - start,
-                    }
-                    report["runs"].append(run)
-                    print(f"{name:14s} {rate:.0%} {seed} {method:18s} {error:.3f} {run['seconds']:6.1f} s", flush=True)
-                    if output is not None:
-                        output.write_text(json.dumps(report, indent=1) + "\n")
+                    runs.add((name, rate, seed, method), shape=list(complete.shape), RMSE=error, seconds=seconds)
+                    print(f"{name:14s} {rate:.0%} {seed} {method:18s} {error:.3f} {seconds:6.1f} s", flush=True)
                     keras.backend.clear_session(free_memory=False)
 
 

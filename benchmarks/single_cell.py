@@ -24,9 +24,7 @@ and beside it the standard deviation.
 from __future__ import annotations
 
 import argparse
-import datetime
 import importlib.metadata
-import json
 import os
 import subprocess
 import tempfile
@@ -36,6 +34,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
+from saved_runs import SavedRuns
 
 HERE = Path(__file__).parent
 SETS = {"worm neurons": "worm_neuron_counts.npz", "mouse bladder": "mouse_bladder_2100_counts.npz"}
@@ -150,19 +149,13 @@ def main() -> None:
 
     output = options.output or (None if options.quick else HERE / "single_cell.json")
     epochs, seeds = (1, 1) if options.quick else (options.epochs, options.seeds)
-    report = json.loads(output.read_text()) if output is not None and output.exists() else {"runs": []}
-    report |= {
-        "script": "benchmarks/single_cell.py",
-        "options": {"seeds": seeds, "epochs": epochs, "genes": GENES},
-        "cores": os.cpu_count(),
-        "versions": {
-            **report.get("versions", {}),
-            "aezoo": aezoo.__version__,
-            "keras": keras.__version__,
-            "scikit-learn": importlib.metadata.version("scikit-learn"),
-        },
+    versions = {
+        "aezoo": aezoo.__version__,
+        "keras": keras.__version__,
+        "scikit-learn": importlib.metadata.version("scikit-learn"),
     }
-    finished = {(run["data"], run["method"], run["seed"]) for run in report["runs"]}
+    settings = {"seeds": seeds, "epochs": epochs, "genes": GENES}
+    runs = SavedRuns("benchmarks/single_cell.py", output, ("data", "method", "seed"), settings, versions)
     data = {
         name: read(options.data / file, 50 if options.quick else GENES, options.quick) for name, file in SETS.items()
     }
@@ -178,29 +171,17 @@ def main() -> None:
                 methods["scVI, NB"] = lambda seed=seed, x=counts: scvi_code(options.scvi, x, "NB", seed, epochs)
                 methods["scVI, ZINB"] = lambda seed=seed, x=counts: scvi_code(options.scvi, x, "ZINB", seed, epochs)
             for method, encode in methods.items():
-                if (name, method, seed) in finished:
+                if (name, method, seed) in runs:
                     continue
                 start = time.perf_counter()
                 code = encode()
                 if isinstance(code, tuple):
-                    code, report["versions"]["scvi-tools"] = code
+                    code, runs.report["versions"]["scvi-tools"] = code
                 minutes = (time.perf_counter() - start) / 60
                 ari, nmi = scores(code, label, seed)
-                run = {
-                    "data": name,
-                    "cells": len(label),
-                    "classes": len(np.unique(label)),
-                    "method": method,
-                    "seed": seed,
-                    "ARI": ari,
-                    "NMI": nmi,
-                    "date": datetime.date.today().isoformat(),
-                    "minutes": minutes,
-                }
-                report["runs"].append(run)
+                found = {"cells": len(label), "classes": len(np.unique(label)), "ARI": ari, "NMI": nmi}
+                runs.add((name, method, seed), **found, minutes=minutes)
                 print(f"{name:14s} {method:20s} {seed} ARI {ari:.3f} NMI {nmi:.3f} {minutes:5.1f} min", flush=True)
-                if output is not None:
-                    output.write_text(json.dumps(report, indent=1) + "\n")
                 keras.backend.clear_session(free_memory=False)
 
 
