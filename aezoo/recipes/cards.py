@@ -33,7 +33,7 @@ def readme(card: Mapping[str, Any]) -> str:
     name, training, data, versions = card["name"], card["training"], card["data"], card["versions"]
     source = SOURCES[data["name"]]
     file = f" --{source.option} FILE" if source.option else ""
-    minutes = f"{training['minutes']:g} minutes on {training['cores']} cores"
+    minutes = f", {training['minutes']:g} minutes on {training['cores']} cores" if "minutes" in training else ""
     facts = {
         "class": f"`aezoo.{card['class']}`, {card['parameters']:,} parameters",
         "paper": card["reference"],
@@ -42,7 +42,7 @@ def readme(card: Mapping[str, Any]) -> str:
         "command": f"`aezoo presets train {name}{file}`; the recipe is in `aezoo/recipes/recipes.py`",
         "training": _training(training),
         "seed": training["seed"],
-        "date": f"{training['date']}, {minutes}, aezoo {versions['aezoo']} and Keras {versions['keras']}",
+        "date": f"{training['date']}{minutes}, aezoo {versions['aezoo']} and Keras {versions['keras']}",
         "precision": _precision(card),
         "SavedModel": f"`1/`, with the signatures {', '.join(map(_code, card['signatures']))}",
         "license": "Apache-2.0, like aezoo",

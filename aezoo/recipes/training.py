@@ -103,7 +103,8 @@ def write(name: str, model: Autoencoder, data: tuple[Split, Split], folder: Path
         model: The trained model, in full precision.
         data: Training and test split, as `aezoo.recipes.sources.load` returns them.
         folder: The folder to write; an existing preset is replaced.
-        training: How the model was trained: the result of `recipe_of`, and `date`, `minutes` and `cores`.
+        training: How the model was trained: the result of `recipe_of`, the `date`, and, if measured, `minutes` and
+            `cores`.
     """
     recipe, x_test = RECIPES[name], data[1][0]
     with _files.atomic_write(folder, presets.foreign) as unfinished:
