@@ -143,7 +143,7 @@ def plain_reconstructions() -> Figure:
 
 @figure
 def anomaly_table() -> Figure:
-    """What makes two malignant samples unlike the benign ones: the detector of the page, with seeds."""
+    """Plot the contributions to the scores of two malignant samples, by the detector of the page, with seeds."""
     table = load_breast_cancer(as_frame=True)
     benign, malignant = table.data[table.target == 1], table.data[table.target == 0]
     options = {"noise": "gaussian", "corruption": 0.3, "output_activation": "linear", "seed": SEED}
@@ -155,7 +155,7 @@ def anomaly_table() -> Figure:
 
 @figure
 def anomaly_digits() -> Figure:
-    """What makes digits unlike zeros, pixel by pixel."""
+    """Plot digits other than zero, and the contribution of each pixel to their scores."""
     (x, y), (x_test, y_test) = aezoo.datasets.load("digits")
     detector = AnomalyDetector(aezoo.Autoencoder(latent_dim=8, seed=SEED), random_state=SEED).fit(x[y == 0])
     others = x_test[y_test != 0][:10]
@@ -470,7 +470,9 @@ def sequences_collapse() -> Figure:
     path = ROOT / "benchmarks" / "papers" / "results" / "text_names.json"
     runs = json.loads(path.read_text())["runs"]
     shown = ("none", "KL annealing", "word dropout", "free bits", "all three")
-    return plots.lines({name: runs[name]["kl_history"] for name in shown}, x="epoch", y="β KL, nats per name")
+    return plots.lines(
+        {name: runs[name]["kl_history"] for name in shown}, x="epoch", y="KL divergence (times β), nats per name"
+    )
 
 
 # === RBM ===
