@@ -10,16 +10,16 @@ roc.csv; the splits here are drawn anew, so only detectors of the same run share
 
 Every detector has one configuration for all sets. "EnsembleDetector" has its defaults, which were chosen on other data
 and committed before it was scored here (`docs/anomaly_detection.md`). The models of aezoo have as many code units as
-principal components explain 90 % of the variance, at least 1 and less than the number of features, and are trained for
-300 steps of at most 512 rows, LinearAE for 3,000; RBM, SparseAE and KSparseAE have twice as many units as there are
+PCA needs components to explain 90 % of the variance, at least 1 and less than the number of features, and are trained
+for 300 steps of at most 512 rows, LinearAE for 3,000; RBM, SparseAE and KSparseAE have twice as many units as there are
 features, and KSparseAE keeps as many of them active as there are such components. PyOD's detectors have PyOD's
 defaults. Detectors that take minutes per set are scored on the first splits alone: the table names how many.
 
-"PCA error" is the squared error of a reconstruction from as many components as LinearAE has units. Of LinearAE, the
-difference of its error to that of PCA on the same training part is saved, as a share of the variance.
+"PCA error" is the squared error of a reconstruction from as many components as LinearAE has units. LinearAE's error
+minus the error of PCA, both on the training part, is saved as a share of the variance.
 
 Each pair of a set and a detector is saved in benchmarks/outliers.json as soon as it is finished; start the script again
-to resume, or with more `--splits` to add those that are missing.
+to resume, or with more `--splits` to add the missing splits.
 
 Data: Rayana, "ODDS Library", Stony Brook University, 2016; a folder with NAME.npz, `X` and `y` (1 for outliers).
 """
@@ -158,11 +158,11 @@ class OfAezoo(Detector):
         if self.name != "LinearAE":
             return {}
         pca = PCA(components(x), random_state=0).fit(x)
-        errors = [np.mean(np.sum((y - x) ** 2, axis=1)) for y in (pca.inverse_transform(pca.transform(x)), self._of(x))]
-        return {"excess": float((errors[1] - errors[0]) / np.sum(np.var(x, axis=0)))}
-
-    def _of(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.reconstruct(x))
+        ours, theirs = (
+            np.mean(np.sum((y - x) ** 2, axis=1))
+            for y in (np.asarray(self.model.reconstruct(x)), pca.inverse_transform(pca.transform(x)))
+        )
+        return {"excess": float((ours - theirs) / np.sum(np.var(x, axis=0)))}
 
 
 def detectors() -> dict[str, Callable[[], Detector]]:
@@ -202,7 +202,7 @@ def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(detector: Detector, x: np.ndarray, y: np.ndarray, splits: range, found: dict[str, Any]) -> None:
-    """Score a detector on splits of a set, and append the numbers to those that were found for earlier splits."""
+    """Score a detector on splits of a set, and append the numbers to the numbers of earlier splits."""
     for seed in splits:
         parts = train_test_split(x, y, test_size=0.4, random_state=seed)
         scaler = StandardScaler().fit(parts[0])

@@ -310,7 +310,7 @@ def _spread(values: list[list[float]], best: Callable[[list[float]], float], dec
 
 @dataclasses.dataclass
 class Outliers:
-    """What outliers.py measured, by detector and set, on the sets that `OURS` was scored on."""
+    """Measurements of outliers.py by detector and set, for the sets that `OURS` was scored on."""
 
     report: dict
 
@@ -389,10 +389,8 @@ def outliers() -> tuple[list[str], list[Goal]]:
     if not path.exists():
         return [], []
     found = Outliers(json.loads(path.read_text(encoding="utf-8")))
-    runs, dates = (
-        found.report["runs"],
-        sorted(run["date"] for runs in found.report["runs"].values() for run in runs.values()),
-    )
+    runs = found.report["runs"]
+    dates = sorted(run["date"] for of_detector in runs.values() for run in of_detector.values())
     ours, peer, sets = found.OURS, "PyOD AutoEncoder", len(found.sets)
     checks = [(f"{ours}: mean AUROC over {sets} of the 17 sets", found.mean(ours), ">= 0.82")]
     if both := found.shared(peer):
@@ -400,7 +398,7 @@ def outliers() -> tuple[list[str], list[Goal]]:
         checks.append((what, found.lead(peer), "> 0"))
     if linear := runs.get("LinearAE"):
         excess = max(abs(value) for run in linear.values() for value in run["excess"])
-        what = f"LinearAE: greatest difference of its error to PCA's on {len(linear)} sets, share of the variance"
+        what = f"LinearAE: greatest difference between its error and PCA's on {len(linear)} sets, share of the variance"
         checks.append((what, excess, "<= 0.01"))
     goals = [Goal("outliers", what, f"{value:.4f}", target, reached(target, value)) for what, value, target in checks]
     lines = [

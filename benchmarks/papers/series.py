@@ -2,11 +2,11 @@
 
     python benchmarks/papers/series.py --ecg ecg5000.npz --nab nab
 
-ECG5000: trained on the 292 normal heartbeats of the training split, scored on the 4,500 of the test split, of which
-1,873 are abnormal. NAB, 31 series: windows of 64 values, 16 apart, of each series standardized by its own mean and
-deviation. One model sees the windows of all series, without labels, and scores the same windows; a window is anomalous
-if it overlaps a labeled one. The figure is the mean of the AUROC per series, over the series that have an anomalous
-window.
+ECG5000: trained on the 292 normal heartbeats of the training split, scored on the test split, which has 2,627 normal
+heartbeats and 1,873 abnormal ones. NAB, 31 series: windows of 64 values, 16 apart, of each series standardized by its
+own mean and deviation. One model sees the windows of all series, without labels, and scores the same windows; a window
+is anomalous if it overlaps a labeled one. The figure is the mean of the AUROC per series, over the series that have an
+anomalous window.
 
 "Keras' example" is the network of keras.io/examples/timeseries/timeseries_anomaly_detection: its layers, loss,
 optimizer, early stopping and score, the mean absolute error. PyOD's AutoEncoder has PyOD's defaults and joins where

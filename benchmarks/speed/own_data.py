@@ -1,4 +1,4 @@
-"""Compare the readers of users' own data with others: how fast they feed a model.
+"""Compare the speed and the memory of aezoo's readers of files with the readers of other libraries.
 
     python benchmarks/speed/own_data.py KIND [--quick] [--output benchmarks/speed/results/own_data_KIND.json]
 
@@ -9,9 +9,9 @@ aezoo over times of Keras, so that below 1 aezoo is faster.
 
 - "in memory" is the default: the images are decoded once, when the folder is read, and kept as 8 bits. "from files" has
   `memory=0`: each pass decodes them, as Keras does.
-- aezoo averages over all pixels when it shrinks. Keras' `interpolation="area"` does so too, and is what has a goal; its
+- aezoo averages over all pixels when it shrinks. Keras' `interpolation="area"` does so too, and has a goal; its
   default, "bilinear", reads four pixels per pixel, which is faster and aliases.
-- "reading the folder" is what comes before the first batch: aezoo decodes every image to find corrupt ones, Keras
+- "reading the folder" is the time before the first batch: aezoo decodes every image to find corrupt ones, Keras
   lists the names. It has no goal.
 
 `tables`: CSV and Parquet files of 100,000 and of 1,000,000 rows of 50 columns, 40 numbers, 7 categories, a boolean, a
@@ -19,7 +19,7 @@ date and an identifier, by `aezoo.datasets.from_table`.
 
 - Memory: the peak of a fresh process that reads a file and trains a small model on it for one epoch, in batches of
   1,024. The goal is that ten times as many rows peak at the same memory within 10 %. Most of it is TensorFlow, which
-  could hide a leak, so the growth since before the file was opened is given too.
+  could hide a leak, so the growth since before the file was opened is reported, too.
 - Time: reading the CSV file of 100,000 rows (types, statistics, categories), and one pass over its preprocessed
   training rows in batches of 1,024, over the time of `pandas.read_csv`, which returns the table without preprocessing.
 """
@@ -43,7 +43,7 @@ SIDE, BATCH = 64, 128
 
 
 def write_photographs(folder: pathlib.Path, n: int, seed: int) -> None:
-    """Writes n JPEG files, smooth with some noise: about as many bytes per pixel as photographs have."""
+    """Write n JPEG files, smooth with some noise: about as many bytes per pixel as photographs have."""
     import numpy as np
     from PIL import Image
 
@@ -57,7 +57,7 @@ def write_photographs(folder: pathlib.Path, n: int, seed: int) -> None:
 
 
 def write_icons(folder: pathlib.Path, n: int, seed: int) -> None:
-    """Writes n PNG files of the size of a sample."""
+    """Write n PNG files of the size of a sample."""
     import numpy as np
     from PIL import Image
 
@@ -69,7 +69,7 @@ def write_icons(folder: pathlib.Path, n: int, seed: int) -> None:
 
 
 def images(quick: bool, seed: int) -> dict[str, Any]:
-    """Measures folders of images."""
+    """Measure folders of images."""
     import keras
 
     from aezoo import datasets
@@ -137,7 +137,7 @@ ROWS, COLUMNS, TABLE_BATCH = 100_000, 50, 1024
 
 
 def write_table(path: pathlib.Path, rows: int, parts: int, seed: int) -> None:
-    """Writes a CSV or Parquet file of parts x rows rows; the parts differ only in the identifiers."""
+    """Write a CSV or Parquet file of parts x rows rows; the parts differ only in the identifiers."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.csv
@@ -161,7 +161,7 @@ def write_table(path: pathlib.Path, rows: int, parts: int, seed: int) -> None:
 
 
 def train_on_table(path: str, seed: int) -> dict[str, Any]:
-    """What a child process does: reads a table and trains for one epoch. Returns its memory."""
+    """Read a table, train for one epoch and return the memory that it took; this runs in a child process."""
     import keras
     import numpy as np
 
@@ -183,7 +183,7 @@ def train_on_table(path: str, seed: int) -> dict[str, Any]:
 
 
 def tables(quick: bool, seed: int) -> dict[str, Any]:
-    """Measures tables in files."""
+    """Measure tables in files."""
     import pandas as pd
 
     from aezoo import datasets

@@ -23,7 +23,7 @@ def smooth(height, width, channels=3):
 
 
 def by_pillow(path, size, mode="RGB"):
-    """What a user would write: upright, on white, cropped and resized."""
+    """Return a file's image as a user would prepare it: upright, on white, cropped and resized."""
     with Image.open(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode == "I;16":
