@@ -1,5 +1,5 @@
-"""Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md from what
-defaults.py, outliers.py and the scripts in papers/ and speed/ have measured.
+"""Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
+docs/missing_values.md and docs/guide/tables.md from the JSON files that the other scripts saved.
 
 python benchmarks/results.py
 

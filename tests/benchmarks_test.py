@@ -87,6 +87,21 @@ def test_imputation(run, tmp_path):
     assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
 
 
+def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    from saved_runs import SavedRuns
+
+    def saved(**settings):
+        return SavedRuns("script.py", tmp_path / "runs.json", ("data", "seed"), settings, {"keras": "3"})
+
+    saved(seeds=1, steps=8).add(("wine", 0), error=0.5)
+    more = saved(seeds=2, steps=8)
+    assert ("wine", 0) in more and ("wine", 1) not in more
+    with pytest.raises(SystemExit, match="has runs with {'seeds': 1, 'steps': 8}, not {'seeds': 1, 'steps': 9}"):
+        saved(seeds=1, steps=9)
+    assert json.loads((tmp_path / "runs.json").read_text())["runs"][0]["error"] == 0.5
+
+
 @pytest.mark.slow
 def test_single_cell(run, tmp_path):
     rng = np.random.default_rng(0)
