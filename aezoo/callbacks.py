@@ -248,14 +248,18 @@ class Projector(keras.callbacks.Callback):
         return np.rint(255 * np.nan_to_num(pictures.astype("float32")).clip(0, 1)).astype("uint8")
 
 
-def _metadata(labels: Iterable[Any] | Mapping[str, Iterable[Any]], n: int) -> str:
+def _metadata(labels: Any, n: int) -> str:
     """Return labels of n samples as TensorBoard reads them: one per line, columns with a header if there are several.
+
+    Args:
+        labels: Labels; or several columns of them, a dict or a DataFrame.
+        n: Number of samples.
 
     Raises:
         ValueError: If there are not n labels.
     """
     named = isinstance(labels, Mapping) or hasattr(labels, "columns")
-    columns = {str(name): list(labels[name]) for name in labels} if named else {"label": list(labels)}  # type: ignore[index]
+    columns = {str(name): list(labels[name]) for name in labels} if named else {"label": list(labels)}
     for name, column in columns.items():
         if len(column) != n:
             raise ValueError(f"There are {n} samples, but {len(column)} labels in {name!r}: give one label per sample.")

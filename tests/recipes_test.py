@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
+from aezoo.cli import presets as presets_command
 from aezoo.cli import program
 from aezoo.recipes import cards, pictures, recipes, sources, training, verifying
 from aezoo.saving import presets, warmup
@@ -344,6 +345,13 @@ def test_the_whole_shelf_is_there():
     for folder in SHELF:
         assert sorted(path.name for path in folder.iterdir()) == FILES
         presets.check_files(folder)
+
+
+def test_the_options_of_the_command_are_those_of_the_sources():
+    """The command does not import the sources before it is needed."""
+    assert presets_command._FILES == {
+        source.option: source.file for source in sources.SOURCES.values() if source.option
+    }
 
 
 def test_the_table_of_the_documents():

@@ -77,8 +77,6 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 def _own(model: aezoo.Autoencoder, arguments: argparse.Namespace) -> list[Any]:
     """Measure a model on the user's own data; return the lines to print."""
-    import numpy as np
-
     from aezoo import evaluation
     from aezoo.cli import reading
 
@@ -86,12 +84,7 @@ def _own(model: aezoo.Autoencoder, arguments: argparse.Namespace) -> list[Any]:
         raise ValueError("Give --dataset or --data, not both.")
     most = reading.MEASURED if arguments.limit is None else arguments.limit
     data = reading.rows(model, Path(arguments.data), min(256, most))
-    read: list[np.ndarray] = []
-    for batch in data.batches:
-        read.append(np.asarray(batch))
-        if sum(map(len, read)) >= most:
-            break
-    x = np.concatenate(read)[:most]
+    x = reading.in_memory(data.batches, most)
     y = None if data.labels is None else data.labels[: len(x)]
     lines: list[Any] = []
     if len(x) < data.count:

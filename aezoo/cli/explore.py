@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,8 +93,6 @@ def _at_hand(name: str | None) -> str | None:
 
 def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:
     """Return the test split of a data set, in the form that the explorer takes."""
-    import numpy as np
-
     from aezoo import _validation
     from aezoo.cli import reading
 
@@ -104,7 +101,7 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
         raise ValueError(f"No file beside {path} names its training data: name a data set with --data.")
     if given is not None and model.data != "sketches" and Path(given).exists():
         data = reading.rows(model, Path(given), 256)
-        x = np.concatenate(list(itertools.islice((np.asarray(batch) for batch in data.batches), 40)))
+        x = reading.in_memory(data.batches)
         return loading.with_conditions(model, x, None if data.labels is None else data.labels[: len(x)])
     load = loading.data_loader(model)
     if given is None and not evaluate.is_here(name, model.data):

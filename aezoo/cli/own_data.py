@@ -62,7 +62,8 @@ def kind(path: Path, window: object = None) -> str:
         return "array"
     if suffix in TEXTS:
         return "text"
-    raise ValueError(f"{path} has the ending {suffix or 'of no'!r}, which no reader takes: give {FORMS}.")
+    ending = f"the ending {suffix!r}, which no reader takes" if suffix else "no ending that tells its form"
+    raise ValueError(f"{path} has {ending}: give {FORMS}.")
 
 
 def _names(text: str) -> tuple[str, ...]:

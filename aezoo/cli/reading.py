@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aezoo.cli import defaults
 from aezoo.cli.own_data import APPLIES, KINDS, OPTIONS, kind
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Own:
         test: Test samples and their labels or None.
         preprocessing: The fitted preprocessing, or None.
         summary: Description for people of the data that were read.
-        samples: Number of training samples, of data that are not in memory up to one batch too large.
+        samples: Number of samples of each split, "train" and "test".
         identity: Description that differs for other data, in types of JSON.
     """
 
@@ -43,7 +44,7 @@ class Own:
     test: tuple[Any, Any]
     preprocessing: Preprocessing | None
     summary: str
-    samples: int
+    samples: Mapping[str, int]
     identity: Mapping[str, Any]
 
 
@@ -65,34 +66,26 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
         return _arrays(path, given.pop("test_fraction", 0.2))
     from aezoo import datasets
 
-    common = {"batch_size": batch_size, **given}
+    readers: dict[str, Any] = {
+        "images": datasets.from_folder,
+        "table": datasets.from_table,
+        "series": datasets.from_series,
+        "text": datasets.from_text,
+    }
     try:
-        if form == "images":
-            data: Any = datasets.from_folder(path, **common)
-        elif form == "table":
-            data = datasets.from_table(path, **common)
-        elif form == "series":
-            data = datasets.from_series(path, **common)
-        else:
-            data = datasets.from_text(path, **common)
+        data = readers[form](path, batch_size=batch_size, **given)
     except ImportError as error:  # the command line prints a ValueError as one line
         raise ValueError(str(error)) from error
     except ValueError as error:
         raise ValueError(_as_options(str(error))) from error
     if not int(data.test.cardinality()):
         raise ValueError(f"{path} has no samples for testing: choose a larger --test-fraction.")
-    shape = data.preprocessing.sample_shape
-    samples = int(data.train.cardinality()) * batch_size
-    identity = {
-        "path": path.name,
-        "batches": int(data.train.cardinality()),
-        "preprocessing": data.preprocessing.state(),
-    }
-    if 4 * samples * math.prod(shape) <= _IN_MEMORY:
-        train = (data.arrays("train"), data.y_train)
-        test = (data.arrays("test"), data.y_test)
-        return Own(train, test, data.preprocessing, data.summary, len(train[0]), identity)
-    return Own((data.train, None), (data.test, None), data.preprocessing, data.summary, samples, identity)
+    batches = int(data.train.cardinality())
+    identity = {"path": path.name, "batches": batches, "preprocessing": data.preprocessing.state()}
+    train, test = (data.train, None), (data.test, None)
+    if 4 * batches * batch_size * math.prod(data.preprocessing.sample_shape) <= _IN_MEMORY:
+        train, test = ((data.arrays(split), y) for split, y in (("train", data.y_train), ("test", data.y_test)))
+    return Own(train, test, data.preprocessing, data.summary, data.samples, identity)
 
 
 def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
@@ -135,7 +128,8 @@ def _arrays(path: Path, test_fraction: float) -> Own:
     if preprocessing is not None:
         train, test = ((preprocessing.transform(x), y) for x, y in (train, test))
     summary = f"{path}: {len(train[0]):,} samples for training and {len(test[0]):,} for testing, by {how}"
-    return Own(train, test, preprocessing, summary, len(train[0]), {"path": path.name})
+    samples = {"train": len(train[0]), "test": len(test[0])}
+    return Own(train, test, preprocessing, summary, samples, {"path": path.name})
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -186,14 +180,20 @@ def images_of(x: np.ndarray) -> Preprocessing | None:
     return ImagePreprocessing((int(x.shape[1]), int(x.shape[2])), 1 if x.ndim == 3 else int(x.shape[3]))
 
 
-def suitable_arguments(cls: type[Autoencoder], own: Own, x: np.ndarray, taken: Iterable[str]) -> dict[str, Any]:
+def suitable_arguments(
+    cls: type[Autoencoder], own: Own, x: np.ndarray, taken: Iterable[str], training: defaults.Training
+) -> dict[str, Any]:
     """Return constructor arguments that suit the data: an unbounded output, a mask of missing values, the vocabulary.
+
+    A code that is meant to be smaller than the samples gets a third of the units of a table's features if its default
+    is not smaller.
 
     Args:
         cls: Class of the model.
         own: The data.
         x: Training samples, a part of them for large data.
         taken: Names of the arguments that the class takes.
+        training: Defaults of the training.
 
     Raises:
         ValueError: If the model does not learn from data of this kind.
@@ -220,23 +220,25 @@ def suitable_arguments(cls: type[Autoencoder], own: Own, x: np.ndarray, taken: I
             suitable["output_activation"] = "linear"
     if "missing" in taken and np.isnan(x).any():
         suitable["missing"] = "mask"
-    if own.preprocessing is not None and own.preprocessing.groups and "latent_dim" in taken:
-        suitable["latent_dim"] = max(2, math.prod(x.shape[1:]) // 3)
+    units, features = cls.cli_defaults(training).get("latent_dim"), math.prod(x.shape[1:])
+    of_table = own.preprocessing is not None and own.preprocessing.groups
+    if of_table and "latent_dim" in taken and units not in (None, training.latent_dim) and units >= features:
+        suitable["latent_dim"] = max(1, features // 3)
     return suitable
 
 
 def in_memory(x: Any, most: int = MEASURED) -> np.ndarray:
-    """Return samples as an array; of a data set, the first ones.
+    """Return samples as an array; of batches, the first samples.
 
     Args:
-        x: An array, or a `tf.data.Dataset` of batches of samples.
-        most: The most samples to read of a data set.
+        x: An array, or an iterable of batches of samples, such as a `tf.data.Dataset`.
+        most: The most samples to read of batches.
     """
     if hasattr(x, "shape"):
         return np.asarray(x)
     read: list[np.ndarray] = []
-    for batch in x.as_numpy_iterator():
-        read.append(batch)
+    for batch in x:
+        read.append(np.asarray(batch))
         if sum(map(len, read)) >= most:
             break
     return np.concatenate(read)[:most]
@@ -252,7 +254,8 @@ class Rows:
     Attributes:
         batches: Batches of samples, (batch, *input_shape).
         count: Number of samples.
-        keys: Names of the samples, by the name of a column of results: their files, rows, times or lines.
+        keys: Names of the samples, by the name of a column of results: their files, their rows from 0, their times, or
+            their lines from 1.
         form: Kind of the data, as `kind` returns it.
         preprocessing: The preprocessing that they went through, or None.
         labels: Labels of the samples, or None.
@@ -295,7 +298,7 @@ def rows(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bo
         if form == "table" and isinstance(fitted, kinds.TablePreprocessing):
             data = fitted.stream(path, batch_size)
             count = fitted.source(path).rows()
-            return Rows(data, count, {"row": range(1, count + 1)}, form, fitted)
+            return Rows(data, count, {"row": range(count)}, form, fitted)
     except ImportError as error:
         raise ValueError(str(error)) from error
     raise ValueError(f"{path} is {KINDS[form]}, on which this model was not trained: give data of the same kind.")
@@ -325,7 +328,8 @@ def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt:
 
 def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:
     found = load_arrays(path)
-    x = found["x_test"] if "x_test" in found and "x" not in found else samples_of(path, found)
+    split = "x_test" in found and "x" not in found
+    x = found["x_test"] if split else samples_of(path, found)
     fitted = model.preprocessing or images_of(x)
 
     def batches() -> Iterable[Any]:
@@ -333,8 +337,7 @@ def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:
             part = np.asarray(x[start : start + batch_size])
             yield fitted.transform(part) if fitted is not None and fitted.is_raw(part) else part
 
-    labels = found.get("y_test" if "x_test" in found and "x" not in found else "y")
-    return Rows(batches(), len(x), {"row": range(len(x))}, "array", fitted, labels)
+    return Rows(batches(), len(x), {"row": range(len(x))}, "array", fitted, found.get("y_test" if split else "y"))
 
 
 def _series(fitted: Any, path: Path, batch_size: int) -> Rows:

@@ -14,6 +14,7 @@ import numpy as np
 
 from aezoo import _files
 from aezoo.cli import loading, reading
+from aezoo.preprocessing import _reading
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -61,7 +62,7 @@ def _progress(results: Iterator[np.ndarray], count: int, arguments: argparse.Nam
 
 
 def _columns(verb: str, data: reading.Rows, result: np.ndarray, first: int) -> dict[str, Any]:
-    """Return results as columns of a table: what identifies each sample, then its numbers."""
+    """Return results as columns of a table: the names of the samples, then their numbers."""
     keys = {name: values[first : first + len(result)] for name, values in data.keys.items()}
     if verb == "score":
         return {**keys, "score": result}
@@ -84,7 +85,7 @@ def _columns(verb: str, data: reading.Rows, result: np.ndarray, first: int) -> d
 def _features(data: reading.Rows, result: np.ndarray) -> list[str]:
     """Return the names of the features of reconstructions."""
     if data.form == "series" and result.ndim == 3:
-        names = data.preprocessing.columns or range(result.shape[2])  # type: ignore[union-attr]
+        names = getattr(data.preprocessing, "columns", None) or range(result.shape[2])
         return [f"{name}_{step}" for step in range(result.shape[1]) for name in names]
     return [f"x_{i}" for i in range(int(np.prod(result.shape[1:])))]
 
@@ -159,17 +160,16 @@ def _txt(path: Path, count: int) -> Iterator[Write]:
 @contextlib.contextmanager
 def _parquet(path: Path, count: int) -> Iterator[Write]:
     try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise ValueError('Parquet files need pyarrow: pip install "aezoo[data]".') from error
+        pa = _reading.arrow()
+    except ImportError as error:  # the command line prints a ValueError as one line
+        raise ValueError(str(error)) from error
     writer: Any = None
 
     def write(columns: Mapping[str, Any], result: np.ndarray) -> None:
         nonlocal writer
         table = pa.table({name: pa.array(values) for name, values in columns.items()})
         if writer is None:
-            writer = pq.ParquetWriter(path, table.schema)
+            writer = pa.parquet.ParquetWriter(path, table.schema)
         writer.write_table(table)
 
     try:
@@ -179,7 +179,7 @@ def _parquet(path: Path, count: int) -> Iterator[Write]:
             writer.close()
 
 
-def _write_images(output: Path, data: reading.Rows, results: Iterable[np.ndarray]) -> None:
+def _write_images(output: Path, data: Any, results: Iterable[np.ndarray]) -> None:
     """Write reconstructions as PNG files under the names of the images."""
     import tensorflow as tf
 
@@ -188,7 +188,7 @@ def _write_images(output: Path, data: reading.Rows, results: Iterable[np.ndarray
         folder.mkdir()
         first = 0
         for result in results:
-            pixels = np.clip(np.round(255 * result), 0, 255).astype("uint8")
+            pixels = data.preprocessing.restore(result)
             for name, image in zip(names[first : first + len(pixels)], pixels, strict=True):
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(tf.io.encode_png(image).numpy())

@@ -40,6 +40,9 @@ _NO_OPTION = (
     *own_data.OPTIONS,
 )
 
+# Samples per step of data that are not in memory.
+_STREAMED = 128
+
 # === Options ===
 
 
@@ -172,22 +175,19 @@ def run(arguments: argparse.Namespace) -> bool:
     with _backup_folder(output) as folder:
         own = _own(arguments)
         train, test = _load(arguments) if own is None else (own.train, own.test)
-        if own is not None and not arguments.quiet:
-            print(own.summary, end="\n\n")
+        counts = [len(x) if own is None else own.samples[split] for split, (x, _) in (("train", train), ("test", test))]
+        counts = [min(count, arguments.limit or count) for count in counts]
         train, test = (tuple(_first(part, arguments.limit) for part in split) for split in (train, test))
         x_train, some = train[0], reading.in_memory(train[0])
         keras.utils.set_random_seed(arguments.seed)
-        samples = len(some) if hasattr(x_train, "shape") or own is None else own.samples
-        training = defaults.Training.on(samples, math.prod(some.shape[1:]))
+        training = defaults.Training.on(counts[0], math.prod(some.shape[1:]))
         for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
             if getattr(arguments, name, "of a stack") is None:
                 setattr(arguments, name, getattr(training, name))
-        training = dataclasses.replace(training, epochs=arguments.epochs, given=_given(arguments))
+        training = dataclasses.replace(training, epochs=arguments.epochs)
+        suitable = {} if own is None else _suitable(arguments.model, own, some, training)
+        training = dataclasses.replace(training, given={**suitable, **_given(arguments)})
         chosen = _chosen(arguments.model, training)
-        if own is not None:
-            entry, cls = defaults.entry(arguments.model), _model_class(arguments.model)
-            taken = inspect.signature(cls).parameters.keys() - {*entry.without, *cls.fixed_arguments}
-            chosen = {**chosen, **reading.suitable_arguments(cls, own, some, taken), **training.given}
         identity = _identity(arguments, chosen, x_train, {} if own is None else own.identity)
         backup = _Backup(folder, identity, arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
@@ -201,8 +201,8 @@ def run(arguments: argparse.Namespace) -> bool:
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
-            "train_samples": samples,
-            "test_samples": len(test[1]) if test[1] is not None else len(_samples(test[0])),
+            "train_samples": counts[0],
+            "test_samples": counts[1],
             "epochs_trained": len(backup.history["loss"]),
             "interrupted": interrupted,
             "metrics": metrics,
@@ -229,7 +229,19 @@ def _own(arguments: argparse.Namespace) -> reading.Own | None:
     if getattr(arguments, "data", None) is None:
         return None
     arguments.dataset = None
-    return reading.read(arguments, arguments.batch_size or 128)
+    own = reading.read(arguments, arguments.batch_size or _STREAMED)
+    if not hasattr(own.train[0], "shape"):
+        arguments.batch_size = arguments.batch_size or _STREAMED
+    if not arguments.quiet:
+        print(own.summary, end="\n\n")
+    return own
+
+
+def _suitable(name: str, own: reading.Own, x: np.ndarray, training: defaults.Training) -> dict[str, Any]:
+    """Return constructor arguments of a model that suit the user's own data."""
+    entry, cls = defaults.entry(name), _model_class(name)
+    taken = inspect.signature(cls).parameters.keys() - {*entry.without, *cls.fixed_arguments}
+    return reading.suitable_arguments(cls, own, x, taken, training)
 
 
 def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
@@ -237,21 +249,15 @@ def _load(arguments: argparse.Namespace) -> tuple[Split, Split]:
 
 
 def _first(part: Any, limit: int | None) -> Any:
-    """Return the first samples of an array or of a data set of batches."""
-    if part is None or limit is None or hasattr(part, "shape"):
-        return None if part is None else part[:limit] if hasattr(part, "shape") else part
-    batch = next(iter(part)).shape[0]
-    return (
-        part.unbatch()
-        .take(limit)
-        .batch(batch)
-        .apply(tf.data.experimental.assert_cardinality(min(int(part.cardinality()), -(-limit // batch))))
-    )
-
-
-def _samples(x: Any) -> Any:
-    """Return the samples of a model's inputs, without conditions."""
-    return x["x"] if isinstance(x, dict) else x
+    """Return the first samples, or labels, of an array or of a data set of batches."""
+    if part is None or limit is None:
+        return part
+    if hasattr(part, "shape"):
+        return part[:limit]
+    size = next(iter(part)).shape[0]
+    batches = min(int(part.cardinality()), math.ceil(limit / size))
+    first = part.unbatch().take(limit).batch(size)
+    return first.apply(tf.data.experimental.assert_cardinality(batches))
 
 
 def _given(arguments: argparse.Namespace) -> dict[str, Any]:

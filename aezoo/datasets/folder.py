@@ -168,6 +168,7 @@ def from_folder(
         y_train=None if labels is None else labels[numbers["train"]],
         y_test=None if labels is None else labels[numbers["test"]],
         summary=_summary(folder, images, numbers, how, preprocessing, labels, class_names, corrupt, ignored, pixels),
+        samples={split: len(of_split) for split, of_split in numbers.items()},
         read=batches,
         class_names=class_names,
         train_files=tuple(images[i].path for i in numbers["train"]),

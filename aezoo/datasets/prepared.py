@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -25,6 +25,7 @@ class Prepared:
         y_train: Labels of the training samples, in the order of `in_order("train")`; None without labels.
         y_test: Labels of the test samples; None without labels.
         summary: Description for people of what was read, skipped, left out and changed.
+        samples: Number of samples of each split.
         read: Function that returns the batches of a split, "train" or "test", in the order of the data; see `in_order`.
         class_names: Names of the classes that the labels number; None without labels.
 
@@ -41,6 +42,7 @@ class Prepared:
     y_train: np.ndarray | None
     y_test: np.ndarray | None
     summary: str
+    samples: Mapping[str, int]
     read: Callable[[str], tf.data.Dataset] = dataclasses.field(repr=False)
     class_names: tuple[str, ...] | None = None
 

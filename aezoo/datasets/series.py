@@ -173,6 +173,7 @@ def from_series(
         y_train=None,
         y_test=None,
         summary="\n".join(lines),
+        samples={split: len(of_split) for split, of_split in starts.items()},
         read=batches,
         train_starts=starts["train"],
         test_starts=starts["test"],

@@ -137,6 +137,7 @@ def from_table(
         None if label is None else _joined(labels["train"]),
         None if label is None else _joined(labels["test"]),
         f"{source.name}: {said}\n{preprocessing.summary}",
+        rows,
         read,
     )
 

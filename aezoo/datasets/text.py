@@ -144,5 +144,6 @@ def from_text(
         y_train=None,
         y_test=None,
         summary="\n".join(notes),
+        samples=counts,
         read=batches,
     )

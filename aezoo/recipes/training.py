@@ -6,7 +6,6 @@ import datetime
 import math
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +37,7 @@ def check_folder(folder: Path) -> None:
     _files.check(folder, presets.foreign)
 
 
-def train(
-    name: str,
-    data: tuple[Split, Split],
-    folder: Path,
-    verbose: int = 2,
-    callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> None:
+def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) -> None:
     """Train a model and write its folder, completely or not at all.
 
     Args:
@@ -52,7 +45,6 @@ def train(
         data: Training and test split, as `aezoo.recipes.sources.load` returns them.
         folder: The folder to write; an existing preset is replaced.
         verbose: As in `fit`.
-        callbacks: As in `fit`.
     """
     recipe, (x, _) = RECIPES[name], data[0]
     start = time.monotonic()
@@ -65,7 +57,7 @@ def train(
     steps = recipe.epochs * math.ceil(len(x) / recipe.batch_size)
     loss = losses.CrossEntropy() if recipe.loss == "cross_entropy" else None
     model.compile(recipe.optimizer(steps), loss=loss, jit_compile=recipe.jit_compile)
-    model.fit(x, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=verbose, callbacks=[*callbacks])
+    model.fit(x, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=verbose)
     training = {
         **recipe_of(recipe, model),
         "date": datetime.date.today().isoformat(),

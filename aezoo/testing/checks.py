@@ -75,7 +75,10 @@ def execution(case: Case) -> None:
         assert getattr(model, next(iter(options))), f"{options} was not accepted"
         same(str(options), expected.weights, weights)
         same_history(str(options), expected.history, history)
-    weights, history = fit(case.model(quiet=True), case.data(), resident=True)
+    model = case.model(quiet=True)
+    if model.hindrance_of_resident_data({}):  # such as a train_step of its own
+        return
+    weights, history = fit(model, case.data(), resident=True)
     same("resident=True", expected.weights, weights)
     same_history("resident=True", expected.history, history)
 

@@ -1,4 +1,4 @@
-"""Training on arrays that stay on the device: each call runs many steps as one compiled loop.
+"""Training on arrays that stay on the device: each call runs many steps as one loop of a graph.
 
 Keras assembles each batch in a pipeline and hands it to one step. Here Keras' pipeline orders indices alone, with the
 same shuffling, and the loop gathers the batches from arrays that were copied to the device once.
@@ -62,15 +62,14 @@ class Resident:
         return "resident", self.steps, self.batch_size, self.compiled, str(specs)
 
 
-def choose(model: Trainer, request: FitRequest, choice: Choice, hindrance: str | None) -> Resident | None:
+def choose(model: Trainer, request: FitRequest, choice: Choice) -> Resident | None:
     """Copy the arrays of a `fit` to the device, or return None if batches should come from Keras' pipeline.
 
     Args:
         model: A compiled model.
         request: The checked arguments of `fit`.
         choice: True, False, or "auto" for arrays that fit into the memory of the device and trainings that are long
-            enough to repay the compilation.
-        hindrance: Reason of the callbacks and options why steps must be single, or None.
+            enough to gain from it.
 
     Raises:
         ValueError: If `choice` is True and the data cannot stay on the device, or `choice` is unknown.
@@ -80,18 +79,16 @@ def choose(model: Trainer, request: FitRequest, choice: Choice, hindrance: str |
     if choice is False:
         return None
     try:
-        return _chosen(model, request, choice is True, hindrance)
+        return _chosen(model, request, choice is True)
     except Unsuitable as reason:
         if choice is True:
             raise ValueError(f"resident=True is impossible, since {reason}: use resident='auto'.") from None
         return None
 
 
-def _chosen(model: Trainer, request: FitRequest, forced: bool, hindrance: str | None) -> Resident | None:
-    if hindrance:
-        raise Unsuitable(hindrance)
-    if type(model.distribute_strategy) is not type(tf.distribute.get_strategy()) or tf.distribute.has_strategy():
-        raise Unsuitable("the model trains under a distribution strategy")
+def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | None:
+    if reason := model.hindrance_of_resident_data(request.options):
+        raise Unsuitable(reason)
     data = (request.data.x, request.data.y, request.data.weight)
     flat = [part for part in tf.nest.flatten(data) if part is not None]
     if not all(isinstance(part, np.ndarray) or (tf.is_tensor(part) and hasattr(part, "numpy")) for part in flat):
@@ -211,21 +208,14 @@ class Loop:
         size = self._batch_size
         if self._compiled:  # the length is known, and all batches are of one size
             size = min(size, order.shape[0])
-        names: set[str] = set()
 
         def step(i: Tensor) -> Tensor:
             rows = order[i * size : (i + 1) * size]
             if self._compiled:
                 rows = tf.ensure_shape(tf.slice(order, [i * size], [size]), (size,))
-            names.update(self._model.train_step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts)))
+            self._model.train_step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
             return i + 1
 
         steps = (tf.shape(order)[0] + size - 1) // size
         tf.while_loop(lambda i: i < steps, step, [tf.constant(0)], parallel_iterations=1)
-        logs = self._model.get_metrics_result()
-        if names != set(logs):
-            raise ValueError(
-                f"resident data need a train_step that returns the metrics {sorted(logs)}, not {sorted(names)}: pass "
-                "resident=False to fit."
-            )
-        return logs
+        return self._model.get_metrics_result()

@@ -700,9 +700,21 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
+    def hindrance_of_resident_data(self, call: Mapping[str, Any]) -> str | None:
+        """Return why `fit` cannot loop over arrays on the device, as the end of a sentence; None if it can.
+
+        Args:
+            call: Arguments of `fit` by name.
+        """
+        for name in ("train_step", "compute_metrics"):  # the loop reports the metrics of the model, not a step's logs
+            if getattr(type(self), name) is not getattr(Trainer, name):
+                return f"{type(self).__name__} has a {name} of its own"
+        if tf.distribute.has_strategy() or self.distribute_strategy is not tf.distribute.get_strategy():
+            return "the model trains under a distribution strategy"
+        return execution.hindrance(self, call)
+
     def _with_resident_data(self, request: FitRequest, choice: resident.Choice) -> FitRequest:
-        hindrance = execution.hindrance(self, request.options)
-        self._resident = resident.choose(self, request, choice, hindrance)
+        self._resident = resident.choose(self, request, choice)
         return request if self._resident is None else resident.indices(request, self._resident)
 
     def _set_modes(self, callbacks: Any) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import dataclasses
 import json
 
 import keras
@@ -10,7 +11,8 @@ import pytest
 
 import aezoo
 from aezoo import datasets
-from aezoo.cli import own_data, program, reading
+from aezoo.cli import defaults, own_data, program, reading
+from aezoo.cli import train as command_of_train
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -131,12 +133,17 @@ def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monke
     given = ("--epochs", 2, "--limit", 20, "--batch-size", 8, "--output", tmp_path / "run")
     assert command("train", "linear", "--data", folder / "table.csv", *given) == 0
     assert "not in memory" in capsys.readouterr().out
-    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["epochs_trained"] == 2
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert results["epochs_trained"] == 2 and results["batch_size"] == 8
+    held_back = len(datasets.from_table(folder / "table.csv").arrays("test"))
+    assert (results["train_samples"], results["test_samples"]) == (20, held_back)
 
 
 def test_options_of_the_readers_reach_them(folder):
     own = reading.read(options(folder / "photos", image_size=(4, 5)), 4)
-    assert own.train[0].shape[1:] == (4, 5, 1) and own.samples == len(own.train[0]) and len(own.train[1]) == own.samples
+    assert own.train[0].shape[1:] == (4, 5, 1)
+    assert own.samples == {"train": len(own.train[0]), "test": len(own.test[0])}
+    assert len(own.train[1]) == own.samples["train"]
     own = reading.read(options(folder / "table.csv", drop=("size",), label="city"), 4)
     assert own.preprocessing.feature_names == ["age"] and set(own.test[1]) <= {"Rome", "Oslo"}
     own = reading.read(options(folder / "series.csv", window=6, stride=2, time="time", columns=("load",)), 4)
@@ -158,22 +165,36 @@ def test_arrays_are_split_and_images_scaled(folder, tmp_path):
     assert own.preprocessing is None and own.train[1] is None
 
 
+def suitable(cls, own, x, taken):
+    return reading.suitable_arguments(cls, own, x, taken, defaults.Training(len(x)))
+
+
 def test_arguments_suit_the_data(folder):
     own = reading.read(options(folder / "table.csv"), 4)
-    x = np.array([[0.5, np.nan], [2.0, 0.0]], "float32")
-    suitable = reading.suitable_arguments
+    x = np.zeros((2, 9), "float32")
+    x[0, :2] = 2.0, np.nan
     taken = {"output_activation", "missing", "latent_dim"}
-    assert suitable(aezoo.Autoencoder, own, x, taken) == {
-        "output_activation": "linear",
-        "missing": "mask",
-        "latent_dim": 2,
-    }
-    assert suitable(aezoo.VAE, own, x[1:], {"likelihood", "latent_dim"}) == {"likelihood": "gaussian", "latent_dim": 2}
-    assert suitable(aezoo.VAE, own, x[1:] / 2, {"likelihood"}) == {}
-    with pytest.raises(
-        ValueError, match=r"learns from data in \[0, 1\], but the values are from 0 to 2: use it in Python"
-    ):
-        suitable(aezoo.DenoisingAE, own, x[1:], {"corruption"})
+    expected = {"output_activation": "linear", "missing": "mask", "latent_dim": 3}
+    assert suitable(aezoo.Autoencoder, own, x, taken) == expected
+    of_vae = {"likelihood": "gaussian", "latent_dim": 3}
+    assert suitable(aezoo.VAE, own, np.full((2, 9), 2.0), {"likelihood", "latent_dim"}) == of_vae
+    assert suitable(aezoo.VAE, own, np.ones((2, 9)), {"likelihood"}) == {}
+    wide = {"output_activation": "linear", "missing": "mask"}
+    assert suitable(aezoo.KSparseAE, own, x, taken) == wide, "a sparse code may be wider than the samples"
+    assert suitable(aezoo.Autoencoder, own, np.ones((2, 99)), taken) == {}, "the default code is smaller than these"
+    message = r"learns from data in \[0, 1\], but the values are from 2 to 2: use it in Python"
+    with pytest.raises(ValueError, match=message):
+        suitable(aezoo.DenoisingAE, own, np.full((2, 9), 2.0), {"corruption"})
+
+
+def test_a_sparse_model_of_a_narrow_table_keeps_fewer_units_than_it_has(folder):
+    """The number of active units follows from the size of the code."""
+    training = defaults.Training(48)
+    own = reading.read(options(folder / "table.csv"), 4)
+    given = reading.suitable_arguments(aezoo.KSparseAE, own, own.train[0], {"latent_dim", "missing"}, training)
+    chosen = command_of_train._chosen("k-sparse", dataclasses.replace(training, given={**given, "latent_dim": 2}))
+    assert chosen["k"] == 2
+    aezoo.KSparseAE(**chosen)
 
 
 @pytest.mark.parametrize(
@@ -184,6 +205,7 @@ def test_arguments_suit_the_data(folder):
         ("photos", {"tokens": "words"}, r"--tokens is for lines of text, but .* is a folder of images"),
         ("table.csv", {"test_fraction": 2.0}, r"--test-fraction"),
         ("mixed", {}, r"differ in size.* Pass --image-size \d+,\d+, or another size"),
+        ("odd", {}, r"has no ending that tells its form: give a folder of images, a table"),
         ("odd.xyz", {}, r"has the ending '.xyz', which no reader takes: give a folder of images, a table"),
         ("pickled.npy", {}, r"holds Python objects, which are not read"),
         ("several.npz", {}, r"has the arrays 'a', 'b': name the samples 'x'"),
@@ -195,6 +217,7 @@ def test_bad_data_are_one_sentence(data, given, message, folder):
         for i in range(3):
             Image.new("L", (4 + i, 4)).save(folder / data / f"{i}.png")
     (folder / "odd.xyz").write_text("")
+    (folder / "odd").write_text("")
     np.save(folder / "pickled.npy", np.array([{}], object))
     np.savez(folder / "several.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
@@ -204,8 +227,8 @@ def test_bad_data_are_one_sentence(data, given, message, folder):
 def test_text_needs_a_model_of_tokens(folder):
     own = reading.read(options(folder / "names.txt"), 4)
     with pytest.raises(ValueError, match="Autoencoder learns from numbers, not from text"):
-        reading.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"latent_dim"})
-    tokens = reading.suitable_arguments(aezoo.Autoencoder, own, own.train[0], {"tokens"})
+        suitable(aezoo.Autoencoder, own, own.train[0], {"latent_dim"})
+    tokens = suitable(aezoo.Autoencoder, own, own.train[0], {"tokens"})
     assert tokens == {"tokens": len(own.preprocessing.vocabulary)}
 
 
@@ -218,7 +241,7 @@ def test_scores_are_printed_or_written(folder, trained, tmp_path, capsys):
     capsys.readouterr()
     assert command("score", trained, "--data", folder / "table.csv", "--batch-size", 7) == 0
     printed = list(csv.DictReader(capsys.readouterr().out.splitlines()))
-    assert [row["row"] for row in printed] == [str(i) for i in range(1, 61)]
+    assert [row["row"] for row in printed] == [str(i) for i in range(60)]
     np.testing.assert_allclose([float(row["score"]) for row in printed], expected, rtol=1e-4)
     output = tmp_path / "scores.parquet"
     assert command("score", trained, "--data", folder / "table.parquet", "--output", output) == 0

@@ -73,8 +73,8 @@ def test_conditions_noise_and_missing_values_are_gathered(jit_compile):
 
 def test_a_model_is_fitted_both_ways_and_traced_once(monkeypatch):
     traced = []
-    step = aezoo.Autoencoder.train_step
-    monkeypatch.setattr(aezoo.Autoencoder, "train_step", lambda model, data: (traced.append(0), step(model, data))[1])
+    step = aezoo.Trainer.train_step
+    monkeypatch.setattr(aezoo.Trainer, "train_step", lambda model, data: (traced.append(0), step(model, data))[1])
     model, _ = fitted(True, epochs=1)
     fitted(True, model, X[:20], epochs=1)  # other data of any length use the same graph
     assert len(traced) == 1
@@ -120,6 +120,19 @@ def test_what_cannot_be_resident_is_said(x, options, message):
         fitted(True, x=x, **options)
 
 
+class Reporting(aezoo.Autoencoder):
+    def train_step(self, data):
+        return {**super().train_step(data), "two": 2.0}
+
+
+def test_a_step_of_ones_own_keeps_its_logs(monkeypatch):
+    monkeypatch.setattr(resident, "_LEAST_WORK", 0)
+    _, history = fitted("auto", Reporting(3, seed=0))
+    assert history["two"] == [2.0, 2.0]
+    with pytest.raises(ValueError, match="since Reporting has a train_step of its own: use resident='auto'"):
+        fitted(True, Reporting(3, seed=0))
+
+
 def test_an_unknown_choice_is_refused():
     with pytest.raises(ValueError, match="resident must be 'auto', True or False, but it is 'yes'"):
         fitted("yes")
@@ -139,11 +152,11 @@ def test_calls_take_a_fraction_of_a_second():
     model = aezoo.Autoencoder(3)
     model.compile("adam")
     model.build(X.shape)
-    assert resident.choose(model, _request(model), True, None).steps == 64
+    assert resident.choose(model, _request(model), True).steps == 64
     wide = aezoo.Autoencoder(4000, hidden_dims=(4000,))
     wide.compile("adam")
     wide.build(X.shape)
-    assert 1 <= resident.choose(wide, _request(wide), True, None).steps < 64
+    assert 1 <= resident.choose(wide, _request(wide), True).steps < 64
 
 
 def _request(model):
