@@ -13,11 +13,16 @@ X = RNG.random((53, 6), "float32")  # 8 batches of 6, and one of 5
 
 
 def fitted(choice, model=None, x=X, **options):
+    """Return a trained model and its history; check that the loop over resident data ran if it was chosen."""
     keras.utils.set_random_seed(3)
     model = model or aezoo.Autoencoder(3, seed=0)
     if not model.compiled:
         model.compile("adam")
-    history = model.fit(x, resident=choice, **{"batch_size": 6, "epochs": 2, "verbose": 0, **options}).history
+    calls, run = [], resident.Loop.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resident.Loop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
+        history = model.fit(x, resident=choice, **{"batch_size": 6, "epochs": 2, "verbose": 0, **options}).history
+    assert bool(calls) == choice
     return model, history
 
 
