@@ -32,7 +32,7 @@ def test_one_step_of_an_lstm_in_numpy():
 
 
 def of_keras(layer):
-    """Keras' layer with the same weights."""
+    """Return the layer of Keras with the same weights."""
     if isinstance(layer, LSTM):
         other = keras.layers.LSTM(layer.units, return_sequences=True)
         other.build((None, None, layer.input_dim))
