@@ -157,10 +157,8 @@ def of_cells():
     x, kind, shares = cells()
     model = aezoo.VAE(2, hidden_dims=(16,), likelihood=NegativeBinomial(library_size="observed"), seed=0)
     model.compile(keras.optimizers.Adam(0.02), metrics=["mse"])
-    # Shuffling would depend on the global seed of TensorFlow.
-    history = model.fit(
-        x, epochs=30, batch_size=50, shuffle=False, verbose=0
-    ).history  # a warning of the scale would be an error
+    # Shuffling would depend on the global seed of TensorFlow. A warning of the scale would be an error.
+    history = model.fit(x, epochs=30, batch_size=50, shuffle=False, verbose=0).history
     return model, x, kind, shares, history
 
 
