@@ -141,9 +141,8 @@ def test_options_of_the_readers_reach_them(folder):
     series = ("--window", 6, "--stride", 2, "--time", "time", "--columns", "load")
     own = reading.read(options(folder / "series.csv", *series), 4)
     assert own.train[0].shape == (18, 6, 1)  # 40 steps are for training
-    own = reading.read(options(folder / "names.txt", "--max-length", 3), 4)
+    own = reading.read(options(folder / "names.txt", "--tokens", "words", "--max-length", 3), 4)
     assert own.train[0].shape[1:] == (3,) and own.train[0].dtype == "int32"
-    own = reading.read(options(folder / "names.txt", "--tokens", "words"), 4)
     assert {token[:4] for token in own.preprocessing.vocabulary[2:]} == {"anna"}
 
 
