@@ -494,10 +494,8 @@ def test_a_preset(preset, tmp_path, open_page, capsys):
     model = aezoo.Autoencoder.from_preset(preset)
     x, y = (part[:300] for part in aezoo.datasets.load("mnist")[1])
     page = open_page(written(tmp_path, model, (x, y)))
-    code = np.asarray(model.encode(x))
-    mean = code.mean(axis=0)
-    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
-    page.plane = (mean, axes * np.sign(axes.sum(axis=1, keepdims=True))) if len(mean) > 2 else (np.zeros(2), np.eye(2))
+    code = model.encode(x)
+    page.plane = principal_plane(code) if code.shape[1] > 2 else (np.zeros(2), np.eye(2))
     use_samples(page, model, x)
     use_code(page, model)
     use_map(page, model)
