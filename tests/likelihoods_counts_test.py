@@ -34,7 +34,7 @@ def exact(y, log_mean, log_r):
 # === The negative binomial distribution ===
 
 
-def test_the_probability_of_ordinary_counts_is_that_of_scipy():
+def test_probabilities_of_ordinary_counts_agree_with_scipy():
     y, log_mean, log_r = np.meshgrid([0, 1, 2, 5, 20, 300], np.linspace(-3, 6, 10), np.linspace(-3, 4, 8))
     got = negative_binomial(y.astype("float32"), log_mean.astype("float32"), log_r.astype("float32"))
     r, mean = np.exp(log_r), np.exp(log_mean)
@@ -356,7 +356,7 @@ class Preprocessing:
         self.kinds = {"a": "date", "b": "ordinal", "c": "categorical", "d": "count"}
 
 
-def test_the_columns_of_a_preprocessing_are_those_of_the_table():
+def test_a_table_takes_its_columns_from_a_preprocessing():
     likelihood = MixedTable.of(Preprocessing())
     expected = [("a", "gaussian"), ("b", "ordinal", 3), ("c", "categorical", 2), ("d", "negative_binomial")]
     assert likelihood.columns == expected

@@ -69,7 +69,7 @@ def each(tmp_path_factory):
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_every_kind_of_image_is_what_pillow_reads(each, grayscale):
+def test_every_kind_of_image_is_read_as_by_pillow(each, grayscale):
     folder, names = each
     found = datasets.from_folder(folder, (12, 16), grayscale=grayscale, test_fraction=0, shuffle=False)
     images = found.arrays("train")

@@ -75,7 +75,7 @@ def test_labels_are_in_the_order_of_the_data(data, table):
     assert datasets.from_table(table).y_train is None
 
 
-def test_statistics_are_those_of_the_training_rows(data):
+def test_statistics_come_from_the_training_rows(data):
     x = data.arrays("train")
     assert x[:, 0].mean() == pytest.approx(0, abs=1e-5)
     assert x[:, 0].std() == pytest.approx(1, abs=1e-5)

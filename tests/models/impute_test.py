@@ -106,7 +106,7 @@ def test_chunks_of_codes_are_one_mean(monkeypatch):
     np.testing.assert_allclose(model.impute(row, samples=3050), whole, atol=0.05)
 
 
-def test_steps_before_the_samples_are_those_of_the_mean_code():
+def test_steps_before_the_samples_use_the_mean_code():
     model = built(aezoo.VAE, latent_dim=1, likelihood="gaussian")
     model.random.normal = tf.zeros  # every code is the mean code
     expected = np.asarray(model.impute(TABLE, steps=3))

@@ -44,7 +44,7 @@ def same(a, b):
     ],
     ids=["validation", "targets and weights", "in order"],
 )
-def test_the_weights_and_reports_are_those_of_a_pipeline(options):
+def test_weights_and_reports_agree_with_a_pipeline(options):
     same(fitted(True, **options), fitted(False, **options))
 
 
