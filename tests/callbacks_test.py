@@ -288,7 +288,7 @@ def test_callbacks_know_whether_a_term_is_to_fall(make, monitor, best, tmp_path)
 
 
 def entries(folder):
-    """The entries of the configuration: names of tensors, and all other fields."""
+    """Return the fields of each entry of the configuration, and the size of an image of the sprite."""
     text = (folder / "projector_config.pbtxt").read_text()
     found = [dict(re.findall(r'(\w+): "([^"]*)"', block)) for block in text.split("embeddings {")[1:]]
     assert text.count("{") == text.count("}")

@@ -1,5 +1,7 @@
+import ast
 import gc
 import os
+import types
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -41,7 +43,7 @@ def no_graphs():
 
 @pytest.fixture(scope="session")
 def eager():
-    """A function that returns a case of the conformance checks whose models run without graphs."""
+    """Return a function that returns a case of the conformance checks whose models run without graphs."""
     from aezoo import testing
 
     class Eager(testing.Case):
@@ -49,6 +51,23 @@ def eager():
             return super().model(**{**options, "run_eagerly": True})
 
     return lambda case: Eager(**vars(case))
+
+
+@pytest.fixture
+def run_code(tmp_path, monkeypatch):
+    """Return a function that runs the code of a page in an empty folder and checks that each `bool(...)` is true."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(code, name):
+        page = vars(types.ModuleType(name))
+        for statement in ast.parse(code).body:
+            source = ast.unparse(statement)
+            if source.startswith("bool("):
+                assert eval(source, page), source
+            else:
+                exec(compile(ast.Module([statement], []), f"{name}.md", "exec"), page)
+
+    return run
 
 
 @pytest.fixture(scope="session")

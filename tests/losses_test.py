@@ -199,7 +199,7 @@ def test_contributions_are_the_errors_of_features_and_sum_to_the_loss_of_a_sampl
     np.testing.assert_allclose(np.sum(parts, axis=(1, 2)), total, rtol=1e-5)
 
 
-def test_contributions_of_tokens_are_those_of_steps():
+def test_contributions_of_tokens_are_per_step():
     tokens = RNG.integers(0, 4, (5, 3))
     loss = "sparse_categorical_crossentropy"
     parts = losses.per_feature(loss, tokens, P)

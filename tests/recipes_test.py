@@ -68,7 +68,7 @@ def sketches(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory, sketches, no_graphs):
-    """A shelf as the command writes it, trained without graphs; the SavedModel of sketches, slow to make, is empty."""
+    """Train presets by the command, without graphs; the SavedModel of sketches, slow to make, is empty."""
     place = tmp_path_factory.mktemp("shelf") / "saved_models"
 
     def empty(model, folder, **_):

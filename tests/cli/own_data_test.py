@@ -3,6 +3,7 @@
 import argparse
 import csv
 import dataclasses
+import inspect
 import json
 
 import keras
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import aezoo
-from aezoo import datasets
+from aezoo import datasets, evaluation
 from aezoo.cli import defaults, own_data, program, reading
 from aezoo.cli import train as command_of_train
 
@@ -23,7 +24,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder with a table, a series, images, arrays and text."""
+    """Write a table, a series, images, arrays and text into a folder."""
     folder = tmp_path_factory.mktemp("own")
     n = 60
     table = pd.DataFrame(
@@ -49,18 +50,16 @@ def command(*arguments):
     return program.main([str(part) for part in arguments])
 
 
-def options(path, **given):
+def options(path, *given):
+    """Return the options of the readers as the command line reads them, with `data`."""
     parser = argparse.ArgumentParser()
     own_data.add_reading_options(parser)
-    arguments = parser.parse_args([])
-    arguments.data = path
-    vars(arguments).update(given)
-    return arguments
+    return parser.parse_args(list(map(str, given)), argparse.Namespace(data=path))
 
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
-    """The folder of a model that `aezoo train` trained on the table."""
+    """Train a model on the table by `aezoo train`; return its folder."""
     output = tmp_path_factory.mktemp("runs") / "table"
     given = ("--epochs", 1, "--latent-dim", 2, "--quiet", "--output", output)
     assert command("train", "linear", "--data", folder / "table.csv", *given) == 0
@@ -140,20 +139,30 @@ def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monke
 
 
 def test_options_of_the_readers_reach_them(folder):
-    own = reading.read(options(folder / "photos", image_size=(4, 5)), 4)
+    own = reading.read(options(folder / "photos", "--image-size", "4,5"), 4)
     assert own.train[0].shape[1:] == (4, 5, 1)
     assert own.samples == {"train": len(own.train[0]), "test": len(own.test[0])}
     assert len(own.train[1]) == own.samples["train"]
-    own = reading.read(options(folder / "table.csv", drop=("size",), label="city"), 4)
+    own = reading.read(options(folder / "table.csv", "--drop", "size", "--label", "city"), 4)
     assert own.preprocessing.feature_names == ["age"] and set(own.test[1]) <= {"Rome", "Oslo"}
-    own = reading.read(options(folder / "series.csv", window=6, stride=2, time="time", columns=("load",)), 4)
-    assert own.train[0].shape[1:] == (6, 1)
-    own = reading.read(options(folder / "names.txt", tokens="characters", max_length=3), 4)
+    series = ("--window", 6, "--stride", 2, "--time", "time", "--columns", "load")
+    own = reading.read(options(folder / "series.csv", *series), 4)
+    assert own.train[0].shape == (18, 6, 1)  # 40 steps are for training
+    own = reading.read(options(folder / "names.txt", "--tokens", "words", "--max-length", 3), 4)
     assert own.train[0].shape[1:] == (3,) and own.train[0].dtype == "int32"
+    assert {token[:4] for token in own.preprocessing.vocabulary[2:]} == {"anna"}
+
+
+def test_every_option_of_a_reader_is_one_of_its_arguments(folder):
+    readers = {"images": datasets.from_folder, "table": datasets.from_table, "series": datasets.from_series}
+    readers["text"] = datasets.from_text
+    assert vars(options(folder)).keys() == {"data", *own_data.OPTIONS}
+    for name, kind in own_data.APPLIES.items():
+        assert name in inspect.signature(readers[kind]).parameters
 
 
 def test_arrays_are_split_and_images_scaled(folder, tmp_path):
-    own = reading.read(options(folder / "images.npz", test_fraction=0.25), 4)
+    own = reading.read(options(folder / "images.npz", "--test-fraction", 0.25), 4)
     with np.load(folder / "images.npz") as stored:
         images = stored["x"]
     assert len(own.train[0]) == 9 and sorted([*own.train[1], *own.test[1]]) == list(range(12))
@@ -200,15 +209,15 @@ def test_a_sparse_model_of_a_narrow_table_keeps_fewer_units_than_it_has(folder):
 @pytest.mark.parametrize(
     ("data", "given", "message"),
     [
-        ("none.csv", {}, r"There is no file or folder .*none.csv"),
-        ("table.csv", {"window": 3, "label": "city"}, r"--label is for a table, but .* is a series"),
-        ("photos", {"tokens": "words"}, r"--tokens is for lines of text, but .* is a folder of images"),
-        ("table.csv", {"test_fraction": 2.0}, r"--test-fraction"),
-        ("mixed", {}, r"differ in size.* Pass --image-size \d+,\d+, or another size"),
-        ("odd", {}, r"has no ending that tells its form: give a folder of images, a table"),
-        ("odd.xyz", {}, r"has the ending '.xyz', which no reader takes: give a folder of images, a table"),
-        ("pickled.npy", {}, r"holds Python objects, which are not read"),
-        ("several.npz", {}, r"has the arrays 'a', 'b': name the samples 'x'"),
+        ("none.csv", (), r"There is no file or folder .*none.csv"),
+        ("table.csv", ("--window", 3, "--label", "city"), r"--label is for a table, but .* is a series"),
+        ("photos", ("--tokens", "words"), r"--tokens is for lines of text, but .* is a folder of images"),
+        ("table.csv", ("--test-fraction", 2.0), r"--test-fraction"),
+        ("mixed", (), r"differ in size.* Pass --image-size \d+,\d+, or another size"),
+        ("odd", (), r"has no ending that tells its form: give a folder of images, a table"),
+        ("odd.xyz", (), r"has the ending '.xyz', which no reader takes: give a folder of images, a table"),
+        ("pickled.npy", (), r"holds Python objects, which are not read"),
+        ("several.npz", (), r"has the arrays 'a', 'b': name the samples 'x'"),
     ],
 )
 def test_bad_data_are_one_sentence(data, given, message, folder):
@@ -221,7 +230,7 @@ def test_bad_data_are_one_sentence(data, given, message, folder):
     np.save(folder / "pickled.npy", np.array([{}], object))
     np.savez(folder / "several.npz", a=np.zeros(3), b=np.zeros(3))
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        reading.read(options(folder / data, **given), 4)
+        reading.read(options(folder / data, *given), 4)
 
 
 def test_text_needs_a_model_of_tokens(folder):
@@ -244,10 +253,19 @@ def test_scores_are_printed_or_written(folder, trained, tmp_path, capsys):
     assert [row["row"] for row in printed] == [str(i) for i in range(60)]
     np.testing.assert_allclose([float(row["score"]) for row in printed], expected, rtol=1e-4)
     output = tmp_path / "scores.parquet"
-    assert command("score", trained, "--data", folder / "table.parquet", "--output", output) == 0
-    np.testing.assert_allclose(pd.read_parquet(output)["score"], expected, rtol=1e-4)
+    assert command("score", trained, "--data", folder / "table.parquet", "--output", output, "--batch-size", 7) == 0
+    written = pd.read_parquet(output)
+    assert written["row"].tolist() == [*range(60)]
+    np.testing.assert_allclose(written["score"], expected, rtol=1e-4)
     assert command("score", trained, "--data", folder / "table.csv", "--output", output) == 2
     assert "already exists" in capsys.readouterr().err
+
+
+def test_a_model_is_measured_on_all_of_the_data(folder, trained, capsys):
+    assert command("evaluate", trained, "--data", folder / "table.csv") == 0
+    model = keras.saving.load_model(trained / "model.keras")
+    x = model.preprocessing.transform(pd.read_csv(folder / "table.csv"))
+    assert capsys.readouterr().out == f"{evaluation.report(model, (x, None))}\n"
 
 
 def test_codes_and_reconstructions_of_a_table(folder, trained, tmp_path):
@@ -276,16 +294,17 @@ def of_images(folder, tmp_path_factory):
 
 def test_images_keep_their_names(folder, of_images, tmp_path):
     model = keras.saving.load_model(of_images)
-    assert command("score", of_images, "--data", folder / "photos", "--output", tmp_path / "s.csv") == 0
+    given = ("--data", folder / "photos", "--batch-size", 5)
+    assert command("score", of_images, *given, "--output", tmp_path / "s.csv") == 0
     found = {row["file"]: float(row["score"]) for row in rows(tmp_path / "s.csv")}
     pixels = {name: keras.utils.img_to_array(Image.open(folder / "photos" / name)) / 255 for name in found}
     assert len(found) == 12
     for name, x in pixels.items():
         np.testing.assert_allclose(found[name], model.score_samples(x[None])[0], rtol=1e-3)
-    assert command("reconstruct", of_images, "--data", folder / "photos", "--output", tmp_path / "r") == 0
-    name = next(iter(found))
-    written = keras.utils.img_to_array(Image.open(tmp_path / "r" / name))
-    np.testing.assert_allclose(written, 255 * np.asarray(model.reconstruct(pixels[name][None]))[0], atol=0.6)
+    assert command("reconstruct", of_images, *given, "--output", tmp_path / "r") == 0
+    for name, x in pixels.items():
+        written = keras.utils.img_to_array(Image.open(tmp_path / "r" / name))
+        np.testing.assert_allclose(written, 255 * np.asarray(model.reconstruct(x[None]))[0], atol=0.6)
 
 
 def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of_images, tmp_path):

@@ -16,14 +16,14 @@ RNG = np.random.default_rng(0)
 
 
 def smooth(height, width, channels=3):
-    """A picture without sharp edges, on which two JPEG decoders agree."""
+    """Return a picture without sharp edges, on which two JPEG decoders agree."""
     small = RNG.integers(0, 256, (4, 5, channels), dtype="uint8")
     image = Image.fromarray(small if channels > 1 else small[..., 0])
     return image.resize((width, height), Image.BICUBIC)
 
 
 def by_pillow(path, size, mode="RGB"):
-    """Return a file's image as a user would prepare it: upright, on white, cropped and resized."""
+    """Read an image with Pillow as a user would: upright, on white, cropped and resized."""
     with Image.open(path) as image:
         image = ImageOps.exif_transpose(image)
         if image.mode == "I;16":
@@ -34,7 +34,7 @@ def by_pillow(path, size, mode="RGB"):
 
 
 def write_one_of_each(folder):
-    """One file of each kind that is read, by name."""
+    """Write a file of each kind that is read; return their names."""
     alpha = smooth(30, 20).convert("RGBA")
     alpha.putalpha(Image.fromarray(np.linspace(0, 255, 600).reshape(30, 20).astype("uint8")))
     palette = smooth(24, 24).quantize(16)
@@ -69,7 +69,7 @@ def each(tmp_path_factory):
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
-def test_every_kind_of_image_is_what_pillow_reads(each, grayscale):
+def test_every_kind_of_image_is_read_as_by_pillow(each, grayscale):
     folder, names = each
     found = datasets.from_folder(folder, (12, 16), grayscale=grayscale, test_fraction=0, shuffle=False)
     images = found.arrays("train")

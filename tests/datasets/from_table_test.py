@@ -1,6 +1,5 @@
 """from_table: the split, the order of rows, labels, and constant memory."""
 
-import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -76,7 +75,7 @@ def test_labels_are_in_the_order_of_the_data(data, table):
     assert datasets.from_table(table).y_train is None
 
 
-def test_statistics_are_those_of_the_training_rows(data):
+def test_statistics_come_from_the_training_rows(data):
     x = data.arrays("train")
     assert x[:, 0].mean() == pytest.approx(0, abs=1e-5)
     assert x[:, 0].std() == pytest.approx(1, abs=1e-5)
@@ -137,8 +136,7 @@ def test_blocks_of_any_size_become_batches_of_one_size():
 
 
 def test_a_model_trains_on_it_and_scores_the_file(data, path):
-    keras.utils.set_random_seed(0)
-    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing)
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
     model.compile("adam", run_eagerly=True)
     history = model.fit(data.train, validation_data=data.test, epochs=2, verbose=0)
     assert history.history["loss"][1] < history.history["loss"][0]
@@ -164,6 +162,16 @@ def test_the_summary(data):
 def test_wrong_arguments(table, arguments, message):
     with pytest.raises(ValueError, match=message):
         datasets.from_table(table, **arguments)
+
+
+def test_arguments_reach_the_preprocessing():
+    levels = {"size": ["small", "large"]}
+    given = {"keep": ["id"], "categorical": ["zip"], "counts": ["n"], "ordinal": levels, "drop": ["x"]}
+    given |= {"max_categories": 3, "empty": "missing"}
+    numbers = np.arange(8)
+    data = {"id": numbers, "zip": numbers % 4, "n": numbers % 3, "size": ["large", "small"] * 4, "x": numbers / 2}
+    config = datasets.from_table(data, **given).preprocessing.get_config()
+    assert {name: config[name] for name in given} == given
 
 
 def test_a_header_that_is_missing_or_given(tmp_path):

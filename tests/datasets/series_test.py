@@ -13,13 +13,14 @@ RNG = np.random.default_rng(0)
 
 
 def windows_of(values, window, stride=1):
-    """All windows of an array (steps, columns), by NumPy."""
+    """Return all windows of an array (steps, columns), cut by NumPy."""
     return np.lib.stride_tricks.sliding_window_view(values, window, axis=0)[::stride].swapaxes(1, 2)
 
 
 @pytest.fixture
 def frame():
-    return pd.DataFrame({"a": RNG.normal(5, 3, 50), "b": RNG.normal(-2, 0.1, 50)})
+    rng = np.random.default_rng(0)  # the same numbers in any order of the tests
+    return pd.DataFrame({"a": rng.normal(5, 3, 50), "b": rng.normal(-2, 0.1, 50)})
 
 
 @pytest.mark.parametrize("form", ["pandas", "polars", "pyarrow", "dict", "csv", "parquet", "npy", "array"])
@@ -105,6 +106,9 @@ def test_scores_of_windows_become_scores_of_steps():
     values[31] = np.nan
     found = datasets.from_series(values, 3, 2, test_fraction=0.5)
     assert found.test_starts.tolist() == [0, 2, 4, 6, 8, 12, 14, 16]
+    assert found.train_starts.tolist() == [*range(0, 18, 2)]
+    np.testing.assert_array_equal([*found.train_times, *found.test_times], np.arange(40))
+    np.testing.assert_array_equal(found.to_steps(np.ones(9), "train"), [*np.ones(19), np.nan])
     scores = RNG.random(8)
     covering = [
         [s for s, start in zip(scores, found.test_starts, strict=True) if start <= t < start + 3] for t in range(20)

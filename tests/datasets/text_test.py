@@ -29,7 +29,7 @@ def vocabulary(lines, split):
 
 
 @pytest.mark.parametrize(("tokens", "split"), [("characters", list), ("words", words)])
-def test_numbers_of_tokens_are_those_of_a_plain_count(tokens, split):
+def test_tokens_are_numbered_as_by_a_plain_count(tokens, split):
     fitted = TextPreprocessing(tokens).fit(LINES)
     known = vocabulary(LINES, split)
     assert list(fitted.vocabulary) == known

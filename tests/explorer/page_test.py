@@ -28,6 +28,13 @@ def built(model, x, scale=1.0):
     return model
 
 
+def principal_plane(code):
+    """Return the mean of codes and their first two principal components, with positive sums."""
+    mean = np.mean(code, axis=0)
+    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
+    return mean, axes * np.sign(axes.sum(axis=1, keepdims=True))
+
+
 def written(tmp_path, model, data, **options):
     path = tmp_path / "page.html"
     explorer.write(model, path, data, **options)
@@ -354,10 +361,7 @@ def test_a_k_sparse_model(tmp_path, digits, open_page):
     model = built(aezoo.KSparseAE(latent_dim=80, k=5, seed=0), x)
     page = open_page(written(tmp_path, model, (x, None), samples=100))
     x = x[np.unique(np.linspace(0, len(x) - 1, 100).round().astype(int))]
-    code = np.asarray(model.encode(x))
-    mean = code.mean(axis=0)
-    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
-    page.plane = mean, axes * np.sign(axes.sum(axis=1, keepdims=True))
+    page.plane = principal_plane(model.encode(x))
     use_samples(page, model, x)
     use_code(page, model)
     use_map(page, model)
@@ -490,10 +494,8 @@ def test_a_preset(preset, tmp_path, open_page, capsys):
     model = aezoo.Autoencoder.from_preset(preset)
     x, y = (part[:300] for part in aezoo.datasets.load("mnist")[1])
     page = open_page(written(tmp_path, model, (x, y)))
-    code = np.asarray(model.encode(x))
-    mean = code.mean(axis=0)
-    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
-    page.plane = (mean, axes * np.sign(axes.sum(axis=1, keepdims=True))) if len(mean) > 2 else (np.zeros(2), np.eye(2))
+    code = model.encode(x)
+    page.plane = principal_plane(code) if code.shape[1] > 2 else (np.zeros(2), np.eye(2))
     use_samples(page, model, x)
     use_code(page, model)
     use_map(page, model)
@@ -509,10 +511,7 @@ def test_the_preset_of_emoji_in_color(tmp_path, open_page, capsys):
     model = aezoo.VAE.from_preset("vae_emoji")
     x, y = aezoo.datasets.load("emoji")[1]
     page = open_page(written(tmp_path, model, (x, y)))
-    code = np.asarray(model.encode(x))
-    mean = code.mean(axis=0)
-    axes = np.linalg.svd(code - mean, full_matrices=False)[2][:2]
-    page.plane = mean, axes * np.sign(axes.sum(axis=1, keepdims=True))
+    page.plane = principal_plane(model.encode(x))
     use_samples(page, model, x)
     use_code(page, model)
     use_map(page, model)

@@ -32,7 +32,7 @@ def test_one_step_of_an_lstm_in_numpy():
 
 
 def of_keras(layer):
-    """Keras' layer with the same weights."""
+    """Return the layer of Keras with the same weights."""
     if isinstance(layer, LSTM):
         other = keras.layers.LSTM(layer.units, return_sequences=True)
         other.build((None, None, layer.input_dim))
@@ -65,7 +65,7 @@ def test_dropout_of_a_gru_keeps_the_state():
 
 
 @pytest.mark.parametrize("causal", [True, False])
-def test_dilated_convolutions_are_those_of_keras(causal):
+def test_dilated_convolutions_agree_with_keras(causal):
     layer = _sequence_networks.DilatedConvolution(4, 2, dilation=2, causal=causal, seed=0)
     layer.bias.assign(RANDOM.normal(size=4))
     padding = "causal" if causal else "same"
@@ -78,7 +78,7 @@ def test_dilated_convolutions_are_those_of_keras(causal):
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "convolution"])
-def test_steps_are_those_of_whole_sequences(cell):
+def test_single_steps_agree_with_whole_sequences(cell):
     stack = _sequence_networks.Stack(cell, (4, 4), 2, 3, both_ways=False, seed=0)
     shared = RANDOM.normal(size=(3, 3)).astype("float32")
     whole = np.asarray(stack(X, shared=shared)[0])

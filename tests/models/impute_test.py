@@ -30,7 +30,7 @@ def built(make, **arguments):
 
 
 def projection():
-    """A linear autoencoder that projects onto the plane in which X lies."""
+    """Return a linear autoencoder that projects onto the plane of X, and the projection, (4, 4)."""
     model = built(aezoo.Autoencoder, latent_dim=2, activation="linear", output_activation="linear")
     basis = np.linalg.svd(MIX)[2][:2].astype("float32")
     model.encoder.get_layer("code").set_weights([basis.T, np.zeros(2)])
@@ -91,7 +91,7 @@ def test_samples_approach_the_conditional_expectation():
 
 
 def test_a_missing_feature_has_no_weight():
-    """Were it compared with its filling, the codes that decode to it would win."""
+    """If it were compared with the value that replaces it, codes that decode to this value would win."""
     model = variational()
     row = np.array([[0.5, np.nan, -0.2, np.nan]], "float32")
     before = np.asarray(model.impute(row, samples=5000))
@@ -104,6 +104,14 @@ def test_chunks_of_codes_are_one_mean(monkeypatch):
     whole = np.asarray(model.impute(row, samples=3000))
     monkeypatch.setattr("aezoo.models.variational._CHUNK", 8 * 100)
     np.testing.assert_allclose(model.impute(row, samples=3050), whole, atol=0.05)
+
+
+def test_steps_before_the_samples_use_the_mean_code():
+    model = built(aezoo.VAE, latent_dim=1, likelihood="gaussian")
+    model.random.normal = tf.zeros  # every code is the mean code
+    expected = np.asarray(model.impute(TABLE, steps=3))
+    np.testing.assert_allclose(model.impute(TABLE, samples=2, steps=3), expected, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected - model.impute(TABLE)).max() > 1e-2
 
 
 def test_conditions_and_steps_of_a_variational_model():
@@ -180,7 +188,7 @@ def test_raw_data_come_back_raw(tmp_path):
 
 
 def people(n=200):
-    """A table whose columns depend on one hidden number, with empty cells in each, and the complete table."""
+    """Return a table with empty cells, whose columns depend on one hidden number, and the complete table."""
     rng = np.random.default_rng(0)
     hidden = rng.normal(size=n)
     frame = pd.DataFrame(

@@ -87,6 +87,13 @@ def test_a_missing_value_inside_counts_as_its_replacement_and_not_in_the_error()
     assert np.isclose(difference, np.square(np.asarray(model.reconstruct(filled))[0, 2, 1]), rtol=1e-4)
 
 
+def test_an_encoder_of_one_direction_has_half_of_the_weights():
+    both, one = (built(SERIES, bidirectional=each) for each in (True, False))
+    for name in ("encoder", "decoder"):
+        layers = [getattr(model, name).stack for model in (both, one)]
+        assert layers[0].count_params() == 2 * layers[1].count_params()
+
+
 # === Likelihoods ===
 
 
@@ -147,7 +154,7 @@ def sigmoid(x):
 
 
 def decoded_in_numpy(decoder, z):
-    """The likeliest token each time, of a decoder with one LSTM."""
+    """Return the likeliest token of each step of a decoder with one LSTM."""
     (lstm,) = decoder.stack.forward
     h, c = np.split(np.tanh(z @ decoder.state.kernel.numpy() + decoder.state.bias.numpy()), 2)
     before, tokens = decoder.tokens, []
@@ -204,14 +211,20 @@ def test_samples_follow_the_probabilities():
     assert np.array_equal(model.sample(z=z[:9], seed=2), model.sample(z=z[:9], seed=2))
 
 
+def test_word_dropout_is_for_training_alone():
+    model = tokens_model(word_dropout=1.0, cell="convolution")
+    batch = aezoo.Batch.of(tf.constant(TOKENS))
+    without = tokens_model(cell="convolution").objective(batch, False)[0]["reconstruction"]
+    assert model.objective(batch, False)[0]["reconstruction"] == without
+    assert model.objective(batch, True)[0]["reconstruction"] != without
+
+
 @pytest.mark.slow
 def test_word_dropout_hides_steps():
     model = tokens_model(word_dropout=1.0)
     z, hidden = model.encode(TOKENS), np.zeros(TOKENS.shape, bool)
     unknown = np.full_like(TOKENS, 1)
     assert np.allclose(model.decoder.parameters(z, TOKENS, hidden), model.decoder.parameters(z, unknown), atol=1e-6)
-    batch = aezoo.Batch.of(tf.constant(TOKENS))
-    assert model.objective(batch, True)[0]["reconstruction"] != model.objective(batch, False)[0]["reconstruction"]
     series = built(SERIES, decoder="autoregressive")
     z, hidden = series.encode(SERIES), np.zeros(SERIES.shape[:2], bool)
     a, b = series.decoder.parameters(z, SERIES, hidden), series.decoder.parameters(z, SERIES * 0)

@@ -71,7 +71,7 @@ def test_columns_get_their_kind_from_their_type(fitted):
     assert fitted.sample_shape == (8,)
 
 
-def test_samples_are_what_scikit_learn_makes(fitted, table):
+def test_samples_agree_with_scikit_learn(fitted, table):
     x = fitted.transform(table)
     numbers = np.stack([table["Age (years)"], (table["since"] - pd.Timestamp(0)).dt.days], axis=1)
     np.testing.assert_allclose(x[:, [0, 6]], StandardScaler().fit_transform(numbers), rtol=1e-3, atol=1e-3)

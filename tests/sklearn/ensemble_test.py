@@ -24,7 +24,7 @@ def detector():
 
 
 def reference(detector, x):
-    """The scores of rows, computed member by member and row by row from the weights."""
+    """Compute the scores of rows from the weights, member by member and row by row."""
     layers = [layer.get_weights() for layer in detector.model_.layers if layer.get_weights()]
     mean, spread = TABLE.mean(axis=0), TABLE.std(axis=0)
     train, x = (TABLE - mean) / spread, (x - mean) / spread

@@ -193,8 +193,9 @@ def test_early_stopping_keeps_the_best_weights():
         on_epoch_end=lambda epoch, logs: seen.append([w.numpy() for w in record.model.trainable_variables])
     )
     model = eager(aezoo.Autoencoder(3, output_activation="linear", seed=0), keras.optimizers.Adam(0.3))
+    x = np.random.default_rng(0).normal(size=(40, 6))
     stopping = {"early_stopping": True, "validation_fraction": 0.25, "patience": 2, "callbacks": [record]}
-    transformer = quick(model, epochs=20, **stopping).fit(RNG.normal(size=(40, 6)))
+    transformer = quick(model, epochs=20, **stopping).fit(x)
     losses = transformer.history_["val_loss"]
     best = int(np.argmin(losses))
     assert len(losses) < 20 and best == len(losses) - 1 - 2
@@ -203,6 +204,15 @@ def test_early_stopping_keeps_the_best_weights():
     assert not np.array_equal(seen[best][0], seen[-1][0])
     assert "val_loss" not in quick().fit(SCALED).history_
     assert len(quick(validation_fraction=0.5).fit(SCALED).history_["val_loss"]) == 1
+
+
+def test_validation_samples_do_not_enter_the_standardization():
+    transformer = quick(standardize="standard", validation_fraction=0.5).fit(X)
+    random = np.random.RandomState(0)
+    random.randint(2, size=2)  # the seeds of the model and of the order
+    rest = X[random.permutation(60)[30:]]
+    np.testing.assert_allclose(transformer.center_, rest.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(transformer.scale_, rest.std(axis=0), rtol=1e-3)
 
 
 def test_a_preset_is_used_as_it_is(fitted):

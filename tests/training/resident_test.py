@@ -13,11 +13,16 @@ X = RNG.random((53, 6), "float32")  # 8 batches of 6, and one of 5
 
 
 def fitted(choice, model=None, x=X, **options):
+    """Return a trained model and its history; check that the loop over resident data ran if it was chosen."""
     keras.utils.set_random_seed(3)
     model = model or aezoo.Autoencoder(3, seed=0)
     if not model.compiled:
         model.compile("adam")
-    history = model.fit(x, resident=choice, **{"batch_size": 6, "epochs": 2, "verbose": 0, **options}).history
+    calls, run = [], resident.Loop.__call__
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(resident.Loop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
+        history = model.fit(x, resident=choice, **{"batch_size": 6, "epochs": 2, "verbose": 0, **options}).history
+    assert bool(calls) == choice
     return model, history
 
 
@@ -39,7 +44,7 @@ def same(a, b):
     ],
     ids=["validation", "targets and weights", "in order"],
 )
-def test_the_weights_and_reports_are_those_of_a_pipeline(options):
+def test_weights_and_reports_agree_with_a_pipeline(options):
     same(fitted(True, **options), fitted(False, **options))
 
 
