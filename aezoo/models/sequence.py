@@ -230,7 +230,9 @@ class SequenceAE(Autoencoder):
 
     def complete(self, x: Tensor) -> tuple[Any, Any]:
         """Replace missing values; steps without any observed value are masked for the encoder."""
-        x, observed = super().complete(x)
+        given = _keras.mask_of(x)
+        x, observed = super().complete(x[:])  # a tensor without Keras' mask, about which the layer would warn
+        observed = observed if given is None else observed & given[..., None]
         mask = ops.any(observed, axis=-1)
         x = ops.where(_sequence_networks.ends(x, mask)[..., None], x, ops.zeros_like(x))
         _keras.set_mask(x, mask)
