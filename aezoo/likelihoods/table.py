@@ -17,7 +17,7 @@ from aezoo._typing import Self, Shape, Tensor
 from aezoo.layers.bounded import bounded
 from aezoo.layers.log1p import Log1p
 from aezoo.likelihoods.base import LEAST_SHARE, LOG_VARIANCE, Likelihood, stateless_seed
-from aezoo.likelihoods.counts import NegativeBinomial, log_inverse_dispersion_of, negative_binomial
+from aezoo.likelihoods.counts import LOG_MEAN, NegativeBinomial, log_inverse_dispersion_of, negative_binomial
 
 # Kinds of columns, and how many features a column has in x; None stands for its number of classes.
 _KINDS = {
@@ -206,7 +206,9 @@ class MixedTable(Likelihood):
             return ops.exp(self._log_classes(part, y_pred))
         if part.kind == "bernoulli":
             return ops.sigmoid(y_pred)
-        return ops.exp(ops.clip(y_pred, *_LOG_RATE)) if part.kind in _COUNTS else y_pred
+        if part.kind in _COUNTS:
+            return ops.exp(ops.clip(y_pred, *(_LOG_RATE if part.kind == "poisson" else LOG_MEAN)))
+        return y_pred
 
     def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         y_pred, seed = as_float32(y_pred), stateless_seed(seed)
@@ -247,8 +249,9 @@ class MixedTable(Likelihood):
             there = values[~np.isnan(values)]
             if kind in _COUNTS and np.any(there < 0):
                 raise ValueError(f"Column {name!r} has counts, but one of them is {there.min():g}.")
-            if kind == "bernoulli" and np.any((there < 0) | (there > 1)):
-                raise ValueError(f"Column {name!r} must be 0 or 1, but has values up to {np.abs(there).max():g}.")
+            outside = there[(there < 0) | (there > 1)]
+            if kind == "bernoulli" and outside.size:
+                raise ValueError(f"Column {name!r} must be 0 or 1, but one of its values is {outside[0]:g}.")
             if kind in _CLASSES and (np.any((there != 0) & (there != 1)) or np.any(values.sum(axis=-1) > 1)):
                 raise ValueError(
                     f"Column {name!r} is {kind}, but its {values.shape[-1]} features are not one-hot: encode its "
