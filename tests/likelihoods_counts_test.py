@@ -137,6 +137,9 @@ def test_dispersions_start_at_the_moments():
     likelihood, layer = built(NegativeBinomial(None, library_size="observed"), (3,))
     likelihood.initialize_from(x)
     assert float(layer.non_trainable_weights[0].numpy()) == np.median(x.sum(axis=1))
+    empty, of_empty = built(NegativeBinomial(None, library_size="observed"), (3,))
+    empty.initialize_from(np.concatenate([x, np.zeros((30_000, 3), "float32")]))  # their median total is 0
+    assert float(of_empty.non_trainable_weights[0].numpy()) == np.median(x.sum(axis=1))
 
 
 # === Counts in a model ===

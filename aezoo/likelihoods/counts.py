@@ -199,7 +199,7 @@ class NegativeBinomial(Likelihood):
 
     @property
     def typical_library_size(self) -> Tensor:
-        """The median sum of a training sample, which `decode` assumes; 1 before the first `fit`."""
+        """The median sum of the training samples with a count, which `decode` assumes; 1 before the first `fit`."""
         return 1.0 if self._typical is None else ops.convert_to_tensor(self._typical)
 
     def build(self, add_weight: Callable[..., Any], x_shape: Shape) -> None:
@@ -278,8 +278,8 @@ class NegativeBinomial(Likelihood):
         x = np.asarray(x, "float64")
         if self._typical is not None:
             totals = x.sum(axis=-1, keepdims=True)
-            typical = float(np.median(totals))
-            if float(self._typical.numpy()) == 1 and typical > 0:
+            typical = float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0
+            if float(self._typical.numpy()) == 1:
                 self._typical.assign(typical)
             x = x * typical / np.maximum(totals, 1.0)
         if self._log_r is not None and not np.any(self._log_r.numpy()):
