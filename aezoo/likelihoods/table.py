@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo import losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.layers.bounded import bounded
 from aezoo.layers.log1p import Log1p
-from aezoo.likelihoods.base import LEAST_SHARE, LOG_VARIANCE, Likelihood, stateless_seed
+from aezoo.likelihoods.base import LOG_VARIANCE, Likelihood, stateless_seed
 from aezoo.likelihoods.counts import LOG_MEAN, NegativeBinomial, log_inverse_dispersion_of, negative_binomial
+from aezoo.likelihoods.elementary import log_variance_of
 
 # Kinds of columns, and how many features a column has in x; None stands for its number of classes.
 _KINDS = {
@@ -177,8 +179,7 @@ class MixedTable(Likelihood):
     def _error(self, part: _Part, y: Tensor, y_pred: Tensor) -> Tensor:
         if part.kind == "gaussian":
             log_variance = bounded(self._weight(part), *LOG_VARIANCE)
-            squared = ops.square(y - y_pred) * ops.exp(-log_variance)
-            return 0.5 * (squared + log_variance + math.log(2.0 * math.pi))
+            return losses.GaussianNegativeLogLikelihood(log_variance).elementwise(y, y_pred)
         if part.kind == "bernoulli":
             return tf.nn.sigmoid_cross_entropy_with_logits(y, y_pred)
         if part.kind in _CLASSES:
@@ -332,9 +333,7 @@ def _start(kind: str, x: np.ndarray) -> np.ndarray:
     if kind == "negative_binomial":
         return log_inverse_dispersion_of(x)
     if kind == "gaussian":
-        variances = x.var(axis=0)
-        least = LEAST_SHARE * variances.mean()
-        return np.clip(np.log(np.maximum(variances, least)), *LOG_VARIANCE) if least else np.zeros_like(variances)
+        return log_variance_of(x)
     counts = x.sum(axis=0) + 0.5
     p = np.cumsum(counts)[:-1] / counts.sum()
     thresholds = np.log(p) - np.log1p(-p)
