@@ -87,6 +87,17 @@ def test_a_missing_value_inside_counts_as_its_replacement_and_not_in_the_error()
     assert np.isclose(difference, np.square(np.asarray(model.reconstruct(filled))[0, 2, 1]), rtol=1e-4)
 
 
+def test_contributions_and_errors_of_steps_sum_to_the_score_under_every_loss():
+    model, x = built(SERIES, missing="mask"), padded(SERIES, 6)
+    x[0, 2, 1] = x[1, 3:] = np.nan
+    for loss in (None, "mse"):
+        model.compile(loss=loss, run_eagerly=True)
+        parts, score = np.asarray(model.contributions(x)), model.score_samples(x)
+        assert parts.shape == x.shape and not parts[np.isnan(x)].any()
+        assert np.allclose(parts.sum(axis=(1, 2)), score, rtol=1e-4)
+        assert np.allclose(model.score_steps(x), parts.sum(axis=2), rtol=1e-5)
+
+
 # === Likelihoods ===
 
 
