@@ -138,6 +138,9 @@ def test_dispersions_start_at_the_moments():
     likelihood, layer = built(NegativeBinomial(None, library_size="observed"), (3,))
     likelihood.initialize_from(x)
     assert float(layer.non_trainable_weights[0].numpy()) == np.median(x.sum(axis=1))
+    empty, of_empty = built(NegativeBinomial(None, library_size="observed"), (3,))
+    empty.initialize_from(np.concatenate([x, np.zeros((30_000, 3), "float32")]))  # their median total is 0
+    assert float(of_empty.non_trainable_weights[0].numpy()) == np.median(x.sum(axis=1))
 
 
 # === Counts in a model ===
@@ -312,6 +315,13 @@ def test_means_and_samples_of_a_table_agree(table):
     assert (drawn[:, 1:4].sum(axis=1) == 1).all() and (drawn[:, 6:10].sum(axis=1) == 1).all()
 
 
+def test_large_counts_have_the_same_mean_in_a_table():
+    logits = np.array([[17.0, 25.0]], "float32")
+    in_table = MixedTable([("clicks", "count"), ("views", "count")]).mean(logits)
+    np.testing.assert_allclose(in_table, np.exp([[17.0, 20.0]]), rtol=1e-5)
+    np.testing.assert_array_equal(in_table, NegativeBinomial().mean(logits))
+
+
 def test_a_table_starts_at_the_optimum_without_a_code():
     x = rows(4000)
     likelihood, layer = built(MixedTable(COLUMNS), (13,))
@@ -335,7 +345,7 @@ def test_values_outside_a_columns_domain_are_not_scored_in_silence():
     model.compile("adam", run_eagerly=True)
     for column, value, message in (
         (4, -1, "'visits' has counts"),
-        (5, 3, "'member' must be 0 or 1"),
+        (5, -0.5, r"'member' must be 0 or 1, but one of its values is -0\.5"),
         (1, 5, "one-hot"),
     ):
         wrong = rows(20)

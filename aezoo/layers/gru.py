@@ -50,7 +50,7 @@ class GRU(Recurrence):
         """
         (h,) = state
         update, reset, new = ops.split(as_float32(gates), 3, axis=-1)
-        of_update, of_reset, of_new = ops.split(as_float32(self._recurrent(h, self.recurrent_kernel)), 3, axis=-1)
+        of_update, of_reset, of_new = ops.split(as_float32(self._recurrent(h)), 3, axis=-1)
         update = ops.sigmoid(update + of_update)
         new = ops.tanh(new + ops.sigmoid(reset + of_reset) * of_new)
         change = (1.0 - update) * (new - h)

@@ -53,7 +53,7 @@ class LSTM(Recurrence):
             The new h and c.
         """
         h, c = state
-        gates = as_float32(gates + self._recurrent(h, self.recurrent_kernel))
+        gates = as_float32(gates + self._recurrent(h))
         i, f, g, o = ops.split(gates, 4, axis=-1)
         g = ops.tanh(g) if keep is None else ops.tanh(g) * keep
         c = ops.sigmoid(f) * c + ops.sigmoid(i) * g

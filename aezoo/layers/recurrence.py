@@ -86,9 +86,9 @@ class Recurrence(keras.layers.Layer):
         """
         raise NotImplementedError(f"{type(self).__name__} must implement step(gates, state, keep).")
 
-    def _recurrent(self, h: Tensor, kernel: Tensor) -> Tensor:
-        dtype = self.compute_dtype
-        return ops.matmul(ops.cast(h, dtype), ops.cast(kernel, dtype))
+    def _recurrent(self, h: Tensor) -> Tensor:
+        """Return the contribution of h to the gates, (batch, gate_count · units)."""
+        return ops.matmul(*(ops.cast(each, self.compute_dtype) for each in (h, self.recurrent_kernel)))
 
     def zero_state(self, x: Tensor) -> State:
         """Return the state 0 for a batch x, (batch, ...)."""

@@ -13,8 +13,6 @@ from aezoo import losses
 from aezoo._typing import Shape, Tensor
 
 TINY = 1e-30  # its logarithm is finite in single precision
-# Minimum initial variance of a feature, relative to the mean variance, so that constant features do not dominate.
-LEAST_SHARE = 1e-2
 # Bounds of log σ² of data: float32 does not resolve smaller errors, and squares of larger ones soon overflow.
 LOG_VARIANCE = -30.0, 30.0
 

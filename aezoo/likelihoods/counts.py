@@ -19,7 +19,7 @@ from aezoo.layers.log1p import Log1p
 from aezoo.likelihoods.base import NAMED, TINY, Likelihood, stateless_seed
 
 # Bounds of log μ and log r. Within them every intermediate result of `negative_binomial` is finite in float32.
-_LOG_MEAN = -20.0, 20.0
+LOG_MEAN = -20.0, 20.0
 _LOG_INVERSE_DISPERSION = -10.0, 15.0
 # Bounds of r where it starts: estimates from the moments of few samples can be arbitrarily large or small.
 _START = 0.01, 1000.0
@@ -51,7 +51,7 @@ def negative_binomial(y: Tensor, log_mean: Tensor, log_inverse_dispersion: Tenso
         Loader, "Fast and accurate computation of binomial probabilities", 2000.
     """
     y = as_float32(y)
-    log_mean = bounded(tf.broadcast_to(as_float32(log_mean), tf.shape(y)), *_LOG_MEAN)
+    log_mean = bounded(tf.broadcast_to(as_float32(log_mean), tf.shape(y)), *LOG_MEAN)
     log_r = bounded(tf.broadcast_to(as_float32(log_inverse_dispersion), tf.shape(y)), *_LOG_INVERSE_DISPERSION)
     return _negative_binomial(y, log_mean, log_r)
 
@@ -199,7 +199,7 @@ class NegativeBinomial(Likelihood):
 
     @property
     def typical_library_size(self) -> Tensor:
-        """The median sum of a training sample, which `decode` assumes; 1 before the first `fit`."""
+        """The median sum of the training samples with a count, which `decode` assumes; 1 before the first `fit`."""
         return 1.0 if self._typical is None else ops.convert_to_tensor(self._typical)
 
     def build(self, add_weight: Callable[..., Any], x_shape: Shape) -> None:
@@ -257,7 +257,7 @@ class NegativeBinomial(Likelihood):
 
     def mean(self, y_pred: Tensor) -> Tensor:
         log_mean = self._log_mean(self._split(y_pred)[0], self.typical_library_size)
-        return ops.exp(ops.clip(log_mean, *_LOG_MEAN))
+        return ops.exp(ops.clip(log_mean, *LOG_MEAN))
 
     def rescaled(self, mean: Tensor, x: Tensor) -> Tensor:
         if self.library_size is None:
@@ -266,7 +266,7 @@ class NegativeBinomial(Likelihood):
 
     def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         parts, seed = self._split(as_float32(y_pred)), stateless_seed(seed)
-        log_mean = ops.clip(self._log_mean(parts[0], self.typical_library_size), *_LOG_MEAN)
+        log_mean = ops.clip(self._log_mean(parts[0], self.typical_library_size), *LOG_MEAN)
         log_r = ops.clip(as_float32(self._log_inverse_dispersion(parts)), *_LOG_INVERSE_DISPERSION)
         of_rate, of_count = (tf.random.experimental.stateless_fold_in(seed, i) for i in range(2))
         r = tf.broadcast_to(ops.exp(log_r), tf.shape(log_mean))
@@ -278,8 +278,8 @@ class NegativeBinomial(Likelihood):
         x = np.asarray(x, "float64")
         if self._typical is not None:
             totals = x.sum(axis=-1, keepdims=True)
-            typical = float(np.median(totals))
-            if float(self._typical.numpy()) == 1 and typical > 0:
+            typical = float(np.median(totals[totals > 0])) if np.any(totals > 0) else 1.0
+            if float(self._typical.numpy()) == 1:
                 self._typical.assign(typical)
             x = x * typical / np.maximum(totals, 1.0)
         if self._log_r is not None and not np.any(self._log_r.numpy()):

@@ -16,10 +16,32 @@ from aezoo import losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.bounded import bounded
-from aezoo.likelihoods.base import LEAST_SHARE, LOG_VARIANCE, NAMED, TINY, Likelihood, stateless_seed
+from aezoo.likelihoods.base import LOG_VARIANCE, NAMED, TINY, Likelihood, stateless_seed
 
 # Bounds of a predicted log σ², σ >= e^-6 as in Rybkin et al., so that one outlying code cannot outweigh all others.
 _PREDICTED = -12.0, 30.0
+# Minimum initial variance of a feature, relative to the mean variance, so that constant features do not dominate.
+_LEAST_SHARE = 1e-2
+
+
+def log_variance_of(x: np.ndarray, shared: bool = False) -> np.ndarray:
+    """Estimate log σ² of features from their variance around the mean; 0 if all features are constant.
+
+    Args:
+        x: Samples, (n, ...).
+        shared: Whether all features share one σ².
+
+    Returns:
+        log σ², (...), or a scalar if it is shared.
+
+    Example:
+        >>> log_variance_of(np.array([[0.0, 0.0], [4.0, 2.0]])).round(4)  # variances 4 and 1
+        array([1.3863, 0.    ])
+    """
+    variances = np.var(x, axis=0, dtype="float64")
+    mean = np.mean(variances)
+    variances = np.asarray(mean) if shared else np.maximum(variances, _LEAST_SHARE * mean)
+    return np.clip(np.log(variances), *LOG_VARIANCE) if mean > 0 else np.zeros_like(variances)
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -125,13 +147,8 @@ class Gaussian(Likelihood):
 
         Adam, which changes log σ² by about 0.001 per step, would need thousands of steps to reach it.
         """
-        if self.variable is None or np.any(self.variable.numpy()):
-            return
-        variances = np.var(x, axis=0, dtype="float64")
-        mean = np.mean(variances)
-        if mean > 0:
-            variance = mean if self.variance is None else np.maximum(variances, LEAST_SHARE * mean)
-            self.variable.assign(np.clip(np.log(variance), *LOG_VARIANCE))
+        if self.variable is not None and not np.any(self.variable.numpy()):
+            self.variable.assign(log_variance_of(x, shared=self.variance is None))
 
     @property
     def loss(self) -> keras.losses.Loss:

@@ -12,12 +12,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from aezoo import losses
 from aezoo._numerics import as_float32
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.layers.bounded import bounded
 from aezoo.layers.log1p import Log1p
-from aezoo.likelihoods.base import LEAST_SHARE, LOG_VARIANCE, Likelihood, stateless_seed
-from aezoo.likelihoods.counts import NegativeBinomial, log_inverse_dispersion_of, negative_binomial
+from aezoo.likelihoods.base import LOG_VARIANCE, Likelihood, stateless_seed
+from aezoo.likelihoods.counts import LOG_MEAN, NegativeBinomial, log_inverse_dispersion_of, negative_binomial
+from aezoo.likelihoods.elementary import log_variance_of
 
 # Kinds of columns, and how many features a column has in x; None stands for its number of classes.
 _KINDS = {
@@ -177,8 +179,7 @@ class MixedTable(Likelihood):
     def _error(self, part: _Part, y: Tensor, y_pred: Tensor) -> Tensor:
         if part.kind == "gaussian":
             log_variance = bounded(self._weight(part), *LOG_VARIANCE)
-            squared = ops.square(y - y_pred) * ops.exp(-log_variance)
-            return 0.5 * (squared + log_variance + math.log(2.0 * math.pi))
+            return losses.GaussianNegativeLogLikelihood(log_variance).elementwise(y, y_pred)
         if part.kind == "bernoulli":
             return tf.nn.sigmoid_cross_entropy_with_logits(y, y_pred)
         if part.kind in _CLASSES:
@@ -206,7 +207,9 @@ class MixedTable(Likelihood):
             return ops.exp(self._log_classes(part, y_pred))
         if part.kind == "bernoulli":
             return ops.sigmoid(y_pred)
-        return ops.exp(ops.clip(y_pred, *_LOG_RATE)) if part.kind in _COUNTS else y_pred
+        if part.kind in _COUNTS:
+            return ops.exp(ops.clip(y_pred, *(_LOG_RATE if part.kind == "poisson" else LOG_MEAN)))
+        return y_pred
 
     def sample(self, y_pred: Tensor, seed: int | Tensor) -> Tensor:
         y_pred, seed = as_float32(y_pred), stateless_seed(seed)
@@ -247,8 +250,9 @@ class MixedTable(Likelihood):
             there = values[~np.isnan(values)]
             if kind in _COUNTS and np.any(there < 0):
                 raise ValueError(f"Column {name!r} has counts, but one of them is {there.min():g}.")
-            if kind == "bernoulli" and np.any((there < 0) | (there > 1)):
-                raise ValueError(f"Column {name!r} must be 0 or 1, but has values up to {np.abs(there).max():g}.")
+            outside = there[(there < 0) | (there > 1)]
+            if kind == "bernoulli" and outside.size:
+                raise ValueError(f"Column {name!r} must be 0 or 1, but one of its values is {outside[0]:g}.")
             if kind in _CLASSES and (np.any((there != 0) & (there != 1)) or np.any(values.sum(axis=-1) > 1)):
                 raise ValueError(
                     f"Column {name!r} is {kind}, but its {values.shape[-1]} features are not one-hot: encode its "
@@ -329,9 +333,7 @@ def _start(kind: str, x: np.ndarray) -> np.ndarray:
     if kind == "negative_binomial":
         return log_inverse_dispersion_of(x)
     if kind == "gaussian":
-        variances = x.var(axis=0)
-        least = LEAST_SHARE * variances.mean()
-        return np.clip(np.log(np.maximum(variances, least)), *LOG_VARIANCE) if least else np.zeros_like(variances)
+        return log_variance_of(x)
     counts = x.sum(axis=0) + 0.5
     p = np.cumsum(counts)[:-1] / counts.sum()
     thresholds = np.log(p) - np.log1p(-p)

@@ -580,8 +580,11 @@ class Autoencoder(Trainer):
 
     def _impute(self, x: Tensor, conditions: Mapping[str, Any], steps: int) -> Tensor:
         filled, observed = self.complete(x)
+        mask = _keras.mask_of(filled)
 
         def step(_: Tensor, filled: Tensor) -> Tensor:
+            if mask is not None:  # the padding of a sequence, which is no part of it when it is filled in either
+                _keras.set_mask(filled, mask)
             return ops.where(observed, filled, ops.cast(self._reconstruct(filled, conditions), filled.dtype))
 
         return step(filled, filled) if steps == 1 else ops.fori_loop(0, steps, step, filled)

@@ -230,7 +230,9 @@ class SequenceAE(Autoencoder):
 
     def complete(self, x: Tensor) -> tuple[Any, Any]:
         """Replace missing values; steps without any observed value are masked for the encoder."""
-        x, observed = super().complete(x)
+        given = _keras.mask_of(x)
+        x, observed = super().complete(x[:])  # a tensor without Keras' mask, about which the layer would warn
+        observed = observed if given is None else observed & given[..., None]
         mask = ops.any(observed, axis=-1)
         x = ops.where(_sequence_networks.ends(x, mask)[..., None], x, ops.zeros_like(x))
         _keras.set_mask(x, mask)
@@ -258,11 +260,10 @@ class SequenceAE(Autoencoder):
         hides = training and self.word_dropout
         keep = self.random.uniform(ops.shape(batch.y)[:2]) >= self.word_dropout if hides else None
         y_pred = self.decoder.parameters(z, batch.y, keep)
-        if not self.tokens:
-            return {**reported, "reconstruction": self.reconstruction(batch, y_pred)}, y_pred
-        counts = _sequence_networks.until_end(batch.y)
-        batch = dataclasses.replace(batch, mask=counts if batch.mask is None else counts & batch.mask)
+        batch = dataclasses.replace(batch, mask=self._counted(batch.y, batch.mask))
         reported["reconstruction"] = self.reconstruction(batch, y_pred)
+        if not self.tokens:
+            return reported, y_pred
         counts = ops.cast(batch.mask, "float32")
         nats = _TOKEN_LOSS.elementwise(batch.y, y_pred) * counts
         reported["bits_per_token"] = ops.sum(nats, axis=1), ops.sum(counts, axis=1)
@@ -275,21 +276,31 @@ class SequenceAE(Autoencoder):
     def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return the error of each sample at z = μ, of a variational model plus β KL(q‖p(z)), (batch,) float32."""
         z, log_variance = self.moments(x)
+        observed = _keras.mask_of(x) if observed is None else observed
         error = self.errors(x, self.decoder.parameters(z, x), self._counted(x, observed))
         if not self.variational:
             return error
         return error + self.beta.value * ops.sum(losses.gaussian_kl(z, log_variance), axis=-1)
 
+    def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
+        """Return the error of each value or token at z = μ; the KL divergence belongs to no step."""
+        y_pred = self.decoder.parameters(self.moments(x)[0], x)
+        observed = _keras.mask_of(x) if observed is None else observed
+        return self.feature_errors(x, y_pred, self._counted(x, observed))
+
     def _counted(self, x: Tensor, observed: Tensor | None) -> Tensor | None:
         """Return the mask of the values, or steps, that count in the error; None if all do."""
-        observed = _keras.mask_of(x) if observed is None else observed
-        return observed if observed is not None or not self.tokens else _sequence_networks.until_end(x)
+        if not self.tokens:
+            return observed
+        counts = _sequence_networks.until_end(x)
+        return counts if observed is None else counts & observed
 
     def score_steps(self, x: Data, *, batch_size: int | None = None) -> Tensor:
         """Return the reconstruction error of each step: higher is more anomalous.
 
         Steps that do not count, because they are padding or missing, have error 0. The sum over the steps is
-        `score_samples`, without the KL divergence of a variational model, unless `compile` was given another loss.
+        `score_samples`, without the KL divergence of a variational model. `contributions` splits the error of a step
+        into its features.
 
         Args:
             x: As in `encode`.
@@ -299,7 +310,7 @@ class SequenceAE(Autoencoder):
             (n, steps) float32.
 
         Raises:
-            ValueError: As in `encode`.
+            ValueError: As in `contributions`.
 
         Example:
             >>> model = SequenceAE(latent_dim=2, units=(4,), seed=0)
@@ -310,19 +321,8 @@ class SequenceAE(Autoencoder):
         return self._verbs.run("score_steps", self._score_steps, x, {}, batch_size)
 
     def _score_steps(self, x: Tensor, conditions: Mapping[str, Any]) -> Tensor:
-        x, observed = (x, None) if self.missing == "error" else self.complete(x)
-        y_pred, observed = self.decoder.parameters(self.moments(x)[0], x), self._counted(x, observed)
-        if self.tokens:
-            return _TOKEN_LOSS.elementwise(x, y_pred) * ops.cast(observed, "float32")
-
-        def rows(values: Tensor) -> Tensor:
-            return ops.reshape(values, (-1, *values.shape[2:]))
-
-        if observed is not None and len(observed.shape) == 2:
-            observed = ops.broadcast_to(observed[..., None], ops.shape(x))
-        observed = None if observed is None else rows(observed)
-        errors = losses.per_sample(self.reconstruction_loss, rows(x), rows(y_pred), observed=observed)[0]
-        return ops.reshape(errors, (-1, x.shape[1]))
+        parts = self._contributions(x, conditions)
+        return parts if self.tokens else ops.sum(parts, axis=-1)
 
     def sample(
         self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
@@ -421,11 +421,7 @@ class SequenceAE(Autoencoder):
 
     def get_config(self) -> dict[str, Any]:
         names = "units cell bidirectional variational tokens embedding_dim word_dropout free_bits"
-        config = {
-            name: value
-            for name, value in super().get_config().items()
-            if name not in _validation.NETWORK_ARGUMENTS or name == "missing"
-        }
+        config = {name: value for name, value in super().get_config().items() if name not in self.fixed_arguments}
         own = {name: getattr(self, name) for name in names.split()}
         return {**config, **own, "decoder": self.decoding, "beta": schedules.serialize(self.beta.schedule)}
 

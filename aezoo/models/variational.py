@@ -430,20 +430,14 @@ class VAE(Autoencoder):
         filled, observed = self.complete(x)
         if steps > 1:
             filled = self._impute(x, conditions, steps - 1)
-        mean, log_variance = self.moments(filled, **conditions)
+        moments = self.moments(filled, **conditions)
         # The codes come in chunks, so that memory holds about 4 million values of x' at once.
         most = tf.clip_by_value(_CHUNK // tf.maximum(tf.size(x), 1), 1, samples)
 
         def add(done: Tensor, total: Tensor, expected: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             chunk = tf.minimum(most, samples - done)
-            noise = self.random.normal((chunk, *ops.shape(mean)))
-            y_pred = self.decode_parameters(
-                _rows(reparameterized(mean, log_variance, noise)), _repeated(conditions, chunk)
-            )
-            of_codes = _repeated({"x": filled, "observed": observed}, chunk)
-            errors = losses.per_sample(self.default_loss, of_codes["x"], y_pred, observed=of_codes["observed"])[0]
-            log_weights = _log_prior_ratio(mean, log_variance, noise) - tf.reshape(errors, (chunk, -1))
-            means = tf.reshape(self._mean_like(of_codes["x"], y_pred), tf.concat([[chunk], tf.shape(x)], 0))
+            log_weights, y_pred, targets = self._weighted(chunk, moments, filled, conditions, observed)
+            means = tf.reshape(self._mean_like(targets, y_pred), tf.concat([[chunk], tf.shape(x)], 0))
             new = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
             weights = tf.exp(tf.concat([total[None], log_weights], 0) - new)
             weights = tf.reshape(weights, tf.concat([tf.shape(weights), tf.ones(len(x.shape) - 1, "int32")], 0))
@@ -452,6 +446,33 @@ class VAE(Autoencoder):
         start = tf.constant(0), tf.fill(tf.shape(x)[:1], -math.inf), tf.zeros_like(as_float32(filled))
         *_, expected = tf.while_loop(lambda done, *_: done < samples, add, start)
         return tf.where(observed, filled, tf.cast(expected, filled.dtype))
+
+    def _weighted(
+        self,
+        k: Tensor,
+        moments: tuple[Tensor, Tensor],
+        x: Tensor,
+        conditions: Mapping[str, Any],
+        observed: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw k codes per sample from q(z given x), and weight them.
+
+        Args:
+            k: Number of codes.
+            moments: μ and log σ² of q(z given x), (batch, *code_shape) each.
+            x: Samples, (batch, *input_shape).
+            conditions: Conditions by name, one entry per sample.
+            observed: Boolean mask of the values of x that count, of the shape of x; None if all count.
+
+        Returns:
+            log p(x given z) p(z) / q(z given x), (k, batch); the parameters of p(x given z), (k · batch, ...); and x
+            for each code, (k · batch, *input_shape).
+        """
+        noise = self.random.normal((k, *ops.shape(moments[0])))
+        y_pred = self.decode_parameters(_rows(reparameterized(*moments, noise)), _repeated(conditions, k))
+        repeated = _repeated({"x": x} if observed is None else {"x": x, "observed": observed}, k)
+        errors = losses.per_sample(self.default_loss, repeated["x"], y_pred, observed=repeated.get("observed"))[0]
+        return _log_prior_ratio(*moments, noise) - tf.reshape(errors, (k, -1)), y_pred, repeated["x"]
 
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
@@ -487,22 +508,14 @@ class VAE(Autoencoder):
     def _log_likelihood(self, x: Tensor, conditions: Mapping[str, Tensor], samples: Tensor, most: Tensor) -> Tensor:
         # AutoGraph is for the loop alone: to look through the networks too takes longer than to trace them.
         unconverted = tf.autograph.experimental.do_not_convert
-        mean, log_variance = unconverted(self.moments)(x, **conditions)
-
-        @unconverted
-        def log_weights(chunk: Tensor) -> Tensor:
-            noise = self.random.normal((chunk, *ops.shape(mean)))
-            z = _rows(reparameterized(mean, log_variance, noise))
-            y_pred = self.decode_parameters(z, _repeated(conditions, chunk))
-            targets = _rows(tf.broadcast_to(x, tf.concat([[chunk], tf.shape(x)], 0)))
-            errors = tf.reshape(losses.per_sample(self.default_loss, targets, y_pred)[0], (chunk, -1))
-            return _log_prior_ratio(mean, log_variance, noise) - errors
+        moments, weighted = unconverted(self.moments)(x, **conditions), unconverted(self._weighted)
 
         total = tf.fill(tf.shape(x)[:1], -math.inf)
         done = 0
         while done < samples:
             chunk = tf.minimum(most, samples - done)
-            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights(chunk)], 0), axis=0)
+            log_weights = weighted(chunk, moments, x, conditions)[0]
+            total = tf.reduce_logsumexp(tf.concat([total[None], log_weights], 0), axis=0)
             done += chunk
         return total - tf.math.log(tf.cast(samples, "float32"))
 

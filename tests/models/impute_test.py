@@ -56,6 +56,18 @@ def test_many_steps_find_the_values_that_the_others_determine():
     assert np.abs(np.asarray(model.impute(TABLE)) - X)[rows].max() > 0.2
 
 
+def test_further_steps_do_not_read_the_padding_of_a_sequence():
+    x = np.random.default_rng(0).normal(size=(3, 5, 2)).astype("float32")
+    x[0, 1] = x[1, 2, 0] = x[:, 4] = np.nan
+    model = aezoo.SequenceAE(2, units=(3,), missing="mask", seed=0)
+    model.build((None, 5, 2))
+    model.run_eagerly = True
+    expected = model.impute(x).numpy()
+    expected[:, 4] = np.nan
+    expected = np.where(np.isnan(x), model.reconstruct(expected), x)
+    np.testing.assert_allclose(model.impute(x, steps=2), expected, atol=1e-6)
+
+
 def test_data_sets_and_complete_samples():
     model, _ = projection()
     expected = np.asarray(model.impute(TABLE))

@@ -94,6 +94,17 @@ def test_an_encoder_of_one_direction_has_half_of_the_weights():
         assert layers[0].count_params() == 2 * layers[1].count_params()
 
 
+def test_contributions_and_errors_of_steps_sum_to_the_score_under_every_loss():
+    model, x = built(SERIES, missing="mask"), padded(SERIES, 6)
+    x[0, 2, 1] = x[1, 3:] = np.nan
+    for loss in (None, "mse"):
+        model.compile(loss=loss, run_eagerly=True)
+        parts, score = np.asarray(model.contributions(x)), model.score_samples(x)
+        assert parts.shape == x.shape and not parts[np.isnan(x)].any()
+        assert np.allclose(parts.sum(axis=(1, 2)), score, rtol=1e-4)
+        assert np.allclose(model.score_steps(x), parts.sum(axis=2), rtol=1e-5)
+
+
 # === Likelihoods ===
 
 
