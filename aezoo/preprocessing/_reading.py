@@ -413,7 +413,8 @@ def numbers(values: Values, dates: bool = False) -> np.ndarray:
             raise _first_that_is_no(wanted, values) from None
         kind = "date" if dates else "number"
     if kind == "date":
-        return _floats(values.cast(pa.timestamp("us", values.type.tz) if _has_zone(values) else pa.timestamp("us")))
+        zone = values.type.tz if pa.types.is_timestamp(values.type) else None
+        return _floats(values.cast(pa.timestamp("us", zone), safe=False))  # nanoseconds are rounded
     return _floats(values.cast(pa.int8()) if kind == "boolean" else values)
 
 
@@ -430,19 +431,16 @@ def _first_that_is_no(wanted: Any, values: Values) -> NotANumber:
     return NotANumber(low, values[low].as_py())
 
 
-def _has_zone(values: Values) -> bool:
-    return arrow().types.is_timestamp(values.type) and values.type.tz is not None
-
-
 def _floats(values: Values) -> np.ndarray:
     pa = arrow()
     if pa.types.is_timestamp(values.type):
         return _floats(values.cast(pa.int64())) / _MICROSECONDS
-    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), "float64")
+    # Integers of more than 53 bits are rounded.
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), "float64")
 
 
 def texts(values: Values) -> Values:
-    """Return values as strings of pyarrow; empty strings are missing values.
+    """Return values as strings of pyarrow; empty strings and NaN are missing values.
 
     Whole numbers have no decimal point, also where missing values made them floating-point.
     """
@@ -451,7 +449,10 @@ def texts(values: Values) -> Values:
         values = values.dictionary_decode()
     if pa.types.is_floating(values.type):
         found = numbers(values)
-        if np.all(np.isnan(found) | (np.isfinite(found) & (found == np.trunc(found)) & (np.abs(found) < 2**53))):
-            values = pa.array(np.nan_to_num(found).astype("int64"), mask=np.isnan(found))
+        missing = np.isnan(found)
+        if np.all(missing | (np.isfinite(found) & (found == np.trunc(found)) & (np.abs(found) < 2**53))):
+            values = pa.array(np.nan_to_num(found).astype("int64"), mask=missing)
+        else:
+            values = pa.compute.if_else(pa.array(missing), pa.scalar(None, values.type), values)
     values = values.cast(pa.string())
     return pa.compute.if_else(pa.compute.equal(values, ""), pa.scalar(None, pa.string()), values)

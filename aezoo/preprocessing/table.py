@@ -19,7 +19,7 @@ from aezoo._errors import marked
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.preprocessing import _reading
 from aezoo.preprocessing._reading import Batch, Source, Values
-from aezoo.preprocessing.base import Preprocessing
+from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
 
 Kind = Literal["numeric", "date", "count", "boolean", "categorical", "ordinal"]
 
@@ -74,8 +74,9 @@ class TablePreprocessing(Preprocessing):
     """Turn the rows of a table into samples: standardize numbers, one-hot encode categories.
 
     The kind of each column follows from its type. Numbers get mean 0 and variance 1 over the training rows. Dates
-    become days since 1970-01-01 and then the same. Booleans become 0 and 1. Texts become one feature per category.
-    Identifiers, which are different in almost every row, and constant columns are left out; `summary` names them.
+    become days since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become one feature per
+    category. Identifiers, which are different in almost every row, and columns that are constant, also to the precision
+    of float32, are left out; `summary` names them.
 
     Missing numbers stay NaN, for models with `missing="mask"` or `"learn"`; other models refuse them. A category that
     `fit` has not seen is 0 in all features of its column, or 1 in the last one, "<other>", if the column has more than
@@ -343,7 +344,7 @@ class TablePreprocessing(Preprocessing):
 
     @property
     def summary(self) -> str:
-        """Description of what becomes of each column."""
+        """Description of the treatment of each column."""
         said = {
             "numeric": "numbers, standardized",
             "date": "dates, as days, standardized",
@@ -467,7 +468,7 @@ class TablePreprocessing(Preprocessing):
             for column in self._columns:
                 values = batch.column(column.name)
                 kind = _reading.kind_of(values.type)
-                if not kind or (kind == "date" and column.kind != "date"):
+                if not kind or kind in (("number", "boolean") if column.kind == "date" else ("date",)):
                     raise ValueError(
                         f"{source.name} has the column {column.name!r} of type {values.type}, which the preprocessing "
                         f"was fitted on as {column.kind}: convert it."
@@ -533,7 +534,7 @@ class TablePreprocessing(Preprocessing):
     def invert(self, x: Tensor) -> dict[str, Tensor]:
         """Return samples or reconstructions in raw units, (n,) by the names of `raw_specs`; runs in a graph.
 
-        Of categories, the one with the largest feature is returned; a boolean is 1 from 0.5 on.
+        Categories are decoded as the category with the largest feature; a boolean is 1 from 0.5 on.
 
         Args:
             x: (n, features).
@@ -702,6 +703,8 @@ class _Numbers:
             return "empty"
         if self.low == self.high:
             return f"constant, {self.low:g}" + ("" if self.count == rows else " where it is not empty")
+        if self.kind in ("numeric", "date") and is_lost_in_single_precision(max(-self.low, self.high), self.deviation):
+            return f"differences around {self.mean:g} that are too small for float32"
         identifies = self.kind == "numeric" and self.whole and self.different and self.count == rows >= _FEWEST
         if identifies and self.high - self.low + 1 >= rows:  # otherwise some numbers repeat
             counts_rows = self.high - self.low + 1 <= 2 * rows
@@ -709,12 +712,15 @@ class _Numbers:
                 return "identifier, a different whole number in each row"
         return ""
 
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.squares / self.count)
+
     def column(self, name: str, served: str, rows: int) -> Column:
         missing = 1 - self.count / rows
         if self.kind in ("boolean", "count"):
             return Column(name, served, self.kind, missing=missing)
-        deviation = math.sqrt(self.squares / self.count)
-        return Column(name, served, self.kind, self.mean, deviation, missing=missing)
+        return Column(name, served, self.kind, self.mean, self.deviation, missing=missing)
 
 
 class _Texts:

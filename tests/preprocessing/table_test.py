@@ -554,3 +554,31 @@ def test_dates(tmp_path):
     as_text.loc[1, "at"] = "yesterday"
     with pytest.raises(ValueError, match=r"The table, row 1, column 'at': 'yesterday' is not a date"):
         made.transform(as_text)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_left_out():
+    table = pd.DataFrame({"second": 1.7e9 + np.arange(40.0) % 7 * 20, "x": np.arange(40.0) % 7})
+    made = preprocessing.TablePreprocessing().fit(table)
+    assert list(made.kinds) == ["x"]
+    assert made.left_out["second"] == "differences around 1.7e+09 that are too small for float32"
+
+
+def test_numbers_and_times_beyond_float64_are_rounded():
+    stamps = pd.to_datetime(1_700_000_000_000_000_001 + np.arange(40) * 86_400_000_000_000)
+    table = pd.DataFrame({"id": 2**60 + np.arange(40), "at": stamps, "x": np.arange(40.0) % 7})
+    made = preprocessing.TablePreprocessing().fit(table)
+    assert list(made.kinds) == ["at", "x"]
+    expected = StandardScaler().fit_transform(np.arange(40.0)[:, None])[:, 0]
+    np.testing.assert_allclose(made.transform(table)[:, 0], expected, atol=1e-4)
+
+
+def test_nan_in_a_column_read_as_text_is_an_empty_cell():
+    table = pa.table({"code": [1.5, float("nan"), 2.0, 1.5]})  # NaN, which Arrow does not count as missing
+    made = preprocessing.TablePreprocessing(categorical=["code"]).fit(table)
+    assert made.feature_names == ["code=", "code=1.5", "code=2"]
+
+
+def test_numbers_in_a_column_of_dates_are_refused():
+    made = preprocessing.TablePreprocessing().fit(pd.DataFrame({"day": pd.date_range("2024", periods=5)}))
+    with pytest.raises(ValueError, match=r"column 'day' of type int64, which the preprocessing was fitted on as date"):
+        made.transform(pd.DataFrame({"day": [20240101]}))
