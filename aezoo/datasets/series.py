@@ -172,8 +172,6 @@ def from_series(
         train=batches("train", shuffle),
         test=batches("test"),
         preprocessing=preprocessing,
-        y_train=None,
-        y_test=None,
         summary="\n".join(lines),
         read=batches,
         train_starts=starts["train"],

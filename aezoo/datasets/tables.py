@@ -131,13 +131,13 @@ def from_table(
     total = sum(rows.values())
     said = f"{total:,} rows, {rows['train']:,} for training and {rows['test']:,} for testing (seed {seed})"
     return Prepared(
-        train,
-        read("test"),
-        preprocessing,
-        None if label is None else _joined(labels["train"]),
-        None if label is None else _joined(labels["test"]),
-        f"{source.name}: {said}\n{preprocessing.summary}",
-        read,
+        train=train,
+        test=read("test"),
+        preprocessing=preprocessing,
+        summary=f"{source.name}: {said}\n{preprocessing.summary}",
+        read=read,
+        y_train=None if label is None else _joined(labels["train"]),
+        y_test=None if label is None else _joined(labels["test"]),
     )
 
 
