@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from aezoo._errors import listed
 from aezoo._typing import Tensor
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared
@@ -139,11 +140,11 @@ def from_folder(
     corrupt |= undecodable
     if corrupt and not skip_corrupt:
         raise ValueError(
-            f"{_counted(corrupt, 'image')} in {folder} cannot be decoded: {_listed(_reasons(corrupt))}. Remove or "
+            f"{_counted(corrupt, 'image')} in {folder} cannot be decoded: {listed(_reasons(corrupt))}. Remove or "
             "repair them, or pass skip_corrupt=True to leave them out."
         )
     if not images or size is None:
-        raise ValueError(f"No image in {folder} can be decoded: {_listed(_reasons(corrupt))}.")
+        raise ValueError(f"No image in {folder} can be decoded: {listed(_reasons(corrupt))}.")
 
     number = {image.path: i for i, image in enumerate(images)}
     numbers = {name: np.array([number[p] for p in split if p in number], "int64") for name, split in splits.items()}
@@ -200,7 +201,7 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
                 relative = Path(place, name).relative_to(folder).as_posix()
                 (found if name.lower().endswith(ENDINGS) else ignored).append(relative)
     if not found:
-        others = f" It has only files of other kinds: {_listed(sorted(ignored))}." if ignored else " It is empty."
+        others = f" It has only files of other kinds: {listed(sorted(ignored))}." if ignored else " It is empty."
         raise ValueError(f"{folder} has no images ({', '.join(ENDINGS)}), nor have its subfolders.{others}")
     return sorted(found), sorted(ignored)
 
@@ -215,7 +216,7 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
             for split, top in (("train", "train"), ("test", test))
         }
         outside = sorted({path.partition("/")[0] for path in paths} - {"train", test})
-        others = f"; {_listed(outside)} beside them ignored" if outside else ""
+        others = f"; {listed(outside)} beside them ignored" if outside else ""
         return splits, f"by the subfolders train and {test}{others}"
 
     def draw(path: str) -> float:
@@ -423,20 +424,13 @@ def _one_size(images: list[_Image]) -> tuple[int, int]:
         others = [f"{image.path} ({_times(image.size)})" for image in images if image.size != usual]
         raise ValueError(
             f"{len(others)} of {len(images)} images differ in size from the others, {_times(usual)}: "
-            f"{_listed(others)}. Pass image_size={usual}, or another size, to crop and resize all images."
+            f"{listed(others)}. Pass image_size={usual}, or another size, to crop and resize all images."
         )
     return usual
 
 
 def _times(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
-
-
-def _listed(names: Iterable[str], limit: int = 5) -> str:
-    """Return names as a list that stays short."""
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def _counted(things: Any, name: str) -> str:
@@ -478,11 +472,11 @@ def _summary(
     if labels is not None and class_names is not None:
         counts = np.bincount(labels, minlength=len(class_names))
         named = [f"{name} ({count:,})" for name, count in zip(class_names, counts, strict=True)]
-        lines.append(f"Classes: {_listed(named, 20)}.")
+        lines.append(f"Classes: {listed(named, 20)}.")
     if corrupt:
-        lines.append(f"Left out, since they cannot be decoded: {_listed(_reasons(corrupt), 20)}.")
+        lines.append(f"Left out, since they cannot be decoded: {listed(_reasons(corrupt), 20)}.")
     if ignored:
-        lines.append(f"Ignored, since they are not images: {_listed(ignored)}.")
+        lines.append(f"Ignored, since they are not images: {listed(ignored)}.")
     if pixels is None:
         lines.append("Each epoch reads the files again, since the images need more memory than allowed.")
     return "\n".join(lines)

@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from aezoo._errors import first_line
+
 # pyarrow has no types that a type checker can read.
 Batch: TypeAlias = Any
 Values: TypeAlias = Any
@@ -141,7 +143,7 @@ class Source:
             try:
                 yield from self._parquet().iter_batches(batch_size=_ROWS, columns=self.names)
             except (pa.ArrowException, OSError) as error:
-                raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
+                raise ValueError(f"{self.name} is damaged, or not a Parquet file ({first_line(error)}).") from error
 
     def restricted(self, names: Collection[str]) -> Source:
         """Return the same table, restricted to some columns."""
@@ -165,7 +167,7 @@ class Source:
         try:  # a buffer keeps a large row group out of memory
             return pa.parquet.ParquetFile(self.path, buffer_size=2**16, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
+            raise ValueError(f"{self.name} is damaged, or not a Parquet file ({first_line(error)}).") from error
 
     # === CSV ===
 
@@ -251,7 +253,7 @@ class Source:
 
     def _readable(self, error: Exception) -> ValueError:
         """Return an error of one sentence, with the row and the column, from an error of pyarrow."""
-        text = _first_line(error)
+        text = first_line(error)
         if match := re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", text):
             row, expected, got = match.groups()
             place = self.name if row is None else f"{self.name}, row {row},"
@@ -302,10 +304,6 @@ def _type_of_text(values: Values) -> Any:
             continue
         return wanted
     return pa.string()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 # === Tables in memory ===

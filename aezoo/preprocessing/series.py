@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._errors import listed
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
 
@@ -403,7 +404,6 @@ def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
         unit = ""
         if times.dtype.kind == "M":
             unit, times = " seconds", times.astype("datetime64[s]")
-        shown = ", ".join(f"{times[i - 1]} to {times[i]}" for i in breaks[:3])
-        more = f" and {len(breaks) - 3:,} more" if len(breaks) > 3 else ""
-        notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}{more}.")
+        shown = listed((f"{times[i - 1]} to {times[i]}" for i in breaks), 3)
+        notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}.")
     return breaks, notes

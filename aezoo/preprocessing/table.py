@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._errors import marked
+from aezoo._errors import listed, marked
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.preprocessing import _reading
 from aezoo.preprocessing._reading import Batch, Source, Values
@@ -253,7 +253,7 @@ class TablePreprocessing(Preprocessing):
             if unknown := [name for name in columns if name not in source.all_names]:
                 raise ValueError(
                     f"{argument} names the column {unknown[0]!r}, which is not in the table: its columns are "
-                    f"{_listed(source.all_names)}."
+                    f"{listed(source.all_names)}."
                 )
 
     def _statistic(self, field: Any, ordinal: Mapping[str, Sequence[str]], where: str) -> _Numbers | _Texts | _Nothing:
@@ -357,11 +357,11 @@ class TablePreprocessing(Preprocessing):
         for kind, what in said.items():
             names = [f"{c.name} ({c.width})" if c.is_text else c.name for c in self._columns if c.kind == kind]
             if names:
-                lines.append(f"  {what} ({len(names)}): {_listed(names, 12)}")
+                lines.append(f"  {what} ({len(names)}): {listed(names, 12)}")
         lines += [f"Left out: {name} ({reason})" for name, reason in self._left_out]
         missing = [c for c in self._columns if c.missing and (not c.is_text or self.empty == "missing")]
         if missing:
-            parts = _listed([f"{c.name} ({c.missing:.2%})" for c in missing], 12)
+            parts = listed([f"{c.name} ({c.missing:.2%})" for c in missing], 12)
             lines.append(f'Missing values: {parts}; give the model missing="mask", which leaves them out of the error.')
         return "\n".join(lines)
 
@@ -449,14 +449,14 @@ class TablePreprocessing(Preprocessing):
     def _check_columns(self, source: Source) -> None:
         if lacking := [column.name for column in self._columns if column.name not in source.all_names]:
             raise ValueError(
-                f"{source.name} has no column {_listed(lacking)}, which the preprocessing was fitted on: its columns "
-                f"are {_listed(source.all_names)}."
+                f"{source.name} has no column {listed(lacking)}, which the preprocessing was fitted on: its columns "
+                f"are {listed(source.all_names)}."
             )
         known = {*self.kinds, *self.left_out}
         if new := [name for name in source.all_names if name not in known]:
             warnings.warn(
                 f"{source.name} has columns that the preprocessing was not fitted on, which are ignored: "
-                f"{_listed(new)}.",
+                f"{listed(new)}.",
                 stacklevel=2,
             )
 
@@ -752,7 +752,7 @@ class _Texts:
         if self.levels is not None:
             if unknown := [text for text in new if text not in self.levels]:
                 row = pa.compute.index(values, unknown[0]).as_py()
-                raise place.error(row, f"{unknown[0]!r} is none of the levels {_listed(self.levels)}; add the level")
+                raise place.error(row, f"{unknown[0]!r} is none of the levels {listed(self.levels)}; add the level")
         elif place.column not in self.owner.categorical:
             texts = [text for text in new if not _is_number(text)]
             self.numbers += sum(new.values()) - sum(map(new.__getitem__, texts))
@@ -806,11 +806,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _served(name: str, taken: set[str]) -> str:
