@@ -340,6 +340,16 @@ def test_warm_up_with_rows_of_the_user(model, table):
     assert encode[-1].inputs["city"].tolist() == table["city"].iloc[:3].tolist()
 
 
+def test_warm_up_of_a_column_with_the_name_of_the_codes():
+    table = pd.DataFrame({"z": np.arange(30.0) % 7, "b": np.arange(30.0) % 5})
+    made = preprocessing.TablePreprocessing().fit(table)
+    model = aezoo.Autoencoder(1, hidden_dims=(), output_activation="linear", preprocessing=made, seed=0)
+    model.build((None, 2))
+    requests = {r.signature: r.inputs for r in warmup.requests(model, "table", table, made)}
+    np.testing.assert_array_equal(requests["encode"]["z"], table["z"])
+    np.testing.assert_array_equal(requests["decode"]["z"], model.encode(table))
+
+
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_strings_are_refused_where_they_cannot_be_converted(model, format, tmp_path):
     path = tmp_path / ("model.onnx" if format == "onnx" else "model.tflite")
