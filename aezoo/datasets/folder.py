@@ -130,7 +130,7 @@ def from_folder(
     size = None if image_size is None else checked_size(image_size)
     folder = Path(path)
     paths, ignored = _scan(folder)
-    splits, how = _split(folder, paths, test_fraction, seed)
+    splits, how, by_subfolder = _split(folder, paths, test_fraction, seed)
     images, corrupt = _headers(folder, [path for split in splits.values() for path in split])
     if images and size is None:
         size = _one_size(images)
@@ -150,7 +150,7 @@ def from_folder(
     numbers = {name: np.array([number[p] for p in split if p in number], "int64") for name, split in splits.items()}
     if not len(numbers["train"]):
         raise ValueError(f"{folder} has no training images: all of its images are for testing.")
-    labels, class_names = _labels([image.path for image in images], how.startswith("by the subfolders"))
+    labels, class_names = _labels([image.path for image in images], by_subfolder)
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
         drawn = order.drawn(numbers[split], shuffled, seed)
@@ -206,8 +206,8 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(found), sorted(ignored)
 
 
-def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str]:
-    """Return the paths of each split, and how they were split."""
+def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str, bool]:
+    """Return the paths of each split, how they were split for people, and whether subfolders split them."""
     tops = {path.partition("/")[0] for path in paths if "/" in path}
     test = next((name for name in _TEST_FOLDERS if name in tops), None)
     if "train" in tops and test:
@@ -217,7 +217,7 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
         }
         outside = sorted({path.partition("/")[0] for path in paths} - {"train", test})
         others = f"; {listed(outside)} beside them ignored" if outside else ""
-        return splits, f"by the subfolders train and {test}{others}"
+        return splits, f"by the subfolders train and {test}{others}", True
 
     def draw(path: str) -> float:
         digest = hashlib.blake2b(f"{seed}:{path}".encode(errors="surrogateescape"), digest_size=8).digest()
@@ -229,7 +229,7 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
         chosen.add(min(paths, key=drawn.__getitem__))
         chosen.discard(max(paths, key=drawn.__getitem__))
     splits = {"train": [p for p in paths if p not in chosen], "test": [p for p in paths if p in chosen]}
-    return splits, f"by a hash of each path with seed {seed}"
+    return splits, f"by a hash of each path with seed {seed}", False
 
 
 def _labels(paths: list[str], below_split: bool) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
