@@ -86,11 +86,11 @@ class Preprocessing(keras.layers.Layer):
         return True
 
     def state(self) -> dict[str, Any]:
-        """Return what `fit` found, in types of JSON."""
+        """Return the result of `fit`: statistics and vocabularies, in types of JSON."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned.
+        """Restore the result of `fit`.
 
         Args:
             state: The result of `state`.

@@ -197,7 +197,7 @@ class TablePreprocessing(Preprocessing):
         Raises:
             ValueError: As `fit`.
         """
-        found: dict[str, _Numbers | _Texts | _Nothing] = {}
+        found: dict[str, _Numbers | _Texts] = {}
         names: list[str] = []
         rows = used = 0
         where = "The table"
@@ -256,7 +256,7 @@ class TablePreprocessing(Preprocessing):
                     f"{listed(source.all_names)}."
                 )
 
-    def _statistic(self, field: Any, ordinal: Mapping[str, Sequence[str]], where: str) -> _Numbers | _Texts | _Nothing:
+    def _statistic(self, field: Any, ordinal: Mapping[str, Sequence[str]], where: str) -> _Numbers | _Texts:
         kind = _reading.kind_of(field.type)
         if field.name in ordinal:
             return _Texts("ordinal", self, tuple(ordinal[field.name]))
@@ -264,14 +264,12 @@ class TablePreprocessing(Preprocessing):
             return _Texts("categorical", self)
         if field.name in self.counts:
             return _Numbers("count")
-        if kind == "empty":
-            return _Nothing()
         if not kind:
             raise ValueError(
                 f"{where} has the column {field.name!r} of type {field.type}, which has no numbers, texts or dates: "
                 f"leave it out with drop=[{field.name!r}]."
             )
-        kinds: dict[str, Kind] = {"number": "numeric", "boolean": "boolean", "date": "date"}
+        kinds: dict[str, Kind] = {"number": "numeric", "empty": "numeric", "boolean": "boolean", "date": "date"}
         return _Numbers(kinds[kind])
 
     @property
@@ -635,19 +633,6 @@ def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
         row = int(np.flatnonzero(np.isinf(made))[0])
         raise place.error(row, f"the value is infinite or too large; correct it, or give drop=[{place.column!r}]")
     return made
-
-
-class _Nothing:
-    """Statistic of a column without any value."""
-
-    def add(self, values: Values, mask: np.ndarray | None, place: _Place) -> None:
-        """Take in a batch."""
-
-    def reason_to_leave_out(self, name: str, rows: int) -> str:
-        return "empty"
-
-    def column(self, name: str, served: str, rows: int) -> Column:
-        raise AssertionError("a column without values has no features")
 
 
 class _Numbers:

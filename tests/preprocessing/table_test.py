@@ -592,3 +592,10 @@ def test_numbers_in_a_column_of_dates_are_refused():
     made = preprocessing.TablePreprocessing().fit(pd.DataFrame({"day": pd.date_range("2024", periods=5)}))
     with pytest.raises(ValueError, match=r"column 'day' of type int64, which the preprocessing was fitted on as date"):
         made.transform(pd.DataFrame({"day": [20240101]}))
+
+
+def test_a_column_that_is_empty_in_the_first_part_only():
+    parts = [pd.DataFrame({"a": values, "b": np.arange(3.0)}) for values in ([None] * 3, [1.0, 2.0, 4.0])]
+    made = preprocessing.TablePreprocessing().fit(iter(parts))
+    assert made.kinds == {"a": "numeric", "b": "numeric"}
+    assert made.columns[0].missing == 0.5 and made.columns[0].mean == pytest.approx(7 / 3)
