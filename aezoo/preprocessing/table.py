@@ -475,7 +475,7 @@ class TablePreprocessing(Preprocessing):
                     made[column.name] = _reading.texts(values)
                     continue
                 place = _Place(source.name, column.name, source.first_row + rows)
-                made[column.name] = _single(values, place, column.kind == "date")
+                made[column.name] = _single(values, place, column.kind, dates=column.kind == "date")
             yield made
             rows += batch.num_rows
 
@@ -612,16 +612,18 @@ class _Place:
         return ValueError(f"{self.table}, row {self.first + row}, column {self.column!r}: {problem}.")
 
 
-def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
+def _single(values: Values, place: _Place, kind: Kind, dates: bool = False) -> np.ndarray:
     """Return values as float32, with NaN for missing ones.
 
     Args:
         values: Values of pyarrow.
         place: Where they come from.
+        kind: Kind of the column.
         dates: Whether texts are dates.
 
     Raises:
-        ValueError: If a value is not a number, infinite, or too large for float32.
+        ValueError: If a value is not a number, infinite, too large for float32, or not a count or boolean in a column of
+            these.
     """
     try:
         with np.errstate(over="ignore"):
@@ -632,6 +634,11 @@ def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
     if np.isinf(made).any():
         row = int(np.flatnonzero(np.isinf(made))[0])
         raise place.error(row, f"the value is infinite or too large; correct it, or give drop=[{place.column!r}]")
+    if kind in ("count", "boolean"):
+        right = (made >= 0) & (made == np.trunc(made)) if kind == "count" else (made == 0) | (made == 1)
+        if wrong := np.flatnonzero(~right & ~np.isnan(made)).tolist():
+            what = "a count, a whole number of at least 0" if kind == "count" else "a boolean, 0 or 1"
+            raise place.error(wrong[0], f"{made[wrong[0]]:g} is not {what}; correct it")
     return made
 
 
@@ -658,11 +665,7 @@ class _Numbers:
             mask: The rows that count; None counts all.
             place: Where the values come from.
         """
-        found = _single(values, place)
-        if self.kind == "count" and (bad := np.flatnonzero((found != np.trunc(found)) | (found < 0))).size:
-            value = float(found[bad[0]])
-            if not math.isnan(value):
-                raise place.error(int(bad[0]), f"{value:g} is not a count, a whole number of at least 0; correct it")
+        found = _single(values, place, self.kind)
         found = (found if mask is None else found[mask]).astype("float64")
         found = found[~np.isnan(found)]
         n = len(found)

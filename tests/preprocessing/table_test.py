@@ -599,3 +599,15 @@ def test_a_column_that_is_empty_in_the_first_part_only():
     made = preprocessing.TablePreprocessing().fit(iter(parts))
     assert made.kinds == {"a": "numeric", "b": "numeric"}
     assert made.columns[0].missing == 0.5 and made.columns[0].mean == pytest.approx(7 / 3)
+
+
+def test_values_that_are_no_counts_or_booleans_are_refused():
+    table = pd.DataFrame({"n": [np.nan, 2.5] + [3.0, 4.0] * 10, "b": [True, False] * 11})
+    with pytest.raises(ValueError, match=r"row 1, column 'n': 2.5 is not a count"):  # after a missing value
+        preprocessing.TablePreprocessing(counts=["n"]).fit(table)
+    table.loc[1, "n"] = 2
+    made = preprocessing.TablePreprocessing(counts=["n"]).fit(table)
+    with pytest.raises(ValueError, match=r"row 0, column 'n': -1 is not a count"):
+        made.transform(table.assign(n=-1))
+    with pytest.raises(ValueError, match=r"row 0, column 'b': 5 is not a boolean, 0 or 1"):
+        made.transform(table.assign(b=5.0))
