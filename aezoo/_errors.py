@@ -1,15 +1,31 @@
-"""Messages of checks that fail inside a pipeline of TensorFlow or a thread of Keras, which wrap them in their own."""
+"""Parts of messages, and messages of checks that fail inside a pipeline of TensorFlow or a thread of Keras."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
 OPEN, CLOSE = "<<aezoo: ", ">>"
-"""Marks around the message of a check."""
+"""Marks around the message of a check, since TensorFlow and Keras wrap it in a message of their own."""
+
+
+def listed(names: Iterable[str], most: int = 5) -> str:
+    """Return names as a list that stays short.
+
+    Args:
+        names: The names.
+        most: Number of names that are written out; the others are counted.
+    """
+    names = list(names)
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message, without its full stop; or the error's name if it has no message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 @contextmanager

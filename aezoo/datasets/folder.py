@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from aezoo._errors import listed
 from aezoo._typing import Tensor
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared
@@ -129,7 +130,7 @@ def from_folder(
     size = None if image_size is None else checked_size(image_size)
     folder = Path(path)
     paths, ignored = _scan(folder)
-    splits, how = _split(folder, paths, test_fraction, seed)
+    splits, how, by_subfolder = _split(folder, paths, test_fraction, seed)
     images, corrupt = _headers(folder, [path for split in splits.values() for path in split])
     if images and size is None:
         size = _one_size(images)
@@ -139,17 +140,17 @@ def from_folder(
     corrupt |= undecodable
     if corrupt and not skip_corrupt:
         raise ValueError(
-            f"{_counted(corrupt, 'image')} in {folder} cannot be decoded: {_listed(_reasons(corrupt))}. Remove or "
+            f"{_counted(corrupt, 'image')} in {folder} cannot be decoded: {listed(_reasons(corrupt))}. Remove or "
             "repair them, or pass skip_corrupt=True to leave them out."
         )
     if not images or size is None:
-        raise ValueError(f"No image in {folder} can be decoded: {_listed(_reasons(corrupt))}.")
+        raise ValueError(f"No image in {folder} can be decoded: {listed(_reasons(corrupt))}.")
 
     number = {image.path: i for i, image in enumerate(images)}
     numbers = {name: np.array([number[p] for p in split if p in number], "int64") for name, split in splits.items()}
     if not len(numbers["train"]):
         raise ValueError(f"{folder} has no training images: all of its images are for testing.")
-    labels, class_names = _labels([image.path for image in images], how.startswith("by the subfolders"))
+    labels, class_names = _labels([image.path for image in images], by_subfolder)
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
         drawn = order.drawn(numbers[split], shuffled, seed)
@@ -201,13 +202,13 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
                 relative = Path(place, name).relative_to(folder).as_posix()
                 (found if name.lower().endswith(ENDINGS) else ignored).append(relative)
     if not found:
-        others = f" It has only files of other kinds: {_listed(sorted(ignored))}." if ignored else " It is empty."
+        others = f" It has only files of other kinds: {listed(sorted(ignored))}." if ignored else " It is empty."
         raise ValueError(f"{folder} has no images ({', '.join(ENDINGS)}), nor have its subfolders.{others}")
     return sorted(found), sorted(ignored)
 
 
-def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str]:
-    """Return the paths of each split, and how they were split."""
+def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str, bool]:
+    """Return the paths of each split, how they were split for people, and whether subfolders split them."""
     tops = {path.partition("/")[0] for path in paths if "/" in path}
     test = next((name for name in _TEST_FOLDERS if name in tops), None)
     if "train" in tops and test:
@@ -216,8 +217,8 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
             for split, top in (("train", "train"), ("test", test))
         }
         outside = sorted({path.partition("/")[0] for path in paths} - {"train", test})
-        others = f"; {_listed(outside)} beside them ignored" if outside else ""
-        return splits, f"by the subfolders train and {test}{others}"
+        others = f"; {listed(outside)} beside them ignored" if outside else ""
+        return splits, f"by the subfolders train and {test}{others}", True
 
     def draw(path: str) -> float:
         digest = hashlib.blake2b(f"{seed}:{path}".encode(errors="surrogateescape"), digest_size=8).digest()
@@ -229,7 +230,7 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
         chosen.add(min(paths, key=drawn.__getitem__))
         chosen.discard(max(paths, key=drawn.__getitem__))
     splits = {"train": [p for p in paths if p not in chosen], "test": [p for p in paths if p in chosen]}
-    return splits, f"by a hash of each path with seed {seed}"
+    return splits, f"by a hash of each path with seed {seed}", False
 
 
 def _labels(paths: list[str], below_split: bool) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
@@ -424,20 +425,13 @@ def _one_size(images: list[_Image]) -> tuple[int, int]:
         others = [f"{image.path} ({_times(image.size)})" for image in images if image.size != usual]
         raise ValueError(
             f"{len(others)} of {len(images)} images differ in size from the others, {_times(usual)}: "
-            f"{_listed(others)}. Pass image_size={usual}, or another size, to crop and resize all images."
+            f"{listed(others)}. Pass image_size={usual}, or another size, to crop and resize all images."
         )
     return usual
 
 
 def _times(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]}"
-
-
-def _listed(names: Iterable[str], limit: int = 5) -> str:
-    """Return names as a list that stays short."""
-    names = list(names)
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 def _counted(things: Any, name: str) -> str:
@@ -479,11 +473,11 @@ def _summary(
     if labels is not None and class_names is not None:
         counts = np.bincount(labels, minlength=len(class_names))
         named = [f"{name} ({count:,})" for name, count in zip(class_names, counts, strict=True)]
-        lines.append(f"Classes: {_listed(named, 20)}.")
+        lines.append(f"Classes: {listed(named, 20)}.")
     if corrupt:
-        lines.append(f"Left out, since they cannot be decoded: {_listed(_reasons(corrupt), 20)}.")
+        lines.append(f"Left out, since they cannot be decoded: {listed(_reasons(corrupt), 20)}.")
     if ignored:
-        lines.append(f"Ignored, since they are not images: {_listed(ignored)}.")
+        lines.append(f"Ignored, since they are not images: {listed(ignored)}.")
     if pixels is None:
         lines.append("Each epoch reads the files again, since the images need more memory than allowed.")
     return "\n".join(lines)

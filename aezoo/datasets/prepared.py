@@ -14,7 +14,7 @@ from aezoo.preprocessing.base import Preprocessing
 Split = Literal["train", "test"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
 class Prepared:
     """The user's data, read and preprocessed: the result of `from_table` and its siblings.
 
@@ -22,11 +22,11 @@ class Prepared:
         train: Batches of training samples, float32 (tokens: int32), in a new order each epoch; its length is known.
         test: Batches of test samples, in the order of the data.
         preprocessing: The preprocessing, fitted on the training samples only: give it to the model.
-        y_train: Labels of the training samples, in the order of `in_order("train")`; None without labels.
-        y_test: Labels of the test samples; None without labels.
         summary: Description for people of what was read, skipped, left out and changed.
         samples: Number of samples of each split.
         read: Function that returns the batches of a split, "train" or "test", in the order of the data; see `in_order`.
+        y_train: Labels of the training samples, in the order of `in_order("train")`; None without labels.
+        y_test: Labels of the test samples; None without labels.
         class_names: Names of the classes that the labels number; None without labels.
 
     Example:
@@ -39,11 +39,11 @@ class Prepared:
     train: tf.data.Dataset
     test: tf.data.Dataset
     preprocessing: Preprocessing
-    y_train: np.ndarray | None
-    y_test: np.ndarray | None
     summary: str
     samples: Mapping[str, int]
     read: Callable[[str], tf.data.Dataset] = dataclasses.field(repr=False)
+    y_train: np.ndarray | None = None
+    y_test: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
 
     def in_order(self, split: Split) -> tf.data.Dataset:

@@ -104,7 +104,7 @@ def from_series(
             more than 1.5 times the median distance apart. Without it rows are taken as ordered and equally spaced.
         columns: Columns that are the values. None takes all but the time column.
         missing: "skip" leaves out every window with a missing value, "interpolate" takes the line between the
-            neighbors, "keep" leaves NaN in the windows for models with `missing="mask"`.
+            neighbors within the training or test steps, "keep" leaves NaN for models with `missing="mask"`.
         batch_size: Number of windows per batch; the last batch may be smaller.
         test_fraction: Share of the steps that are for testing.
         seed: Seed of the order of the training windows.
@@ -135,11 +135,13 @@ def from_series(
     raw = read(Path(path_or_frame), chosen, time) if named else path_or_frame
     what = str(path_or_frame) if named else "The series"
     try:
-        steps = preprocessing.steps(raw)
+        steps = preprocessing.steps(raw, fill=False)
     except ValueError as error:
         raise ValueError(f"{path_or_frame}: {error}" if named else str(error)) from None
     cut = len(steps.values) - round(test_fraction * len(steps.values))
-    parts = {"train": steps.part(0, cut), "test": steps.part(cut, len(steps.values))}
+    # Interpolation after the split: no training value depends on a test value.
+    edges = {"train": (0, cut), "test": (cut, len(steps.values))}
+    parts = {split: preprocessing.filled(steps.part(*ends)) for split, ends in edges.items()}
     preprocessing.fit(parts["train"])
     starts = {split: preprocessing.starts(part) for split, part in parts.items()}
     for split, part in parts.items():
@@ -163,15 +165,13 @@ def from_series(
         preprocessing.summary,
         *steps.notes,
     ]
-    spreads = np.nanstd(parts["train"].values, axis=0)
-    if constant := [name for name, spread in zip(preprocessing.columns or (), spreads, strict=True) if not spread]:
+    same = np.nanmin(parts["train"].values, axis=0) == np.nanmax(parts["train"].values, axis=0)
+    if constant := [name for name, all_same in zip(preprocessing.columns or (), same, strict=True) if all_same]:
         lines.append(f"Constant in training, and not scaled: {', '.join(constant)}.")
     return PreparedSeries(
         train=batches("train", shuffle),
         test=batches("test"),
         preprocessing=preprocessing,
-        y_train=None,
-        y_test=None,
         summary="\n".join(lines),
         samples={split: len(of_split) for split, of_split in starts.items()},
         read=batches,

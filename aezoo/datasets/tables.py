@@ -46,7 +46,7 @@ def from_table(
         data: Path of a CSV file, in UTF-8 with any delimiter of `,;|` and tab, or of a Parquet file; a DataFrame of
             pandas or polars, a table of pyarrow, or a dict of columns. In CSV, empty cells, NA, NaN, N/A, NULL and
             their like are missing.
-        label: Name of a column of labels: it is no part of the samples, but of the result.
+        label: Name of the column of labels, which are returned as `y_train` and `y_test`, and not part of the samples.
         drop: Names of columns to leave out.
         keep: Names of columns that are not left out, although they look like identifiers.
         categorical: Names of columns to read as categories although they contain numbers.
@@ -131,14 +131,14 @@ def from_table(
     total = sum(rows.values())
     said = f"{total:,} rows, {rows['train']:,} for training and {rows['test']:,} for testing (seed {seed})"
     return Prepared(
-        train,
-        read("test"),
-        preprocessing,
-        None if label is None else _joined(labels["train"]),
-        None if label is None else _joined(labels["test"]),
-        f"{source.name}: {said}\n{preprocessing.summary}",
-        rows,
-        read,
+        train=train,
+        test=read("test"),
+        preprocessing=preprocessing,
+        summary=f"{source.name}: {said}\n{preprocessing.summary}",
+        samples=rows,
+        read=read,
+        y_train=None if label is None else _joined(labels["train"]),
+        y_test=None if label is None else _joined(labels["test"]),
     )
 
 

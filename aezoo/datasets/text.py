@@ -141,8 +141,6 @@ def from_text(
         train=batches("train", shuffle),
         test=batches("test"),
         preprocessing=preprocessing,
-        y_train=None,
-        y_test=None,
         summary="\n".join(notes),
         samples=counts,
         read=batches,

@@ -1,4 +1,4 @@
-"""Preprocessing that a model takes along: from raw data, such as the rows of a table, to its samples and back."""
+"""Preprocessing that is saved with a model: from raw data, such as the rows of a table, to its samples and back."""
 
 from aezoo.preprocessing.base import Preprocessing
 from aezoo.preprocessing.images import ImagePreprocessing

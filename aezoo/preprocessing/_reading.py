@@ -16,6 +16,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from aezoo._errors import first_line
+
 # pyarrow has no types that a type checker can read.
 Batch: TypeAlias = Any
 Values: TypeAlias = Any
@@ -141,7 +143,7 @@ class Source:
             try:
                 yield from self._parquet().iter_batches(batch_size=_ROWS, columns=self.names)
             except (pa.ArrowException, OSError) as error:
-                raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
+                raise ValueError(f"{self.name} is damaged, or not a Parquet file ({first_line(error)}).") from error
 
     def restricted(self, names: Collection[str]) -> Source:
         """Return the same table, restricted to some columns."""
@@ -165,7 +167,7 @@ class Source:
         try:  # a buffer keeps a large row group out of memory
             return pa.parquet.ParquetFile(self.path, buffer_size=2**16, pre_buffer=False)
         except (pa.ArrowException, OSError) as error:
-            raise ValueError(f"{self.name} is damaged, or not a Parquet file ({_first_line(error)}).") from error
+            raise ValueError(f"{self.name} is damaged, or not a Parquet file ({first_line(error)}).") from error
 
     # === CSV ===
 
@@ -251,7 +253,7 @@ class Source:
 
     def _readable(self, error: Exception) -> ValueError:
         """Return an error of one sentence, with the row and the column, from an error of pyarrow."""
-        text = _first_line(error)
+        text = first_line(error)
         if match := re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", text):
             row, expected, got = match.groups()
             place = self.name if row is None else f"{self.name}, row {row},"
@@ -302,10 +304,6 @@ def _type_of_text(values: Values) -> Any:
             continue
         return wanted
     return pa.string()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
 
 
 # === Tables in memory ===
@@ -413,7 +411,8 @@ def numbers(values: Values, dates: bool = False) -> np.ndarray:
             raise _first_that_is_no(wanted, values) from None
         kind = "date" if dates else "number"
     if kind == "date":
-        return _floats(values.cast(pa.timestamp("us", values.type.tz) if _has_zone(values) else pa.timestamp("us")))
+        zone = values.type.tz if pa.types.is_timestamp(values.type) else None
+        return _floats(values.cast(pa.timestamp("us", zone), safe=False))  # nanoseconds are rounded
     return _floats(values.cast(pa.int8()) if kind == "boolean" else values)
 
 
@@ -430,19 +429,16 @@ def _first_that_is_no(wanted: Any, values: Values) -> NotANumber:
     return NotANumber(low, values[low].as_py())
 
 
-def _has_zone(values: Values) -> bool:
-    return arrow().types.is_timestamp(values.type) and values.type.tz is not None
-
-
 def _floats(values: Values) -> np.ndarray:
     pa = arrow()
     if pa.types.is_timestamp(values.type):
         return _floats(values.cast(pa.int64())) / _MICROSECONDS
-    return np.asarray(values.cast(pa.float64()).to_numpy(zero_copy_only=False), "float64")
+    # Integers of more than 53 bits are rounded.
+    return np.asarray(values.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), "float64")
 
 
 def texts(values: Values) -> Values:
-    """Return values as strings of pyarrow; empty strings are missing values.
+    """Return values as strings of pyarrow; empty strings and NaN are missing values.
 
     Whole numbers have no decimal point, also where missing values made them floating-point.
     """
@@ -451,7 +447,10 @@ def texts(values: Values) -> Values:
         values = values.dictionary_decode()
     if pa.types.is_floating(values.type):
         found = numbers(values)
-        if np.all(np.isnan(found) | (np.isfinite(found) & (found == np.trunc(found)) & (np.abs(found) < 2**53))):
-            values = pa.array(np.nan_to_num(found).astype("int64"), mask=np.isnan(found))
+        missing = np.isnan(found)
+        if np.all(missing | (np.isfinite(found) & (found == np.trunc(found)) & (np.abs(found) < 2**53))):
+            values = pa.array(np.nan_to_num(found).astype("int64"), mask=missing)
+        else:
+            values = pa.compute.if_else(pa.array(missing), pa.scalar(None, values.type), values)
     values = values.cast(pa.string())
     return pa.compute.if_else(pa.compute.equal(values, ""), pa.scalar(None, pa.string()), values)

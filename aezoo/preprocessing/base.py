@@ -9,7 +9,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._typing import Self, Shape, Tensor
+from aezoo._typing import ArrayLike, Self, Shape, Tensor
+
+
+def is_lost_in_single_precision(largest: ArrayLike, deviation: ArrayLike) -> np.ndarray:
+    """Return where float32 rounds away the differences between numbers: their deviation is below ten spacings.
+
+    Args:
+        largest: The largest absolute value of each column.
+        deviation: Standard deviation of each column.
+    """
+    return np.spacing(np.abs(np.asarray(largest, "float32"))) > 0.1 * np.asarray(deviation)
 
 
 class Preprocessing(keras.layers.Layer):
@@ -57,7 +67,7 @@ class Preprocessing(keras.layers.Layer):
         super().__init__(**{"dtype": "float32", "autocast": False, "trainable": False, **kwargs})
         self.built = True
 
-    # === What fit finds ===
+    # === Fitting ===
 
     def fit(self, raw: Any) -> Self:
         """Compute statistics and vocabularies in one pass over raw data, in constant memory; return self.
@@ -76,11 +86,11 @@ class Preprocessing(keras.layers.Layer):
         return True
 
     def state(self) -> dict[str, Any]:
-        """Return what `fit` found, in types of JSON."""
+        """Return the result of `fit`: statistics and vocabularies, in types of JSON."""
         return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` returned.
+        """Restore the result of `fit`.
 
         Args:
             state: The result of `state`.

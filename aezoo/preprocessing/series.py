@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._errors import listed
 from aezoo._typing import Self, Shape, Tensor
-from aezoo.preprocessing.base import Preprocessing
+from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
 
 Missing = Literal["skip", "interpolate", "keep"]
 #: Two steps further apart than this many times the usual distance have a gap between them.
@@ -55,7 +56,8 @@ class SeriesPreprocessing(Preprocessing):
         columns: Columns of the table that are the values. None takes all but the time column.
         time: Column with dates, times or numbers that grow with time, or None.
         missing: Treatment of missing values. "skip" leaves out every window with one, "interpolate" takes the line
-            between the neighbors in the same column, "keep" leaves them NaN for models with `missing="mask"`.
+            between the neighbors in the same column, or repeats the nearest value before the first and after the last
+            one; "keep" leaves them NaN for models with `missing="mask"`.
         **kwargs: `name` of `keras.layers.Layer`.
 
     Raises:
@@ -92,7 +94,7 @@ class SeriesPreprocessing(Preprocessing):
         self.means: tuple[float, ...] | None = None
         self.scales: tuple[float, ...] | None = None
 
-    # === What fit finds ===
+    # === Fitting ===
 
     def fit(self, raw: Any) -> Self:
         """Compute the mean and the standard deviation of each column; return self.
@@ -101,7 +103,8 @@ class SeriesPreprocessing(Preprocessing):
             raw: A series, or its `Steps`.
 
         Raises:
-            ValueError: If there are no steps, or a column has text, infinite values or no value at all.
+            ValueError: If there are no steps, or a column has text, infinite values, no value at all, or values that
+                are equal in single precision.
         """
         steps = raw if isinstance(raw, Steps) else self.steps(raw)
         if not len(steps.values):
@@ -112,9 +115,17 @@ class SeriesPreprocessing(Preprocessing):
         for name, any_seen in zip(self.columns, seen.any(axis=0), strict=True):
             if not any_seen:
                 raise ValueError(f"Column {name!r} has no value in the training steps: leave it out of columns=.")
-        scales = np.nanstd(steps.values, axis=0)
-        self.means = tuple(np.nanmean(steps.values, axis=0).tolist())
-        self.scales = tuple(np.where(scales > 0, scales, 1.0).tolist())
+        low, high = np.nanmin(steps.values, axis=0), np.nanmax(steps.values, axis=0)
+        means, scales = np.nanmean(steps.values, axis=0), np.nanstd(steps.values, axis=0)
+        lost = is_lost_in_single_precision(np.maximum(-low, high), scales) & (low < high)
+        if lost.any():
+            i = int(lost.argmax())
+            raise ValueError(
+                f"Column {self.columns[i]!r} has a mean of {means[i]:g} and a deviation of only {scales[i]:.3g}, too "
+                "little for float32: subtract a constant first, or leave it out of columns=."
+            )
+        scales[low == high] = 1.0  # rounding may have left a tiny deviation
+        self.means, self.scales = tuple(means.tolist()), tuple(scales.tolist())
         return self
 
     @property
@@ -153,11 +164,12 @@ class SeriesPreprocessing(Preprocessing):
             return bool(self.columns) and set(self.columns or ()) <= {str(name) for name in data}
         return hasattr(data, "columns") or hasattr(data, "column_names")
 
-    def steps(self, raw: Any) -> Steps:
+    def steps(self, raw: Any, fill: bool = True) -> Steps:
         """Return a series in the order of time, with its gaps.
 
         Args:
             raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (steps,) or (steps, columns).
+            fill: Whether to interpolate missing values with `missing="interpolate"`.
 
         Raises:
             ValueError: If a column is missing, or has text, infinite values or unreadable times; the message names the
@@ -191,24 +203,28 @@ class SeriesPreprocessing(Preprocessing):
                 times, values = times[order], values[order]
             breaks, found = _gaps(times)
             notes += found
-        return self._without_missing(Steps(values, times, breaks, tuple(notes)))
+        if with_missing := int(np.isnan(values).any(axis=1).sum()):
+            doing = {"skip": "no window has one", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
+            notes.append(f"Missing values in {with_missing:,} steps: {doing}.")
+        steps = Steps(values, times, breaks, tuple(notes))
+        return self.filled(steps) if fill else steps
 
-    def _without_missing(self, steps: Steps) -> Steps:
-        """Interpolate the missing values if the user wants it, and count them."""
+    def filled(self, steps: Steps) -> Steps:
+        """Return a series with `missing="interpolate"` done, between the gaps; any other series unchanged.
+
+        Args:
+            steps: The series.
+        """
         missing = np.isnan(steps.values)
-        if not missing.any():
+        if self.missing != "interpolate" or not missing.any():
             return steps
-        values = steps.values
-        doing = {"skip": "no window has one", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
-        if self.missing == "interpolate":
-            values = values.copy()
-            edges = [0, *steps.breaks.tolist(), len(values)]
-            for (start, stop), column in itertools.product(itertools.pairwise(edges), range(values.shape[1])):
-                part, gone = values[start:stop, column], missing[start:stop, column]
-                if gone.any() and not gone.all():
-                    part[gone] = np.interp(np.flatnonzero(gone), np.flatnonzero(~gone), part[~gone])
-        note = f"Missing values in {int(missing.any(axis=1).sum()):,} steps: {doing}."
-        return Steps(values, steps.times, steps.breaks, (*steps.notes, note))
+        values = steps.values.copy()
+        edges = [0, *steps.breaks.tolist(), len(values)]
+        for (start, stop), column in itertools.product(itertools.pairwise(edges), range(values.shape[1])):
+            part, gone = values[start:stop, column], missing[start:stop, column]
+            if gone.any() and not gone.all():
+                part[gone] = np.interp(np.flatnonzero(gone), np.flatnonzero(~gone), part[~gone])
+        return dataclasses.replace(steps, values=values)
 
     def starts(self, steps: Steps) -> np.ndarray:
         """Return the first step of each window of a series.
@@ -257,7 +273,7 @@ class SeriesPreprocessing(Preprocessing):
 
         Args:
             steps: The series.
-            what: Name of it in the message.
+            what: Name of the series in the message.
         """
         cause = "" if len(steps.values) < self.window else " in a row, without a gap or a missing value"
         return (
@@ -388,7 +404,6 @@ def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:
         unit = ""
         if times.dtype.kind == "M":
             unit, times = " seconds", times.astype("datetime64[s]")
-        shown = ", ".join(f"{times[i - 1]} to {times[i]}" for i in breaks[:3])
-        more = f" and {len(breaks) - 3:,} more" if len(breaks) > 3 else ""
-        notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}{more}.")
+        shown = listed((f"{times[i - 1]} to {times[i]}" for i in breaks), 3)
+        notes.append(f"Gaps in time, which no window crosses (a step is {usual:g}{unit}): {shown}.")
     return breaks, notes

@@ -15,11 +15,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._errors import marked
+from aezoo._errors import listed, marked
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.preprocessing import _reading
 from aezoo.preprocessing._reading import Batch, Source, Values
-from aezoo.preprocessing.base import Preprocessing
+from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
 
 Kind = Literal["numeric", "date", "count", "boolean", "categorical", "ordinal"]
 
@@ -74,8 +74,9 @@ class TablePreprocessing(Preprocessing):
     """Turn the rows of a table into samples: standardize numbers, one-hot encode categories.
 
     The kind of each column follows from its type. Numbers get mean 0 and variance 1 over the training rows. Dates
-    become days since 1970-01-01 and then the same. Booleans become 0 and 1. Texts become one feature per category.
-    Identifiers, which are different in almost every row, and constant columns are left out; `summary` names them.
+    become days since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become one feature per
+    category. Identifiers, which are different in almost every row, and columns that are constant, also to the precision
+    of float32, are left out; `summary` names them.
 
     Missing numbers stay NaN, for models with `missing="mask"` or `"learn"`; other models refuse them. A category that
     `fit` has not seen is 0 in all features of its column, or 1 in the last one, "<other>", if the column has more than
@@ -196,7 +197,7 @@ class TablePreprocessing(Preprocessing):
         Raises:
             ValueError: As `fit`.
         """
-        found: dict[str, _Numbers | _Texts | _Nothing] = {}
+        found: dict[str, _Numbers | _Texts] = {}
         names: list[str] = []
         rows = used = 0
         where = "The table"
@@ -252,10 +253,10 @@ class TablePreprocessing(Preprocessing):
             if unknown := [name for name in columns if name not in source.all_names]:
                 raise ValueError(
                     f"{argument} names the column {unknown[0]!r}, which is not in the table: its columns are "
-                    f"{_listed(source.all_names)}."
+                    f"{listed(source.all_names)}."
                 )
 
-    def _statistic(self, field: Any, ordinal: Mapping[str, Sequence[str]], where: str) -> _Numbers | _Texts | _Nothing:
+    def _statistic(self, field: Any, ordinal: Mapping[str, Sequence[str]], where: str) -> _Numbers | _Texts:
         kind = _reading.kind_of(field.type)
         if field.name in ordinal:
             return _Texts("ordinal", self, tuple(ordinal[field.name]))
@@ -263,14 +264,12 @@ class TablePreprocessing(Preprocessing):
             return _Texts("categorical", self)
         if field.name in self.counts:
             return _Numbers("count")
-        if kind == "empty":
-            return _Nothing()
         if not kind:
             raise ValueError(
                 f"{where} has the column {field.name!r} of type {field.type}, which has no numbers, texts or dates: "
                 f"leave it out with drop=[{field.name!r}]."
             )
-        kinds: dict[str, Kind] = {"number": "numeric", "boolean": "boolean", "date": "date"}
+        kinds: dict[str, Kind] = {"number": "numeric", "empty": "numeric", "boolean": "boolean", "date": "date"}
         return _Numbers(kinds[kind])
 
     @property
@@ -343,7 +342,7 @@ class TablePreprocessing(Preprocessing):
 
     @property
     def summary(self) -> str:
-        """Description of what becomes of each column."""
+        """Description of the treatment of each column."""
         said = {
             "numeric": "numbers, standardized",
             "date": "dates, as days, standardized",
@@ -356,11 +355,11 @@ class TablePreprocessing(Preprocessing):
         for kind, what in said.items():
             names = [f"{c.name} ({c.width})" if c.is_text else c.name for c in self._columns if c.kind == kind]
             if names:
-                lines.append(f"  {what} ({len(names)}): {_listed(names, 12)}")
+                lines.append(f"  {what} ({len(names)}): {listed(names, 12)}")
         lines += [f"Left out: {name} ({reason})" for name, reason in self._left_out]
         missing = [c for c in self._columns if c.missing and (not c.is_text or self.empty == "missing")]
         if missing:
-            parts = _listed([f"{c.name} ({c.missing:.2%})" for c in missing], 12)
+            parts = listed([f"{c.name} ({c.missing:.2%})" for c in missing], 12)
             lines.append(f'Missing values: {parts}; give the model missing="mask", which leaves them out of the error.')
         return "\n".join(lines)
 
@@ -448,14 +447,14 @@ class TablePreprocessing(Preprocessing):
     def _check_columns(self, source: Source) -> None:
         if lacking := [column.name for column in self._columns if column.name not in source.all_names]:
             raise ValueError(
-                f"{source.name} has no column {_listed(lacking)}, which the preprocessing was fitted on: its columns "
-                f"are {_listed(source.all_names)}."
+                f"{source.name} has no column {listed(lacking)}, which the preprocessing was fitted on: its columns "
+                f"are {listed(source.all_names)}."
             )
         known = {*self.kinds, *self.left_out}
         if new := [name for name in source.all_names if name not in known]:
             warnings.warn(
                 f"{source.name} has columns that the preprocessing was not fitted on, which are ignored: "
-                f"{_listed(new)}.",
+                f"{listed(new)}.",
                 stacklevel=2,
             )
 
@@ -467,7 +466,7 @@ class TablePreprocessing(Preprocessing):
             for column in self._columns:
                 values = batch.column(column.name)
                 kind = _reading.kind_of(values.type)
-                if not kind or (kind == "date" and column.kind != "date"):
+                if not kind or kind in (("number", "boolean") if column.kind == "date" else ("date",)):
                     raise ValueError(
                         f"{source.name} has the column {column.name!r} of type {values.type}, which the preprocessing "
                         f"was fitted on as {column.kind}: convert it."
@@ -476,7 +475,7 @@ class TablePreprocessing(Preprocessing):
                     made[column.name] = _reading.texts(values)
                     continue
                 place = _Place(source.name, column.name, source.first_row + rows)
-                made[column.name] = _single(values, place, column.kind == "date")
+                made[column.name] = _single(values, place, column.kind, dates=column.kind == "date")
             yield made
             rows += batch.num_rows
 
@@ -533,7 +532,7 @@ class TablePreprocessing(Preprocessing):
     def invert(self, x: Tensor) -> dict[str, Tensor]:
         """Return samples or reconstructions in raw units, (n,) by the names of `raw_specs`; runs in a graph.
 
-        Of categories, the one with the largest feature is returned; a boolean is 1 from 0.5 on.
+        Categories are decoded as the category with the largest feature; a boolean is 1 from 0.5 on.
 
         Args:
             x: (n, features).
@@ -613,16 +612,18 @@ class _Place:
         return ValueError(f"{self.table}, row {self.first + row}, column {self.column!r}: {problem}.")
 
 
-def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
+def _single(values: Values, place: _Place, kind: Kind, dates: bool = False) -> np.ndarray:
     """Return values as float32, with NaN for missing ones.
 
     Args:
         values: Values of pyarrow.
         place: Where they come from.
+        kind: Kind of the column.
         dates: Whether texts are dates.
 
     Raises:
-        ValueError: If a value is not a number, infinite, or too large for float32.
+        ValueError: If a value is not a number, infinite, too large for float32, or not a count or boolean in a column of
+            these.
     """
     try:
         with np.errstate(over="ignore"):
@@ -633,20 +634,12 @@ def _single(values: Values, place: _Place, dates: bool = False) -> np.ndarray:
     if np.isinf(made).any():
         row = int(np.flatnonzero(np.isinf(made))[0])
         raise place.error(row, f"the value is infinite or too large; correct it, or give drop=[{place.column!r}]")
+    if kind in ("count", "boolean"):
+        right = (made >= 0) & (made == np.trunc(made)) if kind == "count" else (made == 0) | (made == 1)
+        if wrong := np.flatnonzero(~right & ~np.isnan(made)).tolist():
+            what = "a count, a whole number of at least 0" if kind == "count" else "a boolean, 0 or 1"
+            raise place.error(wrong[0], f"{made[wrong[0]]:g} is not {what}; correct it")
     return made
-
-
-class _Nothing:
-    """Statistic of a column without any value."""
-
-    def add(self, values: Values, mask: np.ndarray | None, place: _Place) -> None:
-        """Take in a batch."""
-
-    def reason_to_leave_out(self, name: str, rows: int) -> str:
-        return "empty"
-
-    def column(self, name: str, served: str, rows: int) -> Column:
-        raise AssertionError("a column without values has no features")
 
 
 class _Numbers:
@@ -672,11 +665,7 @@ class _Numbers:
             mask: The rows that count; None counts all.
             place: Where the values come from.
         """
-        found = _single(values, place)
-        if self.kind == "count" and (bad := np.flatnonzero((found != np.trunc(found)) | (found < 0))).size:
-            value = float(found[bad[0]])
-            if not math.isnan(value):
-                raise place.error(int(bad[0]), f"{value:g} is not a count, a whole number of at least 0; correct it")
+        found = _single(values, place, self.kind)
         found = (found if mask is None else found[mask]).astype("float64")
         found = found[~np.isnan(found)]
         n = len(found)
@@ -702,6 +691,8 @@ class _Numbers:
             return "empty"
         if self.low == self.high:
             return f"constant, {self.low:g}" + ("" if self.count == rows else " where it is not empty")
+        if self.kind in ("numeric", "date") and is_lost_in_single_precision(max(-self.low, self.high), self.deviation):
+            return f"differences around {self.mean:g} that are too small for float32"
         identifies = self.kind == "numeric" and self.whole and self.different and self.count == rows >= _FEWEST
         if identifies and self.high - self.low + 1 >= rows:  # otherwise some numbers repeat
             counts_rows = self.high - self.low + 1 <= 2 * rows
@@ -709,12 +700,15 @@ class _Numbers:
                 return "identifier, a different whole number in each row"
         return ""
 
+    @property
+    def deviation(self) -> float:
+        return math.sqrt(self.squares / self.count)
+
     def column(self, name: str, served: str, rows: int) -> Column:
         missing = 1 - self.count / rows
         if self.kind in ("boolean", "count"):
             return Column(name, served, self.kind, missing=missing)
-        deviation = math.sqrt(self.squares / self.count)
-        return Column(name, served, self.kind, self.mean, deviation, missing=missing)
+        return Column(name, served, self.kind, self.mean, self.deviation, missing=missing)
 
 
 class _Texts:
@@ -746,7 +740,7 @@ class _Texts:
         if self.levels is not None:
             if unknown := [text for text in new if text not in self.levels]:
                 row = pa.compute.index(values, unknown[0]).as_py()
-                raise place.error(row, f"{unknown[0]!r} is none of the levels {_listed(self.levels)}; add the level")
+                raise place.error(row, f"{unknown[0]!r} is none of the levels {listed(self.levels)}; add the level")
         elif place.column not in self.owner.categorical:
             texts = [text for text in new if not _is_number(text)]
             self.numbers += sum(new.values()) - sum(map(new.__getitem__, texts))
@@ -800,11 +794,6 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _listed(names: Iterable[str], most: int = 5) -> str:
-    names = list(names)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _served(name: str, taken: set[str]) -> str:

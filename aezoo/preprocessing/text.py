@@ -17,7 +17,7 @@ Tokens = Literal["characters", "words"]
 PADDING, UNKNOWN = 0, 1
 """Tokens that every vocabulary begins with: after the end of a text, and for tokens that training did not have."""
 _LINES = 4096  # that `fit` counts at a time
-# What a word ends before and is a token of its own: all but letters, marks, digits, spaces, apostrophes and hyphens.
+# A character that ends a word and is a token: all but letters, marks, digits, spaces, apostrophes, "_" and hyphens.
 _PUNCTUATION = r"([^\pL\pM\pN\s'’_-])"
 _NO_SPACE_BEFORE = r" ([,.;:!?…%)\]}»])"
 _NO_SPACE_AFTER = r"([(\[{«]) "
@@ -70,7 +70,7 @@ class TextPreprocessing(Preprocessing):
         self.max_length, self.vocabulary_size = max_length, vocabulary_size
         self.vocabulary: tuple[str, ...] = ()
 
-    # === What fit finds ===
+    # === Fitting ===
 
     def fit(self, raw: Any) -> Self:
         """Count the tokens and find the longest text; return self.

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _files, _keras
+from aezoo._errors import first_line
 from aezoo._typing import Data
 from aezoo.saving import raw, warmup
 from aezoo.version import __version__
@@ -206,7 +207,7 @@ def _check_litert(
         try:
             got = interpreter.get_signature_runner(name)(**values)
         except (RuntimeError, ValueError) as error:
-            problem = f"whose interpreter cannot run it ({_first_line(error)})"
+            problem = f"whose interpreter cannot run it ({first_line(error)})"
             raise ValueError(_refusal(name, problem)) from error
         if not all(
             got[key].shape == value.shape and np.allclose(got[key], value, rtol=1e-2, atol=1e-2)
@@ -475,8 +476,4 @@ def _set(converter: Any, options: dict[str, Any]) -> None:
 def _missing(error: Exception) -> str:
     """Return the operations that an error of the converter names, or else its first line."""
     found = sorted(set(re.findall(r"'?tf\.(\w+)'? op", str(error))))
-    return ", ".join(found) or _first_line(error)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return ", ".join(found) or first_line(error)

@@ -104,13 +104,14 @@ def requests(
                 f"The model does not accept dummy samples of shape {x.shape[1:]}: give export some of your own, for "
                 "example warmup=x[:8], or warmup=False."
             ) from error
-    known = {**known, **inputs, "z": z}
-    return [
-        Request(name, signature, {key: known[key][:size] for key in taken})
-        for size in sorted({1, len(z)})
-        for signature, (_, specs, _) in signatures.items()
-        if (taken := raw.specs(preprocessing, specs).keys()) <= known.keys()
-    ]
+    known["z"] = z
+    made = []
+    for size in sorted({1, len(z)}):
+        for signature, (_, specs, _) in signatures.items():
+            values = {**known, **inputs} if "x" in specs else known  # a raw column may have the name "z"
+            if (taken := raw.specs(preprocessing, specs).keys()) <= values.keys():
+                made.append(Request(name, signature, {key: values[key][:size] for key in taken}))
+    return made
 
 
 def tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:

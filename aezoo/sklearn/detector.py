@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from aezoo import _validation
 from aezoo._numerics import as_float32
 from aezoo._typing import Data, Tensor
-from aezoo.saving import export
+from aezoo.saving import export, raw
 from aezoo.sklearn import base
 from aezoo.training import gate, inference
 
@@ -315,7 +315,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
                 (v - self.center_) / self.scale_ if name == "x" else v for name, v in zip(specs, inputs, strict=True)
             ]
             result = function(*given)
-            return result * self.scale_ + self.center_ if output in ("reconstruction", "sample") else result
+            return result * self.scale_ + self.center_ if output in raw.SAMPLES else result
 
         return in_units, specs, output
 

@@ -137,6 +137,7 @@ def test_scores_of_windows_become_scores_of_steps():
         ({}, {"time": "c"}, "There is no time column 'c'"),
         ({"a": ["2026-01-01"] * 49 + ["soon"]}, {"time": "a"}, "The time column 'a' has 'soon' in row 49"),
         ({"a": [np.nan] * 50}, {"missing": "keep"}, "Column 'a' has no value in the training steps"),
+        ({"a": 1.7e9 + np.arange(50) % 7}, {}, "Column 'a' has a mean of 1.7e.09 and a deviation of only 1.96"),
         ({}, {"window": 0}, "window=0"),
         ({}, {"stride": 0}, "stride=0"),
         ({}, {"missing": "drop"}, "missing='drop'"),
@@ -169,6 +170,20 @@ def test_errors_name_the_file(frame, tmp_path):
 def test_a_constant_column_is_not_scaled(frame):
     found = datasets.from_series(frame.assign(a=7.0), 5)
     assert found.arrays("train")[:, :, 0].max() == 0 and "Constant in training, and not scaled: a." in found.summary
+
+
+def test_a_constant_whose_deviation_is_rounded_is_not_scaled(frame):
+    found = datasets.from_series(frame.assign(a=0.1), 5)  # NumPy computes a deviation of 1e-17
+    np.testing.assert_allclose(found.arrays("train")[:, :, 0], 0, atol=1e-6)
+    assert "Constant in training, and not scaled: a." in found.summary
+
+
+def test_training_steps_do_not_depend_on_test_steps():
+    values = np.array([1.0, 2.0, 3.0, np.nan, 100.0, np.nan, 102.0, 103.0])
+    found = datasets.from_series(values, 1, missing="interpolate", test_fraction=0.5)
+    assert found.preprocessing.means == (2.25,)  # of 1, 2, 3, 3
+    test = found.preprocessing.restore(found.arrays("test")).ravel()
+    np.testing.assert_allclose(test, [100, 101, 102, 103], rtol=1e-6)
 
 
 def test_a_model_takes_the_table_and_keeps_its_units(frame, tmp_path):

@@ -340,6 +340,16 @@ def test_warm_up_with_rows_of_the_user(model, table):
     assert encode[-1].inputs["city"].tolist() == table["city"].iloc[:3].tolist()
 
 
+def test_warm_up_of_a_column_with_the_name_of_the_codes():
+    table = pd.DataFrame({"z": np.arange(30.0) % 7, "b": np.arange(30.0) % 5})
+    made = preprocessing.TablePreprocessing().fit(table)
+    model = aezoo.Autoencoder(1, hidden_dims=(), output_activation="linear", preprocessing=made, seed=0)
+    model.build((None, 2))
+    requests = {r.signature: r.inputs for r in warmup.requests(model, "table", table, made)}
+    np.testing.assert_array_equal(requests["encode"]["z"], table["z"])
+    np.testing.assert_array_equal(requests["decode"]["z"], model.encode(table))
+
+
 @pytest.mark.parametrize("format", ["onnx", "litert"])
 def test_strings_are_refused_where_they_cannot_be_converted(model, format, tmp_path):
     path = tmp_path / ("model.onnx" if format == "onnx" else "model.tflite")
@@ -554,3 +564,50 @@ def test_dates(tmp_path):
     as_text.loc[1, "at"] = "yesterday"
     with pytest.raises(ValueError, match=r"The table, row 1, column 'at': 'yesterday' is not a date"):
         made.transform(as_text)
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_left_out():
+    table = pd.DataFrame({"second": 1.7e9 + np.arange(40.0) % 7 * 20, "x": np.arange(40.0) % 7})
+    made = preprocessing.TablePreprocessing().fit(table)
+    assert list(made.kinds) == ["x"]
+    assert made.left_out["second"] == "differences around 1.7e+09 that are too small for float32"
+
+
+def test_numbers_and_times_beyond_float64_are_rounded():
+    stamps = pd.to_datetime(1_700_000_000_000_000_001 + np.arange(40) * 86_400_000_000_000)
+    table = pd.DataFrame({"id": 2**60 + np.arange(40), "at": stamps, "x": np.arange(40.0) % 7})
+    made = preprocessing.TablePreprocessing().fit(table)
+    assert list(made.kinds) == ["at", "x"]
+    expected = StandardScaler().fit_transform(np.arange(40.0)[:, None])[:, 0]
+    np.testing.assert_allclose(made.transform(table)[:, 0], expected, atol=1e-4)
+
+
+def test_nan_in_a_column_read_as_text_is_an_empty_cell():
+    table = pa.table({"code": [1.5, float("nan"), 2.0, 1.5]})  # NaN, which Arrow does not count as missing
+    made = preprocessing.TablePreprocessing(categorical=["code"]).fit(table)
+    assert made.feature_names == ["code=", "code=1.5", "code=2"]
+
+
+def test_numbers_in_a_column_of_dates_are_refused():
+    made = preprocessing.TablePreprocessing().fit(pd.DataFrame({"day": pd.date_range("2024", periods=5)}))
+    with pytest.raises(ValueError, match=r"column 'day' of type int64, which the preprocessing was fitted on as date"):
+        made.transform(pd.DataFrame({"day": [20240101]}))
+
+
+def test_a_column_that_is_empty_in_the_first_part_only():
+    parts = [pd.DataFrame({"a": values, "b": np.arange(3.0)}) for values in ([None] * 3, [1.0, 2.0, 4.0])]
+    made = preprocessing.TablePreprocessing().fit(iter(parts))
+    assert made.kinds == {"a": "numeric", "b": "numeric"}
+    assert made.columns[0].missing == 0.5 and made.columns[0].mean == pytest.approx(7 / 3)
+
+
+def test_values_that_are_no_counts_or_booleans_are_refused():
+    table = pd.DataFrame({"n": [np.nan, 2.5] + [3.0, 4.0] * 10, "b": [True, False] * 11})
+    with pytest.raises(ValueError, match=r"row 1, column 'n': 2.5 is not a count"):  # after a missing value
+        preprocessing.TablePreprocessing(counts=["n"]).fit(table)
+    table.loc[1, "n"] = 2
+    made = preprocessing.TablePreprocessing(counts=["n"]).fit(table)
+    with pytest.raises(ValueError, match=r"row 0, column 'n': -1 is not a count"):
+        made.transform(table.assign(n=-1))
+    with pytest.raises(ValueError, match=r"row 0, column 'b': 5 is not a boolean, 0 or 1"):
+        made.transform(table.assign(b=5.0))

@@ -447,6 +447,20 @@ def test_the_export_contains_threshold_and_standardization(robust, tmp_path):
         loaded.signatures["detect"](x=tf.fill([1, 3], math.nan))
 
 
+def test_missing_values_are_imputed_in_the_units_of_the_data():
+    x = RNG.normal(1e3, 100, size=(60, 3)).astype("float32")
+    model = quick_model(missing="mask")
+    detector = quick(model, standardize="robust", random_state=0).fit(x)
+    x[0, 1] = np.nan
+    impute, _, output = detector._signatures()["impute"]
+    assert output == "imputed"
+    found = np.asarray(impute(tf.constant(x)))
+    np.testing.assert_allclose(found[~np.isnan(x)], x[~np.isnan(x)], rtol=1e-4)  # known values are kept
+    scaled = ((x - detector.center_) / detector.scale_).astype("float32")
+    expected = np.asarray(detector.model_.impute(scaled))[0, 1] * detector.scale_[1] + detector.center_[1]
+    np.testing.assert_allclose(found[0, 1], expected, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_the_export_loads_without_aezoo(robust, tmp_path):
     detector, x = robust
