@@ -287,8 +287,10 @@ def test_reprs_of_models_are_the_calls_that_make_them(shown):
 def test_an_argument_that_follows_from_another_follows_its_change():
     transformer = quick(aezoo.VAE(2)).set_params(model__likelihood="gaussian")
     assert transformer.model.output_activation == "linear"
-    transformer = quick(aezoo.KSparseAE(8, k=2)).set_params(model__k=3)
-    assert transformer.model.top_k.k_in_training.schedule(epoch=0) == 3
+    transformer = quick(aezoo.KSparseAE(8, k=2))
+    for same in (transformer, clone(transformer), pickle.loads(pickle.dumps(transformer))):  # a grid search clones
+        assert same.set_params(model__k=3).model.top_k.k_in_training.schedule(epoch=0) == 3
+        assert repr(same.model) == "KSparseAE(latent_dim=8, k=3)"
     transformer = quick(aezoo.VAE(2, output_activation="tanh", likelihood="gaussian")).set_params(model__latent_dim=3)
     assert transformer.model.output_activation == "tanh"
 
