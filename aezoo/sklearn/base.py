@@ -192,6 +192,11 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
 
     # === Training ===
 
+    def _use_prefit(self) -> None:
+        """Use the model itself, without standardization."""
+        self.model_, self.history_ = self.model, {}
+        self.center_ = self.scale_ = None
+
     def _fresh_model(self, seed: int) -> Any:
         """Return an untrained copy of the model, compiled."""
         model = arguments.fresh(self.model, seed)

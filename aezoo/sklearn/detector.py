@@ -153,8 +153,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         parts = 0 if self.prefit else 1 + (self.contamination is None) + bool(self._validated_share)
         data = held_out = self._samples(X, fitting=True, fewest=max(parts, 1))
         if self.prefit:
-            self.model_, self.history_ = self.model, {}
-            self.center_ = self.scale_ = None
+            self._use_prefit()
         else:
             random = base.random_state(self.random_state)
             order = random.permutation(len(data["x"]))

@@ -119,7 +119,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
                 cannot be trained on it, its training diverged, or an argument is out of range.
             TypeError: If the model is not a model of aezoo.
         """
-        return self._fit(X, self.epochs, continued=self.warm_start and hasattr(self, "model_"))
+        return self._fit(X, self.epochs, continued=self.warm_start and not self.prefit and hasattr(self, "model_"))
 
     def partial_fit(self, X: Data, y: object = None) -> AutoencoderTransformer:
         """Train for one pass over some of the data, and continue from the last call.
@@ -149,7 +149,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
             batched = gate.is_dict(X) or gate.is_stream(X) or self._is_raw(X)
             self._rows_given = not batched and getattr(X, "ndim", 2) <= 2
         if self.prefit:
-            self.model_, self.history_ = self.model, {}
+            self._use_prefit()
             return self
         random = base.random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=2)]

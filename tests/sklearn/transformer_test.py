@@ -212,6 +212,9 @@ def test_a_preset_is_used_as_it_is(fitted):
     np.testing.assert_allclose(ready.transform(scaled), fitted.model_.encode(scaled), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="cannot be combined with prefit=True"):
         ready.set_params(standardize="robust").fit(X)
+    again = clone(fitted).set_params(epochs=1, warm_start=True).fit(X)
+    again.set_params(model=fitted.model_, prefit=True, standardize=None).fit(scaled)
+    np.testing.assert_array_equal(again.transform(scaled), ready.transform(scaled))
 
 
 def test_the_seed_decides():
