@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Function = Callable[..., dict[str, Any]]
 Specs = Mapping[str, tf.TensorSpec]
 
-# Names of outputs in the units of samples.
-_SAMPLES = ("reconstruction", "sample", "imputed")
+OUTPUTS = ("reconstruction", "sample", "imputed")
+"""Names of the outputs of signatures in the units of samples."""
 
 
 def specs(preprocessing: Preprocessing | None, inputs: Specs) -> dict[str, tf.TensorSpec]:
@@ -74,7 +74,7 @@ def signature(
             given["x"] = preprocessing.call(raw)
         outputs = {}
         for name, value in function(*(given[key] for key in inputs)).items():
-            if name not in _SAMPLES or not invertible:
+            if name not in OUTPUTS or not invertible:
                 outputs[name] = value
                 continue
             restored = preprocessing.invert(value)

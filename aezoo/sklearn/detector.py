@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from aezoo import _validation
 from aezoo._numerics import as_float32
 from aezoo._typing import Data, Tensor
-from aezoo.saving import export
+from aezoo.saving import export, raw
 from aezoo.sklearn import base
 from aezoo.training import gate, inference
 
@@ -256,7 +256,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
 
         If the model has `preprocessing`, every signature takes the raw values by name, such as one input per column of
         a table, and `contributions` has a column for each of them. With `standardize`, every signature takes samples,
-        and returns reconstructions, in the units of the data.
+        and returns reconstructions and imputed samples, in the units of the data.
         `tf.saved_model.load` loads the folder without aezoo; a folder named by a number is a version for TensorFlow
         Serving.
 
@@ -307,14 +307,14 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
     def _in_units_of_data(
         self, function: Any, specs: dict[str, tf.TensorSpec], output: str
     ) -> tuple[Any, dict[str, tf.TensorSpec], str]:
-        """Return a signature that takes samples, and returns reconstructions, before standardization."""
+        """Return a signature that takes and returns samples in the units of the data."""
 
         def in_units(*inputs: Tensor) -> Tensor:
             given = [
                 (v - self.center_) / self.scale_ if name == "x" else v for name, v in zip(specs, inputs, strict=True)
             ]
             result = function(*given)
-            return result * self.scale_ + self.center_ if output in ("reconstruction", "sample") else result
+            return result * self.scale_ + self.center_ if output in raw.OUTPUTS else result
 
         return in_units, specs, output
 
