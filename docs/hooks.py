@@ -14,6 +14,13 @@ import griffe
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[1]
+#: Members of base classes that the page of a class shows.
+INHERITED = {
+    "aezoo.StackedAE": "true",
+    "aezoo.sklearn.AnomalyDetector": "[decision_function, predict]",
+    "aezoo.sklearn.EnsembleDetector": "[decision_function, predict]",
+}
+
 #: The sections of the API for what `aezoo` itself has: their titles and the packages that define their members.
 GROUPS = {
     "models": ("Models", "aezoo.models"),
@@ -206,7 +213,7 @@ def api_pages():
                 page += [f"::: {path}", ""]
                 continue
             options = "    options:\n      heading_level: 1\n"
-            inherited = "      inherited_members: true\n" if path == "aezoo.StackedAE" else ""
+            inherited = f"      inherited_members: {INHERITED[path]}\n" if path in INHERITED else ""
             title_of_page = f"---\ntitle: {path.rpartition('.')[2]}\n---\n\n"
             pages[page_of(section, path)] = f"{title_of_page}::: {path}\n{options}{inherited}"
         pages[f"api/{section}/index.md"] = "\n".join(page)

@@ -109,6 +109,10 @@ class Autoencoder(Trainer):
         object.__setattr__(model, "_given_arguments", arguments.given(cls, args, kwargs))
         return model
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Keras pickles and copies a model by its configuration, where arguments that were left out have derived values.
+        return (*super().__reduce__(), {"_given_arguments": self._given_arguments})
+
     def __init__(
         self,
         latent_dim: int | None = None,

@@ -32,7 +32,7 @@ def series(
         The figure, with one axes per series.
 
     Raises:
-        ValueError: If x has another number of axes, or something does not fit it.
+        ValueError: If x has another number of axes, or reconstructions, errors or titles do not fit it.
 
     Example:
         >>> x = np.sin(np.linspace(0, 6, 50) + np.arange(3)[:, None])
@@ -44,7 +44,11 @@ def series(
     if x.ndim not in (2, 3) or not len(x):
         raise ValueError(f"Series have shape (n, steps, features) or (n, steps), but x has shape {x.shape}.")
     x = x[..., None] if x.ndim == 2 else x
-    drawn = None if reconstructions is None else np.asarray(reconstructions, "float64").reshape(len(x), *x.shape[1:])
+    drawn = None if reconstructions is None else np.asarray(reconstructions, "float64")
+    if drawn is not None:
+        drawn = drawn[..., None] if drawn.ndim == 2 else drawn
+        if drawn.shape != x.shape:
+            raise ValueError(f"Reconstructions need the shape of x, {x.shape}, but they have shape {drawn.shape}.")
     areas = None if errors is None else np.asarray(errors, "float64")
     if areas is not None and areas.shape != x.shape[:2]:
         raise ValueError(f"errors need one number per step, {x.shape[:2]}, but they have shape {areas.shape}.")

@@ -622,8 +622,8 @@ def _single(values: Values, place: _Place, kind: Kind, dates: bool = False) -> n
         dates: Whether texts are dates.
 
     Raises:
-        ValueError: If a value is not a number, infinite, too large for float32, or not a count or boolean in a column of
-            these.
+        ValueError: If a value is not a number, infinite, too large for float32, or not of the kind of its column, for
+            counts and booleans.
     """
     try:
         with np.errstate(over="ignore"):

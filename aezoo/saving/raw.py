@@ -17,7 +17,7 @@ Function = Callable[..., dict[str, Any]]
 Specs = Mapping[str, tf.TensorSpec]
 
 SAMPLES = ("reconstruction", "sample", "imputed")
-"""Names of outputs in the units of samples."""
+"""Names of the outputs of signatures in the units of samples."""
 
 
 def specs(preprocessing: Preprocessing | None, inputs: Specs) -> dict[str, tf.TensorSpec]:

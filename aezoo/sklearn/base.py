@@ -1,4 +1,4 @@
-"""The base class of the estimators: parameters of the model, checks of data, standardization and training."""
+"""The base classes of the estimators: checks of data, standardization, labels of anomalies, and training."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, OutlierMixin
 
 from aezoo import _validation
-from aezoo._typing import Self, Shape
+from aezoo._typing import Data, Self, Shape
 from aezoo.sklearn import standardization
 from aezoo.training import arguments, gate, inference
 
@@ -35,24 +34,99 @@ Samples = dict[str, np.ndarray]
 """Checked samples "x", (n, *sample_shape), and conditions by name."""
 
 
-class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """Base class of the estimators, which train a fresh copy of a model."""
+class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Base class of the estimators: checks and standardizes rows of features."""
+
+    standardize: str | None
+
+    # Defaults for estimators that were fitted and pickled before these attributes existed.
+    center_: np.ndarray | None = None
+    scale_: np.ndarray | None = None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.allow_nan = self._allows_missing()
+        return tags
+
+    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
+        return {"X_types": ["2darray", "sparse"], "allow_nan": self._allows_missing()}
+
+    def _allows_missing(self) -> bool:
+        return False
+
+    def _rows(self, X: Any, fitting: bool, fewest: int = 1, dtype: str = "float32") -> np.ndarray:
+        """Return rows of features, (n, features); scikit-learn checks them, and records their number and names."""
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
+            rows: np.ndarray = validate_data(
+                self,
+                X,
+                reset=fitting,
+                dtype=dtype,
+                ensure_min_samples=fewest,
+                ensure_all_finite="allow-nan" if self._allows_missing() else True,
+            )
+        return rows
+
+    def _fit_standardization(self, x: np.ndarray) -> None:
+        self.center_ = self.scale_ = None
+        if self.standardize is not None:
+            parts = standardization.fit(x.reshape(len(x), -1), self.standardize)
+            self.center_, self.scale_ = (part.reshape(x.shape[1:]) for part in parts)
+
+    def _standardize(self, x: Any) -> Any:
+        return x if self.scale_ is None else (x - self.center_) / self.scale_
+
+    def _in_units_of_data(self, x: Any) -> Any:
+        return x if self.scale_ is None else x * self.scale_ + self.center_
+
+
+class Detector(OutlierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
+    """Base class of the detectors of anomalies: labels samples by a threshold on their scores."""
+
+    contamination: float | None
+    offset_: float
+
+    def score_samples(self, X: Data) -> np.ndarray:
+        """Return a score per sample, (n,) float64: lower is more anomalous."""
+        raise NotImplementedError
+
+    def decision_function(self, X: Data) -> np.ndarray:
+        """Return `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
+
+        Args:
+            X: As in `score_samples`.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Data) -> np.ndarray:
+        """Return 1 for normal samples and -1 for anomalies, (n,).
+
+        Args:
+            X: As in `score_samples`.
+        """
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _check_contamination(self) -> None:
+        if self.contamination is not None and not 0 < self.contamination <= 0.5:
+            raise ValueError(f"contamination must be in (0, 0.5], but it is {self.contamination!r}.")
+
+
+class ModelEstimator(Estimator):
+    """Base class of the estimators that train a fresh copy of a model."""
 
     model: Any
+    model_: Any
+    history_: dict[str, list[float]]
     epochs: int
     batch_size: int
     prefit: bool
-    standardize: str | None
     early_stopping: bool
     validation_fraction: float | None
     patience: int
     callbacks: Sequence[keras.callbacks.Callback] | None
     random_state: int | np.random.RandomState | None
     verbose: int | str
-
-    # Defaults for estimators that were fitted and pickled before these attributes existed.
-    center_: np.ndarray | None = None
-    scale_: np.ndarray | None = None
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         parameters = inspect.signature(type(self)).parameters.values()
@@ -129,21 +203,10 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
         """Share of the training data that is held out for validation."""
         return (0.1 if self.early_stopping else 0.0) if self.validation_fraction is None else self.validation_fraction
 
-    # === scikit-learn's tags ===
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        tags.input_tags.allow_nan = self._allows_missing()
-        return tags
-
-    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
-        return {"X_types": ["2darray", "sparse"], "allow_nan": self._allows_missing()}
+    # === Data ===
 
     def _allows_missing(self) -> bool:
         return getattr(self.model, "missing", "error") != "error"
-
-    # === Data ===
 
     def _is_raw(self, X: Any) -> bool:
         """Return whether X are raw data, which the preprocessing of the model turns into samples."""
@@ -157,22 +220,13 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
             X = self.model.preprocessing.transform(X)
         if gate.is_dict(X) or gate.is_stream(X):
             X, conditions = inference.collected(self.model, X)
-        missing = self._allows_missing()
         if gate.is_table(X):
             gate.as_array(X, missing=True)  # for its messages, which name columns that are not numeric
         else:
-            X = gate.dense(gate.as_array(X, missing))
+            X = gate.dense(gate.as_array(X, self._allows_missing()))
         images = getattr(X, "ndim", 0) > 2 and len(X)
-        rows = np.reshape(X, (len(X), -1)) if images else X
-        with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
-            rows = validate_data(
-                self,
-                rows,
-                reset=fitting,
-                dtype="int32" if "int" in self.model.input_dtype else "float32",
-                ensure_min_samples=fewest,
-                ensure_all_finite="allow-nan" if missing else True,
-            )
+        dtype = "int32" if "int" in self.model.input_dtype else "float32"
+        rows = self._rows(np.reshape(X, (len(X), -1)) if images else X, fitting, fewest, dtype)
         if fitting:
             self.sample_shape_ = np.shape(X)[1:] if images else rows.shape[1:]
             built_for: Shape = self.model.x_shape if self.model.built else (None,)
@@ -180,17 +234,15 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
                 self.sample_shape_ = built_for
         return {"x": rows.reshape(-1, *self.sample_shape_), **conditions}
 
-    def _fit_standardization(self, data: Samples) -> None:
-        self.center_ = self.scale_ = None
-        if self.standardize is not None:
-            x = data["x"]
-            center, scale = standardization.fit(x.reshape(len(x), -1), self.standardize)
-            self.center_, self.scale_ = center.reshape(self.sample_shape_), scale.reshape(self.sample_shape_)
-
     def _standardized(self, data: Samples) -> Samples:
-        return data if self.scale_ is None else {**data, "x": (data["x"] - self.center_) / self.scale_}
+        return {**data, "x": self._standardize(data["x"])}
 
     # === Training ===
+
+    def _use_prefit(self) -> None:
+        """Use the model itself, without standardization."""
+        self.model_, self.history_ = self.model, {}
+        self.center_ = self.scale_ = None
 
     def _fresh_model(self, seed: int) -> Any:
         """Return an untrained copy of the model, compiled."""
@@ -218,11 +270,17 @@ class ModelEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has n
     def _by_blocks(self, data: Samples, function: Callable[[np.ndarray, Mapping[str, Any]], Any]) -> np.ndarray:
         """Apply a function of samples and conditions, so that a row of the result depends on its sample alone."""
         n = len(data["x"])
-        # The last rows of a matrix product, if they fill no block of the processor, are summed in another order, which
-        # would make the last bit of a score depend on the position of its sample. Repeat rows to fill whole blocks.
-        rows = np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
-        data = data if n % _BLOCK == 0 else {name: part[rows] for name, part in data.items()}
+        data = data if n % _BLOCK == 0 else {name: part[in_whole_blocks(n)] for name, part in data.items()}
         return np.asarray(function(data["x"], {name: part for name, part in data.items() if name != "x"}))[:n]
+
+
+def in_whole_blocks(n: int) -> np.ndarray:
+    """Return the indices of n rows, with the last one repeated up to a multiple of 64.
+
+    The last rows of a matrix product, if they fill no block of the processor, are summed in another order, which would
+    make the last bit of a score depend on the position of its sample.
+    """
+    return np.minimum(np.arange(-(-n // _BLOCK) * _BLOCK), n - 1)
 
 
 def split(data: Samples, fraction: float, order: np.ndarray) -> tuple[Samples, Samples]:
@@ -236,11 +294,6 @@ def split(data: Samples, fraction: float, order: np.ndarray) -> tuple[Samples, S
     first = min(max(1, math.ceil(fraction * len(order))), len(order) - 1)
     one, other = ({name: part[rows] for name, part in data.items()} for rows in (order[:first], order[first:]))
     return one, other
-
-
-def random_state(seed: int | np.random.RandomState | None) -> np.random.RandomState:
-    """Return a random state of scikit-learn."""
-    return check_random_state(seed)
 
 
 def _dataset(data: Samples) -> tf.data.Dataset:

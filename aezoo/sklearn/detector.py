@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from sklearn.base import OutlierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _validation
@@ -29,7 +29,7 @@ __all__ = ["AnomalyDetector"]
 _DEFAULT_RATE = 0.05
 
 
-class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class AnomalyDetector(base.Detector, base.ModelEstimator):
     """Anomaly detector with the interface of scikit-learn, based on a model of aezoo.
 
     `fit` trains a fresh copy of the model on a part of the normal data and calibrates a threshold on the rest, so that
@@ -153,20 +153,18 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         parts = 0 if self.prefit else 1 + (self.contamination is None) + bool(self._validated_share)
         data = held_out = self._samples(X, fitting=True, fewest=max(parts, 1))
         if self.prefit:
-            self.model_, self.history_ = self.model, {}
-            self.center_ = self.scale_ = None
+            self._use_prefit()
         else:
-            random = base.random_state(self.random_state)
+            random = check_random_state(self.random_state)
             order = random.permutation(len(data["x"]))
             if self.contamination is None:
                 held_out, train = base.split(data, self.calibration_fraction, order)
             else:
                 train = {name: part[order] for name, part in data.items()}
             self.model_ = self._fresh_model(int(random.randint(2**31 - 1)))
-            self._fit_standardization(train)
+            self._fit_standardization(train["x"])
             self._train_on(self._standardized(train), int(random.randint(2**31 - 1)))
-        scores = -self._scores(self._standardized(held_out))
-        self.offset_ = -self._threshold(scores)
+        self.offset_ = self._offset(self._scores(self._standardized(held_out)))
         return self
 
     def score_samples(self, X: Data) -> np.ndarray:
@@ -182,22 +180,6 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         """
         check_is_fitted(self)
         return self._scores(self._standardized(self._samples(X, fitting=False)))
-
-    def decision_function(self, X: Data) -> np.ndarray:
-        """Return `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
-
-        Args:
-            X: As in `score_samples`.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Data) -> np.ndarray:
-        """Return 1 for normal samples and -1 for anomalies, (n,).
-
-        Args:
-            X: As in `score_samples`.
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
 
     def explain(self, X: Data) -> Any:
         """Return the contribution of each feature to the anomaly score of its sample.
@@ -257,7 +239,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
 
         If the model has `preprocessing`, every signature takes the raw values by name, such as one input per column of
         a table, and `contributions` has a column for each of them. With `standardize`, every signature takes samples,
-        and returns reconstructions, in the units of the data.
+        and returns reconstructions and imputed samples, in the units of the data.
         `tf.saved_model.load` loads the folder without aezoo; a folder named by a number is a version for TensorFlow
         Serving.
 
@@ -282,7 +264,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
     def _signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
         signatures = self.model_.signatures()
         if self.scale_ is not None:
-            signatures = {name: self._in_units_of_data(*signature) for name, signature in signatures.items()}
+            signatures = {name: self._before_standardization(*signature) for name, signature in signatures.items()}
         specs = signatures["encode"][1]
         try:
             self.model_.contributions(self.model_.dummy_inputs(2), **self.model_.dummy_conditions(2))
@@ -294,7 +276,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         groups = preprocessing.groups if preprocessing is not None else {}
 
         def detect(x: Tensor, *values: Tensor) -> dict[str, Tensor]:
-            x = x if self.scale_ is None else (x - self.center_) / self.scale_
+            x = self._standardize(x)
             conditions = dict(zip(self.model_.condition_names, values, strict=True))
             score = self.model_.score_samples(x, **conditions)
             found = {"score": as_float32(score), "is_anomaly": tf.cast(score, "float64") > -self.offset_}
@@ -305,17 +287,15 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
 
         return {**signatures, "detect": (detect, specs, "")}
 
-    def _in_units_of_data(
+    def _before_standardization(
         self, function: Any, specs: dict[str, tf.TensorSpec], output: str
     ) -> tuple[Any, dict[str, tf.TensorSpec], str]:
-        """Return a signature that takes samples, and returns reconstructions, before standardization."""
+        """Return a signature that takes and returns samples in the units of the data."""
 
         def in_units(*inputs: Tensor) -> Tensor:
-            given = [
-                (v - self.center_) / self.scale_ if name == "x" else v for name, v in zip(specs, inputs, strict=True)
-            ]
-            result = function(*given)
-            return result * self.scale_ + self.center_ if output in raw.SAMPLES else result
+            given = zip(specs, inputs, strict=True)
+            result = function(*(self._standardize(value) if name == "x" else value for name, value in given))
+            return self._in_units_of_data(result) if output in raw.SAMPLES else result
 
         return in_units, specs, output
 
@@ -323,11 +303,8 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         super()._check_arguments()
         _validation.check_open_interval("false_positive_rate", self.false_positive_rate, 0, 1)
         _validation.check_open_interval("calibration_fraction", self.calibration_fraction, 0, 1)
-        if self.contamination is None:
-            return
-        if not 0 < self.contamination <= 0.5:
-            raise ValueError(f"contamination must be in (0, 0.5], but it is {self.contamination!r}.")
-        if self.false_positive_rate != _DEFAULT_RATE:
+        self._check_contamination()
+        if self.contamination is not None and self.false_positive_rate != _DEFAULT_RATE:
             raise ValueError(
                 f"contamination={self.contamination} and false_positive_rate={self.false_positive_rate} both set the "
                 "threshold: give contamination for data with anomalies, false_positive_rate for normal data."
@@ -345,15 +322,15 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
         scores = self._by_blocks(data, lambda x, conditions: inference.scores(self.model_, x, **conditions))
         return -scores.astype("float64")
 
-    def _threshold(self, anomaly_scores: np.ndarray) -> float:
-        if not np.isfinite(anomaly_scores).all():
+    def _offset(self, scores: np.ndarray) -> float:
+        if not np.isfinite(scores).all():
             raise ValueError(
                 "The scores of the samples for the threshold are not finite, so the training diverged: choose a "
                 "smaller learning rate."
             )
         if self.contamination is not None:
-            return float(-np.quantile(-anomaly_scores, self.contamination))
-        n = len(anomaly_scores)
+            return float(np.quantile(scores, self.contamination))
+        n = len(scores)
         rank = math.ceil((n + 1) * (1 - self.false_positive_rate) - 1e-9)  # the product may be a last bit too large
         if rank > n:
             needed = math.ceil(1 / self.false_positive_rate - 1 - 1e-9)
@@ -363,7 +340,7 @@ class AnomalyDetector(OutlierMixin, base.ModelEstimator):  # type: ignore[misc] 
                 "calibration_fraction.",
                 stacklevel=3,
             )
-        return float(np.sort(anomaly_scores)[min(rank, n) - 1])
+        return float(np.sort(scores)[max(n - rank, 0)])
 
 
 def _by_column(contributions: Tensor, groups: Mapping[str, slice]) -> Tensor:

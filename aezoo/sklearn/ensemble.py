@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
-from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _validation
@@ -21,7 +21,6 @@ __all__ = ["EnsembleDetector"]
 
 _SMALLEST = 1e-9  # of an error, so that its logarithm is finite
 _ROWS = 512  # scored at once
-_BLOCK = 64  # rows of the smallest block
 _SHRINKAGE = 0.1
 
 
@@ -88,7 +87,7 @@ class ParallelDense(keras.layers.Layer):
         return {**super().get_config(), **mine}
 
 
-class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+class EnsembleDetector(base.Detector):
     """Detector of anomalies in a table that contains them: many small autoencoders, each trained on a few random rows.
 
     A few rows contain few of the anomalies, so that most members of the ensemble do not learn to reconstruct them. The
@@ -120,6 +119,8 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         model_: The trained networks, a Keras model from rows, (n_estimators, n, features) or (1, n, features) for the
             same rows, to codes and reconstructions.
         offset_: The threshold on `score_samples`.
+        center_: Center of each feature, (features,); None without `standardize`.
+        scale_: Scale of each feature, (features,); None without `standardize`.
         estimators_samples_: Indices of the rows that each member was trained on, a list of arrays.
         n_features_in_: Number of features.
         feature_names_in_: Names of the features, if X had names.
@@ -136,6 +137,8 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         "Isolation forest", ICDM 2008, for small random samples; Aggarwal & Sathe, "Theoretical foundations and
         algorithms for outlier ensembles", SIGKDD Explorations 17 (2015), for samples of different sizes.
     """
+
+    contamination: float
 
     def __init__(
         self,
@@ -175,13 +178,10 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 training diverged.
         """
         self._check_arguments()
-        x = self._rows(X, fitting=True)
-        self.center_: Any = np.float32(0)
-        self.scale_: Any = np.float32(1)
-        if self.standardize is not None:
-            self.center_, self.scale_ = standardization.fit(x, self.standardize)
-        x = (x - self.center_) / self.scale_
-        random = base.random_state(self.random_state)
+        x = self._rows(gate.dense(X), fitting=True, fewest=2)
+        self._fit_standardization(x)
+        x = self._standardize(x)
+        random = check_random_state(self.random_state)
         sizes = np.minimum(np.resize(self.max_samples, self.n_estimators), len(x))
         self.estimators_samples_ = [random.permutation(len(x))[:size] for size in sizes]
         # A member of fewer rows than another repeats them, so that the rows of all members are one array.
@@ -211,31 +211,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             sklearn.exceptions.NotFittedError: Before `fit`.
         """
         check_is_fitted(self)
-        return self._scores(self._numbers((self._rows(X, fitting=False) - self.center_) / self.scale_))
-
-    def decision_function(self, X: Data) -> np.ndarray:
-        """Return `score_samples(X) - offset_`, (n,) float64: negative for anomalies.
-
-        Args:
-            X: As in `score_samples`.
-        """
-        return self.score_samples(X) - self.offset_
-
-    def predict(self, X: Data) -> np.ndarray:
-        """Return 1 for normal rows and -1 for anomalies, (n,).
-
-        Args:
-            X: As in `score_samples`.
-        """
-        return np.where(self.decision_function(X) < 0, -1, 1)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
-
-    def _more_tags(self) -> dict[str, Any]:  # scikit-learn before 1.6
-        return {"X_types": ["2darray", "sparse"]}
+        return self._scores(self._numbers(self._standardize(self._rows(gate.dense(X), fitting=False))))
 
     def _check_arguments(self) -> None:
         for name in ("n_estimators", "hidden_units", "steps"):
@@ -247,22 +223,8 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             for value in values:
                 _validation.check_int(name, value, least)
         _validation.check_open_interval("learning_rate", self.learning_rate, 0, float("inf"))
-        if not 0 < self.contamination <= 0.5:
-            raise ValueError(f"contamination must be in (0, 0.5], but it is {self.contamination!r}.")
+        self._check_contamination()
         _validation.check_choice("standardize", self.standardize, standardization.CHOICES)
-
-    def _rows(self, X: Data, fitting: bool) -> np.ndarray:
-        """Return the features as float32; scikit-learn checks them."""
-        with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
-            rows: np.ndarray = base.validate_data(  # type: ignore[attr-defined]  # it is imported or defined there
-                self,
-                gate.dense(X),
-                reset=fitting,
-                dtype="float32",
-                ensure_min_samples=2 if fitting else 1,
-                ensure_all_finite=True,
-            )
-        return rows
 
     @property
     def _widths(self) -> np.ndarray:
@@ -272,7 +234,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """Return networks trained on the rows of each member, (members, rows, features)."""
         widths, members, features = self._widths, self.n_estimators, parts.shape[-1]
         seeds = [int(s) for s in np.random.RandomState(seed).randint(2**31 - 1, size=4)]
-        x = keras.Input(batch_shape=(None, None, features))
+        x = keras.Input((None, features))
         code = ParallelDense(self.hidden_units, members, "relu", seed=seeds[0])(x)
         code = ParallelDense(int(widths.max()), members, widths=widths.tolist(), seed=seeds[1], name="code")(code)
         y = ParallelDense(self.hidden_units, members, "relu", seed=seeds[2])(code)
@@ -296,9 +258,7 @@ class EnsembleDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _numbers(self, x: np.ndarray) -> np.ndarray:
         """Return the logarithms of error and distance of each row for each member, (n, 2, members)."""
-        # The rows of a block that is not full are computed in another order: fill it, so that a score depends on its
-        # row alone.
-        filled = x[np.minimum(np.arange(-(-len(x) // _BLOCK) * _BLOCK), len(x) - 1)]
+        filled = x[base.in_whole_blocks(len(x))]  # so that a score depends on its row alone
         blocks = [self._of_block(filled[start : start + _ROWS]) for start in range(0, len(filled), _ROWS)]
         return np.concatenate(blocks)[: len(x)]
 

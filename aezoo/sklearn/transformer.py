@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 import numpy as np
 from sklearn.base import TransformerMixin
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from aezoo import _validation
@@ -119,7 +119,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
                 cannot be trained on it, its training diverged, or an argument is out of range.
             TypeError: If the model is not a model of aezoo.
         """
-        return self._fit(X, self.epochs, continued=self.warm_start and hasattr(self, "model_"))
+        return self._fit(X, self.epochs, continued=self.warm_start and not self.prefit and hasattr(self, "model_"))
 
     def partial_fit(self, X: Data, y: object = None) -> AutoencoderTransformer:
         """Train for one pass over some of the data, and continue from the last call.
@@ -149,15 +149,15 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
             batched = gate.is_dict(X) or gate.is_stream(X) or self._is_raw(X)
             self._rows_given = not batched and getattr(X, "ndim", 2) <= 2
         if self.prefit:
-            self.model_, self.history_ = self.model, {}
+            self._use_prefit()
             return self
-        random = base.random_state(self.random_state)
+        random = check_random_state(self.random_state)
         seeds = [int(seed) for seed in random.randint(2**31 - 1, size=2)]
         validation = None
         if share:
             validation, data = base.split(data, share, random.permutation(len(data["x"])))
         if not continued:
-            self._fit_standardization(data)
+            self._fit_standardization(data["x"])
             self.model_ = self._fresh_model(seeds[0])
         validation = None if validation is None else self._standardized(validation)
         before = int(self.model_.epoch.numpy())  # another order than in the epochs before
@@ -205,9 +205,7 @@ class AutoencoderTransformer(TransformerMixin, base.ModelEstimator):  # type: ig
             raise ValueError(f"X has {z.shape[1]} columns, but the codes have {self._n_features_out} units.")
         z = z.reshape(-1, *self.model_.code_shape)
         x = self._by_blocks({"x": z, **given}, lambda z, conditions: self.model_.decode(z, **conditions))
-        x = x.astype("float32")
-        if self.scale_ is not None:
-            x = x * self.scale_ + self.center_
+        x = self._in_units_of_data(x.astype("float32"))
         return x.reshape(len(x), -1) if self._rows_given else x
 
     def score(self, X: Data, y: object = None) -> float:

@@ -951,3 +951,13 @@ def test_contributions_of_images_are_maps_on_one_scale():
 def test_contributions_refuse_what_is_none(parts, x, message):
     with pytest.raises(ValueError, match=message):
         plots.contributions(parts, x)
+
+
+def test_series_refuse_reconstructions_and_errors_of_another_shape():
+    x = np.arange(12.0).reshape(1, 4, 3)
+    lines = plots.series(x, 2 * x).axes[0].lines
+    np.testing.assert_array_equal(lines[3].get_ydata(), 2 * x[0, :, 1])
+    with pytest.raises(ValueError, match=r"shape of x, \(1, 4, 3\), but they have shape \(1, 3, 4\)"):
+        plots.series(x, 2 * x.reshape(1, 3, 4))
+    with pytest.raises(ValueError, match="errors need one number per step"):
+        plots.series(x, errors=x)

@@ -222,6 +222,9 @@ def test_a_preset_is_used_as_it_is(fitted):
     np.testing.assert_allclose(ready.transform(scaled), fitted.model_.encode(scaled), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="cannot be combined with prefit=True"):
         ready.set_params(standardize="robust").fit(X)
+    again = clone(fitted).set_params(epochs=1, warm_start=True).fit(X)
+    again.set_params(model=fitted.model_, prefit=True, standardize=None).fit(scaled)
+    np.testing.assert_array_equal(again.transform(scaled), ready.transform(scaled))
 
 
 def test_the_seed_decides():
@@ -297,8 +300,10 @@ def test_reprs_of_models_are_the_calls_that_make_them(shown):
 def test_an_argument_that_follows_from_another_follows_its_change():
     transformer = quick(aezoo.VAE(2)).set_params(model__likelihood="gaussian")
     assert transformer.model.output_activation == "linear"
-    transformer = quick(aezoo.KSparseAE(8, k=2)).set_params(model__k=3)
-    assert transformer.model.top_k.k_in_training.schedule(epoch=0) == 3
+    transformer = quick(aezoo.KSparseAE(8, k=2))
+    for same in (transformer, clone(transformer), pickle.loads(pickle.dumps(transformer))):  # a grid search clones
+        assert same.set_params(model__k=3).model.top_k.k_in_training.schedule(epoch=0) == 3
+        assert repr(same.model) == "KSparseAE(latent_dim=8, k=3)"
     transformer = quick(aezoo.VAE(2, output_activation="tanh", likelihood="gaussian")).set_params(model__latent_dim=3)
     assert transformer.model.output_activation == "tanh"
 
