@@ -27,10 +27,12 @@ from aezoo import (
     sketches,
 )
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.code_prior import CodePrior
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
+from aezoo.models.finite_scalar import FSQVAE
 from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
@@ -39,6 +41,7 @@ from aezoo.models.sequence import SequenceAE
 from aezoo.models.sketch_rnn import SketchRNN
 from aezoo.models.sparse import SparseAE
 from aezoo.models.variational import VAE
+from aezoo.models.vector_quantized import VQVAE
 from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
 from aezoo.saving.presets import list_presets
@@ -49,10 +52,13 @@ from aezoo.version import __version__
 
 __all__ = [
     "DBN",
+    "FSQVAE",
     "RBM",
     "VAE",
+    "VQVAE",
     "Autoencoder",
     "Batch",
+    "CodePrior",
     "CompressiveAE",
     "ConditionalVAE",
     "ContractiveAE",

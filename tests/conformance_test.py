@@ -79,6 +79,21 @@ def without_noise(model):
     return model
 
 
+MAPS = np.random.default_rng(0).random((21, 8, 8, 1), "float32")
+
+
+def discrete(kind, x=X, mean_over_samples=True, **arguments):
+    arguments = {"latent_dim": 4, "activation": "tanh", **arguments}
+    indices = np.arange(5 * 2 * 2).reshape(5, 2, 2, 1) if arguments.get("spatial") else np.arange(5 * 4).reshape(5, 4)
+    return testing.Case(
+        lambda **kw: kind(**arguments, **kw),
+        x,
+        mean_over_samples=mean_over_samples,
+        empty_replica=not arguments.get("spatial"),
+        inputs={"indices": (indices % 4).astype("int32")},
+    )
+
+
 # The first 2 or 3 points of each; z is drawn in training, which no argument switches off.
 SKETCHES = aezoo.sketches.stroke5(
     [sketch[: 2 + i % 2] / [20, 20, 1] for i, sketch in enumerate(aezoo.sketches.shapes(21))], steps=4
@@ -214,6 +229,20 @@ CASES = {
 }
 
 
+CASES |= {
+    # Entries of a running mean move at each step; each step restarts some.
+    "vq-vae": discrete(
+        aezoo.VQVAE, vector_dim=2, codebook_size=4, levels=2, dead_after=9, hidden_dims=(8,), mean_over_samples=False
+    ),
+    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=1, codebook_size=4, ema_decay=None),
+    "vq-vae-map": discrete(
+        aezoo.VQVAE, MAPS, codebook_size=6, dead_after=9, filters=(3,), spatial=True, mean_over_samples=False
+    ),
+    "fsq-vae": discrete(aezoo.FSQVAE, latent_dim=8, levels=(4, 3), hidden_dims=(8,)),
+    "fsq-vae-map": discrete(aezoo.FSQVAE, MAPS, levels=(4, 3, 2, 2), filters=(3,), spatial=True),
+}
+
+
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
@@ -233,6 +262,9 @@ VARIANTS = {
     "vae-mixed-table",
     "masked-pooled",
     "compressive-conv",
+    "vq-vae-term",
+    "vq-vae-map",
+    "fsq-vae-map",
     "sequence-gru",
     "sequence-convolution",
     "sequence-tokens",
@@ -335,9 +367,18 @@ SLOW = {
     ),
     *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
+SLOW |= {
+    # In the gate, `replicas` compares eager steps of one replica with a graph of two.
+    *(("vq-vae", check) for check in (testing.execution, testing.data_forms, testing.determinism)),
+    *(("fsq-vae", check) for check in (testing.execution, testing.data_forms, testing.determinism, testing.replicas)),
+    *(("fsq-vae", check) for check in OF_THE_TRAINER if check is not testing.mixed_precision),
+    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence)),
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
+# What the running means of a step add up.
+PAIRS += [("vq-vae-map", testing.replicas), ("vq-vae-term", testing.replicas), ("vq-vae-term", testing.accumulation)]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
@@ -348,6 +389,7 @@ WITHOUT_GRAPHS = [
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),
     ("compressive", testing.determinism),
+    ("vq-vae-map", testing.replicas),
 ]
 
 

@@ -6,8 +6,10 @@ from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
+from aezoo.layers.discrete_code import DiscreteCode
 from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
+from aezoo.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from aezoo.layers.gru import GRU
 from aezoo.layers.log1p import Log1p
 from aezoo.layers.lstm import LSTM
@@ -19,6 +21,7 @@ from aezoo.layers.random_state import RandomState
 from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
+from aezoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
     "GRU",
@@ -29,8 +32,10 @@ __all__ = [
     "CodeLayer",
     "Corruption",
     "DenseTranspose",
+    "DiscreteCode",
     "Dropout",
     "FactorizedDensity",
+    "FiniteScalarQuantizer",
     "Log1p",
     "Quantizer",
     "RandomState",
@@ -40,6 +45,7 @@ __all__ = [
     "SharedDense",
     "StrokeAugmentation",
     "TopK",
+    "VectorQuantizer",
     "decoder",
     "encoder",
     "mirror",
