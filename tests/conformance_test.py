@@ -234,7 +234,7 @@ CASES |= {
     "vq-vae": discrete(
         aezoo.VQVAE, vector_dim=2, codebook_size=4, levels=2, dead_after=9, hidden_dims=(8,), mean_over_samples=False
     ),
-    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=1, codebook_size=4, ema_decay=None),
+    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=1, codebook_size=4, ema_decay=None, hidden_dims=(8,)),
     "vq-vae-map": discrete(
         aezoo.VQVAE, MAPS, codebook_size=6, dead_after=9, filters=(3,), spatial=True, mean_over_samples=False
     ),
@@ -368,17 +368,23 @@ SLOW = {
     *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
 SLOW |= {
-    # In the gate, `replicas` compares eager steps of one replica with a graph of two.
-    *(("vq-vae", check) for check in (testing.execution, testing.data_forms, testing.determinism)),
-    *(("fsq-vae", check) for check in (testing.execution, testing.data_forms, testing.determinism, testing.replicas)),
+    # vector_quantizer_test.py has a smaller test of two replicas, vector_quantized_test.py of exports.
+    *(
+        (name, check)
+        for name in ("vq-vae", "fsq-vae")
+        for check in (testing.replicas, testing.execution, testing.data_forms, testing.determinism)
+    ),
     *(("fsq-vae", check) for check in OF_THE_TRAINER if check is not testing.mixed_precision),
-    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence)),
+    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
 # What the running means of a step add up.
-PAIRS += [("vq-vae-map", testing.replicas), ("vq-vae-term", testing.replicas), ("vq-vae-term", testing.accumulation)]
+OF_CODEBOOKS = [(name, testing.replicas) for name in ("vq-vae-map", "vq-vae-term")]
+OF_CODEBOOKS.append(("vq-vae-term", testing.accumulation))
+PAIRS += OF_CODEBOOKS
+SLOW |= {*OF_CODEBOOKS}
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
@@ -389,7 +395,6 @@ WITHOUT_GRAPHS = [
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),
     ("compressive", testing.determinism),
-    ("vq-vae-map", testing.replicas),
 ]
 
 

@@ -36,10 +36,9 @@ class ShiftedEmbedding(layers.Layer):
 
     def build(self, input_shape: Shape) -> None:
         """Create a vector for each token and position in a period, and for each position."""
-        normal = [keras.initializers.RandomNormal(0.1, None if self.seed is None else self.seed + i) for i in range(2)]
-        shape = self.period * self.tokens, self.width
-        self.vectors = self.add_weight(shape=shape, initializer=normal[0], name="vectors")
-        self.positions = self.add_weight(shape=(input_shape[1], self.width), initializer=normal[1], name="positions")
+        for i, (name, rows) in enumerate({"vectors": self.period * self.tokens, "positions": input_shape[1]}.items()):
+            normal = keras.initializers.RandomNormal(stddev=0.1, seed=None if self.seed is None else self.seed + i)
+            setattr(self, name, self.add_weight(shape=(rows, self.width), initializer=normal, name=name))
 
     def call(self, x: Tensor) -> Tensor:
         places = tf.range(x.shape[1] - 1) % self.period

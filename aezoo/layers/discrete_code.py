@@ -47,8 +47,8 @@ class DiscreteCode(CodeLayer):
         dim = units if self.vector_dim is None else self.vector_dim
         if units is None or units % dim:
             raise ValueError(
-                f"The last axis of a code of shape {tuple(input_shape[1:])} cannot be cut into vectors of {dim}: choose "
-                "a number of code units, or of channels, that is a multiple."
+                f"The last axis of a code of shape {tuple(input_shape[1:])} cannot be cut into vectors of {dim}: "
+                "choose a number of code units, or of channels, that is a multiple."
             )
         self.dim, self.units = dim, units
         self.index_shape = (*places, units // dim * self.depth)

@@ -21,10 +21,9 @@ _EPSILON = 1e-3
 class FiniteScalarQuantizer(DiscreteCode):
     """Layer that bounds each unit of a code and rounds it to one of L levels; every combination is a codebook entry.
 
-    A vector has one unit per entry of `levels`. Unit i is bounded to about Lᵢ - 1 and rounded,
-    q = round(f(z)) / ⌊L/2⌋, f(z) = (L - 1)(1 - ε)/2 · tanh(z + s) - o, with o = ½ for even L, so that L whole numbers are
-    in the range, and 0 for odd L; s = tan(o / ((L - 1)(1 - ε)/2)) makes up for it near z = 0. Codes are in [-1, 1]. The
-    gradient of the rounding is 1.
+    A vector has one unit per entry of `levels`. Each unit is bounded and rounded: q = round(f(z)) / ⌊L/2⌋ in [-1, 1],
+    f(z) = h tanh(z + tan(o/h)) - o, h = (L - 1)(1 - ε)/2. The offset o is 0 for odd L, and ½ for even L, so that the
+    range of f has L whole numbers; tan(o/h) makes f(0) about 0. The gradient of the rounding is 1.
 
     The index of a vector of whole numbers dᵢ in 0, ..., Lᵢ - 1 is d₁ + L₁(d₂ + L₂(d₃ + ...)).
 

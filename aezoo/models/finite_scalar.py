@@ -60,7 +60,9 @@ class FSQVAE(DiscreteAE):
     def __init__(self, latent_dim: int | None = None, *, levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any):
         levels = _validation.check_ints("levels", levels)
         if not levels or min(levels) < 2:
-            raise ValueError(f"levels must be whole numbers of at least 2, such as (8, 5, 5, 5), but they are {levels!r}.")
+            raise ValueError(
+                f"levels must be whole numbers of at least 2, such as (8, 5, 5, 5), but they are {levels!r}."
+            )
         quantizer = FiniteScalarQuantizer(levels)
         if quantizer.codebook_size > _MOST_ENTRIES:
             raise ValueError(f"levels={levels} have {quantizer.codebook_size:,} combinations: give fewer units.")

@@ -153,7 +153,12 @@ class VQVAE(DiscreteAE):
             return {"latent_dim": 32, "codebook_size": 64}
         units = given.get("latent_dim", 32)
         hidden = {} if given.get("filters") else {"hidden_dims": (400 if training.latent_dim > 100 else 64,)}
-        return {"latent_dim": 32, "codebook_size": 64, "vector_dim": max(d for d in (1, 2, 4) if units % d == 0), **hidden}
+        return {
+            "latent_dim": 32,
+            "codebook_size": 64,
+            "vector_dim": max(d for d in (1, 2, 4) if units % d == 0),
+            **hidden,
+        }
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self.quantizer, name) for name in ("codebook_size", "vector_dim", "levels", "ema_decay")}
