@@ -15,7 +15,7 @@ from aezoo import sketches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
-NEEDS = {"vae": "pythae"}  # which the tests do not install
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
 
 
 def scripts(folder):

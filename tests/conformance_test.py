@@ -234,7 +234,7 @@ CASES |= {
     "vq-vae": discrete(
         aezoo.VQVAE, vector_dim=2, codebook_size=4, levels=2, dead_after=9, hidden_dims=(8,), mean_over_samples=False
     ),
-    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=1, codebook_size=4, ema_decay=None, hidden_dims=(8,)),
+    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=2, codebook_size=3, ema_decay=None, hidden_dims=(8,)),
     "vq-vae-map": discrete(
         aezoo.VQVAE, MAPS, codebook_size=6, dead_after=9, filters=(3,), spatial=True, mean_over_samples=False
     ),
@@ -374,7 +374,7 @@ SLOW |= {
         for name in ("vq-vae", "fsq-vae")
         for check in (testing.replicas, testing.execution, testing.data_forms, testing.determinism)
     ),
-    *(("fsq-vae", check) for check in OF_THE_TRAINER if check is not testing.mixed_precision),
+    *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
     *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
 }
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]

@@ -19,7 +19,7 @@ class DiscreteCode(CodeLayer):
     (batch, *places, k) with k = units / vector_dim · depth. Layers compute in float32 under every dtype policy, so that
     equal codes have equal indices.
 
-    A subclass has `codebook_size`, and defines `assign`, `entries` and `pass_gradient` on vectors.
+    A subclass has `codebook_size`, and defines `assign` and `entries` on vectors.
 
     Args:
         vector_dim: Size of the vectors; None takes the last axis of a code.
@@ -28,6 +28,25 @@ class DiscreteCode(CodeLayer):
 
     Raises:
         ValueError: On build, if the vectors do not divide the last axis of the code.
+
+    Example:
+        One bit per unit, the sign:
+
+        >>> class Signs(DiscreteCode):
+        ...     codebook_size = 2
+        ...
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(vector_dim=1, **kwargs)
+        ...
+        ...     def assign(self, vectors):
+        ...         return tf.cast(vectors > 0, "int32")
+        ...
+        ...     def entries(self, indices):
+        ...         return 2.0 * tf.cast(indices, "float32") - 1.0
+        >>> layer = Signs()
+        >>> z = tf.constant([[0.3, -0.2, 0.9]])
+        >>> layer(z).numpy(), layer.indices(z).numpy()
+        (array([[ 1., -1.,  1.]], dtype=float32), array([[1, 0, 1]], dtype=int32))
     """
 
     differentiable = False

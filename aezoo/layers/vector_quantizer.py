@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from aezoo import _numerics
 from aezoo._numerics import sum_over_replicas
@@ -24,8 +23,8 @@ _NONE = 1e-20
 class VectorQuantizer(DiscreteCode):
     """Layer that replaces each vector of a code by the nearest of K codebook entries, q = argminₖ ‖z - eₖ‖.
 
-    The gradient passes straight through, ∂q/∂z = I. With several levels, level l has a codebook of its own and quantizes
-    what the levels before it left over, z - q₁ - ... - qₗ₋₁; the code is the sum of all qₗ.
+    The gradient passes straight through, ∂q/∂z = I. With several levels, level l has a codebook of its own and
+    quantizes what the levels before it left over, z - q₁ - ... - qₗ₋₁; the code is the sum of all qₗ.
 
     With `ema_decay` γ, `follow` moves each entry to the running mean of the vectors that it is nearest to,
     Nₖ ← γNₖ + (1 - γ)nₖ, mₖ ← γmₖ + (1 - γ) Σ z, eₖ = mₖ / Nₖ, and restarts unused entries at vectors of the batch: at
@@ -47,7 +46,7 @@ class VectorQuantizer(DiscreteCode):
         >>> layer = VectorQuantizer(codebook_size=2)
         >>> layer.build((None, 2))
         >>> layer.codebook.assign([[[0.0, 0.0], [1.0, 1.0]]])
-        >>> layer(ops.array([[0.2, -0.1], [0.9, 0.6]])).numpy()
+        >>> layer(keras.ops.array([[0.2, -0.1], [0.9, 0.6]])).numpy()
         array([[0., 0.],
                [1., 1.]], dtype=float32)
 

@@ -48,6 +48,7 @@ class DiscreteAE(Autoencoder):
     metric_names = ("perplexity", "usage")
     metric_modes = types.MappingProxyType({"perplexity": "max", "usage": "max"})
     quantizer: DiscreteCode
+    _prior: CodePrior | None = None
 
     def __init__(
         self,
@@ -64,7 +65,6 @@ class DiscreteAE(Autoencoder):
                 "tied=True or networks of your own."
             )
         self.spatial = spatial
-        self.prior = None
 
     # === Networks ===
 
@@ -197,8 +197,7 @@ class DiscreteAE(Autoencoder):
 
         It is saved and exported with the model. Training the model does not change it.
         """
-        prior: CodePrior | None = self._prior
-        return prior
+        return self._prior
 
     @prior.setter
     def prior(self, prior: CodePrior | None) -> None:

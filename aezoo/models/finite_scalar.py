@@ -22,10 +22,10 @@ _MOST_ENTRIES = 2**31 - 1
 class FSQVAE(DiscreteAE):
     """Autoencoder with finite scalar quantization (FSQ): each code unit is rounded to one of a few levels.
 
-    A vector of the code has one unit per entry of `levels`, and ∏ᵢ Lᵢ possible values: a codebook that needs no weights,
-    no terms and no restarts. A unit is bounded by f(z) = (L - 1)(1 - ε)/2 · tanh(z + s) - o and rounded, where o = ½ and
-    s = tan(o / ((L - 1)(1 - ε)/2)) for even L and 0 for odd L; the gradient of the rounding is 1. Training minimizes the
-    reconstruction error alone.
+    A vector of the code has one unit per entry of `levels`, and ∏ᵢ Lᵢ possible values: a codebook without weights,
+    terms and restarts. A unit is bounded by f(z) = h tanh(z + tan(o/h)) - o, h = (L - 1)(1 - ε)/2, and rounded to one
+    of L whole numbers, where the offset o is ½ for even L and 0 for odd L; the gradient of the rounding is 1. Training
+    minimizes the reconstruction error alone.
 
     To generate samples, fit an `aezoo.CodePrior` on `indices`, and set it as `prior`.
 
@@ -60,9 +60,7 @@ class FSQVAE(DiscreteAE):
     def __init__(self, latent_dim: int | None = None, *, levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any):
         levels = _validation.check_ints("levels", levels)
         if not levels or min(levels) < 2:
-            raise ValueError(
-                f"levels must be whole numbers of at least 2, such as (8, 5, 5, 5), but they are {levels!r}."
-            )
+            raise ValueError(f"levels must be whole numbers of at least 2, such as (8, 5, 5), but they are {levels!r}.")
         quantizer = FiniteScalarQuantizer(levels)
         if quantizer.codebook_size > _MOST_ENTRIES:
             raise ValueError(f"levels={levels} have {quantizer.codebook_size:,} combinations: give fewer units.")

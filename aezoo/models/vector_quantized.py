@@ -144,10 +144,7 @@ class VQVAE(DiscreteAE):
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return defaults with 64 entries; a flat code of 32 units is cut into vectors of 4 or fewer, with a hidden layer.
-
-        A map has one index per place.
-        """
+        """Return defaults with 64 entries; a map has one index per place, a flat code one per vector of 4 units."""
         given = training.given
         if given.get("spatial"):
             return {"latent_dim": 32, "codebook_size": 64}

@@ -48,7 +48,7 @@ def test_gradients_reach_only_earlier_positions():
     assert np.all(embedding(INDICES[:3].reshape(3, 8))[:, 0] == embedding.positions[0]), "nothing precedes the first"
 
 
-@pytest.mark.parametrize("shape", [(2, 2, 1), (4,), (1, 2, 2)])
+@pytest.mark.parametrize("shape", [(2, 2, 1), (1, 2, 2)])
 def test_probabilities_of_all_codes_sum_to_one(shape):
     prior = made(np.zeros((1, *shape), "int32"))
     every = np.array(list(itertools.product(range(3), repeat=4)), "int32").reshape(-1, *shape)
