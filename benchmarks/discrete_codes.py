@@ -35,6 +35,7 @@ import numpy as np
 from saved_runs import SavedRuns
 
 import aezoo
+from aezoo.recipes.recipes import code_prior, cosine
 
 HERE = Path(__file__).parent
 BATCH_SIZE, RATE = 32, 2e-3
@@ -65,35 +66,11 @@ METHODS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
 WITH_PRIOR = ("VQVAE, 256 entries", "FSQVAE, levels 8 6 5")
 
 
-def falling(rate: float, steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam with a learning rate that falls to 0 along a cosine."""
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, steps))
-
-
 def trained(model: aezoo.Autoencoder, x: np.ndarray, epochs: int) -> aezoo.Autoencoder:
     keras.utils.set_random_seed(model.seed)
-    model.compile(falling(RATE, epochs * math.ceil(len(x) / BATCH_SIZE)))
+    model.compile(cosine(RATE)(epochs * math.ceil(len(x) / BATCH_SIZE)))
     model.fit(x, epochs=epochs, batch_size=BATCH_SIZE, verbose=0)
     return model
-
-
-def prior_of(model: aezoo.VQVAE | aezoo.FSQVAE, x: np.ndarray, epochs: int) -> aezoo.CodePrior:
-    """Return a prior of a model's indices, at its best epoch on every fifth training sample."""
-    indices = np.asarray(model.indices(x))
-    held_out = np.arange(len(x)) % 5 == 4
-    prior = aezoo.CodePrior(model.codebook_size, width=64, depth=3, heads=4, dropout=0.2, seed=model.seed)
-    keras.utils.set_random_seed(model.seed)
-    prior.compile(falling(RATE, epochs * math.ceil(np.sum(~held_out) / BATCH_SIZE)))
-    best = keras.callbacks.EarlyStopping("val_loss", patience=epochs, restore_best_weights=True)
-    prior.fit(
-        indices[~held_out],
-        validation_data=(indices[held_out],),
-        epochs=epochs,
-        batch_size=BATCH_SIZE,
-        verbose=0,
-        callbacks=[best],
-    )
-    return prior
 
 
 def measured(model: aezoo.Autoencoder, x_train: np.ndarray, x_test: np.ndarray) -> dict[str, float]:
@@ -132,7 +109,7 @@ def main() -> None:
             found: dict[str, Any] = {"minutes": (time.perf_counter() - start) / 60}
             found |= measured(model, x_train, x_test)
             if method in WITH_PRIOR:
-                model.prior = prior_of(model, x_train, epochs)
+                model.prior = code_prior(model, x_train, epochs, BATCH_SIZE)
                 bits = -np.asarray(model.prior.log_likelihood(model.indices(x_test))) / math.log(2)
                 found["bits_under_prior"] = float(np.mean(bits))
             if options.models is not None:

@@ -1,5 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md and docs/guide/tables.md from the JSON files that the other scripts saved.
+docs/missing_values.md, docs/guide/tables.md and docs/guide/discrete.md from the JSON files that the other scripts
+saved.
 
 python benchmarks/results.py
 
@@ -89,6 +90,10 @@ SECTIONS = {
     "outliers": (
         "Find outliers in contaminated tables",
         "Area under the ROC curve on sets of ODDS. The run is not complete: see what we tried.",
+    ),
+    "discrete_codes": (
+        "Use every entry of a codebook",
+        "Emoji of 64 x 64 pixels; the share of the entries that the 380 training emoji use after training.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",
@@ -238,6 +243,12 @@ COMPARED = {
         "the best of a column is bold.",
         "guide/tables.md",
     ),
+    "discrete_codes": (
+        "Discrete codes",
+        "475 emoji of 64 x 64 pixels, a map of 8 x 8 places; bits and error on the test emoji, usage and perplexity of "
+        "the codebook on the training emoji.",
+        "guide/discrete.md",
+    ),
 }
 
 
@@ -252,7 +263,8 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
         dates = sorted({run["date"] for run in report["runs"]})
         options = " ".join(f"{name}={value}" for name, value in report["options"].items())
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        table = {"imputation": _imputation, "single_cell": _single_cell}[path.stem](report["runs"])
+        tables = {"imputation": _imputation, "single_cell": _single_cell, "discrete_codes": _discrete_codes}
+        table = tables[path.stem](report["runs"])
         lines = [
             f"## {title}",
             "",
@@ -296,6 +308,42 @@ def _single_cell(runs: list[dict]) -> list[str]:
         minutes = statistics.mean(run["minutes"] for run in group)
         lines.append(f"| {method} | {' | '.join(cells)} | {minutes:.1f} |")
     return lines
+
+
+def _discrete_codes(runs: list[dict]) -> list[str]:
+    lines = [
+        "| | bits per emoji | under the prior | mean squared error | PSNR | used entries | perplexity |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    formats = {
+        "bits": "{:,.0f}",
+        "bits_under_prior": "{:,.0f}",
+        "mean_squared_error": "{:.4f}",
+        "PSNR": "{:.1f} dB",
+        "usage": "{:.0%}",
+        "perplexity": "{:.0f}",
+    }
+    for method in dict.fromkeys(run["method"] for run in runs):
+        group = [run for run in runs if run["method"] == method]
+        means = {name: statistics.mean(run[name] for run in group) for name in formats if name in group[0]}
+        cells = [formats[name].format(means[name]) if name in means else "" for name in formats]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def usage() -> list[Goal]:
+    """Return the targets of discrete_codes.py: the entries in use, of codebooks with restarts and of levels."""
+    path = HERE / "discrete_codes.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    goals = []
+    for run in runs:
+        kind = run["method"].partition(",")[0]
+        if kind == "CompressiveAE" or any(other in run["method"] for other in ("no restarts", "codebook term")):
+            continue
+        target = {"VQVAE": ">= 0.9", "FSQVAE": ">= 1"}[kind]
+        what = f"{run['method']}: share of the entries that the training emoji use"
+        goals.append(Goal("discrete_codes", what, f"{run['usage']:.4g}", target, reached(target, run["usage"])))
+    return goals
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
@@ -535,7 +583,7 @@ def documents() -> dict[Path, str]:
     ]
     return {
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
-        PAGE: "\n".join(page(goals + judged + found + more)) + "\n",
+        PAGE: "\n".join(page(goals + judged + found + usage() + more)) + "\n",
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         **{

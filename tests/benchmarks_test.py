@@ -87,6 +87,20 @@ def test_imputation(run, tmp_path):
     assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
 
 
+@pytest.mark.slow
+def test_discrete_codes(run, tmp_path):
+    output = tmp_path / "discrete_codes.json"
+    options = ["--output", str(output), "--methods", "FSQVAE, levels 8 6 5", "CompressiveAE, weight 10"]
+    run("", "discrete_codes", *options)
+    written = output.read_text()
+    run("", "discrete_codes", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    lines = results()._discrete_codes(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| FSQVAE, levels 8 6 5", "| CompressiveAE, weight 10"]
+    assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
+
+
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from saved_runs import SavedRuns

@@ -25,7 +25,7 @@ MODELS = {
     for name, value in vars(aezoo).items()
     if inspect.isclass(value) and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
 }
-NUMBERS = {"Seventeen": 17, "Eighteen": 18}
+NUMBERS = {"Seventeen": 17, "Nineteen": 19}
 
 
 def script(name):

@@ -1,13 +1,13 @@
 """How fast an epoch of a VQ-VAE is, beside vector-quantize-pytorch in a PyTorch network of the same layers.
 
-    pip install vector-quantize-pytorch torch  # a CPU build of torch, or without triton, which crashes beside TensorFlow
+    pip install vector-quantize-pytorch torch  # a CPU build of torch: triton crashes beside TensorFlow
     python benchmarks/speed/vector_quantization.py [--quick] [--output FILE.json]
 
-The training emoji of `aezoo.datasets.load("emoji")`, 64 x 64 pixels; convolutions of 32, 64 and 32 channels, kernel 3 and
-stride 2, mirrored, relu; a codebook of 512 entries of 32 units with running means of decay 0.99, whose unused entries
-restart; Adam, batches of 32, float32. What is timed of PyTorch is a plain loop over shuffled batches, of ours one epoch
-of `fit`. The quantizer alone is the lookup, the running means and the restarts of 4,096 vectors, without gradients, as a
-compiled graph of ours and a call in training mode of the peer.
+The training emoji of `aezoo.datasets.load("emoji")`, 64 x 64 pixels; convolutions of 32, 64 and 32 channels, kernel 3
+and stride 2, mirrored, relu; a codebook of 512 entries of 32 units with running means of decay 0.99, whose unused
+entries restart; Adam, batches of 32, float32. What is timed of PyTorch is a plain loop over shuffled batches, of ours
+one epoch of `fit`. The quantizer alone is the lookup, the running means and the restarts of 4,096 vectors, without
+gradients, as a compiled graph of ours and a call in training mode of the peer.
 
 All run in turn, three times a round, of which the fastest counts; the ratio (the peer's seconds over ours: higher is
 better) is taken within a round.
@@ -16,6 +16,7 @@ better) is taken within a round.
 from __future__ import annotations
 
 import importlib.metadata
+import itertools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -41,7 +42,7 @@ class Peer(nn.Module):
         super().__init__()
         sizes = (3, *FILTERS, UNITS)
         down, up = [], []
-        for i, (a, b) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for i, (a, b) in enumerate(itertools.pairwise(sizes)):
             last = i == len(sizes) - 2
             down += [nn.Conv2d(a, b, 3, 2, 1), *([] if last else [nn.ReLU()])]
             up = [nn.ConvTranspose2d(b, a, 3, 2, 1, output_padding=1), nn.ReLU() if i else nn.Sigmoid(), *up]
