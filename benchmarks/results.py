@@ -93,7 +93,7 @@ SECTIONS = {
     ),
     "discrete_codes": (
         "Use every entry of a codebook",
-        "Emoji of 64 x 64 pixels; the share of the entries that the 380 training emoji use after training.",
+        "Emoji of 64 x 64 pixels; the share of the entries that the 381 training emoji use after training.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",

@@ -286,7 +286,7 @@ RECIPES: dict[str, Recipe] = {
         data="emoji",
         batch_size=32,
         optimizer=cosine(2e-3),
-        limits="`model.sample(n)` draws from a prior that was trained on 304 emoji; some samples fall apart. "
+        limits="`model.sample(n)` draws from a prior that was trained on 305 emoji; some samples fall apart. "
         "Reconstructions are blurred and lose details such as mouths.",
         prior=code_prior,
     ),
