@@ -63,7 +63,7 @@ METHODS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
     },
 }
 #: The models that get a prior.
-WITH_PRIOR = ("VQVAE, 256 entries", "FSQVAE, levels 8 6 5")
+WITH_PRIOR = ("VQVAE, 256 entries",)
 
 
 def trained(model: aezoo.Autoencoder, x: np.ndarray, epochs: int) -> aezoo.Autoencoder:
