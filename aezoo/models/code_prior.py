@@ -155,7 +155,9 @@ class CodePrior(Trainer):
         _validation.check_built(self)
         _validation.check_int("batch_size", batch_size, 1)
         x = tf.cast(gate.samples(self, indices), "int32")
-        return tf.concat([self._log_likelihood(x[i : i + batch_size]) for i in range(0, len(x), batch_size)], axis=0)
+        return tf.concat(
+            [self._log_likelihood(x[i : i + batch_size]) for i in range(0, max(1, len(x)), batch_size)], axis=0
+        )
 
     @tf.function(autograph=False, reduce_retracing=True)
     def _log_likelihood(self, x: Tensor) -> Tensor:

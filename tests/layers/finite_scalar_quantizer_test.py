@@ -60,6 +60,17 @@ def test_the_gradient_of_rounding_is_one():
     assert np.all(np.abs(results[0][0, 1:]) > 0)
 
 
+@pytest.mark.slow
+def test_codes_are_those_of_another_library():
+    library, torch = (pytest.importorskip(name) for name in ("vector_quantize_pytorch", "torch"))
+    z = np.random.default_rng(0).normal(size=(1, 500, 3)).astype("float32")
+    codes, indices = library.FSQ([7, 5, 3])(torch.tensor(z))  # with even levels it centers 0 in another way
+    layer = made((7, 5, 3))
+    same = np.ravel(layer.indices(z)) == np.ravel(indices.numpy())
+    assert same.mean() > 0.99, "its bound is wider by 2 ε, which moves few values across the middle of two levels"
+    np.testing.assert_allclose(np.asarray(layer(z))[0, same], codes.detach().numpy()[0, same], atol=1e-6)
+
+
 def test_a_long_code_has_several_indices():
     layer = made((3, 2), groups=3)
     z = np.random.default_rng(0).normal(size=(5, 6)).astype("float32")

@@ -216,6 +216,19 @@ def test_the_codebook_starts_at_vectors_and_at_what_is_left_over():
     np.testing.assert_allclose(second, rest[[0, 9, 18, 27]], rtol=1e-6)
 
 
+@pytest.mark.slow
+def test_the_lookup_is_that_of_another_library():
+    library, torch = (pytest.importorskip(name) for name in ("vector_quantize_pytorch", "torch"))
+    z = RNG.normal(size=(1, 200, 4)).astype("float32")
+    layer = made(z, levels=3, codebook_size=16)
+    peer = library.ResidualVQ(dim=4, num_quantizers=3, codebook_size=16).eval()
+    for level, book in zip(peer.layers, layer.codebook.numpy(), strict=True):
+        level._codebook.embed.data.copy_(torch.tensor(book[None]))
+    quantized, indices, _ = peer(torch.tensor(z))
+    np.testing.assert_array_equal(layer.indices(z), indices.numpy())
+    np.testing.assert_allclose(layer(z), quantized.detach().numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_vectors_must_divide_a_code():
     with pytest.raises(ValueError, match=r"shape \(2, 3, 4\) cannot be cut into vectors of 3"):
         VectorQuantizer(5, vector_dim=3).build(Z.shape)

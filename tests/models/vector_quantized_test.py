@@ -8,6 +8,7 @@ import tensorflow as tf
 import aezoo
 from aezoo import Batch
 from aezoo.testing.serving import called_elsewhere
+from aezoo.training.arguments import fresh
 
 X = np.random.default_rng(0).random((24, 8, 8, 3), "float32")
 MAP = {"latent_dim": 4, "filters": (3,), "spatial": True, "seed": 0}
@@ -160,6 +161,7 @@ def test_sample_decodes_what_the_prior_draws(tmp_path):
     for a, b in zip(weights, model.prior.weights, strict=True):
         np.testing.assert_array_equal(a, b.numpy())
     assert not {id(v) for v in model.weights} & {id(v) for v in model.prior.weights}
+    assert fresh(model, codebook_size=7).prior is None
     model.save(tmp_path / "model.keras")
     keras.utils.set_random_seed(1)
     loaded = keras.saving.load_model(tmp_path / "model.keras")
