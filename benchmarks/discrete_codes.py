@@ -54,7 +54,6 @@ METHODS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
     "VQVAE, 256 entries, 4 levels": lambda seed: aezoo.VQVAE(32, codebook_size=256, levels=4, seed=seed, **NETWORKS),
     "FSQVAE, levels 8 6 5": lambda seed: aezoo.FSQVAE(levels=(8, 6, 5), seed=seed, **NETWORKS),
     "FSQVAE, levels 8 6 5, 2 vectors": lambda seed: aezoo.FSQVAE(6, levels=(8, 6, 5), seed=seed, **NETWORKS),
-    "FSQVAE, levels 8 6 5, 4 vectors": lambda seed: aezoo.FSQVAE(12, levels=(8, 6, 5), seed=seed, **NETWORKS),
     **{
         f"CompressiveAE, weight {weight}": lambda seed, weight=weight: aezoo.CompressiveAE(
             32, weight=float(weight), seed=seed, **NETWORKS
