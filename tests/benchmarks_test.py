@@ -90,14 +90,14 @@ def test_imputation(run, tmp_path):
 @pytest.mark.slow
 def test_discrete_codes(run, tmp_path):
     output = tmp_path / "discrete_codes.json"
-    options = ["--output", str(output), "--methods", "FSQVAE, levels 8 6 5", "CompressiveAE, weight 10"]
+    options = ["--output", str(output), "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10"]
     run("", "discrete_codes", *options)
     written = output.read_text()
     run("", "discrete_codes", *options)
     assert output.read_text() == written, "finished runs are not run again"
     runs = json.loads(written)["runs"]
     lines = results()._discrete_codes(runs)
-    assert [line.split(" | ")[0] for line in lines[2:]] == ["| FSQVAE, levels 8 6 5", "| CompressiveAE, weight 10"]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
     assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
 
 
