@@ -83,7 +83,9 @@ def compressed(model, pixels):
     return codec.decompress_picture(model, codec.compress_picture(model, pixels[..., None]))[..., 0]
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
+@pytest.mark.parametrize(
+    "suffix", ["png", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("tiff", "pgm"))]
+)
 def test_sixteen_bits_become_eight(run, tmp_path, suffix):
     ramp = np.linspace(0, 65535, 21 * 30).round().reshape(21, 30).astype("uint16")
     if suffix == "pgm":

@@ -246,6 +246,7 @@ def test_gaussian_hidden_units_with_bernoulli_visibles():
     assert abs(value - exact) < 3 * error
 
 
+@pytest.mark.slow
 def test_gaussian_units_in_both_layers():
     rbm, _ = machine(2, 3, scale=0.3, visible="gaussian", hidden="gaussian")
     side = np.linspace(-15, 15, 601)

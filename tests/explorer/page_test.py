@@ -325,6 +325,7 @@ def vae(digits, tmp_path_factory):
     return model, written(tmp_path_factory.mktemp("vae"), model, digits, **options)
 
 
+@pytest.mark.slow
 def test_a_vae_of_two_units(vae, digits, open_page, capsys):
     x, y = digits
     model, path = vae

@@ -341,6 +341,7 @@ def test_chains_are_state_that_goes_on_after_loading(tmp_path):
 # === The options ===
 
 
+@pytest.mark.slow
 def test_a_sparsity_target_draws_the_mean_activation_to_it():
     activation = {}
     for target in (None, 0.1, 0.8):

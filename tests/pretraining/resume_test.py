@@ -260,7 +260,7 @@ def uninterrupted(x):
     [
         ({"stage": 0, "epoch": 1, "batch": 1}, False),
         pytest.param({"stage": 1, "epoch": 0, "batch": 1}, False, marks=pytest.mark.slow),
-        ({"stage": 1, "epoch": 0, "batch": 1}, True),
+        pytest.param({"stage": 1, "epoch": 0, "batch": 1}, True, marks=pytest.mark.slow),
         pytest.param({"stage": 1, "epoch": 0}, True, marks=pytest.mark.slow),
     ],
     ids=["later epoch", "first epoch of a layer", "first epoch, compiled before", "end of an epoch"],
@@ -278,6 +278,7 @@ def test_ctrl_c_and_the_same_cell_again(x, uninterrupted, tmp_path, moment, comp
     assert_same(uninterrupted, state(stopped.stages))
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_new_models_of_other_initial_weights(x, uninterrupted, tmp_path):
     """What counts are the weights that the run began with, also those of a layer that it had not come to."""
     first, second = small(), small(seeded=False)
@@ -445,6 +446,7 @@ def test_one_process_at_a_time(x, tmp_path):
     assert _files.LOCK not in [path.name for path in tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_nothing_but_the_checkpoints_is_left_in_the_folder(x, tmp_path):
     stopped = small()
     with pytest.raises(KeyboardInterrupt):

@@ -175,10 +175,10 @@ def written(folder):
     "make",
     [
         pytest.param(lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0), marks=pytest.mark.slow),
-        lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0),
+        pytest.param(lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0), marks=pytest.mark.slow),
         lambda: aezoo.DenoisingAE(latent_dim=30, tied=True, seed=0),
         pytest.param(lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0), marks=pytest.mark.slow),
-        lambda: aezoo.RBM(30, seed=0),
+        pytest.param(lambda: aezoo.RBM(30, seed=0), marks=pytest.mark.slow),
     ],
     ids=["mlp", "conv", "tied", "k-sparse", "rbm"],
 )
@@ -202,6 +202,7 @@ def test_half_precision_and_every_kernel_once(make, x, tmp_path):
     np.testing.assert_allclose(outputs[1], model.reconstruct(x), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
     models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
     for i, model in enumerate(models):
@@ -239,8 +240,8 @@ CONVERTED = {
 }
 
 
-# Their networks and operations are in another one of `CONVERTED`.
-OTHERS = {"tied", "denoising", "compressive", "in space"}
+# Their networks and operations are in another one of `CONVERTED`, or exported in `missing_test.py`.
+OTHERS = {"tied", "denoising", "compressive", "in space", "missing"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
