@@ -328,6 +328,7 @@ SLOW = {
     # these add to their objectives are in `weight_zero` and `weight_scale`, and `configuration` is of all.
     *((name, testing.mixed_precision) for name in ("sketch-rnn", "masked", "conditional", "denoising", "linear")),
     *((name, testing.verbs) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    ("compressive", testing.saving),
     *((name, testing.saving) for name in ("masked", "denoising", "sparse-kl", "contractive")),
     *((name, testing.exporting) for name in ("contractive", "compressive")),
     ("denoising", testing.determinism),

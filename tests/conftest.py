@@ -17,8 +17,22 @@ def pytest_configure(config):
         aezoo.testing.two_cpu_devices()
 
 
+# Examples of docstrings that take seconds to trace; tests of their modules call what they show.
+SLOW_EXAMPLES = (
+    "SequenceAE",
+    "SketchRNN",
+    "EnsembleDetector",
+    "ConditionalVAE",
+    "aezoo.evaluation.exported.litert_error",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """The notebooks first, which take minutes: one that began last would leave the other workers idle."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.endswith(SLOW_EXAMPLES):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "notebooks_test" not in item.nodeid)
 
 

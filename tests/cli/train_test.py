@@ -39,9 +39,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Only the class distinguishes these from the runs of "autoencoder" and "stacked". codec_test.py has one
+# Only the class distinguishes these from the runs of "autoencoder", "vae" and "stacked". codec_test.py has one
 # of a compressive model.
-ALIKE = ("sparse", "denoising", "contractive", "linear", "dbn", "compressive")
+ALIKE = ("sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive")
 
 
 @pytest.fixture(
@@ -474,6 +474,7 @@ def test_errors_of_the_machine_are_one_line(capsys, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_sketches(tmp_path, capsys, monkeypatch, no_graphs):
     no_graphs(monkeypatch)
     output, file = tmp_path / "run", str(tmp_path / "squares.npz")

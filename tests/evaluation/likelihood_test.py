@@ -92,6 +92,7 @@ def test_annealing_agrees_with_the_exact_value(sizes, reverse, base):
     assert abs(value - log_sum(joint(*weights))) < 3 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_standard_error_is_the_scatter_of_estimates(reverse):
     rbm, weights = machine(8, 5)

@@ -408,6 +408,7 @@ def test_a_compressive_model(tmp_path, digits, open_page):
     assert page.ink("#rate-chart") > 3
 
 
+@pytest.mark.slow
 def test_sketches(tmp_path, open_page, capsys, monkeypatch):
     (x, _), _ = aezoo.sketches.load("shapes")
     x = x[:60]

@@ -101,7 +101,9 @@ def gelu(**kwargs):
     return make("gelu", (7,), **kwargs)  # dense, with a slope that is not in the table
 
 
-@pytest.mark.parametrize(("make_model", "shape"), [(conv, (5, 6, 6, 1)), (gelu, (5, 9))])
+@pytest.mark.parametrize(
+    ("make_model", "shape"), [(conv, (5, 6, 6, 1)), pytest.param(gelu, (5, 9), marks=pytest.mark.slow)]
+)
 def test_exact_for_any_encoder(make_model, shape):
     x = RNG.random(shape).astype("float32")
     model = make_model(method="exact", weight=0.3)

@@ -243,7 +243,7 @@ def spatial(likelihood="bernoulli", flat=False, **arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"importance_samples": 3}, marks=pytest.mark.slow),
         pytest.param({"free_bits": 0.1}, marks=pytest.mark.slow),
         {"likelihood": "gaussian"},

@@ -241,7 +241,7 @@ CONVERTED = {
 
 
 # Their networks and operations are in another one of `CONVERTED`, or exported in `missing_test.py`.
-OTHERS = {"tied", "denoising", "compressive", "in space", "missing"}
+OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
