@@ -327,7 +327,7 @@ def test_the_guide_is_as_short_as_it_says():
         pytest.param(testing.replicas, marks=pytest.mark.slow),
         testing.epoch_means,
         testing.configuration,
-        testing.saving,
+        pytest.param(testing.saving, marks=pytest.mark.slow),
     ),
 )
 def test_the_guide_passes(variant, check):
@@ -395,7 +395,6 @@ def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(example
     assert report["jacobian_norm"] is None and report["reconstruction_error"] > 0
 
 
-@pytest.mark.slow
 def test_the_mistake_that_the_guide_speaks_of_is_found():
     assert "batch.per_replica(weights)" in BLOCKS[0]
     wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])

@@ -116,6 +116,7 @@ def test_a_picture_is_turned_as_its_camera_says(run, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
 
 
+@pytest.mark.slow
 def test_one_limit_for_both_ways(run, tmp_path, capsys):
     picture(tmp_path / "in.png")  # 4 x 3 blocks of 64
     for limit, status in ((629, 2), (767, 2), (768, 0)):

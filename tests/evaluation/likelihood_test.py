@@ -237,6 +237,7 @@ def test_gaussian_visibles_integrate_to_one():
         assert abs(value - log_partition(rbm)[0]) < 3 * error
 
 
+@pytest.mark.slow
 def test_gaussian_hidden_units_with_bernoulli_visibles():
     rbm, (w, c, b) = machine(6, 25, scale=0.3, hidden="gaussian")
     v = binary(6)

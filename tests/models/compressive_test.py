@@ -252,6 +252,7 @@ def test_pictures_of_any_size_come_back(kind, size):
     assert np.abs(back - expected).max() <= 0.51
 
 
+@pytest.mark.slow
 def test_samples_are_no_picture_and_vectors_make_none():
     model = of_kind("dense")
     with pytest.raises(ValueError, match=r"samples, not a picture: call model\.decompress"):

@@ -260,7 +260,7 @@ CENTRED = {"centering": True, "centering_rate": 0.1}
 @pytest.mark.parametrize(
     ("options", "eager"),
     [
-        ({}, True),
+        pytest.param({}, True, marks=pytest.mark.slow),
         ({}, False),
         ({"gibbs_steps": 3}, False),
         ({"persistent": True, "chains": 7}, False),

@@ -280,7 +280,7 @@ def test_a_code_in_space_is_served(tmp_path):
 # === Scales ===
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["table", "pixels"])
 def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):
     x = {

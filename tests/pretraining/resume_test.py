@@ -341,6 +341,7 @@ def test_what_a_callback_changes_at_the_end_of_an_epoch_is_saved(x, tmp_path):
     assert_same(expected, state(current[0].stages))
 
 
+@pytest.mark.slow
 def test_without_a_folder_pretraining_goes_on_from_where_the_stages_are(x):
     stopped = small()
     with pytest.raises(KeyboardInterrupt):
