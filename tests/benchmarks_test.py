@@ -42,7 +42,7 @@ def some(names, gate):
     return [pytest.param(name, marks=[] if name in gate else [pytest.mark.slow], id=name) for name in names]
 
 
-@pytest.mark.parametrize("name", some(scripts("speed"), gate={"codec", "divergence", "verbs"}))
+@pytest.mark.parametrize("name", some(scripts("speed"), gate={"divergence", "verbs"}))
 def test_speed(run, name, tmp_path):
     output = tmp_path / f"{name}.json"
     run("speed", name, "--output", str(output))

@@ -324,6 +324,33 @@ SLOW = {
     ("sketch-rnn", testing.exporting),
     ("sketch-rnn", testing.data_forms),
     ("sketch-rnn", testing.determinism),
+    # Of each check of the trainer, four or more models of different objectives are left: the weights of samples that
+    # these add to their objectives are in `weight_zero` and `weight_scale`, and `configuration` is of all.
+    *((name, testing.mixed_precision) for name in ("sketch-rnn", "masked", "conditional", "denoising", "linear")),
+    *((name, testing.verbs) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    ("compressive", testing.saving),
+    *((name, testing.saving) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    *((name, testing.exporting) for name in ("contractive", "compressive")),
+    ("denoising", testing.determinism),
+    *((name, testing.target) for name in ("contractive-h", "k-sparse-rows", "sparse-kl", "denoising", "contractive")),
+    *((name, testing.accumulation) for name in ("contractive-h", "k-sparse-rows", "compressive", "denoising")),
+    *(
+        (name, check)
+        for name in ("denoising", "sparse-kl", "contractive")
+        for check in (testing.epoch_means, testing.divergence, testing.tracing)
+        if (name, check) != ("denoising", testing.tracing)  # which has a schedule
+    ),
+    *(("compressive", check) for check in (testing.tracing, testing.divergence, testing.sample_weights)),
+    *((name, testing.sample_weights) for name in ("denoising", "sparse-kl")),
+    # `mask` is of `Trainer.reconstruction`, and of the losses that the models below have.
+    *(
+        (name, testing.mask)
+        for name in (
+            *("tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux", "k-sparse-rows", "linear"),
+            *("contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted", "masked-pooled"),
+            "compressive-conv",
+        )
+    ),
     # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
     *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
     *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
@@ -341,14 +368,15 @@ PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, tes
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
-# Graphs of these take long to make: the gate has the check without graphs, and `.ci/slow` has it with graphs. No other
-# check of the gate finds that a KL divergence is of one replica's sketches.
+# Graphs of these take long to make: the gate has the check without graphs, or a step of it; `.ci/slow` has it with
+# graphs. No other check of the gate finds that a KL divergence is of one replica's sketches.
 WITHOUT_GRAPHS = [
     ("sketch-rnn", testing.replicas),
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),
     ("compressive", testing.determinism),
 ]
+ONE_STEP = [name for name, check in WITHOUT_GRAPHS if check is testing.replicas]
 
 
 def pair(name, check):
@@ -362,6 +390,22 @@ def test_conformance(name, check):
     check(CASES[name])
 
 
-@pytest.mark.parametrize(("name", "check"), WITHOUT_GRAPHS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        pytest.param(
+            name,
+            check,
+            marks=[pytest.mark.slow] if check is testing.replicas else [],
+            id=f"{name}-{check.__name__}",
+        )
+        for name, check in WITHOUT_GRAPHS
+    ],
+)
 def test_conformance_without_graphs(name, check, eager):
     check(eager(CASES[name]))
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
+def test_a_step_of_two_replicas_is_that_of_one(name, one_step_on_replicas):
+    one_step_on_replicas(CASES[name])
