@@ -143,7 +143,8 @@ class SeriesPreprocessing(Preprocessing):
     def summary(self) -> str:
         rows = zip(self.columns or (), self.means or (), self.scales or (), strict=True)
         standardized = ", ".join(f"{name} (mean {mean:.4g}, deviation {scale:.4g})" for name, mean, scale in rows)
-        return f"Windows of {self.window} steps, one every {self.stride}. Standardized: {standardized}."
+        starts = "one starting at each step" if self.stride == 1 else f"one every {self.stride} steps"
+        return f"Windows of {self.window} steps, {starts}. Standardized: {standardized}."
 
     # === Shapes and names ===
 

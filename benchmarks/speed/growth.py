@@ -9,7 +9,7 @@ within a round, between the two greatest values and between the two least.
 
 In theory time grows with the number of multiplications, which is linear in width, depth and samples and does not depend
 on the batch size: slopes 1, 1, 1 and 0 at the great end. What a step costs beside its products (dispatch, and the
-optimiser, which passes over all weights once a step) is a slope of -1 in the batch size, seen at the small end.
+optimizer, which passes over all weights once a step) is a slope of -1 in the batch size, seen at the small end.
 
 With an output, the picture is written beside it: FILE.png.
 """

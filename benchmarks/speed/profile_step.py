@@ -112,7 +112,7 @@ def parts(x: np.ndarray, units: int, quick: bool) -> dict[str, Run]:
     runs["loop of the train step"] = loop(lambda: [own.train_step((batch,))["loss"]], steps)
     runs["loop of the train step, XLA"] = loop(lambda: [own.train_step((batch,))["loss"]], steps, jit_compile=True)
     runs["loop of forward and backward"] = loop(gradients, steps)
-    runs["loop of the optimiser"] = loop(stepped(optimizers.apply), steps)
+    runs["loop of the optimizer"] = loop(stepped(optimizers.apply), steps)
     runs["loop of Keras' own Adam"] = loop(stepped(keras.optimizers.Adam.apply), steps)
     runs["loop of the matrix products"] = gemms(BATCH, (FEATURES, units, FEATURES), steps)
     return runs
@@ -125,11 +125,11 @@ PARTS: dict[str, Callable[[Times], np.ndarray]] = {
     "input pipeline, callbacks": lambda t: an_epoch(t) - t["a call a step"],
     "of which making an iterator": lambda t: t["an iterator of the input pipeline"],
     "dispatch": lambda t: t["a call a step"] - t["loop of the train step"],
-    "metrics": lambda t: t["loop of the train step"] - t["loop of forward and backward"] - t["loop of the optimiser"],
-    "optimiser": lambda t: t["loop of the optimiser"],
+    "metrics": lambda t: t["loop of the train step"] - t["loop of forward and backward"] - t["loop of the optimizer"],
+    "optimizer": lambda t: t["loop of the optimizer"],
     "elementwise, forward and backward": lambda t: t["loop of forward and backward"] - t["loop of the matrix products"],
     "matrix products": lambda t: t["loop of the matrix products"],
-    "not in it: what Keras' own Adam would add": lambda t: t["loop of Keras' own Adam"] - t["loop of the optimiser"],
+    "not in it: what Keras' own Adam would add": lambda t: t["loop of Keras' own Adam"] - t["loop of the optimizer"],
 }
 
 
