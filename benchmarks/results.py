@@ -200,11 +200,11 @@ def defaults() -> tuple[list[str], list[Goal]]:
             f"`python {report['script']}`, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {report['cores']} "
             f"cores, Keras {report['versions']['keras']}; {options}",
             "",
-            "Every model is trained with the defaults of its constructor and its `default_optimizer()`. Errors are shares",
-            "of the error of the mean sample. PCA has as many components as the model has units. The docstring of the",
-            "script lists the criteria.",
+            "Every model is trained with the defaults of its constructor and its `default_optimizer()`. Errors are",
+            "shares of the error of the mean sample. PCA has as many components as the model has units. The docstring",
+            "of the script lists the criteria.",
             "",
-            "| model | data | units | error | PCA's error | dead units | beats the trivial answer | fulfills its purpose |",
+            "| model | data | units | error | PCA's error | dead | beats the trivial answer | fulfills its purpose |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for run in report["runs"]:

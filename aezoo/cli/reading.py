@@ -104,7 +104,14 @@ def _as_options(message: str) -> str:
     """Replace the arguments of a reader in its message by the options of the command line."""
     message = re.sub(r"\bimage_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
     message = message.replace("skip_corrupt=True", "--skip-corrupt")
-    return re.sub(rf"\b({'|'.join(OPTIONS)})=", lambda found: f"--{found[1].replace('_', '-')} ", message)
+    names = "|".join(OPTIONS)
+    message = re.sub(rf"\b({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
+    message = re.sub(rf"\b({names})=(?=\W|$)", lambda found: _option(found[1]), message)  # without a value
+    return re.sub(rf"\b({names})=", lambda found: f"{_option(found[1])} ", message)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _arrays(path: Path, test_fraction: float) -> Own:

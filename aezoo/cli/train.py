@@ -289,7 +289,8 @@ def _new_model(
             chosen = {"layers": arguments.layers, **chosen}
         shown = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
         name = entry.stack or type(model).__name__
-        print(f"{name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
+        epochs = f"{arguments.epochs} epoch{'' if arguments.epochs == 1 else 's'}"
+        print(f"{name}({shown}), {epochs} in batches of {arguments.batch_size}")
     return model
 
 

@@ -228,9 +228,7 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
         rows.append(Row(f"photographs, weight {weight:g}: bits per pixel", "–", "–", point[0], minutes))
         rows.append(Row("  PSNR over the test set, dB", "–", "–", point[1], 0.0))
         for rival in ("PCA", "JPEG", "WebP"):
-            rows.append(
-                Row(f"  bits relative to {rival}", "–", "–", point[0] / size_at(curves[rival], point[1]), 0.0)
-            )
+            rows.append(Row(f"  bits relative to {rival}", "–", "–", point[0] / size_at(curves[rival], point[1]), 0.0))
     return rows, curves
 
 
