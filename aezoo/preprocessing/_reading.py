@@ -270,7 +270,9 @@ class Source:
             advice = f"read the column as text with categorical=[{name!r}]"
             if name in self._numbers:  # a fitted preprocessing
                 advice = "leave the cell empty if the value is missing"
-            return ValueError(f"{place} {value} is not {what}, as other values of the column are: correct it, or {advice}.")
+            return ValueError(
+                f"{place} {value} is not {what}, as other values of the column are: correct it, or {advice}."
+            )
         return ValueError(f"{self.name} cannot be read as CSV ({text}).")
 
 

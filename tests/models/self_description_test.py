@@ -128,6 +128,16 @@ def test_a_denoising_model_shows_what_it_repairs(monkeypatch):
     assert corrupted.shape == X.shape and 0.3 < np.mean(corrupted == 0) < 0.7
 
 
+@pytest.mark.parametrize(("n", "paths"), [(3, 1), (7, 3), (12, 5)])
+def test_paths_of_few_samples_have_both_ends(n, paths, monkeypatch):
+    ends = []
+    monkeypatch.setattr(aezoo.plots, "interpolation", lambda model, a, b: ends.extend((a, b)))
+    x = np.random.default_rng(0).random((n, *X.shape[1:]), "float32")
+    built(aezoo.VAE(3)).report_pictures(x)["interpolation.png"]()
+    np.testing.assert_array_equal(np.concatenate(ends), x[: 2 * paths])
+    assert len(ends[0]) == paths
+
+
 def test_pictures_of_sketches():
     x = aezoo.sketches.stroke5(aezoo.sketches.shapes(6))
     model = built(aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, seed=0), x)

@@ -420,6 +420,22 @@ def test_a_column_that_disappears_and_one_that_appears(fitted, model, table):
         model.encode(table[table.columns[::-1]])  # in any order
 
 
+def test_text_in_a_column_of_numbers_among_the_rows_that_are_not_used(tmp_path):
+    """The text decides how pyarrow reads the column, so that it must not be overlooked."""
+    rows = [str(number) for number in range(30)]
+    rows[7] = "old"
+    (tmp_path / "bad.csv").write_text("age,size\n" + "".join(f"{row},{i % 5}\n" for i, row in enumerate(rows)))
+    made = preprocessing.TablePreprocessing()
+    with pytest.raises(ValueError, match=r"bad.csv, row 9, column 'age': 'old' is not a number, as most values"):
+        made.fit_sources([made.source(tmp_path / "bad.csv")], part=lambda first, n: np.arange(first, first + n) != 7)
+
+
+def test_decimal_commas_are_named(tmp_path):
+    (tmp_path / "bad.csv").write_text("a;b\n" + "".join(f"{i},5;{i}\n" for i in range(30)))
+    with pytest.raises(ValueError, match=r"bad.csv, row 2, column 'a': '0,5' has a decimal comma; write numbers with"):
+        preprocessing.TablePreprocessing().fit(tmp_path / "bad.csv")
+
+
 def test_text_in_a_column_of_numbers(fitted, model, table, tmp_path):
     bad = table.astype({"Age (years)": object})
     bad["Age (years)"] = [str(value) for value in bad["Age (years)"]]
