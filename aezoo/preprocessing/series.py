@@ -387,7 +387,8 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
     if unknown.any():
         row = int(unknown.argmax())
         raise ValueError(
-            f"The time column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a time: correct it."
+            f"The time column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a time: "
+            "correct it."
         )
     return times
 
