@@ -307,6 +307,19 @@ def test_images_keep_their_names(folder, of_images, tmp_path):
         np.testing.assert_allclose(written, 255 * np.asarray(model.reconstruct(x[None]))[0], atol=0.6)
 
 
+def test_gray_images_become_color_for_a_model_of_color(folder, tmp_path):
+    model = aezoo.Autoencoder(3, seed=0)
+    model.build((None, 6, 6, 3))
+    model.save(tmp_path / "model.keras")
+    given = (tmp_path / "model.keras", "--data", folder / "photos")
+    assert command("score", *given, "--output", tmp_path / "s.csv") == 0
+    for row in rows(tmp_path / "s.csv"):
+        x = np.repeat(keras.utils.img_to_array(Image.open(folder / "photos" / row["file"])) / 255, 3, axis=-1)
+        np.testing.assert_allclose(float(row["score"]), model.score_samples(x[None])[0], rtol=1e-3)
+    assert command("reconstruct", *given, "--output", tmp_path / "r") == 0
+    assert Image.open(tmp_path / "r" / row["file"]).mode == "RGB"
+
+
 def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of_images, tmp_path):
     assert command("encode", of_images, "--data", folder / "images.npz", "--output", tmp_path / "z.csv") == 0
     with np.load(folder / "images.npz") as stored:

@@ -120,6 +120,14 @@ def test_pictures_are_drawn_when_they_are_asked_for(make, more, monkeypatch):
     assert [f"{name}.png" for name in drawn] == list(pictures)
 
 
+def test_tables_have_no_pictures_of_filters():
+    pytest.importorskip("pyarrow")
+    table = aezoo.preprocessing.TablePreprocessing().fit({"a": [0.0, 1.0, 3.0], "b": [2.0, 1.0, 0.0]})
+    model = aezoo.Autoencoder(1, output_activation="linear", preprocessing=table)
+    model.build((None, 2))
+    assert list(model.report_pictures(np.zeros((2, 2), "float32"))) == ["reconstructions.png"]
+
+
 def test_a_denoising_model_shows_what_it_repairs(monkeypatch):
     shown = {}
     monkeypatch.setattr(aezoo.plots, "reconstructions", lambda model, x, **rows: shown.update(rows))
