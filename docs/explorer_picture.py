@@ -22,6 +22,7 @@ DOCS = Path(__file__).parent
 SIZE = {"width": 980, "height": 800}
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 POINT = 0.72, 0.6  # of the plane, among the zeros
+BELOW = 190  # pixels from the top to the panel: the stage stays above it
 
 
 def main() -> None:
@@ -34,8 +35,9 @@ def main() -> None:
         opened = browser.new_page(viewport=SIZE)
         opened.goto(f"file://{page}")
         opened.evaluate("explorer.ready")
-        opened.evaluate("document.querySelector('#map').scrollIntoView()")
-        opened.evaluate("window.scrollBy(0, -190)")  # below the stage, which stays at the top
+        opened.wait_for_timeout(500)
+        top = opened.locator("#map").bounding_box()["y"] - BELOW
+        opened.evaluate(f"window.scrollTo({{ top: {top}, behavior: 'instant' }})")
         box = opened.locator("#map-canvas").bounding_box()
         opened.mouse.move(box["x"] + POINT[0] * box["width"], box["y"] + POINT[1] * box["height"])
         opened.evaluate("explorer.idle()")

@@ -106,7 +106,7 @@ def _as_options(message: str) -> str:
     message = message.replace("skip_corrupt=True", "--skip-corrupt")
     names = "|".join(OPTIONS)
     message = re.sub(rf"\b({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
-    message = re.sub(rf"\b({names})=(?=\W|$)", lambda found: _option(found[1]), message)  # without a value
+    message = re.sub(rf"\b({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
     return re.sub(rf"\b({names})=", lambda found: f"{_option(found[1])} ", message)
 
 

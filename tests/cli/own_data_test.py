@@ -317,7 +317,8 @@ def test_gray_images_become_color_for_a_model_of_color(folder, tmp_path):
         x = np.repeat(keras.utils.img_to_array(Image.open(folder / "photos" / row["file"])) / 255, 3, axis=-1)
         np.testing.assert_allclose(float(row["score"]), model.score_samples(x[None])[0], rtol=1e-3)
     assert command("reconstruct", *given, "--output", tmp_path / "r") == 0
-    assert Image.open(tmp_path / "r" / row["file"]).mode == "RGB"
+    with Image.open(tmp_path / "r" / row["file"]) as image:
+        assert image.mode == "RGB"
 
 
 def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of_images, tmp_path):

@@ -462,7 +462,7 @@ def written(path, text, encoding="utf-8"):
         ("", r"t\.csv is empty"),
         ("a,b\n", r"t\.csv has no rows"),
         ("a,b\n1,2\n3,4,5\n", r"t\.csv, row 3, has 3 values, but the header has 2 columns"),
-        ("a,b\n1,2\n3\n", r"t\.csv, row 3, has 1 values, but the header has 2 columns"),
+        ("a,b\n1,2\n3\n", r"t\.csv, row 3, has 1 value, but the header has 2 columns"),
         ("a,a\n1,2\n", r"t\.csv has several columns 'a'"),
         ("a,b\n1,2\n1,2\n", r"t\.csv has no column to learn from \(a: constant, 1; b: constant, 2\)"),
         ("a,b\n1,2\n5,inf\n", r"t\.csv, row 3, column 'b': the value is infinite or too large"),
@@ -562,7 +562,7 @@ def test_an_error_late_in_a_file_has_its_row(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"t\.csv, row 82, column 'a': 'oops' is not a number, as other values"):
         preprocessing.TablePreprocessing().fit(written(tmp_path / "t.csv", "\n".join(["a,b", *lines])))
     lines[80] = "1"
-    with pytest.raises(ValueError, match=r"t\.csv, row 82, has 1 values, but the header has 2 columns"):
+    with pytest.raises(ValueError, match=r"t\.csv, row 82, has 1 value, but the header has 2 columns"):
         preprocessing.TablePreprocessing().fit(written(tmp_path / "t.csv", "\n".join(["a,b", *lines])))
 
 
