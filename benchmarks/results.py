@@ -3,7 +3,7 @@ docs/missing_values.md and docs/guide/tables.md from the JSON files that the oth
 
 python benchmarks/results.py
 
-What was tried where a goal was missed is said by hand, in a file NAME.md beside NAME.json.
+A file NAME.md beside NAME.json says by hand what we tried where a target was missed.
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ PUBLISHED = [
     ),
     (
         "rbm_likelihood",
-        "centred PCD-1, test log-likelihood, AIS ±0.09",
+        "centered PCD-1, test log-likelihood, AIS ±0.09",
         "Centered RBM, 500 hidden units: log-likelihood, nats",
         "PyDeep",
         "",
@@ -172,7 +172,7 @@ def speed() -> tuple[list[str], list[Goal]]:
             f"{machine['cores']} cores, TensorFlow {machine['tensorflow']}, Keras {machine['keras']}, "
             f"{machine['date'][:10]}",
             "",
-            "| | median (least to greatest) | goal | reached |",
+            "| | median (lowest to highest) | target | reached |",
             "|---|---|---|---|",
         ]
         for name, ratio in _ratios(report):
@@ -200,11 +200,11 @@ def defaults() -> tuple[list[str], list[Goal]]:
             f"`python {report['script']}`, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, {report['cores']} "
             f"cores, Keras {report['versions']['keras']}; {options}",
             "",
-            "Every model with its constructor's defaults and its `default_optimizer()`. Errors are shares of the mean",
-            "sample's error; PCA has as many components as the model has units. The criteria are at the top of the",
-            "script.",
+            "Every model is trained with the defaults of its constructor and its `default_optimizer()`. Errors are",
+            "shares of the error of the mean sample. PCA has as many components as the model has units. The docstring",
+            "of the script lists the criteria.",
             "",
-            "| model | data | units | error | PCA's | dead | beats the trivial answer | does what it is for |",
+            "| model | data | units | error | PCA's error | dead | beats the trivial answer | fulfills its purpose |",
             "|---|---|---|---|---|---|---|---|",
         ]
         for run in report["runs"]:
@@ -398,7 +398,7 @@ def outliers() -> tuple[list[str], list[Goal]]:
         checks.append((what, found.lead(peer), "> 0"))
     if linear := runs.get("LinearAE"):
         excess = max(abs(value) for run in linear.values() for value in run["excess"])
-        what = f"LinearAE: greatest difference between its error and PCA's on {len(linear)} sets, share of the variance"
+        what = f"LinearAE: largest difference between its error and PCA's on {len(linear)} sets, share of the variance"
         checks.append((what, excess, "<= 0.01"))
     goals = [Goal("outliers", what, f"{value:.4f}", target, reached(target, value)) for what, value, target in checks]
     lines = [

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from matplotlib.dates import ConciseDateFormatter
+from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_breast_cancer
@@ -431,7 +431,7 @@ def series_scores() -> Figure:
     style.with_axes(below, y="score")
     style.legend(above, loc="upper right", ncols=2)
     above.set_ylim(0, 110)
-    below.xaxis.set_major_formatter(ConciseDateFormatter(below.xaxis.get_major_locator()))
+    below.xaxis.set_major_formatter(DateFormatter("%-d %b"))
     return drawn
 
 

@@ -255,7 +255,7 @@ class Loop:
             lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), resident.parts
         )
         self._signature = [any_length, tf.TensorSpec((None,), "int64")]
-        # TensorFlow counts the graphs of a method over all models, and would warn of many; not so those of a partial.
+        # TensorFlow counts the graphs of a method over all models, and would warn of many; a partial is not counted.
         self._run = tf.function(functools.partial(self._any_batches), self._signature, autograph=False)
         self._run_compiled = None
         if resident.compiled:

@@ -3,8 +3,8 @@
     TFDS_DATA_DIR=... python benchmarks/papers/rbm_likelihood.py
 
 Published: pseudo-log-likelihood -62.76 after 15 epochs of PCD-15 (deeplearning.net tutorial, 122 minutes); test
-log-likelihood -84.86 by AIS and -96.61 by reverse AIS after 200 epochs of centred PCD-1 (PyDeep). The images are
-binarised by sampling each pixel once with its grey value as probability.
+log-likelihood -84.86 by AIS and -96.61 by reverse AIS after 200 epochs of centered PCD-1 (PyDeep). The images are
+binarized by sampling each pixel once with its gray value as probability.
 """
 
 import keras
@@ -54,7 +54,7 @@ def main() -> None:
         log_z, error = log_partition(rbm, temperatures=temperatures, reverse=reverse, data=x, seed=options.seed)
         value = float(np.mean(log_likelihood(rbm, x_test, log_z)))
         rows.append(
-            Row(f"centred PCD-1, test log-likelihood, {name} ±{error:.2f}", published, "-100", value, clock.minutes)
+            Row(f"centered PCD-1, test log-likelihood, {name} ±{error:.2f}", published, "-100", value, clock.minutes)
         )
     report("rbm_likelihood", options, rows)
 

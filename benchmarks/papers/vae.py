@@ -2,7 +2,7 @@
 
     TFDS_DATA_DIR=... python benchmarks/papers/vae.py [--minutes 10] [--plot FOLDER]
 
-784-400-40 (the network of pythae's benchmark), bernoulli likelihood. Each pixel is set to 1 once, with its grey value
+784-400-40 (the network of pythae's benchmark), bernoulli likelihood. Each pixel is set to 1 once, with its gray value
 as probability, and so stays for all epochs: that is harder on the test set than to draw anew for each batch.
 The VAE is trained for half of `--minutes`, then another for all of them, then an IWAE with k=5 for as long.
 Published, on networks trained for hours: pythae's VAE 89.78 and IWAE k=50 86.82 (negative log-likelihood, 200 samples).
