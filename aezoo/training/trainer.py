@@ -388,8 +388,10 @@ class Trainer(keras.Model):
 
     # === Before the first step ===
 
-    def initialize_from(self, x: np.ndarray) -> None:
+    def initialize_from(self, x: np.ndarray, y: np.ndarray | None = None) -> None:
         """Set initial weights from training data; by default do nothing.
+
+        An override that needs no targets may take `x` alone.
 
         `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
         optimizer has taken no step. The weights may still come from a trained model, loaded or set by hand, so change
@@ -399,6 +401,8 @@ class Trainer(keras.Model):
         Args:
             x: A sample of the training inputs, (n, *input_shape) float32, n <= 5,000: evenly spaced rows of an array,
                 or the first batches of a data set. Missing values are filled in.
+            y: The targets of these samples, (n, *output_shape) float32, where NaN marks missing values; None if the
+                samples are the targets.
 
         Example:
             >>> import numpy as np, aezoo
@@ -674,16 +678,18 @@ class Trainer(keras.Model):
         if not starts and not (self.keeps_training_samples and request.has_validation):
             return request
         with gate.readable_errors():
-            x, taken = samples.take(
+            x, taken, targets = samples.take_pairs(
                 request.data.x,
+                request.data.y,
                 self.distribute_strategy,
                 request.options.get("validation_split") or 0.0,
                 request.data.weight,
+                targets=starts and request.data.y_spec is not None and self._starts_from_targets(),
             )
         self._training_samples = taken
         if starts:
             self._training_samples = filled = self.fill_from(taken)
-            self.initialize_from(filled)
+            self.initialize_from(filled, *([] if targets is None else [targets]))
             distribution.take_weights_of_chief(self)
         return request.with_x(x)
 
@@ -691,6 +697,9 @@ class Trainer(keras.Model):
         if not self.compiled or int(self.epoch.numpy()) or int(self.optimizer.iterations.numpy()):
             return False
         return self.missing != "error" or type(self).initialize_from is not Trainer.initialize_from
+
+    def _starts_from_targets(self) -> bool:
+        return len(inspect.signature(self.initialize_from).parameters) > 1
 
     def _with_callbacks(self, request: FitRequest) -> FitRequest:
         given = _prepend(self.default_callbacks(), request.options.get("callbacks"))
