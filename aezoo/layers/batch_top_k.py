@@ -9,21 +9,17 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _validation
-from aezoo._numerics import as_float32, sum_over_replicas
+from aezoo._numerics import as_float32, replicas, sum_over_replicas
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 
 #: The inference threshold is the mean over about this many of the last batches.
 _BATCHES = 100
-_BITS = 16  # per pass over the activations
+_ROUNDED = 1 - 1e-6  # sums of weights are rounded
 
 
 def batch_threshold(z: Tensor, k: float, weight: Tensor | None = None) -> Tensor:
     """Return the largest t such that k activations per sample, on average over a batch, are at least t.
-
-    t is exact: a histogram of the upper bits of the activations finds the range that contains it, and a histogram of
-    the lower bits finds the value within. There is no sorting, k and the size of the batch need no new graph, and
-    replicas add up their histograms.
 
     Args:
         z: Activations >= 0, (batch, units).
@@ -38,32 +34,20 @@ def batch_threshold(z: Tensor, k: float, weight: Tensor | None = None) -> Tensor
         >>> float(batch_threshold(z, k=1.5))  # 3 activations of 2 samples
         3.0
     """
-    # Floating-point numbers >= 0 are in the order of their bits, read as integers.
-    bits = tf.bitcast(as_float32(z), "int32")
+    z = as_float32(z)
+    if weight is None and replicas() == 1:
+        count = tf.cast(tf.math.ceil(k * tf.cast(tf.shape(z)[0], "float32") * _ROUNDED), "int32")
+        return tf.math.top_k(tf.reshape(z, (-1,)), count).values[-1]
     weight = ops.ones(ops.shape(z)[:1]) if weight is None else as_float32(weight)
-    target = k * sum_over_replicas(ops.sum(weight)) * (1 - 1e-6)  # sums of weights are rounded
+    target = k * sum_over_replicas(ops.sum(weight)) * _ROUNDED
     target = ops.maximum(target, 1e-30)  # if all weights are 0, t is 0
-    counts = ops.broadcast_to(weight[:, None], ops.shape(z))
-    high, low = tf.bitwise.right_shift(bits, _BITS), tf.bitwise.bitwise_and(bits, 2**_BITS - 1)
-    upper, above = _largest(high, counts, target)
-    lower, _ = _largest(low, ops.where(high == upper, counts, 0.0), target - above)
-    return tf.bitcast(upper * 2**_BITS + lower, "float32")
-
-
-def _largest(keys: Tensor, counts: Tensor, target: Tensor) -> tuple[Any, Any]:
-    """Return the largest key with a count of at least the target at it and above, and the count above it."""
-    histogram = tf.math.unsorted_segment_sum(tf.reshape(counts, (-1,)), tf.reshape(keys, (-1,)), 2**_BITS)
-    # In two steps, since XLA adds up n numbers cumulatively in n² steps.
-    table = tf.reshape(sum_over_replicas(histogram), (2 ** (_BITS // 2), -1))
-    row, above = _last(tf.reduce_sum(table, axis=1), target)
-    column, above_in_row = _last(table[row], target - above)
-    return row * 2 ** (_BITS // 2) + column, above + above_in_row
-
-
-def _last(histogram: Tensor, target: Tensor) -> tuple[Any, Any]:
-    at_least = tf.cumsum(histogram, reverse=True)
-    key = tf.maximum(tf.reduce_sum(tf.cast(at_least >= target, "int32")) - 1, 0)  # decreasing in the key
-    return key, at_least[key] - histogram[key]
+    # Floating-point numbers >= 0 are in the order of their bits, read as integers: find t bit by bit.
+    bits, found = tf.bitcast(z, "int32"), tf.constant(0)
+    for bit in range(30, -1, -1):
+        candidate = found + 2**bit
+        counts = tf.reduce_sum(tf.cast(bits >= candidate, "float32"), axis=1)
+        found = tf.where(sum_over_replicas(tf.reduce_sum(weight * counts)) >= target, candidate, found)
+    return tf.bitcast(found, "float32")
 
 
 @keras.saving.register_keras_serializable("aezoo")

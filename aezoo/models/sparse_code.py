@@ -77,6 +77,9 @@ class SparseCodeAE(Autoencoder):
         scaling = Scaling(dtype="float32", name="output")
         return keras.Sequential([keras.Input((self.latent_dim,)), rows, reshape, scaling], name="decoder")
 
+    def check_scale(self, x: np.ndarray) -> None:
+        """Accept any scale, since the model standardizes its data."""
+
     def initialize_from(self, x: np.ndarray, y: np.ndarray | None = None) -> None:
         """Set x̄, s, ȳ and s' from samples and targets; see the class."""
         centering, scaling = self.encoder.layers[0].layers[:2]
