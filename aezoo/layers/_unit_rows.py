@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from typing import Any
 
@@ -138,7 +139,7 @@ class UnitRows(keras.initializers.Initializer):
     """
 
     def __init__(self, seed: int | None = None):
-        self.seed = keras.random.make_default_seed() if seed is None else seed
+        self.seed = random.randint(1, 10**9) if seed is None else seed  # as Keras' initializers
 
     def __call__(self, shape: Shape, dtype: DType | None = None) -> Tensor:
         rows = unit_rows(keras.random.normal(shape, dtype="float32", seed=self.seed))

@@ -113,7 +113,7 @@ def test_training_is_the_same_on_any_scale(name):
     histories = []
     for x in (X, 1000 * X - 77):
         model = make(name, x, optimizer=keras.optimizers.SGD(0.1), random=False)
-        histories.append(model.fit(x, epochs=4, batch_size=6, shuffle=False, verbose=0).history)
+        histories.append(model.fit(x, epochs=2, batch_size=12, shuffle=False, verbose=0).history)
     assert histories[0]["loss"][-1] != histories[0]["loss"][0]
     for key, values in histories[0].items():
         np.testing.assert_allclose(values, histories[1][key], rtol=1e-3, err_msg=key)
@@ -310,7 +310,7 @@ def test_two_replicas_select_from_the_whole_batch():
     one = make("batch-top-k", **options)
     with testing.two_replicas().scope():
         two = make("batch-top-k", **{**options, "optimizer": keras.optimizers.SGD(0.05)})
-    fit = {"batch_size": 4, "epochs": 2, "shuffle": False, "verbose": 0}
+    fit = {"batch_size": 6, "epochs": 1, "shuffle": False, "verbose": 0}
     expected, got = one.fit(X, **fit).history, two.fit(X, **fit).history
     for name in expected:
         np.testing.assert_allclose(got[name], expected[name], rtol=1e-4, err_msg=name)
