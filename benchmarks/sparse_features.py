@@ -11,8 +11,9 @@ active in a sample. As in SAELens' SynthSAEBench, a dictionary has 512 units, a 
 Every method gets the same samples, the same number of steps of 512 samples, Adam at a rate of 0.003 with a warmup of
 100 steps and a linear decay over the last third, and k = 6; methods without k have a penalty that was chosen on seed 0
 for about 6 active units. The rate was chosen from 0.001 and 0.003 by our own codes on seed 0. A unit is dead for AuxK
-after 25,000 samples. All other settings are the defaults of the library. The data are scaled to what each library expects: aezoo does so itself, dictionary_learning gets a mean squared
-norm of 1, SAELens a mean norm of √128.
+after 25,000 samples. All other settings are the defaults of the library. The data are scaled to what each library
+expects: aezoo does so itself, dictionary_learning gets a mean squared norm of 1, SAELens a mean norm of √128.
+dictionary_learning's module for language models, which needs further packages, is not used.
 
 On 20,000 further samples:
 
@@ -48,6 +49,13 @@ import aezoo
 HERE = Path(__file__).parent
 ROOTS, CHILDREN, DIM, UNITS, K = 400, 8, 128, 512, 6
 BATCH, RATE, WARMUP, DEAD_AFTER = 512, 3e-3, 100, 25_000
+#: Penalties that were chosen on seed 0, by library and method.
+PENALTIES = {
+    ("aezoo", "gated"): 0.55,
+    ("aezoo", "L1"): 0.19,
+    ("dictionary_learning", "gated"): 0.55,
+    ("dictionary_learning", "L1"): 0.2,
+}
 LEVELS = (16, 48, 112, 240, UNITS)
 
 
@@ -109,11 +117,11 @@ OURS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
     "BatchTopK": lambda seed: aezoo.BatchTopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
     "TopK": lambda seed: aezoo.TopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
     "JumpReLU": lambda seed: aezoo.JumpReLUAE(UNITS, target_l0=K, threshold=0.1, bandwidth=0.05, seed=seed),
-    "gated": lambda seed: aezoo.GatedAE(UNITS, weight=0.06, seed=seed),
+    "gated": lambda seed: aezoo.GatedAE(UNITS, weight=PENALTIES["aezoo", "gated"], seed=seed),
     "L1": lambda seed: aezoo.SparseAE(
         UNITS,
         penalty="l1",
-        weight=0.06,
+        weight=PENALTIES["aezoo", "L1"],
         activation="relu",
         output_activation="linear",
         tied=True,
@@ -163,7 +171,7 @@ def dictionary_learning(
     steps = len(rows)
     common = {"steps": steps, "activation_dim": DIM, "dict_size": UNITS, "layer": 0, "lm_name": "none", "lr": RATE}
     common |= {"warmup_steps": WARMUP, "decay_start": steps - steps // 3, "seed": seed, "device": "cpu"}
-    top = {"k": K}
+    top, penalty = {"k": K}, {"l1_penalty": PENALTIES.get(("dictionary_learning", method))}
     shares = np.diff([0, *LEVELS]) / UNITS
     makers: dict[str, Callable[[], Any]] = {
         "Matryoshka": lambda: MatryoshkaBatchTopKTrainer(
@@ -174,8 +182,8 @@ def dictionary_learning(
         "JumpReLU": lambda: trainers.JumpReluTrainer(
             **common, target_l0=K, bandwidth=0.05, sparsity_warmup_steps=steps // 5
         ),
-        "gated": lambda: trainers.GatedSAETrainer(**common, l1_penalty=0.06, sparsity_warmup_steps=steps // 5),
-        "L1": lambda: trainers.StandardTrainer(**common, l1_penalty=0.06, sparsity_warmup_steps=steps // 5),
+        "gated": lambda: trainers.GatedSAETrainer(**common, **penalty, sparsity_warmup_steps=steps // 5),
+        "L1": lambda: trainers.StandardTrainer(**common, **penalty, sparsity_warmup_steps=steps // 5),
     }
     torch.manual_seed(seed)
     trainer = makers[method]()

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo import _keras, _validation
+from aezoo import _keras
 from aezoo._typing import Data, Tensor
 
 
@@ -52,7 +52,6 @@ def activations(
         >>> [len(batch) for batch in activations(cnn, "features", x, batch_size=10, flatten=True)]
         [360, 360]
     """
-    _validation.check_int("batch_size", batch_size, 1)
     if not model.built:
         raise ValueError(f"{model.name!r} has not been built: call it on a batch first.")
     found = _find(model, layer)

@@ -8,7 +8,6 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation
 from aezoo._numerics import as_float32, replicas, sum_over_replicas
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
@@ -83,7 +82,8 @@ class BatchTopK(CodeLayer):
 
     def __init__(self, k: float, **kwargs: Any):
         super().__init__(**kwargs)
-        _validation.check_open_interval("k", k, 0, float("inf"))
+        if not k > 0:
+            raise ValueError(f"k must be positive, but k={k!r}.")
         self.k = k
 
     def build(self, input_shape: Shape) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 from keras import ops
 
-from aezoo import _validation
 from aezoo._typing import Shape, Tensor
 from aezoo.layers.code_layer import CodeLayer
 
@@ -48,7 +47,8 @@ class JumpReLU(CodeLayer):
     def __init__(self, threshold: float = 0.001, bandwidth: float = 0.001, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
         for name, value in (("threshold", threshold), ("bandwidth", bandwidth)):
-            _validation.check_open_interval(name, value, 0, math.inf)
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be positive, but {name}={value!r}.")
         self.initial_threshold = threshold
         self.bandwidth = bandwidth
 

@@ -20,7 +20,7 @@ _SHARES = (1 / 32, 3 / 32, 7 / 32, 15 / 32)
 class MatryoshkaAE(BatchTopKAE):
     """Matryoshka autoencoder: Σₘ ‖y - y'ₘ‖², where y'ₘ uses the first m units of a code only, for several levels m.
 
-    The code is that of a `BatchTopKAE`, selected once for all levels. Since the first units must reconstruct without
+    A code is selected as in `BatchTopKAE`, once for all levels. Since the first units must reconstruct without
     the others, they learn general features, and later units learn details; a general feature cannot be absorbed by the
     more specific ones that imply it.
 

@@ -33,6 +33,16 @@ class SparseCodeAE(Autoencoder):
 
     Raises:
         ValueError: If an argument of the networks is given.
+
+    Example:
+        >>> from aezoo.layers import JumpReLU
+        >>> class FixedThresholdAE(SparseCodeAE):
+        ...     def code_layers(self):
+        ...         return [JumpReLU(threshold=0.2)]
+        >>> model = FixedThresholdAE(latent_dim=16)
+        >>> model.build((None, 8))
+        >>> model.dictionary.shape
+        (16, 8)
     """
 
     fixed_arguments = (*_validation.HIDDEN_LAYERS, *_validation.ACTIVATIONS, "tied", "encoder", "decoder")

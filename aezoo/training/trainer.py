@@ -388,10 +388,11 @@ class Trainer(keras.Model):
 
     # === Before the first step ===
 
-    def initialize_from(self, x: np.ndarray, y: np.ndarray | None = None) -> None:
+    def initialize_from(self, x: np.ndarray) -> None:
         """Set initial weights from training data; by default do nothing.
 
-        An override that needs no targets may take `x` alone.
+        An override may take a second argument, `y=None`. It then also gets the targets of the samples, (n,
+        *output_shape) float32, where NaN marks missing values; None if the samples are the targets.
 
         `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
         optimizer has taken no step. The weights may still come from a trained model, loaded or set by hand, so change
@@ -401,8 +402,6 @@ class Trainer(keras.Model):
         Args:
             x: A sample of the training inputs, (n, *input_shape) float32, n <= 5,000: evenly spaced rows of an array,
                 or the first batches of a data set. Missing values are filled in.
-            y: The targets of these samples, (n, *output_shape) float32, where NaN marks missing values; None if the
-                samples are the targets.
 
         Example:
             >>> import numpy as np, aezoo
