@@ -36,6 +36,8 @@ class RevivesDeadUnits(Autoencoder):
     """
 
     by_rows: bool = False
+    relative_auxiliary: bool = False
+    """True to divide AuxK by the mean of ‖e‖² over the batch, so that it keeps its weight while the error falls."""
 
     def __init__(
         self,
@@ -100,6 +102,10 @@ class RevivesDeadUnits(Autoencoder):
         if self.aux_weight:
             error = ops.stop_gradient(batch.y - y_pred)
             auxiliary = losses.per_sample(self.default_loss, error, estimate, observed=batch.mask)[0]
+            if self.relative_auxiliary:
+                zeros = ops.zeros_like(error)
+                whole = losses.per_sample(self.default_loss, error, zeros, observed=batch.mask)[0]
+                auxiliary = ops.divide_no_nan(auxiliary, batch.global_mean(whole))
             any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
             terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
             if training:

@@ -53,6 +53,7 @@ class BatchTopKAE(RevivesDeadUnits, SparseCodeAE):
     """
 
     pre_activation = "relu"
+    relative_auxiliary = True
     metric_names: tuple[str, ...] = ("l0",)
 
     def __init__(self, latent_dim: int | None = None, *, k: float = 32, aux_weight: float = 1 / 32, **kwargs: Any):

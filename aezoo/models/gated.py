@@ -27,7 +27,7 @@ class GatedAE(SparseCodeAE):
 
     where y'_gate decodes ReLU(π) with a copy of the decoder that gets no gradient. The L1 penalty shrinks ReLU(π), but
     not z: it does not bias the magnitudes toward 0 as in `SparseAE`. The metric `l0` is the mean number of active
-    units.
+    units. The paper trains by Adam with β₁ = 0, `model.default_optimizer()`.
 
     Args:
         latent_dim: Number of code units, usually larger than the number of features.
@@ -60,6 +60,10 @@ class GatedAE(SparseCodeAE):
         encoder = super().build_encoder(x_shape)
         encoder.layers[-1].bias.trainable = False  # stays 0: gate and magnitude have biases of their own
         return encoder
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        """Return Adam with β₁ = 0, as in the paper."""
+        return keras.optimizers.Adam(learning_rate or 1e-3, beta_1=0.0)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.gate]

@@ -23,7 +23,8 @@ class JumpReLUAE(SparseCodeAE):
     it nor the code has a derivative with respect to θ: `aezoo.layers.JumpReLU` has the pseudo-derivatives, in which
     only activations within ε/2 of a threshold count. The metric `l0` is the mean of ‖z‖₀.
 
-    The paper trains by Adam with β₁ = 0 and raises λ from 0 over the first steps: `weight=Linear(0, λ, epochs)`.
+    The paper trains by Adam with β₁ = 0, `model.default_optimizer()`, and raises λ from 0 over the first steps:
+    `weight=Linear(0, λ, epochs)`.
 
     Args:
         latent_dim: Number of code units, usually larger than the number of features.
@@ -71,6 +72,10 @@ class JumpReLUAE(SparseCodeAE):
             _validation.check_open_interval("target_l0", target_l0, 0, float("inf"))
         self.target_l0 = target_l0
         self.jump_relu = JumpReLU(threshold, bandwidth)
+
+    def default_optimizer(self, learning_rate: float | None = None) -> keras.optimizers.Optimizer:
+        """Return Adam with β₁ = 0, as in the paper."""
+        return keras.optimizers.Adam(learning_rate or 1e-3, beta_1=0.0)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.jump_relu]

@@ -26,7 +26,8 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
 
     It is a `KSparseAE` with the training recipe of Gao et al.: data of mean 0 and mean squared norm 1, W that starts as
     the transpose of the dictionary, dictionary rows of norm 1 whose gradient is projected, a ReLU before the selection,
-    and AuxK against dead units. `SparseCodeAE` describes what all sparse codes of this kind share.
+    and AuxK against dead units, divided by the error of the batch as in the authors' code. `SparseCodeAE` describes what
+    all sparse codes of this kind share.
 
     Multi-TopK adds w_multi times the error of a second code with 4k active units, so that the model also reconstructs
     with more units than it is trained for.
@@ -57,6 +58,7 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
     """
 
     pre_activation = "relu"
+    relative_auxiliary = True
 
     def __init__(
         self,

@@ -194,7 +194,7 @@ def test_top_k_is_that_of_gao():
     got = terms(model)
     assert got["reconstruction"] == pytest.approx(reference.error(z), rel=1e-4)
     assert got["multi"] == pytest.approx(reference.error(wide) / 8, rel=1e-4)
-    auxiliary = np.mean(np.sum(residual**2, axis=1)) / reference.scale**2 / 32
+    auxiliary = np.sum(residual**2) / np.sum((X - reference.decode(z)) ** 2) / 32
     assert got["auxiliary"] == pytest.approx(auxiliary, rel=1e-4)
     used = z.any(axis=0)
     np.testing.assert_array_equal(model.samples_since_active, np.where(used, 0, 12 + 7 * dead))
