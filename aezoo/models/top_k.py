@@ -24,10 +24,10 @@ _MULTI = 4  # Multi-TopK uses this many times k units
 class TopKAE(RevivesDeadUnits, SparseCodeAE):
     """TopK autoencoder: z keeps the k largest entries of ReLU(W(x - x̄)/s + b), y' = ȳ + s'(Ŵᵀz + b'), ‖ŵⱼ‖ = 1.
 
-    It is a `KSparseAE` with the training recipe of Gao et al.: data of mean 0 and mean squared norm 1, W that starts as
-    the transpose of the dictionary, dictionary rows of norm 1 whose gradient is projected, a ReLU before the selection,
-    and AuxK against dead units, divided by the error of the batch as in the authors' code. `SparseCodeAE` describes what
-    all sparse codes of this kind share.
+    It differs from `KSparseAE` by the training recipe of Gao et al.: data of mean 0 and mean squared norm 1, W that
+    starts as the transpose of the dictionary, dictionary rows of norm 1 whose gradient is projected, a ReLU before the
+    selection, and AuxK against dead units, divided by the error of the batch as in the authors' code. `SparseCodeAE`
+    describes what all sparse codes of this kind share.
 
     Multi-TopK adds w_multi times the error of a second code with 4k active units, so that the model also reconstructs
     with more units than it is trained for.
