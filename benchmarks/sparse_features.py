@@ -49,6 +49,7 @@ import aezoo
 HERE = Path(__file__).parent
 ROOTS, CHILDREN, DIM, UNITS, K = 400, 8, 128, 512, 6
 BATCH, RATE, WARMUP, DEAD_AFTER = 512, 3e-3, 100, 25_000
+EPOCHS = 10  # parts of a training, after which schedules move
 #: Penalties that were chosen on seed 0, by library and method.
 PENALTIES = {
     ("aezoo", "gated"): 0.55,
@@ -112,12 +113,20 @@ def batches(x: np.ndarray, steps: int, seed: int) -> np.ndarray:
 
 # === aezoo ===
 
+
+def warmed_up(weight: float) -> aezoo.schedules.Schedule:
+    """Return a schedule that raises a penalty from 0 over the first fifth of a training, as for the peers."""
+    return aezoo.schedules.Linear(0.0, weight, EPOCHS // 5)
+
+
 OURS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
     "Matryoshka": lambda seed: aezoo.MatryoshkaAE(UNITS, k=K, levels=LEVELS, dead_after=DEAD_AFTER, seed=seed),
     "BatchTopK": lambda seed: aezoo.BatchTopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
     "TopK": lambda seed: aezoo.TopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
-    "JumpReLU": lambda seed: aezoo.JumpReLUAE(UNITS, target_l0=K, threshold=0.1, bandwidth=0.1, seed=seed),
-    "gated": lambda seed: aezoo.GatedAE(UNITS, weight=PENALTIES["aezoo", "gated"], seed=seed),
+    "JumpReLU": lambda seed: aezoo.JumpReLUAE(
+        UNITS, target_l0=K, weight=warmed_up(1.0), threshold=0.1, bandwidth=0.1, seed=seed
+    ),
+    "gated": lambda seed: aezoo.GatedAE(UNITS, weight=warmed_up(PENALTIES["aezoo", "gated"]), seed=seed),
     "L1": lambda seed: aezoo.SparseAE(
         UNITS,
         penalty="l1",
@@ -151,7 +160,8 @@ def ours(method: str, x: np.ndarray, rows: np.ndarray, seed: int, test: np.ndarr
         mean = x.mean(axis=0)
         scale = float(np.sqrt(np.mean(np.sum((x - mean) ** 2, axis=1))))
     model.compile(model.default_optimizer(_Rate(len(rows))))  # Adam, with the β₁ of the paper
-    model.fit((x[rows.ravel()] - mean) / scale, batch_size=BATCH, shuffle=False, verbose=0)
+    for part in np.array_split(rows, EPOCHS):
+        model.fit((x[part.ravel()] - mean) / scale, batch_size=BATCH, shuffle=False, verbose=0)
     test = (test - mean) / scale
     y = np.asarray(model.reconstruct(test)) * scale + mean
     directions = model.dictionary if method != "L1" else model.encoder.layers[-1].kernel.numpy().T
@@ -297,7 +307,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", help="such as aezoo:BatchTopK, or all of aezoo; default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--samples", type=int, default=200_000, help="training samples")
+    parser.add_argument("--samples", type=int, default=100_000, help="training samples")
     parser.add_argument("--quick", action="store_true", help="aezoo's models for a few steps: the numbers mean nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/sparse_features.json, and none of a quick run")
     options = parser.parse_args()
