@@ -124,7 +124,7 @@ OURS: dict[str, Callable[[int], aezoo.Autoencoder]] = {
     "BatchTopK": lambda seed: aezoo.BatchTopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
     "TopK": lambda seed: aezoo.TopKAE(UNITS, k=K, dead_after=DEAD_AFTER, seed=seed),
     "JumpReLU": lambda seed: aezoo.JumpReLUAE(
-        UNITS, target_l0=K, weight=warmed_up(1.0), threshold=0.1, bandwidth=0.1, seed=seed
+        UNITS, target_l0=K, weight=warmed_up(0.3), threshold=0.1, bandwidth=0.05, seed=seed
     ),
     "gated": lambda seed: aezoo.GatedAE(UNITS, weight=warmed_up(PENALTIES["aezoo", "gated"]), seed=seed),
     "L1": lambda seed: aezoo.SparseAE(
