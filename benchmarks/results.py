@@ -1,5 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md and docs/guide/tables.md from the JSON files that the other scripts saved.
+docs/missing_values.md, docs/guide/tables.md and docs/guide/sparse_codes.md from the JSON files that the other scripts
+saved.
 
 python benchmarks/results.py
 
@@ -85,6 +86,10 @@ SECTIONS = {
         "Read a folder of images as fast as Keras",
         "The time of one pass of aezoo over Keras' time: below 1, aezoo is faster. The default, which keeps the "
         "decoded images in memory, meets its targets; these are for folders that are too large for that.",
+    ),
+    "sparse_features": (
+        "Find known features again",
+        "F1 and MCC on synthetic data, mean of the seeds; the bound of the first is the best of the peers.",
     ),
     "outliers": (
         "Find outliers in contaminated tables",
@@ -238,6 +243,13 @@ COMPARED = {
         "the best of a column is bold.",
         "guide/tables.md",
     ),
+    "sparse_features": (
+        "Sparse features",
+        "Synthetic data with 2,000 known features, dictionaries of 512 units; mean ± standard deviation over the "
+        "seeds. The script defines the measures. Higher is better for F1, MCC and EV (explained variance), and the "
+        "best is bold; L0 and dead units of 512 are for information.",
+        "guide/sparse_codes.md",
+    ),
 }
 
 
@@ -252,7 +264,11 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
         dates = sorted({run["date"] for run in report["runs"]})
         options = " ".join(f"{name}={value}" for name, value in report["options"].items())
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        table = {"imputation": _imputation, "single_cell": _single_cell}[path.stem](report["runs"])
+        table = {
+            "imputation": _imputation,
+            "single_cell": _single_cell,
+            "sparse_features": _sparse_features,
+        }[path.stem](report["runs"])
         lines = [
             f"## {title}",
             "",
@@ -262,6 +278,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             *textwrap.wrap(reading, 120),
             "",
             *table,
+            *(["", *sparse_features()[0]] if path.stem == "sparse_features" else []),
             *_tried(path),
             "",
         ]
@@ -296,6 +313,64 @@ def _single_cell(runs: list[dict]) -> list[str]:
         minutes = statistics.mean(run["minutes"] for run in group)
         lines.append(f"| {method} | {' | '.join(cells)} | {minutes:.1f} |")
     return lines
+
+
+def _sparse_features(runs: list[dict]) -> list[str]:
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for run in runs:
+        groups.setdefault((run["method"], run["library"]), []).append(run)
+    order = list(dict.fromkeys(method for method, _ in groups))
+    groups = dict(sorted(groups.items(), key=lambda item: order.index(item[0][0])))
+    columns = [
+        _spread([[run[name] for run in group] for group in groups.values()], max if name in best else _none, decimals)
+        for name, decimals, best in (
+            ("F1", 3, "F1"),
+            ("MCC", 3, "MCC"),
+            ("EV", 3, "EV"),
+            ("L0", 1, ""),
+            ("dead", 0, ""),
+            ("seconds", 0, ""),
+        )
+    ]
+    lines = ["| code | library | F1 | MCC | EV | L0 | dead | seconds |", "|---|---|---|---|---|---|---|---|"]
+    for (method, library), *cells in zip(groups, *columns, strict=True):
+        lines.append(f"| {method} | {library} | {' | '.join(cells)} |")
+    return lines
+
+
+def _none(means: list[float]) -> float:
+    return float("nan")
+
+
+def sparse_features() -> tuple[list[str], list[Goal]]:
+    """Return the targets of sparse_features.json as lines and as goals."""
+    path = HERE / "sparse_features.json"
+    if not path.exists():
+        return [], []
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+
+    def mean(library: str, method: str, name: str) -> float:
+        return _mean([run[name] for run in runs if (run["library"], run["method"]) == (library, method)])
+
+    found = {(run["library"], run["method"]) for run in runs}
+    peers = [each for each in found if each[0] != "aezoo"]
+    if not peers or not {("aezoo", name) for name in ("Matryoshka", "BatchTopK", "JumpReLU", "L1")} <= found:
+        return [], []  # the benchmark is still running
+    goals = []
+    for name in ("F1", "MCC"):
+        ours = max(mean(*each, name) for each in found if each[0] == "aezoo")
+        batch, jump = (mean("aezoo", method, name) for method in ("BatchTopK", "JumpReLU"))
+        checks = [
+            (f"best {name} of aezoo", ours, f">= {max(mean(*each, name) for each in peers):.3f}"),
+            (f"{name}: Matryoshka over BatchTopK", mean("aezoo", "Matryoshka", name) - batch, "> 0"),
+            (f"{name}: BatchTopK and JumpReLU apart", abs(batch - jump), "<= 0.03"),
+            (f"{name}: BatchTopK and JumpReLU over L1", min(batch, jump) - mean("aezoo", "L1", name), "> 0"),
+        ]
+        for what, value, target in checks:
+            goals.append(Goal("sparse_features", what, f"{value:.3f}", target, reached(target, value)))
+    lines = ["| | ours | target | reached |", "|---|---|---|---|"]
+    lines += [f"| {goal.what} | {goal.ours} | {goal.goal} | {goal.met} |" for goal in goals]
+    return lines, goals
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
@@ -514,6 +589,7 @@ def documents() -> dict[Path, str]:
     of_speed, more = speed()
     tables = compared()
     of_outliers, found = outliers()
+    found += sparse_features()[1]
     lines = [
         "# Results",
         "",

@@ -87,6 +87,38 @@ def test_imputation(run, tmp_path):
     assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
 
 
+@pytest.mark.slow
+def test_sparse_features(run, tmp_path):
+    output = tmp_path / "sparse_features.json"
+    run("", "sparse_features", "--output", str(output))
+    written = output.read_text()
+    run("", "sparse_features", "--output", str(output))
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    assert [run["library"] for run in runs] == 6 * ["aezoo"]
+    assert all(6 < run["true_L0"] < 8 and 0 <= run["F1"] <= 1 and 0 < run["MCC"] < 1 for run in runs)
+    lines = results()._sparse_features(runs)
+    assert len(lines) == 8 and "| Matryoshka | aezoo | " in lines[2]
+    assert sum(line.count("**") for line in lines) == 2 * 3  # the best F1, MCC and EV
+
+
+def test_a_perfect_code_has_perfect_measures(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import sparse_features
+
+    truth = sparse_features.Synthetic(0)
+    z, x = truth.sample(3000)
+    assert truth.features == 2000 and truth.directions.shape == (2000, 128)
+    # A child is active only where its parent is, and one of the children that exclude each other.
+    children = (z[:, 400:] > 0).reshape(len(z), -1, 8)
+    assert children.any() and not np.any(children.any(axis=2) & (z[:, truth.parents] == 0))
+    assert children[:, ::2].sum(axis=2).max() == 1 < children[:, 1::2].sum(axis=2).max()
+    seen = z.any(axis=0)
+    found = sparse_features.measures(truth, z, x, truth.directions[seen], z[:, seen], x)
+    assert found["F1"] == found["EV"] == 1 and found["MCC"] == pytest.approx(1, abs=1e-6) and found["dead"] == 0
+    assert found["L0"] == pytest.approx((z > 0).sum(axis=1).mean())
+
+
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from saved_runs import SavedRuns

@@ -127,6 +127,31 @@ def sequence(x=SERIES, **arguments):
     )
 
 
+OF_DEAD_UNITS = {"k": 1, "aux_weight": 0.5, "aux_k": 4, "dead_after": 8}
+SPARSE_CODES = {
+    "top-k": (aezoo.TopKAE, {**OF_DEAD_UNITS, "multi_weight": 0.125}),
+    "top-k-rows": (aezoo.TopKAE, {**OF_DEAD_UNITS, "by_rows": True}),
+    "batch-top-k": (aezoo.BatchTopKAE, OF_DEAD_UNITS),
+    "matryoshka": (aezoo.MatryoshkaAE, {**OF_DEAD_UNITS, "levels": (2, 5, 12)}),
+    "jump-relu": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "weight": Linear(0.05, 0.1, 3)}),
+    "jump-relu-target": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "target_l0": 3.0}),
+    "gated": (aezoo.GatedAE, {"weight": Linear(0.05, 0.1, 3)}),
+}
+
+
+def sparse_code(cls, arguments):
+    # Which units are dead depends on the steps before, so that two half steps are not one whole step.
+    quiet = {**arguments, "k": 3, "aux_weight": 0.0} if "aux_weight" in arguments else arguments
+    return testing.Case(
+        lambda **kw: cls(latent_dim=12, **arguments, **kw),
+        X,
+        quiet=lambda **kw: cls(latent_dim=12, **quiet, **kw),
+        # The selection of a batch and the square of its mean are not those of its halves.
+        mean_over_samples=not issubclass(cls, aezoo.BatchTopKAE) and "target_l0" not in arguments,
+        learning_rate=1e-2,
+    )
+
+
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
     "tied": testing.Case(
@@ -175,6 +200,7 @@ CASES = {
     "k-sparse-rows": testing.Case(
         lambda **kw: aezoo.KSparseAE(latent_dim=12, k=3, k_schedule=Linear(9, 3, 3), tied=False, by_rows=True, **kw), X
     ),
+    **{name: sparse_code(*each) for name, each in SPARSE_CODES.items()},
     "contractive": testing.Case(lambda **kw: aezoo.ContractiveAE(latent_dim=4, weight=2.0, **kw), X),
     "contractive-h": testing.Case(
         lambda **kw: aezoo.ContractiveAE(
