@@ -1,5 +1,5 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/guide/tables.md and docs/guide/sparse_codes.md from the JSON files that the other scripts
+docs/missing_values.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that the other scripts
 saved.
 
 python benchmarks/results.py
@@ -95,6 +95,10 @@ SECTIONS = {
         "Find outliers in contaminated tables",
         "Area under the ROC curve on sets of ODDS. The run is not complete: see what we tried.",
     ),
+    "discrete_codes": (
+        "Use every entry of a codebook",
+        "Emoji of 64 x 64 pixels; the share of the entries that the 381 training emoji use after training.",
+    ),
     "peers": (
         "Train as fast as other libraries on a CPU",
         "On two CPU cores. *A / B* is the time of B over the time of A: above 1, A is faster. *Share of the roof* is "
@@ -111,7 +115,7 @@ SECTIONS = {
     ),
 }
 #: The scripts of speed/ whose ratios are better when higher. Each says so in its docstring.
-HIGHER = ("codec", "peers", "rbm", "vae")
+HIGHER = ("codec", "peers", "rbm", "vae", "vector_quantization")
 
 
 @dataclasses.dataclass
@@ -250,6 +254,12 @@ COMPARED = {
         "best is bold; L0 and dead units of 512 are for information.",
         "guide/sparse_codes.md",
     ),
+    "discrete_codes": (
+        "Discrete codes",
+        "475 emoji of 64 x 64 pixels, a map of 8 x 8 places; bits and error on the test emoji, usage and perplexity of "
+        "the codebook on the training emoji.",
+        "guide/discrete.md",
+    ),
 }
 
 
@@ -268,6 +278,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "imputation": _imputation,
             "single_cell": _single_cell,
             "sparse_features": _sparse_features,
+            "discrete_codes": _discrete_codes,
         }[path.stem](report["runs"])
         lines = [
             f"## {title}",
@@ -371,6 +382,42 @@ def sparse_features() -> tuple[list[str], list[Goal]]:
     lines = ["| | ours | target | reached |", "|---|---|---|---|"]
     lines += [f"| {goal.what} | {goal.ours} | {goal.goal} | {goal.met} |" for goal in goals]
     return lines, goals
+
+
+def _discrete_codes(runs: list[dict]) -> list[str]:
+    lines = [
+        "| | bits per emoji | under the prior | mean squared error | PSNR | used entries | perplexity |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    formats = {
+        "bits": "{:,.0f}",
+        "bits_under_prior": "{:,.0f}",
+        "mean_squared_error": "{:.4f}",
+        "PSNR": "{:.1f} dB",
+        "usage": "{:.0%}",
+        "perplexity": "{:.0f}",
+    }
+    for method in dict.fromkeys(run["method"] for run in runs):
+        group = [run for run in runs if run["method"] == method]
+        means = {name: statistics.mean(run[name] for run in group) for name in formats if name in group[0]}
+        cells = [formats[name].format(means[name]) if name in means else "" for name in formats]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def usage() -> list[Goal]:
+    """Return the targets of discrete_codes.py: the entries in use, of codebooks with restarts and of levels."""
+    path = HERE / "discrete_codes.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    goals = []
+    for run in runs:
+        kind = run["method"].partition(",")[0]
+        if kind == "CompressiveAE" or any(other in run["method"] for other in ("no restarts", "codebook term")):
+            continue
+        target = {"VQVAE": ">= 0.9", "FSQVAE": ">= 1"}[kind]
+        what = f"{run['method']}: share of the entries that the training emoji use"
+        goals.append(Goal("discrete_codes", what, f"{run['usage']:.4g}", target, reached(target, run["usage"])))
+    return goals
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
@@ -611,7 +658,7 @@ def documents() -> dict[Path, str]:
     ]
     return {
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
-        PAGE: "\n".join(page(goals + judged + found + more)) + "\n",
+        PAGE: "\n".join(page(goals + judged + found + usage() + more)) + "\n",
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         **{

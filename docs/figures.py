@@ -37,6 +37,7 @@ from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
 from aezoo.plots.features import signed_tiles
+from aezoo.recipes import pictures
 from aezoo.schedules import Linear
 from aezoo.sklearn import AnomalyDetector
 
@@ -100,6 +101,7 @@ NETWORKS = {
     "sparse": "k_sparse_mnist_k25",
     "variational": "vae_mnist_20d",
     "compressive": "compressive_mnist",
+    "discrete": "vq_vae_emoji",
     "sketches": "sketch_rnn_cats",
     "rbm": "rbm_mnist",
 }
@@ -256,6 +258,15 @@ def variational_conditional() -> Figure:
     drawn = np.asarray(model.decode(np.repeat(z, 10, axis=0), label=np.tile(np.arange(10), 6)))
     rows = np.concatenate([x[:, None], drawn.reshape(6, 10, 28, 28, 1)], axis=1)
     return tiles.tile_figure({"": tiles.pictures(rows.reshape(-1, 28, 28, 1))}, columns=11)
+
+
+# === Discrete ===
+
+
+@figure
+def discrete_samples() -> Figure:
+    """Emoji, their reconstructions from indices, and samples of the prior."""
+    return pictures.discrete(preset("vq_vae_emoji"), aezoo.datasets.load("emoji")[1][0])
 
 
 # === Compressive ===

@@ -15,7 +15,7 @@ from aezoo import sketches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
-NEEDS = {"vae": "pythae"}  # which the tests do not install
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
 
 
 def scripts(folder):
@@ -117,6 +117,20 @@ def test_a_perfect_code_has_perfect_measures(monkeypatch):
     found = sparse_features.measures(truth, z, x, truth.directions[seen], z[:, seen], x)
     assert found["F1"] == found["EV"] == 1 and found["MCC"] == pytest.approx(1, abs=1e-6) and found["dead"] == 0
     assert found["L0"] == pytest.approx((z > 0).sum(axis=1).mean())
+
+
+@pytest.mark.slow
+def test_discrete_codes(run, tmp_path):
+    output = tmp_path / "discrete_codes.json"
+    options = ["--output", str(output), "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10"]
+    run("", "discrete_codes", *options)
+    written = output.read_text()
+    run("", "discrete_codes", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    lines = results()._discrete_codes(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
+    assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):

@@ -79,6 +79,21 @@ def without_noise(model):
     return model
 
 
+MAPS = np.random.default_rng(0).random((21, 8, 8, 1), "float32")
+
+
+def discrete(kind, x=X, mean_over_samples=True, **arguments):
+    arguments = {"latent_dim": 4, "activation": "tanh", **arguments}
+    indices = np.arange(5 * 2 * 2).reshape(5, 2, 2, 1) if arguments.get("spatial") else np.arange(5 * 4).reshape(5, 4)
+    return testing.Case(
+        lambda **kw: kind(**arguments, **kw),
+        x,
+        mean_over_samples=mean_over_samples,
+        empty_replica=not arguments.get("spatial"),
+        inputs={"indices": (indices % 4).astype("int32")},
+    )
+
+
 # The first 2 or 3 points of each; z is drawn in training, which no argument switches off.
 SKETCHES = aezoo.sketches.stroke5(
     [sketch[: 2 + i % 2] / [20, 20, 1] for i, sketch in enumerate(aezoo.sketches.shapes(21))], steps=4
@@ -240,6 +255,20 @@ CASES = {
 }
 
 
+CASES |= {
+    # Entries of a running mean move at each step; each step restarts some.
+    "vq-vae": discrete(
+        aezoo.VQVAE, vector_dim=2, codebook_size=4, levels=2, dead_after=9, hidden_dims=(8,), mean_over_samples=False
+    ),
+    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=2, codebook_size=3, ema_decay=None, hidden_dims=(8,)),
+    "vq-vae-map": discrete(
+        aezoo.VQVAE, MAPS, codebook_size=6, dead_after=9, filters=(3,), spatial=True, mean_over_samples=False
+    ),
+    "fsq-vae": discrete(aezoo.FSQVAE, latent_dim=8, levels=(4, 3), hidden_dims=(8,)),
+    "fsq-vae-map": discrete(aezoo.FSQVAE, MAPS, levels=(4, 3, 2, 2), filters=(3,), spatial=True),
+}
+
+
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
@@ -259,6 +288,9 @@ VARIANTS = {
     "vae-mixed-table",
     "masked-pooled",
     "compressive-conv",
+    "vq-vae-term",
+    "vq-vae-map",
+    "fsq-vae-map",
     "sequence-gru",
     "sequence-convolution",
     "sequence-tokens",
@@ -388,9 +420,24 @@ SLOW = {
     ),
     *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
+SLOW |= {
+    # vector_quantizer_test.py has a smaller test of two replicas, vector_quantized_test.py of exports.
+    *(
+        (name, check)
+        for name in ("vq-vae", "fsq-vae")
+        for check in (testing.replicas, testing.execution, testing.data_forms, testing.determinism)
+    ),
+    *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
+    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
+# What the running means of a step add up.
+OF_CODEBOOKS = [(name, testing.replicas) for name in ("vq-vae-map", "vq-vae-term")]
+OF_CODEBOOKS.append(("vq-vae-term", testing.accumulation))
+PAIRS += OF_CODEBOOKS
+SLOW |= {*OF_CODEBOOKS}
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 

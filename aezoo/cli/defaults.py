@@ -85,6 +85,8 @@ MODELS: dict[str, Entry] = {
     "vae": Entry("VAE"),
     "conditional": Entry("ConditionalVAE"),
     "masked": Entry("MaskedAE"),
+    "vq-vae": Entry("VQVAE"),
+    "fsq-vae": Entry("FSQVAE"),
     "sequence": Entry("SequenceAE"),
     "sketch-rnn": Entry("SketchRNN"),
     "rbm": Entry("RBM"),

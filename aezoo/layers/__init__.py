@@ -7,8 +7,10 @@ from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.corruption import Corruption
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
+from aezoo.layers.discrete_code import DiscreteCode
 from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
+from aezoo.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from aezoo.layers.gate import Gate
 from aezoo.layers.gru import GRU
 from aezoo.layers.jump_relu import JumpReLU
@@ -23,6 +25,7 @@ from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.scaling import Scaling
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
+from aezoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
     "GRU",
@@ -34,8 +37,10 @@ __all__ = [
     "CodeLayer",
     "Corruption",
     "DenseTranspose",
+    "DiscreteCode",
     "Dropout",
     "FactorizedDensity",
+    "FiniteScalarQuantizer",
     "Gate",
     "JumpReLU",
     "Log1p",
@@ -50,6 +55,7 @@ __all__ = [
     "TopK",
     "UnitNormDecoder",
     "UnitRows",
+    "VectorQuantizer",
     "decoder",
     "encoder",
     "mirror",
