@@ -146,17 +146,50 @@ def papers() -> tuple[list[str], list[Goal]]:
             f"`python {result['script']}`, {result['date']}, {result['cores']} cores, Keras "
             f"{result['versions']['keras']}; {options}",
             "",
-            "| | published | target | ours | reached | minutes |",
-            "|---|---|---|---|---|---|",
+            "| | published | target | ours | reached | seeds | minutes |",
+            "|---|---|---|---|---|---|---|",
         ]
         for row in result["rows"]:
             ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
+            deviation, seeds = row.get("deviation"), row.get("seeds", 1)
+            ours += "" if deviation is None else f" ± {deviation:.2g}"
             target = directed(row["target"])
             goal = Goal(path.stem, row["what"].strip(), ours, target, reached(target, row["ours"]))
-            lines.append(f"| {goal.what} | {row['published']} | {goal.goal} | {ours} | {goal.met} | {minutes} |")
+            cells = [goal.what, row["published"], goal.goal, ours, goal.met, str(seeds), minutes]
+            lines.append(f"| {' | '.join(cells)} |")
             goals.append(goal)
-        lines += [*_tried(path), *_pictures(path), ""]
+        lines += [*_trials(path), *_tried(path), *_pictures(path), ""]
     return lines, goals
+
+
+def _trials(path: Path) -> list[str]:
+    """Return what was tried on validation data: the entries of the configuration that differ, and the measure."""
+    path = path.parent / "trials" / path.name
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["", f"Trials on the last 10,000 training images ({report['measure']}):", ""]
+    for row in dict.fromkeys(run["row"] for run in report["runs"]):
+        runs = [run for run in report["runs"] if run["row"] == row]
+        tried = []
+        for run in runs:
+            names = [
+                name
+                for name in _flat(run["configuration"])
+                if len({str(_flat(each["configuration"]).get(name)) for each in runs}) > 1
+            ]
+            told = ", ".join(f"{name} {_flat(run['configuration'])[name]:g}" for name in names) or "as in the table"
+            tried.append(f"{told}: {run[report['measure']]:.4g}")
+        lines += textwrap.wrap(f"- {row}: {'; '.join(tried)}.", 120, subsequent_indent="  ", break_on_hyphens=False)
+    return lines
+
+
+def _flat(configuration: dict) -> dict:
+    """Return a configuration whose nested entries have names such as "fine_tuning epochs"."""
+    found = {}
+    for name, value in configuration.items():
+        found |= {f"{name} {inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def speed() -> tuple[list[str], list[Goal]]:
