@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from reporting import Clock, mnist
 from runner import Configuration, Setting, packed
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -121,10 +123,12 @@ def probe(z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray, 
     mean, scale = z.mean(axis=0), np.sqrt(z.var(axis=0).mean())
     z, z_test = ((part - mean) / scale for part in (z, z_test))
     (x_fit, y_fit), (x_choice, y_choice) = split((z, y), setting)
-    classifier = LogisticRegression(C=STRENGTHS[0], max_iter=30 if setting.quick else 300, tol=1e-4, warm_start=True)
+    classifier = LogisticRegression(C=STRENGTHS[0], max_iter=300, tol=1e-4, warm_start=True)
     found: dict[float, float] = {}
     best = None
-    with threadpool_limits(1 if z.size < 250_000 else None, user_api="blas"):
+    threads = threadpool_limits(1 if z.size < 250_000 else None, user_api="blas")
+    with threads, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # weak penalties are not chosen
         for c in STRENGTHS:  # each starts from the one before
             classifier.set_params(C=c * 1000 / len(x_fit)).fit(x_fit, y_fit)
             found[c] = 100 * float(np.mean(classifier.predict(x_choice) != y_choice))
