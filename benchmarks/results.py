@@ -477,6 +477,7 @@ def published(column: str) -> list[str]:
         minutes = sum(row["minutes"] for row in rows if row["minutes"]) if not row["minutes"] else row["minutes"]
         decimals = max(2, len(row["published"].partition(".")[2]))
         ours = f"{row['ours']:.{decimals}f}".replace("-", "−")
+        ours += "" if row.get("deviation") is None else f" ± {row['deviation']:.{decimals}f}"
         theirs = row["published"].replace("-", "−")
         lines.append(f"| {title} | {theirs}{unit} ({source}) | {ours}{unit} | {minutes:.0f} |")
     return lines
@@ -496,8 +497,8 @@ def page(goals: list[Goal]) -> list[str]:
         "",
         "## Published beside ours",
         "",
-        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Higher is better for log-likelihoods, lower",
-        "for errors and −log p(x).",
+        "On MNIST, with one seed, or the mean ± standard deviation of several. The minutes are ours, on two CPU cores.",
+        "Higher is better for log-likelihoods, lower for errors and −log p(x).",
         "",
         *published("ours"),
         "",
@@ -555,6 +556,9 @@ def documents() -> dict[Path, str]:
         "time.",
         "",
         "## Papers",
+        "",
+        "`python -m benchmarks.papers --all` runs these tables, and continues where it was interrupted. A number from",
+        "several seeds is their mean ± standard deviation; the minutes are of one run.",
         "",
         *of_papers,
         *of_defaults,

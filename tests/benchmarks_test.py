@@ -94,9 +94,10 @@ def test_tables_resume(tables, papers, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
-    tables("--all", "--results", str(tmp_path))
+    names = ("k_sparse", "rifai2011", "vae", "rbm_likelihood", "vincent2010", "ufldl")
+    tables("--only", *names, "--results", str(tmp_path))
     module = results()
-    for name in ("k_sparse", "rifai2011", "vae", "rbm_likelihood", "vincent2010", "ufldl"):
+    for name in names:
         written = json.loads((tmp_path / f"{name}.json").read_text())
         assert {run["seed"] for run in written["runs"]} == {0} and written["rows"], name
         assert all(np.isfinite(row["ours"]) for row in written["rows"])

@@ -11,9 +11,16 @@ Configuration = dict[str, Any]
 
 # === One hidden layer of 1,000 units, MNIST: k-sparse (Makhzani & Frey 2013) and contractive (Rifai et al. 2011) ===
 
-ONE_LAYER: Configuration = {"units": 1000, "epochs": 40, "batch_size": 128, "learning_rate": 1e-3}
+ONE_LAYER: Configuration = {"units": 1000, "epochs": 20, "batch_size": 200, "learning_rate": 1e-3}
 SIGMOID: Configuration = {**ONE_LAYER, "activation": "sigmoid", "tied": True}
-K_SPARSE: Configuration = {**ONE_LAYER, "model": "KSparseAE", "k_start": 100, "alpha": 3.0, "aux_weight": 1 / 32}
+K_SPARSE: Configuration = {
+    **ONE_LAYER,
+    "model": "KSparseAE",
+    "k_start": 100,
+    "alpha": 3.0,
+    "aux_weight": 1 / 32,
+    "aux_k": 64,
+}
 
 LAYERS: dict[str, Configuration] = {
     "k-sparse, k = 70": {**K_SPARSE, "k": 70},
@@ -29,15 +36,27 @@ LAYERS: dict[str, Configuration] = {
     "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 0.1},
 }
 #: Fine-tuning of one hidden layer, and what differs for a model.
-FINE_TUNING: Configuration = {"learning_rate": 0.05, "epochs": 30, "batch_size": 100}
+FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
 RIFAI_TUNING: dict[str, Configuration] = {}
 
-K_SPARSE_TRIALS: dict[str, list[Configuration]] = {
-    "k-sparse, k = 25": [{}, {"alpha": 1.0}, {"alpha": 2.0}, {"alpha": 4.0}, {"learning_rate": 3e-4}],
-}
+K_SPARSE_TRIALS: dict[str, list[Configuration]] = {}
+#: Trials of 10,000 images.
+SHORTER: Configuration = {"images": 10_000, "epochs": 15}
+
+
+def _tuned(**changes: Any) -> Configuration:
+    return {**SHORTER, "fine_tuning": {**FINE_TUNING, **changes}}
+
+
 RIFAI_TRIALS: dict[str, list[Configuration]] = {
-    "CAE": [{"weight": 0.03}, {}, {"weight": 0.3}],
+    "CAE": [
+        {**SHORTER, "weight": 0.03},
+        {**SHORTER, "weight": 0.1},
+        {**SHORTER, "weight": 0.3},
+        {**_tuned(learning_rate=0.02), "weight": 0.1},
+        {**_tuned(learning_rate=0.2), "weight": 0.1},
+    ],
 }
 
 # === VAE and IWAE on binarized MNIST (Kingma & Welling 2014; Burda et al. 2016) ===

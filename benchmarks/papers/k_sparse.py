@@ -13,7 +13,7 @@ from typing import Any
 
 import configurations
 import numpy as np
-from one_layer import classifier_from, codes, data, fine_tuned, probe, trained
+from one_layer import classifier_from, codes, data, fine_tuned, first, probe, trained
 from reporting import Row
 from runner import Configuration, Runs, Setting, Table, main, packed
 
@@ -25,7 +25,8 @@ OTHERS = ["RBM", "DAE-b", "dropout AE", "CAE"]
 
 def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
     """Train a model, and measure a linear classifier on its codes, or fine-tune it."""
-    (x, y), (x_test, y_test) = data(setting)
+    train, (x_test, y_test) = data(setting)
+    x, y = first(train, configuration)
     tuning = configuration.pop("fine_tuning", None)
     if configuration["model"] == "pixels":
         return probe(x.reshape(len(x), -1), y, x_test.reshape(len(x_test), -1), y_test, setting)

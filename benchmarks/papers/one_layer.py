@@ -10,7 +10,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from reporting import Clock, mnist
 from runner import Configuration, Setting, packed
 from sklearn.exceptions import ConvergenceWarning
@@ -25,7 +24,7 @@ from aezoo.schedules import Linear
 #: Entries of a configuration that are no arguments of the model.
 TRAINING = ("model", "units", "epochs", "batch_size", "learning_rate", "weight_decay", "k_start")
 #: Inverse weights of the probe's penalty, of which the validation images choose one.
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 HELD_OUT = 10_000
 
 Images = tuple[np.ndarray, np.ndarray]
@@ -41,6 +40,13 @@ def split(train: Images, setting: Setting) -> tuple[Images, Images]:
     """Return training images without the last 10,000, and these."""
     (x, y), held_out = train, 50 if setting.quick else HELD_OUT
     return (x[:-held_out], y[:-held_out]), (x[-held_out:], y[-held_out:])
+
+
+def first(images: Images, configuration: Configuration) -> Images:
+    """Return as many images as a trial trains on, `images` of its configuration, or all."""
+    x, y = images
+    count = configuration.pop("images", len(x))
+    return x[:count], y[:count]
 
 
 def built(configuration: Configuration, seed: int) -> aezoo.Autoencoder:
@@ -81,23 +87,18 @@ def trained(configuration: Configuration, x: np.ndarray, setting: Setting) -> tu
     return model, clock.minutes
 
 
-def compiled(x: np.ndarray) -> bool:
-    """Return whether XLA is worth its time to compile: not for the few samples of a quick run."""
-    return len(x) > 1000
-
-
 def fitted(model: aezoo.Autoencoder, configuration: Configuration, x: np.ndarray) -> aezoo.Autoencoder:
     """Train a model: RBMs with a rate that falls linearly, others with Adam and a rate that falls along a cosine."""
     rate, epochs, batch_size = (configuration[name] for name in ("learning_rate", "epochs", "batch_size"))
     if isinstance(model, aezoo.RBM):
         momentum = 0.0 if model.persistent else 0.5
-        model.compile(ScheduledSGD(Linear(rate, rate / 50, epochs), momentum=momentum), jit_compile=compiled(x))
+        model.compile(ScheduledSGD(Linear(rate, rate / 50, epochs), momentum=momentum))
     else:
         falling = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // batch_size), alpha=0.01)
         optimizer = keras.optimizers.AdamW(falling, weight_decay=configuration.get("weight_decay", 0.0))
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         sigmoid = model.output_bounds == (0.0, 1.0)
-        model.compile(optimizer, loss=aezoo.losses.CrossEntropy() if sigmoid else None, jit_compile=compiled(x))
+        model.compile(optimizer, loss=aezoo.losses.CrossEntropy() if sigmoid else None)
     model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 
@@ -117,10 +118,11 @@ def codes(model: aezoo.Autoencoder, x: np.ndarray) -> np.ndarray:
 def probe(z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray, setting: Setting) -> dict[str, Any]:
     """Fit logistic regressions to codes, and measure that whose penalty the last training images choose.
 
-    All features are divided by one number, the root of their mean variance, and not each by its own deviation, which
-    would raise rare units above all others. The chosen penalty is used again on all training images.
+    Each feature is divided by the square root of its own deviation times the mean deviation: divided by its own alone,
+    rare units would be as large as all others. The chosen penalty is used again on all training images.
     """
-    mean, scale = z.mean(axis=0), np.sqrt(z.var(axis=0).mean())
+    mean, deviation = z.mean(axis=0), z.std(axis=0)
+    scale = np.sqrt((deviation + 1e-6) * deviation.mean())
     z, z_test = ((part - mean) / scale for part in (z, z_test))
     (x_fit, y_fit), (x_choice, y_choice) = split((z, y), setting)
     classifier = LogisticRegression(C=STRENGTHS[0], max_iter=300, tol=1e-4, warm_start=True)
@@ -155,19 +157,13 @@ def classifier_from(models: list[aezoo.Autoencoder], classes: int = 10) -> keras
 def fine_tuned(
     classifier: keras.Sequential, configuration: Configuration, x: np.ndarray, y: np.ndarray, x_test: np.ndarray
 ) -> np.ndarray:
-    """Train a classifier by SGD with momentum, and return its classes of test images.
-
-    The rate falls along a cosine. The weights that are used are an exponential average over the last steps.
-    """
+    """Train a classifier by SGD with momentum and a rate that falls along a cosine, and classify test images."""
     rate, epochs, batch_size = (configuration[name] for name in ("learning_rate", "epochs", "batch_size"))
     steps = epochs * -(-len(x) // batch_size)
     falling = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
-    optimizer = keras.optimizers.SGD(falling, momentum=0.9, use_ema=True, ema_momentum=0.999)
-    classifier.compile(optimizer, "sparse_categorical_crossentropy", steps_per_execution=32, jit_compile=compiled(x))
-    data = tf.data.Dataset.from_tensor_slices((x, y.astype("int32"))).cache()
-    data = data.shuffle(len(x), reshuffle_each_iteration=True)
-    data = data.batch(batch_size, drop_remainder=True).prefetch(8)  # of one size, which XLA compiles once
-    classifier.fit(data, epochs=epochs, verbose=0)
+    optimizer = keras.optimizers.SGD(falling, momentum=0.9)
+    classifier.compile(optimizer, "sparse_categorical_crossentropy", steps_per_execution=25)
+    classifier.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=0)
     return np.concatenate(
         [np.argmax(classifier.predict_on_batch(x_test[i : i + 2000]), axis=1) for i in range(0, len(x_test), 2000)]
     )

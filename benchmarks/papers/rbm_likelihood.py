@@ -11,7 +11,7 @@ from typing import Any
 
 import configurations
 import numpy as np
-from one_layer import compiled, split
+from one_layer import split
 from reporting import Clock, Row, mnist
 from runner import Configuration, Runs, Setting, Table, main
 
@@ -34,7 +34,7 @@ def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
         configuration["units"], persistent=True, centering=True, chains=configuration["chains"], seed=setting.seed
     )
     rate, epochs = configuration["learning_rate"], configuration["epochs"]
-    rbm.compile(ScheduledSGD(Linear(rate, rate / 50, epochs)), jit_compile=compiled(x))
+    rbm.compile(ScheduledSGD(Linear(rate, rate / 50, epochs)))
     rbm.fit(x, batch_size=configuration["batch_size"], epochs=epochs, verbose=0)
     found = {"minutes": clock.minutes}
     for name, reverse in (("forward", False), ("reverse", True)):

@@ -13,7 +13,7 @@ from typing import Any
 
 import configurations
 import numpy as np
-from one_layer import classifier_from, codes, data, fine_tuned, trained
+from one_layer import classifier_from, codes, data, fine_tuned, first, trained
 from reporting import Row
 from runner import Configuration, Runs, Setting, Table, main, packed
 
@@ -32,7 +32,8 @@ PUBLISHED = {
 
 def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
     """Train a model without labels, measure its code, and fine-tune it."""
-    (x, y), (x_test, y_test) = data(setting)
+    train, (x_test, y_test) = data(setting)
+    x, y = first(train, configuration)
     tuning = configuration.pop("fine_tuning")
     model, minutes = trained(configuration, x, setting)
     norm = float(np.mean(aezoo.evaluation.jacobian_norm(model, x_test)))

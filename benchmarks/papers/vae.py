@@ -15,7 +15,7 @@ from typing import Any
 import configurations
 import keras
 import numpy as np
-from one_layer import compiled, split
+from one_layer import split
 from reporting import Clock, Row, mnist
 from runner import Configuration, Runs, Setting, Table, parser, run_table, run_trials
 
@@ -49,7 +49,7 @@ def fitted(configuration: Configuration, x: np.ndarray, seed: int) -> VAE:
         configuration["learning_rate"], epochs * -(-len(x) // batch_size), alpha=0.01
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=configuration.get("weight_decay", 0.0))
-    model.compile(optimizer, jit_compile=compiled(x))
+    model.compile(optimizer)
     model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
 
