@@ -60,7 +60,14 @@ PUBLISHED = [
 #: The sections of missed targets on the page of results: the heading, and how to read the targets.
 SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
-    "k_sparse": ("Keep every unit of a k-sparse code in use", "1,000 units, k = 25, on MNIST."),
+    "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
+    "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
+    "vincent2010": (
+        "Classify digits after stacked pretraining",
+        "Test error of three layers of 1,000 units, in percent. The variations of MNIST are not the authors' images.",
+    ),
+    "ufldl": ("Classify digits by a stacked sparse autoencoder", "784-200-200-10 on MNIST."),
+    "vae": ("Fit a VAE to binarized digits", "784-400-40. −log p(x) in nats per image; lower is better."),
     "rbm_likelihood": (
         "Fit an RBM to sampled digits",
         "The test images are sampled, one bit per pixel. Trained and measured on rounded images, as the published "
@@ -178,7 +185,8 @@ def _trials(path: Path) -> list[str]:
                 for name in _flat(run["configuration"])
                 if len({str(_flat(each["configuration"]).get(name)) for each in runs}) > 1
             ]
-            told = ", ".join(f"{name} {_flat(run['configuration'])[name]:g}" for name in names) or "as in the table"
+            values = [(name, _flat(run["configuration"]).get(name)) for name in names]
+            told = ", ".join(f"{name} {value}" for name, value in values if value is not None) or "as in the table"
             tried.append(f"{told}: {run[report['measure']]:.4g}")
         lines += textwrap.wrap(f"- {row}: {'; '.join(tried)}.", 120, subsequent_indent="  ", break_on_hyphens=False)
     return lines

@@ -40,9 +40,18 @@ FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
 RIFAI_TUNING: dict[str, Configuration] = {}
 
-K_SPARSE_TRIALS: dict[str, list[Configuration]] = {}
-#: Trials of 10,000 images.
-SHORTER: Configuration = {"images": 10_000, "epochs": 15}
+#: Trials train on 10,000 images.
+SHORTER: Configuration = {"images": 10_000}
+K_SPARSE_TRIALS: dict[str, list[Configuration]] = {
+    "k-sparse, k = 25": [
+        {**SHORTER, "scaling": 0.5},
+        {**SHORTER, "scaling": 0.0},
+        {**SHORTER, "scaling": 1.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 1.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 2.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 5.0},
+    ],
+}
 
 
 def _tuned(**changes: Any) -> Configuration:
@@ -51,11 +60,11 @@ def _tuned(**changes: Any) -> Configuration:
 
 RIFAI_TRIALS: dict[str, list[Configuration]] = {
     "CAE": [
-        {**SHORTER, "weight": 0.03},
-        {**SHORTER, "weight": 0.1},
-        {**SHORTER, "weight": 0.3},
-        {**_tuned(learning_rate=0.02), "weight": 0.1},
-        {**_tuned(learning_rate=0.2), "weight": 0.1},
+        {**_tuned(), "weight": 0.1},
+        {**_tuned(), "weight": 0.3},
+        {**_tuned(), "weight": 1.0},
+        {**_tuned(learning_rate=0.05), "weight": 0.3},
+        {**_tuned(learning_rate=0.5), "weight": 0.3},
     ],
 }
 
@@ -115,12 +124,13 @@ UFLDL: Configuration = {
     "layers": 2,
     "target": 0.1,
     "weight": 6.0,
-    "batch_size": 100,
+    "batch_size": 200,
     "learning_rate": 2e-3,
-    "epochs": 30,
-    "fine_tuning_rate": 0.05,
-    "fine_tuning_epochs": 30,
+    "epochs": 15,
+    "fine_tuning_rate": 0.2,
+    "fine_tuning_epochs": 20,
 }
+#: Patches of photographs.
 PATCHES: Configuration = {
     "units": 25,
     "target": 0.01,
@@ -128,7 +138,7 @@ PATCHES: Configuration = {
     "weight_decay": 1e-2,
     "batch_size": 100,
     "learning_rate": 3e-3,
-    "epochs": 60,
+    "epochs": 200,
 }
 RBM_TRIALS: list[Configuration] = [{"epochs": 10}, {"epochs": 10, "learning_rate": 0.1}]
 UFLDL_TRIALS: list[Configuration] = [{"epochs": 10, "fine_tuning_epochs": 10}]

@@ -35,7 +35,7 @@ def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
         wrong = fine_tuned(classifier_from([model]), tuning, x, y, x_test) != y_test
         return {"error": 100 * float(wrong.mean()), "wrong": packed(wrong)}
     z_test = codes(model, x_test)
-    found = probe(codes(model, x), y, z_test, y_test, setting)
+    found = probe(codes(model, x), y, z_test, y_test, setting, configuration.get("scaling", 0.5))
     used = {"dead": aezoo.evaluation.dead_units(z_test), "active": float(np.mean(np.sum(z_test != 0, axis=1)))}
     return {**found, **used, "minutes": minutes}
 

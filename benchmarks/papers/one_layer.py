@@ -22,7 +22,9 @@ from aezoo.optimizers import ScheduledSGD
 from aezoo.schedules import Linear
 
 #: Entries of a configuration that are no arguments of the model.
-TRAINING = ("model", "units", "epochs", "batch_size", "learning_rate", "weight_decay", "k_start")
+TRAINING = ("model", "units", "epochs", "batch_size", "learning_rate", "weight_decay", "k_start", "scaling")
+#: Entries that do not change what is trained.
+INFERENCE = ("alpha", "scaling")
 #: Inverse weights of the probe's penalty, of which the validation images choose one.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 HELD_OUT = 10_000
@@ -73,7 +75,7 @@ def built(configuration: Configuration, seed: int) -> aezoo.Autoencoder:
 def trained(configuration: Configuration, x: np.ndarray, setting: Setting) -> tuple[aezoo.Autoencoder, float]:
     """Return a trained model and the minutes that its training took; kept weights are not trained again."""
     model = built(configuration, setting.seed)
-    path = _kept(configuration, setting)
+    path = _kept(configuration, x, setting)
     if path is not None and path.exists():
         model.build((None, *x.shape[1:]))
         model.load_weights(path)
@@ -103,10 +105,11 @@ def fitted(model: aezoo.Autoencoder, configuration: Configuration, x: np.ndarray
     return model
 
 
-def _kept(configuration: Configuration, setting: Setting) -> Path | None:
+def _kept(configuration: Configuration, x: np.ndarray, setting: Setting) -> Path | None:
     if setting.weights is None:
         return None
-    identity = json.dumps([configuration, setting.seed, setting.validation], sort_keys=True)
+    trained = {name: value for name, value in configuration.items() if name not in INFERENCE}
+    identity = json.dumps([trained, len(x), setting.seed], sort_keys=True)
     return setting.weights / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.weights.h5"
 
 
@@ -115,14 +118,17 @@ def codes(model: aezoo.Autoencoder, x: np.ndarray) -> np.ndarray:
     return model.encoder.predict(x, batch_size=1000, verbose=0)
 
 
-def probe(z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray, setting: Setting) -> dict[str, Any]:
+def probe(
+    z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray, setting: Setting, scaling: float = 0.5
+) -> dict[str, Any]:
     """Fit logistic regressions to codes, and measure that whose penalty the last training images choose.
 
-    Each feature is divided by the square root of its own deviation times the mean deviation: divided by its own alone,
-    rare units would be as large as all others. The chosen penalty is used again on all training images.
+    Each feature is divided by d^s m^(1-s), where d is its deviation, m the mean deviation and s the `scaling`: with 1,
+    rare units become as large as all others, with 0 all keep their relative size. The chosen penalty is used again on
+    all training images.
     """
     mean, deviation = z.mean(axis=0), z.std(axis=0)
-    scale = np.sqrt((deviation + 1e-6) * deviation.mean())
+    scale = (deviation + 1e-6) ** scaling * deviation.mean() ** (1 - scaling)
     z, z_test = ((part - mean) / scale for part in (z, z_test))
     (x_fit, y_fit), (x_choice, y_choice) = split((z, y), setting)
     classifier = LogisticRegression(C=STRENGTHS[0], max_iter=300, tol=1e-4, warm_start=True)

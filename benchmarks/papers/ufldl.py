@@ -4,8 +4,8 @@
 
 784-200-200-10: two sparse autoencoders with a mean activation of 0.1, then the whole network with labels; the tutorial
 reports 97.6 %. With `--photographs`, gray images (n, h, w) under "images", it trains 25 units with a mean activation of
-0.01 on patches of 8 x 8 pixels and draws the input that each unit prefers, which the tutorial shows to be oriented
-edges.
+0.01 on patches of 8 x 8 pixels of whitened images, and draws the input that each unit prefers. The tutorial shows
+oriented edges there.
 """
 
 from pathlib import Path
@@ -67,22 +67,30 @@ TABLE = Table(
 )
 
 
+def whitened(images: np.ndarray) -> np.ndarray:
+    """Return images (n, h, w) with a flat spectrum below 0.4 cycles per pixel, as in Olshausen & Field 1996."""
+    height, width = images.shape[1:]
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    gain = frequency * np.exp(-((frequency / 0.4) ** 4))
+    return np.fft.irfft2(gain * np.fft.rfft2(images.astype("float32")), s=(height, width)).astype("float32")
+
+
 def patches(images: np.ndarray, count: int = 20_000, size: int = 8, seed: int = 0) -> np.ndarray:
     """Return patches as the tutorial prepares them: without their mean, cut at 3 deviations, scaled to [0.1, 0.9]."""
     rng = np.random.default_rng(seed)
     n, height, width = images.shape[:3]
     limits = (n, height - size, width - size)
     places = zip(*(rng.integers(limit, size=count) for limit in limits), strict=True)
-    cut = np.stack([images[i, top : top + size, left : left + size] for i, top, left in places]).astype("float32")
-    cut -= cut.mean(axis=(1, 2), keepdims=True)
+    cut = np.stack([images[i, top : top + size, left : left + size] for i, top, left in places])
+    cut = cut - cut.mean(axis=(1, 2), keepdims=True)
     limit = 3 * cut.std()
-    return (0.4 * np.clip(cut, -limit, limit) / limit + 0.5)[..., None]
+    return (0.4 * np.clip(cut, -limit, limit) / limit + 0.5)[..., None].astype("float32")
 
 
 def draw(photographs: Path, quick: bool) -> None:
     """Draw the input that each of 25 units prefers."""
     configuration = configurations.PATCHES | ({"epochs": 1} if quick else {})
-    model = fitted(configuration, patches(np.load(photographs)["images"], 200 if quick else 20_000), 0)
+    model = fitted(configuration, patches(whitened(np.load(photographs)["images"]), 200 if quick else 20_000), 0)
     if not quick:
         aezoo.plots.filters(model).savefig(HERE / "results" / "ufldl_patches.png")
 
