@@ -92,6 +92,21 @@ def test_tables_resume(tables, papers, tmp_path, monkeypatch):
     assert [run["configuration"].get("changed") for run in third] == [None, 1], "the changed row ran again"
 
 
+def test_tables_share_trained_weights(papers, tmp_path):
+    one_layer, runner = papers("one_layer"), papers("runner")
+    configuration = runner.small(papers("configurations").LAYERS["k-sparse, k = 25"])
+    x = np.random.default_rng(0).random((200, 4, 4, 1), "float32")
+    setting = runner.Setting(quick=True, weights=tmp_path)
+    first, minutes = one_layer.trained(configuration, x, setting)
+    second, same = one_layer.trained({**configuration, "alpha": 2.0}, x, setting)
+    assert same == minutes, "α does not change the training, so it is not repeated"
+    for a, b in zip(first.encoder.get_weights(), second.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [int(np.sum(one_layer.codes(model, x)[0] != 0)) for model in (first, second)] == [9, 6]
+    one_layer.trained({**configuration, "learning_rate": 0.1}, x, setting)
+    assert len(list(tmp_path.glob("*.h5"))) == 2, "another rate is another training"
+
+
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
     names = ("k_sparse", "rifai2011", "vae", "rbm_likelihood", "vincent2010", "ufldl")
