@@ -33,7 +33,7 @@ LAYERS: dict[str, Configuration] = {
     "AE+wd": {**SIGMOID, "model": "Autoencoder", "weight_decay": 0.02},
     "DAE-b": {**SIGMOID, "model": "DenoisingAE", "noise": "masking", "corruption": 0.25},
     "DAE-g": {**SIGMOID, "model": "DenoisingAE", "noise": "gaussian", "corruption": 0.3},
-    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 0.1},
+    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 3.0},
 }
 #: Fine-tuning of one hidden layer, and what differs for a model.
 FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
@@ -60,11 +60,11 @@ def _tuned(**changes: Any) -> Configuration:
 
 RIFAI_TRIALS: dict[str, list[Configuration]] = {
     "CAE": [
-        {**_tuned(), "weight": 0.1},
         {**_tuned(), "weight": 0.3},
         {**_tuned(), "weight": 1.0},
-        {**_tuned(learning_rate=0.05), "weight": 0.3},
-        {**_tuned(learning_rate=0.5), "weight": 0.3},
+        {**_tuned(), "weight": 3.0},
+        {**_tuned(learning_rate=0.05), "weight": 3.0},
+        {**_tuned(learning_rate=0.5), "weight": 3.0},
     ],
 }
 

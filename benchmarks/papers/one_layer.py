@@ -82,11 +82,12 @@ def trained(configuration: Configuration, x: np.ndarray, setting: Setting) -> tu
         return model, json.loads(path.with_suffix(".json").read_text())["minutes"]
     clock = Clock()
     fitted(model, configuration, x)
+    minutes = clock.minutes
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save_weights(path)
-        path.with_suffix(".json").write_text(json.dumps({"minutes": clock.minutes, "configuration": configuration}))
-    return model, clock.minutes
+        path.with_suffix(".json").write_text(json.dumps({"minutes": minutes, "configuration": configuration}))
+    return model, minutes
 
 
 def fitted(model: aezoo.Autoencoder, configuration: Configuration, x: np.ndarray) -> aezoo.Autoencoder:
