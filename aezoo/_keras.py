@@ -95,6 +95,16 @@ def forget_functions(model: keras.Model) -> None:
     model.train_function = model.test_function = None
 
 
+def exchange_functions(model: keras.Model, new: tuple[Any, Any] | None) -> tuple[Any, Any]:
+    """Give a model other functions of `fit` and `evaluate`, or let Keras build new ones for None; return the old ones.
+
+    Relies on: `train_function` and `test_function`, which Keras builds if they are None.
+    """
+    old = model.train_function, model.test_function
+    model.train_function, model.test_function = new or (None, None)
+    return old
+
+
 def replace_callbacks(callbacks: keras.callbacks.CallbackList, new: Iterable[keras.callbacks.Callback]) -> None:
     """Replace the callbacks in a list.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -23,7 +24,7 @@ CHOICES = ("raise", "warn")
 class Watch:
     """Record of the first step of a model that was not finite.
 
-    Its two variables are not part of the model: they are neither saved nor exported.
+    Its variables are not part of the model: they are neither saved nor exported.
 
     Args:
         model: The model, with `on_divergence`, `epoch` and `distribute_strategy`.
@@ -34,10 +35,24 @@ class Watch:
             options = {"trainable": False, "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA}
             self._culprit = tf.Variable(0, dtype="int64", **options)  # 0: none yet
             self._poison = tf.Variable(0.0, dtype="float32", **options)  # NaN: later steps are skipped too
+            self._unsound = tf.Variable(False, **options)  # True: an unguarded step should have been skipped
         self._names: list[str] = []
         self._warned = False
+        self._guards = True
 
     # === Inside a step ===
+
+    @contextmanager
+    def unguarded(self) -> Iterator[None]:
+        """Trace steps that are applied in any case, which is faster, and only record if one should have been skipped.
+
+        Whoever runs such steps restores the state before them if `found_unsound` returns True, and runs guarded ones.
+        """
+        self._guards = False
+        try:
+            yield
+        finally:
+            self._guards = True
 
     def state(self, model: Trainer) -> list[tuple[Any, Any]]:
         """Return the variables that a step may change besides trainable weights, with their values before the step."""
@@ -77,6 +92,10 @@ class Watch:
             total = tf.add_n([total, *(tf.cast(tf.reduce_sum(g), "float32") for g in parts)])
         finite = tf.math.is_finite(sum_over_replicas(total))
         applied = finite if total_weight is None else finite & (total_weight > 0)
+        if not self._guards:
+            self._unsound.assign(self._unsound | ~applied)
+            update(gradients)
+            return
         sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
@@ -124,8 +143,16 @@ class Watch:
 
         return call
 
+    def found_unsound(self) -> bool:
+        """Return whether an unguarded step should have been skipped, and reset this record."""
+        found = bool(self._unsound.numpy())
+        if found:
+            self._unsound.assign(False)
+        return found
+
     def reset(self) -> None:
         """Reset the record at the start of a training."""
+        self._unsound.assign(False)
         self._culprit.assign(0)
         self._poison.assign(0.0)
         self._warned = False

@@ -1,4 +1,4 @@
-"""Number of steps per execution."""
+"""Number of steps per call, and the functions that are made for it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,40 @@ def _callbacks(call: Mapping[str, Any]) -> list[keras.callbacks.Callback]:
     return given.callbacks if isinstance(given, keras.callbacks.CallbackList) else keras.tree.flatten(given)
 
 
+class Functions:
+    """Functions of `fit` and `evaluate` of a model, one pair per number of steps and per form of resident data.
+
+    Each is made once, however often trainings and evaluations alternate, also within one another.
+    """
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._users = 0
+        self._kept: dict[object, tuple[object, tuple[Any, Any]]] = {}
+
+    @contextmanager
+    def chosen(self, model: Trainer, key: object) -> Iterator[None]:
+        """Give a model the functions of a key; a call inside another one returns those of the other at its end."""
+        outer = self._key
+        self._exchange(model, key)
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._users:
+                self._exchange(model, outer)
+
+    def _exchange(self, model: Trainer, key: object) -> None:
+        if key == self._key:
+            return
+        compilation = _keras.compilation(model)
+        made_for, functions = self._kept.pop(key, (None, (None, None)))
+        old = _keras.exchange_functions(model, functions if made_for is compilation else None)
+        self._kept[self._key] = compilation, old
+        self._key = key
+
+
 @contextmanager
 def default_steps_per_execution(
     model: Trainer, call: MutableMapping[str, Any], resident: Resident | None = None
@@ -89,11 +123,9 @@ def default_steps_per_execution(
         bar = any(isinstance(callback, keras.callbacks.ProgbarLogger) for callback in callbacks)
         if call.get("verbose") != 0 and not bar:
             call["callbacks"] = [*callbacks, _ProgressBar()]
-    graphs = model.steps_per_execution if resident is None else resident.key
-    if graphs != model._graphs:
-        _keras.forget_functions(model)  # they were made for another number, or for other data
-        model._graphs = graphs
+    key = model.steps_per_execution if resident is None else resident.key
     try:
-        yield
+        with model._functions.chosen(model, key):
+            yield
     finally:
         model.steps_per_execution = compiled

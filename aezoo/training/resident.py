@@ -1,14 +1,15 @@
 """Training on arrays that stay on the device: each call runs many steps as one loop of a graph.
 
-Keras assembles each batch in a pipeline and hands it to one step. Here Keras' pipeline orders indices alone, with the
-same shuffling, and the loop gathers the batches from arrays that were copied to the device once.
+Keras assembles each batch in a pipeline of threads and hands it to one step. Here each epoch has one permutation, the
+same as in Keras' pipeline, and the loop gathers the batches from arrays that were copied to the device once.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -21,6 +22,7 @@ from aezoo.training import gate
 from aezoo.training.data import FitRequest
 
 if TYPE_CHECKING:
+    from aezoo.training.divergence import Watch
     from aezoo.training.trainer import Trainer
 
 Choice = Literal["auto"] | bool
@@ -29,8 +31,8 @@ Choice = Literal["auto"] | bool
 MEMORY_SHARE = 0.25
 #: Least work of a `fit`, in floating-point operations, for resident="auto": about two seconds of two cores.
 _LEAST_WORK = 1e11
-#: Most steps of a call, and most floating-point operations, which two cores do in about a quarter of a second.
-_MOST_STEPS, _MOST_WORK = 64, 2e10
+#: Most steps of a call, and most floating-point operations, which two cores do in about half a second.
+_MOST_STEPS, _MOST_WORK = 64, 4e10
 
 
 class Unsuitable(Exception):
@@ -47,6 +49,8 @@ class Resident:
         batch_size: Number of samples per step.
         steps: Number of steps per call.
         compiled: Whether XLA compiles the loop.
+        calls: Indices of the samples of each call, epoch after epoch, without end.
+        validation: Validation data on the device; None if there are none, or Keras' pipeline serves them.
     """
 
     parts: Any
@@ -54,12 +58,20 @@ class Resident:
     batch_size: int
     steps: int
     compiled: bool
+    calls: Iterator[Tensor]
+    validation: Resident | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Value that differs if the loop must be made anew."""
         specs = tf.nest.map_structure(lambda part: (part.shape[1:], part.dtype), self.parts)
-        return "resident", self.steps, self.batch_size, self.compiled, str(specs)
+        of_validation = None if self.validation is None else self.validation.key
+        return "resident", self.steps, self.batch_size, self.compiled, str(specs), of_validation
+
+    @property
+    def counted(self) -> tf.data.Dataset:
+        """Data set with one element per batch, by which Keras counts its calls."""
+        return tf.data.Dataset.range(math.ceil(self.size / self.batch_size))
 
 
 def choose(model: Trainer, request: FitRequest, choice: Choice) -> Resident | None:
@@ -89,32 +101,89 @@ def choose(model: Trainer, request: FitRequest, choice: Choice) -> Resident | No
 def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | None:
     if reason := model.hindrance_of_resident_data(request.options):
         raise Unsuitable(reason)
-    data = (request.data.x, request.data.y, request.data.weight)
-    flat = [part for part in tf.nest.flatten(data) if part is not None]
-    if not all(isinstance(part, np.ndarray) or (tf.is_tensor(part) and hasattr(part, "numpy")) for part in flat):
+    data = _element(request.data.x, request.data.y, request.data.weight)
+    if not _is_dense(data):
         raise Unsuitable("the data are not dense arrays")
-    size = math.floor(len(flat[0]) * (1.0 - (request.options.get("validation_split") or 0.0)))
+    validation = request.options.get("validation_data")
+    split = (request.options.get("validation_split") or 0.0) if validation is None else 0.0
+    total = len(tf.nest.flatten(data)[0])
+    size = math.floor(total * (1.0 - split))
     batch_size = min(int(request.options.get("batch_size") or 32), size)
     if batch_size < 1:
         raise Unsuitable("there are no training samples")
+    shuffle = request.options.get("shuffle", True)
+    if shuffle == "batch":
+        raise Unsuitable("shuffle='batch' is given")
     work = 6.0 * operations(model)
     if not forced:
         epochs = int(request.options.get("epochs", 1)) - int(request.options.get("initial_epoch") or 0)
-        if work * size * epochs < _LEAST_WORK or sum(map(_bytes, flat)) > memory() * MEMORY_SHARE:
+        if work * size * epochs < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE:
             return None
     steps = model.steps_per_execution
     if steps == 1 and model.default_steps > 1:
         steps = 2 ** int(math.log2(min(_MOST_STEPS, max(1.0, _MOST_WORK / max(1.0, work * batch_size)))))
+    resident = Resident(
+        parts=_on_device(data),
+        size=size,
+        batch_size=batch_size,
+        steps=steps,
+        compiled=bool(model.jit_compile),
+        calls=calls_of(size, batch_size * steps, bool(shuffle)),
+    )
+    if size < total:
+        parts = tf.nest.map_structure(lambda part: part[size:], resident.parts)
+    elif isinstance(validation, tuple) and _is_dense(_element(*validation)):
+        parts = _on_device(_element(*validation))
+    else:
+        return resident
+    rest = len(tf.nest.flatten(parts)[0])
+    batch_size = min(int(request.options.get("validation_batch_size") or batch_size), rest)
+    calls = calls_of(rest, batch_size * steps, False)
+    validation = dataclasses.replace(resident, parts=parts, size=rest, batch_size=batch_size, calls=calls)
+    return dataclasses.replace(resident, validation=validation)
+
+
+def _element(x: Any, y: Any = None, weight: Any = None) -> Any:
+    """Return an element of a data set: (x,), (x, y) or (x, y, sample_weight)."""
+    return (x,) if y is None and weight is None else (x, y) if weight is None else (x, y, weight)
+
+
+def _is_dense(data: Any) -> bool:
+    return all(
+        isinstance(part, np.ndarray) or (tf.is_tensor(part) and hasattr(part, "numpy"))
+        for part in tf.nest.flatten(data)
+        if part is not None
+    )
+
+
+def _on_device(data: Any) -> Any:
     tensors: dict[int, Any] = {}  # a target may be the sample
 
     def tensor(part: Any) -> Any:
-        if id(part) not in tensors:
+        if part is not None and id(part) not in tensors:
             tensors[id(part)] = tf.convert_to_tensor(gate.single(part))
-        return tensors[id(part)]
+        return tensors.get(id(part))
 
-    x, y, weight = data
-    element = (x,) if y is None else (x, y) if weight is None else data
-    return Resident(tf.nest.map_structure(tensor, element), size, batch_size, steps, bool(model.jit_compile))
+    return tf.nest.map_structure(tensor, data)
+
+
+def calls_of(size: int, samples: int, shuffle: bool) -> Iterator[Tensor]:
+    """Yield the indices of the samples of each call, epoch after epoch, in the order in which Keras visits an array.
+
+    Args:
+        size: Number of training samples.
+        samples: Number of samples per call; the last call of an epoch may have fewer.
+        shuffle: Whether each epoch has a new order.
+    """
+
+    def permutation(_: Tensor) -> Tensor:  # as in Keras: TensorFlow's seed of a random operation is its place
+        indices = tf.range(size, dtype=tf.int64)
+        return tf.random.shuffle(indices) if shuffle else indices
+
+    orders = tf.data.Dataset.range(1).map(permutation)
+    while True:
+        order = next(iter(orders))
+        yield from (order[start : start + samples] for start in range(0, size, samples))
 
 
 def _bytes(part: Any) -> int:
@@ -139,83 +208,141 @@ def operations(model: Trainer) -> float:
     return total
 
 
-def indices(request: FitRequest, resident: Resident) -> FitRequest:
-    """Return a request whose samples are indices into the resident data; a validation split becomes validation data."""
-    data = dataclasses.replace(request.data, x=np.arange(resident.size), y=None, weight=None)
-    request = dataclasses.replace(request, data=data)
-    if request.options.get("validation_split") and request.options.get("validation_data") is None:
-        rest = tf.nest.map_structure(lambda part: part[resident.size :], resident.parts)
-        request = request.replace(validation_data=rest)
-    options = {name: value for name, value in request.options.items() if name != "validation_split"}
-    return dataclasses.replace(request, options={**options, "batch_size": resident.batch_size})
+def _state(model: Trainer) -> list[keras.Variable]:
+    """Return each variable that a step may change: weights, random states, metrics and the state of the optimizer."""
+    variables = (*model.variables, *model.metrics_variables, *model.optimizer.variables)
+    return list({id(variable): variable for variable in variables}.values())
+
+
+def counted(request: FitRequest, resident: Resident) -> FitRequest:
+    """Return a request whose data only count the batches of the resident data."""
+    data = dataclasses.replace(request.data, x=resident.counted, y=None, weight=None)
+    options = {name: value for name, value in request.options.items() if name not in ("batch_size", "validation_split")}
+    options["shuffle"] = False
+    if resident.validation is not None:
+        options["validation_data"] = resident.validation.counted
+        options.pop("validation_batch_size", None)
+    elif options.get("validation_data") is not None:
+        options.setdefault("validation_batch_size", resident.batch_size)
+    return FitRequest(data, options)
 
 
 class Loop:
-    """Train function of Keras that runs the steps of a call as one loop over resident data.
+    """Function of Keras that runs the steps of a call as one loop over resident data.
 
     Args:
         model: The model.
-        resident: The data that the loop is made for.
+        resident: Data of the form that the loop is made for.
+        step: Method of the model, "train_step" or "test_step".
     """
 
-    def __init__(self, model: Trainer, resident: Resident):
-        self._model, self._steps, self._batch_size = model, resident.steps, resident.batch_size
-        self._compiled = resident.compiled
+    def __init__(self, model: Trainer, resident: Resident, step: str):
+        self._model, self._step = model, getattr(model, step)
+        self._steps, self._batch_size = resident.steps, resident.batch_size
         any_length = tf.nest.map_structure(
             lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), resident.parts
         )
-        order = tf.TensorSpec((None,), "int64")
-        self._read = tf.function(self._collect, autograph=False)
-        self._run = tf.function(self._loop, [any_length, order], autograph=False)
-        if resident.compiled:  # XLA needs to know the size of each batch
-            self._run = tf.function(self._loop, autograph=False, jit_compile=True)
+        self._signature = [any_length, tf.TensorSpec((None,), "int64")]
+        # TensorFlow counts the graphs of a method over all models, and would warn of many; not so those of a partial.
+        self._run = tf.function(functools.partial(self._any_batches), self._signature, autograph=False)
+        self._run_compiled = None
+        if resident.compiled:
+            self._run_compiled = tf.function(functools.partial(self._full_batches), autograph=False, jit_compile=True)
 
-    def __call__(self, parts: Any, iterator: Iterator[Any]) -> dict[str, Any]:
-        """Run up to `steps` steps.
-
-        Args:
-            parts: The resident data.
-            iterator: An iterator over batches of indices, (batch,).
-
-        Raises:
-            StopIteration: If the iterator has no batch left.
-        """
-        order = self._read(iterator)
-        if not len(order):
-            raise StopIteration
-        if not self._compiled:
-            return self._run(parts, order)
+    def __call__(self, resident: Resident) -> dict[str, Any]:
+        """Run the steps of the next call."""
+        parts, order = resident.parts, next(resident.calls)
+        if self._run_compiled is None:
+            return self._call(self._run, parts, order)
         full = len(order) // self._batch_size * self._batch_size
-        logs = [self._run(parts, rows) for rows in (order[:full], order[full:]) if len(rows)]
-        return logs[-1]
+        if full:
+            logs = self._call(self._padded, parts, order[:full])
+        if len(order) > full:  # a short batch would have to be compiled for itself
+            logs = self._call(self._run, parts, order[full:])
+        return logs
 
-    def _collect(self, iterator: Any) -> Tensor:
-        """Return the indices of the next batches, at most `steps`, one after the other."""
+    def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
+        return run(parts, order)
 
-        def read(i: Tensor, order: Tensor) -> tuple[Any, ...]:
-            batch = iterator.get_next_as_optional()
-            rows = tf.cond(batch.has_value(), lambda: tf.nest.flatten(batch.get_value())[0], lambda: order[:0])
-            rows = tf.ensure_shape(rows, (None,))
-            # Only the last batch of an epoch is short.
-            i = tf.where(tf.shape(rows)[0] == self._batch_size, i + 1, self._steps)
-            return i, tf.concat([order, rows], 0)
+    def _padded(self, parts: Any, order: Tensor) -> dict[str, Any]:
+        """Run the compiled loop, which is the same for any number of full batches."""
+        assert self._run_compiled is not None
+        batches = len(order) // self._batch_size
+        order = tf.reshape(order, (batches, self._batch_size))
+        return self._run_compiled(parts, tf.pad(order, [[0, self._steps - batches], [0, 0]]), tf.constant(batches))
 
-        start = (tf.constant(0), tf.zeros((0,), "int64"))
-        shapes = (tf.TensorShape(()), tf.TensorShape((None,)))
-        return tf.while_loop(lambda i, order: i < self._steps, read, start, shapes, parallel_iterations=1)[1]
+    def _full_batches(self, parts: Any, order: Tensor, batches: Tensor) -> dict[str, Any]:
+        return self._loop(parts, lambda i: order[i], batches)
 
-    def _loop(self, parts: Any, order: Tensor) -> dict[str, Any]:
+    def _any_batches(self, parts: Any, order: Tensor) -> dict[str, Any]:
         size = self._batch_size
-        if self._compiled:  # the length is known, and all batches are of one size
-            size = min(size, order.shape[0])
+        batches = (tf.shape(order)[0] + size - 1) // size
+        return self._loop(parts, lambda i: order[i * size : (i + 1) * size], batches)
 
+    def _loop(self, parts: Any, rows_of: Callable[[Tensor], Tensor], batches: Tensor) -> dict[str, Any]:
         def step(i: Tensor) -> Tensor:
-            rows = order[i * size : (i + 1) * size]
-            if self._compiled:
-                rows = tf.ensure_shape(tf.slice(order, [i * size], [size]), (size,))
-            self._model.train_step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
+            rows = rows_of(i)
+            self._step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
             return i + 1
 
-        steps = (tf.shape(order)[0] + size - 1) // size
-        tf.while_loop(lambda i: i < steps, step, [tf.constant(0)], parallel_iterations=1)
+        tf.while_loop(lambda i: i < batches, step, [tf.constant(0)], parallel_iterations=1)
         return self._model.get_metrics_result()
+
+
+class TrainingLoop(Loop):
+    """Loop of training steps.
+
+    Its steps do not skip batches that diverge, which would cost a fifth of their time. If a step should have been
+    skipped, the call is repeated from the state before it with steps that do.
+
+    Args:
+        model: The model.
+        resident: Data of the form that the loop is made for.
+        watch: The record of divergence that the steps of the model use.
+    """
+
+    def __init__(self, model: Trainer, resident: Resident, watch: Watch):
+        super().__init__(model, resident, "train_step")
+        self._watch = watch
+        self._run_guarded = tf.function(functools.partial(self._guarded), self._signature, autograph=False)
+
+    def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
+        # Values that are read here stay as they are: TensorFlow copies a variable before it changes one in use.
+        before = [(variable, tf.convert_to_tensor(variable.value)) for variable in _state(self._model)]
+        logs = run(parts, order)
+        if self._watch.found_unsound():
+            for variable, value in before:
+                variable.assign(value)
+            logs = self._run_guarded(parts, order)
+        return logs
+
+    def _full_batches(self, parts: Any, order: Tensor, batches: Tensor) -> dict[str, Any]:
+        with self._watch.unguarded():
+            return super()._full_batches(parts, order, batches)
+
+    def _any_batches(self, parts: Any, order: Tensor) -> dict[str, Any]:
+        with self._watch.unguarded():
+            return super()._any_batches(parts, order)
+
+    def _guarded(self, parts: Any, order: Tensor) -> dict[str, Any]:
+        return super()._any_batches(parts, order)
+
+
+def function(
+    loop: Loop, current: Callable[[], Resident | None], of_keras: Callable[[Any], Any]
+) -> Callable[[Any], Any]:
+    """Return a function of Keras that loops over resident data while `fit` or its validation asks for batches.
+
+    Args:
+        loop: The loop.
+        current: Function that returns the data of the running `fit`; None outside.
+        of_keras: Function of Keras for everything else, such as a single batch.
+    """
+
+    def run(iterator: Any) -> Any:
+        data = current()
+        if data is None or not isinstance(iterator, tf.data.Iterator):
+            return of_keras(iterator)
+        return loop(data)
+
+    return run

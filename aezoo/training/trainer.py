@@ -156,7 +156,7 @@ class Trainer(keras.Model):
             self.imputation = Imputation(trainable=missing == "learn", dtype="float32")
         self.condition_specs: dict[str, Spec] = {}
         self._target_shape: Shape | None = None
-        self._graphs: object = None
+        self._functions = execution.Functions()
         self._resident: resident.Resident | None = None
         self._watch: divergence.Watch | None = None
         self._training_samples: np.ndarray | None = None
@@ -541,18 +541,23 @@ class Trainer(keras.Model):
         if self.train_function is None or force:
             super().make_train_function(force)
             if self._resident is not None:
-                self.train_function = self._resident_function(self._resident, self.train_function)
+                loop = resident.TrainingLoop(self, self._resident, self._divergence_watch())
+                self.train_function = resident.function(loop, lambda: self._resident, self.train_function)
             self.train_function = self._divergence_watch().watched(self, self.train_function)  # type: ignore[arg-type]
         return self.train_function
 
-    def _resident_function(self, made_for: resident.Resident, of_keras: Any) -> Callable[[Any], Any]:
-        """Return a train function that loops over the data of a running `fit`, and else is Keras' own."""
-        loop = resident.Loop(self, made_for)
+    def make_test_function(self, force: bool = False) -> Callable[..., Tensor]:
+        """Return the function that runs evaluation steps; see `keras.Model.make_test_function`."""
+        if self.test_function is None or force:
+            super().make_test_function(force)
+            validation = self._resident_validation()
+            if validation is not None:
+                loop = resident.Loop(self, validation, "test_step")
+                self.test_function = resident.function(loop, self._resident_validation, self.test_function)
+        return self.test_function
 
-        def function(iterator: Any) -> Any:
-            return of_keras(iterator) if self._resident is None else loop(self._resident.parts, iterator)
-
-        return function
+    def _resident_validation(self) -> resident.Resident | None:
+        return None if self._resident is None else self._resident.validation
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, however a short last batch
@@ -706,7 +711,11 @@ class Trainer(keras.Model):
         Args:
             call: Arguments of `fit` by name.
         """
-        for name in ("train_step", "compute_metrics"):  # the loop reports the metrics of the model, not a step's logs
+        for name in (
+            "train_step",
+            "test_step",
+            "compute_metrics",
+        ):  # the loop reports the metrics of the model, not a step's logs
             if getattr(type(self), name) is not getattr(Trainer, name):
                 return f"{type(self).__name__} has a {name} of its own"
         if tf.distribute.has_strategy() or self.distribute_strategy is not tf.distribute.get_strategy():
@@ -715,7 +724,7 @@ class Trainer(keras.Model):
 
     def _with_resident_data(self, request: FitRequest, choice: resident.Choice) -> FitRequest:
         self._resident = resident.choose(self, request, choice)
-        return request if self._resident is None else resident.indices(request, self._resident)
+        return request if self._resident is None else resident.counted(request, self._resident)
 
     def _set_modes(self, callbacks: Any) -> None:
         """Set the mode of Keras' callbacks for terms and metrics; Keras infers it for its own metrics only."""

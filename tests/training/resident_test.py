@@ -18,11 +18,11 @@ def fitted(choice, model=None, x=X, **options):
     model = model or aezoo.Autoencoder(3, seed=0)
     if not model.compiled:
         model.compile("adam")
-    calls, run = [], resident.Loop.__call__
+    calls, run = [], resident.TrainingLoop.__call__
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resident.Loop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
+        patch.setattr(resident.TrainingLoop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
         history = model.fit(x, resident=choice, **{"batch_size": 6, "epochs": 2, "verbose": 0, **options}).history
-    assert bool(calls) == choice
+    assert bool(calls) == (choice is True)
     return model, history
 
 
@@ -90,7 +90,7 @@ def test_a_model_is_fitted_both_ways_and_traced_once(monkeypatch):
 
 def test_long_trainings_on_arrays_are_resident(monkeypatch):
     chosen = []
-    monkeypatch.setattr(resident, "indices", lambda request, data: (chosen.append(data), request)[1])
+    monkeypatch.setattr(resident, "counted", lambda request, data: (chosen.append(data), request)[1])
     monkeypatch.setattr(aezoo.Autoencoder, "make_train_function", lambda model, force=False: None)
 
     def is_resident(x, **options):
@@ -117,12 +117,111 @@ def test_long_trainings_on_arrays_are_resident(monkeypatch):
     [
         (X, {"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the callback TerminateOnNaN has per-batch hooks"),
         (X, {"steps_per_epoch": 2}, "steps_per_epoch is given"),
+        (X, {"shuffle": "batch"}, "shuffle='batch' is given"),
         (tf.data.Dataset.from_tensors(X), {"batch_size": None}, "the data are not dense arrays"),
     ],
 )
 def test_what_cannot_be_resident_is_said(x, options, message):
     with pytest.raises(ValueError, match=f"resident=True is impossible, since {message}: use resident='auto'"):
         fitted(True, x=x, **options)
+
+
+class Diverging(aezoo.Autoencoder):
+    """Autoencoder whose loss is infinite for batches with a sample of fives."""
+
+    def objective(self, batch, training):
+        terms, y_pred = super().objective(batch, training)
+        bad = keras.ops.any(batch.x[:, 0] == 5.0)
+        return {name: term / keras.ops.where(bad, 0.0, 1.0) for name, term in terms.items()}, y_pred
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_step_that_diverges_is_skipped_as_in_a_pipeline(jit_compile):
+    x = X.copy()
+    x[20] = 5.0
+    results = []
+    for choice in (True, False):
+        model = Diverging(3, output_activation="linear", on_divergence="warn", seed=0)
+        model.compile(keras.optimizers.Adam(0.01), jit_compile=jit_compile)
+        with pytest.warns(UserWarning, match="Training diverged: in epoch 1 the term 'reconstruction'"):
+            results.append(fitted(choice, model, x))
+        assert int(model.optimizer.iterations) == 2 * 8  # one batch of each epoch has the sample
+    for one, other in zip(*(model.get_weights() for model, _ in results), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert np.isfinite(results[0][0].get_weights()[0]).all()
+    strict = Diverging(3, output_activation="linear", seed=0)
+    strict.compile("adam", jit_compile=jit_compile)
+    with pytest.raises(ValueError, match="the weights are as before that step"):
+        strict.fit(x, resident=True, batch_size=6, verbose=0, shuffle=False)
+    reference = Diverging(3, output_activation="linear", seed=0)
+    reference.compile("adam", jit_compile=jit_compile)
+    reference.fit(x[:18], resident=False, batch_size=6, verbose=0, shuffle=False)
+    for one, other in zip(strict.trainable_variables, reference.trainable_variables, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+
+
+def test_batches_without_weight_change_nothing():
+    weight = np.ones(53, "float32")
+    weight[12:18] = 0.0
+    results = [fitted(choice, sample_weight=weight, shuffle=False) for choice in (True, False)]
+    for one, other in zip(*(model.get_weights() for model, _ in results), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
+    assert int(results[0][0].optimizer.iterations) == 2 * 8
+
+
+class Asking(keras.callbacks.Callback):
+    """Callback that evaluates other data, and single batches, while a training runs."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        assert self.model.evaluate(X[:9], verbose=0, return_dict=True)["loss"] > 0
+        assert self.model.test_on_batch(X[:5], return_dict=True)["loss"] > 0
+
+
+def test_evaluations_within_a_training_leave_it_alone(monkeypatch):
+    traced = []
+    step = aezoo.Trainer.train_step
+    monkeypatch.setattr(aezoo.Trainer, "train_step", lambda model, data: (traced.append(0), step(model, data))[1])
+    results = []
+    for callbacks in ([Asking()], []):
+        results.append(fitted(True, epochs=2, callbacks=callbacks, validation_data=(X[:7],)))
+    same(*results)
+    assert len(traced) == 2  # once per model
+    model = results[0][0]
+    for _ in range(2):
+        model.evaluate(X, verbose=0)
+        fitted(True, model, epochs=1, validation_data=(X[:7],))
+    assert len(traced) == 2
+
+
+@pytest.mark.slow
+def test_an_evaluation_in_turn_with_trainings_is_traced_once(monkeypatch):
+    traced = []
+    step = aezoo.Trainer.test_step
+    monkeypatch.setattr(aezoo.Trainer, "test_step", lambda model, data: (traced.append(0), step(model, data))[1])
+    model, _ = fitted(True, epochs=1)
+    for _ in range(3):
+        model.evaluate(X, verbose=0)
+        fitted(True, model, epochs=1)
+    assert len(traced) == 1
+
+
+def test_metrics_of_compile_are_reported():
+    results = []
+    for choice in (True, False):
+        model = aezoo.Autoencoder(3, seed=0)
+        model.compile("adam", metrics=["mae"])
+        results.append(fitted(choice, model))
+    same(*results)
+    assert "mae" in results[0][1]
+
+
+@pytest.mark.parametrize("shuffle", [True, False])
+def test_calls_visit_each_sample_once_per_epoch(shuffle):
+    keras.utils.set_random_seed(3)
+    calls = resident.calls_of(10, 4, shuffle)
+    epochs = [np.concatenate([next(calls) for _ in range(3)]) for _ in range(3)]
+    assert all(sorted(order) == [*range(10)] for order in epochs)
+    assert (list(epochs[0]) != [*range(10)]) == shuffle
 
 
 class Reporting(aezoo.Autoencoder):
