@@ -15,7 +15,8 @@ class SavedRuns:
 
     Args:
         script: Path of the script in the repository.
-        output: The file; runs that it already has are kept. With None nothing is written.
+        output: The file; runs that it already has are kept, and the first run replaces a file that has none. With None
+            nothing is written.
         keys: Names of the values that identify a run, such as ("data", "method", "seed").
         options: The settings of all runs. Only "seeds", their number, may differ from the settings of an earlier file.
         versions: Versions of packages.
@@ -36,6 +37,7 @@ class SavedRuns:
     ):
         self.output, self.keys, self._summary = output, keys, summary
         report = json.loads(output.read_text(encoding="utf-8")) if output is not None and output.exists() else {}
+        report = report if "runs" in report else {}
         earlier = report.get("options", options)
         if {**earlier, "seeds": None} != {**options, "seeds": None}:
             raise SystemExit(f"{output} has runs with {earlier}, not {dict(options)}: give another file as --output.")

@@ -78,6 +78,7 @@ def test_tables_resume(tables, papers, tmp_path, monkeypatch):
     table = papers("k_sparse").TABLE
     options = ["--only", "k_sparse", "--results", str(tmp_path), "--rows", "raw pixels"]
     path = tmp_path / "k_sparse.json"
+    path.write_text('{"rows": [], "options": {"k": 25}}')  # of an earlier script
     tables(*options)
     first = json.loads(path.read_text())
     tables(*options, "k-sparse, k = 25")

@@ -213,8 +213,6 @@ def _saved(table: Table, options: argparse.Namespace, kind: str) -> SavedRuns:
         rows = [dataclasses.asdict(row) for row in table.rows(Runs(runs))]
         return {"date": datetime.date.today().isoformat(), "rows": rows}
 
-    if path is not None and path.exists() and "runs" not in json.loads(path.read_text(encoding="utf-8")):
-        path.unlink()  # the result of an earlier script with other settings
     saved = SavedRuns(
         f"benchmarks/papers/{table.name}.py",
         path,
