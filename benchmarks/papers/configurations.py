@@ -37,6 +37,7 @@ LAYERS: dict[str, Configuration] = {
 }
 #: Fine-tuning of one hidden layer, and what differs for a model.
 FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
+K_SPARSE_PAPER: Configuration = {**LAYERS["k-sparse, k = 25"], "alpha": 1.0, "aux_weight": 0.0}
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
 RIFAI_TUNING: dict[str, Configuration] = {}
 

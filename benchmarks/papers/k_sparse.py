@@ -47,6 +47,9 @@ def rows(runs: Runs) -> list[Row]:
     for name in NAMES + OTHERS:
         lines += runs.row(name, "error", f"{name}, logistic regression, error %", target=targets.get(name, "–"))
     lines += runs.row("k-sparse, k = 25", "dead", "k-sparse, k = 25: units dead on the test set", target="<= 0")
+    plain = "k-sparse, k = 25, without AuxK and α"
+    lines += runs.row(plain, "error", f"{plain}, logistic regression, error %")
+    lines += runs.row(plain, "dead", f"{plain}: units dead on the test set")
     for name in OTHERS:
         lines += runs.difference("k-sparse, k = 25", name)
     return lines + runs.row(
@@ -60,6 +63,7 @@ TABLE = Table(
         "k-sparse, k = 25": configurations.LAYERS["k-sparse, k = 25"],
         "k-sparse, k = 25, fine-tuned": configurations.K_SPARSE_TUNED,
         "raw pixels": {"model": "pixels"},
+        "k-sparse, k = 25, without AuxK and α": configurations.K_SPARSE_PAPER,
         **{name: configurations.LAYERS[name] for name in NAMES + OTHERS},
     },
     run=run,
