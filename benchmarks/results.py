@@ -45,7 +45,7 @@ PUBLISHED = [
     ),
     (
         "rbm_likelihood",
-        "centered PCD-1, test log-likelihood, AIS ±0.09",
+        "centered PCD-1, test log-likelihood, AIS",
         "Centered RBM, 500 hidden units: log-likelihood, nats",
         "PyDeep",
         "",
@@ -61,7 +61,14 @@ PUBLISHED = [
 #: The sections of missed targets on the page of results: the heading, and how to read the targets.
 SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
-    "k_sparse": ("Keep every unit of a k-sparse code in use", "1,000 units, k = 25, on MNIST."),
+    "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
+    "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
+    "vincent2010": (
+        "Classify digits after stacked pretraining",
+        "Test error of three layers of 1,000 units, in percent. The variations of MNIST are not the authors' images.",
+    ),
+    "ufldl": ("Classify digits by a stacked sparse autoencoder", "784-200-200-10 on MNIST."),
+    "vae": ("Fit a VAE to binarized digits", "784-400-40. −log p(x) in nats per image; lower is better."),
     "rbm_likelihood": (
         "Fit an RBM to sampled digits",
         "The test images are sampled, one bit per pixel. Trained and measured on rounded images, as the published "
@@ -155,17 +162,51 @@ def papers() -> tuple[list[str], list[Goal]]:
             f"`python {result['script']}`, {result['date']}, {result['cores']} cores, Keras "
             f"{result['versions']['keras']}; {options}",
             "",
-            "| | published | target | ours | reached | minutes |",
-            "|---|---|---|---|---|---|",
+            "| | published | target | ours | reached | seeds | minutes |",
+            "|---|---|---|---|---|---|---|",
         ]
         for row in result["rows"]:
             ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
+            deviation, seeds = row.get("deviation"), row.get("seeds", 1)
+            ours += "" if deviation is None else f" ± {deviation:.2g}"
             target = directed(row["target"])
             goal = Goal(path.stem, row["what"].strip(), ours, target, reached(target, row["ours"]))
-            lines.append(f"| {goal.what} | {row['published']} | {goal.goal} | {ours} | {goal.met} | {minutes} |")
+            cells = [goal.what, row["published"], goal.goal, ours, goal.met, str(seeds), minutes]
+            lines.append(f"| {' | '.join(cells)} |")
             goals.append(goal)
-        lines += [*_tried(path), *_pictures(path), ""]
+        lines += [*_trials(path), *_tried(path), *_pictures(path), ""]
     return lines, goals
+
+
+def _trials(path: Path) -> list[str]:
+    """Return what was tried on validation data: the entries of the configuration that differ, and the measure."""
+    path = path.parent / "trials" / path.name
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["", f"Trials on the last 10,000 training images ({report['measure']}):", ""]
+    for row in dict.fromkeys(run["row"] for run in report["runs"]):
+        runs = [run for run in report["runs"] if run["row"] == row]
+        tried = []
+        for run in runs:
+            names = [
+                name
+                for name in _flat(run["configuration"])
+                if len({str(_flat(each["configuration"]).get(name)) for each in runs}) > 1
+            ]
+            values = [(name, _flat(run["configuration"]).get(name)) for name in names]
+            told = ", ".join(f"{name} {value}" for name, value in values if value is not None) or "as in the table"
+            tried.append(f"{told}: {run[report['measure']]:.4g}")
+        lines += textwrap.wrap(f"- {row}: {'; '.join(tried)}.", 120, subsequent_indent="  ", break_on_hyphens=False)
+    return lines
+
+
+def _flat(configuration: dict) -> dict:
+    """Return a configuration whose nested entries have names such as "fine_tuning epochs"."""
+    found = {}
+    for name, value in configuration.items():
+        found |= {f"{name} {inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def speed() -> tuple[list[str], list[Goal]]:
@@ -562,10 +603,12 @@ def published(column: str) -> list[str]:
     lines = [f"| | published | {column} | minutes |", "|---|---|---|---|"]
     for section, what, title, source, unit in PUBLISHED:
         rows = json.loads((HERE / "papers" / "results" / f"{section}.json").read_text(encoding="utf-8"))["rows"]
-        row = [row for row in rows if row["what"].strip() == what][-1]  # of equal rows the one trained longest
+        # Of equal rows the last one trained longest; earlier results say "centred" and append a standard error.
+        row = [row for row in rows if row["what"].strip().replace("centred", "centered").startswith(what)][-1]
         minutes = sum(row["minutes"] for row in rows if row["minutes"]) if not row["minutes"] else row["minutes"]
         decimals = max(2, len(row["published"].partition(".")[2]))
         ours = f"{row['ours']:.{decimals}f}".replace("-", "−")
+        ours += "" if row.get("deviation") is None else f" ± {row['deviation']:.{decimals}f}"
         theirs = row["published"].replace("-", "−")
         lines.append(f"| {title} | {theirs}{unit} ({source}) | {ours}{unit} | {minutes:.0f} |")
     return lines
@@ -585,8 +628,8 @@ def page(goals: list[Goal]) -> list[str]:
         "",
         "## Published beside ours",
         "",
-        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Higher is better for log-likelihoods, lower",
-        "for errors and −log p(x).",
+        "On MNIST, with one seed, or the mean ± standard deviation of several. The minutes are ours, on two CPU cores.",
+        "Higher is better for log-likelihoods, lower for errors and −log p(x).",
         "",
         *published("ours"),
         "",
@@ -645,6 +688,9 @@ def documents() -> dict[Path, str]:
         "time.",
         "",
         "## Papers",
+        "",
+        "`python -m benchmarks.papers --all` runs these tables, and continues where it was interrupted. A number from",
+        "several seeds is their mean ± standard deviation; the minutes are of one run.",
         "",
         *of_papers,
         *of_defaults,
