@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from matplotlib.dates import ConciseDateFormatter
+from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_breast_cancer
@@ -36,6 +36,7 @@ import aezoo
 from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
+from aezoo.plots.features import signed_tiles
 from aezoo.recipes import pictures
 from aezoo.schedules import Linear
 from aezoo.sklearn import AnomalyDetector
@@ -321,6 +322,31 @@ def sketches_interpolation(x: np.ndarray) -> Figure:
     return drawn
 
 
+# === Sparse codes ===
+
+
+@figure
+def sparse_codes_dictionaries() -> Figure:
+    """Directions of three sparse codes: the most active ones, and of Matryoshka the first."""
+    (x, _), _ = mnist()
+    x = x[:25_600]
+    settings: dict[str, Any] = {"latent_dim": 512, "k": 16, "dead_after": 10_000, "seed": SEED}
+    models = {
+        "TopK": aezoo.TopKAE(**settings),
+        "BatchTopK": aezoo.BatchTopKAE(**settings),
+        "Matryoshka": aezoo.MatryoshkaAE(levels=(16, 32, 128, 512), **settings),
+    }
+    panels = {}
+    for name, model in models.items():
+        keras.utils.set_random_seed(SEED)
+        model.compile(keras.optimizers.Adam(1e-3))
+        model.fit(x, epochs=6, batch_size=256, verbose=2)
+        uses = np.count_nonzero(model.encode(x), axis=0)
+        chosen = np.arange(32) if name == "Matryoshka" else np.argsort(-uses)[:32]
+        panels[name] = signed_tiles(model.dictionary[chosen, ..., 0])
+    return tiles.tile_figure(panels, columns=16)
+
+
 # === Masked ===
 
 
@@ -442,7 +468,7 @@ def series_scores() -> Figure:
     style.with_axes(below, y="score")
     style.legend(above, loc="upper right", ncols=2)
     above.set_ylim(0, 110)
-    below.xaxis.set_major_formatter(ConciseDateFormatter(below.xaxis.get_major_locator()))
+    below.xaxis.set_major_formatter(DateFormatter("%-d %b"))
     return drawn
 
 

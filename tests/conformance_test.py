@@ -142,6 +142,31 @@ def sequence(x=SERIES, **arguments):
     )
 
 
+OF_DEAD_UNITS = {"k": 1, "aux_weight": 0.5, "aux_k": 4, "dead_after": 8}
+SPARSE_CODES = {
+    "top-k": (aezoo.TopKAE, {**OF_DEAD_UNITS, "multi_weight": 0.125}),
+    "top-k-rows": (aezoo.TopKAE, {**OF_DEAD_UNITS, "by_rows": True}),
+    "batch-top-k": (aezoo.BatchTopKAE, OF_DEAD_UNITS),
+    "matryoshka": (aezoo.MatryoshkaAE, {**OF_DEAD_UNITS, "levels": (2, 5, 12)}),
+    "jump-relu": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "weight": Linear(0.05, 0.1, 3)}),
+    "jump-relu-target": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "target_l0": 3.0}),
+    "gated": (aezoo.GatedAE, {"weight": Linear(0.05, 0.1, 3)}),
+}
+
+
+def sparse_code(cls, arguments):
+    # Which units are dead depends on the steps before, so that two half steps are not one whole step.
+    quiet = {**arguments, "k": 3, "aux_weight": 0.0} if "aux_weight" in arguments else arguments
+    return testing.Case(
+        lambda **kw: cls(latent_dim=12, **arguments, **kw),
+        X,
+        quiet=lambda **kw: cls(latent_dim=12, **quiet, **kw),
+        # The selection of a batch and the square of its mean are not those of its halves.
+        mean_over_samples=not issubclass(cls, aezoo.BatchTopKAE) and "target_l0" not in arguments,
+        learning_rate=1e-2,
+    )
+
+
 CASES = {
     "plain": testing.Case(lambda **kw: aezoo.Autoencoder(latent_dim=4, activation="tanh", **kw), X),
     "tied": testing.Case(
@@ -190,6 +215,7 @@ CASES = {
     "k-sparse-rows": testing.Case(
         lambda **kw: aezoo.KSparseAE(latent_dim=12, k=3, k_schedule=Linear(9, 3, 3), tied=False, by_rows=True, **kw), X
     ),
+    **{name: sparse_code(*each) for name, each in SPARSE_CODES.items()},
     "contractive": testing.Case(lambda **kw: aezoo.ContractiveAE(latent_dim=4, weight=2.0, **kw), X),
     "contractive-h": testing.Case(
         lambda **kw: aezoo.ContractiveAE(
@@ -356,6 +382,33 @@ SLOW = {
     ("sketch-rnn", testing.exporting),
     ("sketch-rnn", testing.data_forms),
     ("sketch-rnn", testing.determinism),
+    # Of each check of the trainer, four or more models of different objectives are left: the weights of samples that
+    # these add to their objectives are in `weight_zero` and `weight_scale`, and `configuration` is of all.
+    *((name, testing.mixed_precision) for name in ("sketch-rnn", "masked", "conditional", "denoising", "linear")),
+    *((name, testing.verbs) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    ("compressive", testing.saving),
+    *((name, testing.saving) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    *((name, testing.exporting) for name in ("contractive", "compressive")),
+    ("denoising", testing.determinism),
+    *((name, testing.target) for name in ("contractive-h", "k-sparse-rows", "sparse-kl", "denoising", "contractive")),
+    *((name, testing.accumulation) for name in ("contractive-h", "k-sparse-rows", "compressive", "denoising")),
+    *(
+        (name, check)
+        for name in ("denoising", "sparse-kl", "contractive")
+        for check in (testing.epoch_means, testing.divergence, testing.tracing)
+        if (name, check) != ("denoising", testing.tracing)  # which has a schedule
+    ),
+    *(("compressive", check) for check in (testing.tracing, testing.divergence, testing.sample_weights)),
+    *((name, testing.sample_weights) for name in ("denoising", "sparse-kl")),
+    # `mask` is of `Trainer.reconstruction`, and of the losses that the models below have.
+    *(
+        (name, testing.mask)
+        for name in (
+            *("tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux", "k-sparse-rows", "linear"),
+            *("contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted", "masked-pooled"),
+            "compressive-conv",
+        )
+    ),
     # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
     *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
     *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
@@ -388,14 +441,15 @@ SLOW |= {*OF_CODEBOOKS}
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
-# Graphs of these take long to make: the gate has the check without graphs, and `.ci/slow` has it with graphs. No other
-# check of the gate finds that a KL divergence is of one replica's sketches.
+# Graphs of these take long to make: the gate has the check without graphs, or a step of it; `.ci/slow` has it with
+# graphs. No other check of the gate finds that a KL divergence is of one replica's sketches.
 WITHOUT_GRAPHS = [
     ("sketch-rnn", testing.replicas),
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),
     ("compressive", testing.determinism),
 ]
+ONE_STEP = [name for name, check in WITHOUT_GRAPHS if check is testing.replicas]
 
 
 def pair(name, check):
@@ -409,6 +463,22 @@ def test_conformance(name, check):
     check(CASES[name])
 
 
-@pytest.mark.parametrize(("name", "check"), WITHOUT_GRAPHS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        pytest.param(
+            name,
+            check,
+            marks=[pytest.mark.slow] if check is testing.replicas else [],
+            id=f"{name}-{check.__name__}",
+        )
+        for name, check in WITHOUT_GRAPHS
+    ],
+)
 def test_conformance_without_graphs(name, check, eager):
     check(eager(CASES[name]))
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
+def test_a_step_of_two_replicas_is_that_of_one(name, one_step_on_replicas):
+    one_step_on_replicas(CASES[name])

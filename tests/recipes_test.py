@@ -381,7 +381,13 @@ def digits():
     return next(iter(aezoo.datasets.stream("mnist", "test", 200, shuffle=False))).numpy()
 
 
-@pytest.mark.parametrize("folder", SHELF, ids=lambda folder: folder.name)
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, id=folder.name, marks=pytest.mark.slow if folder.name == "sketch_rnn_cats" else ())
+        for folder in SHELF
+    ],
+)
 def test_a_committed_model_does_what_its_card_says(folder, request):
     card = presets.read_card(folder)
     model = getattr(aezoo, card["class"]).from_preset(folder)
