@@ -214,7 +214,7 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(presets, "places", lambda: [shelf])
     assert command("list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
+    assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "fsq_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
     link = "[`dbn_digits`](saved_models/dbn_digits/README.md)"
