@@ -130,6 +130,8 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         errors = -x_test * np.log(p) - (1 - x_test) * np.log1p(-p)
     else:
         errors = (model.reconstruct(x_test) - x_test) ** 2
+    if isinstance(model, aezoo.SparseCodeAE):
+        errors /= np.sum(np.var(x_train, axis=0))
     expected = {
         "reconstruction_error": np.mean(np.sum(errors, axis=(1, 2, 3))),
         "mean_squared_error": np.mean((model.reconstruct(x_test) - x_test) ** 2),

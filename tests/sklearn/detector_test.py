@@ -121,7 +121,10 @@ def test_a_fitted_detector_is_pickled_with_its_threshold():
     ("x", "message"),
     [
         (np.zeros((2, 4)), "X has 4 features, but AnomalyDetector is expecting 3 features as input"),
-        (np.full((2, 3), np.nan), "Input X contains NaN"),
+        (
+            np.full((2, 3), np.nan),
+            "Input X contains NaN: remove or fill in missing values, or give the model missing='mask'",
+        ),
         (np.full((2, 3), np.inf), "Input X contains infinity"),
         (np.zeros((0, 3)), "0 sample"),
         (np.zeros(3), "Expected 2D array, got 1D array"),
