@@ -1,5 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md and docs/guide/tables.md from the JSON files that the other scripts saved.
+docs/missing_values.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that the other scripts
+saved.
 
 python benchmarks/results.py
 
@@ -44,7 +45,7 @@ PUBLISHED = [
     ),
     (
         "rbm_likelihood",
-        "centered PCD-1, test log-likelihood, AIS ±0.09",
+        "centered PCD-1, test log-likelihood, AIS",
         "Centered RBM, 500 hidden units: log-likelihood, nats",
         "PyDeep",
         "",
@@ -60,7 +61,14 @@ PUBLISHED = [
 #: The sections of missed targets on the page of results: the heading, and how to read the targets.
 SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
-    "k_sparse": ("Keep every unit of a k-sparse code in use", "1,000 units, k = 25, on MNIST."),
+    "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
+    "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
+    "vincent2010": (
+        "Classify digits after stacked pretraining",
+        "Test error of three layers of 1,000 units, in percent. The variations of MNIST are not the authors' images.",
+    ),
+    "ufldl": ("Classify digits by a stacked sparse autoencoder", "784-200-200-10 on MNIST."),
+    "vae": ("Fit a VAE to binarized digits", "784-400-40. −log p(x) in nats per image; lower is better."),
     "rbm_likelihood": (
         "Fit an RBM to sampled digits",
         "The test images are sampled, one bit per pixel. Trained and measured on rounded images, as the published "
@@ -86,9 +94,17 @@ SECTIONS = {
         "The time of one pass of aezoo over Keras' time: below 1, aezoo is faster. The default, which keeps the "
         "decoded images in memory, meets its targets; these are for folders that are too large for that.",
     ),
+    "sparse_features": (
+        "Find known features again",
+        "F1 and MCC on synthetic data, mean of the seeds; the bound of the first is the best of the peers.",
+    ),
     "outliers": (
         "Find outliers in contaminated tables",
         "Area under the ROC curve on sets of ODDS. The run is not complete: see what we tried.",
+    ),
+    "discrete_codes": (
+        "Use every entry of a codebook",
+        "Emoji of 64 x 64 pixels; the share of the entries that the 381 training emoji use after training.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",
@@ -106,7 +122,7 @@ SECTIONS = {
     ),
 }
 #: The scripts of speed/ whose ratios are better when higher. Each says so in its docstring.
-HIGHER = ("codec", "peers", "rbm", "vae")
+HIGHER = ("codec", "peers", "rbm", "vae", "vector_quantization")
 
 
 @dataclasses.dataclass
@@ -146,17 +162,51 @@ def papers() -> tuple[list[str], list[Goal]]:
             f"`python {result['script']}`, {result['date']}, {result['cores']} cores, Keras "
             f"{result['versions']['keras']}; {options}",
             "",
-            "| | published | target | ours | reached | minutes |",
-            "|---|---|---|---|---|---|",
+            "| | published | target | ours | reached | seeds | minutes |",
+            "|---|---|---|---|---|---|---|",
         ]
         for row in result["rows"]:
             ours, minutes = f"{row['ours']:.4g}", f"{row['minutes']:.1f}" if row["minutes"] else ""
+            deviation, seeds = row.get("deviation"), row.get("seeds", 1)
+            ours += "" if deviation is None else f" ± {deviation:.2g}"
             target = directed(row["target"])
             goal = Goal(path.stem, row["what"].strip(), ours, target, reached(target, row["ours"]))
-            lines.append(f"| {goal.what} | {row['published']} | {goal.goal} | {ours} | {goal.met} | {minutes} |")
+            cells = [goal.what, row["published"], goal.goal, ours, goal.met, str(seeds), minutes]
+            lines.append(f"| {' | '.join(cells)} |")
             goals.append(goal)
-        lines += [*_tried(path), *_pictures(path), ""]
+        lines += [*_trials(path), *_tried(path), *_pictures(path), ""]
     return lines, goals
+
+
+def _trials(path: Path) -> list[str]:
+    """Return what was tried on validation data: the entries of the configuration that differ, and the measure."""
+    path = path.parent / "trials" / path.name
+    if not path.exists():
+        return []
+    report = json.loads(path.read_text(encoding="utf-8"))
+    lines = ["", f"Trials on the last 10,000 training images ({report['measure']}):", ""]
+    for row in dict.fromkeys(run["row"] for run in report["runs"]):
+        runs = [run for run in report["runs"] if run["row"] == row]
+        tried = []
+        for run in runs:
+            names = [
+                name
+                for name in _flat(run["configuration"])
+                if len({str(_flat(each["configuration"]).get(name)) for each in runs}) > 1
+            ]
+            values = [(name, _flat(run["configuration"]).get(name)) for name in names]
+            told = ", ".join(f"{name} {value}" for name, value in values if value is not None) or "as in the table"
+            tried.append(f"{told}: {run[report['measure']]:.4g}")
+        lines += textwrap.wrap(f"- {row}: {'; '.join(tried)}.", 120, subsequent_indent="  ", break_on_hyphens=False)
+    return lines
+
+
+def _flat(configuration: dict) -> dict:
+    """Return a configuration whose nested entries have names such as "fine_tuning epochs"."""
+    found = {}
+    for name, value in configuration.items():
+        found |= {f"{name} {inner}": v for inner, v in value.items()} if isinstance(value, dict) else {name: value}
+    return found
 
 
 def speed() -> tuple[list[str], list[Goal]]:
@@ -238,6 +288,19 @@ COMPARED = {
         "the best of a column is bold.",
         "guide/tables.md",
     ),
+    "sparse_features": (
+        "Sparse features",
+        "Synthetic data with 2,000 known features, dictionaries of 512 units; mean ± standard deviation over the "
+        "seeds. The script defines the measures. Higher is better for F1, MCC and EV (explained variance), and the "
+        "best is bold; L0 and dead units of 512 are for information.",
+        "guide/sparse_codes.md",
+    ),
+    "discrete_codes": (
+        "Discrete codes",
+        "475 emoji of 64 x 64 pixels, a map of 8 x 8 places; bits and error on the test emoji, usage and perplexity of "
+        "the codebook on the training emoji.",
+        "guide/discrete.md",
+    ),
 }
 
 
@@ -252,7 +315,12 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
         dates = sorted({run["date"] for run in report["runs"]})
         options = " ".join(f"{name}={value}" for name, value in report["options"].items())
         versions = ", ".join(f"{name} {version}" for name, version in report["versions"].items())
-        table = {"imputation": _imputation, "single_cell": _single_cell}[path.stem](report["runs"])
+        table = {
+            "imputation": _imputation,
+            "single_cell": _single_cell,
+            "sparse_features": _sparse_features,
+            "discrete_codes": _discrete_codes,
+        }[path.stem](report["runs"])
         lines = [
             f"## {title}",
             "",
@@ -262,6 +330,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             *textwrap.wrap(reading, 120),
             "",
             *table,
+            *(["", *sparse_features()[0]] if path.stem == "sparse_features" else []),
             *_tried(path),
             "",
         ]
@@ -296,6 +365,100 @@ def _single_cell(runs: list[dict]) -> list[str]:
         minutes = statistics.mean(run["minutes"] for run in group)
         lines.append(f"| {method} | {' | '.join(cells)} | {minutes:.1f} |")
     return lines
+
+
+def _sparse_features(runs: list[dict]) -> list[str]:
+    groups: dict[tuple[str, str], list[dict]] = {}
+    for run in runs:
+        groups.setdefault((run["method"], run["library"]), []).append(run)
+    order = list(dict.fromkeys(method for method, _ in groups))
+    groups = dict(sorted(groups.items(), key=lambda item: order.index(item[0][0])))
+    columns = [
+        _spread([[run[name] for run in group] for group in groups.values()], max if name in best else _none, decimals)
+        for name, decimals, best in (
+            ("F1", 3, "F1"),
+            ("MCC", 3, "MCC"),
+            ("EV", 3, "EV"),
+            ("L0", 1, ""),
+            ("dead", 0, ""),
+            ("seconds", 0, ""),
+        )
+    ]
+    lines = ["| code | library | F1 | MCC | EV | L0 | dead | seconds |", "|---|---|---|---|---|---|---|---|"]
+    for (method, library), *cells in zip(groups, *columns, strict=True):
+        lines.append(f"| {method} | {library} | {' | '.join(cells)} |")
+    return lines
+
+
+def _none(means: list[float]) -> float:
+    return float("nan")
+
+
+def sparse_features() -> tuple[list[str], list[Goal]]:
+    """Return the targets of sparse_features.json as lines and as goals."""
+    path = HERE / "sparse_features.json"
+    if not path.exists():
+        return [], []
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"]
+
+    def mean(library: str, method: str, name: str) -> float:
+        return _mean([run[name] for run in runs if (run["library"], run["method"]) == (library, method)])
+
+    found = {(run["library"], run["method"]) for run in runs}
+    peers = [each for each in found if each[0] != "aezoo"]
+    if not peers or not {("aezoo", name) for name in ("Matryoshka", "BatchTopK", "JumpReLU", "L1")} <= found:
+        return [], []  # the benchmark is still running
+    goals = []
+    for name in ("F1", "MCC"):
+        ours = max(mean(*each, name) for each in found if each[0] == "aezoo")
+        batch, jump = (mean("aezoo", method, name) for method in ("BatchTopK", "JumpReLU"))
+        checks = [
+            (f"best {name} of aezoo", ours, f">= {max(mean(*each, name) for each in peers):.3f}"),
+            (f"{name}: Matryoshka over BatchTopK", mean("aezoo", "Matryoshka", name) - batch, "> 0"),
+            (f"{name}: BatchTopK and JumpReLU apart", abs(batch - jump), "<= 0.03"),
+            (f"{name}: BatchTopK and JumpReLU over L1", min(batch, jump) - mean("aezoo", "L1", name), "> 0"),
+        ]
+        for what, value, target in checks:
+            goals.append(Goal("sparse_features", what, f"{value:.3f}", target, reached(target, value)))
+    lines = ["| | ours | target | reached |", "|---|---|---|---|"]
+    lines += [f"| {goal.what} | {goal.ours} | {goal.goal} | {goal.met} |" for goal in goals]
+    return lines, goals
+
+
+def _discrete_codes(runs: list[dict]) -> list[str]:
+    lines = [
+        "| | bits per emoji | under the prior | mean squared error | PSNR | used entries | perplexity |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    formats = {
+        "bits": "{:,.0f}",
+        "bits_under_prior": "{:,.0f}",
+        "mean_squared_error": "{:.4f}",
+        "PSNR": "{:.1f} dB",
+        "usage": "{:.0%}",
+        "perplexity": "{:.0f}",
+    }
+    for method in dict.fromkeys(run["method"] for run in runs):
+        group = [run for run in runs if run["method"] == method]
+        means = {name: statistics.mean(run[name] for run in group) for name in formats if name in group[0]}
+        cells = [formats[name].format(means[name]) if name in means else "" for name in formats]
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def usage() -> list[Goal]:
+    """Return the targets of discrete_codes.py: the entries in use, of codebooks with restarts and of levels."""
+    path = HERE / "discrete_codes.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    goals = []
+    for run in runs:
+        kind = run["method"].partition(",")[0]
+        if kind == "CompressiveAE" or any(other in run["method"] for other in ("no restarts", "codebook term")):
+            continue
+        target = {"VQVAE": ">= 0.9", "FSQVAE": ">= 1"}[kind]
+        what = f"{run['method']}: share of the entries that the training emoji use"
+        goals.append(Goal("discrete_codes", what, f"{run['usage']:.4g}", target, reached(target, run["usage"])))
+    return goals
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
@@ -440,10 +603,12 @@ def published(column: str) -> list[str]:
     lines = [f"| | published | {column} | minutes |", "|---|---|---|---|"]
     for section, what, title, source, unit in PUBLISHED:
         rows = json.loads((HERE / "papers" / "results" / f"{section}.json").read_text(encoding="utf-8"))["rows"]
-        row = [row for row in rows if row["what"].strip() == what][-1]  # of equal rows the one trained longest
+        # Of equal rows the last one trained longest; earlier results say "centred" and append a standard error.
+        row = [row for row in rows if row["what"].strip().replace("centred", "centered").startswith(what)][-1]
         minutes = sum(row["minutes"] for row in rows if row["minutes"]) if not row["minutes"] else row["minutes"]
         decimals = max(2, len(row["published"].partition(".")[2]))
         ours = f"{row['ours']:.{decimals}f}".replace("-", "−")
+        ours += "" if row.get("deviation") is None else f" ± {row['deviation']:.{decimals}f}"
         theirs = row["published"].replace("-", "−")
         lines.append(f"| {title} | {theirs}{unit} ({source}) | {ours}{unit} | {minutes:.0f} |")
     return lines
@@ -463,8 +628,8 @@ def page(goals: list[Goal]) -> list[str]:
         "",
         "## Published beside ours",
         "",
-        "On MNIST, with one seed. The minutes are ours, on two CPU cores. Higher is better for log-likelihoods, lower",
-        "for errors and −log p(x).",
+        "On MNIST, with one seed, or the mean ± standard deviation of several. The minutes are ours, on two CPU cores.",
+        "Higher is better for log-likelihoods, lower for errors and −log p(x).",
         "",
         *published("ours"),
         "",
@@ -514,6 +679,7 @@ def documents() -> dict[Path, str]:
     of_speed, more = speed()
     tables = compared()
     of_outliers, found = outliers()
+    found += sparse_features()[1]
     lines = [
         "# Results",
         "",
@@ -522,6 +688,9 @@ def documents() -> dict[Path, str]:
         "time.",
         "",
         "## Papers",
+        "",
+        "`python -m benchmarks.papers --all` runs these tables, and continues where it was interrupted. A number from",
+        "several seeds is their mean ± standard deviation; the minutes are of one run.",
         "",
         *of_papers,
         *of_defaults,
@@ -535,7 +704,7 @@ def documents() -> dict[Path, str]:
     ]
     return {
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
-        PAGE: "\n".join(page(goals + judged + found + more)) + "\n",
+        PAGE: "\n".join(page(goals + judged + found + usage() + more)) + "\n",
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         **{

@@ -15,7 +15,8 @@ from aezoo import sketches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
-NEEDS = {"vae": "pythae"}  # which the tests do not install
+HELPERS |= {"__main__", "configurations", "mnist_variations", "one_layer", "runner"}
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
 
 
 def scripts(folder):
@@ -42,7 +43,7 @@ def some(names, gate):
     return [pytest.param(name, marks=[] if name in gate else [pytest.mark.slow], id=name) for name in names]
 
 
-@pytest.mark.parametrize("name", some(scripts("speed"), gate={"codec", "divergence", "verbs"}))
+@pytest.mark.parametrize("name", some(scripts("speed"), gate={"divergence", "verbs"}))
 def test_speed(run, name, tmp_path):
     output = tmp_path / f"{name}.json"
     run("speed", name, "--output", str(output))
@@ -51,7 +52,124 @@ def test_speed(run, name, tmp_path):
         assert output.with_suffix(".png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name", some(scripts("papers"), gate={"k_sparse"}))
+@pytest.fixture
+def papers(monkeypatch):
+    """Imports a module of benchmarks/papers."""
+    monkeypatch.syspath_prepend(BENCHMARKS / "papers")
+    return importlib.import_module
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """Runs `python -m benchmarks.papers` in this process."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.syspath_prepend(BENCHMARKS.parent)
+    monkeypatch.syspath_prepend(BENCHMARKS / "papers")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["papers", "--quick", *arguments])
+        runpy.run_module("benchmarks.papers", run_name="__main__")
+
+    return run
+
+
+def test_tables_resume(tables, papers, tmp_path, monkeypatch):
+    """A run is not repeated unless its configuration has changed."""
+    table = papers("k_sparse").TABLE
+    options = ["--only", "k_sparse", "--results", str(tmp_path), "--rows", "raw pixels"]
+    path = tmp_path / "k_sparse.json"
+    path.write_text('{"rows": [], "options": {"k": 25}}')  # of an earlier script
+    tables(*options)
+    first = json.loads(path.read_text())
+    tables(*options, "k-sparse, k = 25")
+    second = json.loads(path.read_text())
+    assert [run["row"] for run in second["runs"]] == ["raw pixels", "k-sparse, k = 25"]
+    assert second["runs"][0] == first["runs"][0], "a finished run is kept"
+    assert second["runs"][1]["active"] == 9, "of k = 3 and α = 3"
+    assert [row["target"] for row in second["rows"]] == ["–", "<= 1.4", "<= 0"]
+    monkeypatch.setitem(table.configurations, "raw pixels", {"model": "pixels", "changed": 1})
+    tables(*options)
+    third = json.loads(path.read_text())["runs"]
+    assert [run["configuration"].get("changed") for run in third] == [None, 1], "the changed row ran again"
+
+
+def test_tables_share_trained_weights(papers, tmp_path):
+    one_layer, runner = papers("one_layer"), papers("runner")
+    configuration = runner.small(papers("configurations").LAYERS["k-sparse, k = 25"])
+    x = np.random.default_rng(0).random((200, 4, 4, 1), "float32")
+    setting = runner.Setting(quick=True, weights=tmp_path)
+    first, minutes = one_layer.trained(configuration, x, setting)
+    second, same = one_layer.trained({**configuration, "alpha": 2.0}, x, setting)
+    assert same == minutes, "α does not change the training, so it is not repeated"
+    for a, b in zip(first.encoder.get_weights(), second.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [int(np.sum(one_layer.codes(model, x)[0] != 0)) for model in (first, second)] == [9, 6]
+    one_layer.trained({**configuration, "learning_rate": 0.1}, x, setting)
+    assert len(list(tmp_path.glob("*.h5"))) == 2, "another rate is another training"
+
+
+@pytest.mark.slow
+def test_all_tables(tables, tmp_path):
+    names = ("k_sparse", "rifai2011", "vae", "rbm_likelihood", "vincent2010", "ufldl")
+    tables("--only", *names, "--results", str(tmp_path))
+    module = results()
+    for name in names:
+        written = json.loads((tmp_path / f"{name}.json").read_text())
+        assert {run["seed"] for run in written["runs"]} == {0} and written["rows"], name
+        assert all(np.isfinite(row["ours"]) for row in written["rows"])
+    tables("--only", "ufldl", "vae", "--results", str(tmp_path), "--trials")
+    lines = module._trials(tmp_path / "vae.json")
+    assert lines[1] == "Trials on the last 10,000 training images (nll):" and "learning_rate 0.001: " in " ".join(lines)
+
+
+def test_a_table_has_means_and_paired_intervals(papers):
+    tables = papers("runner")
+    rng = np.random.default_rng(0)
+    both, a, b = (rng.random(5000) < share for share in (0.02, 0.01, 0.004))
+    wrong = {"A": both | a, "B": both | b}
+    assert (tables.unpacked(tables.packed(wrong["A"])) == wrong["A"]).all()
+    runs = tables.Runs(
+        {"row": row, "seed": seed, "wrong": tables.packed(wrong[row]), "error": error, "minutes": 1.0}
+        for row, errors in {"A": [3.0, 4.0, 5.0], "B": [1.0]}.items()
+        for seed, error in enumerate(errors)
+    )
+    (mean,) = runs.row("A", "error", "A, error", target="<= 4")
+    assert (mean.ours, mean.deviation, mean.seeds, mean.minutes) == (4.0, 1.0, 3, 1.0)
+    assert runs.row("B", "error", "B")[0].deviation is None and runs.row("C", "error", "C") == []
+    difference, low, high = tables.paired([wrong["A"]], [wrong["B"]])
+    n, only_a, only_b = 5000, (wrong["A"] & ~wrong["B"]).sum(), (wrong["B"] & ~wrong["A"]).sum()
+    error = 100 * np.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n  # of McNemar's paired difference
+    np.testing.assert_allclose(difference, 100 * (only_a - only_b) / n)
+    np.testing.assert_allclose([low, high], [difference - 1.96 * error, difference + 1.96 * error], atol=0.15 * error)
+    assert runs.difference("A", "B")[0].what == f"A minus B, points ({low:+.2f} to {high:+.2f})"
+
+
+def test_variations_of_mnist(papers):
+    variation = papers("mnist_variations").variation
+    x = np.zeros((30, 28, 28, 1), "float32")
+    for i in range(30):
+        x[i, 10:18, 12:16] = (i + 1) / 30  # each image is its brightness
+    y = np.arange(30)
+    parts = {name: variation(name, x, y, (10, 5, 15)) for name in ("basic", "rot", "bg-rand")}
+    for found in parts.values():
+        labels = np.concatenate([labels for _, labels in found])
+        assert sorted(labels) == list(range(30)), "no image is in two parts"
+        for (images, labels), size in zip(found, (10, 5, 15), strict=True):
+            assert images.shape == (size, 28, 28, 1) and images.dtype == "float32"
+            np.testing.assert_allclose(images[:, 14, 14, 0] >= (labels + 1) / 30 - 0.02, True)
+    basic, rot, noisy = (found[0][0] for found in parts.values())
+    np.testing.assert_array_equal(basic, x[parts["basic"][0][1]])
+    np.testing.assert_allclose(rot.sum((1, 2, 3)), basic.sum((1, 2, 3)), rtol=0.05)
+    shapes = [{(image / image.max()).round(1).tobytes() for image in images} for images in (basic, rot)]
+    assert [len(found) for found in shapes] == [1, 10], "every digit is turned, each by an angle of its own"
+    outside = noisy[basic == 0]
+    assert 0.48 < outside.mean() < 0.52 and outside.std() > 0.28 and noisy.max() <= 1
+    with pytest.raises(ValueError, match="Unknown variation 'bg'"):
+        variation("bg", x, y, (1, 1, 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", scripts("papers"))
 def test_papers(run, name, tmp_path):
     run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
 
@@ -85,6 +203,52 @@ def test_imputation(run, tmp_path):
     assert len(lines) == 4 and "| wine | 10% |" in lines[2] and lines[2].count("**") == 2
     means = [run["RMSE"] for run in runs if run["method"] == "mean"]
     assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
+
+
+@pytest.mark.slow
+def test_sparse_features(run, tmp_path):
+    output = tmp_path / "sparse_features.json"
+    run("", "sparse_features", "--output", str(output))
+    written = output.read_text()
+    run("", "sparse_features", "--output", str(output))
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    assert [run["library"] for run in runs] == 6 * ["aezoo"]
+    assert all(6 < run["true_L0"] < 8 and 0 <= run["F1"] <= 1 and 0 < run["MCC"] < 1 for run in runs)
+    lines = results()._sparse_features(runs)
+    assert len(lines) == 8 and "| Matryoshka | aezoo | " in lines[2]
+    assert sum(line.count("**") for line in lines) == 2 * 3  # the best F1, MCC and EV
+
+
+def test_a_perfect_code_has_perfect_measures(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import sparse_features
+
+    truth = sparse_features.Synthetic(0)
+    z, x = truth.sample(3000)
+    assert truth.features == 2000 and truth.directions.shape == (2000, 128)
+    # A child is active only where its parent is, and one of the children that exclude each other.
+    children = (z[:, 400:] > 0).reshape(len(z), -1, 8)
+    assert children.any() and not np.any(children.any(axis=2) & (z[:, truth.parents] == 0))
+    assert children[:, ::2].sum(axis=2).max() == 1 < children[:, 1::2].sum(axis=2).max()
+    seen = z.any(axis=0)
+    found = sparse_features.measures(truth, z, x, truth.directions[seen], z[:, seen], x)
+    assert found["F1"] == found["EV"] == 1 and found["MCC"] == pytest.approx(1, abs=1e-6) and found["dead"] == 0
+    assert found["L0"] == pytest.approx((z > 0).sum(axis=1).mean())
+
+
+@pytest.mark.slow
+def test_discrete_codes(run, tmp_path):
+    output = tmp_path / "discrete_codes.json"
+    options = ["--output", str(output), "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10"]
+    run("", "discrete_codes", *options)
+    written = output.read_text()
+    run("", "discrete_codes", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    lines = results()._discrete_codes(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
+    assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):

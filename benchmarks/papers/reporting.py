@@ -26,6 +26,8 @@ class Row:
     target: str
     ours: float
     minutes: float
+    deviation: float | None = None  # over the seeds
+    seeds: int = 1
 
 
 def arguments(description: str, **defaults: float) -> argparse.Namespace:

@@ -83,6 +83,7 @@ def test_serving_writes_no_file(run, asked, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_sketches_are_filled_up_to_what_the_model_takes(asked, tmp_path):
     model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, seed=0)
     model.build((None, 40, 5))

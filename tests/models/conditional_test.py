@@ -182,6 +182,7 @@ def trained(x, y=None):
     return [v.numpy() for v in model.trainable_variables]
 
 
+@pytest.mark.slow
 def test_data_of_any_form_give_the_same_weights():
     expected = trained(named(X, LABEL), None)
     for name, form in FORMS.items():

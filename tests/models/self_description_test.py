@@ -187,6 +187,7 @@ def test_a_variant_of_a_users_own_adds_its_measures_to_the_report():
     assert "size of code" in str(report)
 
 
+@pytest.mark.slow
 def test_the_measures_of_sketches_are_those_of_evaluate():
     x = aezoo.sketches.stroke5(aezoo.sketches.shapes(6))
     model = built(aezoo.SketchRNN(3, encoder_units=3, decoder_units=3, seed=0), x)

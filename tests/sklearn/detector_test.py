@@ -165,6 +165,7 @@ def test_too_few_samples_for_a_rate_are_said():
     assert by_hand(np.arange(19), 0.05).offset_ == -18
 
 
+@pytest.mark.slow
 def test_the_rate_of_false_positives_is_kept_on_average():
     model, rates, rng = first_feature(), [], np.random.default_rng(0)
     for _ in range(300):
@@ -349,6 +350,7 @@ def test_validation_is_a_part_of_the_training_part():
         quick(early_stopping=True).fit(x[:2])
 
 
+@pytest.mark.slow
 def test_parameters_of_the_model_in_a_grid_search():
     x = np.concatenate([RNG.normal(size=(40, 3)), RNG.normal(4, 1, size=(10, 3))])
     y = np.repeat([1, -1], [40, 10])

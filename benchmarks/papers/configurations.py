@@ -1,0 +1,145 @@
+"""The configuration of every row of the tables that `python -m benchmarks.papers` runs, and the trials that chose them.
+
+`epochs`, `batch_size` and `learning_rate` are of the training; the other entries are arguments of the model. Trials
+change some entries and are measured on the last 10,000 training images, by `--trials`; their results are in
+results/trials.
+"""
+
+from typing import Any
+
+Configuration = dict[str, Any]
+
+# === One hidden layer of 1,000 units, MNIST: k-sparse (Makhzani & Frey 2013) and contractive (Rifai et al. 2011) ===
+
+ONE_LAYER: Configuration = {"units": 1000, "epochs": 20, "batch_size": 200, "learning_rate": 1e-3}
+SIGMOID: Configuration = {**ONE_LAYER, "activation": "sigmoid", "tied": True}
+K_SPARSE: Configuration = {
+    **ONE_LAYER,
+    "model": "KSparseAE",
+    "k_start": 100,
+    "alpha": 3.0,
+    "aux_weight": 1 / 32,
+    "aux_k": 64,
+}
+
+LAYERS: dict[str, Configuration] = {
+    "k-sparse, k = 70": {**K_SPARSE, "k": 70},
+    "k-sparse, k = 40": {**K_SPARSE, "k": 40},
+    "k-sparse, k = 25": {**K_SPARSE, "k": 25},
+    "k-sparse, k = 10": {**K_SPARSE, "k": 10},
+    "dropout AE": {**ONE_LAYER, "model": "DropoutAE", "activation": "relu", "dropout": 0.5},
+    "RBM": {**ONE_LAYER, "model": "RBM", "batch_size": 100, "learning_rate": 0.05, "weight_decay": 1e-4},
+    "AE": {**SIGMOID, "model": "Autoencoder"},
+    "AE+wd": {**SIGMOID, "model": "Autoencoder", "weight_decay": 0.02},
+    "DAE-b": {**SIGMOID, "model": "DenoisingAE", "noise": "masking", "corruption": 0.25},
+    "DAE-g": {**SIGMOID, "model": "DenoisingAE", "noise": "gaussian", "corruption": 0.3},
+    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 3.0},
+}
+#: Fine-tuning of one hidden layer, and what differs for a model.
+FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
+K_SPARSE_PAPER: Configuration = {**LAYERS["k-sparse, k = 25"], "alpha": 1.0, "aux_weight": 0.0}
+K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
+RIFAI_TUNING: dict[str, Configuration] = {}
+
+#: Trials train on 10,000 images.
+SHORTER: Configuration = {"images": 10_000}
+K_SPARSE_TRIALS: dict[str, list[Configuration]] = {
+    "k-sparse, k = 25": [
+        {**SHORTER, "scaling": 0.5},
+        {**SHORTER, "scaling": 0.0},
+        {**SHORTER, "scaling": 1.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 1.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 2.0},
+        {**SHORTER, "scaling": 0.5, "alpha": 5.0},
+    ],
+}
+
+
+def _tuned(**changes: Any) -> Configuration:
+    return {**SHORTER, "fine_tuning": {**FINE_TUNING, **changes}}
+
+
+RIFAI_TRIALS: dict[str, list[Configuration]] = {
+    "CAE": [
+        {**_tuned(), "weight": 0.3},
+        {**_tuned(), "weight": 1.0},
+        {**_tuned(), "weight": 3.0},
+        {**_tuned(learning_rate=0.05), "weight": 3.0},
+        {**_tuned(learning_rate=0.5), "weight": 3.0},
+    ],
+}
+
+# === VAE and IWAE on binarized MNIST (Kingma & Welling 2014; Burda et al. 2016) ===
+
+LATENT: Configuration = {"latent_dim": 40, "units": 400, "batch_size": 128, "learning_rate": 2e-3, "epochs": 150}
+VAES: dict[str, Configuration] = {
+    "VAE": {**LATENT, "importance_samples": 1},
+    "IWAE, k = 5": {**LATENT, "importance_samples": 5},
+}
+VAE_TRIALS: dict[str, list[Configuration]] = {
+    "VAE": [{"epochs": 30}, {"epochs": 30, "learning_rate": 1e-3}, {"epochs": 30, "weight_decay": 0.02}],
+}
+
+# === RBM of 500 units on binarized MNIST: log-likelihood (Melchior et al. 2016) ===
+
+RBM: Configuration = {
+    "units": 500,
+    "batch_size": 100,
+    "learning_rate": 0.05,
+    "epochs": 60,
+    "chains": 100,
+    "temperatures": 10_000,
+    "particles": 100,
+}
+
+# === Stacks of three layers on MNIST and variations of it (Vincent et al. 2010, Table 3) ===
+
+STACK: Configuration = {"units": 1000, "layers": 3, "batch_size": 100}
+#: Pretraining of a layer. SAE-3, SDAE-3 and DBN-3 differ in the model.
+AE_LAYER: Configuration = {"model": "Autoencoder", "activation": "sigmoid", "tied": True}
+DAE_LAYER: Configuration = {"model": "DenoisingAE", "activation": "sigmoid", "tied": True}
+RBM_LAYER: Configuration = {"model": "RBM", "weight_decay": 1e-4}
+#: Epochs for 60,000 training images (mnist) and for 10,000 (basic, rot, bg-rand).
+LONG: Configuration = {"epochs": 10, "fine_tuning_epochs": 25}
+SHORT: Configuration = {"epochs": 30, "fine_tuning_epochs": 40}
+#: Corruption of each set, as Vincent et al. chose it.
+CORRUPTION = {"mnist": 0.25, "basic": 0.1, "rot": 0.25, "bg-rand": 0.4}
+
+STACKS: dict[str, Configuration] = {}
+for _set, _corruption in CORRUPTION.items():
+    _training = {"set": _set, **STACK, **(LONG if _set == "mnist" else SHORT), "fine_tuning_rate": 0.05}
+    STACKS |= {
+        f"{_set}: no pretraining": {**_training, "model": None},
+        f"{_set}: SAE-3": {**_training, **AE_LAYER, "learning_rate": 1e-3},
+        f"{_set}: SDAE-3": {**_training, **DAE_LAYER, "corruption": _corruption, "learning_rate": 1e-3},
+        f"{_set}: DBN-3": {**_training, **RBM_LAYER, "learning_rate": 0.05},
+    }
+STACK_TRIALS: dict[str, list[Configuration]] = {
+    "basic: SDAE-3": [{}, {"fine_tuning_rate": 0.02}, {"fine_tuning_rate": 0.1}, {"epochs": 60}],
+}
+
+# === Stacked sparse autoencoder on MNIST (Ng et al., UFLDL) ===
+
+UFLDL: Configuration = {
+    "units": 200,
+    "layers": 2,
+    "target": 0.1,
+    "weight": 6.0,
+    "batch_size": 200,
+    "learning_rate": 2e-3,
+    "epochs": 15,
+    "fine_tuning_rate": 0.2,
+    "fine_tuning_epochs": 20,
+}
+#: Patches of photographs.
+PATCHES: Configuration = {
+    "units": 25,
+    "target": 0.01,
+    "weight": 6.0,
+    "weight_decay": 1e-2,
+    "batch_size": 100,
+    "learning_rate": 3e-3,
+    "epochs": 200,
+}
+RBM_TRIALS: list[Configuration] = [{"epochs": 10}, {"epochs": 10, "learning_rate": 0.1}]
+UFLDL_TRIALS: list[Configuration] = [{"epochs": 10, "fine_tuning_epochs": 10}]
