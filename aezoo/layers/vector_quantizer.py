@@ -45,7 +45,7 @@ class VectorQuantizer(DiscreteCode):
     Example:
         >>> layer = VectorQuantizer(codebook_size=2)
         >>> layer.build((None, 2))
-        >>> layer.codebook.assign([[[0.0, 0.0], [1.0, 1.0]]])
+        >>> _ = layer.codebook.assign([[[0.0, 0.0], [1.0, 1.0]]])
         >>> layer(keras.ops.array([[0.2, -0.1], [0.9, 0.6]])).numpy()
         array([[0., 0.],
                [1., 1.]], dtype=float32)
