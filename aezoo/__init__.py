@@ -27,18 +27,27 @@ from aezoo import (
     sketches,
 )
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.batch_top_k import BatchTopKAE
+from aezoo.models.code_prior import CodePrior
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
+from aezoo.models.finite_scalar import FSQVAE
+from aezoo.models.gated import GatedAE
+from aezoo.models.jump_relu import JumpReLUAE
 from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
+from aezoo.models.matryoshka import MatryoshkaAE
 from aezoo.models.rbm import RBM
 from aezoo.models.sequence import SequenceAE
 from aezoo.models.sketch_rnn import SketchRNN
 from aezoo.models.sparse import SparseAE
+from aezoo.models.sparse_code import SparseCodeAE
+from aezoo.models.top_k import TopKAE
 from aezoo.models.variational import VAE
+from aezoo.models.vector_quantized import VQVAE
 from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
 from aezoo.saving.presets import list_presets
@@ -49,22 +58,31 @@ from aezoo.version import __version__
 
 __all__ = [
     "DBN",
+    "FSQVAE",
     "RBM",
     "VAE",
+    "VQVAE",
     "Autoencoder",
     "Batch",
+    "BatchTopKAE",
+    "CodePrior",
     "CompressiveAE",
     "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
     "Forward",
+    "GatedAE",
+    "JumpReLUAE",
     "KSparseAE",
     "LinearAE",
     "MaskedAE",
+    "MatryoshkaAE",
     "SequenceAE",
     "SketchRNN",
     "SparseAE",
+    "SparseCodeAE",
     "StackedAE",
+    "TopKAE",
     "Trainer",
     "__version__",
     "callbacks",

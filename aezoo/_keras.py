@@ -428,7 +428,7 @@ def _without_optimizer(weights: bytes, store: Callable[[np.ndarray], np.ndarray]
     with h5py.File(io.BytesIO(weights)) as source, h5py.File(buffer, "w") as target:
 
         def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if name.split("/")[0] == "optimizer":
+            if "optimizer" in name.split("/"):  # of the model, or of a model inside it
                 return
             if isinstance(item, h5py.Group):
                 new = target.require_group(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -37,3 +39,21 @@ def sum_over_replicas(value: Tensor) -> Tensor:
     if replicas() == 1 or context is None:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def interval_of_replica(share: Tensor) -> tuple[Any, Any, Any]:
+    """Return where this replica's share of a sum over all replicas starts and ends, and the sum.
+
+    Args:
+        share: A scalar of this replica, at least 0.
+
+    Returns:
+        Three scalars. The intervals of all replicas follow each other without a gap, from 0 to the sum.
+    """
+    context = tf.distribute.get_replica_context()
+    if replicas() == 1 or context is None:
+        return tf.zeros_like(share), share, share
+    replica = tf.cast(context.replica_id_in_sync_group, "int32")
+    shares = sum_over_replicas(tf.where(tf.range(replicas()) == replica, share, 0.0))
+    ends = tf.concat([tf.zeros_like(shares[:1]), tf.cumsum(shares)], 0)
+    return ends[replica], ends[replica + 1], ends[-1]

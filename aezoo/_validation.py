@@ -314,7 +314,9 @@ def check_condition(name: str, given: Spec, wanted: Spec) -> None:
         advice = f": give one integer per sample, such as {name}.argmax(axis=-1)" if is_one_hot else ""
         raise ValueError(f"{name} has shape {given.shape} per sample, but the model takes {wanted.shape}{advice}.")
     if "int" in wanted.dtype and "int" not in given.dtype and given.dtype != "bool":
-        raise ValueError(f"{name} must be integers, not {given.dtype}.")
+        texts = given.dtype.startswith(("str", "<U", "object", "bytes"))
+        advice = f": convert texts with np.unique({name}, return_inverse=True)[1]" if texts else ""
+        raise ValueError(f"{name} must be integers, not {'texts' if texts else given.dtype}{advice}.")
 
 
 def check_code_shape(model: Autoencoder, shape: Shape) -> None:

@@ -80,6 +80,31 @@ class SquaredError(SummedLoss):
 
 
 @keras.saving.register_keras_serializable("aezoo")
+class NormalizedSquaredError(SummedLoss):
+    """Squared error Σᵢ (xᵢ - x'ᵢ)² / v of each sample, averaged over the batch: the share of the variance that is lost.
+
+    Args:
+        variance: v, the mean squared distance of the data from their mean: a number, or a variable.
+        name: Name of the loss.
+        **kwargs: `reduction` and `dtype` of `keras.losses.Loss`.
+
+    Example:
+        >>> float(NormalizedSquaredError(4.0)([[0.0, 1.0]], [[1.0, 0.0]]))
+        0.5
+    """
+
+    def __init__(self, variance: float | Tensor = 1.0, name: str = "normalized_squared_error", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+        self.variance = variance
+
+    def elementwise(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        return ops.square(y_true - y_pred) / as_float32(self.variance)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "variance": float(self.variance)}
+
+
+@keras.saving.register_keras_serializable("aezoo")
 class CrossEntropy(SummedLoss):
     """Cross-entropy -Σᵢ xᵢ log x'ᵢ + (1 - xᵢ) log(1 - x'ᵢ) of each sample, in nats, averaged over the batch.
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from aezoo._typing import Tensor
@@ -101,3 +102,88 @@ class BitsPerToken(keras.metrics.Metric):
     def result(self) -> Tensor:
         """Return the bits per token, a float32 scalar."""
         return ops.cast(ops.divide_no_nan(self.nats, self.count) / math.log(2.0), "float32")
+
+
+class _CodebookCounts(keras.metrics.Metric):
+    """Counts of the entries of codebooks that indices name, over a whole epoch and by sample weight.
+
+    Args:
+        codebook_size: Number of entries of a codebook.
+        levels: Number of codebooks; the indices of a place are one of each level in turn.
+        name: Name of the metric.
+    """
+
+    def __init__(self, codebook_size: int, levels: int = 1, name: str | None = None):
+        super().__init__(name=name, dtype="float64")
+        self.note = f"of {codebook_size}" + (f", mean over {levels} levels" if levels > 1 else "")
+        """A note on the number of entries, which `aezoo.evaluation.report` prints next to the value."""
+        self.counts = self.add_variable((levels, codebook_size), "zeros", dtype="float64", name="counts")
+
+    def update_state(self, indices: Tensor, sample_weight: Tensor | None = None) -> None:
+        """Add samples.
+
+        Args:
+            indices: Indices, (batch, ...) int32; the level changes fastest.
+            sample_weight: Weights of the samples, (batch,), or None.
+        """
+        levels, size = self.counts.shape
+        batch = tf.shape(indices)[0]
+        index = tf.reshape(indices, (-1, levels)) + size * tf.range(levels)
+        weight = tf.ones((batch,), "float64")
+        if sample_weight is not None:
+            weight = tf.cast(tf.reshape(sample_weight, (-1,)), "float64")
+        weight = tf.repeat(weight, tf.size(index) // tf.maximum(batch, 1))
+        found = tf.math.unsorted_segment_sum(weight, tf.reshape(index, (-1,)), levels * size)
+        self.counts.assign_add(tf.reshape(found, (levels, size)))
+
+
+class CodebookPerplexity(_CodebookCounts):
+    """Perplexity of codebook entries, exp(-Σ pₖ log pₖ): the number of entries in equal use that has the same entropy.
+
+    The shares pₖ are of a whole epoch, and use sample weights. With several levels the perplexity is the mean over
+    their codebooks.
+
+    Args:
+        codebook_size: Number of entries of a codebook.
+        levels: Number of codebooks; the indices of a place are one of each level in turn.
+        name: Name of the metric.
+
+    Example:
+        >>> metric = CodebookPerplexity(codebook_size=8)
+        >>> metric.update_state(ops.array([[0, 1], [2, 3]]))
+        >>> round(float(metric.result()), 4)
+        4.0
+    """
+
+    def __init__(self, codebook_size: int, levels: int = 1, name: str = "perplexity"):
+        super().__init__(codebook_size, levels, name)
+
+    def result(self) -> Tensor:
+        """Return the perplexity, a float32 scalar from 1 to the size of the codebook; 0 without samples."""
+        shares = ops.divide_no_nan(self.counts, ops.sum(self.counts, axis=1, keepdims=True))
+        entropy = -ops.sum(shares * ops.log(ops.maximum(shares, 1e-300)), axis=1)
+        some = ops.cast(ops.any(self.counts > 0), "float64")
+        return ops.cast(some * ops.mean(ops.exp(entropy)), "float32")
+
+
+class CodebookUsage(_CodebookCounts):
+    """Share of the codebook entries that at least one sample of an epoch uses; with several levels, the mean over them.
+
+    Args:
+        codebook_size: Number of entries of a codebook.
+        levels: Number of codebooks; the indices of a place are one of each level in turn.
+        name: Name of the metric.
+
+    Example:
+        >>> metric = CodebookUsage(codebook_size=8)
+        >>> metric.update_state(ops.array([[0, 1], [0, 3]]))
+        >>> float(metric.result())
+        0.375
+    """
+
+    def __init__(self, codebook_size: int, levels: int = 1, name: str = "usage"):
+        super().__init__(codebook_size, levels, name)
+
+    def result(self) -> Tensor:
+        """Return the share, a float32 scalar in [0, 1]."""
+        return ops.mean(ops.cast(self.counts > 0, "float32"))

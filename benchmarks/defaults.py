@@ -392,7 +392,7 @@ class Trainer:
         error = result.error * data.mean_error
         cost, nothing = rate + model.weight * error, model.weight * data.mean_error
         result.trivial.append(below("rate + w · error, beside the mean sample's at no bits", cost, nothing))
-        result.term.append(below("bits, beside PCA's at that error", rate, pca_bits(data, data.units, error)))
+        result.term.append(below("bits (target: PCA at equal error)", rate, pca_bits(data, data.units, error)))
         return result
 
     def rbm(self, persistent: bool) -> Found:

@@ -26,7 +26,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-from matplotlib.dates import ConciseDateFormatter
+from matplotlib.dates import DateFormatter
 from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.datasets import load_breast_cancer
@@ -36,6 +36,8 @@ import aezoo
 from aezoo import plots
 from aezoo.layers import _patches
 from aezoo.plots import style, tiles
+from aezoo.plots.features import signed_tiles
+from aezoo.recipes import pictures
 from aezoo.schedules import Linear
 from aezoo.sklearn import AnomalyDetector
 
@@ -99,6 +101,7 @@ NETWORKS = {
     "sparse": "k_sparse_mnist_k25",
     "variational": "vae_mnist_20d",
     "compressive": "compressive_mnist",
+    "discrete": "vq_vae_emoji",
     "sketches": "sketch_rnn_cats",
     "rbm": "rbm_mnist",
 }
@@ -257,6 +260,15 @@ def variational_conditional() -> Figure:
     return tiles.tile_figure({"": tiles.pictures(rows.reshape(-1, 28, 28, 1))}, columns=11)
 
 
+# === Discrete ===
+
+
+@figure
+def discrete_samples() -> Figure:
+    """Emoji, their reconstructions from indices, and samples of the prior."""
+    return pictures.discrete(preset("vq_vae_emoji"), aezoo.datasets.load("emoji")[1][0])
+
+
 # === Compressive ===
 
 
@@ -308,6 +320,31 @@ def sketches_interpolation(x: np.ndarray) -> Figure:
     for border in (1, 9):
         drawn.axes[0].axvline(border, color=style.GRAY, linewidth=1)
     return drawn
+
+
+# === Sparse codes ===
+
+
+@figure
+def sparse_codes_dictionaries() -> Figure:
+    """Directions of three sparse codes: the most active ones, and of Matryoshka the first."""
+    (x, _), _ = mnist()
+    x = x[:25_600]
+    settings: dict[str, Any] = {"latent_dim": 512, "k": 16, "dead_after": 10_000, "seed": SEED}
+    models = {
+        "TopK": aezoo.TopKAE(**settings),
+        "BatchTopK": aezoo.BatchTopKAE(**settings),
+        "Matryoshka": aezoo.MatryoshkaAE(levels=(16, 32, 128, 512), **settings),
+    }
+    panels = {}
+    for name, model in models.items():
+        keras.utils.set_random_seed(SEED)
+        model.compile(keras.optimizers.Adam(1e-3))
+        model.fit(x, epochs=6, batch_size=256, verbose=2)
+        uses = np.count_nonzero(model.encode(x), axis=0)
+        chosen = np.arange(32) if name == "Matryoshka" else np.argsort(-uses)[:32]
+        panels[name] = signed_tiles(model.dictionary[chosen, ..., 0])
+    return tiles.tile_figure(panels, columns=16)
 
 
 # === Masked ===
@@ -431,7 +468,7 @@ def series_scores() -> Figure:
     style.with_axes(below, y="score")
     style.legend(above, loc="upper right", ncols=2)
     above.set_ylim(0, 110)
-    below.xaxis.set_major_formatter(ConciseDateFormatter(below.xaxis.get_major_locator()))
+    below.xaxis.set_major_formatter(DateFormatter("%-d %b"))
     return drawn
 
 

@@ -16,7 +16,7 @@ from aezoo import sketches
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
 HELPERS |= {"__main__", "configurations", "mnist_variations", "one_layer", "runner"}
-NEEDS = {"vae": "pythae"}  # which the tests do not install
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
 
 
 def scripts(folder):
@@ -43,7 +43,7 @@ def some(names, gate):
     return [pytest.param(name, marks=[] if name in gate else [pytest.mark.slow], id=name) for name in names]
 
 
-@pytest.mark.parametrize("name", some(scripts("speed"), gate={"codec", "divergence", "verbs"}))
+@pytest.mark.parametrize("name", some(scripts("speed"), gate={"divergence", "verbs"}))
 def test_speed(run, name, tmp_path):
     output = tmp_path / f"{name}.json"
     run("speed", name, "--output", str(output))
@@ -203,6 +203,52 @@ def test_imputation(run, tmp_path):
     assert len(lines) == 4 and "| wine | 10% |" in lines[2] and lines[2].count("**") == 2
     means = [run["RMSE"] for run in runs if run["method"] == "mean"]
     assert all(0.8 < error < 1.2 for error in means), "the mean of a standardized column is off by about 1"
+
+
+@pytest.mark.slow
+def test_sparse_features(run, tmp_path):
+    output = tmp_path / "sparse_features.json"
+    run("", "sparse_features", "--output", str(output))
+    written = output.read_text()
+    run("", "sparse_features", "--output", str(output))
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    assert [run["library"] for run in runs] == 6 * ["aezoo"]
+    assert all(6 < run["true_L0"] < 8 and 0 <= run["F1"] <= 1 and 0 < run["MCC"] < 1 for run in runs)
+    lines = results()._sparse_features(runs)
+    assert len(lines) == 8 and "| Matryoshka | aezoo | " in lines[2]
+    assert sum(line.count("**") for line in lines) == 2 * 3  # the best F1, MCC and EV
+
+
+def test_a_perfect_code_has_perfect_measures(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    import sparse_features
+
+    truth = sparse_features.Synthetic(0)
+    z, x = truth.sample(3000)
+    assert truth.features == 2000 and truth.directions.shape == (2000, 128)
+    # A child is active only where its parent is, and one of the children that exclude each other.
+    children = (z[:, 400:] > 0).reshape(len(z), -1, 8)
+    assert children.any() and not np.any(children.any(axis=2) & (z[:, truth.parents] == 0))
+    assert children[:, ::2].sum(axis=2).max() == 1 < children[:, 1::2].sum(axis=2).max()
+    seen = z.any(axis=0)
+    found = sparse_features.measures(truth, z, x, truth.directions[seen], z[:, seen], x)
+    assert found["F1"] == found["EV"] == 1 and found["MCC"] == pytest.approx(1, abs=1e-6) and found["dead"] == 0
+    assert found["L0"] == pytest.approx((z > 0).sum(axis=1).mean())
+
+
+@pytest.mark.slow
+def test_discrete_codes(run, tmp_path):
+    output = tmp_path / "discrete_codes.json"
+    options = ["--output", str(output), "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10"]
+    run("", "discrete_codes", *options)
+    written = output.read_text()
+    run("", "discrete_codes", *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    runs = json.loads(written)["runs"]
+    lines = results()._discrete_codes(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
+    assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):

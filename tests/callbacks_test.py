@@ -316,6 +316,7 @@ def test_the_projector_gets_codes_labels_and_pictures(model, x, tmp_path):
     assert not sprite[24:, 6:].any()
 
 
+@pytest.mark.slow
 def test_the_projector_writes_every_second_epoch_and_the_last(model, x, tmp_path):
     projector = Projector(tmp_path, tf.data.Dataset.from_tensor_slices(x).batch(4), every=2, images=False)
     model.fit(x, epochs=5, callbacks=[projector], verbose=0)

@@ -79,6 +79,21 @@ def without_noise(model):
     return model
 
 
+MAPS = np.random.default_rng(0).random((21, 8, 8, 1), "float32")
+
+
+def discrete(kind, x=X, mean_over_samples=True, **arguments):
+    arguments = {"latent_dim": 4, "activation": "tanh", **arguments}
+    indices = np.arange(5 * 2 * 2).reshape(5, 2, 2, 1) if arguments.get("spatial") else np.arange(5 * 4).reshape(5, 4)
+    return testing.Case(
+        lambda **kw: kind(**arguments, **kw),
+        x,
+        mean_over_samples=mean_over_samples,
+        empty_replica=not arguments.get("spatial"),
+        inputs={"indices": (indices % 4).astype("int32")},
+    )
+
+
 # The first 2 or 3 points of each; z is drawn in training, which no argument switches off.
 SKETCHES = aezoo.sketches.stroke5(
     [sketch[: 2 + i % 2] / [20, 20, 1] for i, sketch in enumerate(aezoo.sketches.shapes(21))], steps=4
@@ -123,6 +138,31 @@ def sequence(x=SERIES, **arguments):
         takes_loss=not arguments.get("variational") and "tokens" not in arguments,
         score=("reconstruction", "kl") if arguments.get("variational") else ("reconstruction",),
         inputs={"n": np.int32(4), "temperature": np.float32(0.7), "seed": np.int64(5)},
+        learning_rate=1e-2,
+    )
+
+
+OF_DEAD_UNITS = {"k": 1, "aux_weight": 0.5, "aux_k": 4, "dead_after": 8}
+SPARSE_CODES = {
+    "top-k": (aezoo.TopKAE, {**OF_DEAD_UNITS, "multi_weight": 0.125}),
+    "top-k-rows": (aezoo.TopKAE, {**OF_DEAD_UNITS, "by_rows": True}),
+    "batch-top-k": (aezoo.BatchTopKAE, OF_DEAD_UNITS),
+    "matryoshka": (aezoo.MatryoshkaAE, {**OF_DEAD_UNITS, "levels": (2, 5, 12)}),
+    "jump-relu": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "weight": Linear(0.05, 0.1, 3)}),
+    "jump-relu-target": (aezoo.JumpReLUAE, {"threshold": 0.05, "bandwidth": 0.05, "target_l0": 3.0}),
+    "gated": (aezoo.GatedAE, {"weight": Linear(0.05, 0.1, 3)}),
+}
+
+
+def sparse_code(cls, arguments):
+    # Which units are dead depends on the steps before, so that two half steps are not one whole step.
+    quiet = {**arguments, "k": 3, "aux_weight": 0.0} if "aux_weight" in arguments else arguments
+    return testing.Case(
+        lambda **kw: cls(latent_dim=12, **arguments, **kw),
+        X,
+        quiet=lambda **kw: cls(latent_dim=12, **quiet, **kw),
+        # The selection of a batch and the square of its mean are not those of its halves.
+        mean_over_samples=not issubclass(cls, aezoo.BatchTopKAE) and "target_l0" not in arguments,
         learning_rate=1e-2,
     )
 
@@ -175,6 +215,7 @@ CASES = {
     "k-sparse-rows": testing.Case(
         lambda **kw: aezoo.KSparseAE(latent_dim=12, k=3, k_schedule=Linear(9, 3, 3), tied=False, by_rows=True, **kw), X
     ),
+    **{name: sparse_code(*each) for name, each in SPARSE_CODES.items()},
     "contractive": testing.Case(lambda **kw: aezoo.ContractiveAE(latent_dim=4, weight=2.0, **kw), X),
     "contractive-h": testing.Case(
         lambda **kw: aezoo.ContractiveAE(
@@ -214,6 +255,20 @@ CASES = {
 }
 
 
+CASES |= {
+    # Entries of a running mean move at each step; each step restarts some.
+    "vq-vae": discrete(
+        aezoo.VQVAE, vector_dim=2, codebook_size=4, levels=2, dead_after=9, hidden_dims=(8,), mean_over_samples=False
+    ),
+    "vq-vae-term": discrete(aezoo.VQVAE, vector_dim=2, codebook_size=3, ema_decay=None, hidden_dims=(8,)),
+    "vq-vae-map": discrete(
+        aezoo.VQVAE, MAPS, codebook_size=6, dead_after=9, filters=(3,), spatial=True, mean_over_samples=False
+    ),
+    "fsq-vae": discrete(aezoo.FSQVAE, latent_dim=8, levels=(4, 3), hidden_dims=(8,)),
+    "fsq-vae-map": discrete(aezoo.FSQVAE, MAPS, levels=(4, 3, 2, 2), filters=(3,), spatial=True),
+}
+
+
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
@@ -233,6 +288,9 @@ VARIANTS = {
     "vae-mixed-table",
     "masked-pooled",
     "compressive-conv",
+    "vq-vae-term",
+    "vq-vae-map",
+    "fsq-vae-map",
     "sequence-gru",
     "sequence-convolution",
     "sequence-tokens",
@@ -324,6 +382,33 @@ SLOW = {
     ("sketch-rnn", testing.exporting),
     ("sketch-rnn", testing.data_forms),
     ("sketch-rnn", testing.determinism),
+    # Of each check of the trainer, four or more models of different objectives are left: the weights of samples that
+    # these add to their objectives are in `weight_zero` and `weight_scale`, and `configuration` is of all.
+    *((name, testing.mixed_precision) for name in ("sketch-rnn", "masked", "conditional", "denoising", "linear")),
+    *((name, testing.verbs) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    ("compressive", testing.saving),
+    *((name, testing.saving) for name in ("masked", "denoising", "sparse-kl", "contractive")),
+    *((name, testing.exporting) for name in ("contractive", "compressive")),
+    ("denoising", testing.determinism),
+    *((name, testing.target) for name in ("contractive-h", "k-sparse-rows", "sparse-kl", "denoising", "contractive")),
+    *((name, testing.accumulation) for name in ("contractive-h", "k-sparse-rows", "compressive", "denoising")),
+    *(
+        (name, check)
+        for name in ("denoising", "sparse-kl", "contractive")
+        for check in (testing.epoch_means, testing.divergence, testing.tracing)
+        if (name, check) != ("denoising", testing.tracing)  # which has a schedule
+    ),
+    *(("compressive", check) for check in (testing.tracing, testing.divergence, testing.sample_weights)),
+    *((name, testing.sample_weights) for name in ("denoising", "sparse-kl")),
+    # `mask` is of `Trainer.reconstruction`, and of the losses that the models below have.
+    *(
+        (name, testing.mask)
+        for name in (
+            *("tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux", "k-sparse-rows", "linear"),
+            *("contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted", "masked-pooled"),
+            "compressive-conv",
+        )
+    ),
     # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
     *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
     *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
@@ -335,20 +420,36 @@ SLOW = {
     ),
     *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
 }
+SLOW |= {
+    # vector_quantizer_test.py has a smaller test of two replicas, vector_quantized_test.py of exports.
+    *(
+        (name, check)
+        for name in ("vq-vae", "fsq-vae")
+        for check in (testing.replicas, testing.execution, testing.data_forms, testing.determinism)
+    ),
+    *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
+    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
+# What the running means of a step add up.
+OF_CODEBOOKS = [(name, testing.replicas) for name in ("vq-vae-map", "vq-vae-term")]
+OF_CODEBOOKS.append(("vq-vae-term", testing.accumulation))
+PAIRS += OF_CODEBOOKS
+SLOW |= {*OF_CODEBOOKS}
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
 
 
-# Graphs of these take long to make: the gate has the check without graphs, and `.ci/slow` has it with graphs. No other
-# check of the gate finds that a KL divergence is of one replica's sketches.
+# Graphs of these take long to make: the gate has the check without graphs, or a step of it; `.ci/slow` has it with
+# graphs. No other check of the gate finds that a KL divergence is of one replica's sketches.
 WITHOUT_GRAPHS = [
     ("sketch-rnn", testing.replicas),
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),
     ("compressive", testing.determinism),
 ]
+ONE_STEP = [name for name, check in WITHOUT_GRAPHS if check is testing.replicas]
 
 
 def pair(name, check):
@@ -362,6 +463,22 @@ def test_conformance(name, check):
     check(CASES[name])
 
 
-@pytest.mark.parametrize(("name", "check"), WITHOUT_GRAPHS, ids=lambda value: getattr(value, "__name__", value))
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        pytest.param(
+            name,
+            check,
+            marks=[pytest.mark.slow] if check is testing.replicas else [],
+            id=f"{name}-{check.__name__}",
+        )
+        for name, check in WITHOUT_GRAPHS
+    ],
+)
 def test_conformance_without_graphs(name, check, eager):
     check(eager(CASES[name]))
+
+
+@pytest.mark.parametrize("name", ONE_STEP)
+def test_a_step_of_two_replicas_is_that_of_one(name, one_step_on_replicas):
+    one_step_on_replicas(CASES[name])

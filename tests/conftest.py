@@ -17,8 +17,22 @@ def pytest_configure(config):
         aezoo.testing.two_cpu_devices()
 
 
+# Examples of docstrings that take seconds to trace; tests of their modules call what they show.
+SLOW_EXAMPLES = (
+    "SequenceAE",
+    "SketchRNN",
+    "EnsembleDetector",
+    "ConditionalVAE",
+    "aezoo.evaluation.exported.litert_error",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """The notebooks first, which take minutes: one that began last would leave the other workers idle."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem) and item.name.endswith(SLOW_EXAMPLES):
+            item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "notebooks_test" not in item.nodeid)
 
 
@@ -26,6 +40,34 @@ def pytest_collection_finish():
     """What is imported stays: the garbage collector need not look through all of TensorFlow again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_kernels():
+    """Keep TensorFlow's kernels when a seed is set: to make them again is a fifth of the time of small trainings.
+
+    TensorFlow drops them for the random state that some have. The random numbers of Keras and aezoo are without one.
+    """
+    from tensorflow.python.eager import context
+
+    platform = context.pywrap_tfe
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "pywrap_tfe", Kept(platform))
+        yield
+    context.context().clear_kernel_cache()
+
+
+class Kept:
+    """A module, with a function to clear the kernels that does nothing."""
+
+    def __init__(self, module):
+        self.module = module
+
+    def __getattr__(self, name):
+        return getattr(self.module, name)
+
+    def TFE_ContextClearCaches(self, context):
+        pass
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +93,24 @@ def eager():
             return super().model(**{**options, "run_eagerly": True})
 
     return lambda case: Eager(**vars(case))
+
+
+@pytest.fixture(scope="session")
+def one_step_on_replicas():
+    """Return a function that checks one step of a case, without graphs; `aezoo.testing.replicas` takes more."""
+    from aezoo import testing
+    from aezoo.testing.comparing import fit, same, same_history
+
+    def check(case):
+        options = {"sample_weight": np.linspace(0.5, 2, 8, dtype="float32"), "epochs": 1}
+        one = case.model(quiet=True, run_eagerly=True)
+        with testing.two_replicas().scope():
+            two = case.model(quiet=True, run_eagerly=True)
+        expected, got = (fit(model, case.data(slice(8)), **options) for model in (one, two))
+        same("two replicas", expected[0], got[0])
+        same_history("two replicas", expected[1], got[1])
+
+    return check
 
 
 @pytest.fixture

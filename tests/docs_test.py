@@ -327,7 +327,7 @@ def test_the_guide_is_as_short_as_it_says():
         pytest.param(testing.replicas, marks=pytest.mark.slow),
         testing.epoch_means,
         testing.configuration,
-        testing.saving,
+        pytest.param(testing.saving, marks=pytest.mark.slow),
     ),
 )
 def test_the_guide_passes(variant, check):

@@ -17,7 +17,7 @@ def code(path):
 
 
 # `.ci/slow` runs the other pages, whose models take long to trace.
-QUICK = ("index", "plain", "sparse")
+QUICK = ("index",)
 EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
 
 

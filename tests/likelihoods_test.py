@@ -134,7 +134,8 @@ def test_the_best_variances_without_a_code_are_those_of_the_data():
     np.testing.assert_allclose(np.exp(model.log_variance), np.maximum(variance, 0.01 * variance.mean()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("variance", [pytest.param("per_feature", marks=pytest.mark.slow), "predicted"])
+@pytest.mark.slow
+@pytest.mark.parametrize("variance", ["per_feature", "predicted"])
 def test_a_variance_that_is_learned_is_that_of_the_noise(variance):
     mean, deviation = [0, 0, 2, 2], [1, 1, 3, 3]
     x = np.random.default_rng(0).normal(mean, deviation, (4000, 4)).astype("float32")
@@ -226,6 +227,7 @@ def test_counts():
     assert outside == pytest.approx(inside + 2 * 2**2, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_classes():
     classes = np.eye(3, dtype="float32")[RNG.choice(3, (300, 2), p=[0.2, 0.3, 0.5])]
     model = aezoo.VAE(1, likelihood=Categorical(3), beta=5.0, seed=0)

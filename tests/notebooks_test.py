@@ -71,12 +71,14 @@ def short_and_bad(run, tmp_path_factory):
     return *run(bad[0], SHORT, bad[1]), bad
 
 
+@pytest.mark.slow
 def test_the_short_one_runs_on_bundled_data(short_and_bad):
     done, folder, _ = short_and_bad
     assert (folder / SHORT.name).exists(), done.stderr[-4000:]
     check(SHORT, folder)
 
 
+@pytest.mark.slow
 def test_a_failing_or_noisy_cell_fails(short_and_bad):
     done, folder, bad = short_and_bad
     assert done.returncode == 1

@@ -126,6 +126,7 @@ def test_the_kernel_steps_as_the_paper_has_it():
     np.testing.assert_allclose(w, reference([(range(5), g) for g in GRADIENTS]), rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_kernel_on_two_replicas():
     scope = aezoo.testing.two_replicas().scope
     expected, _ = steps(keras.optimizers.Adam, keras.optimizers.Adam.apply, scope)

@@ -92,7 +92,13 @@ def test_what_cannot_be_served(exported, tmp_path):
             testing.servable(tmp_path / place)
 
 
-@pytest.mark.parametrize("folder", sorted(ROOT.glob("saved_models/*/1")), ids=lambda folder: folder.parent.name)
+@pytest.mark.parametrize(
+    "folder",
+    [
+        pytest.param(folder, id=folder.parent.name, marks=[pytest.mark.slow] * folder.parent.name.startswith("sketch"))
+        for folder in sorted(ROOT.glob("saved_models/*/1"))
+    ],
+)
 def test_the_shelf_can_be_served(folder):
     testing.servable(folder)
 

@@ -268,6 +268,7 @@ def texts_of(path: Path) -> list[Text]:
 def files() -> list[Path]:
     """Return the files whose prose has a style."""
     patterns = ("aezoo/**/*.py", "*.md", "docs/**/*.md", "notebooks/*.md", "notebooks/*.ipynb", "saved_models/*/*.md")
+    patterns += ("benchmarks/**/*.md",)
     left_out = {"CHANGELOG.md", "RELEASING.md", "SECURITY.md"}
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern) if path.name not in left_out)
 

@@ -59,7 +59,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.dataset is None and not is_here(name, model.data):
         raise ValueError(
             f"{path} was trained on {name!r} according to the metrics.json beside it, and these data are not on this "
-            "machine: if you trust the file, fetch them with --dataset."
+            f"machine: if you trust the file, download them with --dataset {name}."
         )
     train: Any
     test: Any

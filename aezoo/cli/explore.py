@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +94,8 @@ def _at_hand(name: str | None) -> str | None:
 
 def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:
     """Return the test split of a data set, in the form that the explorer takes."""
+    import numpy as np
+
     from aezoo import _validation
     from aezoo.cli import reading
 
@@ -102,12 +105,19 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
     if given is not None and model.data != "sketches" and Path(given).exists():
         data = reading.rows(model, Path(given), 256)
         x = reading.in_memory(data.batches)
-        return loading.with_conditions(model, x, None if data.labels is None else data.labels[: len(x)])
+        labels = None if data.labels is None else data.labels[: len(x)]
+        if x.dtype.kind == "f" and np.isnan(x).any():
+            whole = ~np.isnan(x).any(axis=tuple(range(1, x.ndim)))
+            if not whole.any():
+                raise ValueError(f"Each sample of {given} has a missing value: the page shows only complete samples.")
+            print(f"{np.sum(~whole):,} samples with missing values are left out", file=sys.stderr)
+            x, labels = x[whole], None if labels is None else labels[whole]
+        return loading.with_conditions(model, x, labels)
     load = loading.data_loader(model)
     if given is None and not evaluate.is_here(name, model.data):
         raise ValueError(
             f"{path} was trained on {name!r} according to the file beside it, and these data are not on this machine: "
-            "if you trust the file, fetch them with --data."
+            f"if you trust the file, download them with --data {name}."
         )
     x, y = _sketches(name, model.x_shape[0]) if model.data == "sketches" else load(name)[1]
     try:

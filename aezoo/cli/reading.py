@@ -104,7 +104,14 @@ def _as_options(message: str) -> str:
     """Replace the arguments of a reader in its message by the options of the command line."""
     message = re.sub(r"\bimage_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
     message = message.replace("skip_corrupt=True", "--skip-corrupt")
-    return re.sub(rf"\b({'|'.join(OPTIONS)})=", lambda found: f"--{found[1].replace('_', '-')} ", message)
+    names = "|".join(OPTIONS)
+    message = re.sub(rf"\b({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
+    message = re.sub(rf"\b({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
+    return re.sub(rf"\b({names})=", lambda found: f"{_option(found[1])} ", message)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _arrays(path: Path, test_fraction: float) -> Own:
@@ -305,6 +312,8 @@ def rows(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bo
 
 
 def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool) -> Rows:
+    import tensorflow as tf
+
     from aezoo import datasets
     from aezoo.preprocessing import ImagePreprocessing
 
@@ -316,14 +325,15 @@ def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt:
     data = datasets.from_folder(
         path, size, grayscale=gray, skip_corrupt=skip_corrupt, batch_size=batch_size, test_fraction=0.0, shuffle=False
     )
-    if data.preprocessing.sample_shape != shape and None not in shape:  # all images are gray, the model takes color
-        raise ValueError(f"{path} has only gray images, but the model was trained on color.")
     files = (*data.train_files, *data.test_files)
     labels = None if data.y_train is None else np.concatenate([data.y_train, data.y_test])
-    batches = data.in_order("train")
+    batches, prepared = data.in_order("train"), data.preprocessing
     if data.test_files:
         batches = batches.concatenate(data.in_order("test"))
-    return Rows(batches, len(files), {"file": files}, "images", data.preprocessing, labels)
+    if prepared.sample_shape[2] == 1 and not gray:  # all images are gray, and the model takes color
+        batches = batches.map(lambda x: tf.repeat(x, 3, axis=-1))
+        prepared = ImagePreprocessing(size, 3)
+    return Rows(batches, len(files), {"file": files}, "images", prepared, labels)
 
 
 def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:

@@ -8,13 +8,16 @@ import csv
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo import _files
+from aezoo import _errors, _files
 from aezoo.cli import loading, reading
 from aezoo.preprocessing import _reading
+
+if TYPE_CHECKING:
+    import aezoo
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -32,6 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
         names = ", ".join(map(repr, model.condition_names))
         raise ValueError(f"{path} needs {names} beside the samples: use it in Python, model.encode(x, ...).")
     data = reading.rows(model, Path(arguments.data), arguments.batch_size, arguments.skip_corrupt)
+    if not data.count:
+        raise ValueError(f"{arguments.data} has no samples: give at least one.")
+    with _errors.readable_errors():  # a bad row is found while the data are read, by a pipeline of TensorFlow
+        _apply(arguments, model, data)
+
+
+def _apply(arguments: argparse.Namespace, model: aezoo.Autoencoder, data: reading.Rows) -> None:
     verb = arguments.verb
     function = {"encode": model.encode, "score": model.score_samples, "reconstruct": model.reconstruct}[verb]
     results = _progress((np.asarray(function(batch)) for batch in data.batches), data.count, arguments)
@@ -95,8 +105,9 @@ def _features(data: reading.Rows, result: np.ndarray) -> list[str]:
 
 def _print(data: reading.Rows, results: Iterable[np.ndarray]) -> None:
     writer, first = csv.writer(sys.stdout, lineterminator="\n"), 0
-    writer.writerow([*data.keys, "score"])
     for result in results:
+        if not first:
+            writer.writerow([*data.keys, "score"])
         writer.writerows(zip(*_columns("score", data, result, first).values(), strict=True))
         first += len(result)
 

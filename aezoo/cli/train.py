@@ -233,7 +233,9 @@ def _own(arguments: argparse.Namespace) -> reading.Own | None:
     if not hasattr(own.train[0], "shape"):
         arguments.batch_size = arguments.batch_size or _STREAMED
     if not arguments.quiet:
-        print(own.summary, end="\n\n")
+        # `suitable_arguments` does what the advice says.
+        summary = own.summary.replace('give the model missing="mask", which leaves them out', "left out")
+        print(summary, end="\n\n")
     return own
 
 
@@ -289,7 +291,8 @@ def _new_model(
             chosen = {"layers": arguments.layers, **chosen}
         shown = ", ".join(f"{name}={value!r}" for name, value in chosen.items())
         name = entry.stack or type(model).__name__
-        print(f"{name}({shown}), {arguments.epochs} epochs in batches of {arguments.batch_size}")
+        epochs = f"{arguments.epochs} epoch{'' if arguments.epochs == 1 else 's'}"
+        print(f"{name}({shown}), {epochs} in batches of {arguments.batch_size}")
     return model
 
 

@@ -41,6 +41,8 @@ _LABELS = {
     "kl_divergence": "divergence L_KL per code unit, in nats",
     "negative_log_likelihood": "negative log-likelihood per sample, in nats",
     "rate": "bits per sample",
+    "perplexity": "perplexity of the codebook",
+    "usage": "used share of the codebook",
     "l0": "active units per sample (L0)",
     "active_units": "active units over the data",
     "dead_units": "dead units",
@@ -78,8 +80,8 @@ def report(
       `explained_variance`; and `pca_explained_variance` with as many components as code units;
     - `score`: the mean of `model.score_samples`;
     - metrics that a variant adds with `report_measures`: `rate`, bits per sample, of a `CompressiveAE`; `active_units`,
-      as in training, of a `VAE`; `reconstruction`, `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`, and
-      the latter of a `SequenceAE` of tokens;
+      as in training, of a `VAE`; `perplexity` and `usage` of the codebook of a `VQVAE` or `FSQVAE`; `reconstruction`,
+      `kl_divergence` and `negative_log_likelihood` of a `SketchRNN`, and the latter of a `SequenceAE` of tokens;
     - `l0`, the mean number of active units per sample; `dead_units`; `population_sparsity`; and `lifetime_sparsity`,
       the mean over units that are not 0 in every sample;
     - `jacobian_norm`, a mean, and `saturation`;

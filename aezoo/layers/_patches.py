@@ -9,6 +9,7 @@ import numpy as np
 from keras import layers, ops
 
 from aezoo._typing import Activation, DType, Shape, Tensor
+from aezoo.layers.dropout import Dropout
 from aezoo.layers.networks import Initializers
 
 
@@ -206,9 +207,9 @@ def encoder(
         )
     x = keras.Input(x_shape)
     tokens = layers.Dense(latent_dim, dtype=dtype)(to_patches(x, patch_size)) + waves(grid, latent_dim)
-    stack = [keras.Model(x, tokens, name="embedding"), _transformer(latent_dim, depth, heads, activation, dtype)]
+    stack = [keras.Model(x, tokens, name="embedding"), transformer(latent_dim, depth, heads, activation, dtype)]
     pool = [layers.GlobalAveragePooling1D(dtype=dtype)] if pooling else []
-    return _initialized(keras.Sequential([keras.Input(x_shape), *stack, *pool], name="encoder"), seed)
+    return initialized(keras.Sequential([keras.Input(x_shape), *stack, *pool], name="encoder"), seed)
 
 
 def decoder(
@@ -250,28 +251,55 @@ def decoder(
     grid = tuple(size // patch_size for size in y_shape[:-1])
     patches = math.prod(grid)
     tokens = keras.Input((patches, width))
-    y = _transformer(width, depth, heads, activation, dtype)(tokens + waves(grid, width))
+    y = transformer(width, depth, heads, activation, dtype)(tokens + waves(grid, width))
     y = layers.Dense(patch_size ** len(grid) * y_shape[-1], dtype=dtype)(y)
     y = layers.Activation(output_activation, dtype="float32", name="output")(from_patches(y, grid, patch_size))
     code = keras.Input((latent_dim,) if pooling else (patches, latent_dim))
     fill = layers.RepeatVector(patches, dtype=dtype) if pooling else MaskToken(dtype=dtype)
     stack = [code, layers.Dense(width, dtype=dtype), fill, keras.Model(tokens, y, name="patches")]
-    return _initialized(keras.Sequential(stack, name="decoder"), None if seed is None else seed + 1_000)
+    return initialized(keras.Sequential(stack, name="decoder"), None if seed is None else seed + 1_000)
 
 
-def _transformer(width: int, depth: int, heads: int, activation: Activation | None, dtype: DType | None) -> keras.Model:
-    """Build blocks of self-attention and one hidden layer, for any number of tokens."""
+def transformer(
+    width: int,
+    depth: int,
+    heads: int,
+    activation: Activation | None,
+    dtype: DType | None,
+    *,
+    causal: bool = False,
+    dropout: float = 0.0,
+    seed: int | None = None,
+) -> keras.Model:
+    """Build blocks of self-attention and one hidden layer, for any number of tokens.
+
+    Args:
+        width: Units of a token.
+        depth: Number of blocks.
+        heads: Number of attention heads.
+        activation: Activation of the hidden layers.
+        dtype: Keras dtype policy.
+        causal: Whether a token sees only itself and the tokens before it.
+        dropout: Fraction of the units that a training step sets to 0 in the result of each attention and hidden layer.
+        seed: Seed of dropout.
+    """
     tokens = x = keras.Input((None, width))
+    draws = Initializers(seed)
+
+    def kept(h: Tensor) -> Tensor:
+        return Dropout(dropout, draws.next_seed(), dtype=dtype)(h) if dropout else h
+
     for _ in range(depth):
         h = layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x)
-        x = x + layers.MultiHeadAttention(heads, max(1, width // heads), dtype=dtype)(h, h)
+        attention = layers.MultiHeadAttention(heads, max(1, width // heads), dtype=dtype)
+        x = x + kept(attention(h, h, use_causal_mask=causal))
         h = layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x)
         h = layers.Dense(4 * width, activation, dtype=dtype)(h)
-        x = x + layers.Dense(width, dtype=dtype)(h)
+        x = x + kept(layers.Dense(width, dtype=dtype)(h))
     return keras.Model(tokens, layers.LayerNormalization(epsilon=1e-6, dtype=dtype)(x), name="transformer")
 
 
-def _initialized(network: keras.Sequential, seed: int | None) -> keras.Sequential:
+def initialized(network: keras.Sequential, seed: int | None) -> keras.Sequential:
     """Redraw each kernel with variance 1 / inputs and a seed of its own.
 
     Keras' attention layer draws all its kernels from one seed and mistakes the number of heads for a number of inputs.

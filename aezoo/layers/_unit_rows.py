@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo._typing import Tensor
+from aezoo._numerics import as_float32
+from aezoo._typing import DType, Shape, Tensor
 from aezoo.layers.dense_transpose import SharedDense
 
 
@@ -59,10 +64,96 @@ class RowDecoder(SharedDense):
             values: Values of the active units, (batch, k).
             indices: Indices of the active units, (batch, k) int32.
         """
-        rows = _rows(self.kernel, indices, self.compute_dtype)
+        rows = self.rows(_rows(self.kernel, indices, self.compute_dtype))
         return self.activation(
             tf.linalg.matvec(rows, values, transpose_a=True) + ops.cast(self.bias, self.compute_dtype)
         )
+
+    def rows(self, kernel: Tensor) -> Tensor:
+        """Return the rows that the layer multiplies by, (..., units): the rows of the kernel, unchanged."""
+        return kernel
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class UnitNormDecoder(RowDecoder):
+    """Dense layer x' = Ŵᵀz + b' whose rows ŵ = w / ‖w‖ have norm 1: the dictionary of a sparse code.
+
+    The gradient with respect to a row w is orthogonal to w, (I - ŵŵᵀ) g / ‖w‖, where g is the gradient with respect to
+    ŵ. Rows start at random directions, the same as the rows of a `RowEncoder` with the initializer `UnitRows` of the
+    same seed, so that W' = Wᵀ at first.
+
+    Args:
+        units: Number of outputs.
+        activation: σ, a Keras activation.
+        kernel_initializer: Initializer of the kernel, (inputs, units).
+        tied_to: As in `aezoo.layers.SharedDense`.
+        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+
+    Example:
+        >>> decode = UnitNormDecoder(8)
+        >>> x = decode(ops.array([[0.0, 2.0, 0.0]]))
+        >>> round(float(ops.norm(x)), 5)
+        2.0
+
+    Reference:
+        Gao et al., "Scaling and evaluating sparse autoencoders", 2024, arXiv:2406.04093: decoder columns of norm 1,
+        whose gradient is projected.
+    """
+
+    def rows(self, kernel: Tensor) -> Tensor:
+        return unit_rows(kernel)
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.activation(tf.matmul(x, self.rows(self.kernel)) + self.bias)
+
+    def prefixes(self, x: Tensor, sizes: Sequence[int]) -> list[Any]:
+        """Decode the first units of a code, for several numbers of units, at the cost of decoding the whole code once.
+
+        Args:
+            x: Codes, (batch, inputs).
+            sizes: Increasing numbers of units; the last one is the number of inputs.
+
+        Returns:
+            One output per size, (batch, units) each.
+        """
+        rows = self.rows(ops.cast(self.kernel.value, self.compute_dtype))
+        total, start, outputs = ops.cast(self.bias.value, self.compute_dtype), 0, []
+        for end in sizes:
+            total = total + tf.matmul(x[:, start:end], rows[start:end])
+            outputs.append(self.activation(total))
+            start = end
+        return outputs
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class UnitRows(keras.initializers.Initializer):
+    """Initializer of a matrix whose rows have random directions and norm 1.
+
+    Args:
+        seed: Seed; equal seeds and shapes give equal matrices. None draws a seed.
+
+    Example:
+        >>> rows = UnitRows(seed=0)((3, 4))
+        >>> ops.norm(rows, axis=1).numpy().round(5)
+        array([1., 1., 1.], dtype=float32)
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.seed = random.randint(1, 10**9) if seed is None else seed  # as Keras' initializers
+
+    def __call__(self, shape: Shape, dtype: DType | None = None) -> Tensor:
+        rows = unit_rows(keras.random.normal(shape, dtype="float32", seed=self.seed))
+        return ops.cast(rows, dtype or keras.config.floatx())
+
+    def get_config(self) -> dict[str, Any]:
+        """Return every constructor argument."""
+        return {"seed": self.seed}
+
+
+def unit_rows(kernel: Tensor) -> Tensor:
+    """Divide the rows of a matrix, or of a batch of matrices, by their norms; rows of norm 0 stay 0."""
+    squares = ops.sum(ops.square(as_float32(kernel)), axis=-1, keepdims=True)
+    return kernel * ops.cast(ops.rsqrt(ops.maximum(squares, 1e-12)), kernel.dtype)
 
 
 def _rows(parameter: Tensor, indices: Tensor, dtype: str) -> Tensor:

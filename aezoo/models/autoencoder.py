@@ -776,10 +776,12 @@ class Autoencoder(Trainer):
         """
         from aezoo import plots
 
-        return {
-            "reconstructions.png": lambda: plots.reconstructions(self, x),
-            "filters.png": lambda: plots.filters(self),
+        pictures: dict[str, Callable[[], matplotlib.figure.Figure]] = {
+            "reconstructions.png": lambda: plots.reconstructions(self, x)
         }
+        if self.preprocessing is None or len(self.preprocessing.sample_shape) == 3:  # not of a table or a series
+            pictures["filters.png"] = lambda: plots.filters(self)
+        return pictures
 
     def quantize(self, *args: Any, **kwargs: Any) -> None:
         """Quantize the kernels to fewer bits; see `keras.Model.quantize`."""

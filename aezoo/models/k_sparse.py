@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from aezoo import _validation, losses, schedules
-from aezoo._numerics import sum_over_replicas
-from aezoo._typing import Activation, Self, Shape, Tensor
+from aezoo import schedules
+from aezoo._typing import Activation, Self, Shape
 from aezoo.layers import TopK, networks
 from aezoo.layers._selection import DenseSelection, RowSelection
+from aezoo.models._dead_units import RevivesDeadUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
 
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class KSparseAE(Autoencoder):
+class KSparseAE(RevivesDeadUnits):
     """k-sparse autoencoder: z = Wx + b with all but the k largest units set to 0, x' = Wᵀz + b'.
 
     Gradients flow through the k active units only. k may decrease during training, so that every unit learns before
@@ -93,12 +92,11 @@ class KSparseAE(Autoencoder):
             code_activation=code_activation,
             output_activation=output_activation,
             tied=tied,
+            aux_weight=aux_weight,
+            aux_k=aux_k,
+            dead_after=dead_after,
             **kwargs,
         )
-        _validation.check_at_least("aux_weight", aux_weight, 0)
-        _validation.check_int("dead_after", dead_after, 1)
-        if aux_k is not None:
-            _validation.check_int("aux_k", aux_k, 1)
         self.top_k = TopK(k, k_schedule, alpha, dtype=self.dtype_policy)
         if latent_dim is not None:
             self.top_k.check(latent_dim)
@@ -117,27 +115,9 @@ class KSparseAE(Autoencoder):
             )
         self.by_rows = by_rows
         self.centered = can_center if centered is None else centered
-        self.aux_weight = aux_weight
-        self.aux_k = aux_k
-        self.dead_after = dead_after
-
-    @property
-    def term_names(self) -> tuple[str, ...]:
-        return ("reconstruction", "auxiliary") if self.aux_weight else ("reconstruction",)
 
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.top_k]
-
-    def build(self, input_shape: Shape | Any) -> None:
-        super().build(input_shape)
-        if self.aux_weight:
-            self.samples_since_active = self.add_weight(
-                shape=self.code_shape,
-                initializer="zeros",
-                trainable=False,
-                name="samples_since_active",
-                aggregation="only_first_replica",
-            )
 
     def build_encoder(self, x_shape: Shape) -> keras.Model:
         return super().build_encoder(x_shape, rows=self.by_rows, centered=self.centered)
@@ -145,53 +125,21 @@ class KSparseAE(Autoencoder):
     def build_decoder(self, x_shape: Shape) -> keras.Model:
         return super().build_decoder(x_shape, rows=self.by_rows)
 
-    def initialize_from(self, x: np.ndarray) -> None:
-        """Set the mean that the encoder subtracts, and the decoder's initial bias, to the mean of the data."""
+    def initialize_from(self, x: np.ndarray, y: np.ndarray | None = None) -> None:
+        """Set the mean that the encoder subtracts to the mean of x, and the decoder's initial bias to the mean of y."""
         last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
         if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
-            mean = np.mean(x, axis=0, dtype="float64")
-            self.encoder.layers[0].layers[0].mean.assign(mean.ravel())
-            last.bias.assign(mean.ravel())
+            y = x if y is None else y
+            self.encoder.layers[0].layers[0].mean.assign(np.mean(x, axis=0, dtype="float64").ravel())
+            last.bias.assign(np.nanmean(y, axis=0, dtype="float64").ravel())
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         if not self.aux_weight and not self.by_rows:
-            return super().objective(batch, training)
-        encoder = self.encoder.layers[0]  # without the top-k layer
-        units: DenseSelection | RowSelection
-        if self.by_rows:
-            units = RowSelection(batch.x, encoder, self.decoder, training)
-        else:
-            units = DenseSelection(batch.x, encoder, self.decoder, training)
-        code = units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
-        # Before the pass that counts: Keras keeps the losses of a network's layers from the last call.
-        estimate = self._error_estimate(units) if self.aux_weight else None
-        y_pred = units.decode(code)
-        terms = {"reconstruction": self.reconstruction(batch, y_pred)}
-        if self.aux_weight:
-            error = ops.stop_gradient(batch.y - y_pred)
-            auxiliary = losses.per_sample(losses.SquaredError(), error, estimate, observed=batch.mask)[0]
-            any_dead = ops.cast(ops.any(self._dead()), auxiliary.dtype)
-            terms["auxiliary"] = self.aux_weight * batch.mean(auxiliary * any_dead)
-            if training:
-                self._count_uses(batch, units, code)
-        return terms, y_pred
+            return Autoencoder.objective(self, batch, training)
+        return super().objective(batch, training)
 
-    def _dead(self) -> Tensor:
-        return self.samples_since_active >= self.dead_after
-
-    def _error_estimate(self, units: DenseSelection | RowSelection) -> Tensor:
-        """Return ê of each sample, (batch, *input_shape)."""
-        z = units.z
-        most = max(1, math.prod(self.x_shape) // 2) if self.aux_k is None else self.aux_k
-        aux_k = min(math.prod(self.code_shape), most)
-        code = units.largest(ops.where(self._dead(), z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
-        return units.addition(code)
-
-    def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Tensor) -> None:
-        """Count the samples since each unit was last used, without samples of weight 0."""
-        uses = sum_over_replicas(units.uses(code, batch.counted))
-        idle = self.samples_since_active + batch.counted_size
-        self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
+    def active_code(self, units: DenseSelection | RowSelection, batch: Batch, training: bool) -> Any:
+        return units.largest(units.z, *self.top_k.numbers(math.prod(self.code_shape), training))
 
     @classmethod
     def cli_defaults(cls, training: Training) -> dict[str, Any]:
@@ -216,9 +164,6 @@ class KSparseAE(Autoencoder):
             "k": self.top_k.k,
             "k_schedule": schedules.serialize(self.top_k.k_in_training.schedule),
             "alpha": self.top_k.alpha,
-            "aux_weight": self.aux_weight,
-            "aux_k": self.aux_k,
-            "dead_after": self.dead_after,
             "by_rows": self.by_rows,
             "centered": self.centered,
         }

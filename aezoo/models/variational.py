@@ -332,10 +332,13 @@ class VAE(Autoencoder):
             return {name: x[name][:n] for name in self.condition_names}
 
         count = min(50, len(samples)) if self.condition_names else 50
+        paths = min(5, len(samples) // 2)
         pictures = {
             **super().report_pictures(x),
             "samples.png": lambda: plots.samples(self.sample(count, **first(50))),
-            "interpolation.png": lambda: plots.interpolation(self, samples[:5], samples[5:10], **first(5)),
+            "interpolation.png": lambda: plots.interpolation(
+                self, samples[:paths], samples[paths : 2 * paths], **first(paths)
+            ),
         }
         if self.code_shape == (2,) and not self.condition_names:
             pictures["manifold.png"] = lambda: plots.manifold(self)

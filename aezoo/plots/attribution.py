@@ -43,7 +43,7 @@ def contributions(
         >>> parts = pd.DataFrame({"flow": [0.1, 2.0], "pressure": [0.3, 0.1]})
         >>> figure = contributions(parts)
         >>> [ax.get_title() for ax in figure.axes]
-        ['row 0: score 0.4', 'row 1: score 2.1']
+        ['row 0: sum 0.4', 'row 1: sum 2.1']
     """
     values = np.asarray(gate.as_array(contributions), "float64")
     if values.ndim not in (2, 3, 4) or not values.size or not np.isfinite(values).all():
@@ -74,7 +74,7 @@ def _bars(table: Any, values: np.ndarray, given: np.ndarray | None, features: in
         labels = [names[j] if given is None else f"{names[j]} = {given[i, j]:.4g}" for j in order]
         ax.barh(np.arange(features), values[i, order], color=style.ORANGE, height=0.7)
         ax.set(ylim=(features - 0.4, -0.6), xlim=limits)
-        style.with_axes(ax, f"{rows[i]}: score {values[i].sum():.3g}", x="contribution to the score")
+        style.with_axes(ax, f"{rows[i]}: sum {values[i].sum():.3g}", x="contribution to the score")
         ax.set_yticks(np.arange(features), labels)
         ax.grid(visible=False, axis="y")
         ax.grid(axis="x", color="#e6e6e6", linewidth=0.8)

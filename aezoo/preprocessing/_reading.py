@@ -257,7 +257,8 @@ class Source:
         if match := re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", text):
             row, expected, got = match.groups()
             place = self.name if row is None else f"{self.name}, row {row},"
-            return ValueError(f"{place} has {got} values, but the header has {expected} columns: correct the row.")
+            values = f"{got} value{'' if got == '1' else 's'}"
+            return ValueError(f"{place} has {values}, but the header has {expected} columns: correct the row.")
         if match := re.search(r"In CSV column #(\d+): (?:Row #(\d+): )?CSV conversion error to ([^:]+): (.*)", text):
             column, row, kind, why = match.groups()
             name = self.all_names[int(column)]
@@ -266,9 +267,11 @@ class Source:
                 return ValueError(f"{place} the text is not in UTF-8: save the file as UTF-8.")
             what = {"double": "a number", "bool": "true or false"}.get(kind, "a date")
             value = why.removeprefix("invalid value ")
+            advice = f"read the column as text with categorical=[{name!r}]"
+            if name in self._numbers:  # a fitted preprocessing
+                advice = "leave the cell empty if the value is missing"
             return ValueError(
-                f"{place} {value} is not {what}, as other values of the column are: correct it, or read the column as "
-                f"text with categorical=[{name!r}]."
+                f"{place} {value} is not {what}, as other values of the column are: correct it, or {advice}."
             )
         return ValueError(f"{self.name} cannot be read as CSV ({text}).")
 

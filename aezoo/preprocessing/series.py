@@ -143,7 +143,8 @@ class SeriesPreprocessing(Preprocessing):
     def summary(self) -> str:
         rows = zip(self.columns or (), self.means or (), self.scales or (), strict=True)
         standardized = ", ".join(f"{name} (mean {mean:.4g}, deviation {scale:.4g})" for name, mean, scale in rows)
-        return f"Windows of {self.window} steps, one every {self.stride}. Standardized: {standardized}."
+        starts = "one starting at each step" if self.stride == 1 else f"one every {self.stride} steps"
+        return f"Windows of {self.window} steps, {starts}. Standardized: {standardized}."
 
     # === Shapes and names ===
 
@@ -346,11 +347,12 @@ def _as_numbers(name: str, column: np.ndarray, suggest_time: bool) -> np.ndarray
         row = next(i for i, value in enumerate(column) if not _is_number(value))
         hint = f"pass time={name!r} if it has times, or " if suggest_time else ""
         raise ValueError(
-            f"Column {name!r} has {column[row]!r} in row {row}, which is not a number: {hint}choose "
+            f"Column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a number: {hint}choose "
             "others with columns=."
         ) from None
     if np.isinf(values).any():
-        raise ValueError(f"Column {name!r} has an infinite value in row {int(np.isinf(values).argmax())}.")
+        row = int(np.isinf(values).argmax())
+        raise ValueError(f"Column {name!r} has an infinite value in row {row} (counted from 0): correct it.")
     return values
 
 
@@ -384,7 +386,10 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
     unknown = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times.astype("float64"))
     if unknown.any():
         row = int(unknown.argmax())
-        raise ValueError(f"The time column {name!r} has {column[row]!r} in row {row}, which is not a time.")
+        raise ValueError(
+            f"The time column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a time: "
+            "correct it."
+        )
     return times
 
 

@@ -32,6 +32,7 @@ _MOST_COUNTED, _MOST_COMPARED = 20_000, 2**16
 _NAME_OF_IDENTIFIER = re.compile(r"(?i:(^|[\W_])(id|index|idx|key|uuid|guid)$)|[a-z](Id|ID)$")
 # A column of text has wrong values if a larger part of it, but not all, are numbers.
 _MOSTLY_NUMBERS = 0.5
+_DECIMAL_COMMA = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -724,7 +725,7 @@ class _Texts:
         self.kind: Kind = kind
         self.owner = owner
         self.levels = levels
-        self.count = self.numbers = 0
+        self.count = self.numbers = self.commas = 0
         self.odd: ValueError | None = None
         self.counts: Counter[str] = Counter()
         self.pruned = 0
@@ -742,19 +743,25 @@ class _Texts:
                 row = pa.compute.index(values, unknown[0]).as_py()
                 raise place.error(row, f"{unknown[0]!r} is none of the levels {listed(self.levels)}; add the level")
         elif place.column not in self.owner.categorical:
-            texts = [text for text in new if not _is_number(text)]
-            self.numbers += sum(new.values()) - sum(map(new.__getitem__, texts))
-            if texts and self.odd is None:
-                row = pa.compute.index(values, texts[0]).as_py()
-                name = place.column
-                self.odd = place.error(
-                    row,
-                    f"{texts[0]!r} is not a number, as most values of the column are; correct it, or read the column "
-                    f"as text with categorical=[{name!r}]",
-                )
+            self.numbers += sum(count for text, count in new.items() if _is_number(text))
+            self.commas += sum(count for text, count in new.items() if _DECIMAL_COMMA.fullmatch(text))
+            if self.odd is None:  # rows for testing count, too, since they decide how a CSV file is read
+                everything = new if mask is None else values.drop_null().unique().to_pylist()
+                self.odd = self._odd([text for text in everything if not _is_number(text)], values, place)
         if len(self.counts) > _MOST_COUNTED:  # keeps memory constant; the counts of rare categories become estimates
             self.pruned += len(self.counts) - _MOST_COUNTED // 2
             self.counts = Counter(dict(self.counts.most_common(_MOST_COUNTED // 2)))
+
+    @staticmethod
+    def _odd(texts: Sequence[str], values: Values, place: _Place) -> ValueError | None:
+        """Return the error about the first of some texts that are no numbers, for a column of numbers."""
+        if not texts:
+            return None
+        row = _reading.arrow().compute.index(values, texts[0]).as_py()
+        problem = f"{texts[0]!r} is not a number, as most values of the column are; correct it"
+        if _DECIMAL_COMMA.fullmatch(texts[0]):
+            problem = f"{texts[0]!r} has a decimal comma; write numbers with a decimal point"
+        return place.error(row, f"{problem}, or read the column as text with categorical=[{place.column!r}]")
 
     @property
     def distinct(self) -> int:
@@ -765,7 +772,7 @@ class _Texts:
             return "empty"
         if self.levels is not None:
             return ""
-        if self.odd is not None and self.numbers > _MOSTLY_NUMBERS * self.count:
+        if self.odd is not None and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
             raise self.odd
         filled = self.count == rows or self.owner.empty == "missing"
         if self.distinct == 1 and filled:

@@ -74,6 +74,14 @@ def emoji(model: Autoencoder, x: np.ndarray) -> Figure:
     return plots.rows({**rows, "interpolation": between}, n=_DIGITS)
 
 
+def discrete(model: Autoencoder, x: np.ndarray) -> Figure:
+    """Plot samples and their reconstructions, and two rows that the model draws."""
+    x = _spread(x)
+    drawn = np.asarray(model.sample(2 * _DIGITS, seed=SEED))
+    rows = {"input": x, "reconstruction": model.reconstruct(x)}
+    return plots.rows({**rows, "samples": drawn[:_DIGITS], "more samples": drawn[_DIGITS:]}, n=_DIGITS)
+
+
 def _spread(x: np.ndarray) -> np.ndarray:
     """Return samples in equal steps through the data, which are in the order of their categories."""
     return x[np.linspace(0, len(x) - 1, _DIGITS).round().astype(int)]

@@ -74,6 +74,12 @@ SOURCES = {
         "https://archive.ics.uci.edu/dataset/80",
         "(n, 8, 8, 1) in [0, 1]",
     ),
+    "emoji": Source(
+        "The excerpt of Noto Emoji (Google) that ships with aezoo, 64 × 64 pixels on white",
+        _NOTO.license,
+        _NOTO.address,
+        _NOTO.shape,
+    ),
 }
 
 

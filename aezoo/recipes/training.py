@@ -58,6 +58,8 @@ def train(name: str, data: tuple[Split, Split], folder: Path, verbose: int = 2) 
     loss = losses.CrossEntropy() if recipe.loss == "cross_entropy" else None
     model.compile(recipe.optimizer(steps), loss=loss, jit_compile=recipe.jit_compile)
     model.fit(x, epochs=recipe.epochs, batch_size=recipe.batch_size, verbose=verbose)
+    if recipe.prior is not None:
+        model.prior = recipe.prior(model, x)
     training = {
         **recipe_of(recipe, model),
         "date": datetime.date.today().isoformat(),

@@ -115,16 +115,16 @@ def most_samples(x_shape: Sequence[int]) -> int:
 
 
 def inside(name: str, value: Tensor, low: float, high: float) -> Tensor:
-    """Return an input of a signature, checked: a call with a value outside [low, high] fails.
+    """Return an input of a signature, checked: a call with any value outside [low, high] fails.
 
     Args:
         name: Name of the input, for the error message.
-        value: A scalar tensor.
+        value: A tensor.
         low: The smallest value allowed.
         high: The largest value allowed; may be infinite.
     """
     message = f"{name} must be in [{low:,}, {high:,}]" if high < math.inf else f"{name} must be at least {low:g}"
-    return _asserted((value >= low) & (value <= high), message, value)
+    return _asserted(tf.reduce_all((value >= low) & (value <= high)), message, value)
 
 
 def _asserted(condition: Tensor, message: str, value: Tensor) -> Tensor:

@@ -58,14 +58,20 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def _rows(self, X: Any, fitting: bool, fewest: int = 1, dtype: str = "float32") -> np.ndarray:
         """Return rows of features, (n, features); scikit-learn checks them, and records their number and names."""
         with np.errstate(over="ignore"):  # an overflow becomes infinite, which scikit-learn reports
-            rows: np.ndarray = validate_data(
-                self,
-                X,
-                reset=fitting,
-                dtype=dtype,
-                ensure_min_samples=fewest,
-                ensure_all_finite="allow-nan" if self._allows_missing() else True,
-            )
+            try:
+                rows: np.ndarray = validate_data(
+                    self,
+                    X,
+                    reset=fitting,
+                    dtype=dtype,
+                    ensure_min_samples=fewest,
+                    ensure_all_finite="allow-nan" if self._allows_missing() else True,
+                )
+            except ValueError as error:
+                if not str(error).startswith("Input X contains NaN"):
+                    raise
+                mask = ", or give the model missing='mask'" if hasattr(self, "model") else ""
+                raise ValueError(f"Input X contains NaN: remove or fill in missing values{mask}.") from error
         return rows
 
     def _fit_standardization(self, x: np.ndarray) -> None:

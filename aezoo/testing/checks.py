@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import tempfile
@@ -472,36 +473,51 @@ def _batch(case: Case, rows: slice | np.ndarray | list[int], weight: ArrayLike |
     return Batch.of(tf.constant(case.x[rows]), weight=weight, conditions=conditions)
 
 
-def _weighted_step(
-    case: Case, rows: slice | np.ndarray | list[int], weight: ArrayLike | None
-) -> tuple[dict[str, float], list[np.ndarray], keras.Model]:
-    """Return the terms of a batch with sample weights, the gradient of their sum, and the model after the step."""
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """Terms of a batch with sample weights; by path, the gradients of their sum and the other variables afterwards."""
+
+    terms: dict[str, float]
+    gradients: list[tuple[str, np.ndarray]]
+    state: list[tuple[str, np.ndarray]]
+
+
+def _weighted_steps(
+    case: Case, *batches: tuple[slice | np.ndarray | list[int], ArrayLike]
+) -> tuple[list[_Step], keras.Model]:
+    """Return a step of the same model for each of several rows and sample weights, and the model as it was before."""
     model = case.model(quiet=True, run_eagerly=True)
-    batch = _batch(case, rows, weight)
-    with tf.GradientTape() as tape:
-        with batch_normalization.weighted(batch.weight):  # as a step does
-            reported = model.objective(batch, training=True)[0]
-        loss = sum(reported[name] for name in model.term_names)
-    variables = model.trainable_variables
-    gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
-    terms = {name: float(reported[name]) for name in model.term_names}
-    return terms, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients], model
-
-
-def _same_step(
-    what: str,
-    expected: tuple[dict[str, float], list[np.ndarray], keras.Model],
-    got: tuple[dict[str, float], list[np.ndarray], keras.Model],
-    factor: float,
-) -> None:
-    for name, value in expected[0].items():
-        assert np.isclose(got[0][name], factor * value, rtol=1e-4, atol=1e-6), (
-            f"{what}: the term {name} is {got[0][name]} instead of {factor:g} times {value}: {_SHARES}"
+    start = [(variable, variable.numpy()) for variable in model.variables]
+    steps = []
+    for rows, weight in batches:
+        batch = _batch(case, rows, weight)
+        with tf.GradientTape() as tape:
+            with batch_normalization.weighted(batch.weight):  # as a step does
+                reported = model.objective(batch, training=True)[0]
+            loss = sum(reported[name] for name in model.term_names)
+        variables = model.trainable_variables
+        gradients = tape.gradient(loss, variables, unconnected_gradients="zero")
+        steps.append(
+            _Step(
+                {name: float(reported[name]) for name in model.term_names},
+                [(v.path, tf.convert_to_tensor(g).numpy()) for v, g in zip(variables, gradients, strict=True)],
+                [(variable.path, variable.numpy()) for variable in model.non_trainable_variables],
+            )
         )
-    for variable, a, b in zip(expected[2].trainable_variables, *(step[1] for step in (expected, got)), strict=True):
+        for variable, value in start:
+            variable.assign(value)
+    return steps, model
+
+
+def _same_step(what: str, expected: _Step, got: _Step, factor: float) -> None:
+    for name, value in expected.terms.items():
+        assert np.isclose(got.terms[name], factor * value, rtol=1e-4, atol=1e-6), (
+            f"{what}: the term {name} is {got.terms[name]} instead of {factor:g} times {value}: {_SHARES}"
+        )
+    for (path, a), (_, b) in zip(expected.gradients, got.gradients, strict=True):
         scale = factor * np.max(np.abs(a), initial=0)
         assert np.allclose(b, factor * a, rtol=1e-3, atol=1e-5 * scale + 1e-7), (
-            f"{what}: the gradient of {variable.path} is not {factor:g} times the expected one: {_SHARES}"
+            f"{what}: the gradient of {path} is not {factor:g} times the expected one: {_SHARES}"
         )
 
 
@@ -511,7 +527,7 @@ _SHARES = "a term is batch.mean of one value per sample, or batch.per_replica of
 def weight_scale(case: Case) -> None:
     """Check that scaling all sample weights by c scales every term and its gradient by c."""
     weight = np.array([1, 2, 1, 0.5, 1, 1], "float32")
-    once, thrice = (_weighted_step(case, slice(6), c * weight) for c in (1, 3))
+    (once, thrice), _ = _weighted_steps(case, (slice(6), weight), (slice(6), 3 * weight))
     _same_step("all weights times 3", once, thrice, 3)
 
 
@@ -523,12 +539,10 @@ def weight_zero(case: Case) -> None:
     """
     weight = np.array([1, 0, 1, 1, 1, 1, 0, 1], "float32")
     x = case.x[:8]
-    rest = _weighted_step(case, np.flatnonzero(weight), np.ones(6))
-    whole = _weighted_step(case, slice(8), weight)
+    (rest, whole), model = _weighted_steps(case, (np.flatnonzero(weight), np.ones(6)), (slice(8), weight))
     _same_step("2 of 8 weights are zero", rest, whole, 6 / 8)
-    for a, b in zip(*(step[2].non_trainable_variables for step in (rest, whole)), strict=True):
-        assert np.allclose(a, b, rtol=1e-4, atol=1e-6), f"2 of 8 weights are zero: {a.path} differs"
-    model = case.model(quiet=True, run_eagerly=True)
+    for (path, a), (_, b) in zip(rest.state, whole.state, strict=True):
+        assert np.allclose(a, b, rtol=1e-4, atol=1e-6), f"2 of 8 weights are zero: {path} differs"
     model.initialize_from(x)
     start = trainable(model)
     fit(model, case.data(slice(8)), sample_weight=np.zeros(8, "float32"), epochs=1)

@@ -136,6 +136,7 @@ def fresh(model: Autoencoder, seed: int | None = None, **changes: Any) -> Autoen
             config[name] = keras.saving.deserialize_keras_object(config[name], safe_mode=False)
     if changes.keys() & set(_NETWORKS):
         config.pop("ties", None)
+    config.pop("prior", None)  # of the codes of the trained model
     if model.preprocessing is not None:  # itself: it is not trained
         config["preprocessing"] = model.preprocessing
     copy = type(model).from_config({**config, **changes})

@@ -80,7 +80,7 @@ class Functions:
 
     @contextmanager
     def chosen(self, model: Trainer, key: object) -> Iterator[None]:
-        """Give a model the functions of a key; a call inside another one returns those of the other at its end."""
+        """Give a model the functions of a key; a call inside another one restores the functions of the other key."""
         outer = self._key
         self._exchange(model, key)
         self._users += 1

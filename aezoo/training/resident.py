@@ -31,6 +31,8 @@ Choice = Literal["auto"] | bool
 MEMORY_SHARE = 0.25
 #: Least work of a `fit`, in floating-point operations, for resident="auto": about two seconds of two cores.
 _LEAST_WORK = 1e11
+#: Least work of a `fit` for which XLA is worth the seconds of its compilation: about ten seconds of two cores.
+_LEAST_COMPILED_WORK = 1e12
 #: Most steps of a call, and most floating-point operations, which two cores do in about half a second.
 _MOST_STEPS, _MOST_WORK = 64, 4e10
 
@@ -115,10 +117,10 @@ def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | Non
     if shuffle == "batch":
         raise Unsuitable("shuffle='batch' is given")
     work = 6.0 * operations(model)
-    if not forced:
-        epochs = int(request.options.get("epochs", 1)) - int(request.options.get("initial_epoch") or 0)
-        if work * size * epochs < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE:
-            return None
+    epochs = int(request.options.get("epochs", 1)) - int(request.options.get("initial_epoch") or 0)
+    whole = work * size * epochs
+    if not forced and (whole < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE):
+        return None
     steps = model.steps_per_execution
     if steps == 1 and model.default_steps > 1:
         steps = 2 ** int(math.log2(min(_MOST_STEPS, max(1.0, _MOST_WORK / max(1.0, work * batch_size)))))
@@ -127,7 +129,7 @@ def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | Non
         size=size,
         batch_size=batch_size,
         steps=steps,
-        compiled=bool(model.jit_compile),
+        compiled=bool(model.jit_compile) or (whole >= _LEAST_COMPILED_WORK and gains_from_xla(model)),
         calls=calls_of(size, batch_size * steps, bool(shuffle)),
     )
     if size < total:
@@ -195,6 +197,16 @@ def memory() -> float:
     return _keras.device_memory() or math.inf
 
 
+def gains_from_xla(model: Trainer) -> bool:
+    """Return whether XLA makes steps of a model faster on a CPU, and the choice was left to Keras.
+
+    It does for dense networks. Convolutions and recurrences are slower, and on GPUs Keras itself chooses XLA.
+    """
+    left_to_keras = _keras.compile_arguments(model).get("jit_compile") == "auto"
+    dense = len(model.x_shape) != 2 and all(len(variable.shape) <= 2 for variable in model.trainable_variables)
+    return left_to_keras and dense and math.isinf(memory())
+
+
 def operations(model: Trainer) -> float:
     """Return the multiplications of one forward pass per sample, without layers of unknown shape."""
     total = 0.0
@@ -243,7 +255,7 @@ class Loop:
             lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), resident.parts
         )
         self._signature = [any_length, tf.TensorSpec((None,), "int64")]
-        # TensorFlow counts the graphs of a method over all models, and would warn of many; not so those of a partial.
+        # TensorFlow counts the graphs of a method over all models, and would warn of many; a partial is not counted.
         self._run = tf.function(functools.partial(self._any_batches), self._signature, autograph=False)
         self._run_compiled = None
         if resident.compiled:
@@ -252,11 +264,16 @@ class Loop:
     def __call__(self, resident: Resident) -> dict[str, Any]:
         """Run the steps of the next call."""
         parts, order = resident.parts, next(resident.calls)
-        if self._run_compiled is None:
-            return self._call(self._run, parts, order)
         full = len(order) // self._batch_size * self._batch_size
-        if full:
+        if self._run_compiled is None or not full:
+            return self._call(self._run, parts, order)
+        try:
             logs = self._call(self._padded, parts, order[:full])
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            if self._model.jit_compile:
+                raise
+            self._run_compiled = None  # `resident` chose XLA, which cannot compile an operation of the user
+            return self._call(self._run, parts, order)
         if len(order) > full:  # a short batch would have to be compiled for itself
             logs = self._call(self._run, parts, order[full:])
         return logs

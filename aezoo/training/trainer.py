@@ -391,6 +391,9 @@ class Trainer(keras.Model):
     def initialize_from(self, x: np.ndarray) -> None:
         """Set initial weights from training data; by default do nothing.
 
+        An override may take a second argument, `y=None`. It then also gets the targets of the samples, (n,
+        *output_shape) float32, where NaN marks missing values; None if the samples are the targets.
+
         `fit` calls this once, before the first step of a model that has not been trained: its `epoch` is 0 and its
         optimizer has taken no step. The weights may still come from a trained model, loaded or set by hand, so change
         only weights that have their initial values. Use no random state: a run that is killed before its first
@@ -679,16 +682,18 @@ class Trainer(keras.Model):
         if not starts and not (self.keeps_training_samples and request.has_validation):
             return request
         with gate.readable_errors():
-            x, taken = samples.take(
+            x, taken, targets = samples.take_pairs(
                 request.data.x,
+                request.data.y,
                 self.distribute_strategy,
                 request.options.get("validation_split") or 0.0,
                 request.data.weight,
+                targets=starts and request.data.y_spec is not None and self._starts_from_targets(),
             )
         self._training_samples = taken
         if starts:
             self._training_samples = filled = self.fill_from(taken)
-            self.initialize_from(filled)
+            self.initialize_from(filled, *([] if targets is None else [targets]))
             distribution.take_weights_of_chief(self)
         return request.with_x(x)
 
@@ -696,6 +701,9 @@ class Trainer(keras.Model):
         if not self.compiled or int(self.epoch.numpy()) or int(self.optimizer.iterations.numpy()):
             return False
         return self.missing != "error" or type(self).initialize_from is not Trainer.initialize_from
+
+    def _starts_from_targets(self) -> bool:
+        return len(inspect.signature(self.initialize_from).parameters) > 1
 
     def _with_callbacks(self, request: FitRequest) -> FitRequest:
         given = _prepend(self.default_callbacks(), request.options.get("callbacks"))

@@ -11,7 +11,7 @@ by the same range coder, with frequencies counted on the training set, in the sa
 components and step is taken at each size. All headers are counted; the models and the components, which the receiver is
 to have, are not. A compressor whose worst quality is better than ours is compared at its smallest size.
 
-Photographs, in place of MNIST: greyscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
+Photographs, in place of MNIST: grayscale images (n, h, w) uint8 in an .npz under "images", the last 20 of them for
 testing, each a file of its own for every compressor; PCA takes blocks of 8 x 8. The model is fully convolutional; that
 of each weight starts from that of the next smaller one.
 """
@@ -47,7 +47,7 @@ Points = list[tuple[float, float]]
 
 
 def picture_file(picture: np.ndarray, kind: str, quality: int) -> tuple[int, np.ndarray]:
-    """Bytes of a greyscale picture (h, w) uint8 as a file of this kind, and what is read from it, float in [0, 1]."""
+    """Bytes of a grayscale picture (h, w) uint8 as a file of this kind, and what is read from it, float in [0, 1]."""
     buffer = io.BytesIO()
     options = {"JPEG": {"optimize": True}, "WEBP": {"method": 6}}[kind]
     Image.fromarray(picture).save(buffer, kind, quality=quality, **options)
@@ -182,8 +182,8 @@ def digits(options) -> tuple[list[Row], dict[str, Points]]:
         for rival in ("PCA", "JPEG", "WebP"):
             ratio = size / size_at(curves[rival], quality)
             least = curves[rival][0][1]
-            where = f"at its least, {least:.1f} dB" if quality < least else "at that PSNR"
-            rows.append(Row(f"  bytes over those of {rival} {where}", "–", "< 1", ratio, 0.0))
+            where = f"at its lowest quality, {least:.1f} dB" if quality < least else "at equal PSNR"
+            rows.append(Row(f"  bytes relative to {rival} {where}", "–", "< 1", ratio, 0.0))
     print(f"rivals: {clock.minutes:.1f} minutes", flush=True)
     return rows, curves
 
@@ -228,9 +228,7 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
         rows.append(Row(f"photographs, weight {weight:g}: bits per pixel", "–", "–", point[0], minutes))
         rows.append(Row("  PSNR over the test set, dB", "–", "–", point[1], 0.0))
         for rival in ("PCA", "JPEG", "WebP"):
-            rows.append(
-                Row(f"  bits over those of {rival}", "–", "–", point[0] / size_at(curves[rival], point[1]), 0.0)
-            )
+            rows.append(Row(f"  bits relative to {rival}", "–", "–", point[0] / size_at(curves[rival], point[1]), 0.0))
     return rows, curves
 
 

@@ -9,7 +9,7 @@ within a round, between the two greatest values and between the two least.
 
 In theory time grows with the number of multiplications, which is linear in width, depth and samples and does not depend
 on the batch size: slopes 1, 1, 1 and 0 at the great end. What a step costs beside its products (dispatch, and the
-optimiser, which passes over all weights once a step) is a slope of -1 in the batch size, seen at the small end.
+optimizer, which passes over all weights once a step) is a slope of -1 in the batch size, seen at the small end.
 
 With an output, the picture is written beside it: FILE.png.
 """
@@ -77,7 +77,7 @@ def draw(panels: dict[str, Any]) -> Figure:
                 line = median[end] * (values / values[end]) ** theory
                 shown = (line > median.min() / 3) & (line < median.max() * 3)
                 axes.plot(values[shown], line[shown], "--", color="#9a9a9a", label=f"slope {theory}", zorder=1)
-        axes.set(xscale="log", yscale="log", xlabel=panel, ylabel="seconds an epoch")
+        axes.set(xscale="log", yscale="log", xlabel=panel, ylabel="seconds per epoch")
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(LogLocator(subs=(1, 3)))
             axis.set_major_formatter("{x:g}")
@@ -110,7 +110,7 @@ def main(arguments: argparse.Namespace) -> None:
             found = slope(values, seconds["wall"], first, second)
             report["results"][name] = {**found, "goal": None, "end": end, "theory": expected}
         rows = [(value, f"{timing.spread(taken)['median']:.3f}") for value, taken in seconds["wall"].items()]
-        print(timing.table((panel, "seconds an epoch"), rows), end="\n\n", flush=True)
+        print(timing.table((panel, "seconds per epoch"), rows), end="\n\n", flush=True)
     rows = [
         (name, timing.shown(found), "" if found["theory"] is None else found["theory"])
         for name, found in report["results"].items()

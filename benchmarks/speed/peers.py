@@ -15,7 +15,7 @@ is "not measured", with the reason.
 - PyTorch, eager and `torch.compile`: the loop of its tutorials, a shuffled DataLoader and `loss.item()`; goals are put
   to it. "fastest": a tensor indexed by a permutation, `Adam(fused=True)` and no `item()`; it has no goal.
 - pythae: `BaseTrainer.train_step`, as in vae.py. PyOD: the loop of `AutoEncoder.fit` without its scoring of the data;
-  neither dropout, batch normalisation nor weight decay; linear output. scikit-learn: `MLPRegressor.partial_fit`, linear
+  neither dropout, batch normalization nor weight decay; linear output. scikit-learn: `MLPRegressor.partial_fit`, linear
   output, and, for context, a whole `PCA().fit` of the same data.
 - GEMMs: the five matrix products of a step, forward and backward, by TensorFlow in one graph. Their time over that of
   our step is the share of the roof.

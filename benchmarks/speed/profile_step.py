@@ -5,7 +5,7 @@
 784-1000-784, Adam, float32, random data in [0, 1], batches of 128; 64 steps each, all contenders in turn, a round keeps
 the fastest of three. A loop is one graph that repeats its body on a batch that is there already: no input pipeline and
 no dispatch. A part is a measurement, or a difference of two within a round, over the time of an epoch in `fit` by
-single steps; the parts that are neither "of which" nor "not in it" add up to it. (By default 8 steps are one call, to
+single steps; the parts that are neither "including" nor "not in it" add up to it. (By default 8 steps are one call, to
 spare dispatch.) The pipeline works beside the step where there are cores to spare, so that its own time is more than
 its part.
 """
@@ -112,7 +112,7 @@ def parts(x: np.ndarray, units: int, quick: bool) -> dict[str, Run]:
     runs["loop of the train step"] = loop(lambda: [own.train_step((batch,))["loss"]], steps)
     runs["loop of the train step, XLA"] = loop(lambda: [own.train_step((batch,))["loss"]], steps, jit_compile=True)
     runs["loop of forward and backward"] = loop(gradients, steps)
-    runs["loop of the optimiser"] = loop(stepped(optimizers.apply), steps)
+    runs["loop of the optimizer"] = loop(stepped(optimizers.apply), steps)
     runs["loop of Keras' own Adam"] = loop(stepped(keras.optimizers.Adam.apply), steps)
     runs["loop of the matrix products"] = gemms(BATCH, (FEATURES, units, FEATURES), steps)
     return runs
@@ -121,15 +121,15 @@ def parts(x: np.ndarray, units: int, quick: bool) -> dict[str, Run]:
 Times = dict[str, np.ndarray]
 PARTS: dict[str, Callable[[Times], np.ndarray]] = {
     "what a call of fit costs": lambda t: t["fit"] - an_epoch(t),
-    "of which checks of the data": lambda t: t["checks of the data"],
+    "including checks of the data": lambda t: t["checks of the data"],
     "input pipeline, callbacks": lambda t: an_epoch(t) - t["a call a step"],
-    "of which making an iterator": lambda t: t["an iterator of the input pipeline"],
+    "including making an iterator": lambda t: t["an iterator of the input pipeline"],
     "dispatch": lambda t: t["a call a step"] - t["loop of the train step"],
-    "metrics": lambda t: t["loop of the train step"] - t["loop of forward and backward"] - t["loop of the optimiser"],
-    "optimiser": lambda t: t["loop of the optimiser"],
+    "metrics": lambda t: t["loop of the train step"] - t["loop of forward and backward"] - t["loop of the optimizer"],
+    "optimizer": lambda t: t["loop of the optimizer"],
     "elementwise, forward and backward": lambda t: t["loop of forward and backward"] - t["loop of the matrix products"],
     "matrix products": lambda t: t["loop of the matrix products"],
-    "not in it: what Keras' own Adam would add": lambda t: t["loop of Keras' own Adam"] - t["loop of the optimiser"],
+    "not in it: what Keras' own Adam would add": lambda t: t["loop of Keras' own Adam"] - t["loop of the optimizer"],
 }
 
 

@@ -39,7 +39,7 @@ _HERE = str(pathlib.Path(__file__).resolve())
 
 
 def write_set(folder: pathlib.Path, name: str, side: int, files: int, images: int, seed: int) -> None:
-    """Writes `files` x `images` grey images as a prepared data set of TensorFlow Datasets.
+    """Writes `files` x `images` gray images as a prepared data set of TensorFlow Datasets.
 
     The files are copies of one: memory depends on how much is read, not on whether it was read before.
     """

@@ -83,7 +83,9 @@ def compressed(model, pixels):
     return codec.decompress_picture(model, codec.compress_picture(model, pixels[..., None]))[..., 0]
 
 
-@pytest.mark.parametrize("suffix", ["png", "tiff", "pgm"])
+@pytest.mark.parametrize(
+    "suffix", ["png", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in ("tiff", "pgm"))]
+)
 def test_sixteen_bits_become_eight(run, tmp_path, suffix):
     ramp = np.linspace(0, 65535, 21 * 30).round().reshape(21, 30).astype("uint16")
     if suffix == "pgm":
@@ -114,6 +116,7 @@ def test_a_picture_is_turned_as_its_camera_says(run, tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected)
 
 
+@pytest.mark.slow
 def test_one_limit_for_both_ways(run, tmp_path, capsys):
     picture(tmp_path / "in.png")  # 4 x 3 blocks of 64
     for limit, status in ((629, 2), (767, 2), (768, 0)):

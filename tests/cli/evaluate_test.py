@@ -47,6 +47,7 @@ def test_the_data_set_of_the_training_is_the_default(run, capsys):
     assert out.startswith("**SparseAE with a code of 6, on 30 samples**\n") and "| dead units | 0 |" in out
 
 
+@pytest.mark.slow
 def test_of_sketches(tmp_path, capsys):
     model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, seed=0)
     model.build((None, 33, 5))

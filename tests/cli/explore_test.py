@@ -83,6 +83,7 @@ def test_serving_writes_no_file(run, asked, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_sketches_are_filled_up_to_what_the_model_takes(asked, tmp_path):
     model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, seed=0)
     model.build((None, 40, 5))
@@ -110,5 +111,27 @@ def test_errors_are_one_line_that_says_what_to_do(run, asked, tmp_path, monkeypa
     assert "names its training data: name a data set with --data" in capsys.readouterr().err
     monkeypatch.setattr("aezoo.cli.evaluate.is_here", lambda *_: False)
     assert command(run) == 2
-    assert "these data are not on this machine" in capsys.readouterr().err
+    assert "these data are not on this machine: if you trust the file, download them with --data digits." in (
+        capsys.readouterr().err
+    )
     assert (tmp_path / "mine.html").read_text() == "mine" and not asked
+
+
+def test_samples_with_missing_values_are_left_out(asked, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    rows = rng.random((12, 3)).round(3).astype("float32")
+    rows[[2, 5], 1] = np.nan
+    np.savez(tmp_path / "rows.npz", x=rows, y=np.arange(12))
+    model = aezoo.Autoencoder(latent_dim=2, missing="mask", seed=0)
+    model.build((None, 3))
+    model.save(tmp_path / "model.keras")
+    given = (tmp_path / "model.keras", "--data", tmp_path / "rows.npz", "--output", tmp_path / "page.html")
+    assert command(*given) == 0
+    x, y = asked[0][1]
+    whole = [i for i in range(12) if i not in (2, 5)]
+    np.testing.assert_array_equal(x, rows[whole])
+    np.testing.assert_array_equal(y, whole)
+    assert "2 samples with missing values are left out" in capsys.readouterr().err
+    np.savez(tmp_path / "rows.npz", x=np.full((3, 3), np.nan, "float32"))
+    assert command(*given) == 2
+    assert "has a missing value: the page shows only complete samples" in capsys.readouterr().err

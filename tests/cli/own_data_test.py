@@ -307,6 +307,20 @@ def test_images_keep_their_names(folder, of_images, tmp_path):
         np.testing.assert_allclose(written, 255 * np.asarray(model.reconstruct(x[None]))[0], atol=0.6)
 
 
+def test_gray_images_become_color_for_a_model_of_color(folder, tmp_path):
+    model = aezoo.Autoencoder(3, seed=0)
+    model.build((None, 6, 6, 3))
+    model.save(tmp_path / "model.keras")
+    given = (tmp_path / "model.keras", "--data", folder / "photos")
+    assert command("score", *given, "--output", tmp_path / "s.csv") == 0
+    for row in rows(tmp_path / "s.csv"):
+        x = np.repeat(keras.utils.img_to_array(Image.open(folder / "photos" / row["file"])) / 255, 3, axis=-1)
+        np.testing.assert_allclose(float(row["score"]), model.score_samples(x[None])[0], rtol=1e-3)
+    assert command("reconstruct", *given, "--output", tmp_path / "r") == 0
+    with Image.open(tmp_path / "r" / row["file"]) as image:
+        assert image.mode == "RGB"
+
+
 def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of_images, tmp_path):
     assert command("encode", of_images, "--data", folder / "images.npz", "--output", tmp_path / "z.csv") == 0
     with np.load(folder / "images.npz") as stored:
@@ -336,3 +350,24 @@ def test_other_data_than_in_training_are_refused(folder, of_images, capsys):
     assert "is a table, on which this model was not trained" in capsys.readouterr().err
     assert command("encode", of_images, "--data", folder / "photos", "--output", "codes.xls") == 2
     assert "an ending that no writer takes: choose .npy, .csv, .txt, .parquet" in capsys.readouterr().err
+
+
+def test_bad_rows_are_one_line_and_print_nothing_else(folder, trained, tmp_path, capsys):
+    lines = (folder / "table.csv").read_text().splitlines()
+    bad = tmp_path / "bad.csv"
+    for rows, message in (
+        ([*lines[:5], "old" + lines[5][lines[5].index(",") :]], "row 6, column 'age': 'old' is not a number"),
+        ([*lines[:3], "1"], "row 4, has 1 value, but the header has 3 columns"),
+        (lines[:1], "has no samples: give at least one"),
+    ):
+        bad.write_text("\n".join(rows) + "\n")
+        capsys.readouterr()
+        assert command("score", trained, "--data", bad) == 2
+        printed = capsys.readouterr()
+        assert message in printed.err and "categorical" not in printed.err and printed.out == ""
+        assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_messages_of_readers_name_options():
+    found = reading._as_options("Give drop=['a', 'b'], or leave it out of columns=. Or pass time='hour', max_length=3.")
+    assert found == "Give --drop a, b, or leave it out of --columns. Or pass --time 'hour', --max-length 3."

@@ -39,9 +39,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Only the class distinguishes these from the runs of "autoencoder", "denoising" and "stacked". codec_test.py has one
+# Only the class distinguishes these from the runs of "autoencoder", "vae" and "stacked". codec_test.py has one
 # of a compressive model.
-ALIKE = ("sparse", "contractive", "linear", "dbn", "compressive")
+ALIKE = ("sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive")
 
 
 @pytest.fixture(
@@ -94,7 +94,7 @@ def test_every_model_writes_all_files_and_nothing_beside_them(trained):
     assert name != "autoencoder" or (output / "1" / "saved_model.pb").exists()
 
 
-@pytest.mark.parametrize("name", ["conditional", "masked"])
+@pytest.mark.parametrize("name", ["conditional", pytest.param("masked", marks=pytest.mark.slow)])
 def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_graphs, monkeypatch, capsys):
     no_graphs(monkeypatch)
     output = tmp_path / "run"
@@ -107,6 +107,7 @@ def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_grap
         assert loaded.condition_names == ("label",) and loaded.sample(2, label=7).shape == (2, 8, 8, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 def test_emoji_are_trained_on(tmp_path):
     output = tmp_path / "run"
@@ -129,6 +130,8 @@ def test_metrics_are_those_of_the_saved_model_and_of_the_table(trained):
         errors = -x_test * np.log(p) - (1 - x_test) * np.log1p(-p)
     else:
         errors = (model.reconstruct(x_test) - x_test) ** 2
+    if isinstance(model, aezoo.SparseCodeAE):
+        errors /= np.sum(np.var(x_train, axis=0))
     expected = {
         "reconstruction_error": np.mean(np.sum(errors, axis=(1, 2, 3))),
         "mean_squared_error": np.mean((model.reconstruct(x_test) - x_test) ** 2),
@@ -188,6 +191,7 @@ def test_a_denoising_model_takes_a_schedule_and_a_pair(tmp_path):
     assert model.emphasis == (1.0, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("light")
 def test_convolutions(tmp_path):
     assert train(tmp_path / "a", "--filters", "4,8", "--latent-dim", 8) == 0
@@ -472,6 +476,7 @@ def test_errors_of_the_machine_are_one_line(capsys, tmp_path, monkeypatch):
     assert names(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_sketches(tmp_path, capsys, monkeypatch, no_graphs):
     no_graphs(monkeypatch)
     output, file = tmp_path / "run", str(tmp_path / "squares.npz")

@@ -130,7 +130,11 @@ def test_scores_of_windows_become_scores_of_steps():
         ({}, {"window": 41}, "the train part has 40 steps and no window of 41: give more steps"),
         ({}, {"window": 11}, "the test part has 10 steps and no window of 11"),
         ({"a": [np.nan, 1.0] * 25}, {"window": 2}, "no window of 2 in a row, without a gap or a missing value"),
-        ({"a": ["x"] * 50}, {}, "Column 'a' has 'x' in row 0, which is not a number: pass time='a'"),
+        (
+            {"a": ["x"] * 50},
+            {},
+            "Column 'a' has 'x' in row 0 \\(counted from 0\\), which is not a number: pass time='a'",
+        ),
         ({"a": pd.date_range("2026", periods=50)}, {}, "Column 'a' has times: pass time='a'"),
         ({"a": [1.0] * 49 + [np.inf]}, {}, "Column 'a' has an infinite value in row 49"),
         ({}, {"columns": ["c"]}, "There is no column 'c': the columns are a, b"),

@@ -92,6 +92,7 @@ def test_annealing_agrees_with_the_exact_value(sizes, reverse, base):
     assert abs(value - log_sum(joint(*weights))) < 3 * error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_standard_error_is_the_scatter_of_estimates(reverse):
     rbm, weights = machine(8, 5)
@@ -236,6 +237,7 @@ def test_gaussian_visibles_integrate_to_one():
         assert abs(value - log_partition(rbm)[0]) < 3 * error
 
 
+@pytest.mark.slow
 def test_gaussian_hidden_units_with_bernoulli_visibles():
     rbm, (w, c, b) = machine(6, 25, scale=0.3, hidden="gaussian")
     v = binary(6)
@@ -246,6 +248,7 @@ def test_gaussian_hidden_units_with_bernoulli_visibles():
     assert abs(value - exact) < 3 * error
 
 
+@pytest.mark.slow
 def test_gaussian_units_in_both_layers():
     rbm, _ = machine(2, 3, scale=0.3, visible="gaussian", hidden="gaussian")
     side = np.linspace(-15, 15, 601)

@@ -102,7 +102,7 @@ def test_of_a_code_of_whole_numbers_in_space():
     assert "code of 3 x 3 x 2" in str(table) and "18 components" in str(table) and "the code is rounded" in str(table)
 
 
-@pytest.mark.parametrize("conditional", [True, False])
+@pytest.mark.parametrize("conditional", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_of_sketches(conditional):
     x = aezoo.sketches.stroke5(aezoo.sketches.shapes(6))
     model = built(aezoo.SketchRNN(3, encoder_units=3, decoder_units=3, conditional=conditional, seed=0), x.shape)

@@ -63,6 +63,7 @@ def test_a_seed_gives_the_same_maximizer():
     assert np.abs(one - other).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_layers_of_a_stack_are_counted_from_the_input():
     stack = aezoo.StackedAE([aezoo.KSparseAE(12, k=3, seed=0), aezoo.KSparseAE(5, k=2, seed=1)])
     x = np.random.default_rng(0).random((40, 4, 4, 1), "float32")

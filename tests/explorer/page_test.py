@@ -325,6 +325,7 @@ def vae(digits, tmp_path_factory):
     return model, written(tmp_path_factory.mktemp("vae"), model, digits, **options)
 
 
+@pytest.mark.slow
 def test_a_vae_of_two_units(vae, digits, open_page, capsys):
     x, y = digits
     model, path = vae
@@ -407,6 +408,7 @@ def test_a_compressive_model(tmp_path, digits, open_page):
     assert page.ink("#rate-chart") > 3
 
 
+@pytest.mark.slow
 def test_sketches(tmp_path, open_page, capsys, monkeypatch):
     (x, _), _ = aezoo.sketches.load("shapes")
     x = x[:60]

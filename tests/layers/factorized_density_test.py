@@ -65,6 +65,7 @@ def test_far_out_in_a_tail_the_bits_are_finite_and_their_gradient_leads_back(den
     np.testing.assert_array_equal(np.sign(gradient), [[-1] * 3, [1] * 3])
 
 
+@pytest.mark.slow
 def test_it_learns_a_known_distribution():
     rng = np.random.default_rng(0)
     scale, mean = np.array([0.8, 4.0]), np.array([0.3, -11.0])

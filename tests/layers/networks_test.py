@@ -163,7 +163,9 @@ COPIES = {
 @pytest.mark.parametrize(
     ("layers", "name"),
     [
-        pytest.param(layers, name, id=f"{id}-{name}", marks=pytest.mark.slow if id and name != "load" else ())
+        pytest.param(
+            layers, name, id=f"{id}-{name}", marks=pytest.mark.slow if id or name in ("clone", "deepcopy") else ()
+        )
         for id, layers in {"": (keras.layers.Dense, DenseTranspose), "rows": (RowEncoder, RowDecoder)}.items()
         for name in COPIES
     ],

@@ -99,6 +99,7 @@ def test_a_layer_is_a_dense_layer_and_is_made_again_from_its_configuration(make)
     np.testing.assert_array_equal(again(X), y)
 
 
+@pytest.mark.slow
 def test_a_stack_of_it_unrolls():
     stack = aezoo.StackedAE([aezoo.KSparseAE(20, k=3, by_rows=True), aezoo.Autoencoder(4, output_activation="linear")])
     stack.pretrain(X, epochs=1, verbose=0)

@@ -163,6 +163,7 @@ def test_functional_networks_with_a_subclassed_layer(x, tmp_path):
     np.testing.assert_array_equal(keras.saving.load_model(tmp_path / "model.keras")(x), model(x))
 
 
+@pytest.mark.slow
 def test_regularisers_of_the_users_layers_count(x):
     encoder, decoder = functional_networks(penalty=0.5)
     model = aezoo.Autoencoder(encoder=encoder, decoder=decoder)
@@ -189,12 +190,12 @@ def test_regularisers_of_the_users_layers_count(x):
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
-        ((10,), {}),
+        pytest.param((10,), {}, marks=pytest.mark.slow),
         ((7, 9), {}),
         ((4, 5, 3), {"hidden_dims": (6,)}),
         ((3, 4, 2, 2), {}),
         pytest.param((13, 2), {"filters": (3,)}, marks=pytest.mark.slow),
-        ((16, 1), {"filters": (3, 4)}),
+        pytest.param((16, 1), {"filters": (3, 4)}, marks=pytest.mark.slow),
         ((8, 8, 3), {"filters": (4, 5), "hidden_dims": (6,)}),
         ((7, 9, 2), {"filters": (3, 4, 5)}),
         ((3, 5, 6, 1), {"filters": (2,)}),
@@ -204,7 +205,7 @@ def test_inputs_of_any_rank_and_size(shape, options, tmp_path):
     data = RNG.random((9, *shape), "float32")
     model = aezoo.Autoencoder(latent_dim=3, activation="tanh", **options)
     model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
-    history = model.fit(data, epochs=4, batch_size=4, verbose=0).history["loss"]
+    history = model.fit(data, epochs=2, batch_size=4, verbose=0).history["loss"]
     assert history[-1] < history[0]
     assert model.encode(data).shape == (9, 3)
     assert model(data).shape == data.shape

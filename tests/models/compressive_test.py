@@ -135,6 +135,7 @@ def test_what_is_decompressed_is_the_models_own_reconstruction_exactly(model, n)
     np.testing.assert_array_equal(model.codec().decode(data)[0], codes)
 
 
+@pytest.mark.slow
 def test_every_test_image_comes_back_exactly_in_pieces_too(of_digits, digits, monkeypatch):
     model, x_test = of_digits, digits[1]
     whole = np.asarray(model.reconstruct(x_test))
@@ -251,6 +252,7 @@ def test_pictures_of_any_size_come_back(kind, size):
     assert np.abs(back - expected).max() <= 0.51
 
 
+@pytest.mark.slow
 def test_samples_are_no_picture_and_vectors_make_none():
     model = of_kind("dense")
     with pytest.raises(ValueError, match=r"samples, not a picture: call model\.decompress"):

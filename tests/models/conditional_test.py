@@ -182,6 +182,7 @@ def trained(x, y=None):
     return [v.numpy() for v in model.trainable_variables]
 
 
+@pytest.mark.slow
 def test_data_of_any_form_give_the_same_weights():
     expected = trained(named(X, LABEL), None)
     for name, form in FORMS.items():
@@ -287,7 +288,10 @@ BAD = {
     "a list": (lambda m: m.fit(X, LABEL.tolist()), "but it is a list: give np.asarray(label)."),
     "targets too": (lambda m: m.fit({"x": X, "label": LABEL}, LABEL), "leave them out: fit({'x': ..., 'label': ...})."),
     "a pair": (lambda m: m.reconstruct((X, LABEL)), "Expected samples as one array, (n, ...), but got a tuple."),
-    "text": (lambda m: m.fit(X, np.array(["a"] * 12)), "label must be integers, not"),
+    "text": (
+        lambda m: m.fit(X, np.array(["a"] * 12)),
+        "label must be integers, not texts: convert texts with np.unique(label, return_inverse=True)[1].",
+    ),
     "too few": (
         lambda m: m.fit(X, LABEL[:5]),
         "but 5 entries of label: give one entry per sample.",

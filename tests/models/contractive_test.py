@@ -101,7 +101,9 @@ def gelu(**kwargs):
     return make("gelu", (7,), **kwargs)  # dense, with a slope that is not in the table
 
 
-@pytest.mark.parametrize(("make_model", "shape"), [(conv, (5, 6, 6, 1)), (gelu, (5, 9))])
+@pytest.mark.parametrize(
+    ("make_model", "shape"), [(conv, (5, 6, 6, 1)), pytest.param(gelu, (5, 9), marks=pytest.mark.slow)]
+)
 def test_exact_for_any_encoder(make_model, shape):
     x = RNG.random(shape).astype("float32")
     model = make_model(method="exact", weight=0.3)
@@ -118,7 +120,7 @@ def test_exact_for_any_encoder(make_model, shape):
     ("make_model", "shape"),
     [
         pytest.param(conv, (5, 6, 6, 1), marks=pytest.mark.slow),
-        (gelu, (5, 9)),
+        pytest.param(gelu, (5, 9), marks=pytest.mark.slow),
         (lambda **kw: make("sigmoid", method="hutchinson", **kw), (5, 9)),
     ],
     ids=["conv", "gelu", "asked for"],
@@ -147,6 +149,7 @@ def test_the_variance_of_the_estimate_is_that_of_random_signs():
     np.testing.assert_allclose(draws.var(axis=0), 2 * (off_diagonal**2).sum(axis=(1, 2)), rtol=0.2)
 
 
+@pytest.mark.slow
 def test_probes_average():
     spread = {}
     for probes in (1, 16):
@@ -182,7 +185,7 @@ def from_encoder(*layers, **kwargs):
     return model
 
 
-@pytest.mark.parametrize("name", ON_LAST_AXIS)
+@pytest.mark.parametrize("name", ["first", pytest.param("second", marks=pytest.mark.slow)])
 def test_a_dense_layer_along_the_last_axis_has_no_closed_form(name):
     x = RNG.random((5, 4, 3)).astype("float32")
     model = from_encoder(*ON_LAST_AXIS[name](), method="exact", hessian_weight=1.0)
@@ -270,6 +273,7 @@ def test_the_second_order_term_of_the_estimate_uses_one_probe_for_both():
 # === What it does ===
 
 
+@pytest.mark.slow
 def test_training_contracts(x):
     norms = {}
     for weight in (0.0, 1.0):

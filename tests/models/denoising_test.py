@@ -141,6 +141,7 @@ def test_level_0_is_the_plain_autoencoder(x):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_a_linear_denoiser_reaches_the_closed_form_optimum(monkeypatch):
     x = (RNG.normal(size=(300, 5)) @ RNG.normal(size=(5, 5)) + RNG.normal(size=5)).astype("float32")
     x /= x.std()

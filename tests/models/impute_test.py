@@ -48,6 +48,7 @@ def test_one_step_is_the_reconstruction_where_a_value_is_missing():
     assert not np.allclose(got[HOLES], filled[HOLES], atol=0.05)
 
 
+@pytest.mark.slow
 def test_many_steps_find_the_values_that_the_others_determine():
     model, _ = projection()
     rows = HOLES.sum(axis=1) <= 1  # two of three observed values determine the point of the plane

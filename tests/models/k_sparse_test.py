@@ -184,7 +184,7 @@ def test_auxk_under_two_replicas_is_that_of_one():
     one = make(**options, run_eagerly=True)
     with testing.two_replicas().scope():
         two = make(**options, run_eagerly=True)
-    fit = dict(batch_size=4, epochs=3, shuffle=False, verbose=0)
+    fit = dict(batch_size=4, epochs=1, shuffle=False, verbose=0)
     expected, got = one.fit(X, **fit).history, two.fit(X, **fit).history
     assert expected["auxiliary"][-1] > 0
     for name in expected:
@@ -193,6 +193,7 @@ def test_auxk_under_two_replicas_is_that_of_one():
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-5, err_msg=a.path)
 
 
+@pytest.mark.slow
 def test_auxk_revives_dead_units():
     rng = np.random.default_rng(0)
     dictionary = rng.normal(size=(24, 16))
@@ -246,6 +247,7 @@ def test_k_of_an_encoder_of_the_users_own_is_checked_before_the_first_step():
         model.fit(X, verbose=0)
 
 
+@pytest.mark.slow
 def test_on_images_as_a_convolutional_net_in_one_line(x):
     model = aezoo.KSparseAE(8, filters=(4,), k=2)
     model.compile("adam")
@@ -296,7 +298,7 @@ def normalized(**kwargs):
 @pytest.mark.parametrize("dead_after", [1, pytest.param(10**6, marks=pytest.mark.slow)])
 def test_auxk_leaves_the_state_of_the_networks_to_the_one_pass_that_counts(dead_after):
     plain, aux = normalized(), normalized(aux_weight=1 / 32, dead_after=dead_after)
-    histories = [model.fit(X, epochs=4, batch_size=4, shuffle=False, verbose=0).history for model in (plain, aux)]
+    histories = [model.fit(X, epochs=2, batch_size=4, shuffle=False, verbose=0).history for model in (plain, aux)]
     np.testing.assert_allclose(histories[1]["reconstruction"], histories[0]["reconstruction"], rtol=1e-5)
     np.testing.assert_allclose(histories[1]["regularization"], histories[0]["regularization"], rtol=1e-5)
     for a, b in zip(plain.decoder.variables, aux.decoder.variables, strict=True):

@@ -48,7 +48,10 @@ def digits():
     return (load_digits().images[::3] / 16).astype("float32")[..., None]
 
 
-@pytest.mark.parametrize(("tied", "rate"), [(True, 0.02), pytest.param(False, 0.01, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("tied", "rate"),
+    [pytest.param(True, 0.02, marks=pytest.mark.slow), pytest.param(False, 0.01, marks=pytest.mark.slow)],
+)
 def test_digits(digits, tied, rate):
     assert_is_pca(train(digits, 10, 0.01, rate, 2000 if tied else 3000, tied=tied), digits, 10)
 
@@ -120,6 +123,7 @@ def test_it_is_linear(digits):
     np.testing.assert_allclose(model(a) + model(b) - model(0 * a), model(a + b), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_components_below_the_weight_are_switched_off(digits):
     # The variance of the sixth component is 0.27: with λ = 0.3 only the five above it are kept.
     variance = PCA(6).fit(digits.reshape(len(digits), -1)).explained_variance_

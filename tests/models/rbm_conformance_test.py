@@ -58,7 +58,7 @@ SHARED = {
     testing.target,
     testing.verbs,
 }
-# The second machine, whose offsets and chains are means over replicas, has `replicas` without graphs in the gate.
+# The second machine, whose offsets and chains are means over replicas, has a step of two replicas in the gate.
 SLOW = {
     ("cd", testing.replicas),
     ("pcd-centred", testing.replicas),
@@ -67,6 +67,9 @@ SLOW = {
     ("cd", testing.determinism),
     ("cd", testing.data_forms),
     ("gaussian", testing.replicas),
+    # `cd` has these in the gate.
+    *((name, testing.saving) for name in ("pcd-centred", "gaussian")),
+    *(("gaussian", check) for check in (testing.accumulation, testing.divergence, testing.sample_weights)),
     *((name, check) for name in ("pcd-centred", "gaussian") for check in SHARED),
 }
 
@@ -81,5 +84,10 @@ def test_conformance(name, check):
     check(CASES[name])
 
 
+@pytest.mark.slow
 def test_replicas_of_chains_and_offsets_agree_without_graphs(eager):
     testing.replicas(eager(CASES["pcd-centred"]))
+
+
+def test_chains_and_offsets_of_a_step_on_two_replicas_are_those_of_one(one_step_on_replicas):
+    one_step_on_replicas(CASES["pcd-centred"])

@@ -260,7 +260,7 @@ CENTRED = {"centering": True, "centering_rate": 0.1}
 @pytest.mark.parametrize(
     ("options", "eager"),
     [
-        ({}, True),
+        pytest.param({}, True, marks=pytest.mark.slow),
         ({}, False),
         ({"gibbs_steps": 3}, False),
         ({"persistent": True, "chains": 7}, False),
@@ -341,6 +341,7 @@ def test_chains_are_state_that_goes_on_after_loading(tmp_path):
 # === The options ===
 
 
+@pytest.mark.slow
 def test_a_sparsity_target_draws_the_mean_activation_to_it():
     activation = {}
     for target in (None, 0.1, 0.8):

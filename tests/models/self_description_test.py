@@ -120,12 +120,30 @@ def test_pictures_are_drawn_when_they_are_asked_for(make, more, monkeypatch):
     assert [f"{name}.png" for name in drawn] == list(pictures)
 
 
+def test_tables_have_no_pictures_of_filters():
+    pytest.importorskip("pyarrow")
+    table = aezoo.preprocessing.TablePreprocessing().fit({"a": [0.0, 1.0, 3.0], "b": [2.0, 1.0, 0.0]})
+    model = aezoo.Autoencoder(1, output_activation="linear", preprocessing=table)
+    model.build((None, 2))
+    assert list(model.report_pictures(np.zeros((2, 2), "float32"))) == ["reconstructions.png"]
+
+
 def test_a_denoising_model_shows_what_it_repairs(monkeypatch):
     shown = {}
     monkeypatch.setattr(aezoo.plots, "reconstructions", lambda model, x, **rows: shown.update(rows))
     built(aezoo.DenoisingAE(2, corruption=0.5, seed=0)).report_pictures(X)["reconstructions.png"]()
     corrupted = np.asarray(shown["corrupted"])
     assert corrupted.shape == X.shape and 0.3 < np.mean(corrupted == 0) < 0.7
+
+
+@pytest.mark.parametrize(("n", "paths"), [(3, 1), (7, 3), (12, 5)])
+def test_paths_of_few_samples_have_both_ends(n, paths, monkeypatch):
+    ends = []
+    monkeypatch.setattr(aezoo.plots, "interpolation", lambda model, a, b: ends.extend((a, b)))
+    x = np.random.default_rng(0).random((n, *X.shape[1:]), "float32")
+    built(aezoo.VAE(3)).report_pictures(x)["interpolation.png"]()
+    np.testing.assert_array_equal(np.concatenate(ends), x[: 2 * paths])
+    assert len(ends[0]) == paths
 
 
 def test_pictures_of_sketches():
@@ -169,6 +187,7 @@ def test_a_variant_of_a_users_own_adds_its_measures_to_the_report():
     assert "size of code" in str(report)
 
 
+@pytest.mark.slow
 def test_the_measures_of_sketches_are_those_of_evaluate():
     x = aezoo.sketches.stroke5(aezoo.sketches.shapes(6))
     model = built(aezoo.SketchRNN(3, encoder_units=3, decoder_units=3, seed=0), x)

@@ -219,6 +219,7 @@ def test_in_training_the_pen_counts_over_all_steps_as_in_the_paper():
 # === The KL ===
 
 
+@pytest.mark.slow
 def test_kl_is_annealed_and_has_a_floor():
     model = make(kl_weight=0.7, kl_start=0.1, kl_rate=0.9, kl_floor=0.0, run_eagerly=True)
     mean, log_variance = (np.asarray(part, "float64") for part in model.encoder.distribution(X))
@@ -273,6 +274,7 @@ def test_dropped_points_leave_the_others_where_they_are():
     np.testing.assert_array_equal(StrokeAugmentation(drop=0.5)(x), x)
 
 
+@pytest.mark.slow
 def test_fit_x_x_augments_the_target_as_the_input():
     results = []
     x = X[:10]

@@ -60,6 +60,7 @@ def test_the_gradient_of_kl(x):
     np.testing.assert_allclose(tape.gradient(value, bias.value), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_kl_is_of_the_global_batch_under_two_replicas(x):
     x = np.concatenate([np.zeros((10, 6, 6, 1)), np.ones((10, 6, 6, 1))]).astype("float32")  # halves that differ
     with testing.two_replicas().scope():
@@ -100,6 +101,7 @@ def test_training_moves_the_mean_activation_to_the_target(x):
     assert np.abs(rates[0.0] - 0.1).max() > 0.2
 
 
+@pytest.mark.slow
 def test_l1_training_makes_codes_sparse(x):
     active = {}
     for weight in (0.0, 0.5):

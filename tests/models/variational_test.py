@@ -72,12 +72,14 @@ def test_beta_follows_its_schedule_and_weighs_the_divergence():
     np.testing.assert_allclose(ramp, [0.0, constant[0] / 2, constant[0]], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_divergence_pulls_the_code_to_the_prior():
     kept, pulled = (trained(VAE(3, beta=beta, seed=0), X, 100) for beta in (0.0, 20.0))
     spread = [np.abs(np.asarray(model.encode(X))).mean() for model in (kept, pulled)]
     assert spread[1] < 0.1 * spread[0]
 
 
+@pytest.mark.slow
 def test_free_bits_leave_a_unit_its_information():
     free, without = (
         trained(VAE(4, hidden_dims=(16,), beta=4.0, free_bits=bits, seed=0), X, 150, batch_size=40)
@@ -119,6 +121,7 @@ def test_log_likelihood_is_the_integral_over_a_code_of_one_dimension():
     np.testing.assert_allclose(model.log_likelihood(X, samples=20_000, batch_size=15), exact, atol=0.02)
 
 
+@pytest.mark.slow
 def test_the_bound_rises_with_the_number_of_samples_and_the_elbo_is_the_first():
     model = trained(VAE(3, hidden_dims=(16,), seed=0), X, 30)
     x = np.repeat(X, 60, axis=0)
@@ -160,6 +163,7 @@ def test_the_samples_of_a_seed_are_always_the_same():
     assert not np.allclose(a, c)
 
 
+@pytest.mark.slow
 def test_attributes_are_added_to_codes():
     x = np.zeros((400, 12), "float32")
     attribute, other = RNG.random(400) < 0.5, RNG.random(400) < 0.5
@@ -239,7 +243,7 @@ def spatial(likelihood="bernoulli", flat=False, **arguments):
 @pytest.mark.parametrize(
     "arguments",
     [
-        {},
+        pytest.param({}, marks=pytest.mark.slow),
         pytest.param({"importance_samples": 3}, marks=pytest.mark.slow),
         pytest.param({"free_bits": 0.1}, marks=pytest.mark.slow),
         {"likelihood": "gaussian"},
@@ -276,7 +280,7 @@ def test_a_code_in_space_is_served(tmp_path):
 # === Scales ===
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["table", "pixels"])
 def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):
     x = {
@@ -312,6 +316,7 @@ def test_the_variances_are_bounded_and_come_back(which, outside, bound):
     assert ((variable.numpy() - outside) * outside < 0).all(), "the gradients point back"
 
 
+@pytest.mark.slow
 def test_the_advice_for_data_out_of_range_works():
     x = RNG.normal(size=(50, 6)).astype("float32") * [1, 10, 100, 1000, 1, 1] + 5
     with pytest.raises(ValueError, match=r"x / 255.*\(x - x.mean\(0\)\).*likelihood='gaussian'"):

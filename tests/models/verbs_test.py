@@ -373,6 +373,7 @@ def test_what_is_wrong_with_conditions_is_said(conditional):
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_measures_and_plots_take_conditions(conditional):
     model, pairs = conditional, tf.data.Dataset.from_tensor_slices((X, LABELS)).batch(5)
     evaluation, plots = aezoo.evaluation, aezoo.plots

@@ -918,7 +918,7 @@ def test_an_roc_curve_is_that_of_counting():
 def test_contributions_of_a_table_are_its_largest_bars():
     parts = pd.DataFrame([[0.1, 3.0, 0.5], [2.0, 0.0, 0.25]], columns=["flow", "heat", "load"], index=["a", "b"])
     figure = plots.contributions(parts, 10 * parts, features=2)
-    assert [ax.get_title() for ax in figure.axes] == ["a: score 3.6", "b: score 2.25"]
+    assert [ax.get_title() for ax in figure.axes] == ["a: sum 3.6", "b: sum 2.25"]
     widths = [[bar.get_width() for bar in ax.patches] for ax in figure.axes]
     assert widths == [[3.0, 0.5], [2.0, 0.25]]
     labels = [[label.get_text() for label in ax.get_yticklabels()] for ax in figure.axes]

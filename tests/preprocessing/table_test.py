@@ -420,6 +420,22 @@ def test_a_column_that_disappears_and_one_that_appears(fitted, model, table):
         model.encode(table[table.columns[::-1]])  # in any order
 
 
+def test_text_in_a_column_of_numbers_among_the_rows_that_are_not_used(tmp_path):
+    """The text decides how pyarrow reads the column, so that it must not be overlooked."""
+    rows = [str(number) for number in range(30)]
+    rows[7] = "old"
+    (tmp_path / "bad.csv").write_text("age,size\n" + "".join(f"{row},{i % 5}\n" for i, row in enumerate(rows)))
+    made = preprocessing.TablePreprocessing()
+    with pytest.raises(ValueError, match=r"bad.csv, row 9, column 'age': 'old' is not a number, as most values"):
+        made.fit_sources([made.source(tmp_path / "bad.csv")], part=lambda first, n: np.arange(first, first + n) != 7)
+
+
+def test_decimal_commas_are_named(tmp_path):
+    (tmp_path / "bad.csv").write_text("a;b\n" + "".join(f"{i},5;{i}\n" for i in range(30)))
+    with pytest.raises(ValueError, match=r"bad.csv, row 2, column 'a': '0,5' has a decimal comma; write numbers with"):
+        preprocessing.TablePreprocessing().fit(tmp_path / "bad.csv")
+
+
 def test_text_in_a_column_of_numbers(fitted, model, table, tmp_path):
     bad = table.astype({"Age (years)": object})
     bad["Age (years)"] = [str(value) for value in bad["Age (years)"]]
@@ -446,7 +462,7 @@ def written(path, text, encoding="utf-8"):
         ("", r"t\.csv is empty"),
         ("a,b\n", r"t\.csv has no rows"),
         ("a,b\n1,2\n3,4,5\n", r"t\.csv, row 3, has 3 values, but the header has 2 columns"),
-        ("a,b\n1,2\n3\n", r"t\.csv, row 3, has 1 values, but the header has 2 columns"),
+        ("a,b\n1,2\n3\n", r"t\.csv, row 3, has 1 value, but the header has 2 columns"),
         ("a,a\n1,2\n", r"t\.csv has several columns 'a'"),
         ("a,b\n1,2\n1,2\n", r"t\.csv has no column to learn from \(a: constant, 1; b: constant, 2\)"),
         ("a,b\n1,2\n5,inf\n", r"t\.csv, row 3, column 'b': the value is infinite or too large"),
@@ -546,7 +562,7 @@ def test_an_error_late_in_a_file_has_its_row(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"t\.csv, row 82, column 'a': 'oops' is not a number, as other values"):
         preprocessing.TablePreprocessing().fit(written(tmp_path / "t.csv", "\n".join(["a,b", *lines])))
     lines[80] = "1"
-    with pytest.raises(ValueError, match=r"t\.csv, row 82, has 1 values, but the header has 2 columns"):
+    with pytest.raises(ValueError, match=r"t\.csv, row 82, has 1 value, but the header has 2 columns"):
         preprocessing.TablePreprocessing().fit(written(tmp_path / "t.csv", "\n".join(["a,b", *lines])))
 
 

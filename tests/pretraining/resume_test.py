@@ -260,7 +260,7 @@ def uninterrupted(x):
     [
         ({"stage": 0, "epoch": 1, "batch": 1}, False),
         pytest.param({"stage": 1, "epoch": 0, "batch": 1}, False, marks=pytest.mark.slow),
-        ({"stage": 1, "epoch": 0, "batch": 1}, True),
+        pytest.param({"stage": 1, "epoch": 0, "batch": 1}, True, marks=pytest.mark.slow),
         pytest.param({"stage": 1, "epoch": 0}, True, marks=pytest.mark.slow),
     ],
     ids=["later epoch", "first epoch of a layer", "first epoch, compiled before", "end of an epoch"],
@@ -278,6 +278,7 @@ def test_ctrl_c_and_the_same_cell_again(x, uninterrupted, tmp_path, moment, comp
     assert_same(uninterrupted, state(stopped.stages))
 
 
+@pytest.mark.slow
 def test_ctrl_c_and_new_models_of_other_initial_weights(x, uninterrupted, tmp_path):
     """What counts are the weights that the run began with, also those of a layer that it had not come to."""
     first, second = small(), small(seeded=False)
@@ -340,6 +341,7 @@ def test_what_a_callback_changes_at_the_end_of_an_epoch_is_saved(x, tmp_path):
     assert_same(expected, state(current[0].stages))
 
 
+@pytest.mark.slow
 def test_without_a_folder_pretraining_goes_on_from_where_the_stages_are(x):
     stopped = small()
     with pytest.raises(KeyboardInterrupt):
@@ -445,6 +447,7 @@ def test_one_process_at_a_time(x, tmp_path):
     assert _files.LOCK not in [path.name for path in tmp_path.iterdir()]
 
 
+@pytest.mark.slow
 def test_nothing_but_the_checkpoints_is_left_in_the_folder(x, tmp_path):
     stopped = small()
     with pytest.raises(KeyboardInterrupt):

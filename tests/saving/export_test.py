@@ -175,10 +175,10 @@ def written(folder):
     "make",
     [
         pytest.param(lambda: aezoo.Autoencoder(latent_dim=8, hidden_dims=(30,), seed=0), marks=pytest.mark.slow),
-        lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0),
+        pytest.param(lambda: aezoo.Autoencoder(latent_dim=8, filters=(4,), seed=0), marks=pytest.mark.slow),
         lambda: aezoo.DenoisingAE(latent_dim=30, tied=True, seed=0),
         pytest.param(lambda: aezoo.KSparseAE(latent_dim=30, k=4, seed=0), marks=pytest.mark.slow),
-        lambda: aezoo.RBM(30, seed=0),
+        pytest.param(lambda: aezoo.RBM(30, seed=0), marks=pytest.mark.slow),
     ],
     ids=["mlp", "conv", "tied", "k-sparse", "rbm"],
 )
@@ -202,6 +202,7 @@ def test_half_precision_and_every_kernel_once(make, x, tmp_path):
     np.testing.assert_allclose(outputs[1], model.reconstruct(x), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_saving_and_exporting_does_not_disturb_training(x, tmp_path):
     models = [aezoo.DenoisingAE(latent_dim=3, seed=0) for _ in range(2)]
     for i, model in enumerate(models):
@@ -239,8 +240,8 @@ CONVERTED = {
 }
 
 
-# Their networks and operations are in another one of `CONVERTED`.
-OTHERS = {"tied", "denoising", "compressive", "in space"}
+# Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions.
+OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv", "rbm"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -417,6 +418,7 @@ def test_results_that_litert_does_not_compare_are_a_warning(x, tmp_path, monkeyp
     assert (tmp_path / "model.tflite").is_file()
 
 
+@pytest.mark.slow
 def test_what_runs_in_python_is_converted_to_nothing(x, tmp_path):
     pytest.importorskip("tf2onnx")
 
@@ -501,23 +503,27 @@ def test_a_codec_encodes_no_nan(x, tmp_path):
     np.testing.assert_array_equal(signatures["encode"](x=tf.constant(x))["code"], model.encode(x))
 
 
-def test_samples_are_drawn_within_limits(x, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["vae", pytest.param("sketches", marks=pytest.mark.slow)])
+def test_samples_are_drawn_within_limits(kind, x, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "_MOST_VALUES", 20 * 36)
-    vae = aezoo.VAE(latent_dim=2, seed=0)
-    vae.build(x.shape)
-    sketches = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
-    sketches.build((None, 3, 5))
+    if kind == "vae":
+        model, most, more = aezoo.VAE(latent_dim=2, seed=0), 20, {}
+        model.build(x.shape)
+    else:
+        model = aezoo.SketchRNN(2, encoder_units=2, decoder_units=2, components=1, seed=0)
+        model.build((None, 3, 5))
+        most, more = 48, {"temperature": np.float32(0.5)}
     seed = np.int64(0)
-    for model, most, more in ((vae, 20, {}), (sketches, 48, {"temperature": np.float32(0.5)})):
-        model.export(tmp_path / model.name / "1", warmup=False)
-        sample = tf.saved_model.load(tmp_path / model.name / "1").signatures["sample"]
-        assert export.most_samples(model.x_shape) == most
-        (drawn,) = sample(n=tf.constant(most), seed=tf.constant(seed), **more).values()
-        assert drawn.shape == (most, *model.x_shape)
-        for n in (0, -1, most + 1, 2**31 - 1):
-            refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
-        assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
-    for temperature, message in ((-1.0, "must be at least 0"), (np.nan, "has NaN"), (np.inf, "has NaN or infinite")):
+    model.export(tmp_path / "1", warmup=False)
+    sample = tf.saved_model.load(tmp_path / "1").signatures["sample"]
+    assert export.most_samples(model.x_shape) == most
+    (drawn,) = sample(n=tf.constant(most), seed=tf.constant(seed), **more).values()
+    assert drawn.shape == (most, *model.x_shape)
+    for n in (0, -1, most + 1, 2**31 - 1):
+        refuses(sample, f"n must be in .1, {most}.", n=np.int32(n), seed=seed, **more)
+    assert model.sample(most + 1).shape[0] == most + 1, "whoever has the model may draw what memory holds"
+    refused = (-1.0, "must be at least 0"), (np.nan, "has NaN"), (np.inf, "has NaN or infinite")
+    for temperature, message in refused if more else ():
         refuses(sample, f"temperature {message}", n=1, seed=seed, temperature=np.float32(temperature))
     monkeypatch.undo()
     assert export.most_samples((28, 28, 1)) == 10_000 and export.most_samples((512, 512, 3)) == 42

@@ -121,7 +121,10 @@ def test_a_fitted_detector_is_pickled_with_its_threshold():
     ("x", "message"),
     [
         (np.zeros((2, 4)), "X has 4 features, but AnomalyDetector is expecting 3 features as input"),
-        (np.full((2, 3), np.nan), "Input X contains NaN"),
+        (
+            np.full((2, 3), np.nan),
+            "Input X contains NaN: remove or fill in missing values, or give the model missing='mask'",
+        ),
         (np.full((2, 3), np.inf), "Input X contains infinity"),
         (np.zeros((0, 3)), "0 sample"),
         (np.zeros(3), "Expected 2D array, got 1D array"),
@@ -162,6 +165,7 @@ def test_too_few_samples_for_a_rate_are_said():
     assert by_hand(np.arange(19), 0.05).offset_ == -18
 
 
+@pytest.mark.slow
 def test_the_rate_of_false_positives_is_kept_on_average():
     model, rates, rng = first_feature(), [], np.random.default_rng(0)
     for _ in range(300):
@@ -346,6 +350,7 @@ def test_validation_is_a_part_of_the_training_part():
         quick(early_stopping=True).fit(x[:2])
 
 
+@pytest.mark.slow
 def test_parameters_of_the_model_in_a_grid_search():
     x = np.concatenate([RNG.normal(size=(40, 3)), RNG.normal(4, 1, size=(10, 3))])
     y = np.repeat([1, -1], [40, 10])

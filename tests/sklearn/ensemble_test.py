@@ -94,6 +94,7 @@ def test_anomalies_in_the_training_rows_are_found(detector):
     np.testing.assert_allclose(detector.decision_function(TABLE), detector.score_samples(TABLE) - detector.offset_)
 
 
+@pytest.mark.slow
 def test_units_of_the_features_do_not_matter_unless_standardize_is_none(detector):
     scaled = EnsembleDetector(**SMALL, contamination=0.1, random_state=0).fit(TABLE * [1, 1000, 0.01] + 7)
     np.testing.assert_allclose(

@@ -283,6 +283,8 @@ MODELS = {
     "ContractiveAE(latent_dim=3)": lambda: aezoo.ContractiveAE(3),
     "CompressiveAE(latent_dim=3)": lambda: aezoo.CompressiveAE(3),
     "ConditionalVAE(latent_dim=3, num_classes=2)": lambda: aezoo.ConditionalVAE(3, num_classes=2),
+    "VQVAE(latent_dim=4, vector_dim=2)": lambda: aezoo.VQVAE(4, vector_dim=2),
+    "FSQVAE(levels=(3, 3))": lambda: aezoo.FSQVAE(levels=(3, 3)),
     "LinearAE(latent_dim=3)": lambda: aezoo.LinearAE(3),
     "MaskedAE(latent_dim=4)": lambda: aezoo.MaskedAE(4),
     "RBM(hidden_units=3)": lambda: aezoo.RBM(3),

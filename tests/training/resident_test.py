@@ -252,6 +252,37 @@ def test_multiplications_of_a_sample_are_counted():
     assert resident.operations(model) == 16 * 36 + 2 * 64 * 3 + 64 * 36
 
 
+def test_xla_is_chosen_for_long_trainings_of_dense_networks(monkeypatch):
+    monkeypatch.setattr(resident, "_LEAST_COMPILED_WORK", 0)
+
+    def compiled(model, shape=(6,), **options):
+        model.compile("adam", **options)
+        model.build((None, *shape))
+        return resident.choose(model, _request(model, RNG.random((40, *shape), "float32")), True).compiled
+
+    assert compiled(aezoo.Autoencoder(3)) and compiled(aezoo.Autoencoder(3), (4, 4, 1))
+    assert not compiled(aezoo.Autoencoder(3), jit_compile=False)
+    assert not compiled(aezoo.Autoencoder(3, filters=(4,)), (8, 8, 1))
+    assert not compiled(aezoo.SequenceAE(3), (8, 2))
+    monkeypatch.undo()
+    assert not compiled(aezoo.Autoencoder(3))  # too short
+
+
+class Pythonic(aezoo.Autoencoder):
+    """Autoencoder with an operation that XLA cannot compile."""
+
+    def penalties(self, batch, forward):
+        mean = tf.numpy_function(np.float32, [tf.stop_gradient(batch.mean(batch.x[:, 0]))], "float32")
+        return {"zero": 0.0 * tf.ensure_shape(mean, ())}
+
+    term_names = ("reconstruction", "zero")
+
+
+def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
+    monkeypatch.setattr(resident, "_LEAST_COMPILED_WORK", 0)
+    same(fitted(True, Pythonic(3, seed=0)), fitted(False, Pythonic(3, seed=0)))
+
+
 def test_calls_take_a_fraction_of_a_second():
     model = aezoo.Autoencoder(3)
     model.compile("adam")
@@ -263,7 +294,7 @@ def test_calls_take_a_fraction_of_a_second():
     assert 1 <= resident.choose(wide, _request(wide), True).steps < 64
 
 
-def _request(model):
+def _request(model, x=X):
     from aezoo.training.data import FitRequest
 
-    return FitRequest.of(model, "fit", X, batch_size=32)
+    return FitRequest.of(model, "fit", x, batch_size=32)

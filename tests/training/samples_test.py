@@ -117,7 +117,7 @@ def test_bad_data_do_not_start_a_model():
     assert model.calls == 0
 
 
-@pytest.mark.parametrize("distributed", [False, True])
+@pytest.mark.parametrize("distributed", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_model_on_two_replicas_starts_from_the_data(distributed):
     strategy = aezoo.testing.two_replicas()
     model, x = centered(strategy), X

@@ -13,7 +13,7 @@ COLOR = RNG.random((8, 4, 4, 3), "float32")
 TOKENS = RNG.integers(0, 7, (8, 5)).astype("int32")
 
 
-@pytest.mark.parametrize("filters", [(), (2,)], ids=["dense", "convolutional"])
+@pytest.mark.parametrize("filters", [(), pytest.param((2,), marks=pytest.mark.slow)], ids=["dense", "convolutional"])
 def test_colors_of_gray_images(filters, tmp_path):
     model = aezoo.Autoencoder(3, filters=filters, seed=0)
     model.compile(optimizer=keras.optimizers.SGD(0.01))

@@ -50,7 +50,8 @@ def assert_same(model, stock, history, stock_history):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-ALIKE = ("mae", "huber", "sum of cross-entropies")  # other functions on the way of "mse" and of "cross-entropy"
+ALIKE = ("mae", "huber", "sum of cross-entropies", "function", "squared error", "cross-entropy of Keras")
+# Other functions on the way of "mse" and of "cross-entropy"
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_any_loss_reports_and_trains_as_in_stock_keras(x, name):
     assert_same(model, stock, got, expected)
 
 
-@pytest.mark.parametrize("name", ["none", "mse", "sum"])
+@pytest.mark.parametrize("name", ["none", pytest.param("mse", marks=pytest.mark.slow), "sum"])
 def test_sample_weights_and_targets_as_in_stock_keras(x, name):
     x = x.reshape(21, 36)  # stock Keras does not broadcast the weights of images
     model, stock = pair(x, name, weighted_metrics=["mse"])

@@ -149,7 +149,7 @@ function axes(context, width, height, [left, right], [bottom, top], titles) {
   context.lineTo(width - margin.right, height - margin.bottom);
   context.stroke();
   context.textAlign = "center";
-  for (const value of ticks(left, right, Math.max(2, Math.floor(width / 110)))) {
+  for (const value of ticks(left, right, Math.max(4, Math.floor(width / 60)))) {
     context.fillText(shortly(value), x(value), height - margin.bottom + 14);
   }
   context.fillText(titles[0], (margin.left + width - margin.right) / 2, height - 5);
