@@ -341,7 +341,7 @@ SLOW = {
     *(
         (name, testing.execution)
         for name in (
-            *("linear", "denoising", "sparse-kl", "k-sparse-rows", "contractive-h"),
+            *("linear", "denoising", "k-sparse-rows", "contractive-h"),
             *("conv", "conditional", "masked", "compressive"),
         )
     ),
@@ -370,7 +370,6 @@ SLOW = {
     ("contractive", testing.execution),
     ("vae", testing.execution),  # in the gate, `replicas` compares eager steps of one replica with a graph of two
     ("denoising", testing.data_forms),
-    ("k-sparse", testing.data_forms),
     ("k-sparse", testing.determinism),
     ("sketch-rnn", testing.verbs),
     ("sketch-rnn", testing.saving),

@@ -57,6 +57,21 @@ def kept_kernels():
     context.context().clear_kernel_cache()
 
 
+# Modules about the number of steps per call.
+OF_STEPS = ("execution_test", "resident_test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def single_steps(request):
+    """Trace one step per call where nothing else is asked for: eight take 0.2 s more, and small trainings have few."""
+    from aezoo.training.trainer import Trainer
+
+    with pytest.MonkeyPatch.context() as patch:
+        if not request.node.name.removesuffix(".py").endswith(OF_STEPS):
+            patch.setattr(Trainer, "default_steps", 1)
+        yield
+
+
 class Kept:
     """A module, with a function to clear the kernels that does nothing."""
 

@@ -158,6 +158,7 @@ class Trainer(keras.Model):
         self._target_shape: Shape | None = None
         self._functions = execution.Functions()
         self._resident: resident.Resident | None = None
+        self._validates = False
         self._watch: divergence.Watch | None = None
         self._training_samples: np.ndarray | None = None
         self.epoch = self.add_weight(
@@ -543,24 +544,29 @@ class Trainer(keras.Model):
         """Return the function that runs training steps; see `keras.Model.make_train_function`."""
         if self.train_function is None or force:
             super().make_train_function(force)
+            function: Any = self.train_function
             if self._resident is not None:
                 loop = resident.TrainingLoop(self, self._resident, self._divergence_watch())
-                self.train_function = resident.function(loop, lambda: self._resident, self.train_function)
-            self.train_function = self._divergence_watch().watched(self, self.train_function)  # type: ignore[arg-type]
+                function = resident.function(loop, lambda: self._resident, function)
+            self.train_function = self._divergence_watch().watched(self, function)
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Callable[..., Tensor]:
         """Return the function that runs evaluation steps; see `keras.Model.make_test_function`."""
         if self.test_function is None or force:
             super().make_test_function(force)
+            function: Any = self.test_function
             validation = self._resident_validation()
             if validation is not None:
-                loop = resident.Loop(self, validation, "test_step")
-                self.test_function = resident.function(loop, self._resident_validation, self.test_function)
+                function = resident.function(
+                    resident.Loop(self, validation, "test_step"), self._resident_validation, function
+                )
+            self.test_function = function
         return self.test_function
 
     def _resident_validation(self) -> resident.Resident | None:
-        return None if self._resident is None else self._resident.validation
+        """Return the data on the device that `fit` is validating on; None at any other time."""
+        return self._resident.validation if self._resident is not None and self._validates else None
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, however a short last batch
@@ -619,8 +625,10 @@ class Trainer(keras.Model):
         `steps_per_execution` and no callback has per-batch hooks, `default_steps` steps run per call.
 
         Arrays stay on the device in a long training: steps then gather their batches there, up to 64 steps per call,
-        with the same weights as otherwise. Choose with `resident`: "auto", the default, does so for dense arrays that
-        need at most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False never does.
+        with the same weights as otherwise. On a CPU, XLA compiles these steps of a dense network in a training of more
+        than about ten seconds, which changes the rounding. Choose with `resident`: "auto", the default, does so for
+        dense arrays that need at most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False
+        never does.
 
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A
@@ -749,7 +757,11 @@ class Trainer(keras.Model):
             ValueError: If the model cannot be evaluated on the data; the message says why and what to do.
         """
         if _keras.is_validation_of_fit(kwargs):  # `fit` has already done everything below
-            return super().evaluate(x, y, *args, **kwargs)
+            self._validates = True
+            try:
+                return super().evaluate(x, y, *args, **kwargs)
+            finally:
+                self._validates = False
         _validation.check_replicas(self)
         request = self._request("evaluate", x, y, *args, **kwargs)
         arguments = request.arguments()
