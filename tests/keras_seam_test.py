@@ -139,6 +139,19 @@ def test_fit_tells_evaluate_that_it_is_its_validation_and_nobody_else_does():
     assert seen == [True, True, False]
 
 
+def test_functions_that_were_exchanged_come_back():
+    model = network(run_eagerly=True, optimizer=keras.optimizers.SGD())
+    model.fit(X, Y, verbose=0)
+    model.evaluate(X, Y, verbose=0)
+    own = model.train_function, model.test_function
+    assert all(own)
+    assert _keras.exchange_functions(model, None) == own
+    model.fit(X, Y, verbose=0)  # Keras builds another one
+    assert model.train_function is not own[0] and model.test_function is None
+    _keras.exchange_functions(model, own)
+    assert (model.train_function, model.test_function) == own
+
+
 def test_functions_that_were_forgotten_are_made_for_another_number_of_steps():
     model = network(run_eagerly=False, optimizer=keras.optimizers.SGD())
     batches = tf.data.Dataset.from_tensors((X, Y)).repeat(4)

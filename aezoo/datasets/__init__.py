@@ -1,6 +1,6 @@
 """Data sets to train on: known ones as arrays (`load`) or streams (`stream`), and your own (`from_folder`, ...)."""
 
-from aezoo.datasets.activations import activations
+from aezoo.datasets.layer_outputs import activations
 from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.folder import PreparedImages, from_folder
 from aezoo.datasets.labels import without_labels

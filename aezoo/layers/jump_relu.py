@@ -34,8 +34,8 @@ class JumpReLU(CodeLayer):
 
     Example:
         >>> layer = JumpReLU(threshold=0.5)
-        >>> layer(ops.array([[0.2, 0.7, -0.9]])).numpy()
-        array([[ 0. ,  0.7, -0. ]], dtype=float32)
+        >>> layer(ops.array([[0.2, 0.7, 0.9]])).numpy()
+        array([[0. , 0.7, 0.9]], dtype=float32)
 
     Reference:
         Rajamanoharan et al., "Jumping ahead: improving reconstruction fidelity with JumpReLU sparse autoencoders",

@@ -126,10 +126,13 @@ class KSparseAE(RevivesDeadUnits):
         return super().build_decoder(x_shape, rows=self.by_rows)
 
     def initialize_from(self, x: np.ndarray, y: np.ndarray | None = None) -> None:
-        """Set the mean that the encoder subtracts to the mean of x, and the decoder's initial bias to the mean of y."""
+        """Set the mean that the encoder subtracts, and the decoder's initial bias, to the mean of the data.
+
+        The bias starts at the mean of targets of another shape, and else of the samples.
+        """
         last = [layer for layer in self.decoder.layers if hasattr(layer, "kernel")][-1]
         if self.centered and not np.any(self.encoder.layers[0].layers[0].mean) and not np.any(last.bias):
-            y = x if y is None else y
+            y = x if y is None or y.shape == x.shape else y
             self.encoder.layers[0].layers[0].mean.assign(np.mean(x, axis=0, dtype="float64").ravel())
             last.bias.assign(np.nanmean(y, axis=0, dtype="float64").ravel())
 

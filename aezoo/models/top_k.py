@@ -50,7 +50,7 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
         >>> model.compile(optimizer="adam")
         >>> x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
         >>> history = model.fit(x, verbose=0)
-        >>> np.count_nonzero(model.encode(x), axis=1).max()
+        >>> int(np.count_nonzero(model.encode(x), axis=1).max())
         4
 
     Reference:

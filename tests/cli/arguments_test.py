@@ -42,7 +42,8 @@ def test_the_arguments_that_a_model_sets_itself_cannot_be_set_to_another_value()
         for argument in values.keys() & {*cls.fixed_arguments}:
             with pytest.raises((TypeError, ValueError)):
                 cls(2, **{argument: values[argument]})
-        fixed = ("linear", "rbm", "dbn", "sequence", "sketch-rnn", "conditional", "masked")
+        fixed = ["linear", "rbm", "dbn", "sequence", "sketch-rnn", "conditional", "masked"]
+        fixed += ["top-k", "batch-top-k", "matryoshka", "jump-relu", "gated"]
         assert bool(cls.fixed_arguments) == (name in fixed), name
 
 
