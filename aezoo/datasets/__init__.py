@@ -1,9 +1,9 @@
 """Data sets to train on: known ones as arrays (`load`) or streams (`stream`), and your own (`from_folder`, ...)."""
 
-from aezoo.datasets.layer_outputs import activations
 from aezoo.datasets.bundled import emoji_factors
 from aezoo.datasets.folder import PreparedImages, from_folder
 from aezoo.datasets.labels import without_labels
+from aezoo.datasets.layer_outputs import activations
 from aezoo.datasets.loading import load, stream
 from aezoo.datasets.prepared import Prepared
 from aezoo.datasets.series import PreparedSeries, from_series
