@@ -263,26 +263,27 @@ class Loop:
     def __call__(self, resident: Resident) -> dict[str, Any]:
         """Run the steps of the next call."""
         parts, order = resident.parts, next(resident.calls)
-        full = len(order) // self._batch_size * self._batch_size
-        if self._run_compiled is None or not full:
+        if self._run_compiled is None:
             return self._call(self._run, parts, order)
+        full = len(order) // self._batch_size * self._batch_size
         try:
-            logs = self._call(self._padded, parts, order[:full])
+            # All batches are compiled, also a short one, since XLA draws other noise.
+            logs = [self._call(self._padded, parts, rows) for rows in (order[:full], order[full:]) if len(rows)]
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
             if self._model.jit_compile:
                 raise
             self._run_compiled = None  # `resident` chose XLA, which cannot compile an operation of the user
             return self._call(self._run, parts, order)
-        if len(order) > full:  # a short batch would have to be compiled for itself
-            logs = self._call(self._run, parts, order[full:])
-        return logs
+        return logs[-1]
 
     def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
         return run(parts, order)
 
     def _padded(self, parts: Any, order: Tensor) -> dict[str, Any]:
-        """Run the compiled loop, which is the same for any number of full batches."""
+        """Run the compiled loop, of which there is one for any number of full batches and one for a short batch."""
         assert self._run_compiled is not None
+        if len(order) < self._batch_size:
+            return self._run_compiled(parts, order[None], tf.constant(1))
         batches = len(order) // self._batch_size
         order = tf.reshape(order, (batches, self._batch_size))
         return self._run_compiled(parts, tf.pad(order, [[0, self._steps - batches], [0, 0]]), tf.constant(batches))
