@@ -33,10 +33,9 @@ class FSQVAE(DiscreteAE):
         latent_dim: Number of code units, or channels of a spatial code: a multiple of `len(levels)`. None takes
             `len(levels)`, so that a place of a map, or a flat code, has a single index.
         levels: Lᵢ of each unit of a vector, at least 2; the paper recommends at least 5.
-        spatial: Whether to use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one more
-            convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
-        code_activation: σ of the code before it is quantized.
-        **kwargs: Arguments of `Autoencoder`.
+        **kwargs: Arguments of `Autoencoder`, of which `code_activation` is "linear" by default; and `spatial`: with
+            True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
+            more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
 
     Raises:
         ValueError: If an argument is out of range, `levels` have more than 2³¹ - 1 combinations, or `spatial` is

@@ -50,10 +50,9 @@ class VQVAE(DiscreteAE):
         ema_decay: γ in [0, 1), or None for the term `codebook`.
         dead_after: An entry restarts once this many vectors in a row have not used it; None takes 20 K, 0 never
             restarts. Without `ema_decay` entries never restart.
-        spatial: Whether to use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one more
-            convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
-        code_activation: σ of the code before it is quantized.
-        **kwargs: Arguments of `Autoencoder`.
+        **kwargs: Arguments of `Autoencoder`, of which `code_activation` is "linear" by default; and `spatial`: with
+            True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
+            more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
 
     Raises:
         ValueError: If an argument is out of range, vectors do not divide a code, or `spatial` is combined with dense
