@@ -33,7 +33,7 @@ class FSQVAE(DiscreteAE):
         latent_dim: Number of code units, or channels of a spatial code: a multiple of `len(levels)`. None takes
             `len(levels)`, so that a place of a map, or a flat code, has a single index.
         levels: Lᵢ of each unit of a vector, at least 2; the paper recommends at least 5.
-        **kwargs: Arguments of `Autoencoder`, of which `code_activation` is "linear" by default; and `spatial`: with
+        **kwargs: Arguments of `Autoencoder` (`code_activation` is "linear" by default) and `spatial`: with
             True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
             more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
 

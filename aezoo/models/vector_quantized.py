@@ -50,7 +50,7 @@ class VQVAE(DiscreteAE):
         ema_decay: γ in [0, 1), or None for the term `codebook`.
         dead_after: An entry restarts once this many vectors in a row have not used it; None takes 20 K, 0 never
             restarts. Without `ema_decay` entries never restart.
-        **kwargs: Arguments of `Autoencoder`, of which `code_activation` is "linear" by default; and `spatial`: with
+        **kwargs: Arguments of `Autoencoder` (`code_activation` is "linear" by default) and `spatial`: with
             True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
             more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
 

@@ -280,7 +280,7 @@ class Loop:
         return run(parts, order)
 
     def _padded(self, parts: Any, order: Tensor) -> dict[str, Any]:
-        """Run the compiled loop, of which there is one for any number of full batches and one for a short batch."""
+        """Run the compiled loop: one serves any number of full batches, another one a short batch."""
         assert self._run_compiled is not None
         if len(order) < self._batch_size:
             return self._run_compiled(parts, order[None], tf.constant(1))
