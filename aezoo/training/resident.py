@@ -309,7 +309,7 @@ class Loop:
 class TrainingLoop(Loop):
     """Loop of training steps.
 
-    Its steps do not skip batches that diverge, which would cost a fifth of their time. If a step should have been
+    Its steps do not skip batches that diverge, which would cost time in each of them. If a step should have been
     skipped, the call is repeated from the state before it with steps that do.
 
     Args:
