@@ -87,14 +87,6 @@ def is_validation_of_fit(kwargs: Mapping[str, Any]) -> bool:
     return bool(kwargs.get("_use_cached_eval_dataset"))
 
 
-def forget_functions(model: keras.Model) -> None:
-    """Make the next `fit` or `evaluate` build its function anew, for example for another `steps_per_execution`.
-
-    Relies on: `train_function` and `test_function`, which Keras builds if they are None.
-    """
-    model.train_function = model.test_function = None
-
-
 def exchange_functions(model: keras.Model, new: tuple[Any, Any] | None) -> tuple[Any, Any]:
     """Give a model other functions of `fit` and `evaluate`, or let Keras build new ones for None; return the old ones.
 

@@ -274,7 +274,7 @@ def defaults() -> tuple[list[str], list[Goal]]:
     return lines, goals
 
 
-#: What the tables of imputation.json and single_cell.json say in RESULTS.md, and on which page of the site they are.
+#: Title and explanation of the tables of single files in RESULTS.md, and the page of the site that shows each.
 COMPARED = {
     "imputation": (
         "Missing values",
@@ -302,6 +302,9 @@ COMPARED = {
         "guide/discrete.md",
     ),
 }
+
+#: Lines of a page whose benchmark has no result.
+UNPUBLISHED = ["No result is published yet."]
 
 
 def compared() -> dict[str, tuple[list[str], list[str]]]:
@@ -708,8 +711,8 @@ def documents() -> dict[Path, str]:
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         **{
-            PAGE.parent / COMPARED[name][2]: _between(name, table, PAGE.parent / COMPARED[name][2])
-            for name, (_, table) in tables.items()
+            PAGE.parent / place: _between(name, tables[name][1] if name in tables else UNPUBLISHED, PAGE.parent / place)
+            for name, (_, _, place) in COMPARED.items()
         },
     }
 

@@ -342,9 +342,9 @@ def sparse_codes_dictionaries() -> Figure:
         model.compile(keras.optimizers.Adam(1e-3))
         model.fit(x, epochs=6, batch_size=256, verbose=2)
         uses = np.count_nonzero(model.encode(x), axis=0)
-        chosen = np.arange(32) if name == "Matryoshka" else np.argsort(-uses)[:32]
+        chosen = np.arange(24) if name == "Matryoshka" else np.argsort(-uses)[:24]
         panels[name] = signed_tiles(model.dictionary[chosen, ..., 0])
-    return tiles.tile_figure(panels, columns=16)
+    return tiles.tile_figure(panels, columns=12, tile=40)
 
 
 # === Masked ===

@@ -161,7 +161,7 @@ def sparse_code(cls, arguments):
         lambda **kw: cls(latent_dim=12, **arguments, **kw),
         X,
         quiet=lambda **kw: cls(latent_dim=12, **quiet, **kw),
-        # The selection of a batch and the square of its mean are not those of its halves.
+        # A selection in a batch, or the square of a batch mean, differs from the mean over its halves.
         mean_over_samples=not issubclass(cls, aezoo.BatchTopKAE) and "target_l0" not in arguments,
         learning_rate=1e-2,
     )

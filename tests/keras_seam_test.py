@@ -158,7 +158,7 @@ def test_functions_that_were_forgotten_are_made_for_another_number_of_steps():
     model.fit(batches, verbose=0, shuffle=False)
     model.evaluate(batches, verbose=0)
     model.steps_per_execution = 3
-    _keras.forget_functions(model)
+    _keras.exchange_functions(model, None)
     for make in (model.make_train_function, model.make_test_function):
         make()
     iterator, before = iter(batches), int(model.optimizer.iterations)

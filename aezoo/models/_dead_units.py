@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
@@ -13,6 +13,9 @@ from aezoo._typing import Shape, Tensor
 from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
+
+if TYPE_CHECKING:
+    from aezoo.cli.defaults import Training
 
 
 class RevivesDeadUnits(Autoencoder):
@@ -128,6 +131,13 @@ class RevivesDeadUnits(Autoencoder):
         uses = sum_over_replicas(units.uses(code, batch.counted))
         idle = self.samples_since_active + batch.counted_size
         self.samples_since_active.assign(ops.where(uses > 0, 0.0, idle))
+
+    @classmethod
+    def cli_defaults(cls, training: Training) -> dict[str, Any]:
+        """Return defaults with k = 25 of 1000 units, and at least 5."""
+        units = training.given.get("latent_dim", training.latent_dim)
+        k = training.given.get("k", min(units, max(5, units // 40)))
+        return {"latent_dim": units, "k": k, "dead_after": min(10_000, training.samples)}
 
     def get_config(self) -> dict[str, Any]:
         names = ("aux_weight", "aux_k", "dead_after")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
@@ -13,9 +12,6 @@ from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models._dead_units import RevivesDeadUnits
 from aezoo.models.sparse_code import SparseCodeAE
 from aezoo.training.batch import Batch
-
-if TYPE_CHECKING:
-    from aezoo.cli.defaults import Training
 
 
 @keras.saving.register_keras_serializable("aezoo")
@@ -74,13 +70,6 @@ class BatchTopKAE(RevivesDeadUnits, SparseCodeAE):
 
     def further_terms(self, units: DenseSelection | RowSelection, code: Any, batch: Batch, training: bool) -> Any:
         return {"l0": batch.mean(ops.count_nonzero(code, axis=1))}
-
-    @classmethod
-    def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return defaults with k = 25 of 1000 units, and at least 5."""
-        defaults = super().cli_defaults(training)
-        k = training.given.get("k", min(defaults["latent_dim"], max(5, math.floor(defaults["latent_dim"] / 40))))
-        return {**defaults, "k": k, "dead_after": min(10_000, training.samples)}
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "k": self.batch_top_k.k}

@@ -285,18 +285,11 @@ class DiscreteAE(Autoencoder):
         if self.prior is None or not self.prior.built or conditions:
             return signatures
         prior = self.prior
-        inputs = {
-            "n": tf.TensorSpec((), "int32", name="n"),
-            "temperature": tf.TensorSpec((), "float32", name="temperature"),
-            "seed": tf.TensorSpec((), "int64", name="seed"),
-        }
 
-        def sample(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
-            n = export.inside("n", n, 1, export.most_samples(self.x_shape))
-            temperature = export.inside("temperature", temperature, 0.0, math.inf)
+        def draw(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
             return self.decode_indices(prior.draw(n, temperature, prior.random.seed_of(seed)))
 
-        return {**signatures, "sample": (sample, inputs, "sample")}
+        return {**signatures, "sample": (*export.sample_signature(self.x_shape, draw), "sample")}
 
     def get_config(self) -> dict[str, Any]:
         config = {**super().get_config(), "spatial": self.spatial}

@@ -151,15 +151,10 @@ class KSparseAE(RevivesDeadUnits):
         AuxK, which the paper lacks, is on: without it, a fifth of the units dies on the digits, and a third on MNIST
         within three epochs.
         """
-        units = training.given.get("latent_dim", training.latent_dim)
-        k = training.given.get("k", min(units, max(5, units // 40)))
-        return {
-            "latent_dim": units,
-            "k": k,
-            "k_schedule": schedules.Linear(max(k, min(units, 4 * k)), k, max(1, training.epochs // 2)),
-            "aux_weight": 1 / 32,
-            "dead_after": min(10_000, training.samples),
-        }
+        defaults = super().cli_defaults(training)
+        k, units = defaults["k"], defaults["latent_dim"]
+        k_schedule = schedules.Linear(max(k, min(units, 4 * k)), k, max(1, training.epochs // 2))
+        return {**defaults, "k_schedule": k_schedule, "aux_weight": 1 / 32}
 
     def get_config(self) -> dict[str, Any]:
         return {

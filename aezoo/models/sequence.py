@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
@@ -406,18 +405,11 @@ class SequenceAE(Autoencoder):
             signatures["score_steps"] = (self.score_steps, signatures["score"][1], "scores")
         if not self.variational:
             return signatures
-        inputs = {
-            "n": tf.TensorSpec((), "int32", name="n"),
-            "temperature": tf.TensorSpec((), "float32", name="temperature"),
-            "seed": tf.TensorSpec((), "int64", name="seed"),
-        }
 
-        def sample(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
-            n = export.inside("n", n, 1, export.most_samples(self.x_shape))
-            temperature = export.inside("temperature", temperature, 0.0, math.inf)
+        def draw(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
             return self._draw(n, temperature, None, self.random.seed_of(seed))
 
-        return {**signatures, "sample": (sample, inputs, "sample")}
+        return {**signatures, "sample": (*export.sample_signature(self.x_shape, draw), "sample")}
 
     def get_config(self) -> dict[str, Any]:
         names = "units cell bidirectional variational tokens embedding_dim word_dropout free_bits"

@@ -381,17 +381,10 @@ class SketchRNN(Autoencoder):
     # === Saving ===
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
-        inputs = {
-            "n": tf.TensorSpec((), "int32", name="n"),
-            "temperature": tf.TensorSpec((), "float32", name="temperature"),
-            "seed": tf.TensorSpec((), "int64", name="seed"),
-        }
+        def draw(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
+            return self._draw(n, temperature, None, seed)
 
-        def sample(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
-            n = export.inside("n", n, 1, export.most_samples(self.x_shape))
-            return self._draw(n, export.inside("temperature", temperature, 0.0, math.inf), None, seed)
-
-        return {**super().signatures(), "sample": (sample, inputs, "sketch")}
+        return {**super().signatures(), "sample": (*export.sample_signature(self.x_shape, draw), "sketch")}
 
     def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
         """Return the decoder's first state and its step: from the step before, the distribution of the next.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
@@ -13,9 +13,6 @@ from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models._dead_units import RevivesDeadUnits
 from aezoo.models.sparse_code import SparseCodeAE
 from aezoo.training.batch import Batch
-
-if TYPE_CHECKING:
-    from aezoo.cli.defaults import Training
 
 _MULTI = 4  # Multi-TopK uses this many times k units
 
@@ -93,13 +90,6 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
         k = min(_MULTI * self.top_k.k, math.prod(self.code_shape))
         y_pred = units.decode(units.largest(units.z, k, k))
         return {"multi": self.multi_weight * self.reconstruction(batch, y_pred)}
-
-    @classmethod
-    def cli_defaults(cls, training: Training) -> dict[str, Any]:
-        """Return defaults with k = 25 of 1000 units, and at least 5."""
-        defaults = super().cli_defaults(training)
-        k = training.given.get("k", min(defaults["latent_dim"], max(5, defaults["latent_dim"] // 40)))
-        return {**defaults, "k": k, "dead_after": min(10_000, training.samples)}
 
     def get_config(self) -> dict[str, Any]:
         return {

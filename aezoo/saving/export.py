@@ -114,6 +114,28 @@ def most_samples(x_shape: Sequence[int]) -> int:
     return max(1, min(_MOST_SAMPLES, _MOST_VALUES // math.prod(x_shape)))
 
 
+def sample_signature(
+    x_shape: Sequence[int], draw: Callable[[Tensor, Tensor, Tensor], Tensor]
+) -> tuple[Any, dict[str, tf.TensorSpec]]:
+    """Return the function and the inputs n, temperature and seed of a signature that draws samples.
+
+    Args:
+        x_shape: Shape of a sample.
+        draw: Function from checked inputs to samples, (n, *x_shape).
+    """
+    inputs = {
+        "n": tf.TensorSpec((), "int32", name="n"),
+        "temperature": tf.TensorSpec((), "float32", name="temperature"),
+        "seed": tf.TensorSpec((), "int64", name="seed"),
+    }
+
+    def sample(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
+        n = inside("n", n, 1, most_samples(x_shape))
+        return draw(n, inside("temperature", temperature, 0.0, math.inf), seed)
+
+    return sample, inputs
+
+
 def inside(name: str, value: Tensor, low: float, high: float) -> Tensor:
     """Return an input of a signature, checked: a call with any value outside [low, high] fails.
 

@@ -41,7 +41,7 @@ def replicas(case: Case) -> None:
         same("two replicas", expected[0], got[0])
         same_history("two replicas", expected[1], got[1])
         two.run_eagerly = True  # one graph shows that replicas wait for each other in a graph; another takes seconds
-        _keras.forget_functions(two)
+        _keras.exchange_functions(two, None)
 
 
 def mixed_precision(case: Case) -> None:

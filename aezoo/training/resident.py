@@ -234,7 +234,7 @@ def counted(request: FitRequest, resident: Resident) -> FitRequest:
         options["validation_data"] = resident.validation.counted
         options.pop("validation_batch_size", None)
     elif options.get("validation_data") is not None:
-        options.setdefault("validation_batch_size", resident.batch_size)
+        options["validation_batch_size"] = options.get("validation_batch_size") or resident.batch_size
     return FitRequest(data, options)
 
 
@@ -266,15 +266,19 @@ class Loop:
         if self._run_compiled is None:
             return self._call(self._run, parts, order)
         full = len(order) // self._batch_size * self._batch_size
-        try:
-            # All batches are compiled, also a short one, since XLA draws other noise.
-            logs = [self._call(self._padded, parts, rows) for rows in (order[:full], order[full:]) if len(rows)]
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-            if self._model.jit_compile:
-                raise
-            self._run_compiled = None  # `resident` chose XLA, which cannot compile an operation of the user
-            return self._call(self._run, parts, order)
-        return logs[-1]
+        # A short batch is compiled like the others, since XLA draws other noise.
+        return [self._call_compiled(parts, rows) for rows in (order[:full], order[full:]) if len(rows)][-1]
+
+    def _call_compiled(self, parts: Any, order: Tensor) -> dict[str, Any]:
+        """Run full batches, or a short one, with XLA; without, if `resident` chose it and it cannot compile a step."""
+        if self._run_compiled is not None:
+            try:
+                return self._call(self._padded, parts, order)
+            except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):  # nothing has run
+                if self._model.jit_compile:
+                    raise
+                self._run_compiled = None
+        return self._call(self._run, parts, order)
 
     def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
         return run(parts, order)

@@ -1,4 +1,4 @@
-"""What the tables of models with one hidden layer share: training, the linear probe and the fine-tuned classifier."""
+"""Train models with one hidden layer, and measure them by a linear probe and a fine-tuned classifier."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from aezoo.schedules import Linear
 TRAINING = ("model", "units", "epochs", "batch_size", "learning_rate", "weight_decay", "k_start", "scaling")
 #: Entries that do not change what is trained.
 INFERENCE = ("alpha", "scaling")
-#: Inverse weights of the probe's penalty, of which the validation images choose one.
+#: Inverse weights of the probe's penalty; the validation images choose one.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 HELD_OUT = 10_000
 

@@ -2,8 +2,9 @@
 
     TFDS_DATA_DIR=... python benchmarks/papers/rbm_pseudo_likelihood.py
 
-The tutorial trains on the gray values themselves and measures on images rounded to 0 and 1, of which the pixels are
-far better known from their neighbours than of images that draw each pixel once (`rbm_likelihood.py` measures those).
+The tutorial trains on the gray values themselves and measures on images rounded to 0 and 1. Their pixels are far easier
+to predict from their neighbors than pixels that are drawn, with the gray value as probability; `rbm_likelihood.py`
+measures such images.
 Published: -62.76 after 15 epochs of PCD-15 with batches of 20 (122 minutes), as an estimate of one flipped bit a
 sample on training data; ours is exact, on the first 2000 test images.
 """

@@ -4,7 +4,7 @@
 
 The network is 784-1000-784, float32, Adam, random data in [0, 1]. One timing is `fit` for one epoch of 32 steps of 128
 samples, the last of them short. "Unwatched" is the same model whose steps apply every gradient as it comes. All
-contenders run in turn, five times per round, of which the fastest counts; a ratio is taken within a round, and the
+contenders run in turn, five times per round, and the fastest time counts; a ratio is taken within a round, and the
 table gives the median of 15 rounds with the least and the greatest. The goal, at most 2 % of an epoch, is put to it.
 """
 

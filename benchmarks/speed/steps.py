@@ -4,7 +4,7 @@
 
 The network is 784-1000-784, batches of 128, Adam, float32, random data in [0, 1]; CPU or whatever TensorFlow finds.
 One timing is the wall time of `fit` for one epoch of 32 steps, the last of them short, its checks of the data included.
-All contenders run in turn after an untimed epoch each, three times a round, of which the fastest counts; a ratio is
+All contenders run in turn after an untimed epoch each, three times per round; the fastest time counts. A ratio is
 taken within a round, and the table gives the median of 5 rounds with the least and the greatest. Goals are put to wall
 time; the ratio of CPU time beside it is less disturbed by what else the machine does.
 

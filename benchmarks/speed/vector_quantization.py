@@ -9,7 +9,7 @@ entries restart; Adam, batches of 32, float32. What is timed of PyTorch is a pla
 one epoch of `fit`. The quantizer alone is the lookup, the running means and the restarts of 4,096 vectors, without
 gradients, as a compiled graph of ours and a call in training mode of the peer.
 
-All run in turn, three times a round, of which the fastest counts; the ratio (the peer's seconds over ours: higher is
+All run in turn, three times per round, and the fastest time counts; the ratio (the peer's seconds over ours: higher is
 better) is taken within a round.
 """
 

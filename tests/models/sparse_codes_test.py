@@ -39,7 +39,7 @@ def make(name, x=X, y=None, optimizer=None, run_eagerly=True, random=True, **arg
 
 
 class Reference:
-    """What the papers say, in NumPy."""
+    """Compute the papers' codes and terms with NumPy."""
 
     def __init__(self, model, x, y=None):
         y = x if y is None else y

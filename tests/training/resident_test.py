@@ -285,6 +285,19 @@ def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
     same(fitted(True, Pythonic(3, seed=0)), fitted(False, Pythonic(3, seed=0)))
 
 
+def test_a_short_batch_that_cannot_be_compiled_repeats_no_other(monkeypatch):
+    monkeypatch.setattr(resident, "_LEAST_COMPILED_WORK", 0)
+    padded = resident.Loop._padded
+
+    def refused(loop, parts, order):
+        if len(order) < 6:
+            raise tf.errors.UnimplementedError(None, None, "no kernel")
+        return padded(loop, parts, order)
+
+    monkeypatch.setattr(resident.Loop, "_padded", refused)
+    same(fitted(True), fitted(False))
+
+
 def test_calls_take_a_fraction_of_a_second():
     model = aezoo.Autoencoder(3)
     model.compile("adam")
