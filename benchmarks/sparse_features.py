@@ -160,7 +160,7 @@ def ours(method: str, x: np.ndarray, rows: np.ndarray, seed: int, test: np.ndarr
         mean = x.mean(axis=0)
         scale = float(np.sqrt(np.mean(np.sum((x - mean) ** 2, axis=1))))
     model.compile(model.default_optimizer(_Rate(len(rows))))  # Adam, with the β₁ of the paper
-    for part in np.array_split(rows, EPOCHS):
+    for part in np.array_split(rows, min(EPOCHS, len(rows))):
         model.fit((x[part.ravel()] - mean) / scale, batch_size=BATCH, shuffle=False, verbose=0)
     test = (test - mean) / scale
     y = np.asarray(model.reconstruct(test)) * scale + mean

@@ -174,15 +174,20 @@ def test_papers(run, name, tmp_path):
     run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
 
 
+def resumed(run, folder, name, *options):
+    """Run a benchmark twice; return the runs of its file, which the second time leaves as it is."""
+    output = folder / f"{name}.json"
+    run("", name, "--output", str(output), *options)
+    written = output.read_text()
+    run("", name, "--output", str(output), *options)
+    assert output.read_text() == written, "finished runs are not run again"
+    return json.loads(written)["runs"]
+
+
 @pytest.mark.slow
 def test_defaults(run, tmp_path, monkeypatch):
-    output = tmp_path / "defaults.json"
-    options = ["--output", str(output), "--only", "on digits|on shapes|(VAE|CD).* on breast_cancer"]
-    run("", "defaults", *options)
-    written = output.read_text()
-    run("", "defaults", *options)
-    assert output.read_text() == written, "finished runs are not run again"
-    module, runs = results(), json.loads(written)["runs"]
+    runs = resumed(run, tmp_path, "defaults", "--only", "on digits|on shapes|(VAE|CD).* on breast_cancer")
+    module = results()
     monkeypatch.setattr(module, "HERE", tmp_path)
     lines, goals = module.defaults()
     assert len([line for line in lines if re.search(r" \| (digits|breast_cancer|shapes) \| ", line)]) == len(runs) == 18
@@ -192,12 +197,7 @@ def test_defaults(run, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_imputation(run, tmp_path):
-    output = tmp_path / "imputation.json"
-    run("", "imputation", "--output", str(output))
-    written = output.read_text()
-    run("", "imputation", "--output", str(output))
-    assert output.read_text() == written, "finished runs are not run again"
-    runs = json.loads(written)["runs"]
+    runs = resumed(run, tmp_path, "imputation")
     assert len(runs) == 2 * 5 and {run["data"] for run in runs} == {"wine", "diabetes"}
     lines = results()._imputation(runs)
     assert len(lines) == 4 and "| wine | 10% |" in lines[2] and lines[2].count("**") == 2
@@ -207,12 +207,7 @@ def test_imputation(run, tmp_path):
 
 @pytest.mark.slow
 def test_sparse_features(run, tmp_path):
-    output = tmp_path / "sparse_features.json"
-    run("", "sparse_features", "--output", str(output))
-    written = output.read_text()
-    run("", "sparse_features", "--output", str(output))
-    assert output.read_text() == written, "finished runs are not run again"
-    runs = json.loads(written)["runs"]
+    runs = resumed(run, tmp_path, "sparse_features")
     assert [run["library"] for run in runs] == 6 * ["aezoo"]
     assert all(6 < run["true_L0"] < 8 and 0 <= run["F1"] <= 1 and 0 < run["MCC"] < 1 for run in runs)
     lines = results()._sparse_features(runs)
@@ -239,13 +234,7 @@ def test_a_perfect_code_has_perfect_measures(monkeypatch):
 
 @pytest.mark.slow
 def test_discrete_codes(run, tmp_path):
-    output = tmp_path / "discrete_codes.json"
-    options = ["--output", str(output), "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10"]
-    run("", "discrete_codes", *options)
-    written = output.read_text()
-    run("", "discrete_codes", *options)
-    assert output.read_text() == written, "finished runs are not run again"
-    runs = json.loads(written)["runs"]
+    runs = resumed(run, tmp_path, "discrete_codes", "--methods", "VQVAE, 256 entries", "CompressiveAE, weight 10")
     lines = results()._discrete_codes(runs)
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
     assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
@@ -286,13 +275,7 @@ def test_single_cell(run, tmp_path):
 
 @pytest.mark.parametrize("detectors", some(["PCA error", "(Ensemble|(?!PyOD).*AE|RBM)"], gate={"PCA error"}))
 def test_outliers(run, tmp_path, detectors):
-    output = tmp_path / "outliers.json"
-    options = ["--output", str(output), "--only", f"^{detectors}.* on"]
-    run("", "outliers", *options)
-    written = output.read_text()
-    run("", "outliers", *options)
-    assert output.read_text() == written, "finished runs are not run again"
-    runs = json.loads(written)["runs"]
+    runs = resumed(run, tmp_path, "outliers", "--only", f"^{detectors}.* on")
     assert all(len(found["plane"]["auroc"]) == 1 for found in runs.values())
     assert list(runs) == ["PCA error"] if detectors == "PCA error" else len(runs) == 8
     assert runs[next(iter(runs))]["plane"]["auroc"][0] > 0.9, "the outliers are far from the other rows"

@@ -97,13 +97,22 @@ def fitted(model: aezoo.Autoencoder, configuration: Configuration, x: np.ndarray
         momentum = 0.0 if model.persistent else 0.5
         model.compile(ScheduledSGD(Linear(rate, rate / 50, epochs), momentum=momentum))
     else:
-        falling = keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // batch_size), alpha=0.01)
-        optimizer = keras.optimizers.AdamW(falling, weight_decay=configuration.get("weight_decay", 0.0))
+        optimizer = adam(configuration, len(x))
         optimizer.exclude_from_weight_decay(var_names=["bias"])
         sigmoid = model.output_bounds == (0.0, 1.0)
         model.compile(optimizer, loss=aezoo.losses.CrossEntropy() if sigmoid else None)
     model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
     return model
+
+
+def adam(configuration: Configuration, samples: int) -> keras.optimizers.AdamW:
+    """Return Adam with the weight decay of a configuration, and a rate that falls along a cosine."""
+    return keras.optimizers.AdamW(_falling(configuration, samples), weight_decay=configuration.get("weight_decay", 0.0))
+
+
+def _falling(configuration: Configuration, samples: int) -> keras.optimizers.schedules.CosineDecay:
+    rate, epochs, batch_size = (configuration[name] for name in ("learning_rate", "epochs", "batch_size"))
+    return keras.optimizers.schedules.CosineDecay(rate, epochs * -(-samples // batch_size), alpha=0.01)
 
 
 def _kept(configuration: Configuration, x: np.ndarray, setting: Setting) -> Path | None:
@@ -165,12 +174,9 @@ def fine_tuned(
     classifier: keras.Sequential, configuration: Configuration, x: np.ndarray, y: np.ndarray, x_test: np.ndarray
 ) -> np.ndarray:
     """Train a classifier by SGD with momentum and a rate that falls along a cosine, and classify test images."""
-    rate, epochs, batch_size = (configuration[name] for name in ("learning_rate", "epochs", "batch_size"))
-    steps = epochs * -(-len(x) // batch_size)
-    falling = keras.optimizers.schedules.CosineDecay(rate, steps, alpha=0.01)
-    optimizer = keras.optimizers.SGD(falling, momentum=0.9)
+    optimizer = keras.optimizers.SGD(_falling(configuration, len(x)), momentum=0.9)
     classifier.compile(optimizer, "sparse_categorical_crossentropy", steps_per_execution=25)
-    classifier.fit(x, y, epochs=epochs, batch_size=batch_size, verbose=0)
+    classifier.fit(x, y, epochs=configuration["epochs"], batch_size=configuration["batch_size"], verbose=0)
     return np.concatenate(
         [np.argmax(classifier.predict_on_batch(x_test[i : i + 2000]), axis=1) for i in range(0, len(x_test), 2000)]
     )

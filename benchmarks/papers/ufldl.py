@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import configurations
-import keras
 import numpy as np
-from one_layer import classifier_from, codes, data, fine_tuned
+from one_layer import adam, classifier_from, codes, data, fine_tuned
 from reporting import HERE, Clock, Row
 from runner import Configuration, Runs, Setting, Table, packed, parser, run_table, run_trials
 
@@ -26,13 +25,8 @@ def fitted(configuration: Configuration, x: np.ndarray, seed: int, **arguments: 
     model = aezoo.SparseAE(
         configuration["units"], target=configuration["target"], weight=configuration["weight"], seed=seed, **arguments
     )
-    epochs, batch_size = configuration["epochs"], configuration["batch_size"]
-    rate = keras.optimizers.schedules.CosineDecay(
-        configuration["learning_rate"], epochs * -(-len(x) // batch_size), alpha=0.01
-    )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=configuration.get("weight_decay", 0.0))
-    model.compile(optimizer)
-    model.fit(x, epochs=epochs, batch_size=batch_size, verbose=0)
+    model.compile(adam(configuration, len(x)))
+    model.fit(x, epochs=configuration["epochs"], batch_size=configuration["batch_size"], verbose=0)
     return model
 
 
