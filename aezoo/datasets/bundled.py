@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from aezoo.datasets import drawn
 from aezoo.datasets.source import Source
 
 #: Kinds of emoji, in the order of their labels.
@@ -122,5 +123,6 @@ def source(name: str) -> Source:
 _SETS: dict[str, tuple[Callable[[], dict[str, tuple[np.ndarray, np.ndarray]]], int]] = {
     "digits": (_digits, 16),
     "emoji": (_emoji, 255),
+    "sprites": (drawn.sprites, 1),
 }
 NAMES = tuple(_SETS)

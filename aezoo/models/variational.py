@@ -24,6 +24,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
 from aezoo.training import gate, inference, samples
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -253,11 +254,12 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        y_pred = self.decode_parameters(_rows(reparameterized(mean, log_variance, noise)), conditions, training)
+        z = _rows(reparameterized(mean, log_variance, noise))
+        y_pred = self.decode_parameters(z, conditions, training)
         reported = {"active_units": mean}
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
-            reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance, self.free_bits)
+            reported |= self.penalties(batch, Forward((mean, log_variance), z, y_pred, training))
             return reported, self._mean_like(batch.y, y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
@@ -271,6 +273,15 @@ class VAE(Autoencoder):
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance)
         return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
+
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
+        """Return β KL(q‖p(z)) by its name; `forward.features` are μ and log σ², and `forward.code` is the drawn z.
+
+        Args:
+            batch: The batch.
+            forward: Outputs of encoder and decoder. With `importance_samples`, there is no such term.
+        """
+        return {"kl": self.beta.value * kl_term(batch, *forward.features, self.free_bits)}
 
     def _mean_like(self, x: Tensor, y_pred: Tensor) -> Tensor:
         """Return the means that the decoder's output has for samples of the size of x."""
@@ -379,7 +390,12 @@ class VAE(Autoencoder):
         """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
         mean, log_variance = self.moments(x, **conditions)
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
-        return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
+        return error + self.kl_weight * _sum(losses.gaussian_kl(mean, log_variance))
+
+    @property
+    def kl_weight(self) -> Tensor | float:
+        """Weight of the KL divergence in `score_samples`: β."""
+        return self.beta.value
 
     def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return -log p(xᵢ given z) of each feature at z = μ; the KL divergence belongs to no feature."""
