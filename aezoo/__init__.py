@@ -28,9 +28,9 @@ from aezoo import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.batch_top_k import BatchTopKAE
+from aezoo.models.beta_tc import BetaTCVAE
 from aezoo.models.code_prior import CodePrior
 from aezoo.models.compressive import CompressiveAE
-from aezoo.models.beta_tc import BetaTCVAE
 from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE

@@ -64,20 +64,28 @@ def draw_sprites(
     for name, values in given.items():
         values = np.asarray(values)
         most = SPRITE_FACTORS[name] - 1
-        if values.dtype.kind not in "iu" or values.ndim > 1 or (values.size and (values.min() < 0 or values.max() > most)):
+        if (
+            values.dtype.kind not in "iu"
+            or values.ndim > 1
+            or (values.size and (values.min() < 0 or values.max() > most))
+        ):
             raise ValueError(f"{name} must be whole numbers from 0 to {most}, one or an array (n,): it is {values!r}.")
         columns.append(np.atleast_1d(values).astype("int64"))
     try:
         columns = np.broadcast_arrays(*columns)
     except ValueError:
         lengths = {name: len(column) for name, column in zip(given, columns, strict=True)}
-        raise ValueError(f"The factors have the lengths {lengths}: give single indices, or arrays of one length.") from None
+        raise ValueError(
+            f"The factors have the lengths {lengths}: give single indices, or arrays of one length."
+        ) from None
     chunk = max(1, _CHUNK // size**2)
     parts = [_drawn(*(column[i : i + chunk] for column in columns), size) for i in range(0, len(columns[0]), chunk)]
     return np.concatenate(parts)[..., None] if parts else np.zeros((0, size, size, 1), "float32")
 
 
-def _drawn(shape: np.ndarray, scale: np.ndarray, turn: np.ndarray, x: np.ndarray, y: np.ndarray, size: int) -> np.ndarray:
+def _drawn(
+    shape: np.ndarray, scale: np.ndarray, turn: np.ndarray, x: np.ndarray, y: np.ndarray, size: int
+) -> np.ndarray:
     """Return the covered share of each pixel, (n, size, size), in pictures of the square [-1, 1] × [-1, 1]."""
 
     def column(values: np.ndarray) -> np.ndarray:
