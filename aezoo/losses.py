@@ -300,7 +300,7 @@ def kl_decomposition(
     log_q = ops.logsumexp(log_weights + ops.sum(log_densities, axis=2), axis=1)
     log_q_of_units = ops.sum(ops.logsumexp(log_weights[..., None] + log_densities, axis=1), axis=1)
     log_q_given_x = ops.sum(_log_normal(z, mean, log_variance), axis=1)
-    log_p = ops.sum(_log_normal(z, 0.0, 0.0), axis=1)
+    log_p = -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=1)
     return log_q_given_x - log_q, log_q - log_q_of_units, log_q_of_units - log_p
 
 
@@ -308,7 +308,7 @@ def _log(x: Tensor) -> Tensor:
     return ops.log(ops.maximum(x, _TINY))
 
 
-def _log_normal(z: Tensor, mean: Tensor | float, log_variance: Tensor | float) -> Tensor:
+def _log_normal(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * (ops.square(z - mean) * ops.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
