@@ -15,7 +15,7 @@ combinations are held out as in notebooks/12_composing_codes.ipynb:
   to the true one, which no model could choose.
 
 `aezoo.evaluation.composition_score` reads each picture as its nearest of all 360 people; *error* is the squared error
-to the true picture, summed over pixels. Adam for 200 epochs (ConditionalVAE) and 60 (DenoisingAE) in batches of 16,
+to the true picture, summed over pixels. Adam for 100 epochs (ConditionalVAE) and 60 (DenoisingAE) in batches of 16,
 with a learning rate that falls from 0.002 to 0 along a cosine. Nothing was tuned.
 """
 
@@ -145,7 +145,7 @@ def right(made: np.ndarray, rows: np.ndarray) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, nargs=2, default=(200, 60), help="of ConditionalVAE and DenoisingAE")
+    parser.add_argument("--epochs", type=int, nargs=2, default=(100, 60), help="of ConditionalVAE and DenoisingAE")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--picture", type=Path, help="a PNG file of the pictures of the first seed")
     parser.add_argument("--quick", action="store_true", help="one epoch: the numbers mean nothing")

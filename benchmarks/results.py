@@ -1,6 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/guide/tables.md, sparse_codes.md, discrete.md, disentangled.md and variational.md from the JSON files that the other scripts
-saved.
+docs/missing_values.md, docs/guide/tables.md, sparse_codes.md, discrete.md, disentangled.md and variational.md from the
+JSON files that the other scripts saved.
 
 python benchmarks/results.py
 
