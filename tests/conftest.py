@@ -23,6 +23,7 @@ SLOW_EXAMPLES = (
     "SketchRNN",
     "EnsembleDetector",
     "ConditionalVAE",
+    "FactorVAE",
     "aezoo.evaluation.exported.litert_error",
 )
 
