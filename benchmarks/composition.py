@@ -32,6 +32,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from saved_runs import SavedRuns
 
 import aezoo
@@ -134,13 +135,27 @@ def measured(found: Mapping[str, Mapping[str, np.ndarray]]) -> dict[tuple[str, s
     return results
 
 
-def right(made: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return which pictures are read as the combination that they were generated from."""
+def draw(found: Mapping[str, Mapping[str, np.ndarray]], columns: int = 12) -> Figure:
+    """Draw evenly spaced held-out people, triples on the left and pairs on the right, in a row per method.
+
+    A picture that is not read as all three requested values has a red frame.
+    """
     x, words = emoji()
-    people = np.flatnonzero(words["kind"] == "person")
-    flat = x[people].reshape(len(people), -1)
-    nearest = np.argmin(np.sum(flat**2, axis=1) - 2 * made.reshape(len(made), -1) @ flat.T, axis=1)
-    return np.all([words[name][people][nearest] == words[name][rows] for name in FACTORS], axis=0)
+    people, kinds = words["kind"] == "person", held_out(words)
+    gallery: dict[str, Any] = {name: words[name][people] for name in FACTORS}
+    rows: dict[str, list[np.ndarray]] = {}
+    for kind, versions in found.items():
+        places = np.flatnonzero(kinds[kind])
+        for i in np.linspace(0, len(places) - 1, columns // 2).round().astype(int):
+            requested: dict[str, Any] = {name: words[name][places[i : i + 1]] for name in FACTORS}
+            for method, images in versions.items():
+                image = images[i].clip(0, 1)
+                if evaluation.composition_score(image[None], requested, x[people], gallery)["all"] < 1:
+                    inner = image[1:-1, 1:-1].copy()
+                    image = np.zeros_like(image) + np.float32([0.85, 0.1, 0.1])
+                    image[1:-1, 1:-1] = inner
+                rows.setdefault(method, []).append(image)
+    return aezoo.plots.rows({method: np.stack(images) for method, images in rows.items()}, n=columns)
 
 
 def main() -> None:
@@ -167,18 +182,7 @@ def main() -> None:
                 runs.add((kind, method, seed), minutes=minutes, **values)
             print(kind, method, seed, {name: round(value, 3) for name, value in values.items()}, flush=True)
         if options.picture and seed == 0:
-            draw(found, options.picture)
-
-
-def draw(found: Mapping[str, Mapping[str, np.ndarray]], path: Path, columns: int = 12) -> None:
-    """Draw evenly spaced held-out people of each kind in rows: the true pictures, and those of each method."""
-    rows: dict[str, list[np.ndarray]] = {}
-    for versions in found.values():
-        shown = np.linspace(0, len(versions["true"]) - 1, columns // 2).round().astype(int)
-        for method, images in versions.items():
-            rows.setdefault(method, []).append(images[shown].clip(0, 1))
-    drawn = aezoo.plots.rows({method: np.concatenate(parts) for method, parts in rows.items()}, n=columns)
-    drawn.savefig(path)
+            draw(found).savefig(options.picture)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Disentanglement of sprites: the metrics of codes, by model.
 
-    python benchmarks/disentanglement.py [--methods NAME ...]
+    python benchmarks/disentanglement.py [--methods NAME ...] [--models FOLDER [--picture FILE]]
 
-All models encode `aezoo.datasets.load("sprites")` with the same dense networks, 1024-256-256-8 and back, and the same
+All models encode `aezoo.datasets.load("sprites")` with the same dense networks, 1024-128-128-8 and back, and the same
 Bernoulli likelihood. They are trained by Adam at 0.001 for as many epochs in batches of 128. Nothing was tuned: the
 weights of the penalties are round numbers.
 
@@ -30,15 +30,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 from saved_runs import SavedRuns
 
 import aezoo
 from aezoo import evaluation
 from aezoo._typing import ArrayLike
+from aezoo.plots import tiles
 
 HERE = Path(__file__).parent
 BATCH_SIZE, RATE = 128, 1e-3
-NETWORKS: dict[str, Any] = {"latent_dim": 8, "hidden_dims": (256, 256)}
+NETWORKS: dict[str, Any] = {"latent_dim": 8, "hidden_dims": (128, 128)}
 
 #: By name: a function that makes a model for a seed.
 METHODS: dict[str, Callable[[int], aezoo.VAE]] = {
@@ -74,6 +76,31 @@ def measured(model: aezoo.VAE, x: np.ndarray, x_test: np.ndarray, factors: dict[
     }
 
 
+def draw(folder: Path, methods: tuple[str, ...], seed: int, columns: int = 9) -> Figure:
+    """Draw the units of saved models: rows of a sprite decoded while one unit goes from -2 to 2.
+
+    Args:
+        folder: The folder of the models.
+        methods: Their names; a panel each. The rows are the units with the largest variance of their means.
+        seed: Their seed.
+        columns: Number of steps.
+    """
+    (x, _), _ = aezoo.datasets.load("sprites")
+    heart = aezoo.datasets.draw_sprites(shape=2, scale=4, orientation=0, x=16, y=16)
+    panels = {}
+    for method in methods:
+        model = keras.saving.load_model(_file(folder, method, seed))
+        units = np.argsort(-np.var(np.asarray(model.encode(x)), axis=0))[:6]
+        codes = np.repeat(np.asarray(model.encode(heart)), len(units) * columns, axis=0)
+        codes[np.arange(len(codes)), np.repeat(units, columns)] = np.tile(np.linspace(-2, 2, columns), len(units))
+        panels[method] = tiles.pictures(np.asarray(model.decode(codes)))
+    return tiles.tile_figure(panels, columns=columns, across=len(panels))
+
+
+def _file(folder: Path, method: str, seed: int) -> Path:
+    return folder / f"{method.replace(',', '').replace(' ', '_')}_{seed}.keras"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=50)
@@ -81,6 +108,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", help="names of the models to run, default: all")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this time")
     parser.add_argument("--models", type=Path, help="a folder to save the models in")
+    parser.add_argument("--picture", type=Path, help="a PNG file of what the units of two models of --models do")
     parser.add_argument("--quick", action="store_true", help="few sprites and one epoch: the numbers mean nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/disentanglement.json, and none of a quick run")
     options = parser.parse_args()
@@ -108,10 +136,12 @@ def main() -> None:
             found |= measured(model, x, x_test, factors)
             if options.models is not None:
                 options.models.mkdir(parents=True, exist_ok=True)
-                model.save(options.models / f"{method.replace(',', '').replace(' ', '_')}_{seed}.keras")
+                model.save(_file(options.models, method, seed))
             runs.add((method, seed), **found)
             print(method, seed, {name: value for name, value in found.items() if name != "gaps"}, flush=True)
             keras.backend.clear_session(free_memory=False)
+    if options.picture is not None:
+        draw(options.models, ("VAE", "BetaTCVAE, beta 4"), 0).savefig(options.picture)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from aezoo import sketches
+from aezoo import datasets, sketches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
@@ -238,6 +238,26 @@ def test_discrete_codes(run, tmp_path):
     lines = results()._discrete_codes(runs)
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
     assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
+
+
+@pytest.mark.slow
+def test_disentanglement(run, tmp_path):
+    methods = "VAE", "BetaTCVAE, beta 4"
+    options = ("--models", str(tmp_path), "--picture", str(tmp_path / "units.png"))
+    runs = resumed(run, tmp_path, "disentanglement", "--methods", *methods, *options)
+    lines = results()._disentanglement(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {method}" for method in methods]
+    assert all(0 <= one["MIG"] <= 1 and set(one["gaps"]) == set(datasets.SPRITE_FACTORS) for one in runs)
+    assert (tmp_path / "units.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_composition(run, tmp_path):
+    runs = resumed(run, tmp_path, "composition", "--picture", str(tmp_path / "people.png"))
+    assert {(one["kind"], one["method"]) for one in runs} >= {("pairs", "ConditionalVAE"), ("triples", "sum of codes")}
+    assert all(one["all"] == 0 for one in runs if one["method"] == "nearest seen")  # a picture of another combination
+    assert len(results()._composition(runs)) == 2 + 8
+    assert (tmp_path / "people.png").stat().st_size > 1000
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
