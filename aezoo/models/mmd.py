@@ -18,7 +18,7 @@ class MMDVAE(AggregateVAE):
 
     The KL divergence pulls the code of each sample to the prior, and so costs information about x. The maximum mean
     discrepancy only asks that the codes of all samples together look like draws from the prior: with the default β = 0,
-    the model has no reason to ignore its code. The paper's α is 1 - β, and its λ is 1 - α less.
+    the model has no reason to ignore its code. The paper writes 1 - α for β, and α + λ - 1 for λ.
 
     With β = 0 the objective is also the one of the Wasserstein autoencoder (WAE-MMD), whose encoder has no noise: the
     noise of this one may shrink to 0. `aezoo.losses.maximum_mean_discrepancy` has the kernel.
