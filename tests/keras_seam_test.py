@@ -152,6 +152,7 @@ def test_functions_that_were_exchanged_come_back():
     assert (model.train_function, model.test_function) == own
 
 
+@pytest.mark.slow
 def test_functions_that_were_forgotten_are_made_for_another_number_of_steps():
     model = network(run_eagerly=False, optimizer=keras.optimizers.SGD())
     batches = tf.data.Dataset.from_tensors((X, Y)).repeat(4)

@@ -244,6 +244,7 @@ def test_jacobians_are_those_of_inference_and_statistics_move_once_a_step(method
 # === CAE+H ===
 
 
+@pytest.mark.slow_cases("deep")
 @pytest.mark.parametrize("kind", ["one layer", "deep", "exact"])
 def test_the_second_order_term_with_known_noise(kind, monkeypatch):
     options = {"one layer": {}, "deep": {"hidden_dims": (7,)}, "exact": {"activation": "gelu", "method": "exact"}}[kind]

@@ -233,6 +233,7 @@ def test_the_threshold_of_a_batch_is_an_order_statistic(k):
     assert float(batch_threshold(z, k, 0 * weight)) == 0
 
 
+@pytest.mark.slow
 def test_the_threshold_of_a_batch_compiles():
     compiled = tf.function(batch_threshold, jit_compile=True)
     z = np.random.default_rng(2).random((4, 8)).astype("float32")

@@ -222,6 +222,7 @@ def test_eager_execution_makes_no_graph():
     assert len(seen) == 5 and not tf.is_symbolic_tensor(seen[-1])
 
 
+@pytest.mark.slow
 def test_in_a_graph_the_networks_are_called_as_they_are(models):
     model = models["dense"]
     data = tf.data.Dataset.from_tensor_slices(X).batch(5)

@@ -135,6 +135,7 @@ class Diverging(aezoo.Autoencoder):
         return {name: term / keras.ops.where(bad, 0.0, 1.0) for name, term in terms.items()}, y_pred
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_step_that_diverges_is_skipped_as_in_a_pipeline(jit_compile):
     x = X.copy()
