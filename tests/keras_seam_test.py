@@ -478,6 +478,7 @@ def test_a_branch_takes_a_step_of_an_optimizer_only_where_no_merge_call_is_neede
     assert set(said) == {branches}
 
 
+@pytest.mark.slow
 def test_keras_distributes_the_data_that_it_makes_by_a_method_that_was_replaced(monkeypatch):
     strategy = aezoo.testing.two_replicas()
     monkeypatch.delitem(vars(strategy), "experimental_distribute_dataset", raising=False)

@@ -59,6 +59,7 @@ def inputs(model, verb):
 VERBS = ("encode", "decode", "reconstruct", "score_samples")
 
 
+@pytest.mark.slow_cases("bfloat16", "convolutional")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_verb_gives_what_the_networks_give_whatever_the_batch(models, name):
     model = models[name]

@@ -281,6 +281,7 @@ class Pythonic(aezoo.Autoencoder):
     term_names = ("reconstruction", "zero")
 
 
+@pytest.mark.slow
 def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
     monkeypatch.setattr(resident, "_LEAST_COMPILED_WORK", 0)
     same(fitted(True, Pythonic(3, seed=0)), fitted(False, Pythonic(3, seed=0)))
