@@ -40,17 +40,10 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-<<<<<<< HEAD
-# Only the class distinguishes these from the runs of "autoencoder", "vae" and "stacked". codec_test.py has one
-# of a compressive model.
-ALIKE = ("sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive")
-ALIKE += ("beta-tc-vae", "factor-vae", "mmd-vae")
-=======
 # Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae", "vq-vae" and "stacked".
 # codec_test.py has one of a compressive model.
 ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae"}
-ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated"}
->>>>>>> main
+ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
 
 
 @pytest.fixture(
