@@ -478,8 +478,8 @@ SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_O
 SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
 SLOW |= {("top-k", testing.replicas), ("top-k", testing.data_forms), ("vae", testing.data_forms)}
 # These share the step of "vae". What they add to its objective is in these checks.
-ADDED = {testing.configuration, testing.declared, testing.scores, testing.weight_zero, testing.weight_scale}
-SLOW |= {(name, check) for name in AGGREGATE for check in {*testing.CHECKS} - ADDED}
+ADDED = {testing.configuration, testing.weight_zero}
+SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]

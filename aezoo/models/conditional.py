@@ -126,9 +126,9 @@ class ConditionalVAE(VAE):
         return {name: values, **labels}, joined
 
     def get_config(self) -> dict[str, Any]:
-        if self.conditions is not None:
-            return {**super().get_config(), "conditions": dict(self.classes)}
-        return {**super().get_config(), "condition": self.condition, "num_classes": self.num_classes}
+        conditions = None if self.conditions is None else dict(self.classes)
+        own = {"condition": self.condition, "num_classes": self.num_classes, "conditions": conditions}
+        return {**super().get_config(), **own}
 
 
 def _checked(name: Any) -> str:
