@@ -144,7 +144,7 @@ FLOORS = (
     "preprocessing",
     "codec datasets losses metrics schedules sketches",
     "layers optimizers",
-    "_validation likelihoods",
+    "_validation likelihoods priors",
     "training",
     "saving",
     "sklearn",

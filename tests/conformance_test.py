@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import likelihoods, testing
+from aezoo import likelihoods, priors, testing
 from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
@@ -23,6 +23,9 @@ VARIATIONAL = {
     "vae-conv": {"filters": (3, 5), "likelihood": "gaussian", "variance": 0.5},
     "vae-learned-variance": {"likelihood": "gaussian", "variance": None, "free_bits": 0.1},
     "vae-importance-weighted": {"importance_samples": 3, "hidden_dims": (8,)},
+    "vae-doubly-reparameterized": {"importance_samples": 3, "gradient_estimator": "dreg"},
+    "vae-vamp-prior": {"prior": priors.VampPrior(4)},
+    "vae-flow-prior": {"prior": priors.FlowPrior(layers=2, units=4, seed=0)},
     "vae-poisson": {"x": COUNTS, "likelihood": "poisson"},
     "vae-per-feature": {"x": TABLE, "likelihood": likelihoods.Gaussian("per_feature")},
     "vae-predicted": {"x": TABLE, "likelihood": likelihoods.Gaussian("predicted"), "hidden_dims": (8,)},
@@ -280,6 +283,9 @@ VARIANTS = {
     "vae-conv",
     "vae-learned-variance",
     "vae-importance-weighted",
+    "vae-doubly-reparameterized",
+    "vae-vamp-prior",
+    "vae-flow-prior",
     "vae-poisson",
     "vae-per-feature",
     "vae-predicted",
