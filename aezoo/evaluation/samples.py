@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike
 from sklearn.metrics import pairwise_distances_chunked
 
@@ -37,8 +36,9 @@ def frechet_distance(features: ArrayLike, other: ArrayLike) -> float:
     a, b = _matrices(features, other, 2)
     difference = a.mean(axis=0) - b.mean(axis=0)
     first, second = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    # The eigenvalues of Σ Σ' are those of a product with itself of a symmetric matrix: real, and not below 0.
-    root = scipy.linalg.sqrtm(first).real
+    # Σ Σ' has the same eigenvalues as Σ^½ Σ' Σ^½, which is symmetric.
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(np.clip(values, 0, None)) @ vectors.T
     shared = np.sqrt(np.clip(np.linalg.eigvalsh(root @ second @ root), 0, None)).sum()
     return float(max(difference @ difference + np.trace(first) + np.trace(second) - 2 * shared, 0.0))
 
@@ -90,8 +90,8 @@ def _matrices(features: ArrayLike, other: ArrayLike, least: int) -> tuple[np.nda
     a, b = (np.asarray(x, "float64") for x in (features, other))
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < least:
         raise ValueError(
-            f"The features have shapes {a.shape} and {b.shape}: give two matrices of the same width, of at least {least} "
-            "rows."
+            f"The features have shapes {a.shape} and {b.shape}: give two matrices of the same width, of at least "
+            f"{least} rows."
         )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError("The features contain NaN or infinite values.")
