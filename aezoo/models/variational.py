@@ -281,7 +281,8 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        z, weights = reparameterized(mean, log_variance, noise), []
+        weights: list[Any] = []
+        z = reparameterized(mean, log_variance, noise)
         if self.gradient_estimator == "dreg":
             z = _weighing_gradients(z, weights)
         y_pred = self.decode_parameters(_rows(z), conditions, training)
