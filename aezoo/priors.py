@@ -31,6 +31,23 @@ class Prior(keras.layers.Layer):
 
     Args:
         **kwargs: `name` of `keras.layers.Layer`.
+
+    Example:
+        >>> import aezoo
+        >>> @keras.saving.register_keras_serializable("examples")
+        ... class Scaled(Prior):  # N(0, s² I)
+        ...     def build_for(self, model):
+        ...         self.log_s = self.add_weight(shape=(), initializer="zeros", name="log_s")
+        ...
+        ...     def log_density(self, z, model):
+        ...         return gaussian_log_density(z, 0.0, 2 * self.log_s, len(model.code_shape))
+        ...
+        ...     def draw(self, n, seed, model):
+        ...         return tf.exp(self.log_s) * tf.random.stateless_normal((n, *model.code_shape), seed)
+        >>> model = aezoo.VAE(2, prior=Scaled())
+        >>> model.build((None, 8))
+        >>> model.sample(3).shape
+        TensorShape([3, 8])
     """
 
     def __init__(self, **kwargs: Any):
@@ -247,6 +264,10 @@ def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor, rank: in
         mean: μ, a shape that broadcasts with z.
         log_variance: log σ², likewise.
         rank: Number of axes of a code.
+
+    Example:
+        >>> round(float(gaussian_log_density(tf.zeros((1, 2)), 0.0, 0.0)[0]), 4)  # -log 2π
+        -1.8379
     """
     squares = ops.square(z - mean) * ops.exp(-ops.convert_to_tensor(log_variance, "float32"))
     density = -0.5 * (math.log(2 * math.pi) + log_variance + squares)
