@@ -23,6 +23,7 @@ from aezoo import (
     optimizers,
     plots,
     preprocessing,
+    priors,
     schedules,
     sketches,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "optimizers",
     "plots",
     "preprocessing",
+    "priors",
     "schedules",
     "sketches",
 ]

@@ -14,10 +14,11 @@ class AggregateVAE(VAE):
 
     Args:
         latent_dim: Number of code units.
-        **kwargs: Arguments of `VAE`, except `free_bits` and `importance_samples`, which belong to other bounds.
+        **kwargs: Arguments of `VAE`, except those that belong to other bounds: `free_bits`, `importance_samples`,
+            `gradient_estimator` and `prior`.
 
     Raises:
-        ValueError: If an argument is out of range, or `free_bits` or `importance_samples` is given.
+        ValueError: If an argument is out of range, or one of these four is given.
 
     Example:
         >>> from keras import ops
@@ -30,7 +31,7 @@ class AggregateVAE(VAE):
         ('reconstruction', 'kl', 'center')
     """
 
-    fixed_arguments: tuple[str, ...] = ("free_bits", "importance_samples")
+    fixed_arguments: tuple[str, ...] = ("free_bits", "importance_samples", "gradient_estimator", "prior")
     metric_names: tuple[str, ...] = ("active_units",)
 
     def __init__(self, latent_dim: int | None = None, **kwargs: Any):
