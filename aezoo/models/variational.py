@@ -314,7 +314,8 @@ class VAE(Autoencoder):
             batch: The batch.
             forward: Outputs of encoder and decoder. With `importance_samples`, there is no such term.
         """
-        return {"kl": self.beta.value * self._divergence(batch, *forward.features, forward.code[None])}
+        mean, log_variance = forward.features
+        return {"kl": self.beta.value * self._divergence(batch, mean, log_variance, forward.code[None])}
 
     def _divergence(self, batch: Batch, mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
         """Return this replica's share of KL(q‖p(z)), with a learned prior at codes z, (k, batch, *code_shape)."""
