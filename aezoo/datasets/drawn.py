@@ -87,7 +87,6 @@ def draw_sprites(
 
 def _drawn(factors: list[np.ndarray], size: int) -> np.ndarray:
     """Return the covered share of each pixel, (n, size, size), in pictures of the square [-1, 1] × [-1, 1]."""
-
     shape, scale, turn, x, y = factors
 
     def column(values: np.ndarray) -> np.ndarray:
