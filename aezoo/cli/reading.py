@@ -85,7 +85,8 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
     train, test = (data.train, None), (data.test, None)
     if 4 * batches * batch_size * math.prod(data.preprocessing.sample_shape) <= _IN_MEMORY:
         train, test = ((data.arrays(split), y) for split, y in (("train", data.y_train), ("test", data.y_test)))
-    return Own(train, test, data.preprocessing, data.summary, data.samples, identity)
+    summary = re.sub(r"use from_series\(window=N, time=(.*)\)\.$", r"give --window N --time \1.", data.summary)
+    return Own(train, test, data.preprocessing, summary, data.samples, identity)
 
 
 def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from aezoo.layers import networks
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.code_prior import CodePrior
 from aezoo.models.compressive import CompressiveAE
@@ -121,6 +122,14 @@ def _dbn() -> DBN:
 def _dbn_optimizers() -> list[ScheduledSGD]:
     momentum = Step([2], [0.5, 0.9])
     return [ScheduledSGD(rate, momentum=momentum) for rate in (0.1, 0.1, 0.1, 0.001)]
+
+
+def _denoising_emoji() -> DenoisingAE:
+    """Return a model of convolutions only, whose codes of 16 × 16 × 32 numbers keep where things are in the picture."""
+    encoder, decoder = networks.spatial(
+        3, 32, filters=(32,), kernel_size=3, normalization="batch", residual=2, upsampling="resize", seed=SEED
+    )
+    return DenoisingAE(encoder=encoder, decoder=decoder, noise="gaussian", corruption=0.25, seed=SEED)
 
 
 def code_prior(model: VQVAE, x: np.ndarray, epochs: int = 100, batch_size: int = 32) -> CodePrior:
@@ -277,6 +286,15 @@ RECIPES: dict[str, Recipe] = {
         jit_compile=True,
         limits="`model.sample(n)` draws from random codes, and most of these samples are smeared; reconstructions of "
         "test emoji lose details such as hands. The squared error of 64 principal components is smaller.",
+    ),
+    "denoising_emoji": Recipe(
+        "Residual convolutional denoising autoencoder of emoji in color, 64 × 64 pixels",
+        _denoising_emoji,
+        epochs=12,
+        picture="emoji_denoising",
+        data="noto",
+        batch_size=32,
+        optimizer=cosine(2e-3),
     ),
     "vq_vae_emoji": Recipe(
         "VQ-VAE of emoji of faces and people in color, 64 × 64 pixels: 64 indices of 256 entries, and a prior",

@@ -138,6 +138,17 @@ def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monke
     assert (results["train_samples"], results["test_samples"]) == (20, held_back)
 
 
+def test_a_table_that_looks_like_a_series_says_how_to_read_it(folder):
+    said = reading.read(options(folder / "series.csv"), 8).summary
+    assert said.endswith(
+        "\nRead as a table of independent rows, although 'time' grows from row to row: for a series, give --window N "
+        "--time 'time'."
+    )
+    series = reading.read(options(folder / "series.csv", "--window", "8", "--time", "time"), 8).summary
+    table = reading.read(options(folder / "table.csv"), 8).summary
+    assert "grows from row to row" not in series + table
+
+
 def test_options_of_the_readers_reach_them(folder):
     own = reading.read(options(folder / "photos", "--image-size", "4,5"), 4)
     assert own.train[0].shape[1:] == (4, 5, 1)
