@@ -189,6 +189,32 @@ def suitable(cls, own, x, taken):
     return reading.suitable_arguments(cls, own, x, taken, defaults.Training(len(x)))
 
 
+def test_a_large_array_stays_in_its_file(tmp_path, monkeypatch):
+    """A file of 10 GB, most of it a hole, is split and read batch by batch; the batches are the samples of the file."""
+    big = np.lib.format.open_memmap(tmp_path / "big.npy", "w+", "float32", (1_250_000, 2000))
+    del big
+    own = reading.read(options(tmp_path / "big.npy"), 32)
+    assert (tmp_path / "big.npy").stat().st_size > 10**10 and own.samples == {"train": 1_000_000, "test": 250_000}
+    assert next(iter(own.train[0])).shape == (32, 2000) and int(own.train[0].cardinality()) == 31_250
+
+    x = RNG.random((30, 4))
+    np.save(tmp_path / "small.npy", x)
+    expected = reading.read(options(tmp_path / "small.npy"), 8)
+    monkeypatch.setattr(reading, "_IN_MEMORY", 1)
+    streamed = reading.read(options(tmp_path / "small.npy"), 8)
+    assert streamed.summary == expected.summary
+    np.testing.assert_array_equal(reading.in_memory(streamed.test[0]), expected.test[0].astype("float32"))
+    first, second = (reading.in_memory(streamed.train[0]) for _ in range(2))
+    assert not np.array_equal(first, second), "each epoch has another order"
+    np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(expected.train[0].astype("float32"), axis=0))
+
+    np.save(tmp_path / "images.npy", RNG.integers(0, 256, (9, 6, 6), "uint8"))
+    images = reading.read(options(tmp_path / "images.npy"), 8)
+    assert images.preprocessing.sample_shape == (6, 6, 1)
+    batch = next(iter(images.train[0]))
+    assert batch.shape == (7, 6, 6, 1) and 0 <= np.min(batch) < 0.5 < np.max(batch) <= 1
+
+
 def test_arguments_suit_the_data(folder):
     own = reading.read(options(folder / "table.csv"), 4)
     x = np.zeros((2, 9), "float32")
