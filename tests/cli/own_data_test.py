@@ -396,13 +396,38 @@ def test_bad_rows_are_one_line_and_print_nothing_else(folder, trained, tmp_path,
         ([*lines[:5], "old" + lines[5][lines[5].index(",") :]], "row 6, column 'age': 'old' is not a number"),
         ([*lines[:3], "1"], "row 4, has 1 value, but the header has 3 columns"),
         (lines[:1], "has no samples: give at least one"),
+        (["years,size,city", *lines[1:]], "bad.csv has no column age, which the preprocessing was fitted on"),
+        ([line.rpartition(",")[0] for line in lines], "bad.csv has no column city, which the preprocessing was fitted"),
+        ([*lines[:4], lines[4][: lines[4].rindex(",")] + ",Málaga"], "row 5, column 'city': the text is not in UTF-8"),
     ):
-        bad.write_text("\n".join(rows) + "\n")
+        bad.write_text("\n".join(rows) + "\n", "latin-1")
         capsys.readouterr()
         assert command("score", trained, "--data", bad) == 2
         printed = capsys.readouterr()
         assert message in printed.err and "categorical" not in printed.err and printed.out == ""
         assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_another_order_a_new_column_and_an_unseen_category_are_scored(folder, trained, tmp_path):
+    table = pd.read_csv(folder / "table.csv")
+    expected = keras.saving.load_model(trained / "model.keras").score_samples(table)
+    table[["city", "age", "size"]].assign(new=1).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.warns(UserWarning, match=r"new.csv has columns .* which are ignored: new"):
+        assert command("score", trained, "--data", tmp_path / "new.csv", "--output", tmp_path / "s.csv") == 0
+    np.testing.assert_allclose([float(row["score"]) for row in rows(tmp_path / "s.csv")], expected, rtol=1e-4)
+    table.assign(city="Lima").to_csv(tmp_path / "lima.csv", index=False)
+    assert command("score", trained, "--data", tmp_path / "lima.csv", "--output", tmp_path / "l.csv") == 0
+    assert len(rows(tmp_path / "l.csv")) == len(table)
+
+
+def test_a_series_without_a_window_is_one_line(folder, tmp_path, capsys):
+    data = datasets.from_series(folder / "series.csv", 8, time="time")
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
+    model.build((None, 8, 1))
+    model.save(tmp_path / "model.keras")
+    pd.read_csv(folder / "series.csv").head(5).to_csv(tmp_path / "short.csv", index=False)
+    assert command("score", tmp_path, "--data", tmp_path / "short.csv") == 2
+    assert "short.csv has 5 steps and no window of 8" in capsys.readouterr().err
 
 
 def test_messages_of_readers_name_options():
