@@ -295,6 +295,9 @@ VARIANTS = {
     "sequence-convolution",
     "sequence-tokens",
 }
+# All sparse codes share the step of `SparseCodeAE`: in the gate `top-k` has all checks, and each of the others those of
+# its objective. `sparse_codes_test.py` has tests of two replicas, of saved thresholds and of the papers' terms.
+OTHER_SPARSE_CODES = SPARSE_CODES.keys() - {"top-k"}
 ONCE = {
     testing.replicas,
     testing.accumulation,
@@ -341,7 +344,7 @@ SLOW = {
     *(
         (name, testing.execution)
         for name in (
-            *("linear", "denoising", "k-sparse-rows", "contractive-h"),
+            *("linear", "denoising", "k-sparse-rows", "contractive-h", "sparse-kl", "top-k"),
             *("conv", "conditional", "masked", "compressive"),
         )
     ),
@@ -429,6 +432,9 @@ SLOW |= {
     *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
     *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
 }
+SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
+SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
+SLOW |= {("top-k", testing.replicas), ("top-k", testing.data_forms), ("vae", testing.data_forms)}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
