@@ -1,6 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that the other scripts
-saved.
+docs/missing_values.md, docs/serving.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that
+the other scripts saved.
 
 python benchmarks/results.py
 
@@ -302,6 +302,13 @@ COMPARED = {
         "the codebook on the training emoji.",
         "guide/discrete.md",
     ),
+    "int8": (
+        "8-bit integers",
+        "LiteRT files of the presets, computed with weights, or with weights and activations, in 8-bit integers. "
+        "Error: mean absolute difference to the model on test samples, in percent of the standard deviation of the "
+        "model's results; at 100 %, a result says nothing.",
+        "serving.md",
+    ),
 }
 
 #: Lines of a page whose benchmark has no result.
@@ -324,6 +331,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "single_cell": _single_cell,
             "sparse_features": _sparse_features,
             "discrete_codes": _discrete_codes,
+            "int8": _int8,
         }[path.stem](report["runs"])
         lines = [
             f"## {title}",
@@ -447,6 +455,24 @@ def _discrete_codes(runs: list[dict]) -> list[str]:
         means = {name: statistics.mean(run[name] for run in group) for name in formats if name in group[0]}
         cells = [formats[name].format(means[name]) if name in means else "" for name in formats]
         lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def _int8(runs: list[dict]) -> list[str]:
+    signatures, modes = ("encode", "reconstruct", "score"), ("weights", "weights and activations")
+    heads = [f"{mode}: {what}" for mode in modes for what in ("kB", *signatures)]
+    lines = [f"| preset | kB | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
+    by_preset: dict[str, dict[str, dict]] = {}
+    for run in runs:
+        by_preset.setdefault(run["preset"], {})[run["mode"]] = run
+    for preset, by_mode in by_preset.items():
+        cells = [f"{by_mode['single precision']['bytes'] / 1000:,.0f}"]
+        for mode in modes:
+            run = by_mode.get(mode, {})
+            cells.append(f"{run['bytes'] / 1000:,.0f}" if "bytes" in run else "–")
+            errors = [run.get("errors", {}).get(name) for name in signatures]
+            cells += ["–" if error is None else f"{100 * error:.2g} %" for error in errors]
+        lines.append(f"| `{preset}` | {' | '.join(cells)} |")
     return lines
 
 

@@ -241,6 +241,17 @@ def test_discrete_codes(run, tmp_path):
     assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
 
 
+@pytest.mark.slow
+def test_int8(run, tmp_path):
+    runs = resumed(run, tmp_path, "int8")
+    modes = ["single precision", "weights", "weights and activations"]
+    assert [(each["preset"], each["mode"]) for each in runs] == [(p, m) for p in ("Autoencoder", "VAE") for m in modes]
+    for exact, _, integers in (runs[:3], runs[3:]):
+        assert max(exact["errors"].values()) < 1e-4 < 1e-3 < min(integers["errors"].values())
+    lines = results()._int8(runs)
+    assert len(lines) == 4 and lines[2].startswith("| `Autoencoder` | ") and lines[2].count("%") == 6
+
+
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from saved_runs import SavedRuns
