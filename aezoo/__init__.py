@@ -29,11 +29,13 @@ from aezoo import (
 )
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.batch_top_k import BatchTopKAE
+from aezoo.models.beta_tc import BetaTCVAE
 from aezoo.models.code_prior import CodePrior
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
+from aezoo.models.factor import FactorVAE
 from aezoo.models.finite_scalar import FSQVAE
 from aezoo.models.gated import GatedAE
 from aezoo.models.jump_relu import JumpReLUAE
@@ -41,6 +43,7 @@ from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
 from aezoo.models.matryoshka import MatryoshkaAE
+from aezoo.models.mmd import MMDVAE
 from aezoo.models.rbm import RBM
 from aezoo.models.sequence import SequenceAE
 from aezoo.models.sketch_rnn import SketchRNN
@@ -60,17 +63,20 @@ from aezoo.version import __version__
 __all__ = [
     "DBN",
     "FSQVAE",
+    "MMDVAE",
     "RBM",
     "VAE",
     "VQVAE",
     "Autoencoder",
     "Batch",
     "BatchTopKAE",
+    "BetaTCVAE",
     "CodePrior",
     "CompressiveAE",
     "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
+    "FactorVAE",
     "Forward",
     "GatedAE",
     "JumpReLUAE",

@@ -1,4 +1,4 @@
-"""Conversion to single precision, and sums over replicas."""
+"""Conversion to single precision, and sums and gathers over replicas."""
 
 from __future__ import annotations
 
@@ -39,6 +39,14 @@ def sum_over_replicas(value: Tensor) -> Tensor:
     if replicas() == 1 or context is None:
         return value
     return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+
+def gather_from_replicas(value: Tensor) -> Tensor:
+    """Return `value` of all replicas, concatenated along the first axis; gradients flow back to every replica."""
+    context = tf.distribute.get_replica_context()
+    if replicas() == 1 or context is None:
+        return value
+    return context.all_gather(value, axis=0)
 
 
 def interval_of_replica(share: Tensor) -> tuple[Any, Any, Any]:

@@ -1,6 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/serving.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that
-the other scripts saved.
+docs/missing_values.md, docs/serving.md, docs/guide/tables.md, sparse_codes.md, discrete.md, disentangled.md and
+variational.md from the JSON files that the other scripts saved.
 
 python benchmarks/results.py
 
@@ -106,6 +106,10 @@ SECTIONS = {
     "discrete_codes": (
         "Use every entry of a codebook",
         "Emoji of 64 x 64 pixels; the share of the entries that the 381 training emoji use after training.",
+    ),
+    "disentanglement": (
+        "Give each factor of sprites a unit of its own",
+        "Medians over the seeds; the error of BetaTCVAE against the error of the VAE with the same weight.",
     ),
     "peers": (
         "Train as fast as other libraries on a CPU",
@@ -309,6 +313,18 @@ COMPARED = {
         "model's results; at 100 %, a result says nothing.",
         "serving.md",
     ),
+    "disentanglement": (
+        "Disentangled codes",
+        "Sprites of 32 x 32 pixels with five known factors, codes of 8 units; medians over the seeds, and for MIG the "
+        "smallest and the largest value. The error is on the test sprites, in nats; of it, lower is better.",
+        "guide/disentangled.md",
+    ),
+    "composition": (
+        "Composition of held-out emoji",
+        "The share of pictures that are read as the requested value, mean of the seeds. *Triples*: 24 combinations "
+        "whose factors were seen in pairs. *Pairs*: 54 combinations of a job and a person never seen together.",
+        "guide/variational.md",
+    ),
 }
 
 #: Lines of a page whose benchmark has no result.
@@ -332,6 +348,8 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "sparse_features": _sparse_features,
             "discrete_codes": _discrete_codes,
             "int8": _int8,
+            "disentanglement": _disentanglement,
+            "composition": _composition,
         }[path.stem](report["runs"])
         lines = [
             f"## {title}",
@@ -473,6 +491,62 @@ def _int8(runs: list[dict]) -> list[str]:
             errors = [run.get("errors", {}).get(name) for name in signatures]
             cells += ["–" if error is None else f"{100 * error:.2g} %" for error in errors]
         lines.append(f"| `{preset}` | {' | '.join(cells)} |")
+    return lines
+
+
+def _disentanglement(runs: list[dict]) -> list[str]:
+    names = ("disentanglement", "completeness", "informativeness", "SAP", "FactorVAE score", "error")
+    lines = [
+        "| | MIG | disentanglement | completeness | informativeness | SAP | FactorVAE score | error |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for method, group in _groups(runs, "method").items():
+        gaps = [run["MIG"] for run in group]
+        cells = [f"{statistics.median(gaps):.2f} ({min(gaps):.2f}–{max(gaps):.2f})"]
+        for name in names:
+            value = statistics.median([run[name] for run in group])
+            cells.append(f"{value:.1f}" if name == "error" else f"{value:.2f}")
+        lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def _groups(runs: list[dict], *names: str) -> dict[str, list[dict]]:
+    """Return the runs by their values of these names, as one text."""
+    groups: dict[str, list[dict]] = {}
+    for run in runs:
+        groups.setdefault(" | ".join(run[name] for name in names), []).append(run)
+    return groups
+
+
+def disentanglement() -> list[Goal]:
+    """Return the targets of disentanglement.py."""
+    path = HERE / "disentanglement.json"
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.exists() else []
+    found = _groups(runs, "method")
+    if not {"VAE", "VAE, beta 4", "BetaTCVAE, beta 4"} <= found.keys():
+        return []
+    gap, error = (
+        {method: statistics.median([run[name] for run in group]) for method, group in found.items()}
+        for name in ("MIG", "error")
+    )
+    checks = [
+        ("MIG of the VAE with beta 4", gap["VAE, beta 4"], f"> {gap['VAE']:.3f}", "the VAE with beta 1"),
+        ("MIG of BetaTCVAE", gap["BetaTCVAE, beta 4"], f"> {gap['VAE, beta 4']:.3f}", "the VAE with beta 4"),
+        ("error of BetaTCVAE", error["BetaTCVAE, beta 4"], f"<= {1.1 * error['VAE, beta 4']:.3f}", "110 % of beta 4"),
+    ]
+    goals = []
+    for what, value, target, of in checks:
+        goals.append(Goal("disentanglement", f"{what}, against {of}", f"{value:.3f}", target, reached(target, value)))
+    return goals
+
+
+def _composition(runs: list[dict]) -> list[str]:
+    names = ("person", "job", "skin_tone", "all", "error")
+    lines = ["| held out | | person | job | skin tone | all three | squared error |", "|---|---|---|---|---|---|---|"]
+    for group, of_group in _groups(runs, "kind", "method").items():
+        means = {name: statistics.mean([run[name] for run in of_group]) for name in names}
+        cells = [f"{means[name]:.1f}" if name == "error" else f"{means[name]:.0%}" for name in names]
+        lines.append(f"| {group} | {' | '.join(cells)} |")
     return lines
 
 
@@ -734,7 +808,7 @@ def documents() -> dict[Path, str]:
     ]
     return {
         HERE / "RESULTS.md": "\n".join(lines).rstrip() + "\n",
-        PAGE: "\n".join(page(goals + judged + found + usage() + more)) + "\n",
+        PAGE: "\n".join(page(goals + judged + found + usage() + disentanglement() + more)) + "\n",
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         **{

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 
-from aezoo import sketches
+from aezoo import datasets, sketches
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
@@ -250,6 +250,26 @@ def test_int8(run, tmp_path):
         assert max(exact["errors"].values()) < 1e-4 < 1e-3 < min(integers["errors"].values())
     lines = results()._int8(runs)
     assert len(lines) == 4 and lines[2].startswith("| `Autoencoder` | ") and lines[2].count("%") == 6
+
+
+@pytest.mark.slow
+def test_disentanglement(run, tmp_path):
+    methods = "VAE", "BetaTCVAE, beta 4"
+    options = ("--models", str(tmp_path), "--picture", str(tmp_path / "units.png"))
+    runs = resumed(run, tmp_path, "disentanglement", "--methods", *methods, *options)
+    lines = results()._disentanglement(runs)
+    assert [line.split(" | ")[0] for line in lines[2:]] == [f"| {method}" for method in methods]
+    assert all(0 <= one["MIG"] <= 1 and set(one["gaps"]) == set(datasets.SPRITE_FACTORS) for one in runs)
+    assert (tmp_path / "units.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_composition(run, tmp_path):
+    runs = resumed(run, tmp_path, "composition", "--picture", str(tmp_path / "people.png"))
+    assert {(one["kind"], one["method"]) for one in runs} >= {("pairs", "ConditionalVAE"), ("triples", "sum of codes")}
+    assert all(one["all"] == 0 for one in runs if one["method"] == "nearest seen")  # a picture of another combination
+    assert len(results()._composition(runs)) == 2 + 8
+    assert (tmp_path / "people.png").stat().st_size > 1000
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):

@@ -69,6 +69,45 @@ def conditional():
     )
 
 
+def several_conditions():
+    arguments = {"latent_dim": 4, "conditions": {"label": 3, "size": 2}, "hidden_dims": (8,), "activation": "tanh"}
+    return testing.Case(
+        lambda **kw: aezoo.ConditionalVAE(**arguments, **kw),
+        X,
+        quiet=lambda **kw: without_noise(aezoo.ConditionalVAE(**arguments, **kw)),
+        score=("reconstruction", "kl"),
+        conditions={"label": np.arange(21, dtype="int32") % 3, "size": np.arange(21, dtype="int32") // 11},
+        inputs={"seed": np.int64(5)},
+    )
+
+
+# The first two have terms of all pairs of samples. The discriminator compares codes with others of the batch, drawn at
+# random; here each is compared with its own negative.
+AGGREGATE = {
+    "beta-tc-vae": (aezoo.BetaTCVAE, {"beta": Linear(2.0, 4.0, 3), "alpha": 0.5}, False),
+    "mmd-vae": (aezoo.MMDVAE, {"weight": Linear(5.0, 10.0, 3), "beta": 0.5}, False),
+    "factor-vae": (aezoo.FactorVAE, {"gamma": Linear(2.0, 4.0, 3), "discriminator_dims": (8,)}, True),
+}
+
+
+def aggregate(cls, arguments, mean_over_samples):
+    arguments = {"latent_dim": 4, "hidden_dims": (8,), "activation": "tanh", **arguments}
+
+    def quiet(**kw):
+        model = without_noise(cls(**arguments, **kw))
+        model.shuffled = lambda z, weight: -z
+        return model
+
+    return testing.Case(
+        lambda **kw: cls(**arguments, **kw),
+        X,
+        quiet=quiet,
+        mean_over_samples=mean_over_samples,
+        score=("reconstruction", "kl"),
+        inputs={"n": np.int32(4), "seed": np.int64(5)},
+    )
+
+
 def likelihood_of(arguments):
     return aezoo.VAE(2, **arguments).data_likelihood
 
@@ -246,6 +285,8 @@ CASES = {
     "linear": testing.Case(lambda **kw: aezoo.LinearAE(latent_dim=4, weight=0.5, **kw), X),
     **{name: variational(**arguments) for name, arguments in VARIATIONAL.items()},
     "conditional": conditional(),
+    "conditional-several": several_conditions(),
+    **{name: aggregate(*each) for name, each in AGGREGATE.items()},
     "masked": masked(mask_ratio=0.5),
     "masked-pooled": masked(pooling="mean", normalize_targets=True),
     "compressive": testing.Case(
@@ -300,6 +341,7 @@ VARIANTS = {
     "vae-negative-binomial",
     "vae-zero-inflated",
     "vae-mixed-table",
+    "conditional-several",
     "masked-pooled",
     "compressive-conv",
     "vq-vae-term",
@@ -449,6 +491,9 @@ SLOW |= {
 SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
 SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
 SLOW |= {("top-k", testing.replicas), ("top-k", testing.data_forms), ("vae", testing.data_forms)}
+# These share the step of "vae". What they add to its objective is in these checks.
+ADDED = {testing.configuration, testing.weight_zero}
+SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]

@@ -23,6 +23,7 @@ SLOW_EXAMPLES = (
     "SketchRNN",
     "EnsembleDetector",
     "ConditionalVAE",
+    "FactorVAE",
     "CodePrior",
     "VQVAE",
     "BatchTopKAE",

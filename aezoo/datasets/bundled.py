@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from aezoo.datasets import drawn
 from aezoo.datasets.source import Source
 
 #: Kinds of emoji, in the order of their labels.
@@ -96,7 +97,8 @@ def source(name: str) -> Source:
     """Return the source of a bundled data set.
 
     `"digits"` has scikit-learn's 1797 handwritten digits, 8 x 8 pixels of 17 gray levels; `"emoji"` has 475 emoji,
-    64 x 64 pixels in color. Both are split 80/20 into "train" and "test".
+    64 x 64 pixels in color. Both are split 80/20 into "train" and "test". `"sprites"` has 12,000 shapes that
+    `aezoo.datasets.draw_sprites` draws, 10,000 of them in "train".
 
     Args:
         name: Name of the data set, one of `NAMES`.
@@ -122,5 +124,6 @@ def source(name: str) -> Source:
 _SETS: dict[str, tuple[Callable[[], dict[str, tuple[np.ndarray, np.ndarray]]], int]] = {
     "digits": (_digits, 16),
     "emoji": (_emoji, 255),
+    "sprites": (drawn.sprites, 1),
 }
 NAMES = tuple(_SETS)

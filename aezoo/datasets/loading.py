@@ -102,12 +102,13 @@ def load(
     """Load a data set of images into memory.
 
     Args:
-        name: `"digits"`, `"emoji"`, or an image data set of TensorFlow Datasets (`"mnist"`, `"fashion_mnist"`,
-            `"emnist/letters"`, `"cifar10"`, ...). `"digits"` has the 1797 handwritten digits that ship with
-            scikit-learn; every fifth image of each class, in the order of the file, is for testing. `"emoji"` has 475
-            Noto emoji by Google (Apache License 2.0), 64 x 64 pixels in color on white, that ship with aezoo: faces,
-            cats and people, labels 0, 1 and 2. Every fifth name of each kind, with all its skin tones, is for testing;
-            see `emoji_factors`.
+        name: `"digits"`, `"emoji"`, `"sprites"`, or an image data set of TensorFlow Datasets (`"mnist"`,
+            `"fashion_mnist"`, `"emnist/letters"`, `"cifar10"`, ...). `"digits"` has the 1797 handwritten digits that
+            ship with scikit-learn; every fifth image of each class, in the order of the file, is for testing.
+            `"emoji"` has 475 Noto emoji by Google (Apache License 2.0), 64 x 64 pixels in color on white, that ship
+            with aezoo: faces, cats and people, labels 0, 1 and 2. Every fifth name of each kind, with all its skin
+            tones, is for testing; see `emoji_factors`. `"sprites"` are 12,000 shapes of 32 x 32 pixels, drawn by aezoo
+            with the factors of dSprites, labels 0 (square), 1 (ellipse) and 2 (heart); see `sprite_factors`.
         fallback: Bundled data set, such as `"digits"`, to load instead if this machine has neither prepared data nor
             original files of `name`. Nothing is downloaded then, and a line is printed. None downloads `name`.
         data_dir: Folder from which TensorFlow Datasets reads prepared data and in which it prepares data. None takes

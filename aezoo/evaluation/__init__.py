@@ -5,6 +5,14 @@ from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation
+from aezoo.evaluation.disentanglement import (
+    DCI,
+    composition_score,
+    dci,
+    factor_vae_score,
+    mutual_information_gap,
+    sap,
+)
 from aezoo.evaluation.exported import litert_error
 from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
@@ -24,6 +32,7 @@ from aezoo.evaluation.table import Report
 from aezoo.evaluation.units import activation_maximization, activations, combined_filters, top_inputs
 
 __all__ = [
+    "DCI",
     "CodeStatistics",
     "Report",
     "activation_maximization",
@@ -34,8 +43,11 @@ __all__ = [
     "attribute_vector",
     "bits_per_pixel",
     "combined_filters",
+    "composition_score",
+    "dci",
     "dead_units",
     "explained_variance",
+    "factor_vae_score",
     "frechet_distance",
     "jacobian_norm",
     "l0",
@@ -44,6 +56,7 @@ __all__ = [
     "litert_error",
     "log_likelihood",
     "log_partition",
+    "mutual_information_gap",
     "noise_units",
     "pca_explained_variance",
     "population_sparsity",
@@ -51,6 +64,7 @@ __all__ = [
     "psnr",
     "reconstruction_error",
     "report",
+    "sap",
     "saturation",
     "top_inputs",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -17,20 +18,25 @@ _TAKEN = {*("x", "z", "n", "seed", "x_a", "x_b", "steps", "samples", "batch_size
 
 @keras.saving.register_keras_serializable("aezoo")
 class ConditionalVAE(VAE):
-    """Conditional VAE: p(z) p(x given z, c) with a label c, trained by -ELBO = -E_q log p(x given z, c) + β KL(q‖p(z)).
+    """Conditional VAE: p(z) p(x given z, c) with labels c, trained by -ELBO = -E_q log p(x given z, c) + β KL(q‖p(z)).
 
-    The encoder q(z given x, c) and the decoder take the one-hot label in addition to x or z. The code need not repeat
-    the label and represents the rest: if the label is the digit, the code represents the handwriting.
+    The encoder q(z given x, c) and the decoder take the one-hot labels in addition to x or z. The code need not repeat
+    the labels and represents the rest: if the label is the digit, the code represents the handwriting.
+
+    With several conditions, each label has its own one-hot vector. What the decoder learns of one label it can then use
+    in combinations that it has never seen; `aezoo.evaluation.composition_score` measures whether it does.
 
     Args:
         latent_dim: Number of code units.
         condition: Name of the label in data and verbs.
         num_classes: Number of classes; labels are integers from 0 to num_classes - 1.
+        conditions: Several labels, {name: number of classes}, instead of `condition` and `num_classes`.
         **kwargs: Arguments of `VAE`, except `tied`, `encoder` and `decoder`. With `filters`, the convolutions have one
             more input channel per class: 1 everywhere for class c, 0 for the others.
 
     Raises:
-        ValueError: If an argument is out of range, or `tied`, `encoder` or `decoder` is given.
+        ValueError: If an argument is out of range, `tied`, `encoder` or `decoder` is given, or `conditions` is combined
+            with another name or number of classes.
 
     Example:
         >>> import numpy as np
@@ -43,6 +49,14 @@ class ConditionalVAE(VAE):
         >>> model.decode(model.encode(x, label=label), label=3).shape  # the same handwriting, another digit
         TensorShape([32, 8, 8, 1])
 
+        With two conditions:
+
+        >>> model = ConditionalVAE(latent_dim=2, conditions={"shape": 3, "place": 10}, hidden_dims=(16,))
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit({"x": x, "shape": label % 3, "place": label}, verbose=0)
+        >>> model.sample(2, shape=[0, 1], place=9).shape
+        TensorShape([2, 8, 8, 1])
+
     Reference:
         Sohn, Lee & Yan, "Learning structured output representation using deep conditional generative models",
         NeurIPS 2015; here the prior does not depend on c.
@@ -51,24 +65,38 @@ class ConditionalVAE(VAE):
     fixed_arguments = ("tied", "encoder", "decoder")
 
     def __init__(
-        self, latent_dim: int | None = None, *, condition: str = "label", num_classes: int = 10, **kwargs: Any
+        self,
+        latent_dim: int | None = None,
+        *,
+        condition: str = "label",
+        num_classes: int = 10,
+        conditions: Mapping[str, int] | None = None,
+        **kwargs: Any,
     ):
-        for name in ("tied", "encoder", "decoder"):
+        for name in self.fixed_arguments:
             if kwargs.get(name):
                 raise ValueError(f"ConditionalVAE builds its own networks, which take the label: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
-        if not isinstance(condition, str) or not condition.isidentifier() or condition in _TAKEN:
-            raise ValueError(f"condition must be an unused identifier, such as 'label', but it is {condition!r}.")
-        self.condition = condition
-        self.condition_specs[condition] = Spec((), "int32")
-        self.num_classes = _validation.check_int("num_classes", num_classes, 1)
+        self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
+        if conditions is None:
+            self.classes = {_checked(condition): _validation.check_int("num_classes", num_classes, 1)}
+        elif (condition, num_classes) != ("label", 10):
+            raise ValueError("conditions have the names and numbers of classes: leave out condition and num_classes.")
+        elif not isinstance(conditions, Mapping) or not conditions:
+            raise ValueError(f"conditions must be a dict such as {{'shape': 3, 'size': 6}}, but it is {conditions!r}.")
+        else:
+            self.classes = {
+                _checked(name): _validation.check_int(f"conditions[{name!r}]", count, 1)
+                for name, count in conditions.items()
+            }
+        self.condition_specs.update(dict.fromkeys(self.classes, Spec((), "int32")))
 
     @property
     def condition_names(self) -> tuple[str, ...]:
-        return (self.condition,)
+        return tuple(self.classes)
 
     def condition_bounds(self, name: str) -> tuple[float, float]:
-        return 0, self.num_classes - 1
+        return 0, self.classes[name] - 1
 
     def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("x", x_shape)
@@ -85,14 +113,26 @@ class ConditionalVAE(VAE):
         return keras.Model(inputs, decoder(joined), name="decoder")
 
     def _joined(self, name: str, shape: Shape) -> tuple[dict[str, Any], Any]:
-        """Return the inputs of a network by name, and the values with the one-hot label appended to the last axis."""
-        values, label = keras.Input(shape, name=name), keras.Input((), dtype="int32", name=self.condition)
+        """Return the inputs of a network by name, and the values with the one-hot labels appended to the last axis."""
+        values = keras.Input(shape, name=name)
+        labels = {condition: keras.Input((), dtype="int32", name=condition) for condition in self.classes}
         flat = values if self.filters else keras.layers.Flatten(dtype=self.dtype_policy)(values)
-        classes = keras.ops.one_hot(label, self.num_classes, dtype=self.compute_dtype)
-        classes = keras.ops.reshape(classes, (-1, *(1 for _ in flat.shape[2:]), self.num_classes))
-        classes *= keras.ops.ones_like(flat[..., :1])
-        joined = keras.layers.Concatenate(dtype=self.dtype_policy)([flat, classes])
-        return {name: values, self.condition: label}, joined
+        parts = [flat]
+        for condition, label in labels.items():
+            classes = keras.ops.one_hot(label, self.classes[condition], dtype=self.compute_dtype)
+            classes = keras.ops.reshape(classes, (-1, *(1 for _ in flat.shape[2:]), self.classes[condition]))
+            parts.append(classes * keras.ops.ones_like(flat[..., :1]))
+        joined = keras.layers.Concatenate(dtype=self.dtype_policy)(parts)
+        return {name: values, **labels}, joined
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "condition": self.condition, "num_classes": self.num_classes}
+        conditions = None if self.conditions is None else dict(self.classes)
+        own = {"condition": self.condition, "num_classes": self.num_classes, "conditions": conditions}
+        return {**super().get_config(), **own}
+
+
+def _checked(name: Any) -> str:
+    """Return the name of a condition if it can be one."""
+    if not isinstance(name, str) or not name.isidentifier() or name in _TAKEN:
+        raise ValueError(f"condition must be an unused identifier, such as 'label', but it is {name!r}.")
+    return name

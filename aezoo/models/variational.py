@@ -24,6 +24,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.saving import export
 from aezoo.training import gate, inference, samples
 from aezoo.training.batch import Batch
+from aezoo.training.forward import Forward
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -287,13 +288,9 @@ class VAE(Autoencoder):
             z = _weighing_gradients(z, weights)
         y_pred = self.decode_parameters(_rows(z), conditions, training)
         reported = {"active_units": mean}
-        if self.prior is None:
-            kl = kl_term(batch, mean, log_variance, self.free_bits)
-        else:
-            kl = batch.mean(ops.mean(self._divergence_at(z, log_variance), axis=0))
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
-            reported["kl"] = self.beta.value * kl
+            reported |= self.penalties(batch, Forward((mean, log_variance), _rows(z), y_pred, training))
             return reported, self._mean_like(batch.y, y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
@@ -307,8 +304,23 @@ class VAE(Autoencoder):
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
-        reported["kl"] = self.beta.value * kl
+        reported["kl"] = self.beta.value * self._divergence(batch, (mean, log_variance), z)
         return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
+
+    def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
+        """Return β KL(q‖p(z)) by its name; `forward.features` are μ and log σ², and `forward.code` is the drawn z.
+
+        Args:
+            batch: The batch.
+            forward: Outputs of encoder and decoder. With `importance_samples`, there is no such term.
+        """
+        return {"kl": self.beta.value * self._divergence(batch, forward.features, forward.code[None])}
+
+    def _divergence(self, batch: Batch, moments: tuple[Any, Any], z: Tensor) -> Tensor:
+        """Return this replica's share of KL(q‖p(z)), with a learned prior estimated at z, (k, batch, *code_shape)."""
+        if self.prior is None:
+            return kl_term(batch, *moments, self.free_bits)
+        return batch.mean(ops.mean(self._divergence_at(z, moments[1]), axis=0))
 
     def _divergence_at(self, z: Tensor, log_variance: Tensor) -> Tensor:
         """Return -H(q) - log p(z), (..., batch), whose expectation over z ~ q is KL(q‖p(z))."""
@@ -444,8 +456,13 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(x, **conditions)
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
         if self.prior is None:
-            return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
-        return error + self.beta.value * self._divergence_at(mean, log_variance)
+            return error + self.kl_weight * _sum(losses.gaussian_kl(mean, log_variance))
+        return error + self.kl_weight * self._divergence_at(mean, log_variance)
+
+    @property
+    def kl_weight(self) -> Tensor | float:
+        """Weight of the KL divergence in `score_samples`: β."""
+        return self.beta.value
 
     def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return -log p(xᵢ given z) of each feature at z = μ; the KL divergence belongs to no feature."""

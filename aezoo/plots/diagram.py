@@ -275,7 +275,8 @@ def _conditions(model: Any) -> list[_Group]:
     groups = []
     for name in getattr(model, "condition_names", ()):
         shape = model.condition_specs[name].shape
-        classes = getattr(model, "num_classes", 1)
+        bounds = model.condition_bounds(name)
+        classes = 1 if bounds is None else int(bounds[1] - bounds[0]) + 1
         groups.append(_Group(name, (math.prod(shape) if shape else classes,), "condition", []))
     return groups
 

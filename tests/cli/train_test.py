@@ -19,7 +19,8 @@ from aezoo.cli import train as command
 from aezoo.layers import networks
 from aezoo.schedules import Linear
 
-PICTURES = {"rbm": ["samples.png"], "vae": ["samples.png", "interpolation.png"]}
+PICTURES = {"rbm": ["samples.png"]}
+PICTURES |= {key: ["samples.png", "interpolation.png"] for key in ("vae", "beta-tc-vae", "factor-vae", "mmd-vae")}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
 # Models of other data, of a label beside them, and of codes of patches.
 OTHERS = ("sequence", "sketch-rnn", "conditional", "masked")
@@ -42,7 +43,7 @@ def names(folder):
 # Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae", "vq-vae" and "stacked".
 # codec_test.py has one of a compressive model.
 ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae"}
-ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated"}
+ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
 
 
 @pytest.fixture(

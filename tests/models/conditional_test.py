@@ -108,6 +108,75 @@ def test_the_label_decides_what_is_drawn(filters):
     np.testing.assert_allclose(model.decode(model.encode(x[:4], label=label[:4]), label=1), 0.9, atol=0.1)
 
 
+# === Several conditions ===
+
+PERSON, JOB = np.arange(12) % 2, np.arange(12) // 4
+
+
+def several(**arguments):
+    sizes = {"person": 2, "job": 3}
+    model = aezoo.ConditionalVAE(**{"latent_dim": 2, "conditions": sizes, "seed": 0, "hidden_dims": (5,), **arguments})
+    model.build_for({"x": X, "person": PERSON, "job": JOB})
+    for variable in model.trainable_variables:
+        variable.assign(RNG.normal(0, 0.5, variable.shape))
+    return model
+
+
+def test_several_conditions_are_one_of_their_combination_with_summed_weights():
+    """A label of 6 combinations whose rows of weights are sums of a row per person and a row per job is the same."""
+    model = several()
+    one = aezoo.ConditionalVAE(2, num_classes=6, hidden_dims=(5,))
+    one.build_for(X, PERSON)
+    for own, other, features in ((model.posterior, one.posterior, 4), (model.decoder, one.decoder, 2)):
+        for i, ((a, a_bias), (b, b_bias)) in enumerate(zip(dense(own), dense(other), strict=True)):
+            rows = a.numpy()
+            if i == 0:
+                of_person, of_job = rows[features : features + 2], rows[features + 2 :]
+                rows = np.concatenate([rows[:features], (of_job[:, None] + of_person).reshape(6, -1)])
+            b.assign(rows)
+            b_bias.assign(a_bias)
+    given, combined = {"person": PERSON, "job": JOB}, 2 * JOB + PERSON
+    np.testing.assert_allclose(model.encode(X, **given), one.encode(X, label=combined), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        model.sample(12, seed=1, **given), one.sample(12, seed=1, label=combined), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(model.sample(3, seed=1, person=1, job=2), one.sample(3, seed=1, label=5), rtol=1e-5)
+    assert not np.allclose(model.sample(3, seed=1, person=1, job=2), model.sample(3, seed=1, person=0, job=2))
+
+
+def test_a_held_out_combination_is_composed():
+    keras.utils.set_random_seed(0)
+    rows, columns = np.arange(240) % 4, np.arange(240) // 4 % 4
+    x = np.zeros((240, 8), "float32")
+    x[np.arange(240), rows] = x[np.arange(240), 4 + columns] = 1
+    seen = (rows != 1) | (columns != 2)
+    model = aezoo.ConditionalVAE(1, conditions={"row": 4, "column": 4}, seed=0)
+    model.compile(keras.optimizers.Adam(0.1))
+    model.fit({"x": x[seen], "row": rows[seen], "column": columns[seen]}, batch_size=45, epochs=40, verbose=0)
+    drawn = np.asarray(model.sample(20, seed=0, row=1, column=2))
+    np.testing.assert_array_equal(drawn.round(), np.tile(np.eye(8)[1] + np.eye(8)[6], (20, 1)))
+
+
+def test_several_conditions_are_saved_and_served(tmp_path):
+    model = compiled(several())
+    model.fit({"x": X, "person": PERSON, "job": JOB}, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.condition_names == ("person", "job") and loaded.get_config()["conditions"] == {"person": 2, "job": 3}
+    np.testing.assert_array_equal(loaded.sample(3, seed=1, person=1, job=2), model.sample(3, seed=1, person=1, job=2))
+    with pytest.raises(ValueError, match=r"job must be in \[0, 2\]"):
+        loaded.sample(3, person=1, job=3)
+    with pytest.raises(ValueError, match="needs"):
+        loaded.sample(3, person=1)
+
+
+def test_a_configuration_of_earlier_versions_is_read():
+    """Files of earlier versions have `condition` and `num_classes`, and no `conditions`."""
+    config = made().get_config()
+    assert (config["condition"], config["num_classes"], config.pop("conditions")) == ("label", 3, None)
+    assert aezoo.ConditionalVAE.from_config(config).condition_names == ("label",)
+
+
 # === Conditions by name, and the forms that data come in ===
 
 
@@ -271,6 +340,11 @@ CONFIGURATIONS = [
     ({"num_classes": 0}, "num_classes must be at least 1"),
     ({"num_classes": 2.5}, "num_classes must be a whole number"),
     ({"tied": True}, "take the label: leave out tied"),
+    ({"conditions": {}}, "conditions must be a dict such as"),
+    ({"conditions": ["a"]}, "conditions must be a dict such as"),
+    ({"conditions": {"a": 2, "x": 2}}, "condition must be an unused identifier, such as 'label', but it is 'x'"),
+    ({"conditions": {"a": 0}}, r"conditions\['a'\] must be at least 1"),
+    ({"conditions": {"a": 2}, "num_classes": 3}, "leave out condition and num_classes"),
 ]
 
 

@@ -769,6 +769,8 @@ def test_a_diagram_of_a_vae_has_a_sample_and_that_of_a_conditional_one_labels():
     assert shown.count("label") == 2 and shown.count("3") == 3
     assert shown.count("4") == 4  # x, x', and the label twice
     assert "label" not in labels(plots.network(built(aezoo.VAE(3, hidden_dims=(20,)), (4,))))
+    several = labels(plots.network(built(aezoo.ConditionalVAE(3, conditions={"job": 7, "tone": 5}), (4,))))
+    assert [several.count(text) for text in ("job", "tone", "7", "5")] == [2, 2, 2, 2]
 
 
 def test_a_condition_is_joined_to_the_first_layers_of_both_networks():

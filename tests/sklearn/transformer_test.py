@@ -283,6 +283,12 @@ MODELS = {
     "ContractiveAE(latent_dim=3)": lambda: aezoo.ContractiveAE(3),
     "CompressiveAE(latent_dim=3)": lambda: aezoo.CompressiveAE(3),
     "ConditionalVAE(latent_dim=3, num_classes=2)": lambda: aezoo.ConditionalVAE(3, num_classes=2),
+    "ConditionalVAE(latent_dim=3, conditions={'a': 2, 'b': 3})": lambda: aezoo.ConditionalVAE(
+        3, conditions={"a": 2, "b": 3}
+    ),
+    "BetaTCVAE(latent_dim=3, beta=2.0)": lambda: aezoo.BetaTCVAE(3, beta=2.0),
+    "FactorVAE(latent_dim=3, gamma=2.0)": lambda: aezoo.FactorVAE(3, gamma=2.0),
+    "MMDVAE(latent_dim=3)": lambda: aezoo.MMDVAE(3),
     "VQVAE(latent_dim=4, vector_dim=2)": lambda: aezoo.VQVAE(4, vector_dim=2),
     "FSQVAE(levels=(3, 3))": lambda: aezoo.FSQVAE(levels=(3, 3)),
     "LinearAE(latent_dim=3)": lambda: aezoo.LinearAE(3),
