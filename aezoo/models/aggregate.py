@@ -14,8 +14,8 @@ class AggregateVAE(VAE):
 
     Args:
         latent_dim: Number of code units.
-        **kwargs: Arguments of `VAE`, except `free_bits`, `importance_samples`, `gradient_estimator` and `prior`, which belong to
-            other bounds.
+        **kwargs: Arguments of `VAE`, except `free_bits`, `importance_samples`, `gradient_estimator` and `prior`, which
+            belong to other bounds.
 
     Raises:
         ValueError: If an argument is out of range, or one of those is given.
