@@ -301,13 +301,13 @@ RECIPES: dict[str, Recipe] = {
     "denoising_emoji": Recipe(
         "Residual convolutional denoising autoencoder of emoji in color, 64 × 64 pixels",
         _denoising_emoji,
-        epochs=6,
+        epochs=5,
         metric="denoised_mean_squared_error",
         picture="emoji_denoising",
         data="noto",
         batch_size=32,
-        # A cosine over 10 epochs, cut off after 6.
-        optimizer=lambda steps: cosine(2e-3)(steps * 10 // 6),
+        # A cosine over 10 epochs, cut off after 5.
+        optimizer=lambda steps: cosine(2e-3)(steps * 10 // 5),
         extra=denoised,
     ),
     "vq_vae_emoji": Recipe(
