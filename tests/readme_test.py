@@ -27,7 +27,7 @@ MODELS = {
     and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
     and value is not aezoo.SparseCodeAE  # the base of some
 }
-NUMBERS = {"Twenty": 20, "Twenty-two": 22}
+NUMBERS = {"Nineteen": 19, "Twenty-two": 22}
 
 
 def script(name):
