@@ -489,11 +489,12 @@ def _int8(runs: list[dict]) -> list[str]:
             run = by_mode.get(mode, {})
             cells.append(f"{run['bytes'] / 1000:,.0f}" if "bytes" in run else "–")
             errors = [run.get("errors", {}).get(name) for name in signatures]
-            cells += ["–" if error is None else f"{100 * error:.2g} %" for error in errors]
+            cells += ["–" if error is None else f"{_percent(100 * error)} %" for error in errors]
         lines.append(f"| `{preset}` | {' | '.join(cells)} |")
     return lines
 
 
+<<<<<<< HEAD
 def _disentanglement(runs: list[dict]) -> list[str]:
     names = ("disentanglement", "completeness", "informativeness", "SAP", "FactorVAE score", "error")
     lines = [
@@ -548,6 +549,10 @@ def _composition(runs: list[dict]) -> list[str]:
         cells = [f"{means[name]:.1f}" if name == "error" else f"{means[name]:.0%}" for name in names]
         lines.append(f"| {group} | {' | '.join(cells)} |")
     return lines
+=======
+def _percent(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+>>>>>>> owndata
 
 
 def usage() -> list[Goal]:
@@ -566,11 +571,11 @@ def usage() -> list[Goal]:
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
-    """Return each list as its mean and its deviation, the best mean in bold."""
+    """Return each list as its mean and, of several values, its deviation, the best mean in bold."""
     means = [statistics.mean(each) for each in values]
     cells = []
     for mean, each in zip(means, values, strict=True):
-        text = f"{mean:.{decimals}f} ± {statistics.pstdev(each):.{decimals}f}"
+        text = f"{mean:.{decimals}f}" + (f" ± {statistics.pstdev(each):.{decimals}f}" if len(each) > 1 else "")
         cells.append(f"**{text}**" if mean == best(means) else text)
     return cells
 
