@@ -76,25 +76,33 @@ def measured(model: aezoo.VAE, x: np.ndarray, x_test: np.ndarray, factors: dict[
     }
 
 
-def draw(folder: Path, methods: tuple[str, ...], seed: int, columns: int = 9) -> Figure:
+def draw(folder: Path, seeds: dict[str, int], columns: int = 9) -> Figure:
     """Draw the units of saved models: rows of a sprite decoded while one unit goes from -2 to 2.
 
     Args:
         folder: The folder of the models.
-        methods: Their names; a panel each. The rows are the units with the largest variance of their means.
-        seed: Their seed.
+        seeds: The seed of each by its name; a panel each. The rows are the units whose means vary most.
         columns: Number of steps.
     """
     (x, _), _ = aezoo.datasets.load("sprites")
     heart = aezoo.datasets.draw_sprites(shape=2, scale=4, orientation=0, x=16, y=16)
     panels = {}
-    for method in methods:
+    for method, seed in seeds.items():
         model = keras.saving.load_model(_file(folder, method, seed))
         units = np.argsort(-np.var(np.asarray(model.encode(x)), axis=0))[:6]
         codes = np.repeat(np.asarray(model.encode(heart)), len(units) * columns, axis=0)
         codes[np.arange(len(codes)), np.repeat(units, columns)] = np.tile(np.linspace(-2, 2, columns), len(units))
         panels[method] = tiles.pictures(np.asarray(model.decode(codes)))
     return tiles.tile_figure(panels, columns=columns, across=len(panels))
+
+
+def medians(runs: list[dict[str, Any]]) -> dict[str, int]:
+    """Return the seed of the median MIG of two methods."""
+    found = {}
+    for method in ("VAE", "BetaTCVAE, beta 4"):
+        ordered = sorted((run for run in runs if run["method"] == method), key=lambda run: run["MIG"])
+        found[method] = ordered[len(ordered) // 2]["seed"]
+    return found
 
 
 def _file(folder: Path, method: str, seed: int) -> Path:
@@ -141,7 +149,7 @@ def main() -> None:
             print(method, seed, {name: value for name, value in found.items() if name != "gaps"}, flush=True)
             keras.backend.clear_session(free_memory=False)
     if options.picture is not None:
-        draw(options.models, ("VAE", "BetaTCVAE, beta 4"), 0).savefig(options.picture)
+        draw(options.models, medians(runs.report["runs"])).savefig(options.picture)
 
 
 if __name__ == "__main__":
