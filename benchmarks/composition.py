@@ -135,7 +135,7 @@ def measured(found: Mapping[str, Mapping[str, np.ndarray]]) -> dict[tuple[str, s
     return results
 
 
-def draw(found: Mapping[str, Mapping[str, np.ndarray]], columns: int = 10) -> Figure:
+def draw(found: Mapping[str, Mapping[str, np.ndarray]], columns: int = 12) -> Figure:
     """Draw evenly spaced held-out people, triples on the left and pairs on the right, in a row per method.
 
     A picture that is not read as all three requested values has a red frame.
