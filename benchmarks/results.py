@@ -494,7 +494,6 @@ def _int8(runs: list[dict]) -> list[str]:
     return lines
 
 
-<<<<<<< HEAD
 def _disentanglement(runs: list[dict]) -> list[str]:
     names = ("disentanglement", "completeness", "informativeness", "SAP", "FactorVAE score", "error")
     lines = [
@@ -549,10 +548,10 @@ def _composition(runs: list[dict]) -> list[str]:
         cells = [f"{means[name]:.1f}" if name == "error" else f"{means[name]:.0%}" for name in names]
         lines.append(f"| {group} | {' | '.join(cells)} |")
     return lines
-=======
+
+
 def _percent(value: float) -> str:
     return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
->>>>>>> owndata
 
 
 def usage() -> list[Goal]:
