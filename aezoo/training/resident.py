@@ -23,6 +23,7 @@ from aezoo.training import gate
 from aezoo.training.data import FitRequest
 
 if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
     from aezoo.training.divergence import Watch
     from aezoo.training.trainer import Trainer
 
@@ -38,6 +39,23 @@ _LEAST_COMPILED_WORK = 1e12
 _MOST_STEPS, _MOST_WORK = 64, 4e10
 #: Most bytes of the samples of a call of `evaluate` or `predict`.
 _MOST_BYTES = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Ordered:
+    """Array that `fit` visits in a given order, as `resident` of a `fit` on the data set of the same batches.
+
+    Attributes:
+        x: All samples, on the device.
+        batch_size: Number of samples per step.
+        order: Function that returns the indices of the samples of the next epoch.
+        below: Models whose codes, one after another, are the samples of a step.
+    """
+
+    x: Tensor
+    batch_size: int
+    order: Callable[[], Tensor]
+    below: tuple[Autoencoder, ...] = ()
 
 
 class Unsuitable(Exception):
@@ -56,6 +74,7 @@ class Resident:
         compiled: Whether XLA compiles the loop.
         calls: For each call, parts on the device and the indices in them of its samples. In training, epoch after
             epoch, without end.
+        below: Models whose codes, one after another, are the samples of a step.
         validation: Validation data on the device; None if there are none, or Keras' pipeline serves them.
     """
 
@@ -65,6 +84,7 @@ class Resident:
     steps: int
     compiled: bool
     calls: Iterator[tuple[Any, Tensor]]
+    below: tuple[Autoencoder, ...] = ()
     validation: Resident | None = None
 
     @property
@@ -72,7 +92,7 @@ class Resident:
         """Value that differs if the loop must be made anew."""
         specs = tf.nest.map_structure(lambda part: (part.shape[1:], tf.as_dtype(part.dtype)), self.parts)
         of_validation = None if self.validation is None else self.validation.key
-        return "resident", self.steps, self.batch_size, self.compiled, str(specs), of_validation
+        return "resident", self.steps, self.batch_size, self.compiled, str(specs), self.below, of_validation
 
     @property
     def counted(self) -> tf.data.Dataset:
@@ -80,18 +100,20 @@ class Resident:
         return tf.data.Dataset.range(math.ceil(self.size / self.batch_size))
 
 
-def choose(model: Trainer, request: FitRequest, choice: Choice) -> Resident | None:
+def choose(model: Trainer, request: FitRequest, choice: Choice | Ordered) -> Resident | None:
     """Copy the arrays of a `fit` to the device, or return None if batches should come from Keras' pipeline.
 
     Args:
         model: A compiled model.
         request: The checked arguments of `fit`.
         choice: True, False, or "auto" for arrays that fit into the memory of the device and trainings that are long
-            enough to gain from it.
+            enough to gain from it; or the array that the request's data set makes batches of, which is as "auto".
 
     Raises:
         ValueError: If `choice` is True and the data cannot stay on the device, or `choice` is unknown.
     """
+    if isinstance(choice, Ordered):
+        return _unless_unsuitable("auto", lambda: _ordered(model, request, choice))
     return _unless_unsuitable(choice, lambda: _chosen(model, request, choice is True))
 
 
@@ -106,6 +128,27 @@ def _unless_unsuitable(choice: Choice, made: Callable[[], Resident | None]) -> R
         if choice is True:
             raise ValueError(f"resident=True is impossible, since {reason}: use resident='auto'.") from None
         return None
+
+
+def _ordered(model: Trainer, request: FitRequest, ordered: Ordered) -> Resident | None:
+    if reason := model.hindrance_of_resident_data(request.options):
+        raise Unsuitable(reason)
+    x, work = ordered.x, 6.0 * operations(model) + 2.0 * sum(map(operations, ordered.below))
+    size = len(x)
+    whole = work * size * int(request.options["epochs"])  # also the finished ones: a resumed run computes as before
+    if whole < _LEAST_WORK or _bytes(x) > memory() * MEMORY_SHARE:
+        return None
+    steps = _steps(model, work * ordered.batch_size)
+    dense = all(map(gains_from_xla, (model, *ordered.below)))
+    return Resident(
+        parts=(x,),
+        size=size,
+        batch_size=ordered.batch_size,
+        steps=steps,
+        compiled=bool(model.jit_compile) or (whole >= _LEAST_COMPILED_WORK and dense),
+        calls=_calls((x,), _cut(ordered.order, size, ordered.batch_size * steps)),
+        below=ordered.below,
+    )
 
 
 def _dense_data(model: Trainer, request: FitRequest, steps: tuple[str, ...]) -> Any:
@@ -236,8 +279,12 @@ def calls_of(size: int, samples: int, shuffle: bool) -> Iterator[Tensor]:
         return tf.random.shuffle(indices) if shuffle else indices
 
     orders = tf.data.Dataset.range(1).map(permutation)
+    return _cut(lambda: next(iter(orders)), size, samples)
+
+
+def _cut(new_order: Callable[[], Tensor], size: int, samples: int) -> Iterator[Tensor]:
     while True:
-        order = next(iter(orders))
+        order = tf.cast(new_order(), "int64")
         yield from (order[start : start + samples] for start in range(0, size, samples))
 
 
@@ -321,7 +368,7 @@ class Loop:
 
     def __init__(self, model: Trainer, resident: Resident, step: str):
         self._model, self._step = model, getattr(model, step)
-        self._steps, self._batch_size = resident.steps, resident.batch_size
+        self._steps, self._batch_size, self._below = resident.steps, resident.batch_size, resident.below
         any_length = tf.nest.map_structure(
             lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), resident.parts
         )
@@ -375,7 +422,10 @@ class Loop:
     def _loop(self, parts: Any, rows_of: Callable[[Tensor], Tensor], batches: Tensor) -> dict[str, Any]:
         def step(i: Tensor) -> Tensor:
             rows = rows_of(i)
-            self._step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
+            batch = tf.nest.map_structure(lambda part: tf.gather(part, rows), parts)
+            for stage in self._below:
+                batch = (stage.encode(batch[0]),)
+            self._step(batch)
             return i + 1
 
         tf.while_loop(lambda i: i < batches, step, [tf.constant(0)], parallel_iterations=1)

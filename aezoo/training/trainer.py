@@ -743,7 +743,7 @@ class Trainer(keras.Model):
             return "the model trains under a distribution strategy"
         return execution.hindrance(self, call)
 
-    def _with_resident_data(self, request: FitRequest, choice: resident.Choice) -> FitRequest:
+    def _with_resident_data(self, request: FitRequest, choice: resident.Choice | resident.Ordered) -> FitRequest:
         self._resident = resident.choose(self, request, choice)
         if self._resident is None:
             return request
