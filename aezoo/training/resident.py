@@ -228,6 +228,8 @@ def sweep(model: Trainer, request: FitRequest, choice: Choice, steps: tuple[str,
 
     def made() -> Resident:
         data = _dense_data(model, request, steps)
+        if "predict_step" in steps and request.options.get("callbacks"):
+            raise Unsuitable("there are callbacks")
         flat = [part for part in tf.nest.flatten(data) if part is not None]
         size = len(flat[0])
         if not size:

@@ -760,6 +760,9 @@ class Trainer(keras.Model):
     def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return the terms and metrics on data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
+        Arrays are evaluated in few calls of many batches, with the same results. `resident=False` turns this off;
+        `resident=True` raises a ValueError if it is impossible, such as with callbacks that have per-batch hooks.
+
         Raises:
             ValueError: If the model cannot be evaluated on the data; the message says why and what to do.
         """
@@ -781,6 +784,8 @@ class Trainer(keras.Model):
     def predict(self, x: Data, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return reconstructions x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
 
+        Arrays are passed in few calls of many batches, with the same results; see `evaluate` for `resident`.
+
         Args:
             x: Samples, (n, *input_shape), a data set of batches of samples, or a dict of "x" and of conditions.
             *args: Further arguments of `keras.Model.predict`.
@@ -799,7 +804,12 @@ class Trainer(keras.Model):
             with gate.readable_errors():
                 return super().predict(**request.arguments())
         verbose = request.options.get("verbose", "auto")
-        shown = {"add_progbar": verbose != 0, "verbose": verbose, "epochs": 1, "steps": math.ceil(data.size / data.batch_size)}
+        shown = {
+            "add_progbar": verbose != 0,
+            "verbose": verbose,
+            "epochs": 1,
+            "steps": math.ceil(data.size / data.batch_size),
+        }
         events = keras.callbacks.CallbackList(None, model=self, **shown)
         events.on_predict_begin()
         result = self._prediction_loop()(data, events.on_predict_batch_end)
