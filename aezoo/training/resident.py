@@ -1,8 +1,8 @@
 """Steps on arrays in few calls: each call runs many steps as one loop of a graph.
 
 Keras assembles each batch in a pipeline of threads and hands it to one step. In training, the arrays are copied to the
-device once, each epoch has one permutation, the same as in Keras' pipeline, and the loop gathers the batches. Evaluation
-and prediction pass over arrays once, in order: each call gets a piece of many batches.
+device once, each epoch has one permutation, the same as in Keras' pipeline, and the loop gathers the batches.
+Evaluation and prediction pass over arrays once, in order: each call gets a piece of many batches.
 """
 
 from __future__ import annotations

@@ -3,18 +3,18 @@
     pip install -e ".[benchmarks]" "tensorflow[and-cuda]"
     python benchmarks/speed/gpu.py [--quick] [--output FILE.json]
 
-At most eight minutes. `Autoencoder` 784-1000-784 on 65,536 samples, at batch 128 and 1,024; `KSparseAE` of 32,768 units
-with k = 32 on 65,536 samples at batch 8,192. Adam, float32 with TensorFloat-32 products, random data in [0, 1]. Each
-contender is a process of its own; all run in turn, two epochs at a time: twice untimed, then twice a round, of which the
-faster counts. A ratio (the peer's seconds over ours: higher is better) is taken within a round.
+At most eight minutes. `Autoencoder` 784-1000-784 on 65,536 samples, at batch 128 and 1,024; `KSparseAE` of 32,768
+units with k = 32 on 65,536 samples at batch 8,192. Adam, float32 with TensorFloat-32 products, random data in [0, 1].
+Each contender is a process of its own; all run in turn, two epochs at a time: twice untimed, then twice a round, of
+which the faster counts. A ratio (the peer's seconds over ours: higher is better) is taken within a round.
 
 - aezoo: `fit(x, epochs=2, resident=True)`.
 - PyTorch, CUDA graph: data and permutation on the GPU, `Adam(fused=True, capturable=True)`, a step captured once and
   replayed.
 - PyTorch, max-autotune: the same loop with `torch.compile(mode="max-autotune")`, which captures graphs itself.
 
-A contender that has not finished its first two epochs after two minutes is "not measured". Without a GPU only `--quick`
-runs: small, and PyTorch neither captures nor compiles, so that its ratios say nothing.
+A contender that has not finished its first two epochs after two minutes is "not measured". Without a GPU only
+`--quick` runs: small, and PyTorch neither captures nor compiles, so that its ratios say nothing.
 """
 
 from __future__ import annotations

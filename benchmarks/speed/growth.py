@@ -5,15 +5,15 @@
 Run again with the same output, it measures the panels that the file lacks; each takes at most a minute.
 
 `fit(resident=True)`, Adam, float32, random data in [0, 1]. Width: 784-w-784. Depth: 2 to 32 dense layers of 512 units.
-Batch size and samples: 784-1000-784. k: `KSparseAE` of 4,096 units. Code units: `KSparseAE` with k = 32. Image size: the
-side of square images, for convolutions of 8 and 16 channels, 256 images. Otherwise 4,096 samples in batches of 128. All
-points of a panel run in turn, a round keeps the faster of two epochs of each, and a slope (of the logarithm of time) is
-taken within a round: a line fitted to the three greatest values, and one between the two least.
+Batch size and samples: 784-1000-784. k: `KSparseAE` of 4,096 units. Code units: `KSparseAE` with k = 32. Image size:
+the side of square images, for convolutions of 8 and 16 channels, 256 images. Otherwise 4,096 samples in batches of
+128. All points of a panel run in turn, a round keeps the faster of two epochs of each, and a slope (of the logarithm
+of time) is taken within a round: a line fitted to the three greatest values, and one between the two least.
 
 In theory time grows with the number of multiplications, which is linear in width, depth, samples and code units,
-quadratic in the side of an image, and depends neither on the batch size nor, with a dense encoder, on k: slopes 1, 1, 1,
-1, 2, 0 and 0 at the great end. What a step costs beside its products (dispatch, and the optimizer, which passes over all
-weights once a step) is a slope of -1 in the batch size, seen at the small end.
+quadratic in the side of an image, and depends neither on the batch size nor, with a dense encoder, on k: slopes 1, 1,
+1, 1, 2, 0 and 0 at the great end. What a step costs beside its products (dispatch, and the optimizer, which passes
+over all weights once a step) is a slope of -1 in the batch size, seen at the small end.
 
 Memory is what the first epoch adds to the peak of a fresh process after imports and data, at two values per panel; the
 slope is between them, after subtracting what the same network adds with 8 units and 64 samples: graphs and threads.

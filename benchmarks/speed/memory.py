@@ -3,9 +3,9 @@
     python benchmarks/speed/memory.py [--quick] [--output FILE.json]
 
 Peak resident memory of a fresh process in MiB, a process per row, three times: after `import tensorflow`; after
-`import aezoo`, which imports TensorFlow and Keras; and after two epochs of 784-1000-784 on 20,000 random samples (60 MiB)
-in batches of 128, in stock Keras, in aezoo, and in aezoo with XLA, which long trainings use. The ratio of the peaks of
-aezoo and Keras is taken per time; the goal is 1.
+`import aezoo`, which imports TensorFlow and Keras; and after two epochs of 784-1000-784 on 20,000 random samples (60
+MiB) in batches of 128, in stock Keras, in aezoo, and in aezoo with XLA, which long trainings use. The ratio of the
+peaks of aezoo and Keras is taken per time; the goal is 1.
 """
 
 from __future__ import annotations

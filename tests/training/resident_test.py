@@ -317,9 +317,7 @@ def _request(model, x=X):
 
 @pytest.mark.parametrize("batch_size", [None, 6])
 def test_evaluation_and_prediction_agree_with_a_pipeline(batch_size, monkeypatch):
-    monkeypatch.setattr(
-        resident, "_MOST_BYTES", 6 * 4 * 20
-    )  # pieces of 18 samples with batches of 6, the last overlaps
+    monkeypatch.setattr(resident, "_MOST_BYTES", 6 * 4 * 20)  # the last of the pieces overlaps
     results = []
     for choice in (True, False):
         model = aezoo.VAE(2, hidden_dims=(4,), seed=0)
