@@ -1,6 +1,6 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/growth.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the JSON files that
-the other scripts saved. The picture of docs/growth.md is copied.
+docs/missing_values.md, docs/speed.md, docs/growth.md, docs/guide/tables.md, sparse_codes.md and discrete.md from the
+JSON files that the other scripts saved. The picture of docs/growth.md is copied.
 
 python benchmarks/results.py
 
@@ -21,6 +21,7 @@ README = HERE.parent / "README.md"
 PAGE = HERE.parent / "docs" / "results.md"
 DETECTION = HERE.parent / "docs" / "anomaly_detection.md"
 GROWTH = HERE.parent / "docs" / "growth.md"
+SPEED = HERE.parent / "docs" / "speed.md"
 MISSED = "**missed**"
 #: The results of the README: their file and row, what they are called there, who published the other number, the unit.
 PUBLISHED = [
@@ -713,6 +714,7 @@ def documents() -> dict[Path, str]:
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
         GROWTH: _growing(),
+        SPEED: _between("peers", _peers(), SPEED),
         **{
             PAGE.parent / place: _between(name, tables[name][1] if name in tables else UNPUBLISHED, PAGE.parent / place)
             for name, (_, _, place) in COMPARED.items()
@@ -724,6 +726,28 @@ def _detectors() -> list[str]:
     """Return the tables of the page on anomalies."""
     path = HERE / "outliers.json"
     return Outliers(json.loads(path.read_text(encoding="utf-8"))).table() if path.exists() else []
+
+
+def _peers() -> list[str]:
+    """Return the table of the page on speed: seconds per epoch of each contender, and its share of the roof."""
+    report = json.loads((HERE / "speed" / "results" / "peers.json").read_text(encoding="utf-8"))
+    groups = {
+        batch_size: report["measured"][f"Autoencoder, batch {batch_size}"]["seconds"]["wall"]
+        for batch_size in (128, 1024)
+        if f"Autoencoder, batch {batch_size}" in report["measured"]
+    }
+    heads = " | ".join(f"batch {size:,} | share of the roof" for size in groups)
+    lines = [f"| | {heads} |", "|---|" + "---|---|" * len(groups)]
+    for name in next(iter(groups.values()), {}):
+        cells = []
+        for wall in groups.values():
+            epoch = statistics.median(wall[name]) / report["settings"]["epochs"]
+            share = statistics.median(a / b for a, b in zip(wall["GEMMs"], wall[name], strict=True))
+            cells.append(f"{epoch:.2f} s | {share:.2f}")
+        shown = {"aezoo": "aezoo, short training", "aezoo, jit_compile=True": "aezoo, long training (XLA)"}
+        shown["GEMMs"] = "matrix products alone"
+        lines.append(f"| {shown.get(name, name)} | {' | '.join(cells)} |")
+    return lines
 
 
 def _growth() -> list[str]:
@@ -753,7 +777,8 @@ def _workers() -> list[str]:
     lines = ["| parameters | one process, ms per step | added by the second, ms per step |", "|---|---|---|"]
     for row in zip(cost["parameters"], cost["one process"], cost["seconds per step"], strict=True):
         lines.append(f"| {row[0]:,} | {1e3 * row[1]:.1f} | {1e3 * row[2]:.1f} |")
-    lines += ["", f"Fitted: a = {1e3 * fit['fixed']:.2f} ms, b = {1e9 * fit['per parameter']:.1f} ns per parameter.", ""]
+    fitted = f"Fitted: a = {1e3 * fit['fixed']:.2f} ms, b = {1e9 * fit['per parameter']:.1f} ns per parameter."
+    lines += ["", fitted, ""]
     head = " | ".join(f"speedup of {n}" for n in report["model"][0]["speedup"])
     lines += [f"| network | parameters | {head} | two are faster from batch |", "|---|---|" + "---|" * 5]
     for row in report["model"]:

@@ -230,7 +230,7 @@ def sweep(model: Trainer, request: FitRequest, choice: Choice, steps: tuple[str,
         data = _dense_data(model, request, steps)
         if "predict_step" in steps and request.options.get("callbacks"):
             raise Unsuitable("there are callbacks")
-        flat = [part for part in tf.nest.flatten(data) if part is not None]
+        flat = tf.nest.flatten(data)
         size = len(flat[0])
         if not size:
             raise Unsuitable("there are no samples")

@@ -349,8 +349,8 @@ def test_evaluation_and_prediction_take_few_calls(monkeypatch):
 
 
 def test_pieces_are_of_one_length():
-    pieces = list(resident.pieces_of((X, None), 53, 20))
-    assert [len(parts[0]) for parts, _ in pieces] == [20, 20, 20] and pieces[0][0][1] is None
+    pieces = list(resident.pieces_of((X,), 53, 20))
+    assert [len(parts[0]) for parts, _ in pieces] == [20, 20, 20]
     np.testing.assert_array_equal(np.concatenate([tf.gather(parts[0], rows) for parts, rows in pieces]), X)
     ((parts, rows),) = resident.pieces_of((X,), 53, 64)
     assert len(parts[0]) == len(rows) == 53
