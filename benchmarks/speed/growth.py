@@ -46,7 +46,7 @@ PANELS: dict[str, tuple[tuple[int, ...], tuple[int | None, int]]] = {
     "depth": ((2, 4, 8, 16, 32), (None, 1)),
     "batch size": ((4, 16, 64, 256, 1024, 4096), (-1, 0)),
     "samples": ((512, 2048, 8192, 32_768), (None, 1)),
-    "k": ((4, 16, 64, 256), (None, 0)),
+    "k": ((4, 16, 64, 256, 1024), (None, 0)),
     "code units": ((512, 2048, 8192, 16_384), (None, 1)),
     "image size": ((16, 32, 64, 128), (None, 2)),
 }
@@ -67,6 +67,8 @@ def epoch(panel: str, value: int, settings: dict[str, int]) -> Any:
     """One epoch at one point of a panel."""
     layer, samples = settings["layer"], value if panel == "samples" else settings["samples"]
     shape: tuple[int, ...] = (layer if panel == "depth" else FEATURES,)
+    if panel in ("k", "code units"):
+        samples = settings["sparse_samples"]
     if panel == "image size":
         samples, shape = settings["images"], (value, value, 1)
     batch_size = {"batch size": value, "image size": 32}.get(panel, BATCH)
@@ -94,7 +96,7 @@ def slope(values: tuple[int, ...], seconds: dict[str, list[float]]) -> dict[str,
 def memory(panel: str, settings: dict[str, int]) -> dict[str, Any]:
     """The MiB that an epoch adds to the peak at the two values of a panel, and the slope between them."""
     values, theory = MEMORY[panel]
-    few = {**settings, "samples": 16_384 if panel == "batch size" else 256, "images": 32}
+    few = {**settings, "samples": 16_384 if panel == "batch size" else 256, "sparse_samples": 256, "images": 32}
     if panel == "samples":
         few["units"] = 8
     found = {}
@@ -114,7 +116,7 @@ def peak(panel: str, value: int, settings: dict[str, int]) -> float:
     """The MiB that an epoch adds to the peak of this process; with the value 0, of a network and data of no size."""
     if value == 0:
         none = {"width": 8, "depth": 2, "batch size": 64, "samples": 64, "k": 1, "code units": 64, "image size": 8}
-        few = {"layer": 8, "units": 8, "code": 64, "samples": 64, "images": 32}
+        few = {"layer": 8, "units": 8, "code": 64, "samples": 64, "sparse_samples": 64, "images": 32}
         value, settings = none[panel], {**settings, **few}
     run = epoch(panel, value, settings)
     before = timing.peak_bytes()
@@ -151,9 +153,10 @@ def draw(panels: dict[str, Any]) -> Figure:
 def main(arguments: argparse.Namespace) -> None:
     keras.utils.set_random_seed(arguments.seed)
     quick = arguments.quick
-    units, layer, code, samples, images = (40, 32, 64, 128, 32) if quick else (1000, 512, 4096, 4096, 256)
     rounds, passes = (1, 1) if quick else (3, 2)
-    sizes = {"units": units, "layer": layer, "code": code, "samples": samples, "images": images}
+    sizes = {"units": 1000, "layer": 512, "code": 4096, "samples": 4096, "sparse_samples": 512, "images": 256}
+    if quick:
+        sizes = {"units": 40, "layer": 32, "code": 64, "samples": 128, "sparse_samples": 64, "images": 32}
     settings = {**sizes, "seed": arguments.seed}
     report: dict[str, Any] = {
         "benchmark": "growth",
