@@ -119,6 +119,10 @@ SECTIONS = {
         "Train as fast as other libraries on a GPU",
         "The same on an H100, which networks of this size are far too small to fill.",
     ),
+    "feeding": (
+        "Train on streams as fast as Keras",
+        "The time of an epoch on a `tf.data` stream over the time of Keras on the same stream.",
+    ),
     "rbm": (
         "Train an RBM faster than scikit-learn",
         "The time of scikit-learn's epoch over the time of ours: above 1, aezoo is faster.",
@@ -762,8 +766,10 @@ def _growth() -> list[str]:
         panel, values = where.split(", ", 1)
         found.setdefault(panel, [])
         found[panel] += [values, f"{result['median']:.2f}", str(result["theory"])]
-    lines = ["| | time, from … to | slope | theory | memory, from … to | slope | theory |", "|---|" + "---|" * 6]
-    lines += [f"| {panel} | {' | '.join([*cells, *[''] * (6 - len(cells))])} |" for panel, cells in found.items()]
+    width = max(map(len, found.values()), default=0)
+    heads = ["time, from … to", "slope", "theory", "memory, from … to", "slope", "theory"][:width]
+    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * width]
+    lines += [f"| {panel} | {' | '.join([*cells, *[''] * (width - len(cells))])} |" for panel, cells in found.items()]
     return lines if found else UNPUBLISHED
 
 

@@ -127,7 +127,7 @@ def peak(panel: str, value: int, settings: dict[str, int]) -> float:
 def draw(panels: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(9, 3 * -(-len(panels) // 3)), layout="constrained")
     all_axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False).flat
-    for axes, (panel, measured) in zip(all_axes, panels.items(), strict=False):
+    for (panel, measured), axes in zip(panels.items(), all_axes, strict=False):
         values = np.array(measured["values"], float)
         spreads = [timing.spread(measured["seconds"]["wall"][str(value)]) for value in measured["values"]]
         median, least, greatest = (np.array([s[key] for s in spreads]) for key in ("median", "min", "max"))
@@ -139,8 +139,8 @@ def draw(panels: dict[str, Any]) -> Figure:
                 axes.plot(values[shown], line[shown], "--", color="#9a9a9a", label=f"slope {theory}", zorder=1)
         label = {"image size": "side of an image, pixels"}.get(panel, panel)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds per epoch")
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(LogLocator(subs=(1, 3)))
+        for axis, ends in ((axes.xaxis, (values[0], values[-1])), (axes.yaxis, axes.get_ylim())):
+            axis.set_major_locator(LogLocator(subs=(1, 3) if ends[1] / ends[0] < 300 else (1,)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)
