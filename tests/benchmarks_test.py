@@ -43,7 +43,7 @@ def some(names, gate):
     return [pytest.param(name, marks=[] if name in gate else [pytest.mark.slow], id=name) for name in names]
 
 
-@pytest.mark.parametrize("name", some(scripts("speed"), gate={"divergence", "verbs"}))
+@pytest.mark.parametrize("name", some(scripts("speed"), gate={"divergence"}))
 def test_speed(run, name, tmp_path):
     output = tmp_path / f"{name}.json"
     run("speed", name, "--output", str(output))
@@ -93,6 +93,7 @@ def test_tables_resume(tables, papers, tmp_path, monkeypatch):
     assert [run["configuration"].get("changed") for run in third] == [None, 1], "the changed row ran again"
 
 
+@pytest.mark.slow
 def test_tables_share_trained_weights(papers, tmp_path):
     one_layer, runner = papers("one_layer"), papers("runner")
     configuration = runner.small(papers("configurations").LAYERS["k-sparse, k = 25"])
@@ -110,7 +111,7 @@ def test_tables_share_trained_weights(papers, tmp_path):
 
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
-    names = ("k_sparse", "rifai2011", "vae", "rbm_likelihood", "vincent2010", "ufldl")
+    names = ("k_sparse", "rifai2011", "vae", "priors", "rbm_likelihood", "vincent2010", "ufldl")
     tables("--only", *names, "--results", str(tmp_path))
     module = results()
     for name in names:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import likelihoods, testing
+from aezoo import likelihoods, priors, testing
 from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
@@ -23,6 +23,9 @@ VARIATIONAL = {
     "vae-conv": {"filters": (3, 5), "likelihood": "gaussian", "variance": 0.5},
     "vae-learned-variance": {"likelihood": "gaussian", "variance": None, "free_bits": 0.1},
     "vae-importance-weighted": {"importance_samples": 3, "hidden_dims": (8,)},
+    "vae-doubly-reparameterized": {"importance_samples": 3, "gradient_estimator": "dreg"},
+    "vae-vamp-prior": {"prior": priors.VampPrior(4)},
+    "vae-flow-prior": {"prior": priors.FlowPrior(layers=2, units=4, seed=0)},
     "vae-poisson": {"x": COUNTS, "likelihood": "poisson"},
     "vae-per-feature": {"x": TABLE, "likelihood": likelihoods.Gaussian("per_feature")},
     "vae-predicted": {"x": TABLE, "likelihood": likelihoods.Gaussian("predicted"), "hidden_dims": (8,)},
@@ -32,11 +35,19 @@ VARIATIONAL = {
 }
 
 
+class VampPriorFromNoData(priors.VampPrior):
+    """Starts at random numbers, which are the same for a part of the data."""
+
+    def initialize_from(self, x):
+        pass
+
+
 def variational(x=X, **arguments):
+    quiet = {**arguments, "prior": VampPriorFromNoData(4)} if "vamp" in str(arguments.get("prior")) else arguments
     return testing.Case(
         lambda **kw: aezoo.VAE(latent_dim=4, activation="tanh", **arguments, **kw),
         x,
-        quiet=lambda **kw: without_noise(aezoo.VAE(latent_dim=4, activation="tanh", **arguments, **kw)),
+        quiet=lambda **kw: without_noise(aezoo.VAE(latent_dim=4, activation="tanh", **quiet, **kw)),
         mean_over_samples="free_bits" not in arguments,
         empty_replica="filters" not in arguments,
         takes_loss=not likelihood_of(arguments).learns,
@@ -280,6 +291,9 @@ VARIANTS = {
     "vae-conv",
     "vae-learned-variance",
     "vae-importance-weighted",
+    "vae-doubly-reparameterized",
+    "vae-vamp-prior",
+    "vae-flow-prior",
     "vae-poisson",
     "vae-per-feature",
     "vae-predicted",
@@ -295,6 +309,9 @@ VARIANTS = {
     "sequence-convolution",
     "sequence-tokens",
 }
+# All sparse codes share the step of `SparseCodeAE`: in the gate `top-k` has all checks, and each of the others those of
+# its objective. `sparse_codes_test.py` has tests of two replicas, of saved thresholds and of the papers' terms.
+OTHER_SPARSE_CODES = SPARSE_CODES.keys() - {"top-k"}
 ONCE = {
     testing.replicas,
     testing.accumulation,
@@ -341,7 +358,7 @@ SLOW = {
     *(
         (name, testing.execution)
         for name in (
-            *("linear", "denoising", "k-sparse-rows", "contractive-h"),
+            *("linear", "denoising", "k-sparse-rows", "contractive-h", "sparse-kl", "top-k"),
             *("conv", "conditional", "masked", "compressive"),
         )
     ),
@@ -429,6 +446,9 @@ SLOW |= {
     *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
     *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
 }
+SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
+SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
+SLOW |= {("top-k", testing.replicas), ("top-k", testing.data_forms), ("vae", testing.data_forms)}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]

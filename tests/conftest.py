@@ -23,6 +23,11 @@ SLOW_EXAMPLES = (
     "SketchRNN",
     "EnsembleDetector",
     "ConditionalVAE",
+    "CodePrior",
+    "VQVAE",
+    "BatchTopKAE",
+    "aezoo.callbacks.Projector",
+    "SequenceAE.score_steps",
     "aezoo.evaluation.exported.litert_error",
 )
 
@@ -31,7 +36,12 @@ SLOW_EXAMPLES = (
 def pytest_collection_modifyitems(items):
     """The notebooks first, which take minutes: one that began last would leave the other workers idle."""
     for item in items:
-        if isinstance(item, pytest.DoctestItem) and item.name.endswith(SLOW_EXAMPLES):
+        cases = [case for marker in item.iter_markers("slow_cases") for case in marker.args]
+        if isinstance(item, pytest.DoctestItem):
+            slow = item.name.endswith(SLOW_EXAMPLES)
+        else:
+            slow = bool(cases) and item.callspec.id in cases
+        if slow:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: "notebooks_test" not in item.nodeid)
 

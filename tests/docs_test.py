@@ -395,6 +395,7 @@ def test_the_vq_vae_of_the_guide_is_as_short_as_it_says_ties_and_reports(example
     assert report["jacobian_norm"] is None and report["reconstruction_error"] > 0
 
 
+@pytest.mark.slow
 def test_the_mistake_that_the_guide_speaks_of_is_found():
     assert "batch.per_replica(weights)" in BLOCKS[0]
     wrong = run(BLOCKS[0].replace("batch.per_replica(weights)", "weights").replace('"mine"', '"wrong"'), BLOCKS[1])
@@ -450,6 +451,7 @@ def test_the_code_of_the_page_on_sketches_runs(tmp_path, monkeypatch):
     assert module.padded.shape[1:] == (100, 5)
 
 
+@pytest.mark.slow
 def test_the_numbers_in_comments_of_the_five_minute_start_are_right(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = run_page("start")

@@ -76,6 +76,7 @@ def test_a_subject_has_at_most_72_characters():
     assert not refused.search("x" * 72 + "\n\n" + "body " * 30)
 
 
+@pytest.mark.slow
 def test_slow_tests_run_only_when_selected(tmp_path):
     (tmp_path / "some_test.py").write_text(
         "import pytest\n\n@pytest.mark.slow\ndef test_long(): pass\n\ndef test_short(): pass\n"

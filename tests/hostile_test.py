@@ -456,6 +456,7 @@ def test_a_bomb_in_the_configuration(saved, tmp_path):
             loading.load(path)
 
 
+@pytest.mark.slow_cases("3")
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [

@@ -152,6 +152,7 @@ def test_functions_that_were_exchanged_come_back():
     assert (model.train_function, model.test_function) == own
 
 
+@pytest.mark.slow
 def test_functions_that_were_forgotten_are_made_for_another_number_of_steps():
     model = network(run_eagerly=False, optimizer=keras.optimizers.SGD())
     batches = tf.data.Dataset.from_tensors((X, Y)).repeat(4)
@@ -477,6 +478,7 @@ def test_a_branch_takes_a_step_of_an_optimizer_only_where_no_merge_call_is_neede
     assert set(said) == {branches}
 
 
+@pytest.mark.slow
 def test_keras_distributes_the_data_that_it_makes_by_a_method_that_was_replaced(monkeypatch):
     strategy = aezoo.testing.two_replicas()
     monkeypatch.delitem(vars(strategy), "experimental_distribute_dataset", raising=False)

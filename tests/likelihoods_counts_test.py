@@ -165,6 +165,7 @@ def of_cells():
     return model, x, kind, shares, history
 
 
+@pytest.mark.slow
 def test_every_verb_has_the_library_size_of_its_sample(of_cells):
     model, x, kind, shares, history = of_cells
     total = x.sum(axis=1, keepdims=True)
@@ -187,6 +188,7 @@ def test_every_verb_has_the_library_size_of_its_sample(of_cells):
     assert history["mse"][-1] == pytest.approx(np.mean((reconstruction - x) ** 2), rel=0.5)
 
 
+@pytest.mark.slow
 def test_a_model_of_counts_is_saved_and_exported(of_cells, tmp_path):
     model, x, *_ = of_cells
     model.save(tmp_path / "model.keras")

@@ -209,6 +209,7 @@ def test_a_conditional_model_predicts_the_variance():
     np.testing.assert_allclose(model.decode(z, label=label), parameters[:, :4], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_counts():
     x = RNG.poisson([1.0, 2.0, 3.0, 5.0], (400, 4)).astype("float32")
     model = aezoo.VAE(2, likelihood="poisson", hidden_dims=(16,), seed=0)

@@ -36,6 +36,7 @@ def test_weights_and_axes_of_any_size():
     assert count(ActiveUnits((3, 4, 8), threshold=0.03), z, [30]) == np.sum(z.var(axis=0) > 0.03)
 
 
+@pytest.mark.slow_cases("5")
 @pytest.mark.parametrize("batch_size", [pytest.param(1, marks=pytest.mark.slow), 5, 64])
 def test_a_model_reports_the_epoch_and_each_validation_afresh(batch_size):
     x, other = RNG.random((33, 6)).astype("float32"), np.full((7, 6), 0.5, "float32")

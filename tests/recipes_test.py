@@ -41,13 +41,6 @@ TINY = {
         pretrain={"epochs": 1, "batch_size": 100, "optimizer": lambda: [aezoo.optimizers.ScheduledSGD(0.01)] * 2},
         **SMALL,
     ),
-    "fsq_digits": recipes.Recipe(
-        "Codes of 9 entries, with a prior",
-        lambda: aezoo.FSQVAE(6, levels=(3, 3), seed=0),
-        picture="discrete",
-        prior=lambda model, x: recipes.code_prior(model, x[:64], epochs=1),
-        **SMALL,
-    ),
     "cats": recipes.Recipe(
         "Draws",
         lambda: aezoo.SketchRNN(2, encoder_units=3, decoder_units=4, seed=0),
@@ -56,6 +49,16 @@ TINY = {
         batch_size=3,
         limits="No cats.",
         **{**SMALL, "data": "cats"},
+    ),
+}
+
+WITH_PRIOR = {
+    "fsq_digits": recipes.Recipe(
+        "Codes of 9 entries, with a prior",
+        lambda: aezoo.FSQVAE(6, levels=(3, 3), seed=0),
+        picture="discrete",
+        prior=lambda model, x: recipes.code_prior(model, x[:64], epochs=1),
+        **SMALL,
     ),
 }
 
@@ -76,7 +79,6 @@ def sketches(tmp_path_factory):
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory, sketches, no_graphs):
     """Train presets by the command, without graphs; the SavedModel of sketches, slow to make, is empty."""
-    place = tmp_path_factory.mktemp("shelf") / "saved_models"
 
     def empty(model, folder, **_):
         folder.mkdir()
@@ -85,9 +87,14 @@ def shelf(tmp_path_factory, sketches, no_graphs):
     with pytest.MonkeyPatch.context() as patch:
         no_graphs(patch, exports=False)
         patch.setattr(aezoo.SketchRNN, "export", empty)
-        for module in (recipes, training):
-            patch.setattr(module, "RECIPES", TINY)
-        assert program.main(["presets", "train", "--sketches", sketches, "--output", str(place)]) == 0
+        return trained(patch, TINY, tmp_path_factory.mktemp("shelf") / "saved_models", "--sketches", sketches)
+
+
+def trained(patch, presets, place, *options):
+    """Train presets by the command and return the folder with theirs."""
+    for module in (recipes, training):
+        patch.setattr(module, "RECIPES", presets)
+    assert command("train", *options, "--output", place) == 0
     return place
 
 
@@ -107,7 +114,9 @@ def test_train_writes_folders_and_nothing_else(shelf):
         assert sorted(path.name for path in folder.iterdir()) == FILES
 
 
-def test_a_prior_ships_with_its_model(shelf):
+@pytest.mark.slow
+def test_a_prior_ships_with_its_model(tmp_path, monkeypatch):
+    shelf = trained(monkeypatch, WITH_PRIOR, tmp_path / "saved_models")
     model = aezoo.FSQVAE.from_preset(shelf / "fsq_digits")
     assert model.sample(2, seed=0).shape == (2, 8, 8, 1) and model.prior.codebook_size == 9
     assert "sample" in presets.read_card(shelf / "fsq_digits")["signatures"]
@@ -214,7 +223,7 @@ def test_list(shelf, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(presets, "places", lambda: [shelf])
     assert command("list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "fsq_digits", "sparse_digits"]
+    assert [line.split()[0] for line in lines] == ["cats", "dbn_digits", "sparse_digits"]
     assert lines[-1].endswith("k-sparse autoencoder of 8 units")
     assert command("list", "--markdown") == 0
     link = "[`dbn_digits`](saved_models/dbn_digits/README.md)"
@@ -381,12 +390,12 @@ def digits():
     return next(iter(aezoo.datasets.stream("mnist", "test", 200, shuffle=False))).numpy()
 
 
+LARGE = {"sketch_rnn_cats", "vae_emoji", "vq_vae_emoji"}
+
+
 @pytest.mark.parametrize(
     "folder",
-    [
-        pytest.param(folder, id=folder.name, marks=pytest.mark.slow if folder.name == "sketch_rnn_cats" else ())
-        for folder in SHELF
-    ],
+    [pytest.param(folder, id=folder.name, marks=pytest.mark.slow if folder.name in LARGE else ()) for folder in SHELF],
 )
 def test_a_committed_model_does_what_its_card_says(folder, request):
     card = presets.read_card(folder)

@@ -92,6 +92,7 @@ def test_what_cannot_be_served(exported, tmp_path):
             testing.servable(tmp_path / place)
 
 
+@pytest.mark.slow_cases("vae_emoji", "vq_vae_emoji")
 @pytest.mark.parametrize(
     "folder",
     [

@@ -498,6 +498,7 @@ def test_the_harness_finds_weights_that_evaluate_changes():
 # === Threads ===
 
 
+@pytest.mark.slow
 def test_the_first_use_by_many_threads_builds_a_model_once():
     for first_use in (lambda model: model(X), lambda model: model.encode(X), lambda model: model.score_samples(X)):
         model = aezoo.Autoencoder(latent_dim=4, seed=0)

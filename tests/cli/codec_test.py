@@ -146,6 +146,7 @@ def test_a_large_picture_is_decompressed_piece_by_piece(run):
     assert np.array_equal(np.rint(255 * np.clip(x[0], 0, 1)), whole[:8, :8])
 
 
+@pytest.mark.slow
 def test_errors_are_one_line_and_write_nothing(run, tmp_path, capsys):
     picture(tmp_path / "in.png")
     assert command("compress", run, tmp_path / "in.png", tmp_path / "good.aez") == 0

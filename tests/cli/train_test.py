@@ -39,9 +39,10 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Only the class distinguishes these from the runs of "autoencoder", "vae" and "stacked". codec_test.py has one
-# of a compressive model.
-ALIKE = ("sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive")
+# Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae", "vq-vae" and "stacked".
+# codec_test.py has one of a compressive model.
+ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae"}
+ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated"}
 
 
 @pytest.fixture(

@@ -82,6 +82,7 @@ def test_every_kind_of_image_is_read_as_by_pillow(each, grayscale):
     assert "put on white: 3" in found.summary
 
 
+@pytest.mark.slow
 def test_reading_the_files_again_gives_the_images_in_memory(each):
     folder, _ = each
     kept, streamed = (datasets.from_folder(folder, 8, memory=memory) for memory in (2**20, 0))

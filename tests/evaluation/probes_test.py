@@ -25,6 +25,7 @@ def no_warnings():
         yield
 
 
+@pytest.mark.slow
 def test_error_is_that_of_logistic_regression_on_standardised_features(digits):
     x, y, x_test, y_test = digits
     flat, flat_test = x.reshape(len(x), -1).astype("float64"), x_test.reshape(len(x_test), -1)

@@ -543,6 +543,7 @@ def test_the_preset_of_sketches(tmp_path, open_page, capsys):
 # === Accessibility ===
 
 
+@pytest.mark.slow
 def test_everything_has_a_name_and_contrast(vae, open_page):
     for scheme in ("light", "dark"):
         page = open_page(vae[1], width=390, color_scheme=scheme)

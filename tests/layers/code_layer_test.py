@@ -69,6 +69,7 @@ def test_a_report_knows_whether_there_is_a_jacobian():
     np.testing.assert_allclose(norm, 2 * np.linalg.norm(dense.kernel), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stack_knows_the_range_of_the_codes():
     for layer in (Squashed, Doubled, Signs):
         stack = aezoo.StackedAE([model_with(layer), aezoo.RBM(3)])

@@ -20,6 +20,7 @@ def density():
     return density
 
 
+@pytest.mark.slow
 def test_the_derivative_of_the_cumulative_integrates_to_it(density):
     # At least 1 / 400 away from a step: the narrowest bump is some tenths wide.
     y = np.linspace(-400.0, 400.0, 400_001)
@@ -49,6 +50,7 @@ def test_the_bits_of_a_code_with_space_are_those_of_its_channels(density):
     np.testing.assert_allclose(density(y), np.reshape(density(y.reshape(-1, 3)), y.shape), rtol=1e-6)
 
 
+@pytest.mark.slow_cases("True")
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_far_out_in_a_tail_the_bits_are_finite_and_their_gradient_leads_back(density, jit_compile):
     y = tf.constant([[-3e4] * 3, [3e4] * 3])

@@ -72,6 +72,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.slow_cases("1", "2", "5")
 @pytest.mark.parametrize(("shape", "layers"), SHAPES, ids=range(len(SHAPES)))
 def test_a_mirrored_model_trains_and_is_saved(shape, layers, tmp_path):
     x = RNG.random((10, *shape), "float32")

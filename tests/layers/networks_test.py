@@ -160,6 +160,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow_cases("-pickle")
 @pytest.mark.parametrize(
     ("layers", "name"),
     [

@@ -36,7 +36,10 @@ def gradients(model, training=True):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("options", [{}, {"hidden_dims": (7,)}, {"code_activation": "relu", "alpha": 2.0}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({}, marks=pytest.mark.slow), {"hidden_dims": (7,)}, {"code_activation": "relu", "alpha": 2.0}],
+)
 @pytest.mark.parametrize("aux", [{}, {"aux_weight": 0.3, "aux_k": 6, "dead_after": 10}])
 @pytest.mark.parametrize("training", [True, False])
 def test_terms_reconstructions_and_gradients_are_those_of_the_whole_code(tied, options, aux, training):

@@ -187,6 +187,7 @@ def test_regularisers_of_the_users_layers_count(x):
         np.testing.assert_allclose(without - with_penalty.numpy(), 0.01 * start, rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.slow_cases("shape7-options7", "shape8-options8")
 @pytest.mark.parametrize(
     ("shape", "options"),
     [

@@ -48,6 +48,7 @@ def test_gradients_reach_only_earlier_positions():
     assert np.all(embedding(INDICES[:3].reshape(3, 8))[:, 0] == embedding.positions[0]), "nothing precedes the first"
 
 
+@pytest.mark.slow_cases("shape1")
 @pytest.mark.parametrize("shape", [(2, 2, 1), (1, 2, 2)])
 def test_probabilities_of_all_codes_sum_to_one(shape):
     prior = made(np.zeros((1, *shape), "int32"))
@@ -56,6 +57,7 @@ def test_probabilities_of_all_codes_sum_to_one(shape):
     assert len(p) == 81 and p.sum() == pytest.approx(1, rel=1e-5) and p.max() > 2 * p.min()
 
 
+@pytest.mark.slow
 def test_draws_have_the_probabilities():
     prior = made(np.zeros((1, 1, 2, 1), "int32"))
     every = np.array(list(itertools.product(range(3), repeat=2)), "int32").reshape(9, 1, 2, 1)
@@ -81,6 +83,7 @@ def test_the_term_is_the_mean_negative_log_likelihood():
     assert -np.mean(np.sum(np.log(chosen), axis=(1, 2, 3))) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_a_rule():
     """The second index repeats the first."""
     first = np.random.default_rng(0).integers(0, 3, (256, 1))

@@ -38,7 +38,13 @@ def of_kind(kind):
     return fitted(**KINDS[kind])
 
 
-@pytest.fixture(scope="module", params=KINDS)
+# Combinations of the others
+ALIKE = {"tied", "conv"}
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(kind, marks=pytest.mark.slow if kind in ALIKE else ()) for kind in KINDS]
+)
 def model(request):
     return of_kind(request.param)
 
@@ -123,6 +129,7 @@ def test_training_lowers_the_rate_below_that_of_the_density_before(digits):
 # === Bytes ===
 
 
+@pytest.mark.slow_cases("mixed precision-9", "mixed precision-70", "dense-9", "dense-70", "spatial-9", "spatial-70")
 @pytest.mark.parametrize("n", [1, 2, 9, 70])
 def test_what_is_decompressed_is_the_models_own_reconstruction_exactly(model, n):
     data = model.compress(X[:n])
@@ -267,6 +274,7 @@ def test_samples_are_no_picture_and_vectors_make_none():
         codec.compress_picture(vectors, np.zeros((8, 8, 1), "uint8"))
 
 
+@pytest.mark.slow
 def test_a_spatial_model_takes_images_of_several_sizes(tmp_path):
     model = fitted(**KINDS["spatial"])
     images = RNG.random((2, 12, 20, 1)).astype("float32")

@@ -52,6 +52,7 @@ def dense(network):
     return [*zip(network.trainable_variables[::2], network.trainable_variables[1::2], strict=True)]
 
 
+@pytest.mark.slow_cases("1", "2")
 @pytest.mark.parametrize("label", range(3))
 def test_for_any_one_class_it_is_a_vae(label):
     model = made(hidden_dims=(5,))
@@ -235,6 +236,7 @@ def test_a_preset_keeps_the_condition(tmp_path):
         np.testing.assert_array_equal(again.encode(X, digit=3), model.encode(X, digit=3))
 
 
+@pytest.mark.slow
 def test_an_export_serves_labels(tmp_path):
     model = made()
     model.export(tmp_path / "cvae" / "1")

@@ -42,7 +42,7 @@ def objective(model, x, name="contraction"):
     return float(model.objective(Batch.of(x), training=True)[0][name])
 
 
-@pytest.mark.parametrize("hidden_dims", [(), (7,), (11, 6)], ids=len)
+@pytest.mark.parametrize("hidden_dims", [(), pytest.param((7,), marks=pytest.mark.slow), (11, 6)], ids=len)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_penalty_is_the_squared_norm_of_the_jacobian(activation, hidden_dims):
     model = make(activation, hidden_dims, weight=0.3)
@@ -56,7 +56,7 @@ def test_the_penalty_is_the_squared_norm_of_the_jacobian(activation, hidden_dims
     assert float(weighted) == pytest.approx(0.3 * np.mean(weight * expected), rel=1e-4)
 
 
-@pytest.mark.parametrize("hidden_dims", [(), (7,), (11, 6)], ids=len)
+@pytest.mark.parametrize("hidden_dims", [(), pytest.param((7,), marks=pytest.mark.slow), (11, 6)], ids=len)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_gradient_of_the_penalty(activation, hidden_dims):
     model = make(activation, hidden_dims)
@@ -244,6 +244,7 @@ def test_jacobians_are_those_of_inference_and_statistics_move_once_a_step(method
 # === CAE+H ===
 
 
+@pytest.mark.slow_cases("deep")
 @pytest.mark.parametrize("kind", ["one layer", "deep", "exact"])
 def test_the_second_order_term_with_known_noise(kind, monkeypatch):
     options = {"one layer": {}, "deep": {"hidden_dims": (7,)}, "exact": {"activation": "gelu", "method": "exact"}}[kind]

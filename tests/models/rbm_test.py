@@ -257,6 +257,7 @@ def contrastive_divergence(x, w, c, b, *, epochs, batch_size, k, decay, momentum
 CENTRED = {"centering": True, "centering_rate": 0.1}
 
 
+@pytest.mark.slow_cases("cd", "centred")
 @pytest.mark.parametrize(
     ("options", "eager"),
     [
@@ -406,6 +407,7 @@ def gaps(rbm, x, val_x, **options):
 
 
 # The conformance test has two replicas; `.ci/slow` has the gap on them.
+@pytest.mark.slow_cases("Dataset", "split")
 @pytest.mark.parametrize(
     "kind", ["array", "split", "Dataset", "generator", pytest.param("replicas", marks=pytest.mark.slow)]
 )
@@ -450,6 +452,7 @@ def test_the_free_energy_gap_is_there_where_validation_data_are_and_changes_no_t
 # === Where training starts ===
 
 
+@pytest.mark.slow
 def test_visible_biases_and_offsets_start_at_the_means_of_the_data():
     x = np.concatenate([data(40), np.zeros((40, 1), "float32")], axis=1)
     for visible, hidden in itertools.product(*KINDS.values()):
@@ -518,6 +521,7 @@ def test_default_optimizers():
         assert rates(machine.default_optimizer())[0] == (rate, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("persistent", "hidden"),
     [

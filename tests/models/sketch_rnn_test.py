@@ -290,6 +290,7 @@ def test_fit_x_x_augments_the_target_as_the_input():
 # === Drawing ===
 
 
+@pytest.mark.slow
 def test_samples_are_sketches_and_follow_from_the_seed():
     model = make()
     drawn = np.asarray(model.sample(50, temperature=0.8, seed=3))

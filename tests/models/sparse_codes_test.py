@@ -87,6 +87,7 @@ def test_a_model_starts_at_the_means_and_with_unit_rows(name):
     np.testing.assert_array_equal(same.encoder.layers[0].layers[-1].kernel, same.decoder.layers[0].kernel)
 
 
+@pytest.mark.slow_cases("batch-top-k", "gated", "jump-relu")
 @EACH
 def test_fit_starts_from_the_targets_of_every_form_of_data(name):
     cls, arguments = MODELS[name]
@@ -108,6 +109,7 @@ def test_a_k_sparse_model_starts_from_the_targets():
     np.testing.assert_allclose(model.decode(np.zeros((1, 10), "float32"))[0], Y.mean(axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow_cases("batch-top-k", "top-k")
 @EACH
 def test_training_is_the_same_on_any_scale(name):
     histories = []
@@ -233,6 +235,7 @@ def test_the_threshold_of_a_batch_is_an_order_statistic(k):
     assert float(batch_threshold(z, k, 0 * weight)) == 0
 
 
+@pytest.mark.slow
 def test_the_threshold_of_a_batch_compiles():
     compiled = tf.function(batch_threshold, jit_compile=True)
     z = np.random.default_rng(2).random((4, 8)).astype("float32")

@@ -240,6 +240,7 @@ def spatial(likelihood="bernoulli", flat=False, **arguments):
     return model
 
 
+@pytest.mark.slow_cases("arguments3")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -280,6 +281,7 @@ def test_a_code_in_space_is_served(tmp_path):
 # === Scales ===
 
 
+@pytest.mark.slow_cases("pixels-float32")
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["table", "pixels"])
 def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):

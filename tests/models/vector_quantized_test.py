@@ -79,6 +79,7 @@ def test_fit_starts_the_codebook_and_moves_it():
     np.testing.assert_array_equal(model.quantizer.codebook.numpy(), before)
 
 
+@pytest.mark.slow
 def test_restarts_bring_all_entries_into_use():
     usage = {}
     for dead_after in (0, 48):
@@ -151,6 +152,7 @@ def with_prior(**arguments):
     return model
 
 
+@pytest.mark.slow
 def test_sample_decodes_what_the_prior_draws(tmp_path):
     model = with_prior()
     drawn = model.sample(5, seed=3)

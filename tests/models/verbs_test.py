@@ -59,6 +59,7 @@ def inputs(model, verb):
 VERBS = ("encode", "decode", "reconstruct", "score_samples")
 
 
+@pytest.mark.slow_cases("bfloat16", "convolutional")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_verb_gives_what_the_networks_give_whatever_the_batch(models, name):
     model = models[name]
@@ -223,6 +224,7 @@ def test_eager_execution_makes_no_graph():
     assert len(seen) == 5 and not tf.is_symbolic_tensor(seen[-1])
 
 
+@pytest.mark.slow
 def test_in_a_graph_the_networks_are_called_as_they_are(models):
     model = models["dense"]
     data = tf.data.Dataset.from_tensor_slices(X).batch(5)

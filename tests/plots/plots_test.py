@@ -367,6 +367,7 @@ def test_history_refuses_what_is_none():
         plots.history({"loss": [1.0, 2.0], "kl": [1.0]})
 
 
+@pytest.mark.slow
 def test_figures_are_of_readme_size_and_need_no_pyplot(tmp_path):
     figures = {
         "filters": plots.filters(np.random.default_rng(0).normal(size=(100, 28, 28))),
@@ -809,6 +810,7 @@ def test_a_diagram_of_an_rbm_is_bipartite():
     assert len({round(y) for _, (_, y) in (segment for some in lines for segment in some)}) == 2
 
 
+@pytest.mark.slow
 def test_a_diagram_of_a_stack_is_unrolled():
     stack = aezoo.StackedAE([aezoo.KSparseAE(40, k=4), aezoo.Autoencoder(20, output_activation="linear")])
     with pytest.raises(ValueError, match="no weights yet"):

@@ -345,6 +345,10 @@ def test_a_damaged_file_of_a_pretraining_is_named(x, tmp_path, begun, name, chan
         aezoo.DBN(machines()).pretrain(x, epochs=0, verbose=0, checkpoint_dir=tmp_path / "run")
 
 
+@pytest.mark.slow_cases(
+    "folder_of_another_input-contains the pretraining of another stack",
+    "folder_of_another_kind-contains the pretraining of another stack",
+)
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [

@@ -421,6 +421,7 @@ def test_what_differs_from_the_run_in_the_folder_is_said(changed, message, x, tm
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_what_is_not_ours_stays_in_the_folder(x, tmp_path):
     pretrain(small(), x, tmp_path, epochs=1)
     mine = [tmp_path / ".git-notes" / "a", tmp_path / "epoch-1.weights.h5", tmp_path / "layer-7.weights.h5"]
@@ -437,6 +438,7 @@ def test_what_is_not_ours_stays_in_the_folder(x, tmp_path):
     Checkpoint.remove(tmp_path)  # and once more where there is none
 
 
+@pytest.mark.slow
 def test_one_process_at_a_time(x, tmp_path):
     pretrain(small(), x, tmp_path, epochs=1)
     lock = _files.hold(tmp_path / _files.LOCK)

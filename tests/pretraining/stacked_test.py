@@ -293,6 +293,7 @@ def test_an_array_is_visited_in_another_order_each_epoch_and_a_denoising_stage_c
     assert np.array_equal(again[0][0], given[0][0]) and not np.array_equal(other[0][0], given[0][0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [pytest.param("array", marks=pytest.mark.slow), "dataset"])
 def test_cached_codes_give_the_same_weights(x, form):
     def stack():

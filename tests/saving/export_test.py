@@ -171,6 +171,7 @@ def written(folder):
     return {name: checkpoint.get_tensor(name) for name in names}
 
 
+@pytest.mark.slow_cases("tied")
 @pytest.mark.parametrize(
     "make",
     [
@@ -241,7 +242,7 @@ CONVERTED = {
 
 
 # Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions.
-OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv", "rbm"}
+OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -300,6 +301,7 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path
         compare(model, values, size, run)
 
 
+@pytest.mark.slow_cases("conditional")
 @converted
 def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")
@@ -372,6 +374,7 @@ def test_litert_in_8_bit_integers_and_how_much_it_differs(x, tmp_path):
             call({"y": x})
 
 
+@pytest.mark.slow
 def test_what_cannot_be_converted_is_said_in_a_sentence(x, tmp_path):
     pytest.importorskip("tf2onnx")
     model = Lgamma(latent_dim=2)

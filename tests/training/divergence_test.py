@@ -80,6 +80,7 @@ def state(model):
     return [v.numpy() for v in model.variables if "float" in v.dtype]
 
 
+@pytest.mark.slow_cases("eagerly-loss")
 @pytest.mark.parametrize(
     ("how", "gradient"),
     [
@@ -195,6 +196,7 @@ def test_the_choice_is_saved(tmp_path):
 # === Batches in which no sample counts ===
 
 
+@pytest.mark.slow_cases("a graph")
 @slow_xla
 def test_a_batch_without_weight_changes_nothing(how):
     """Not even what Adam's moments would: all is as after the batches that count."""

@@ -241,6 +241,7 @@ DECODERS = {
 SLOW = [(execution, name) for execution in ("graph", "xla") for name in DECODERS if name != "last"]
 
 
+@pytest.mark.slow_cases("xla-last")
 @pytest.mark.parametrize(
     ("execution", "name"),
     [

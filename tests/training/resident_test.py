@@ -135,6 +135,7 @@ class Diverging(aezoo.Autoencoder):
         return {name: term / keras.ops.where(bad, 0.0, 1.0) for name, term in terms.items()}, y_pred
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_step_that_diverges_is_skipped_as_in_a_pipeline(jit_compile):
     x = X.copy()
@@ -280,6 +281,7 @@ class Pythonic(aezoo.Autoencoder):
     term_names = ("reconstruction", "zero")
 
 
+@pytest.mark.slow
 def test_what_xla_cannot_compile_is_trained_without(monkeypatch):
     monkeypatch.setattr(resident, "_LEAST_COMPILED_WORK", 0)
     same(fitted(True, Pythonic(3, seed=0)), fitted(False, Pythonic(3, seed=0)))

@@ -88,6 +88,7 @@ def centered(strategy=None, **options):
     return model
 
 
+@pytest.mark.slow_cases("PyDataset", "generator")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fit_starts_an_untrained_model_from_its_data_once(kind):
     model = centered(run_eagerly=True)
