@@ -340,7 +340,7 @@ def test_the_equation_of_the_guide(variant):
 
 @pytest.fixture(scope="module")
 def examples():
-    return run(*BLOCKS[4:7])
+    return run(*BLOCKS[4:8])
 
 
 QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
