@@ -23,6 +23,7 @@ from aezoo import (
     optimizers,
     plots,
     preprocessing,
+    priors,
     schedules,
     sketches,
 )
@@ -97,6 +98,7 @@ __all__ = [
     "optimizers",
     "plots",
     "preprocessing",
+    "priors",
     "schedules",
     "sketches",
 ]

@@ -145,6 +145,7 @@ FLOORS = (
     "codec datasets losses metrics schedules sketches",
     "layers optimizers",
     "_validation likelihoods",
+    "priors",
     "training",
     "saving",
     "sklearn",

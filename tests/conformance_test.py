@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo import likelihoods, testing
+from aezoo import likelihoods, priors, testing
 from aezoo.schedules import Linear
 
 X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
@@ -23,6 +23,9 @@ VARIATIONAL = {
     "vae-conv": {"filters": (3, 5), "likelihood": "gaussian", "variance": 0.5},
     "vae-learned-variance": {"likelihood": "gaussian", "variance": None, "free_bits": 0.1},
     "vae-importance-weighted": {"importance_samples": 3, "hidden_dims": (8,)},
+    "vae-doubly-reparameterized": {"importance_samples": 3, "gradient_estimator": "dreg"},
+    "vae-vamp-prior": {"prior": priors.VampPrior(4)},
+    "vae-flow-prior": {"prior": priors.FlowPrior(layers=2, units=4, seed=0)},
     "vae-poisson": {"x": COUNTS, "likelihood": "poisson"},
     "vae-per-feature": {"x": TABLE, "likelihood": likelihoods.Gaussian("per_feature")},
     "vae-predicted": {"x": TABLE, "likelihood": likelihoods.Gaussian("predicted"), "hidden_dims": (8,)},
@@ -32,11 +35,19 @@ VARIATIONAL = {
 }
 
 
+class VampPriorFromNoData(priors.VampPrior):
+    """Starts at random numbers, which are the same for a part of the data."""
+
+    def initialize_from(self, x):
+        pass
+
+
 def variational(x=X, **arguments):
+    quiet = {**arguments, "prior": VampPriorFromNoData(4)} if "vamp" in str(arguments.get("prior")) else arguments
     return testing.Case(
         lambda **kw: aezoo.VAE(latent_dim=4, activation="tanh", **arguments, **kw),
         x,
-        quiet=lambda **kw: without_noise(aezoo.VAE(latent_dim=4, activation="tanh", **arguments, **kw)),
+        quiet=lambda **kw: without_noise(aezoo.VAE(latent_dim=4, activation="tanh", **quiet, **kw)),
         mean_over_samples="free_bits" not in arguments,
         empty_replica="filters" not in arguments,
         takes_loss=not likelihood_of(arguments).learns,
@@ -280,6 +291,9 @@ VARIANTS = {
     "vae-conv",
     "vae-learned-variance",
     "vae-importance-weighted",
+    "vae-doubly-reparameterized",
+    "vae-vamp-prior",
+    "vae-flow-prior",
     "vae-poisson",
     "vae-per-feature",
     "vae-predicted",

@@ -10,6 +10,7 @@ from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.evaluation.probes import linear_probe
 from aezoo.evaluation.reconstruction import explained_variance, pca_explained_variance, reconstruction_error
 from aezoo.evaluation.reporting import activity_threshold, report
+from aezoo.evaluation.samples import frechet_distance, precision_recall
 from aezoo.evaluation.sparsity import (
     CodeStatistics,
     active_units,
@@ -35,6 +36,7 @@ __all__ = [
     "combined_filters",
     "dead_units",
     "explained_variance",
+    "frechet_distance",
     "jacobian_norm",
     "l0",
     "lifetime_sparsity",
@@ -45,6 +47,7 @@ __all__ = [
     "noise_units",
     "pca_explained_variance",
     "population_sparsity",
+    "precision_recall",
     "psnr",
     "reconstruction_error",
     "report",

@@ -7,14 +7,14 @@ import math
 import types
 import warnings
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _validation, likelihoods, losses, schedules
+from aezoo import _validation, likelihoods, losses, priors, schedules
 from aezoo._numerics import as_float32
 from aezoo._typing import Activation, ArrayLike, Data, Loss, Shape, Tensor
 from aezoo.layers import RandomState
@@ -39,6 +39,8 @@ _HEAVY = 10
 class VAE(Autoencoder):
     """Variational autoencoder: p(z) p(x given z), z ~ N(0, I), trained by -ELBO = -E_q log p(x given z) + β KL(q‖p(z)).
 
+    A `prior` takes the place of N(0, I) and is learned, too: KL(q‖p(z)) is then estimated at the drawn z.
+
     The encoder computes q(z given x) = N(μ(x), diag σ²(x)) and `encode` returns μ; the decoder returns the mean of x.
     With `importance_samples` k > 1, the loss is the bound of the importance-weighted autoencoder, -E log ⅟ₖ Σᵢ wᵢ,
     log w = log p(x given z) + β (log p(z) - log q(z given x)).
@@ -55,6 +57,11 @@ class VAE(Autoencoder):
         variance: Variance of likelihood="gaussian", > 0; None learns one variance for all features.
         free_bits: λ >= 0, in nats: the minimum that each code unit's mean KL over the batch contributes to the loss.
         importance_samples: k >= 1, the number of codes drawn per sample.
+        gradient_estimator: Gradient of the bound for k > 1. "standard" is the gradient of the loss. "stl" (sticking the
+            landing) leaves out the derivative of log q(z given x) by its parameters, whose expectation is zero for
+            k = 1 but not for k > 1. "dreg" (doubly reparameterized) weighs the paths through z by squared importance
+            weights: unbiased, and less noisy the larger k is.
+        prior: p(z), `aezoo.priors.VampPrior()`, `aezoo.priors.FlowPrior()`, or None for N(0, I).
         code_activation: σ of the code μ.
         output_activation: σ' of the reconstruction; None takes the default of the likelihood, such as "sigmoid" for
             "bernoulli".
@@ -63,7 +70,8 @@ class VAE(Autoencoder):
         **kwargs: Arguments of `Autoencoder`.
 
     Raises:
-        ValueError: If an argument is out of range, or free bits are combined with an importance-weighted bound.
+        ValueError: If an argument is out of range, free bits are combined with an importance-weighted bound or a prior,
+            or a gradient estimator is chosen for k = 1.
 
     Example:
         >>> from aezoo.schedules import Linear
@@ -72,7 +80,9 @@ class VAE(Autoencoder):
     Reference:
         Kingma & Welling, "Auto-encoding variational Bayes", ICLR 2014; Higgins et al., "β-VAE", ICLR 2017, for β;
         Kingma et al., "Improved variational inference with inverse autoregressive flow", NeurIPS 2016, for free bits;
-        Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016.
+        Burda, Grosse & Salakhutdinov, "Importance weighted autoencoders", ICLR 2016; Roeder, Wu & Duvenaud, "Sticking
+        the landing", NeurIPS 2017, arXiv:1703.09194; Tucker et al., "Doubly reparameterized gradient estimators", ICLR
+        2019, arXiv:1810.04152.
     """
 
     metric_modes = types.MappingProxyType({"reconstruction": "min", "kl": "min"})
@@ -87,6 +97,8 @@ class VAE(Autoencoder):
         variance: float | None = None,
         free_bits: float = 0.0,
         importance_samples: int = 1,
+        gradient_estimator: Literal["standard", "stl", "dreg"] = "standard",
+        prior: priors.Prior | None = None,
         code_activation: Activation | None = "linear",
         output_activation: Activation | None = None,
         encoder: keras.Model | None = None,
@@ -99,6 +111,15 @@ class VAE(Autoencoder):
             raise ValueError("Only likelihood='gaussian' has a variance: leave it out.")
         _validation.check_at_least("free_bits", free_bits, 0)
         _validation.check_int("importance_samples", importance_samples, 1)
+        _validation.check_choice("gradient_estimator", gradient_estimator, ("standard", "stl", "dreg"))
+        if gradient_estimator != "standard" and importance_samples == 1:
+            raise ValueError(
+                f"gradient_estimator={gradient_estimator!r} is of an importance-weighted bound: set importance_samples."
+            )
+        if free_bits and prior is not None:
+            raise ValueError(
+                "free_bits need the KL of each code unit, which a learned prior has not: choose one of both."
+            )
         if free_bits and importance_samples > 1:
             raise ValueError(
                 "free_bits change the KL of a code unit, which an importance-weighted bound does not have: choose one."
@@ -122,6 +143,8 @@ class VAE(Autoencoder):
         self.variance = variance
         self.free_bits = free_bits
         self.importance_samples = importance_samples
+        self.gradient_estimator = gradient_estimator
+        self.prior = priors.get(prior)
         self.beta = schedules.Scheduled(beta)
         _validation.check_at_least("beta", self.beta.schedule.minimum, 0)
         self.random = RandomState(self.seed)
@@ -167,6 +190,9 @@ class VAE(Autoencoder):
             self.decoder = self._mean_of(self._given_decoder, moments[0].shape[1:])
         super().build(input_shape)
         self.data_likelihood.build(self.add_weight, self.y_shape)
+        if self.prior is not None:
+            self.prior.build_for(self)
+            self.prior.built = True
 
     def tracker(self, name: str) -> keras.metrics.Metric:
         return ActiveUnits(self.code_shape) if name == "active_units" else super().tracker(name)
@@ -216,6 +242,8 @@ class VAE(Autoencoder):
     def initialize_from(self, x: np.ndarray) -> None:
         """Set the learned variance to the variance of the data around their mean, the optimum without a code."""
         self.data_likelihood.initialize_from(x)
+        if self.prior is not None:
+            self.prior.initialize_from(x)
 
     # === The objective ===
 
@@ -253,11 +281,19 @@ class VAE(Autoencoder):
         mean, log_variance = self.moments(batch.x, training, **batch.conditions)
         noise = self.noise((k, *ops.shape(mean)))
         conditions = _repeated(batch.conditions, k)
-        y_pred = self.decode_parameters(_rows(reparameterized(mean, log_variance, noise)), conditions, training)
+        weights: list[Any] = []
+        z = reparameterized(mean, log_variance, noise)
+        if self.gradient_estimator == "dreg":
+            z = _weighing_gradients(z, weights)
+        y_pred = self.decode_parameters(_rows(z), conditions, training)
         reported = {"active_units": mean}
+        if self.prior is None:
+            kl = kl_term(batch, mean, log_variance, self.free_bits)
+        else:
+            kl = batch.mean(ops.mean(self._divergence_at(z, log_variance), axis=0))
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
-            reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance, self.free_bits)
+            reported["kl"] = self.beta.value * kl
             return reported, self._mean_like(batch.y, y_pred)
         targets, weight, mask = (
             None if part is None else _rows(ops.broadcast_to(part, (k, *ops.shape(part))))
@@ -265,12 +301,34 @@ class VAE(Autoencoder):
         )
         errors = losses.per_sample(self.reconstruction_loss, targets, y_pred, weight, observed=mask)[0]
         errors = ops.reshape(errors, (k, -1))
-        log_weights = self.beta.value * _log_prior_ratio(mean, log_variance, noise) - errors
+        log_ratio = self._log_prior_ratio((mean, log_variance), noise, z, self.gradient_estimator != "standard")
+        log_weights = self.beta.value * log_ratio - errors
+        weights.append(ops.stop_gradient(ops.softmax(log_weights, axis=0)))
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
-        reported["kl"] = self.beta.value * kl_term(batch, mean, log_variance)
+        reported["kl"] = self.beta.value * kl
         return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
+
+    def _divergence_at(self, z: Tensor, log_variance: Tensor) -> Tensor:
+        """Return -H(q) - log p(z), (..., batch), whose expectation over z ~ q is KL(q‖p(z))."""
+        entropy = 0.5 * _sum(math.log(2 * math.pi) + 1 + log_variance)
+        assert self.prior is not None
+        return -entropy - self.prior.log_density(z, self)
+
+    def _log_prior_ratio(
+        self, moments: tuple[Tensor, Tensor], noise: Tensor, z: Tensor, stopped: bool = False
+    ) -> Tensor:
+        """Return log p(z) - log q(z given x) of z = μ + σε, (k, batch), without gradients of μ and σ if `stopped`."""
+        mean, log_variance = moments
+        if self.prior is None and not stopped:
+            return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)
+        if stopped:
+            mean, log_variance = ops.stop_gradient(mean), ops.stop_gradient(log_variance)
+        rank = len(mean.shape) - 1
+        log_q = priors.gaussian_log_density(z, mean, log_variance, rank)
+        log_p = priors.gaussian_log_density(z, 0.0, 0.0, rank)
+        return (log_p if self.prior is None else self.prior.log_density(z, self)) - log_q
 
     def _mean_like(self, x: Tensor, y_pred: Tensor) -> Tensor:
         """Return the means that the decoder's output has for samples of the size of x."""
@@ -340,7 +398,7 @@ class VAE(Autoencoder):
                 self, samples[:paths], samples[paths : 2 * paths], **first(paths)
             ),
         }
-        if self.code_shape == (2,) and not self.condition_names:
+        if self.code_shape == (2,) and not self.condition_names and self.prior is None:
             pictures["manifold.png"] = lambda: plots.manifold(self)
         return pictures
 
@@ -370,16 +428,24 @@ class VAE(Autoencoder):
         return self.decode(self._codes(n, seed), **gate.conditions_of(self, conditions, n))
 
     def _codes(self, n: Tensor, seed: Tensor) -> Tensor:
-        return tf.random.stateless_normal((n, *self.code_shape), self.random.seed_of(seed), alg="philox")
+        seed = self.random.seed_of(seed)
+        if self.prior is not None:
+            return self.prior.draw(n, seed, self)
+        return tf.random.stateless_normal((n, *self.code_shape), seed, alg="philox")
 
     def _draw(self, n: Tensor, seed: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
         return self.run_decoder(self._codes(n, seed), conditions)
 
     def scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
-        """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous."""
+        """Return -log p(x given z) + β KL(q‖p(z)) of each sample at z = μ, (batch,): higher is more anomalous.
+
+        With a learned prior, -log p(μ) takes the place of the expectation of -log p(z) in the divergence.
+        """
         mean, log_variance = self.moments(x, **conditions)
         error = self.errors(x, self.decode_parameters(mean, conditions), observed)
-        return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
+        if self.prior is None:
+            return error + self.beta.value * _sum(losses.gaussian_kl(mean, log_variance))
+        return error + self.beta.value * self._divergence_at(mean, log_variance)
 
     def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return -log p(xᵢ given z) of each feature at z = μ; the KL divergence belongs to no feature."""
@@ -472,10 +538,11 @@ class VAE(Autoencoder):
             for each code, (k · batch, *input_shape).
         """
         noise = self.random.normal((k, *ops.shape(moments[0])))
-        y_pred = self.decode_parameters(_rows(reparameterized(*moments, noise)), _repeated(conditions, k))
+        z = reparameterized(*moments, noise)
+        y_pred = self.decode_parameters(_rows(z), _repeated(conditions, k))
         repeated = _repeated({"x": x} if observed is None else {"x": x, "observed": observed}, k)
         errors = losses.per_sample(self.default_loss, repeated["x"], y_pred, observed=repeated.get("observed"))[0]
-        return _log_prior_ratio(*moments, noise) - tf.reshape(errors, (k, -1)), y_pred, repeated["x"]
+        return self._log_prior_ratio(moments, noise, z) - tf.reshape(errors, (k, -1)), y_pred, repeated["x"]
 
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).
@@ -544,8 +611,9 @@ class VAE(Autoencoder):
         return {**specs, "sample": (sample, inputs, "sample")}
 
     def get_config(self) -> dict[str, Any]:
-        names = ("likelihood", "variance", "free_bits", "importance_samples")
+        names = ("likelihood", "variance", "free_bits", "importance_samples", "gradient_estimator")
         config = {**super().get_config(), **{name: getattr(self, name) for name in names}}
+        config["prior"] = None if self.prior is None else keras.saving.serialize_keras_object(self.prior)
         if not isinstance(self.likelihood, str):
             config["likelihood"] = keras.saving.serialize_keras_object(self.likelihood)
         return {**config, "beta": schedules.serialize(self.beta.schedule)}
@@ -600,7 +668,20 @@ def _repeated(conditions: Mapping[str, Tensor], k: Tensor) -> dict[str, Any]:
     }
 
 
-def _log_prior_ratio(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Return log p(z) - log q(z given x) of z = μ + σε, (k, batch), for ε of shape (k, batch, *code_shape)."""
-    z = reparameterized(mean, log_variance, noise)
-    return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)
+def _weighing_gradients(z: Tensor, weights: list[Any]) -> Tensor:
+    """Return z, whose gradient is multiplied by the importance weights that `weights` will hold by then.
+
+    Args:
+        z: Codes, (k, batch, *code_shape).
+        weights: An empty list, to which the forward pass appends w, (k, batch), which sum to 1 over k.
+    """
+
+    @tf.custom_gradient
+    def identity(z: Tensor) -> tuple[Any, Callable[[Tensor], Tensor]]:
+        def backward(gradient: Tensor) -> Tensor:
+            (w,) = weights
+            return gradient * tf.reshape(w, tf.concat([tf.shape(w), tf.ones(len(z.shape) - 2, "int32")], 0))
+
+        return tf.identity(z), backward
+
+    return identity(z)

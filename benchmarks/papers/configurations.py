@@ -76,6 +76,15 @@ VAES: dict[str, Configuration] = {
     "VAE": {**LATENT, "importance_samples": 1},
     "IWAE, k = 5": {**LATENT, "importance_samples": 5},
 }
+#: Priors and gradients at an equal budget, in a narrower network.
+PRIOR: Configuration = {**LATENT, "units": 300, "epochs": 20, "importance_samples": 1}
+PRIORS: dict[str, Configuration] = {
+    "N(0, I)": PRIOR,
+    "VampPrior": {**PRIOR, "prior": {"name": "VampPrior", "components": 500}},
+    "FlowPrior": {**PRIOR, "prior": {"name": "FlowPrior", "layers": 6, "units": 64, "seed": 0}},
+    "IWAE, k = 5": {**PRIOR, "importance_samples": 5},
+    "IWAE, k = 5, DReG": {**PRIOR, "importance_samples": 5, "gradient_estimator": "dreg"},
+}
 VAE_TRIALS: dict[str, list[Configuration]] = {
     "VAE": [{"epochs": 30}, {"epochs": 30, "learning_rate": 1e-3}, {"epochs": 30, "weight_decay": 0.02}],
 }

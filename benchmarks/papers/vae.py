@@ -35,12 +35,22 @@ def data(setting: Setting) -> tuple[np.ndarray, np.ndarray]:
     return x, x_test
 
 
+def prior_of(configuration: Configuration | None) -> aezoo.priors.Prior | None:
+    """Make the prior of a configuration."""
+    if configuration is None:
+        return None
+    arguments = {key: value for key, value in configuration.items() if key != "name"}
+    return getattr(aezoo.priors, configuration["name"])(**arguments)
+
+
 def fitted(configuration: Configuration, x: np.ndarray, seed: int) -> VAE:
     """Train a model by Adam with a rate that falls along a cosine."""
     model = VAE(
         configuration["latent_dim"],
         hidden_dims=(configuration["units"],),
         importance_samples=configuration["importance_samples"],
+        gradient_estimator=configuration.get("gradient_estimator", "standard"),
+        prior=prior_of(configuration.get("prior")),
         seed=seed,
     )
     model.compile(adam(configuration, len(x)))
