@@ -66,7 +66,7 @@ def held_out(words: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"triples": people & np.array(triples), "pairs": pairs}
 
 
-def conditions(words: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, np.ndarray]:
+def conditions(words: Mapping[str, np.ndarray], rows: np.ndarray) -> dict[str, Any]:
     """Return the conditions of some people as integers."""
     people = words["kind"] == "person"
     return {name: np.searchsorted(np.unique(words[name][people]), words[name][rows]) for name in FACTORS}
@@ -152,7 +152,7 @@ def draw(found: Mapping[str, Mapping[str, np.ndarray]], columns: int = 12) -> Fi
                 image = images[i].clip(0, 1)
                 if evaluation.composition_score(image[None], requested, x[people], gallery)["all"] < 1:
                     inner = image[1:-1, 1:-1].copy()
-                    image = np.zeros_like(image) + np.float32([0.85, 0.1, 0.1])
+                    image = np.zeros_like(image) + np.array([0.85, 0.1, 0.1], "float32")
                     image[1:-1, 1:-1] = inner
                 rows.setdefault(method, []).append(image)
     return aezoo.plots.rows({method: np.stack(images) for method, images in rows.items()}, n=columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import types
+from typing import Any
 
 import numpy as np
 
@@ -72,21 +73,21 @@ def draw_sprites(
             raise ValueError(f"{name} must be whole numbers from 0 to {most}, one or an array (n,): it is {values!r}.")
         columns.append(np.atleast_1d(values).astype("int64"))
     try:
-        columns = np.broadcast_arrays(*columns)
+        columns = [*np.broadcast_arrays(*columns)]
     except ValueError:
         lengths = {name: len(column) for name, column in zip(given, columns, strict=True)}
         raise ValueError(
             f"The factors have the lengths {lengths}: give single indices, or arrays of one length."
         ) from None
     chunk = max(1, _CHUNK // size**2)
-    parts = [_drawn(*(column[i : i + chunk] for column in columns), size) for i in range(0, len(columns[0]), chunk)]
+    starts = range(0, len(columns[0]), chunk)
+    parts = [_drawn([column[i : i + chunk] for column in columns], size) for i in starts]
     return np.concatenate(parts)[..., None] if parts else np.zeros((0, size, size, 1), "float32")
 
 
-def _drawn(
-    shape: np.ndarray, scale: np.ndarray, turn: np.ndarray, x: np.ndarray, y: np.ndarray, size: int
-) -> np.ndarray:
+def _drawn(factors: list[np.ndarray], size: int) -> np.ndarray:
     """Return the covered share of each pixel, (n, size, size), in pictures of the square [-1, 1] × [-1, 1]."""
+    shape, scale, turn, x, y = factors
 
     def column(values: np.ndarray) -> np.ndarray:
         return values.astype("float32")[:, None, None]
@@ -175,6 +176,6 @@ def sprites() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Return images, (n, 32, 32, 1) float32, and shapes, (n,) int64, by split."""
     drawn = {}
     for split in _SPLITS:
-        factors = sprite_factors(split)
+        factors: dict[str, Any] = sprite_factors(split)
         drawn[split] = draw_sprites(**factors), factors["shape"]
     return drawn

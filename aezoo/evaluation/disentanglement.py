@@ -206,8 +206,8 @@ def factor_vae_score(
     Reference:
         Kim & Mnih, "Disentangling by factorising", ICML 2018, arXiv:1802.05983.
     """
-    for name, value in (("votes", votes), ("test_votes", test_votes)):
-        _validation.check_int(name, value, 1)
+    _validation.check_int("votes", votes, 1)
+    _validation.check_int("test_votes", test_votes, 1)
     _validation.check_int("group", group, 2)
     z, columns = _checked(z, factors)
     variance = z.var(axis=0)

@@ -14,11 +14,11 @@ class AggregateVAE(VAE):
 
     Args:
         latent_dim: Number of code units.
-        **kwargs: Arguments of `VAE`, except `free_bits`, `importance_samples`, `gradient_estimator` and `prior`, which
-            belong to other bounds.
+        **kwargs: Arguments of `VAE`, except those that belong to other bounds: `free_bits`, `importance_samples`,
+            `gradient_estimator` and `prior`.
 
     Raises:
-        ValueError: If an argument is out of range, or one of those is given.
+        ValueError: If an argument is out of range, or one of these four is given.
 
     Example:
         >>> from keras import ops

@@ -69,10 +69,11 @@ class BetaTCVAE(AggregateVAE):
         self.dataset_size = None if dataset_size is None else _validation.check_int("dataset_size", dataset_size, 2)
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
-        parts = losses.kl_decomposition(forward.code, *forward.features, batch.weight, self.dataset_size)
+        mean, log_variance = forward.features
+        parts = losses.kl_decomposition(forward.code, mean, log_variance, batch.weight, self.dataset_size)
         weights = self.alpha, self.beta.value, self.gamma
         terms = [weight * batch.mean(part) for weight, part in zip(weights, parts, strict=True)]
-        return {**dict(zip(self.term_names[1:], terms, strict=True)), "kl": kl_term(batch, *forward.features)}
+        return {**dict(zip(self.term_names[1:], terms, strict=True)), "kl": kl_term(batch, mean, log_variance)}
 
     @property
     def kl_weight(self) -> float:

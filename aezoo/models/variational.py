@@ -62,8 +62,7 @@ class VAE(Autoencoder):
             landing) leaves out the derivative of log q(z given x) by its parameters, whose expectation is zero for
             k = 1 but not for k > 1. "dreg" (doubly reparameterized) weighs the paths through z by squared importance
             weights: unbiased, and less noisy the larger k is.
-        prior: p(z): "vamp", a mixture of posteriors; "flow", an invertible map of N(0, I); an `aezoo.priors.Prior`; or
-            None for N(0, I).
+        prior: p(z), `aezoo.priors.VampPrior()`, `aezoo.priors.FlowPrior()`, or None for N(0, I).
         code_activation: σ of the code μ.
         output_activation: σ' of the reconstruction; None takes the default of the likelihood, such as "sigmoid" for
             "bernoulli".
@@ -100,7 +99,7 @@ class VAE(Autoencoder):
         free_bits: float = 0.0,
         importance_samples: int = 1,
         gradient_estimator: Literal["standard", "stl", "dreg"] = "standard",
-        prior: priors.Name | priors.Prior | None = None,
+        prior: priors.Prior | None = None,
         code_activation: Activation | None = "linear",
         output_activation: Activation | None = None,
         encoder: keras.Model | None = None,
@@ -305,7 +304,7 @@ class VAE(Autoencoder):
         bound = math.log(k) - ops.logsumexp(log_weights, axis=0)
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
-        reported["kl"] = self.beta.value * self._divergence(batch, (mean, log_variance), z)
+        reported["kl"] = self.beta.value * self._divergence(batch, mean, log_variance, z)
         return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
@@ -315,13 +314,14 @@ class VAE(Autoencoder):
             batch: The batch.
             forward: Outputs of encoder and decoder. With `importance_samples`, there is no such term.
         """
-        return {"kl": self.beta.value * self._divergence(batch, forward.features, forward.code[None])}
+        mean, log_variance = forward.features
+        return {"kl": self.beta.value * self._divergence(batch, mean, log_variance, forward.code[None])}
 
-    def _divergence(self, batch: Batch, moments: tuple[Any, Any], z: Tensor) -> Tensor:
-        """Return this replica's share of KL(q‖p(z)), with a learned prior estimated at z, (k, batch, *code_shape)."""
+    def _divergence(self, batch: Batch, mean: Tensor, log_variance: Tensor, z: Tensor) -> Tensor:
+        """Return this replica's share of KL(q‖p(z)), with a learned prior at codes z, (k, batch, *code_shape)."""
         if self.prior is None:
-            return kl_term(batch, *moments, self.free_bits)
-        return batch.mean(ops.mean(self._divergence_at(z, moments[1]), axis=0))
+            return kl_term(batch, mean, log_variance, self.free_bits)
+        return batch.mean(ops.mean(self._divergence_at(z, log_variance), axis=0))
 
     def _divergence_at(self, z: Tensor, log_variance: Tensor) -> Tensor:
         """Return -H(q) - log p(z), (..., batch), whose expectation over z ~ q is KL(q‖p(z))."""
