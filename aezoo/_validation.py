@@ -210,10 +210,10 @@ def call_network(role: str, network: keras.layers.Layer, x: Tensor, outputs: int
             f"change its input shape."
         ) from error
     if outputs == 1 and isinstance(made, (list, tuple, dict)):
-        also = "; a VAE needs two, μ and log σ²" if role == "encoder" else ""
+        also = " A VAE takes an encoder with two, μ and log σ², as VAE(encoder=...)." if role == "encoder" else ""
         raise ValueError(
-            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one{also}: give "
-            f"keras.Model({role}.input, {role}.output[0]), with the index of the right output."
+            f"The {role} {network.name!r} has {len(made)} outputs, but it must have one: give "
+            f"keras.Model({role}.input, {role}.output[0]), with the index of the right output.{also}"
         )
     return made
 

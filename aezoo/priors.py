@@ -6,7 +6,7 @@ Pass one to `aezoo.VAE(prior=...)`. To define your own, subclass `Prior`.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ from aezoo._typing import Tensor
 if TYPE_CHECKING:
     from aezoo.models.variational import VAE
 
-__all__ = ["FlowPrior", "Prior", "VampPrior", "gaussian_log_density"]
+__all__ = ["FlowPrior", "Prior", "VampPrior", "gaussian_log_density", "get"]
 
 
 class Prior(keras.layers.Layer):
@@ -274,19 +274,33 @@ def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor, rank: in
     return ops.sum(density, axis=tuple(range(-rank, 0)))
 
 
-def get(prior: Prior | dict[str, Any] | None) -> Prior | None:
+#: Priors by name.
+NAMED: dict[str, type[Prior]] = {"vamp": VampPrior, "flow": FlowPrior}
+Name = Literal["vamp", "flow"]
+"""Names of priors."""
+
+
+def get(prior: str | Prior | dict[str, Any] | None) -> Prior | None:
     """Return a new prior that belongs to no model yet, or None for N(0, I).
 
     Args:
-        prior: A `Prior`, which is copied without its weights; its configuration as serialized by Keras; or None.
+        prior: "vamp" or "flow" for the defaults; a `Prior`, which is copied without its weights; its configuration as
+            serialized by Keras; or None.
 
     Raises:
         ValueError: If it is something else.
+
+    Example:
+        >>> get("vamp").components
+        500
     """
+    if isinstance(prior, str) and prior in NAMED:
+        return NAMED[prior]()
     if isinstance(prior, dict):
         prior = keras.saving.deserialize_keras_object(prior)
     if prior is None:
         return None
     if not isinstance(prior, Prior):
-        raise ValueError(f"prior must be an aezoo.priors.Prior, or None for N(0, I), but it is {prior!r}.")
+        names = ", ".join(map(repr, NAMED))
+        raise ValueError(f"prior must be {names}, an aezoo.priors.Prior, or None for N(0, I), but it is {prior!r}.")
     return type(prior).from_config(prior.get_config())

@@ -13,7 +13,8 @@ and committed before it was scored here (`docs/anomaly_detection.md`). The model
 PCA needs components to explain 90 % of the variance, at least 1 and less than the number of features, and are trained
 for 300 steps of at most 512 rows, LinearAE for 3,000; RBM, SparseAE and KSparseAE have twice as many units as there are
 features, and KSparseAE keeps as many of them active as there are such components. PyOD's detectors have PyOD's
-defaults. Detectors that take minutes per set are scored on the first splits alone: the table names how many.
+defaults; its PCA gets double precision and no constant features, since it divides by the variance of each component.
+Detectors that take minutes per set are scored on the first splits alone: the table names how many.
 
 "PCA error" is the squared error of a reconstruction from as many components as LinearAE has units. LinearAE's error
 minus the error of PCA, both on the training part, is saved as a share of the variance.
@@ -60,6 +61,7 @@ class Detector:
     """A detector of one configuration, which may keep a compiled model from split to split of a set."""
 
     splits = 10
+    dtype = "float32"
 
     def fit(self, x: np.ndarray, seed: int) -> None:
         """Fit to training rows, outliers among them."""
@@ -99,6 +101,22 @@ class OfPyOD(Detector):
 
     def scores(self, x: np.ndarray) -> np.ndarray:
         return self.detector.decision_function(x)
+
+
+class PCAOfPyOD(OfPyOD):
+    """PyOD's PCA, which divides by the variances of all components: none may be 0."""
+
+    dtype = "float64"
+
+    def __init__(self) -> None:
+        super().__init__("pca", "PCA")
+
+    def fit(self, x: np.ndarray, seed: int) -> None:
+        self.varying = np.ptp(x, axis=0) > 0
+        super().fit(x[:, self.varying], seed)
+
+    def scores(self, x: np.ndarray) -> np.ndarray:
+        return super().scores(x[:, self.varying])
 
 
 def components(x: np.ndarray) -> int:
@@ -173,7 +191,7 @@ def detectors() -> dict[str, Callable[[], Detector]]:
         "EnsembleDetector": Ensemble,
         "PyOD IForest": lambda: OfPyOD("iforest", "IForest"),
         "PyOD INNE": lambda: OfPyOD("inne", "INNE"),
-        "PyOD PCA": lambda: OfPyOD("pca", "PCA"),
+        "PyOD PCA": PCAOfPyOD,
         "PyOD KNN": lambda: OfPyOD("knn", "KNN", seeded=False),
         "PyOD AutoEncoder": lambda: OfPyOD("auto_encoder", "AutoEncoder"),
         "PCA error": PCAError,
@@ -189,16 +207,16 @@ def detectors() -> dict[str, Callable[[], Detector]]:
     }
 
 
-def load(name: str, folder: str | None) -> tuple[np.ndarray, np.ndarray]:
+def load(name: str, folder: str | None, dtype: str = "float32") -> tuple[np.ndarray, np.ndarray]:
     """Return the rows and labels of a set; "plane" is made for a quick run."""
     if name == "plane":
         rng = np.random.default_rng(0)
         plane = rng.normal(size=(180, 2)) @ rng.normal(size=(2, 6)) + 0.1 * rng.normal(size=(180, 6))
-        return np.concatenate([plane, rng.normal(0, 1.2, (20, 6))]).astype("float32"), np.repeat([0, 1], [180, 20])
+        return np.concatenate([plane, rng.normal(0, 1.2, (20, 6))]).astype(dtype), np.repeat([0, 1], [180, 20])
     if folder is None:
         raise SystemExit("Give the folder of the ODDS sets: --data FOLDER, or the environment variable AEZOO_ODDS.")
     with np.load(Path(folder) / f"{name}.npz") as arrays:
-        return arrays["X"].astype("float32"), arrays["y"].astype(int)
+        return arrays["X"].astype(dtype), arrays["y"].astype(int)
 
 
 def measure(detector: Detector, x: np.ndarray, y: np.ndarray, splits: range, found: dict[str, Any]) -> None:
@@ -206,7 +224,7 @@ def measure(detector: Detector, x: np.ndarray, y: np.ndarray, splits: range, fou
     for seed in splits:
         parts = train_test_split(x, y, test_size=0.4, random_state=seed)
         scaler = StandardScaler().fit(parts[0])
-        train, test = (scaler.transform(part).astype("float32") for part in parts[:2])
+        train, test = (scaler.transform(part).astype(detector.dtype) for part in parts[:2])
         wall, cpu = time.perf_counter(), time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -244,7 +262,7 @@ def main() -> None:
             left = range(len(found.get("auroc", [])), min(splits, detector.splits))
             if not left or not re.search(options.only, f"{name} on {data}"):
                 continue
-            measure(detector, *load(data, options.data), left, found)
+            measure(detector, *load(data, options.data, detector.dtype), left, found)
             report["runs"].setdefault(name, {})[data] = {**found, "date": f"{datetime.date.today()}"}
             print(f"{name:18s} {data:12s} {np.mean(found['auroc']):.4f} {len(found['auroc'])}", flush=True)
             if output is None:

@@ -1,6 +1,7 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
-docs/missing_values.md, docs/guide/tables.md, sparse_codes.md, discrete.md, disentangled.md and variational.md from the
-JSON files that the other scripts saved.
+docs/missing_values.md, docs/serving.md, docs/speed.md, docs/growth.md, docs/guide/tables.md, sparse_codes.md,
+discrete.md, disentangled.md and variational.md from the JSON files that the other scripts saved. The picture of
+docs/growth.md is copied.
 
 python benchmarks/results.py
 
@@ -10,6 +11,7 @@ A file NAME.md beside NAME.json says by hand what we tried where a target was mi
 import dataclasses
 import json
 import re
+import shutil
 import statistics
 import textwrap
 from collections.abc import Callable
@@ -19,6 +21,8 @@ HERE = Path(__file__).parent
 README = HERE.parent / "README.md"
 PAGE = HERE.parent / "docs" / "results.md"
 DETECTION = HERE.parent / "docs" / "anomaly_detection.md"
+GROWTH = HERE.parent / "docs" / "growth.md"
+SPEED = HERE.parent / "docs" / "speed.md"
 MISSED = "**missed**"
 #: The results of the README: their file and row, what they are called there, who published the other number, the unit.
 PUBLISHED = [
@@ -121,13 +125,17 @@ SECTIONS = {
         "Train as fast as other libraries on a GPU",
         "The same on an H100, which networks of this size are far too small to fill.",
     ),
+    "feeding": (
+        "Train on streams as fast as Keras",
+        "The time of an epoch on a `tf.data` stream over the time of Keras on the same stream.",
+    ),
     "rbm": (
         "Train an RBM faster than scikit-learn",
         "The time of scikit-learn's epoch over the time of ours: above 1, aezoo is faster.",
     ),
 }
 #: The scripts of speed/ whose ratios are better when higher. Each says so in its docstring.
-HIGHER = ("codec", "peers", "rbm", "vae", "vector_quantization")
+HIGHER = ("codec", "gpu", "peers", "rbm", "vae", "vector_quantization")
 
 
 @dataclasses.dataclass
@@ -306,6 +314,13 @@ COMPARED = {
         "the codebook on the training emoji.",
         "guide/discrete.md",
     ),
+    "int8": (
+        "8-bit integers",
+        "LiteRT files of the presets, computed with weights, or with weights and activations, in 8-bit integers. "
+        "Error: mean absolute difference to the model on test samples, in percent of the standard deviation of the "
+        "model's results; at 100 %, a result says nothing.",
+        "serving.md",
+    ),
     "disentanglement": (
         "Disentangled codes",
         "Sprites of 32 x 32 pixels with five known factors, codes of 8 units; medians over the seeds, and for MIG the "
@@ -340,6 +355,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "single_cell": _single_cell,
             "sparse_features": _sparse_features,
             "discrete_codes": _discrete_codes,
+            "int8": _int8,
             "disentanglement": _disentanglement,
             "composition": _composition,
         }[path.stem](report["runs"])
@@ -468,6 +484,24 @@ def _discrete_codes(runs: list[dict]) -> list[str]:
     return lines
 
 
+def _int8(runs: list[dict]) -> list[str]:
+    signatures, modes = ("encode", "reconstruct", "score"), ("weights", "weights and activations")
+    heads = [f"{mode}: {what}" for mode in modes for what in ("kB", *signatures)]
+    lines = [f"| preset | kB | {' | '.join(heads)} |", "|---|---|" + "---|" * len(heads)]
+    by_preset: dict[str, dict[str, dict]] = {}
+    for run in runs:
+        by_preset.setdefault(run["preset"], {})[run["mode"]] = run
+    for preset, by_mode in by_preset.items():
+        cells = [f"{by_mode['single precision']['bytes'] / 1000:,.0f}"]
+        for mode in modes:
+            run = by_mode.get(mode, {})
+            cells.append(f"{run['bytes'] / 1000:,.0f}" if "bytes" in run else "–")
+            errors = [run.get("errors", {}).get(name) for name in signatures]
+            cells += ["–" if error is None else f"{_percent(100 * error)} %" for error in errors]
+        lines.append(f"| `{preset}` | {' | '.join(cells)} |")
+    return lines
+
+
 def _disentanglement(runs: list[dict]) -> list[str]:
     names = ("disentanglement", "completeness", "informativeness", "SAP", "FactorVAE score", "error")
     lines = [
@@ -524,6 +558,10 @@ def _composition(runs: list[dict]) -> list[str]:
     return lines
 
 
+def _percent(value: float) -> str:
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+
+
 def usage() -> list[Goal]:
     """Return the targets of discrete_codes.py: the entries in use, of codebooks with restarts and of levels."""
     path = HERE / "discrete_codes.json"
@@ -540,11 +578,11 @@ def usage() -> list[Goal]:
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
-    """Return each list as its mean and its deviation, the best mean in bold."""
+    """Return each list as its mean and, of several values, its deviation, the best mean in bold."""
     means = [statistics.mean(each) for each in values]
     cells = []
     for mean, each in zip(means, values, strict=True):
-        text = f"{mean:.{decimals}f} ± {statistics.pstdev(each):.{decimals}f}"
+        text = f"{mean:.{decimals}f}" + (f" ± {statistics.pstdev(each):.{decimals}f}" if len(each) > 1 else "")
         cells.append(f"**{text}**" if mean == best(means) else text)
     return cells
 
@@ -785,6 +823,8 @@ def documents() -> dict[Path, str]:
         PAGE: "\n".join(page(goals + judged + found + usage() + disentanglement() + more)) + "\n",
         README: _between("results", published("aezoo"), README),
         DETECTION: _between("outliers", _detectors(), DETECTION),
+        GROWTH: _growing(),
+        SPEED: _between("peers", _peers(), SPEED),
         **{
             PAGE.parent / place: _between(name, tables[name][1] if name in tables else UNPUBLISHED, PAGE.parent / place)
             for name, (_, _, place) in COMPARED.items()
@@ -798,12 +838,78 @@ def _detectors() -> list[str]:
     return Outliers(json.loads(path.read_text(encoding="utf-8"))).table() if path.exists() else []
 
 
-def _between(name: str, lines: list[str], path: Path) -> str:
-    """Return the text of a document with these lines between its two comments of a name."""
+def _peers() -> list[str]:
+    """Return the table of the page on speed: seconds per epoch of each contender, and its share of the roof."""
+    report = json.loads((HERE / "speed" / "results" / "peers.json").read_text(encoding="utf-8"))
+    groups = {
+        batch_size: report["measured"][f"Autoencoder, batch {batch_size}"]["seconds"]["wall"]
+        for batch_size in (128, 1024)
+        if f"Autoencoder, batch {batch_size}" in report["measured"]
+    }
+    heads = " | ".join(f"batch {size:,} | share of the roof" for size in groups)
+    lines = [f"| | {heads} |", "|---|" + "---|---|" * len(groups)]
+    for name in next(iter(groups.values()), {}):
+        cells = []
+        for wall in groups.values():
+            epoch = statistics.median(wall[name]) / report["settings"]["epochs"]
+            share = statistics.median(a / b for a, b in zip(wall["GEMMs"], wall[name], strict=True))
+            cells.append(f"{epoch:.2f} s | {share:.2f}")
+        shown = {"aezoo": "aezoo, short training", "aezoo, jit_compile=True": "aezoo, long training (XLA)"}
+        shown["GEMMs"] = "matrix products alone"
+        lines.append(f"| {shown.get(name, name)} | {' | '.join(cells)} |")
+    return lines
+
+
+def _growth() -> list[str]:
+    """Return the table of the page on growth: measured and theoretical slopes."""
+    path = HERE / "speed" / "results" / "growth.json"
+    results = json.loads(path.read_text(encoding="utf-8"))["results"] if path.exists() else {}
+    found: dict[str, list[str]] = {}
+    for name, result in results.items():
+        kind, where = name.split(": slope in ")
+        if kind == "time" and result["end"] == "small":
+            continue
+        panel, values = where.split(", ", 1)
+        found.setdefault(panel, [])
+        found[panel] += [values, f"{result['median']:.2f}", str(result["theory"])]
+    width = max(map(len, found.values()), default=0)
+    heads = ["time, from … to", "slope", "theory", "memory, from … to", "slope", "theory"][:width]
+    lines = [f"| | {' | '.join(heads)} |", "|---|" + "---|" * width]
+    lines += [f"| {panel} | {' | '.join([*cells, *[''] * (width - len(cells))])} |" for panel, cells in found.items()]
+    return lines if found else UNPUBLISHED
+
+
+def _workers() -> list[str]:
+    """Return the tables of the page on growth: the cost of a step on several processes, and its model."""
+    path = HERE / "speed" / "results" / "workers.json"
+    report = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if "fit" not in report:
+        return UNPUBLISHED
+    cost, fit = report["cost"], report["fit"]
+    lines = ["| parameters | one process, ms per step | added by the second, ms per step |", "|---|---|---|"]
+    for row in zip(cost["parameters"], cost["one process"], cost["seconds per step"], strict=True):
+        lines.append(f"| {row[0]:,} | {1e3 * row[1]:.1f} | {1e3 * row[2]:.1f} |")
+    fitted = f"Fitted: a = {1e3 * fit['fixed']:.2f} ms, b = {1e9 * fit['per parameter']:.1f} ns per parameter."
+    lines += ["", fitted, ""]
+    head = " | ".join(f"speedup of {n}" for n in report["model"][0]["speedup"])
+    lines += [f"| network | parameters | {head} | two are faster from batch |", "|---|---|" + "---|" * 5]
+    for row in report["model"]:
+        speedups = " | ".join(f"{speedup:.2f}" for speedup in row["speedup"].values())
+        lines.append(f"| {row['network']} | {row['parameters']:,} | {speedups} | {row['batch']:,} |")
+    return lines
+
+
+def _growing() -> str:
+    """Return the text of the page on growth."""
+    return _between("workers", _workers(), GROWTH, _between("growth", _growth(), GROWTH))
+
+
+def _between(name: str, lines: list[str], path: Path, text: str | None = None) -> str:
+    """Return the text of a document, or the given text, with these lines between its two comments of a name."""
     return re.sub(
         rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)",
         lambda match: "\n".join([match[1], *lines, "", match[2]]),
-        path.read_text(encoding="utf-8"),
+        path.read_text(encoding="utf-8") if text is None else text,
         flags=re.DOTALL,
     )
 
@@ -811,6 +917,7 @@ def _between(name: str, lines: list[str], path: Path) -> str:
 def main() -> None:
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")
+    shutil.copy(HERE / "speed" / "results" / "growth.png", GROWTH.parent / "figures" / "growth.png")
 
 
 if __name__ == "__main__":

@@ -291,8 +291,8 @@ def compressive_rate() -> Figure:
         elif what.startswith("PSNR"):
             quality = value
             curves["CompressiveAE"].append((size, quality))
-        elif what.endswith("at that PSNR"):
-            curves[what.split()[4]].append((size / value, quality))
+        elif what.endswith("at equal PSNR"):
+            curves[what.split()[3]].append((size / value, quality))
     return plots.rate_distortion(curves, rate="bytes per digit")
 
 

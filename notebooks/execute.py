@@ -1,11 +1,11 @@
-"""Executes notebooks and keeps their outputs, without what belongs to one machine or one moment.
+"""Execute notebooks and store their outputs, without times, versions and names of one machine.
 
     python notebooks/execute.py                          # all of them, in place
     python notebooks/execute.py notebooks/03*.ipynb      # one
-    python notebooks/execute.py --output elsewhere       # without touching the notebooks
+    python notebooks/execute.py --output elsewhere       # write copies, and leave the notebooks unchanged
 
-They take MNIST where it is prepared (`TFDS_DATA_DIR`), and the bundled digits elsewhere. Each has a kernel of its own,
-the fork of one process that has done nothing but import TensorFlow and what else takes long.
+They use MNIST if it is prepared (`TFDS_DATA_DIR`), and the bundled digits otherwise. Each runs in a kernel of its own,
+a fork of one process that has only imported TensorFlow and other slow modules.
 """
 
 import argparse
@@ -26,20 +26,20 @@ FORKS.set_forkserver_preload(["aezoo.evaluation", "aezoo.plots", "ipykernel.kern
 
 
 def serve(connection_file: str) -> None:
-    """What a kernel does."""
+    """Run a kernel."""
     from ipykernel.kernelapp import IPKernelApp
 
     os.chdir(HERE)
     options = {
         "connection_file": connection_file,
-        "capture_fd_output": False,  # what TensorFlow's C++ logs is no output of a cell
+        "capture_fd_output": False,  # logs of TensorFlow's C++ are no output of a cell
         "parent_handle": os.getppid(),  # with which it ends
     }
     IPKernelApp.launch_instance([f"--IPKernelApp.{name}={value}" for name, value in options.items()])
 
 
 class ForkedKernel(AsyncKernelManager):
-    """Manages a kernel that has been forked."""
+    """Manager of a forked kernel."""
 
     process = None
 
@@ -64,7 +64,7 @@ class ForkedKernel(AsyncKernelManager):
 
 
 def execute(path: Path) -> nbformat.NotebookNode:
-    """Runs the notebook from this folder, and raises at the first cell that fails or writes to stderr."""
+    """Run the notebook in this folder; raise an error at the first cell that fails or writes to stderr."""
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     client = NotebookClient(

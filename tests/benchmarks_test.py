@@ -242,6 +242,17 @@ def test_discrete_codes(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_int8(run, tmp_path):
+    runs = resumed(run, tmp_path, "int8")
+    modes = ["single precision", "weights", "weights and activations"]
+    assert [(each["preset"], each["mode"]) for each in runs] == [(p, m) for p in ("Autoencoder", "VAE") for m in modes]
+    for exact, _, integers in (runs[:3], runs[3:]):
+        assert max(exact["errors"].values()) < 1e-4 < 1e-3 < min(integers["errors"].values())
+    lines = results()._int8(runs)
+    assert len(lines) == 4 and lines[2].startswith("| `Autoencoder` | ") and lines[2].count("%") == 6
+
+
+@pytest.mark.slow
 def test_disentanglement(run, tmp_path):
     methods = "VAE", "BetaTCVAE, beta 4"
     options = ("--models", str(tmp_path), "--picture", str(tmp_path / "units.png"))

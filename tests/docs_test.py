@@ -340,7 +340,7 @@ def test_the_equation_of_the_guide(variant):
 
 @pytest.fixture(scope="module")
 def examples():
-    return run(*BLOCKS[4:7])
+    return run(*BLOCKS[4:8])
 
 
 QUICK = (testing.declared, testing.weight_zero, testing.scores, testing.bad_input, testing.configuration)
@@ -367,6 +367,19 @@ def test_networks_of_the_guides_conditional_model_follow_their_arguments(example
     plain.build((None, 8, 8, 1))
     assert (model.decoder.count_params(), model.output_bounds) != (plain.decoder.count_params(), plain.output_bounds)
     assert "tied" not in inspect.signature(examples.LabeledAE).parameters
+
+
+@pytest.mark.slow_cases("saving", "replicas")
+@pytest.mark.parametrize(
+    "check", [testing.sample_weights, testing.saving, testing.replicas], ids=lambda check: check.__name__
+)
+def test_the_model_of_the_guide_with_a_state_passes(examples, check):
+    x = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
+    check(testing.Case(lambda **kwargs: examples.CenteredCodeAE(latent_dim=4, **kwargs), x, mean_over_samples=False))
+    model = examples.CenteredCodeAE(latent_dim=4, seed=0)
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    model.fit(x, batch_size=21, epochs=1, verbose=0)
+    np.testing.assert_allclose(model.center, 0.1 * np.mean(model.encode(x), axis=0), rtol=1e-4)
 
 
 @pytest.mark.parametrize("check", (testing.epoch_means, testing.verbs, testing.accumulation))

@@ -152,7 +152,7 @@ def test_a_learned_prior_fits_codes_that_are_no_gaussian(name):
 @pytest.mark.parametrize(
     ("arguments", "shape", "message"),
     [
-        ({"prior": "vamp"}, (6,), r"aezoo\.priors\.Prior, or None"),
+        ({"prior": "normal"}, (6,), r"'vamp', 'flow', an aezoo\.priors\.Prior, or None"),
         ({"prior": priors.FlowPrior(), "free_bits": 0.1}, (6,), "choose one of both"),
         ({"gradient_estimator": "dreg"}, (6,), "set importance_samples"),
         ({"gradient_estimator": "other", "importance_samples": 2}, (6,), "gradient_estimator"),
@@ -162,6 +162,11 @@ def test_a_learned_prior_fits_codes_that_are_no_gaussian(name):
 def test_mistakes_end_in_a_sentence(arguments, shape, message):
     with pytest.raises(ValueError, match=message):
         aezoo.VAE(**{"latent_dim": 2, **arguments}).build((None, *shape))
+
+
+def test_priors_have_names():
+    assert type(aezoo.VAE(2, prior="vamp").prior) is priors.VampPrior
+    assert type(aezoo.VAE(2, prior="flow").prior) is priors.FlowPrior
 
 
 def test_a_vamp_prior_needs_no_condition():

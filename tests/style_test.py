@@ -148,7 +148,8 @@ RULES = [
     rule(r"\b(?:is|are|be) an? `*\w*(?:Error|Warning)\b", '"raises `ValueError`", not "is a `ValueError`"', flags=0),
     # Spelling.
     *(rule(rf"\b(?:{british})\b", f"American spelling: {american}") for british, american in _AMERICAN.items()),
-    rule(rf"\b{_ISE}\b", "American spelling: -ize"),
+    # The title of Kim & Mnih is as they wrote it.
+    rule(rf"\b(?!factorising\W{{1,3}}ICML){_ISE}\b", "American spelling: -ize"),
     rule(
         rf"""(?<![\w./"'`=<-])(?:{_NAMES})(?![\w/"`(=]|[.-]\w|'(?!s\b))""",
         "a proper name has a capital: Gaussian, Bernoulli, Jacobian",

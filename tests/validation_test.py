@@ -89,7 +89,7 @@ NETWORKS = {
     ),
     "two outputs": (
         lambda: aezoo.Autoencoder(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4)),
-        r"The encoder 'mine' has 2 outputs, but it must have one; a VAE needs two",
+        r"The encoder 'mine' has 2 outputs, but it must have one: .* as VAE\(encoder=",
     ),
     "two outputs before a layer of ours": (
         lambda: aezoo.KSparseAE(encoder=two_outputs((6, 6, 1), (4,), "mine"), decoder=decoder(4), k=2),

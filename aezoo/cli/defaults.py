@@ -83,7 +83,7 @@ MODELS: dict[str, Entry] = {
     "compressive": Entry("CompressiveAE"),
     "linear": Entry("LinearAE"),
     "vae": Entry("VAE"),
-    "conditional": Entry("ConditionalVAE"),
+    "conditional": Entry("ConditionalVAE", without=("conditions",)),
     "beta-tc-vae": Entry("BetaTCVAE"),
     "factor-vae": Entry("FactorVAE"),
     "mmd-vae": Entry("MMDVAE"),

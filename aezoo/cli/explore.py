@@ -57,7 +57,7 @@ def _explore(arguments: argparse.Namespace) -> int:
     if output is not None:
         pages.check_path(output)
     data = _data(arguments.data, known, model, path)
-    options = {"name": arguments.data or known, "title": card.get("title"), "note": card.get("limits", "")}
+    options = {"name": _shown(arguments.data or known), "title": card.get("title"), "note": card.get("limits", "")}
     if arguments.samples is not None:
         options["samples"] = arguments.samples
     try:
@@ -83,6 +83,11 @@ def _model(arguments: argparse.Namespace) -> tuple[aezoo.Autoencoder, Path, dict
     model, path = loading.load(str(path), "aezoo train", arguments.modules)
     card = path.parent / presets.CARD
     return model, path, presets.read_card(path.parent) if card.is_file() else {}
+
+
+def _shown(name: str | None) -> str | None:
+    """Return the name of data for the page: of a path only the last part, which says nothing about this machine."""
+    return Path(name).name if name is not None and Path(name).exists() else name
 
 
 def _at_hand(name: str | None) -> str | None:

@@ -63,7 +63,7 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
     form = kind(path, arguments.window)
     given = _given(arguments, form)
     if form == "array":
-        return _arrays(path, given.pop("test_fraction", 0.2))
+        return _arrays(path, given.pop("test_fraction", 0.2), batch_size)
     from aezoo import datasets
 
     readers: dict[str, Any] = {
@@ -85,7 +85,8 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
     train, test = (data.train, None), (data.test, None)
     if 4 * batches * batch_size * math.prod(data.preprocessing.sample_shape) <= _IN_MEMORY:
         train, test = ((data.arrays(split), y) for split, y in (("train", data.y_train), ("test", data.y_test)))
-    return Own(train, test, data.preprocessing, data.summary, data.samples, identity)
+    summary = re.sub(r"use from_series\(window=N, time=(.*)\)\.$", r"give --window N --time \1.", data.summary)
+    return Own(train, test, data.preprocessing, summary, data.samples, identity)
 
 
 def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
@@ -114,8 +115,8 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _arrays(path: Path, test_fraction: float) -> Own:
-    """Read samples, and labels if there are any, from a file of NumPy."""
+def _arrays(path: Path, test_fraction: float, batch_size: int) -> Own:
+    """Read samples, and labels if there are any, from a file of NumPy; a large .npy file is read in each epoch."""
     if not 0 < test_fraction < 1:
         raise ValueError(f"--test-fraction must be inside (0, 1), but it is {test_fraction:g}.")
     found = load_arrays(path)
@@ -129,14 +130,52 @@ def _arrays(path: Path, test_fraction: float) -> Own:
         held = min(max(1, round(test_fraction * len(x))), len(x) - 1)
         order = np.random.default_rng(0).permutation(len(x))
         rows = np.sort(order[held:]), np.sort(order[:held])
-        train, test = ((np.asarray(x[part]), None if y is None else y[part]) for part in rows)
         how = "a random split (seed 0)"
+        if isinstance(x, np.memmap) and x.nbytes > _IN_MEMORY:
+            return _memory_mapped(path, x, rows, batch_size, how)
+        train, test = ((np.asarray(x[part]), None if y is None else y[part]) for part in rows)
     preprocessing = images_of(train[0])
     if preprocessing is not None:
         train, test = ((preprocessing.transform(x), y) for x, y in (train, test))
-    summary = f"{path}: {len(train[0]):,} samples for training and {len(test[0]):,} for testing, by {how}"
     samples = {"train": len(train[0]), "test": len(test[0])}
-    return Own(train, test, preprocessing, summary, samples, {"path": path.name})
+    return Own(train, test, preprocessing, _said(path, samples, how), samples, {"path": path.name})
+
+
+def _said(path: Path, samples: Mapping[str, int], how: str) -> str:
+    return f"{path}: {samples['train']:,} samples for training and {samples['test']:,} for testing, by {how}"
+
+
+def _memory_mapped(path: Path, x: np.memmap, rows: tuple[np.ndarray, np.ndarray], batch_size: int, how: str) -> Own:
+    """Return batches that are read from the file when they are needed.
+
+    Args:
+        path: The .npy file.
+        x: Its samples.
+        rows: Numbers of the training and of the test samples.
+        batch_size: Number of samples per batch.
+        how: How they were split, for people.
+    """
+    import tensorflow as tf
+
+    from aezoo.datasets import order
+
+    preprocessing = images_of(x)
+    shape = x.shape[1:] if preprocessing is None else preprocessing.sample_shape
+
+    def load(numbers: np.ndarray) -> np.ndarray:
+        batch = x[numbers]
+        return np.asarray(batch if preprocessing is None else preprocessing.transform(batch), "float32")
+
+    def batches(numbers: np.ndarray, shuffle: bool) -> tf.data.Dataset:
+        drawn = order.drawn(numbers, shuffle, seed=0).batch(batch_size)
+        return drawn.map(lambda i: tf.ensure_shape(tf.numpy_function(load, [i], tf.float32), (None, *shape))).prefetch(
+            2
+        )
+
+    samples = {"train": len(rows[0]), "test": len(rows[1])}
+    train, test = (batches(numbers, shuffle) for numbers, shuffle in zip(rows, (True, False), strict=True))
+    identity = {"path": path.name, "samples": [*x.shape]}
+    return Own((train, None), (test, None), preprocessing, _said(path, samples, how), samples, identity)
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:

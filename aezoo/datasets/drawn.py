@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from aezoo import _validation
 from aezoo._typing import ArrayLike
 
 #: Number of values of each factor of a sprite.
@@ -32,8 +31,8 @@ def draw_sprites(
 ) -> np.ndarray:
     """Draw white shapes on black with the factors of dSprites; equal factors draw equal pictures.
 
-    Each factor is an index, or an array of indices of a common length n. The pictures are drawn by this function:
-    factors and their numbers of values are those of dSprites, the pixels are not.
+    Each factor is an index, or an array of indices of a common length n. Factors and their numbers of values are as in
+    dSprites; the pixels are drawn by this function, and differ.
 
     Args:
         shape: 0 for a square, 1 for an ellipse, 2 for a heart.
@@ -59,7 +58,8 @@ def draw_sprites(
     Reference:
         Matthey, Higgins, Hassabis & Lerchner, "dSprites: disentanglement testing sprites dataset", 2017.
     """
-    _validation.check_int("size", size, 4)
+    if isinstance(size, bool) or not isinstance(size, int) or size < 4:
+        raise ValueError(f"size={size!r}: expected an integer >= 4.")
     given = {"shape": shape, "scale": scale, "orientation": orientation, "x": x, "y": y}
     columns = []
     for name, values in given.items():

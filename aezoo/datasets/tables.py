@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,10 +12,14 @@ import tensorflow as tf
 
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared
+from aezoo.preprocessing import _reading
 from aezoo.preprocessing.table import TablePreprocessing, batched
 
 # Bytes of samples that are shuffled together.
 _POOL = 2**24
+# A column is called a time only if it grows over at least this many rows; if it is not of dates, by its name too.
+_FEWEST_STEPS = 20
+_NAME_OF_TIME = re.compile(r"(?i:(^|[\W_])(t|time|timestamp|datetime|date|step|ds|epoch)$)|[a-z](Time|Date)$")
 
 
 def from_table(
@@ -102,9 +107,11 @@ def from_table(
     parts = {"train": in_train, "test": in_test}
     rows = {"train": 0, "test": 0}
     labels: dict[str, list[np.ndarray]] = {"train": [], "test": []}
+    times = _Times(label)
 
     def on_batch(batch: Any) -> None:
         first = sum(rows.values())
+        times.add(batch)
         for split, part in parts.items():
             mask = part(first, batch.num_rows)
             rows[split] += int(mask.sum())
@@ -134,12 +141,48 @@ def from_table(
         train=train,
         test=read("test"),
         preprocessing=preprocessing,
-        summary=f"{source.name}: {said}\n{preprocessing.summary}",
+        summary="\n".join([f"{source.name}: {said}", preprocessing.summary, *times.advice(total)]),
         samples=rows,
         read=read,
         y_train=None if label is None else _joined(labels["train"]),
         y_test=None if label is None else _joined(labels["test"]),
     )
+
+
+class _Times:
+    """The columns of dates, or of numbers with the name of a time, that grow from row to row, as in a series.
+
+    Args:
+        label: Name of the column of labels, which is not looked at.
+    """
+
+    def __init__(self, label: str | None):
+        self._label = label
+        self._last: dict[str, float] | None = None  # of each column that has grown so far
+
+    def add(self, batch: Any) -> None:
+        """Take in the next rows, a batch of pyarrow."""
+        if self._last is None:
+            kinds = {field.name: _reading.kind_of(field.type) for field in batch.schema if field.name != self._label}
+            names = [name for name, kind in kinds.items() if kind == "date"]
+            names += [name for name, kind in kinds.items() if kind == "number" and _NAME_OF_TIME.search(name)]
+            self._last = dict.fromkeys(names, -np.inf)
+        for name, last in list(self._last.items()):
+            values = np.concatenate([[last], _reading.numbers(batch.column(name))])
+            if (np.diff(values) > 0).all():  # not so with a missing value
+                self._last[name] = values[-1]
+            else:
+                del self._last[name]
+
+    def advice(self, rows: int) -> list[str]:
+        """Return a sentence on how to read the table as a series, or nothing if it does not look like one."""
+        if not self._last or rows < _FEWEST_STEPS:
+            return []
+        name = next(iter(self._last))
+        return [
+            f"Read as a table of independent rows, although {name!r} grows from row to row: for a series, use "
+            f"from_series(window=N, time={name!r})."
+        ]
 
 
 def _joined(labels: list[np.ndarray]) -> np.ndarray:

@@ -21,7 +21,7 @@ def mutual_information_gap(z: ArrayLike, factors: Factors, *, bins: int = 20) ->
 
     MIG is the mean over factors v of (I(zⱼ; v) - I(zₖ; v)) / H(v) for the units j and k with the most and the second
     most information about v. It is 1 if each factor determines a unit of its own, and 0 if every factor is in two
-    units, or in none. Each unit is cut into `bins` intervals of equal width, and I and H are those of the counts.
+    units, or in none. Each unit is cut into `bins` intervals of equal width, and I and H are computed from the counts.
 
     Args:
         z: Codes, (n, ...), with at least two units; axes after the first are flattened.
@@ -43,7 +43,7 @@ def mutual_information_gap(z: ArrayLike, factors: Factors, *, bins: int = 20) ->
 
     Reference:
         Chen, Li, Grosse & Duvenaud, "Isolating sources of disentanglement in variational autoencoders", NeurIPS 2018,
-        arXiv:1802.04942; the bins are those of Locatello et al., "Challenging common assumptions in the unsupervised
+        arXiv:1802.04942; the bins follow Locatello et al., "Challenging common assumptions in the unsupervised
         learning of disentangled representations", ICML 2019, arXiv:1811.12359.
     """
     _validation.check_int("bins", bins, 2)
@@ -57,7 +57,11 @@ def mutual_information_gap(z: ArrayLike, factors: Factors, *, bins: int = 20) ->
 
 
 class DCI(NamedTuple):
-    """Disentanglement, completeness and informativeness of a code; each is 1 at best.
+    """Disentanglement, completeness and informativeness of a code; each is 1 at best. `dci` returns it.
+
+    Example:
+        >>> DCI(disentanglement=0.9, completeness=0.5, informativeness=1.0).completeness
+        0.5
 
     Attributes:
         disentanglement: 1 if each unit is important for one factor only.

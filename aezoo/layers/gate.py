@@ -13,7 +13,7 @@ from aezoo.layers.code_layer import CodeLayer
 
 @keras.saving.register_keras_serializable("aezoo")
 class Gate(CodeLayer):
-    """Layer 1[h + b_gate > 0] ⊙ ReLU(exp(r) ⊙ h + b_mag): one path decides which units are active, one how much.
+    """Layer 1[h + b_gate > 0] ⊙ ReLU(exp(r) ⊙ h + b_mag): one path decides which units are active, one how strongly.
 
     Both paths share the weights of the layer below, h = Wx; the magnitudes rescale them by exp(r) per unit. No gradient
     flows through the gate, so that a penalty on `gate(h)` has to train it.

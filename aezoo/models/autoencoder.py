@@ -787,6 +787,7 @@ class Autoencoder(Trainer):
         """Quantize the kernels to fewer bits; see `keras.Model.quantize`."""
         super().quantize(*args, **kwargs)
         self._verbs.forget()
+        self._predicts = None
 
     # === Saving ===
 

@@ -37,7 +37,7 @@ class DiscreteAE(Autoencoder):
     Args:
         latent_dim: Number of code units, or channels of a spatial code.
         spatial: Whether to use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one more
-            convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
+            convolution each halve the image, whose sides must be divisible by 2^(len(filters) + 1).
         code_activation: σ of the code before it is quantized.
         **kwargs: Arguments of `Autoencoder`.
 

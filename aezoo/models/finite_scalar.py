@@ -35,7 +35,7 @@ class FSQVAE(DiscreteAE):
         levels: Lᵢ of each unit of a vector, at least 2; the paper recommends at least 5.
         **kwargs: Arguments of `Autoencoder` (`code_activation` is "linear" by default) and `spatial`: with
             True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
-            more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
+            more convolution each halve the image, whose sides must be divisible by 2^(len(filters) + 1).
 
     Raises:
         ValueError: If an argument is out of range, `levels` have more than 2³¹ - 1 combinations, or `spatial` is

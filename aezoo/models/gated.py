@@ -18,7 +18,7 @@ from aezoo.training.forward import Forward
 
 @keras.saving.register_keras_serializable("aezoo")
 class GatedAE(SparseCodeAE):
-    """Gated sparse autoencoder: a gate decides which units are active, and only the gate is penalized, not how much.
+    """Gated sparse autoencoder: a gate decides which units are active, and the penalty acts on the gate alone.
 
     With h = W(x - x̄)/s, the gate is π = h + b_gate, the code z = 1[π > 0] ⊙ ReLU(exp(r) ⊙ h + b_mag), and y' = ȳ +
     s'(Ŵᵀz + b') with ‖ŵⱼ‖ = 1; `SparseCodeAE` describes what all sparse codes of this kind share. The loss is

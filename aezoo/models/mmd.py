@@ -20,8 +20,8 @@ class MMDVAE(AggregateVAE):
     discrepancy only asks that the codes of all samples together look like draws from the prior: with the default β = 0,
     the model has no reason to ignore its code. The paper writes 1 - α for β, and α + λ - 1 for λ.
 
-    With β = 0 the objective is also the one of the Wasserstein autoencoder (WAE-MMD), whose encoder has no noise: the
-    noise of this one may shrink to 0. `aezoo.losses.maximum_mean_discrepancy` has the kernel.
+    With β = 0 this is also the objective of the Wasserstein autoencoder (WAE-MMD), whose encoder has no noise: here the
+    noise may shrink to 0. `aezoo.losses.maximum_mean_discrepancy` has the kernel.
 
     Args:
         latent_dim: Number of code units.

@@ -62,7 +62,8 @@ class VAE(Autoencoder):
             landing) leaves out the derivative of log q(z given x) by its parameters, whose expectation is zero for
             k = 1 but not for k > 1. "dreg" (doubly reparameterized) weighs the paths through z by squared importance
             weights: unbiased, and less noisy the larger k is.
-        prior: p(z), `aezoo.priors.VampPrior()`, `aezoo.priors.FlowPrior()`, or None for N(0, I).
+        prior: p(z): "vamp", a mixture of posteriors; "flow", an invertible map of N(0, I); an `aezoo.priors.Prior`; or
+            None for N(0, I).
         code_activation: σ of the code μ.
         output_activation: σ' of the reconstruction; None takes the default of the likelihood, such as "sigmoid" for
             "bernoulli".
@@ -99,7 +100,7 @@ class VAE(Autoencoder):
         free_bits: float = 0.0,
         importance_samples: int = 1,
         gradient_estimator: Literal["standard", "stl", "dreg"] = "standard",
-        prior: priors.Prior | None = None,
+        prior: priors.Name | priors.Prior | None = None,
         code_activation: Activation | None = "linear",
         output_activation: Activation | None = None,
         encoder: keras.Model | None = None,

@@ -52,7 +52,7 @@ class VQVAE(DiscreteAE):
             restarts. Without `ema_decay` entries never restart.
         **kwargs: Arguments of `Autoencoder` (`code_activation` is "linear" by default) and `spatial`: with
             True, the networks use only convolutions, so that the code is a map, (h, w, latent_dim). `filters` and one
-            more convolution halve the image each: its sides must be divisible by 2^(len(filters) + 1).
+            more convolution each halve the image, whose sides must be divisible by 2^(len(filters) + 1).
 
     Raises:
         ValueError: If an argument is out of range, vectors do not divide a code, or `spatial` is combined with dense

@@ -326,6 +326,7 @@ def _signal_figure(rows: Mapping[str, np.ndarray]) -> matplotlib.figure.Figure:
             ax.plot(row[sample], label=name, color=colors[name], linewidth=width, zorder=layer)
         style.with_axes(ax)
         ax.set_xticks([])
+    figure.supxlabel("position in the sample", fontsize=9)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     style.legend(figure, handles=handles, labels=labels, loc="outside upper center", ncols=len(rows), fontsize=9)
     return figure

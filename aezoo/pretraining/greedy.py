@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -17,7 +17,7 @@ from aezoo._typing import ArrayLike, Logs, Optimizer, Shape, Tensor
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.pretraining.checkpoint import Checkpoint
 from aezoo.saving import resume
-from aezoo.training import distribution
+from aezoo.training import distribution, resident
 from aezoo.training.data import FitRequest
 
 
@@ -139,12 +139,13 @@ class GreedyStack:
                 epoch = tf.Variable(int(stage.epoch.numpy()), dtype="int64")
                 if cache and below:
                     x, below = _codes(x, below), []
-                data = _batches(x, batch_sizes[i], (seed, i), epoch)
+                data, ordered = _batches(x, batch_sizes[i], (seed, i), epoch, tuple(below))
                 for stage_below in below:
                     data = data.map(_unconverted(stage_below.encode), num_parallel_calls=tf.data.AUTOTUNE)
                 progress.start_stage(i, starts[i])
                 history = stage.fit(
                     data.prefetch(2),
+                    resident=ordered,
                     initial_epoch=int(stage.epoch.numpy()),
                     epochs=int(stage.epoch.numpy()) if finished else starts[i] + all_epochs[i],
                     verbose=0,
@@ -281,23 +282,35 @@ def _compile(stage: Autoencoder, optimizer: keras.Optimizer | None) -> None:
 
 
 def _batches(
-    x: np.ndarray | tf.data.Dataset, batch_size: int, seed: tuple[int, int], epoch: tf.Variable
-) -> tf.data.Dataset:
-    """Batch an array in an order that depends only on the seed and the epoch, so that a resumed run repeats it."""
+    x: np.ndarray | tf.data.Dataset,
+    batch_size: int,
+    seed: tuple[int, int],
+    epoch: tf.Variable,
+    below: tuple[Autoencoder, ...],
+) -> tuple[tf.data.Dataset, resident.Ordered | Literal[False]]:
+    """Batch an array in an order that depends only on the seed and the epoch, so that a resumed run repeats it.
+
+    Returns:
+        A data set of the batches, and the same for `fit` to loop over on the device; False for a data set.
+    """
     if isinstance(x, tf.data.Dataset):
-        return x
+        return x, False
     x = tf.cast(tf.convert_to_tensor(x), keras.config.floatx())
     n = int(x.shape[0])
     steps = -(-n // batch_size)
     stage_seed = tf.random.experimental.stateless_fold_in(tf.constant([seed[0], 0], "int64"), seed[1], alg="philox")
 
-    def one_epoch(_: Tensor) -> tf.data.Dataset:
+    def new_order() -> Tensor:
         order_seed = tf.random.experimental.stateless_fold_in(stage_seed, epoch, alg="philox")
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), order_seed, alg="philox")
+        return tf.random.experimental.stateless_shuffle(tf.range(n), order_seed, alg="philox")
+
+    def one_epoch(_: Tensor) -> tf.data.Dataset:
+        order = new_order()
         batches = tf.data.Dataset.range(steps)
         return batches.map(lambda i: tf.gather(x, order[i * batch_size : (i + 1) * batch_size]))
 
-    return tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
+    data = tf.data.Dataset.range(1).flat_map(one_epoch).apply(tf.data.experimental.assert_cardinality(steps))
+    return data, resident.Ordered(x, batch_size, new_order, below)
 
 
 # There is nothing in a verb that AutoGraph would convert, as in a step of Keras, and to look for it takes long.

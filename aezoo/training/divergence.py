@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from aezoo import _keras
-from aezoo._numerics import replicas, sum_over_replicas
+from aezoo._numerics import sum_over_replicas
 from aezoo._typing import Tensor
 
 if TYPE_CHECKING:
@@ -96,11 +96,10 @@ class Watch:
             self._unsound.assign(self._unsound | ~applied)
             update(gradients)
             return
-        sums = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()] if replicas() > 1 else None
+        values = [sum_over_replicas(tf.cast(term, "float32")) for term in terms.values()]
         variables, before = [variable for variable, _ in state], [value for _, value in state]
         skip = functools.partial(self._skip, variables, model.on_divergence == "raise")
-        if replicas() == 1 or _keras.supports_no_merge_call():
-            values = sums if sums is not None else [tf.cast(term, "float32") for term in terms.values()]
+        if not tf.distribute.has_strategy() or _keras.supports_no_merge_call():
             _branch(applied, functools.partial(update, gradients), functools.partial(skip, finite, values, before))
             return
 
@@ -115,7 +114,7 @@ class Watch:
                 functools.partial(each, skip, args=(finite, terms, before)),
             )
 
-        tf.distribute.get_replica_context().merge_call(across, args=(applied, finite, gradients, sums, before))
+        tf.distribute.get_replica_context().merge_call(across, args=(applied, finite, gradients, values, before))
 
     def _skip(
         self, variables: Sequence[Any], for_good: bool, finite: Tensor, terms: Sequence[Any], before: Sequence[Any]

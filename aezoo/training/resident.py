@@ -1,7 +1,8 @@
-"""Training on arrays that stay on the device: each call runs many steps as one loop of a graph.
+"""Steps on arrays in few calls: each call runs many steps as one loop of a graph.
 
-Keras assembles each batch in a pipeline of threads and hands it to one step. Here each epoch has one permutation, the
-same as in Keras' pipeline, and the loop gathers the batches from arrays that were copied to the device once.
+Keras assembles each batch in a pipeline of threads and hands it to one step. In training, the arrays are copied to the
+device once, each epoch has one permutation, the same as in Keras' pipeline, and the loop gathers the batches.
+Evaluation and prediction pass over arrays once, in order: each call gets a piece of many batches.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from aezoo.training import gate
 from aezoo.training.data import FitRequest
 
 if TYPE_CHECKING:
+    from aezoo.models.autoencoder import Autoencoder
     from aezoo.training.divergence import Watch
     from aezoo.training.trainer import Trainer
 
@@ -35,6 +37,25 @@ _LEAST_WORK = 1e11
 _LEAST_COMPILED_WORK = 1e12
 #: Most steps of a call, and most floating-point operations, which two cores do in about half a second.
 _MOST_STEPS, _MOST_WORK = 64, 4e10
+#: Most bytes of the samples of a call of `evaluate` or `predict`.
+_MOST_BYTES = 2**24
+
+
+@dataclasses.dataclass(frozen=True)
+class Ordered:
+    """Array that `fit` visits in a given order, as `resident` of a `fit` on the data set of the same batches.
+
+    Attributes:
+        x: All samples, on the device.
+        batch_size: Number of samples per step.
+        order: Function that returns the indices of the samples of the next epoch.
+        below: Models whose codes, one after another, are the samples of a step.
+    """
+
+    x: Tensor
+    batch_size: int
+    order: Callable[[], Tensor]
+    below: tuple[Autoencoder, ...] = ()
 
 
 class Unsuitable(Exception):
@@ -43,15 +64,17 @@ class Unsuitable(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class Resident:
-    """Training data on the device.
+    """Arrays that a loop runs over.
 
     Attributes:
         parts: Element of a data set, x, (x, y) or (x, y, sample_weight), with all samples.
-        size: Number of training samples.
+        size: Number of samples.
         batch_size: Number of samples per step.
         steps: Number of steps per call.
         compiled: Whether XLA compiles the loop.
-        calls: Indices of the samples of each call, epoch after epoch, without end.
+        calls: For each call, parts on the device and the indices in them of its samples. In training, epoch after
+            epoch, without end.
+        below: Models whose codes, one after another, are the samples of a step.
         validation: Validation data on the device; None if there are none, or Keras' pipeline serves them.
     """
 
@@ -60,15 +83,16 @@ class Resident:
     batch_size: int
     steps: int
     compiled: bool
-    calls: Iterator[Tensor]
+    calls: Iterator[tuple[Any, Tensor]]
+    below: tuple[Autoencoder, ...] = ()
     validation: Resident | None = None
 
     @property
     def key(self) -> tuple[Any, ...]:
         """Value that differs if the loop must be made anew."""
-        specs = tf.nest.map_structure(lambda part: (part.shape[1:], part.dtype), self.parts)
+        specs = tf.nest.map_structure(lambda part: (part.shape[1:], tf.as_dtype(part.dtype)), self.parts)
         of_validation = None if self.validation is None else self.validation.key
-        return "resident", self.steps, self.batch_size, self.compiled, str(specs), of_validation
+        return "resident", self.steps, self.batch_size, self.compiled, str(specs), self.below, of_validation
 
     @property
     def counted(self) -> tf.data.Dataset:
@@ -76,36 +100,69 @@ class Resident:
         return tf.data.Dataset.range(math.ceil(self.size / self.batch_size))
 
 
-def choose(model: Trainer, request: FitRequest, choice: Choice) -> Resident | None:
+def choose(model: Trainer, request: FitRequest, choice: Choice | Ordered) -> Resident | None:
     """Copy the arrays of a `fit` to the device, or return None if batches should come from Keras' pipeline.
 
     Args:
         model: A compiled model.
         request: The checked arguments of `fit`.
         choice: True, False, or "auto" for arrays that fit into the memory of the device and trainings that are long
-            enough to gain from it.
+            enough to gain from it; or the array that the request's data set makes batches of, which is as "auto".
 
     Raises:
         ValueError: If `choice` is True and the data cannot stay on the device, or `choice` is unknown.
     """
+    if isinstance(choice, Ordered):
+        return _unless_unsuitable("auto", lambda: _ordered(model, request, choice))
+    return _unless_unsuitable(choice, lambda: _chosen(model, request, choice is True))
+
+
+def _unless_unsuitable(choice: Choice, made: Callable[[], Resident | None]) -> Resident | None:
     if not (isinstance(choice, bool) or choice == "auto"):
         raise ValueError(f"resident must be 'auto', True or False, but it is {choice!r}.")
     if choice is False:
         return None
     try:
-        return _chosen(model, request, choice is True)
+        return made()
     except Unsuitable as reason:
         if choice is True:
             raise ValueError(f"resident=True is impossible, since {reason}: use resident='auto'.") from None
         return None
 
 
-def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | None:
+def _ordered(model: Trainer, request: FitRequest, ordered: Ordered) -> Resident | None:
     if reason := model.hindrance_of_resident_data(request.options):
+        raise Unsuitable(reason)
+    x, work = ordered.x, 6.0 * operations(model) + 2.0 * sum(map(operations, ordered.below))
+    size = len(x)
+    whole = work * size * int(request.options["epochs"])  # also the finished ones: a resumed run computes as before
+    if whole < _LEAST_WORK or _bytes(x) > memory() * MEMORY_SHARE:
+        return None
+    steps = _steps(model, work * ordered.batch_size)
+    dense = all(map(gains_from_xla, (model, *ordered.below)))
+    return Resident(
+        parts=(x,),
+        size=size,
+        batch_size=ordered.batch_size,
+        steps=steps,
+        compiled=bool(model.jit_compile) or (whole >= _LEAST_COMPILED_WORK and dense),
+        calls=_calls((x,), _cut(ordered.order, size, ordered.batch_size * steps)),
+        below=ordered.below,
+    )
+
+
+def _dense_data(model: Trainer, request: FitRequest, steps: tuple[str, ...]) -> Any:
+    """Return the element of a data set with all samples; raise `Unsuitable` if a loop cannot run over it."""
+    if reason := model.hindrance_of_resident_data(request.options, steps):
         raise Unsuitable(reason)
     data = _element(request.data.x, request.data.y, request.data.weight)
     if not _is_dense(data):
         raise Unsuitable("the data are not dense arrays")
+    return data
+
+
+def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | None:
+    data = _dense_data(model, request, ("train_step", "test_step", "compute_metrics"))
     validation = request.options.get("validation_data")
     split = (request.options.get("validation_split") or 0.0) if validation is None else 0.0
     total = len(tf.nest.flatten(data)[0])
@@ -121,28 +178,69 @@ def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | Non
     whole = work * size * epochs
     if not forced and (whole < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE):
         return None
-    steps = model.steps_per_execution
-    if steps == 1 and model.default_steps > 1:
-        steps = 2 ** int(math.log2(min(_MOST_STEPS, max(1.0, _MOST_WORK / max(1.0, work * batch_size)))))
+    steps = _steps(model, work * batch_size)
+    parts = _on_device(data)
     resident = Resident(
-        parts=_on_device(data),
+        parts=parts,
         size=size,
         batch_size=batch_size,
         steps=steps,
         compiled=bool(model.jit_compile) or (whole >= _LEAST_COMPILED_WORK and gains_from_xla(model)),
-        calls=calls_of(size, batch_size * steps, bool(shuffle)),
+        calls=_calls(parts, calls_of(size, batch_size * steps, bool(shuffle))),
     )
     if size < total:
-        parts = tf.nest.map_structure(lambda part: part[size:], resident.parts)
+        parts = tf.nest.map_structure(lambda part: part[size:], parts)
     elif isinstance(validation, tuple) and _is_dense(_element(*validation)):
         parts = _on_device(_element(*validation))
     else:
         return resident
     rest = len(tf.nest.flatten(parts)[0])
     batch_size = min(int(request.options.get("validation_batch_size") or batch_size), rest)
-    calls = calls_of(rest, batch_size * steps, False)
+    calls = _calls(parts, calls_of(rest, batch_size * steps, False))
     validation = dataclasses.replace(resident, parts=parts, size=rest, batch_size=batch_size, calls=calls)
     return dataclasses.replace(resident, validation=validation)
+
+
+def _steps(model: Trainer, work: float) -> int:
+    """Return the number of steps per call, a power of 2 unless `compile` was given one.
+
+    Args:
+        model: A compiled model.
+        work: Floating-point operations of a step.
+    """
+    if model.steps_per_execution > 1 or model.default_steps == 1:
+        return model.steps_per_execution
+    return 2 ** int(math.log2(min(_MOST_STEPS, max(1.0, _MOST_WORK / max(1.0, work)))))
+
+
+def sweep(model: Trainer, request: FitRequest, choice: Choice, steps: tuple[str, ...]) -> Resident | None:
+    """Return the arrays of `evaluate` or `predict`, of which each call gets a piece; None if Keras should batch them.
+
+    Args:
+        model: A model; compiled for `evaluate`.
+        request: The checked arguments.
+        choice: True, False, or "auto" for all dense arrays.
+        steps: Names of the methods that the loop stands in for, which a subclass must not have overridden.
+
+    Raises:
+        ValueError: As `choose`.
+    """
+
+    def made() -> Resident:
+        data = _dense_data(model, request, steps)
+        if "predict_step" in steps and request.options.get("callbacks"):
+            raise Unsuitable("there are callbacks")
+        flat = tf.nest.flatten(data)
+        size = len(flat[0])
+        if not size:
+            raise Unsuitable("there are no samples")
+        batch_size = int(request.options.get("batch_size") or 32)
+        per_batch = sum(map(_bytes, flat)) / size * batch_size
+        count = min(_steps(model, 2.0 * operations(model) * batch_size), max(1, int(_MOST_BYTES / per_batch)))
+        calls = pieces_of(data, size, batch_size * count)
+        return Resident(data, size, batch_size, count, bool(model.jit_compile), calls)
+
+    return _unless_unsuitable(choice, made)
 
 
 def _element(x: Any, y: Any = None, weight: Any = None) -> Any:
@@ -183,9 +281,33 @@ def calls_of(size: int, samples: int, shuffle: bool) -> Iterator[Tensor]:
         return tf.random.shuffle(indices) if shuffle else indices
 
     orders = tf.data.Dataset.range(1).map(permutation)
+    return _cut(lambda: next(iter(orders)), size, samples)
+
+
+def _cut(new_order: Callable[[], Tensor], size: int, samples: int) -> Iterator[Tensor]:
     while True:
-        order = next(iter(orders))
+        order = tf.cast(new_order(), "int64")
         yield from (order[start : start + samples] for start in range(0, size, samples))
+
+
+def _calls(parts: Any, orders: Iterator[Tensor]) -> Iterator[tuple[Any, Tensor]]:
+    return ((parts, order) for order in orders)
+
+
+def pieces_of(data: Any, size: int, samples: int) -> Iterator[tuple[Any, Tensor]]:
+    """Yield pieces of arrays in order, on the device, and the indices in each of the samples that are new in it.
+
+    All pieces are of one length: the last one begins earlier if necessary, since XLA compiles once per length.
+
+    Args:
+        data: Element of a data set with all samples.
+        size: Number of samples.
+        samples: Number of samples per piece.
+    """
+    for start in range(0, size, samples):
+        first = max(0, min(start, size - samples))
+        piece = tf.nest.map_structure(lambda part, first=first: part[first : first + samples], data)
+        yield _on_device(piece), tf.range(start - first, min(samples, size - first), dtype=tf.int64)
 
 
 def _bytes(part: Any) -> int:
@@ -229,7 +351,6 @@ def counted(request: FitRequest, resident: Resident) -> FitRequest:
     """Return a request whose data only count the batches of the resident data."""
     data = dataclasses.replace(request.data, x=resident.counted, y=None, weight=None)
     options = {name: value for name, value in request.options.items() if name not in ("batch_size", "validation_split")}
-    options["shuffle"] = False
     if resident.validation is not None:
         options["validation_data"] = resident.validation.counted
         options.pop("validation_batch_size", None)
@@ -249,7 +370,7 @@ class Loop:
 
     def __init__(self, model: Trainer, resident: Resident, step: str):
         self._model, self._step = model, getattr(model, step)
-        self._steps, self._batch_size = resident.steps, resident.batch_size
+        self._steps, self._batch_size, self._below = resident.steps, resident.batch_size, resident.below
         any_length = tf.nest.map_structure(
             lambda part: tf.TensorSpec((None, *part.shape[1:]), part.dtype), resident.parts
         )
@@ -262,7 +383,7 @@ class Loop:
 
     def __call__(self, resident: Resident) -> dict[str, Any]:
         """Run the steps of the next call."""
-        parts, order = resident.parts, next(resident.calls)
+        parts, order = next(resident.calls)
         if self._run_compiled is None:
             return self._call(self._run, parts, order)
         full = len(order) // self._batch_size * self._batch_size
@@ -303,11 +424,69 @@ class Loop:
     def _loop(self, parts: Any, rows_of: Callable[[Tensor], Tensor], batches: Tensor) -> dict[str, Any]:
         def step(i: Tensor) -> Tensor:
             rows = rows_of(i)
-            self._step(tf.nest.map_structure(lambda part: tf.gather(part, rows), parts))
+            batch = tf.nest.map_structure(lambda part: tf.gather(part, rows), parts)
+            for stage in self._below:
+                batch = (stage.encode(batch[0]),)
+            self._step(batch)
             return i + 1
 
         tf.while_loop(lambda i: i < batches, step, [tf.constant(0)], parallel_iterations=1)
         return self._model.get_metrics_result()
+
+
+class PredictionLoop:
+    """Function from pieces of arrays to predictions.
+
+    Args:
+        model: A model whose `predict_step` returns tensors with one row per sample.
+    """
+
+    def __init__(self, model: Trainer):
+        self.made_for = _keras.compilation(model)
+        step = functools.partial(model.predict_step)
+        self._step = tf.function(step, autograph=False, reduce_retracing=True, jit_compile=model.jit_compile or None)
+        self._run = tf.function(functools.partial(self._batches), autograph=False, reduce_retracing=True)
+
+    def __call__(self, resident: Resident, progress: Callable[[int], None]) -> Any:
+        """Return the predictions of all samples as NumPy arrays.
+
+        Args:
+            resident: The arrays.
+            progress: Function that gets the index of the last batch of each call.
+        """
+        results, at, batch = None, 0, -1
+        for parts, order in resident.calls:
+            outputs = self._run(parts, order[0], tf.constant(resident.batch_size, "int64"))
+            rows = len(order)
+            if results is None:
+                results = tf.nest.map_structure(
+                    lambda output: np.empty((resident.size, *output.shape[1:]), output.dtype.as_numpy_dtype), outputs
+                )
+            for result, output in zip(tf.nest.flatten(results), tf.nest.flatten(outputs), strict=True):
+                result[at : at + rows] = output
+            at, batch = at + rows, batch + math.ceil(rows / resident.batch_size)
+            progress(batch)
+        return results
+
+    def _batches(self, parts: Any, start: Tensor, size: Tensor) -> Any:
+        end = tf.shape(tf.nest.flatten(parts)[0], "int64")[0]
+
+        def predicted(at: Tensor) -> Any:
+            return self._step(tf.nest.map_structure(lambda part: part[at : at + size], parts))
+
+        def step(at: Tensor, written: list[Any]) -> tuple[Tensor, list[Any]]:
+            outputs = tf.nest.flatten(predicted(at))
+            i = tf.cast((at - start) // size, "int32")
+            return at + size, [array.write(i, output) for array, output in zip(written, outputs, strict=True)]
+
+        first = predicted(start)
+        count = tf.cast((end - start + size - 1) // size, "int32")
+        written = [
+            tf.TensorArray(output.dtype, count, element_shape=(None, *output.shape[1:])).write(0, output)
+            for output in tf.nest.flatten(first)
+        ]
+        _, written = tf.while_loop(lambda at, _: at < end, step, [start + size, written], parallel_iterations=1)
+        return tf.nest.pack_sequence_as(first, [array.concat() for array in written])
 
 
 class TrainingLoop(Loop):

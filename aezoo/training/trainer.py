@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import math
 import os
 import threading
 import types
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -158,7 +160,8 @@ class Trainer(keras.Model):
         self._target_shape: Shape | None = None
         self._functions = execution.Functions()
         self._resident: resident.Resident | None = None
-        self._validates = False
+        self._evaluated: resident.Resident | None = None
+        self._predicts: resident.PredictionLoop | None = None
         self._watch: divergence.Watch | None = None
         self._training_samples: np.ndarray | None = None
         self.epoch = self.add_weight(
@@ -556,17 +559,20 @@ class Trainer(keras.Model):
         if self.test_function is None or force:
             super().make_test_function(force)
             function: Any = self.test_function
-            validation = self._resident_validation()
-            if validation is not None:
-                function = resident.function(
-                    resident.Loop(self, validation, "test_step"), self._resident_validation, function
-                )
+            if self._evaluated is not None:
+                loop = resident.Loop(self, self._evaluated, "test_step")
+                function = resident.function(loop, lambda: self._evaluated, function)
             self.test_function = function
         return self.test_function
 
-    def _resident_validation(self) -> resident.Resident | None:
-        """Return the data on the device that `fit` is validating on; None at any other time."""
-        return self._resident.validation if self._resident is not None and self._validates else None
+    @contextlib.contextmanager
+    def _evaluating(self, data: resident.Resident | None) -> Iterator[None]:
+        """Make `evaluate` loop over arrays; a callback of it, or of `fit`, may call `evaluate` again."""
+        outer, self._evaluated = self._evaluated, data
+        try:
+            yield
+        finally:
+            self._evaluated = outer
 
     def _report(self, batch: Batch, reported: dict[str, Any], loss: Tensor, y_pred: Tensor) -> dict[str, Any]:
         # total / count, summed over replicas, is then the mean over the samples of an epoch, however a short last batch
@@ -721,26 +727,27 @@ class Trainer(keras.Model):
         self._set_modes(given)
         return request.replace(callbacks=given)
 
-    def hindrance_of_resident_data(self, call: Mapping[str, Any]) -> str | None:
-        """Return why `fit` cannot loop over arrays on the device, as the end of a sentence; None if it can.
+    def hindrance_of_resident_data(
+        self, call: Mapping[str, Any], steps: Sequence[str] = ("train_step", "test_step", "compute_metrics")
+    ) -> str | None:
+        """Return why steps cannot loop over arrays on the device, as the end of a sentence; None if they can.
 
         Args:
-            call: Arguments of `fit` by name.
+            call: Arguments of `fit`, `evaluate` or `predict` by name.
+            steps: Names of the methods that the loop stands in for.
         """
-        for name in (
-            "train_step",
-            "test_step",
-            "compute_metrics",
-        ):  # the loop reports the metrics of the model, not a step's logs
+        for name in steps:  # the loop reports the metrics of the model, not a step's logs
             if getattr(type(self), name) is not getattr(Trainer, name):
                 return f"{type(self).__name__} has a {name} of its own"
         if tf.distribute.has_strategy() or self.distribute_strategy is not tf.distribute.get_strategy():
             return "the model trains under a distribution strategy"
         return execution.hindrance(self, call)
 
-    def _with_resident_data(self, request: FitRequest, choice: resident.Choice) -> FitRequest:
+    def _with_resident_data(self, request: FitRequest, choice: resident.Choice | resident.Ordered) -> FitRequest:
         self._resident = resident.choose(self, request, choice)
-        return request if self._resident is None else resident.counted(request, self._resident)
+        if self._resident is None:
+            return request
+        return resident.counted(request, self._resident).replace(shuffle=False)  # the loop shuffles
 
     def _set_modes(self, callbacks: Any) -> None:
         """Set the mode of Keras' callbacks for terms and metrics; Keras infers it for its own metrics only."""
@@ -753,23 +760,31 @@ class Trainer(keras.Model):
     def evaluate(self, x: Data | None = None, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Return the terms and metrics on data; see `fit` for x and y, and `keras.Model.evaluate` for all arguments.
 
+        Arrays are evaluated in few calls of many batches, with the same results. `resident=False` turns this off;
+        `resident=True` raises a ValueError if it is impossible, such as with callbacks that have per-batch hooks.
+
         Raises:
             ValueError: If the model cannot be evaluated on the data; the message says why and what to do.
         """
         if _keras.is_validation_of_fit(kwargs):  # `fit` has already done everything below
-            self._validates = True
-            try:
+            with self._evaluating(None if self._resident is None else self._resident.validation):
                 return super().evaluate(x, y, *args, **kwargs)
-            finally:
-                self._validates = False
         _validation.check_replicas(self)
+        choice = kwargs.pop("resident", "auto")
         request = self._request("evaluate", x, y, *args, **kwargs)
-        arguments = request.arguments()
-        with gate.readable_errors(), execution.default_steps_per_execution(self, arguments):
+        data = resident.sweep(self, request, choice, ("test_step", "compute_metrics"))
+        arguments = (request if data is None else resident.counted(request, data)).arguments()
+        with (
+            gate.readable_errors(),
+            execution.default_steps_per_execution(self, arguments, data),
+            self._evaluating(data),
+        ):
             return super().evaluate(**arguments)
 
     def predict(self, x: Data, *args: Any, **kwargs: Any) -> np.ndarray:
         """Return reconstructions x' of large data, batch by batch; see `keras.Model.predict` for all arguments.
+
+        Arrays are passed in few calls of many batches, with the same results; see `evaluate` for `resident`.
 
         Args:
             x: Samples, (n, *input_shape), a data set of batches of samples, or a dict of "x" and of conditions.
@@ -782,9 +797,30 @@ class Trainer(keras.Model):
         Raises:
             ValueError: If there are no samples, or they are not floating-point, not finite, or have the wrong shape.
         """
+        choice = kwargs.pop("resident", "auto")
         request = self._request("predict", x, *args, **kwargs)
-        with gate.readable_errors():
-            return super().predict(**request.arguments())
+        data = resident.sweep(self, request, choice, ("predict_step", "make_predict_function"))
+        if data is None:
+            with gate.readable_errors():
+                return super().predict(**request.arguments())
+        verbose = request.options.get("verbose", "auto")
+        shown = {
+            "add_progbar": verbose != 0,
+            "verbose": verbose,
+            "epochs": 1,
+            "steps": math.ceil(data.size / data.batch_size),
+        }
+        events = keras.callbacks.CallbackList(None, model=self, **shown)
+        events.on_predict_begin()
+        result = self._prediction_loop()(data, events.on_predict_batch_end)
+        events.on_predict_end()
+        return result
+
+    def _prediction_loop(self) -> resident.PredictionLoop:
+        """Return the loop of `predict`, which is made anew after `compile`."""
+        if self._predicts is None or self._predicts.made_for is not _keras.compilation(self):
+            self._predicts = resident.PredictionLoop(self)
+        return self._predicts
 
     def train_on_batch(self, x: Data, y: Data | None = None, *args: Any, **kwargs: Any) -> Any:
         """Take one step on an array; see `fit` for x and y, and `keras.Model.train_on_batch` for all arguments.

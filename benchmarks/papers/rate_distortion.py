@@ -2,6 +2,7 @@
 
     TFDS_DATA_DIR=... python benchmarks/papers/rate_distortion.py [--quick]
     python benchmarks/papers/rate_distortion.py --photographs IMAGES.npz [--quick]
+    python benchmarks/papers/rate_distortion.py --plot compression  # or compression_photographs: from the stored curves
 
 MNIST: five weights of the distortion, each a model of its own, that of the middle one the first, from which the others
 start one after the other, up and down. The 10,000 test digits are one container, the PSNR is that of all of them. JPEG
@@ -17,6 +18,7 @@ of each weight starts from that of the next smaller one.
 """
 
 import io
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -37,6 +39,11 @@ from aezoo.evaluation import psnr
 # Each weight, and that whose model it starts from.
 WEIGHTS = {32.0: None, 8.0: 32.0, 2.0: 8.0, 128.0: 32.0, 512.0: 128.0}
 PHOTO_WEIGHTS = (30.0, 100.0, 300.0, 1000.0)
+#: What the curves of a result have on the x axis, by the name of the result.
+RATES = {
+    "compression": "bytes per digit, headers included",
+    "compression_photographs": "bits per pixel, headers included",
+}
 QUALITIES = (0, 1, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 HELD_OUT = 20
 
@@ -232,6 +239,14 @@ def photographs(options) -> tuple[list[Row], dict[str, Points]]:
     return rows, curves
 
 
+def plot(name: str) -> None:
+    """Draw the stored curves of a result."""
+    results = HERE / "results"
+    curves = json.loads((results / f"{name}.json").read_text())["curves"]
+    curves = {rival: curves[rival] for rival in ("CompressiveAE", "PCA", "JPEG", "WebP")}
+    aezoo.plots.rate_distortion(curves, rate=RATES[name]).savefig(results / f"{name}.png")
+
+
 def main() -> None:
     options = arguments(
         __doc__,
@@ -246,18 +261,20 @@ def main() -> None:
         photo_learning_rate=1e-3,
         photo_batch_size=16,
         photo_latent_dim=48,
+        plot="",
     )
+    if options.plot:
+        plot(options.plot)
+        return
     if options.quick:
         options.epochs = options.photo_epochs = options.patches = 2
         options.units, options.latent_dim, options.batch_size = 16, 4, 100
-    name, title = "compression", "bytes per digit, headers included"
     rows, curves = photographs(options) if options.photographs else digits(options)
-    if options.photographs:
-        name, title = "compression_photographs", "bits per pixel, headers included"
-        options.photographs = Path(options.photographs).name
+    name = "compression_photographs" if options.photographs else "compression"
+    options.photographs = Path(options.photographs).name
     report(name, options, rows, curves=curves)
     if not options.quick:
-        aezoo.plots.rate_distortion(curves, rate=title).savefig(HERE / "results" / f"{name}.png")
+        plot(name)
 
 
 if __name__ == "__main__":

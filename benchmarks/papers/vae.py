@@ -98,15 +98,13 @@ TABLE = Table(
 
 
 def plot(folder: Path, quick: bool) -> None:
-    """Draw samples and a path between digits of the VAE, and the plane of a VAE with two units."""
+    """Draw samples of the VAE and paths between digits."""
     folder.mkdir(parents=True, exist_ok=True)
     x, x_test = data(Setting(quick=quick))
     shape = configurations.VAES["VAE"] | ({"epochs": 1, "units": 16, "latent_dim": 3} if quick else {})
     vae = fitted(shape, x, 0)
     aezoo.plots.samples(vae.sample(100)).savefig(folder / "vae_samples.png")
     aezoo.plots.interpolation(vae, x_test[:8], x_test[8:16]).savefig(folder / "vae_interpolation.png")
-    plane = fitted({**shape, "latent_dim": 2}, x, 0)
-    aezoo.plots.manifold(plane).savefig(folder / "vae_manifold.png")
 
 
 if __name__ == "__main__":

@@ -2,15 +2,21 @@
 
     python benchmarks/speed/workers.py [--quick] [--output FILE.json]
 
-`Autoencoder(1000)` on 784 features, Adam, float32, random data, under `MultiWorkerMirroredStrategy` on the loopback
-interface; batches of 128 and of 1024 for all processes together. One process and two are started in turn, three times
-over; a timing is the fastest of five epochs of `fit` of 4,096 samples after one that does not count. "speedup" is the
-time of one process over that of two, each round by itself, and at most 2.
+`Autoencoder` 784-w-784 of three widths, Adam, float32, random data, batches of 128 for all processes together, under
+`MultiWorkerMirroredStrategy` on the loopback interface. One process and two are started in turn; a timing is the
+fastest of three epochs of `fit` of 2,048 samples after one that does not count.
 
-Beyond two processes nothing was measured. What is printed for more is a model of it with two assumptions: the n
-processes share the arithmetic of a step, t₁/n; and a ring sums up the gradients without overlapping with it, so that
-2(n - 1)/n times the bytes of the parameters leave each process in a step, at the rate of the network. The time of two
-processes here gives that rate for the loopback interface; 10 Gbit/s are taken as 1.1 GB/s.
+"cost" is what a step of two processes takes beyond half the step of one. A line a + b·P in the number of parameters is
+fitted to the three widths by least squares. a is the fixed cost of a step with messages, b the seconds per parameter.
+
+Beyond two processes nothing is measured. The model of a step of R processes with P parameters is
+
+    T(R) = T(1) / R + a·(R - 1) + b·P·2(R - 1) / R
+
+It assumes that the arithmetic divides evenly among the processes, that a ring sums the gradients without overlapping
+with it, so that 2(R - 1) / R times the bytes of the parameters leave each process per step, and that each round of the
+ring adds the fixed cost. On another network, b is 4 bytes over its rate (10 Gbit/s is taken as 1.1 GB/s), and a is
+assumed to be the same.
 
 `--quick` starts two processes only, and compares them with themselves.
 """
@@ -30,9 +36,10 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import numpy as np
 import timing
 
-FEATURES = 784
+FEATURES, BATCH = 784, 128
 
 
 def child(folder: Path, samples: int, epochs: int, units: int, batch: int, seed: int) -> None:
@@ -85,45 +92,61 @@ def epoch(processes: int, *sizes: int) -> dict[str, Any]:
         return json.loads((Path(folder) / "result.json").read_text())
 
 
+def step(one: float, fixed: float, per_parameter: float, parameters: float, processes: int) -> float:
+    """The modelled seconds of a step; see the top of the file."""
+    ring = 2 * (processes - 1) / processes
+    return one / processes + fixed * (processes - 1) + per_parameter * parameters * ring
+
+
 def main(arguments: argparse.Namespace) -> None:
-    samples, epochs, units, rounds = (256, 1, 40, 1) if arguments.quick else (4_096, 5, 1_000, 3)
-    ratios, seconds, modelled, rows = {}, {}, [], []
-    for batch in (128,) if arguments.quick else (128, 1024):
+    samples, epochs, rounds = (256, 1, 1) if arguments.quick else (2_048, 3, 1)
+    widths = (20, 40) if arguments.quick else (125, 1_000, 4_000)
+    seconds: dict[str, Any] = {}
+    ratios, parameters, alone, costs = {}, [], [], []
+    for units in widths:
         results: dict[int, list[float]] = {2: []} if arguments.quick else {1: [], 2: []}
         for _ in range(rounds):
             for processes, times in results.items():
-                result = epoch(processes, samples, epochs, units, batch, arguments.seed)
+                result = epoch(processes, samples, epochs, units, BATCH, arguments.seed)
                 times.append(result["seconds"])
-        seconds[f"batch {batch}"] = {str(processes): times for processes, times in results.items()}
         fewest = min(results)
-        speedup = timing.ratio(results[fewest], results[2])
-        ratios[f"speedup of 2 processes, batch {batch}"] = {**speedup, "goal": None, "reached": None}
-        rows.append((f"batch {batch}", timing.shown(speedup)))
-        steps = samples / batch
-        one, two = (timing.spread(results[n])["median"] / steps for n in (fewest, 2))
-        size = 4 * result["parameters"]
-        rates = {"loopback": size / max(two - one / 2, 1e-9), "10 Gbit/s": 1.1e9}
-        for network, rate in rates.items():
-            for n in (2, 4, 8, 16):
-                step = one / n + 2 * (n - 1) / n * size / rate
-                modelled.append((batch, network, n, round(one / step, 2)))
-    print(timing.table(("measured", "speedup of 2 processes (min-max)"), rows), end="\n\n")
-    print(timing.table(("batch", "network", "processes", "speedup by the model"), modelled))
+        ratios[f"speedup of 2 processes, {result['parameters']:,} parameters"] = {
+            **timing.ratio(results[fewest], results[2]),
+            "goal": None,
+            "reached": None,
+        }
+        one, two = (min(results[n]) / (samples / BATCH) for n in (fewest, 2))
+        seconds[str(units)] = {str(processes): times for processes, times in results.items()}
+        parameters.append(result["parameters"])
+        alone.append(one)
+        costs.append(two - one / 2)
+    slope, intercept = np.polyfit(parameters, costs, 1)
+    fixed, per_parameter = max(0.0, float(intercept)), max(0.0, float(slope))
+    modelled = []
+    for network, rate in {"loopback": per_parameter, "10 Gbit/s": 4 / 1.1e9}.items():
+        for count, one in zip(parameters, alone, strict=True):
+            speedups = {n: round(one / step(one, fixed, rate, count, n), 2) for n in (2, 4, 8, 16)}
+            # The arithmetic of a step grows with the batch: from this batch on, two processes are faster than one.
+            crossover = round(BATCH * 2 * (fixed + rate * count) / one)
+            modelled.append({"network": network, "parameters": count, "speedup": speedups, "batch": crossover})
+    rows = [(name, timing.shown(ratio)) for name, ratio in ratios.items()]
+    print(timing.table(("measured", "speedup of 2 processes"), rows), end="\n\n")
+    print(f"cost of a step: {1e3 * fixed:.2f} ms + {1e9 * per_parameter:.2f} ns per parameter", end="\n\n")
+    rows = [(row["network"], f"{row['parameters']:,}", *row["speedup"].values(), row["batch"]) for row in modelled]
+    header = ("network", "parameters", "2", "4", "8", "16 processes", "2 are faster from batch")
+    print(timing.table(header, rows))
+    settings = {"widths": widths, "samples": samples, "batch_size": BATCH, "rounds": rounds}
     timing.write(
         arguments.output,
         {
             "benchmark": "workers",
             "machine": timing.machine(),
-            "settings": {
-                "network": [FEATURES, units, FEATURES],
-                "samples": samples,
-                "rounds": rounds,
-                "seed": arguments.seed,
-                "quick": arguments.quick,
-            },
+            "settings": {**settings, "seed": arguments.seed, "quick": arguments.quick},
             "seconds": seconds,
             "ratios": ratios,
-            "model": [dict(zip(("batch", "network", "processes", "speedup"), row, strict=True)) for row in modelled],
+            "cost": {"parameters": parameters, "seconds per step": costs, "one process": alone},
+            "fit": {"fixed": fixed, "per parameter": per_parameter},
+            "model": modelled,
         },
     )
 

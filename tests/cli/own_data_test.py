@@ -138,6 +138,17 @@ def test_large_data_are_read_from_the_file_in_each_epoch(folder, tmp_path, monke
     assert (results["train_samples"], results["test_samples"]) == (20, held_back)
 
 
+def test_a_table_that_looks_like_a_series_says_how_to_read_it(folder):
+    said = reading.read(options(folder / "series.csv"), 8).summary
+    assert said.endswith(
+        "\nRead as a table of independent rows, although 'time' grows from row to row: for a series, give --window N "
+        "--time 'time'."
+    )
+    series = reading.read(options(folder / "series.csv", "--window", "8", "--time", "time"), 8).summary
+    table = reading.read(options(folder / "table.csv"), 8).summary
+    assert "grows from row to row" not in series + table
+
+
 def test_options_of_the_readers_reach_them(folder):
     own = reading.read(options(folder / "photos", "--image-size", "4,5"), 4)
     assert own.train[0].shape[1:] == (4, 5, 1)
@@ -176,6 +187,32 @@ def test_arrays_are_split_and_images_scaled(folder, tmp_path):
 
 def suitable(cls, own, x, taken):
     return reading.suitable_arguments(cls, own, x, taken, defaults.Training(len(x)))
+
+
+def test_a_large_array_stays_in_its_file(tmp_path, monkeypatch):
+    """A file of 10 GB, most of it a hole, is split and read batch by batch; the batches are the samples of the file."""
+    big = np.lib.format.open_memmap(tmp_path / "big.npy", "w+", "float32", (1_250_000, 2000))
+    del big
+    own = reading.read(options(tmp_path / "big.npy"), 32)
+    assert (tmp_path / "big.npy").stat().st_size > 10**10 and own.samples == {"train": 1_000_000, "test": 250_000}
+    assert next(iter(own.train[0])).shape == (32, 2000) and int(own.train[0].cardinality()) == 31_250
+
+    x = RNG.random((30, 4))
+    np.save(tmp_path / "small.npy", x)
+    expected = reading.read(options(tmp_path / "small.npy"), 8)
+    monkeypatch.setattr(reading, "_IN_MEMORY", 1)
+    streamed = reading.read(options(tmp_path / "small.npy"), 8)
+    assert streamed.summary == expected.summary
+    np.testing.assert_array_equal(reading.in_memory(streamed.test[0]), expected.test[0].astype("float32"))
+    first, second = (reading.in_memory(streamed.train[0]) for _ in range(2))
+    assert not np.array_equal(first, second), "each epoch has another order"
+    np.testing.assert_array_equal(np.sort(first, axis=0), np.sort(expected.train[0].astype("float32"), axis=0))
+
+    np.save(tmp_path / "images.npy", RNG.integers(0, 256, (9, 6, 6), "uint8"))
+    images = reading.read(options(tmp_path / "images.npy"), 8)
+    assert images.preprocessing.sample_shape == (6, 6, 1)
+    batch = next(iter(images.train[0]))
+    assert batch.shape == (7, 6, 6, 1) and 0 <= np.min(batch) < 0.5 < np.max(batch) <= 1
 
 
 def test_arguments_suit_the_data(folder):
@@ -359,13 +396,38 @@ def test_bad_rows_are_one_line_and_print_nothing_else(folder, trained, tmp_path,
         ([*lines[:5], "old" + lines[5][lines[5].index(",") :]], "row 6, column 'age': 'old' is not a number"),
         ([*lines[:3], "1"], "row 4, has 1 value, but the header has 3 columns"),
         (lines[:1], "has no samples: give at least one"),
+        (["years,size,city", *lines[1:]], "bad.csv has no column age, which the preprocessing was fitted on"),
+        ([line.rpartition(",")[0] for line in lines], "bad.csv has no column city, which the preprocessing was fitted"),
+        ([*lines[:4], lines[4][: lines[4].rindex(",")] + ",Málaga"], "row 5, column 'city': the text is not in UTF-8"),
     ):
-        bad.write_text("\n".join(rows) + "\n")
+        bad.write_text("\n".join(rows) + "\n", "latin-1")
         capsys.readouterr()
         assert command("score", trained, "--data", bad) == 2
         printed = capsys.readouterr()
         assert message in printed.err and "categorical" not in printed.err and printed.out == ""
         assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_another_order_a_new_column_and_an_unseen_category_are_scored(folder, trained, tmp_path):
+    table = pd.read_csv(folder / "table.csv")
+    expected = keras.saving.load_model(trained / "model.keras").score_samples(table)
+    table[["city", "age", "size"]].assign(new=1).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.warns(UserWarning, match=r"new.csv has columns .* which are ignored: new"):
+        assert command("score", trained, "--data", tmp_path / "new.csv", "--output", tmp_path / "s.csv") == 0
+    np.testing.assert_allclose([float(row["score"]) for row in rows(tmp_path / "s.csv")], expected, rtol=1e-4)
+    table.assign(city="Lima").to_csv(tmp_path / "lima.csv", index=False)
+    assert command("score", trained, "--data", tmp_path / "lima.csv", "--output", tmp_path / "l.csv") == 0
+    assert len(rows(tmp_path / "l.csv")) == len(table)
+
+
+def test_a_series_without_a_window_is_one_line(folder, tmp_path, capsys):
+    data = datasets.from_series(folder / "series.csv", 8, time="time")
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
+    model.build((None, 8, 1))
+    model.save(tmp_path / "model.keras")
+    pd.read_csv(folder / "series.csv").head(5).to_csv(tmp_path / "short.csv", index=False)
+    assert command("score", tmp_path, "--data", tmp_path / "short.csv") == 2
+    assert "short.csv has 5 steps and no window of 8" in capsys.readouterr().err
 
 
 def test_messages_of_readers_name_options():

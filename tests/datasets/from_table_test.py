@@ -150,6 +150,37 @@ def test_the_summary(data):
     assert "Left out: class (label)" in data.summary
 
 
+def dates(n):
+    return pd.date_range("2026-01-01", periods=n, freq="h")
+
+
+@pytest.mark.parametrize(
+    ("time", "name", "said"),
+    [
+        (dates(30), "when", True),
+        (np.arange(30) * 0.5, "sensorTime", True),
+        (np.arange(30) * 0.5, "height", False),
+        (dates(30)[::-1], "when", False),
+        (dates(15).repeat(2), "when", False),
+        (dates(30).where(np.arange(30) != 7), "when", False),
+        (dates(19), "when", False),
+    ],
+    ids=["dates", "a name", "another name", "falling", "repeated", "missing", "few rows"],
+)
+def test_the_summary_says_how_to_read_a_series(time, name, said, monkeypatch):
+    monkeypatch.setattr(tables._reading, "_ROWS", 8)  # several batches
+    table = pd.DataFrame({name: time, "load": np.sin(np.arange(len(time)))})
+    summary = datasets.from_table(table).summary
+    advice = (
+        f"Read as a table of independent rows, although {name!r} grows from row to row: for a series, use "
+        f"from_series(window=N, time={name!r})."
+    )
+    assert (advice in summary.splitlines()) == said
+    assert advice not in datasets.from_table(table, drop=[name]).summary
+    if said:
+        assert len(datasets.from_series(table, window=5, time=name).arrays("train"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -321,7 +321,7 @@ def use_drawing(page, model):
 def vae(digits, tmp_path_factory):
     """Return a VAE of two units and the path of its page."""
     model = built(aezoo.VAE(latent_dim=2, hidden_dims=(16,), seed=0), digits[0], 2.0)
-    options = {"title": "Digits <on> a plane", "name": "digits", "note": "It is small."}
+    options = {"title": "Digits <on> a plane", "name": "digits", "note": "It is `small`."}
     return model, written(tmp_path_factory.mktemp("vae"), model, digits, **options)
 
 

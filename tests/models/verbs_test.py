@@ -197,11 +197,12 @@ def test_a_new_loss_is_the_score_from_then_on():
 @pytest.mark.filterwarnings("ignore:Layer .* does not have a `quantize` method")
 def test_quantized_kernels_are_used_from_then_on():
     model = built(aezoo.Autoencoder(4, hidden_dims=(16,), seed=0))
-    before = np.asarray(model.encode(X))
+    before, _ = np.asarray(model.encode(X)), model.predict(X, verbose=0)
     model.quantize("int8")
     after = np.asarray(model.encode(X))
     assert 0 < np.abs(after - before).max() < 0.1
     np.testing.assert_allclose(after, eager(model, "encode", X), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict(X, verbose=0), model.reconstruct(X), rtol=1e-4, atol=1e-5)
 
 
 def test_eager_execution_makes_no_graph():

@@ -246,6 +246,7 @@ def test_reconstructions_of_signals_are_lines(shape):
     x = np.random.default_rng(0).normal(size=(7, *shape))
     figure = plots.reconstructions(Halve(), x, n=6)
     assert len(figure.axes) == 6
+    assert figure.get_supxlabel() == "position in the sample"
     for ax, signal in zip(figure.axes, x, strict=False):
         drawn = {line.get_label(): line.get_ydata() for line in ax.lines}
         assert list(drawn) == ["input", "reconstruction"]

@@ -1,5 +1,7 @@
 """The greedy stack against the same done by hand: which codes a stage learns from, and what is made of the stages."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from scipy.special import expit, softmax
 import aezoo
 import aezoo.testing
 from aezoo.schedules import Linear
+from aezoo.training import resident
 
 
 def mixture():
@@ -549,3 +552,20 @@ def test_a_stage_that_was_built_for_other_codes(x):
         aezoo.StackedAE([below, above]).pretrain(x, epochs=1, verbose=0)
     assert_same(start, weights(above))
     assert int(below.epoch.numpy()) == 0
+
+
+def test_arrays_are_pretrained_in_few_calls(monkeypatch):
+    x = np.random.default_rng(0).random((53, 6), "float32")
+    calls, run = [], resident.TrainingLoop.__call__
+    monkeypatch.setattr(resident.TrainingLoop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
+    monkeypatch.setattr(aezoo.Trainer, "default_steps", 8)
+    results = []
+    for least in (0, math.inf):  # work from which arrays stay on the device
+        monkeypatch.setattr(resident, "_LEAST_WORK", least)
+        stack = aezoo.StackedAE([aezoo.DenoisingAE(4, seed=0), aezoo.Autoencoder(3, seed=1)])
+        history = stack.pretrain(x, epochs=2, batch_size=6, verbose=0)
+        results.append(([weight for stage in stack.stages for weight in stage.get_weights()], history))
+    assert len(calls) == 2 * 2, "one call per stage and epoch"
+    for ours, pipeline in zip(results[0][0], results[1][0], strict=True):
+        np.testing.assert_allclose(ours, pipeline, rtol=1e-5, atol=1e-6)
+    assert results[0][1] == [{k: pytest.approx(v, rel=1e-5) for k, v in logs.items()} for logs in results[1][1]]

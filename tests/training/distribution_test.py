@@ -91,14 +91,21 @@ def interrupted(strategy, folder):
     return {"began": np.array(began), **{f"{i}": v.numpy() for i, v in enumerate(model.variables)}}
 
 
-def cluster(folder, *tasks):
-    """Starts the two processes; their output goes to files."""
+def alone(strategy, folder):
+    """The variables of a model that is fitted by one process."""
+    model = compiled(strategy, plain)
+    model.fit(X, epochs=2, **FIT)
+    return {f"{i}": v.numpy() for i, v in enumerate(model.variables)}
+
+
+def cluster(folder, *tasks, workers=2):
+    """Starts the processes; their output goes to files."""
     with socket.socket() as a, socket.socket() as b:
         for s in (a, b):
             s.bind(("localhost", 0))
-        addresses = [f"localhost:{s.getsockname()[1]}" for s in (a, b)]
+        addresses = [f"localhost:{s.getsockname()[1]}" for s in (a, b)][:workers]
     processes = []
-    for index in (0, 1):
+    for index in range(workers):
         config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         with (folder / f"{index}.log").open("w") as log:
             processes.append(
@@ -191,6 +198,16 @@ def test_a_killed_process_stops_the_other_and_both_go_on_when_started_again(repo
     assert got.pop("written") > 0
     assert other.pop("written") == 0, "a process that is not the chief wrote a backup"
     assert_same(got, other, rtol=0, atol=0)
+    assert_same(expected, got, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_single_process_trains_as_without_a_strategy(tmp_path):
+    (process,) = cluster(tmp_path, "alone", workers=1)
+    assert process.wait(120) == 0, (tmp_path / "0.log").read_text()[-3000:]
+    expected = alone(tf.distribute.get_strategy(), tmp_path)
+    got = dict(np.load(tmp_path / "alone 0.npz"))
+    assert got.pop("written") >= 0
     assert_same(expected, got, rtol=1e-5, atol=1e-6)
 
 

@@ -315,3 +315,72 @@ def _request(model, x=X):
     from aezoo.training.data import FitRequest
 
     return FitRequest.of(model, "fit", x, batch_size=32)
+
+
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_evaluation_and_prediction_agree_with_a_pipeline(batch_size, monkeypatch):
+    monkeypatch.setattr(resident, "_MOST_BYTES", 6 * 4 * 20)  # the last of the pieces overlaps
+    results = []
+    for choice in (True, False):
+        model = aezoo.VAE(2, hidden_dims=(4,), seed=0)
+        model.compile("adam", metrics=["mae"])
+        model.build(X.shape)
+        options = {"batch_size": batch_size, "verbose": 0, "resident": choice}
+        found = [
+            model.evaluate(X, X[::-1].copy(), sample_weight=X[:, 0], return_dict=True, **options) for _ in range(2)
+        ]
+        results.append((found, model.predict(X, **options)))
+    (ours, ours_predicted), (keras_s, keras_predicted) = results
+    assert ours == [{name: pytest.approx(value, rel=1e-6) for name, value in logs.items()} for logs in keras_s]
+    assert ours[0]["loss"] != ours[1]["loss"], "each evaluation draws new noise"
+    np.testing.assert_array_equal(ours_predicted, keras_predicted)
+
+
+def test_evaluation_and_prediction_take_few_calls(monkeypatch):
+    calls = []
+    for loop in (resident.Loop, resident.PredictionLoop):
+        run = loop.__call__
+        monkeypatch.setattr(loop, "__call__", lambda *args, run=run: (calls.append(0), run(*args))[1])
+    monkeypatch.setattr(keras.Model, "predict", None)
+    model, _ = fitted(False, epochs=1)
+    model.evaluate(X, batch_size=1, verbose=0)
+    model.predict(X, batch_size=1, verbose=0)
+    assert len(calls) == 2
+    model.evaluate(tf.data.Dataset.from_tensors(X), verbose=0)  # Keras' pipeline
+    assert len(calls) == 2
+
+
+def test_pieces_are_of_one_length():
+    pieces = list(resident.pieces_of((X,), 53, 20))
+    assert [len(parts[0]) for parts, _ in pieces] == [20, 20, 20]
+    np.testing.assert_array_equal(np.concatenate([tf.gather(parts[0], rows) for parts, rows in pieces]), X)
+    ((parts, rows),) = resident.pieces_of((X,), 53, 64)
+    assert len(parts[0]) == len(rows) == 53
+
+
+def test_a_prediction_of_conditions_is_compiled_anew(monkeypatch):
+    model = aezoo.ConditionalVAE(2, num_classes=4, seed=0)
+    data = {"x": X, "label": np.arange(53) % 4}
+    model.compile("adam")
+    first = model.predict(data, verbose=0)
+    np.testing.assert_array_equal(first, model.predict(data, verbose=0, resident=False))
+    model.compile("adam", jit_compile=True)
+    np.testing.assert_allclose(model.predict(data, verbose=0), first, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_what_cannot_be_swept_is_said(verb):
+    model, _ = fitted(False, epochs=1)
+    with pytest.raises(ValueError, match="resident=True is impossible, since steps is given"):
+        getattr(model, verb)(X, steps=1, verbose=0, resident=True)
+    with pytest.raises(ValueError, match="resident=True is impossible, since the data are not dense arrays"):
+        getattr(model, verb)(tf.data.Dataset.from_tensors(X), verbose=0, resident=True)
+
+
+def test_callbacks_see_the_batches_of_a_prediction():
+    model, _ = fitted(False, epochs=1)
+    seen = []
+    watching = keras.callbacks.LambdaCallback()
+    watching.on_predict_batch_end = lambda batch, logs=None: seen.append(batch)
+    model.predict(X, batch_size=20, callbacks=[watching], verbose=0)
+    assert seen == [0, 1, 2]

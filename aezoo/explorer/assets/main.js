@@ -22,7 +22,8 @@ function startHeader() {
   $("title").textContent = manifest.title;
   $("summary").textContent = manifest.summary;
   $("note").hidden = !manifest.note;
-  $("note").textContent = manifest.note;
+  // Model cards are Markdown; of its marks, notes have those of code.
+  $("note").append(...manifest.note.split("`").map((part, i) => (i % 2 ? element("code", {}, part) : part)));
   const about = [
     ["Model", `${manifest.class}, ${manifest.parameters.toLocaleString("en")} parameters`],
     ["Paper", manifest.reference],

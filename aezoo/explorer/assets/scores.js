@@ -8,7 +8,7 @@ async function startScores() {
   const sorted = Float32Array.from(scores).sort();
   const n = sorted.length;
   $("scores-about").textContent =
-    "The higher the score of a sample, the more anomalous it is to the model. Samples above the threshold are flagged. If the samples on this page are normal, the initial threshold flags about 5 % of normal samples (split conformal prediction, as in aezoo.evaluation.AnomalyDetector).";
+    "The higher the score of a sample, the more anomalous it is to the model. Samples above the threshold are flagged. If the samples on this page are normal, the initial threshold flags about 5 % of normal samples (split conformal prediction, as in aezoo.sklearn.AnomalyDetector).";
   const [low, high] = [sorted[0], sorted[n - 1] > sorted[0] ? sorted[n - 1] : sorted[0] + 1];
   const start = sorted[Math.min(Math.ceil((n + 1) * 0.95 - 1e-9), n) - 1];
   const bins = 40;
