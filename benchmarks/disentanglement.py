@@ -10,8 +10,8 @@ weights of the penalties are round numbers.
   the gray values.
 - *MIG*, *DCI*, *SAP*, *FactorVAE score*: of the mean codes of all 12,000 sprites; `gaps` has MIG by factor.
 
-The published experiments train convolutional networks on all 737,280 dSprites, for 100 times as many steps and more:
-here 10,000 sprites, and 50 epochs, are what two CPU cores can do.
+The published experiments train convolutional networks on all 737,280 dSprites, for far more steps: 10,000 sprites and
+50 epochs are what two CPU cores can do here.
 
 Goals: in the median over the seeds, the MIG of BetaTCVAE is above the MIG of the VAE with the same β, which is above
 the MIG of the VAE with β = 1; and the error of BetaTCVAE is at most 10 % above the error of the VAE with the same β.
