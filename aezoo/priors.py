@@ -60,7 +60,7 @@ class Prior(keras.layers.Layer):
             model: The model, whose networks have been built.
 
         Raises:
-            ValueError: If the prior has no density of the model's codes.
+            ValueError: If the prior cannot model codes of this shape.
         """
 
     def initialize_from(self, x: np.ndarray) -> None:
@@ -98,8 +98,8 @@ class VampPrior(Prior):
         **kwargs: `name` of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If K is less than 1 or, in a model, samples have no fixed size, are integers, or the encoder takes a
-            condition.
+        ValueError: If K is less than 1; or if the model's samples vary in size or are integers; or if its encoder takes
+            a condition.
 
     Example:
         >>> import aezoo
@@ -159,7 +159,7 @@ class FlowPrior(Prior):
     """RealNVP flow: an invertible map u = f(z), so that log p(z) = log N(f(z); 0, I) + log |det ∂f/∂z|.
 
     Each layer scales and shifts every second code unit by amounts that a small network computes from the other ones,
-    and the next layer takes the halves in turn. f starts as the identity, so that the first p(z) is N(0, I).
+    and the next layer swaps the halves. f starts as the identity, so that the first p(z) is N(0, I).
 
     Args:
         layers: Number of layers, at least 2, so that each unit is moved.
@@ -220,7 +220,7 @@ class FlowPrior(Prior):
             self.networks.append(network)
 
     def _moves(self, i: int, z: Tensor) -> tuple[Any, Any]:
-        """Return log s and t of layer i for each unit, zero for those that stay."""
+        """Return log s and t of layer i for each unit, zero for the units that stay."""
         moved = np.flatnonzero(self.masks[i])
         log_scale, shift = ops.split(self.networks[i](ops.take(z, np.flatnonzero(~self.masks[i]), axis=-1)), 2, axis=-1)
         place = np.eye(z.shape[-1], dtype="float32")[moved]  # (moved, all)
@@ -288,7 +288,7 @@ def get(prior: str | Prior | dict[str, Any] | None) -> Prior | None:
             serialized by Keras; or None.
 
     Raises:
-        ValueError: If it is something else.
+        ValueError: If `prior` is none of these.
 
     Example:
         >>> get("vamp").components

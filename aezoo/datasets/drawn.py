@@ -1,4 +1,4 @@
-"""Sprites: pictures that a program draws from factors that are known."""
+"""Sprites: pictures drawn from known factors."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def draw_sprites(
     """Draw white shapes on black with the factors of dSprites; equal factors draw equal pictures.
 
     Each factor is an index, or an array of indices of a common length n. Factors and their numbers of values are as in
-    dSprites; the pixels are drawn by this function, and differ.
+    dSprites; the values of the pixels differ.
 
     Args:
         shape: 0 for a square, 1 for an ellipse, 2 for a heart.
         scale: 0 to 5, for half to full size in equal steps.
-        orientation: 0 to 39, for turns by multiples of 1/40 of a circle. A square looks the same after 10 of them, an
+        orientation: 0 to 39, rotation in steps of 1/40 turn. A square looks the same after 10 of them, an
             ellipse after 20.
         x: 0 to 31, the place of the center from left to right.
         y: 0 to 31, the place of the center from top to bottom.

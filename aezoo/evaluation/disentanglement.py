@@ -17,7 +17,7 @@ Factors = Mapping[str, ArrayLike] | ArrayLike
 
 
 def mutual_information_gap(z: ArrayLike, factors: Factors, *, bins: int = 20) -> float:
-    """Compute the mutual information gap (MIG): whether a single code unit has the information about each factor.
+    """Compute the mutual information gap (MIG): how much more the best unit tells about a factor than the second best.
 
     MIG is the mean over factors v of (I(zⱼ; v) - I(zₖ; v)) / H(v) for the units j and k with the most and the second
     most information about v. It is 1 if each factor determines a unit of its own, and 0 if every factor is in two

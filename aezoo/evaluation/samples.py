@@ -22,7 +22,7 @@ def frechet_distance(features: ArrayLike, other: ArrayLike) -> float:
         The squared distance, at least 0.
 
     Raises:
-        ValueError: If the features are no finite matrices of the same width, with at least two rows.
+        ValueError: If the features are not finite matrices of the same width, with at least two rows.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(1000, 3))
@@ -46,20 +46,20 @@ def frechet_distance(features: ArrayLike, other: ArrayLike) -> float:
 def precision_recall(real: ArrayLike, generated: ArrayLike, *, k: int = 3) -> tuple[float, float]:
     """Compute the precision and the recall of generated samples.
 
-    A set of samples covers the balls around each of them that reach its k-th nearest neighbor in the same set.
-    Precision is the share of generated samples that the real ones cover: whether samples look like data. Recall is the
-    share of real samples that the generated ones cover: whether all kinds of data are generated.
+    Each sample covers a ball around it that reaches its k-th nearest neighbor in its own set.
+    Precision is the share of generated samples within the balls of the real ones: whether samples look like data. Recall is
+    the share of real samples within the balls of the generated ones: whether all kinds of data are generated.
 
     Args:
         real: Features of data, (n, features), such as the last hidden layer of a classifier.
         generated: Features of generated samples, (m, features), from the same network.
-        k: Number of the neighbor that sets the radius.
+        k: Which nearest neighbor sets the radius.
 
     Returns:
         Precision and recall, each between 0 and 1.
 
     Raises:
-        ValueError: If the features are no finite matrices of the same width, or have no more than k rows.
+        ValueError: If the features are not finite matrices of the same width, or have at most k rows.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(500, 2))

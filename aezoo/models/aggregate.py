@@ -8,9 +8,9 @@ from aezoo.models.variational import VAE
 
 
 class AggregateVAE(VAE):
-    """Variational autoencoder whose objective has a divergence of the aggregate posterior q(z), the mean of q(z|x).
+    """Variational autoencoder whose objective includes a divergence of the aggregate posterior q(z), the mean of q(z|x).
 
-    A variant names its terms, and returns those besides `reconstruction` by `penalties`.
+    A variant names its terms, and `penalties` returns all of them except `reconstruction`.
 
     Args:
         latent_dim: Number of code units.

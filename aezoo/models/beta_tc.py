@@ -15,7 +15,7 @@ from aezoo.training.forward import Forward
 
 @keras.saving.register_keras_serializable("aezoo")
 class BetaTCVAE(AggregateVAE):
-    """β-TC-VAE: a VAE whose penalty of dependent code units has a weight of its own.
+    """β-TC-VAE: a VAE with a separate weight on the dependence between code units.
 
     -E log p(x|z) + α I(x; z) + β KL(q(z)‖∏ⱼ q(zⱼ)) + γ Σⱼ KL(q(zⱼ)‖p(zⱼ)), where q(z) is the mean of q(z|x) over the
     data. With α = β = γ = 1 this is the VAE. The second divergence is the total correlation: it is 0 if the units are

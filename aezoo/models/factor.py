@@ -33,7 +33,7 @@ class FactorVAE(AggregateVAE):
     The paper takes turns with two optimizers; here one step trains both. The term `total_correlation` has no gradient
     with respect to the discriminator, and the term `discriminator` none with respect to the encoder. Choose an
     optimizer that scales each variable by its own gradients, such as Adam. The loss includes the discriminator's, so
-    that a model is not better because its loss is lower: compare the other terms.
+    a lower loss does not mean a better model: compare the other terms.
 
     Args:
         latent_dim: Number of code units, at least 2 for a penalty.

@@ -21,12 +21,12 @@ class MMDVAE(AggregateVAE):
     the model has no reason to ignore its code. The paper writes 1 - α for β, and α + λ - 1 for λ.
 
     With β = 0 this is also the objective of the Wasserstein autoencoder (WAE-MMD), whose encoder has no noise: here the
-    noise may shrink to 0. `aezoo.losses.maximum_mean_discrepancy` has the kernel.
+    noise may shrink to 0. `aezoo.losses.maximum_mean_discrepancy` defines the kernel.
 
     Args:
         latent_dim: Number of code units.
         weight: λ >= 0, a number or a schedule by the epoch. MMD² is at most 2, while the reconstruction error is a sum
-            over features.
+            over features, so λ must be large.
         beta: β >= 0, a number or a schedule by the epoch.
         **kwargs: Arguments of `AggregateVAE`.
 

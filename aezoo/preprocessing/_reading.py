@@ -152,7 +152,7 @@ class Source:
         return made
 
     def rows(self) -> int:
-        """Return the number of rows; a CSV file is read for it."""
+        """Return the number of rows; this reads the whole file if it is a CSV file."""
         if self.path is None:
             return int(self._table.num_rows)
         if not self._is_csv:
@@ -298,7 +298,7 @@ def _type_of_csv(found: Any) -> Any:
 
 
 def _type_of_text(values: Values) -> Any:
-    """Return the first of number, date and text that all of some texts are."""
+    """Return the narrowest type that fits every text: number, date or text."""
     pa = arrow()
     for wanted in (pa.float64(), pa.timestamp("us")):
         try:

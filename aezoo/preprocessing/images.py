@@ -160,7 +160,7 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 def _as_image(image: Any, channels: int | None) -> np.ndarray:
-    """Return an image as uint8 (h, w, c) with so many channels; None leaves gray and color as they are."""
+    """Return an image as uint8 (h, w, c) with `channels` channels; None leaves gray and color as they are."""
     pixels = np.asarray(image)
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype("uint8")  # as decoders do
@@ -191,7 +191,7 @@ def on_white(pixels: Any) -> Any:
 
 
 def fit_center(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop images at the center to an aspect ratio and resize them, in plain tensor operations that every format has.
+    """Crop images at the center to an aspect ratio and resize them, in plain tensor operations, which every export format supports.
 
     Args:
         images: (n, h, w, c) with values from 0 to 255; the size may be unknown until the graph runs.

@@ -26,8 +26,8 @@ class Steps:
 
     Attributes:
         values: (steps, columns), float64, with NaN for missing values.
-        times: Time of each step: what the time column has, or numbers from 0.
-        breaks: Each step that follows a gap, ascending.
+        times: Time of each step: values of the time column, or 0, 1, 2, ...
+        breaks: Indices of the steps after a gap, ascending.
         notes: Sentences about the order, gaps and missing values, for people.
     """
 
@@ -190,7 +190,7 @@ class SeriesPreprocessing(Preprocessing):
         if absent := [name for name in names if name not in table]:
             raise ValueError(f"There is no column {', '.join(map(repr, absent))}: the columns are {', '.join(table)}.")
         if not names:
-            raise ValueError("The series has no columns beside the time column.")
+            raise ValueError("The series has no columns besides the time column.")
         values = np.stack([_as_numbers(name, table[name], self.time is None) for name in names], axis=1)
         if self.columns is None:
             self.columns = names
@@ -205,13 +205,13 @@ class SeriesPreprocessing(Preprocessing):
             breaks, found = _gaps(times)
             notes += found
         if with_missing := int(np.isnan(values).any(axis=1).sum()):
-            doing = {"skip": "no window has one", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
+            doing = {"skip": "windows with one are skipped", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
             notes.append(f"Missing values in {with_missing:,} steps: {doing}.")
         steps = Steps(values, times, breaks, tuple(notes))
         return self.filled(steps) if fill else steps
 
     def filled(self, steps: Steps) -> Steps:
-        """Return a series with `missing="interpolate"` done, between the gaps; any other series unchanged.
+        """Return a series with missing values interpolated between gaps, if `missing="interpolate"`; others unchanged.
 
         Args:
             steps: The series.
@@ -312,7 +312,7 @@ def columns_of(raw: Any) -> dict[str, np.ndarray]:
         raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (rows,) or (rows, columns).
 
     Raises:
-        ValueError: If it is none of these, or columns differ in length or have one name.
+        ValueError: If it is none of these, or columns differ in length or two share a name.
     """
     if isinstance(raw, Mapping):
         names, columns = [str(name) for name in raw], [np.asarray(column) for column in raw.values()]

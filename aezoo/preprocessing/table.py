@@ -302,7 +302,7 @@ class TablePreprocessing(Preprocessing):
 
     @property
     def left_out(self) -> dict[str, str]:
-        """Why each of the other columns is left out, by name."""
+        """Reasons for leaving columns out, by name."""
         return dict(self._left_out)
 
     @property
@@ -430,7 +430,7 @@ class TablePreprocessing(Preprocessing):
     def blocks(
         self, source: Source, part: Callable[[int, int], np.ndarray] | None = None, checked: bool = False
     ) -> Iterator[np.ndarray]:
-        """Yield the samples of a table in order, as arrays of some thousand rows.
+        """Yield the samples of a table in order, as arrays of a few thousand rows.
 
         Args:
             source: The table.
@@ -460,7 +460,7 @@ class TablePreprocessing(Preprocessing):
             )
 
     def _parts(self, source: Source) -> Iterator[dict[str, Any]]:
-        """Yield the columns of each batch by name: float32 arrays, or strings of pyarrow without empty ones."""
+        """Yield the columns of each batch by name: float32 arrays, or pyarrow strings with nulls for empty cells."""
         rows = 0
         for batch in source.batches():
             made: dict[str, Any] = {}
@@ -533,7 +533,7 @@ class TablePreprocessing(Preprocessing):
     def invert(self, x: Tensor) -> dict[str, Tensor]:
         """Return samples or reconstructions in raw units, (n,) by the names of `raw_specs`; runs in a graph.
 
-        Categories are decoded as the category with the largest feature; a boolean is 1 from 0.5 on.
+        Categories are decoded as the category with the largest feature; booleans round at 0.5.
 
         Args:
             x: (n, features).
@@ -663,7 +663,7 @@ class _Numbers:
 
         Args:
             values: Values of pyarrow.
-            mask: The rows that count; None counts all.
+            mask: The rows to use; None uses all.
             place: Where the values come from.
         """
         found = _single(values, place, self.kind)
@@ -754,7 +754,7 @@ class _Texts:
 
     @staticmethod
     def _odd(texts: Sequence[str], values: Values, place: _Place) -> ValueError | None:
-        """Return the error about the first of some texts that are no numbers, for a column of numbers."""
+        """Return the error about the first non-numeric text of a column of numbers."""
         if not texts:
             return None
         row = _reading.arrow().compute.index(values, texts[0]).as_py()

@@ -1,4 +1,4 @@
-"""Preprocessing of text: characters or words to numbers of tokens, and back."""
+"""Preprocessing of text: characters or words to token ids, and back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_SPACE_AFTER = r"([(\[{«]) "
 
 @keras.saving.register_keras_serializable("aezoo")
 class TextPreprocessing(Preprocessing):
-    """Turn lines of text into numbers of tokens, int32 of one length, and back.
+    """Convert lines of text to token ids, int32, padded to one length, and back.
 
     A token is a character, or a word or punctuation mark. Number 0 pads texts to `max_length`, 1 stands for tokens that
     are not in the vocabulary, and the others are sorted from the most frequent. `keras.layers.TextVectorization` maps
@@ -34,7 +34,7 @@ class TextPreprocessing(Preprocessing):
     Args:
         tokens: "characters" or "words".
         max_length: Number of tokens per sample; longer texts are cut. None takes the longest text in `fit`.
-        vocabulary_size: Most tokens to keep, with the two for padding and unknown tokens. None keeps all.
+        vocabulary_size: Maximum number of tokens to keep, including padding and unknown; None keeps all.
         lowercase: Whether to read text in lower case.
         **kwargs: `name` of `keras.layers.Layer`.
 
@@ -161,7 +161,7 @@ class TextPreprocessing(Preprocessing):
         return tf.strings.split(cleaned)
 
     def _cleaned(self, lines: Tensor) -> Tensor:
-        """Return lines in lower case if the user wants it, with spaces around punctuation if tokens are words."""
+        """Return lines in lower case if `lowercase`, with spaces around punctuation if tokens are words."""
         if self.lowercase:
             lines = tf.strings.lower(lines, encoding="utf-8")
         return tf.strings.regex_replace(lines, _PUNCTUATION, r" \1 ") if self.tokens == "words" else lines
