@@ -427,7 +427,7 @@ SLOW = {
     ("conv", testing.exporting),
     ("masked", testing.exporting),
     ("contractive", testing.execution),
-    ("vae", testing.execution),  # in the gate, `replicas` compares eager steps of one replica with a graph of two
+    ("vae", testing.execution),
     ("denoising", testing.data_forms),
     ("k-sparse", testing.determinism),
     ("sketch-rnn", testing.verbs),
@@ -490,7 +490,9 @@ SLOW |= {
 }
 SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
 SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
-SLOW |= {("top-k", testing.replicas), ("top-k", testing.data_forms), ("vae", testing.data_forms)}
+SLOW |= {("top-k", check) for check in (testing.replicas, testing.data_forms, testing.determinism, testing.verbs)}
+SLOW |= {("vae", testing.data_forms), ("compressive", testing.mixed_precision)}
+SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}
 SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
@@ -508,6 +510,7 @@ PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the stat
 # Graphs of these take long to make: the gate has the check without graphs, or a step of it; `.ci/slow` has it with
 # graphs. No other check of the gate finds that a KL divergence is of one replica's sketches.
 WITHOUT_GRAPHS = [
+    ("vae", testing.replicas),
     ("sketch-rnn", testing.replicas),
     ("conv-residual", testing.replicas),
     ("compressive", testing.replicas),

@@ -226,6 +226,7 @@ class Halve(keras.callbacks.Callback):
             self.model.optimizer.learning_rate = float(self.model.optimizer.learning_rate) / 2
 
 
+@pytest.mark.slow_cases("True")
 @pytest.mark.parametrize("loaded", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_what_a_callback_makes_of_the_rate_stays(loaded, tmp_path):
     save = tmp_path / "model.keras" if loaded else None

@@ -64,6 +64,7 @@ def test_openvino_gives_the_same_numbers(name, exported, x):
         np.testing.assert_allclose(got, model.reconstruct(x[:size]), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow_cases("mlp")
 @pytest.mark.parametrize("name", ["mlp", pytest.param("tied", marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore")  # of the converter
 def test_litert_gives_the_same_numbers_from_every_signature(name, exported, x):

@@ -205,7 +205,9 @@ class SeriesPreprocessing(Preprocessing):
             breaks, found = _gaps(times)
             notes += found
         if with_missing := int(np.isnan(values).any(axis=1).sum()):
-            doing = {"skip": "windows with one are skipped", "keep": "kept as NaN", "interpolate": "interpolated"}[self.missing]
+            doing = {"skip": "windows with one are skipped", "keep": "kept as NaN", "interpolate": "interpolated"}[
+                self.missing
+            ]
             notes.append(f"Missing values in {with_missing:,} steps: {doing}.")
         steps = Steps(values, times, breaks, tuple(notes))
         return self.filled(steps) if fill else steps

@@ -214,7 +214,7 @@ def _steps(model: Trainer, work: float) -> int:
 
 
 def sweep(model: Trainer, request: FitRequest, choice: Choice, steps: tuple[str, ...]) -> Resident | None:
-    """Return the arrays of `evaluate` or `predict`, of which each call gets a piece; None if Keras should batch them.
+    """Return the arrays of `evaluate` or `predict`, whose pieces go to the calls; None if Keras should batch them.
 
     Args:
         model: A model; compiled for `evaluate`.

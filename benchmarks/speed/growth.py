@@ -125,7 +125,7 @@ def peak(panel: str, value: int, settings: dict[str, int]) -> float:
 
 
 def draw(panels: dict[str, Any]) -> Figure:
-    figure = Figure(figsize=(9, 3 * -(-len(panels) // 3)), layout="constrained")
+    figure = Figure(figsize=(8.2, 3 * -(-len(panels) // 3)), layout="constrained")
     all_axes = figure.subplots(-(-len(panels) // 3), 3, squeeze=False).flat
     for (panel, measured), axes in zip(panels.items(), all_axes, strict=False):
         values = np.array(measured["values"], float)

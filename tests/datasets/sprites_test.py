@@ -69,7 +69,7 @@ BAD = [
     ({"x": [-1]}, r"x must be whole numbers from 0 to 31"),
     ({"y": 0.5}, r"y must be whole numbers"),
     ({"x": [0, 1], "y": [0, 1, 2]}, r"give single indices, or arrays of one length"),
-    ({"size": 2}, r"size must be at least 4"),
+    ({"size": 2}, r"size=2: expected an integer >= 4"),
 ]
 
 

@@ -144,6 +144,7 @@ def test_several_conditions_are_one_of_their_combination_with_summed_weights():
     assert not np.allclose(model.sample(3, seed=1, person=1, job=2), model.sample(3, seed=1, person=0, job=2))
 
 
+@pytest.mark.slow
 def test_a_held_out_combination_is_composed():
     keras.utils.set_random_seed(0)
     rows, columns = np.arange(240) % 4, np.arange(240) // 4 % 4

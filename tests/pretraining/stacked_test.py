@@ -245,6 +245,7 @@ def test_a_stage_learns_from_the_codes_below_as_if_trained_by_hand(x):
         data = stage.encoder.predict(data, verbose=0)
 
 
+@pytest.mark.slow
 def test_an_array_is_visited_in_another_order_each_epoch_and_a_denoising_stage_corrupts_the_code(x):
     def stages():
         return [aezoo.DenoisingAE(5, corruption=0.5, seed=1), aezoo.DenoisingAE(4, corruption=0.5, seed=2)]

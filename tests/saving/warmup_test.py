@@ -80,6 +80,7 @@ def test_made_up_samples_take_no_room(tmp_path):
     testing.servable(folder)
 
 
+@pytest.mark.slow
 def test_images_of_any_size(tmp_path):
     model = aezoo.CompressiveAE(latent_dim=2, filters=(3,), spatial=True)
     folder = exported(model, np.zeros((1, 8, 8, 1), "float32"), tmp_path / "codec" / "1")

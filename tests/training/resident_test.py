@@ -317,6 +317,7 @@ def _request(model, x=X):
     return FitRequest.of(model, "fit", x, batch_size=32)
 
 
+@pytest.mark.slow_cases("None")
 @pytest.mark.parametrize("batch_size", [None, 6])
 def test_evaluation_and_prediction_agree_with_a_pipeline(batch_size, monkeypatch):
     monkeypatch.setattr(resident, "_MOST_BYTES", 6 * 4 * 20)  # the last of the pieces overlaps
