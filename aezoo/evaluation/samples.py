@@ -47,8 +47,8 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, *, k: int = 3) -> tu
     """Compute the precision and the recall of generated samples.
 
     Each sample covers a ball around it that reaches its k-th nearest neighbor in its own set.
-    Precision is the share of generated samples within the balls of the real ones: whether samples look like data. Recall is
-    the share of real samples within the balls of the generated ones: whether all kinds of data are generated.
+    Precision is the share of generated samples within the balls of the real ones: whether samples look like data.
+    Recall is the share of real samples within the balls of the generated ones: whether all kinds of data are generated.
 
     Args:
         real: Features of data, (n, features), such as the last hidden layer of a classifier.

@@ -8,7 +8,7 @@ from aezoo.models.variational import VAE
 
 
 class AggregateVAE(VAE):
-    """Variational autoencoder whose objective includes a divergence of the aggregate posterior q(z), the mean of q(z|x).
+    """Variational autoencoder with a penalty of the aggregate posterior q(z), the mean of q(z|x) over the data.
 
     A variant names its terms, and `penalties` returns all of them except `reconstruction`.
 

@@ -191,7 +191,7 @@ def on_white(pixels: Any) -> Any:
 
 
 def fit_center(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Crop images at the center to an aspect ratio and resize them, in plain tensor operations, which every export format supports.
+    """Crop images at the center to an aspect ratio and resize them, in operations that every export format supports.
 
     Args:
         images: (n, h, w, c) with values from 0 to 255; the size may be unknown until the graph runs.
