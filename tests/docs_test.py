@@ -450,6 +450,7 @@ def test_every_page_with_code_is_run():
 SLOW = ("anomaly_detection", "compression", "measuring", "missing_values", "scikit_learn")
 
 
+@pytest.mark.slow_cases("networks")
 @pytest.mark.parametrize("page", [pytest.param(page, marks=[pytest.mark.slow] * (page in SLOW)) for page in PAGES])
 def test_the_code_of_pages_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

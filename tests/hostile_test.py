@@ -218,6 +218,7 @@ def read_or_refused(read, path):
         assert sketch.dtype == "float32" and sketch.ndim == 2 and sketch.shape[1] == 3 and np.isfinite(sketch).all()
 
 
+@pytest.mark.slow
 @fuzz(2)
 @given(st.sampled_from(FILES), st.lists(MUTATION, min_size=1, max_size=4))
 def test_fuzz_npz(tmp_path_factory, data, mutations):
@@ -231,6 +232,7 @@ OPCODES = b"()]aeRbhjqr\x94\x85\x86\x87t\x88\x89NKMJUTCBX\x8c\x93c\x95\x80\x8aG.
 PARTS = [RECONSTRUCT, DTYPE, b"(K\x01K\x01K\x03\x86", b"\x89C\x06abcdef", b"tb", b"K\x01\x85", b"h\x00"]
 
 
+@pytest.mark.slow
 @fuzz(2)
 @given(
     st.lists(

@@ -61,6 +61,7 @@ def test_a_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs():
     np.testing.assert_allclose(vae.prior.log_density(tf.constant(z), vae), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_inputs_of_a_vamp_prior_start_at_samples_and_stay_in_the_range_of_the_output():
     vae = model("vamp", moved=0.0)
     start = X[np.linspace(0, 29, 5).round().astype(int)]

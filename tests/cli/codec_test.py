@@ -42,6 +42,7 @@ def command(*arguments):
     return program.main([str(argument) for argument in arguments])
 
 
+@pytest.mark.slow
 def test_a_picture_goes_to_a_file_and_back(run, tmp_path, capsys):
     pixels = picture(tmp_path / "in.png")
     assert command("compress", run, tmp_path / "in.png", tmp_path / "out.aez") == 0

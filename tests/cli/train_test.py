@@ -96,6 +96,7 @@ def test_every_model_writes_all_files_and_nothing_beside_them(trained):
     assert name != "autoencoder" or (output / "1" / "saved_model.pb").exists()
 
 
+@pytest.mark.slow_cases("conditional")
 @pytest.mark.parametrize("name", ["conditional", pytest.param("masked", marks=pytest.mark.slow)])
 def test_models_of_labels_and_of_patches_are_trained_too(name, tmp_path, no_graphs, monkeypatch, capsys):
     no_graphs(monkeypatch)

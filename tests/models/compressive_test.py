@@ -155,6 +155,7 @@ def test_every_test_image_comes_back_exactly_in_pieces_too(of_digits, digits, mo
     assert np.mean(np.abs(in_pieces - whole) > 1e-5) < 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1, 3, 20, 355])
 def test_the_length_is_within_5_percent_and_8_bits_of_the_models_entropy(of_digits, digits, n):
     model, x_test = of_digits, digits[1]
@@ -197,6 +198,7 @@ def test_the_same_bytes_decode_on_a_loaded_model_and_from_the_saved_model(model,
     assert np.mean(np.asarray(encoded) != codes) < 0.01  # a value halfway between two integers may fall on either side
 
 
+@pytest.mark.slow
 def test_bytes_of_another_model_are_refused():
     model = of_kind("dense")
     data = model.compress(X)

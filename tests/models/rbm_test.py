@@ -299,6 +299,7 @@ def test_fifty_steps_are_those_of_plain_numpy(options, eager):
         assert np.abs(theirs - before).max() > 0.02
 
 
+@pytest.mark.slow
 def test_a_sample_weight_scales_the_step():
     for options in ({}, {"persistent": True}, {"centering": True}):
         moved = []
@@ -430,6 +431,7 @@ def test_the_free_energy_gap_is_that_of_the_weights_at_the_epochs_end(kind, monk
     assert np.allclose(gap, by_hand, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_free_energy_gap_is_there_where_validation_data_are_and_changes_no_training():
     variables = []
     for keeps in (False, True):

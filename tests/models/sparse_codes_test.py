@@ -334,6 +334,7 @@ def test_matryoshka_reconstructs_from_prefixes():
     assert got["prefixes"] == pytest.approx(expected[0] + expected[1], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_matryoshka_with_one_level_is_batch_top_k():
     histories, weights = [], []
     for name, arguments in (("matryoshka", {"levels": (10,)}), ("batch-top-k", {})):

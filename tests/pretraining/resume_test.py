@@ -255,6 +255,7 @@ def uninterrupted(x):
     return state(whole.stages)
 
 
+@pytest.mark.slow_cases("later epoch")
 @pytest.mark.parametrize(
     ("moment", "compiled"),
     [
@@ -493,6 +494,7 @@ def test_another_run_does_not_go_on_in_the_folder_of_one(tmp_path):
             _stack(tmp_path, x if changed else 1 - x, **changed)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_says_so(tmp_path):
     x = np.random.default_rng(0).random((40, 6), "float32")
     _stack(tmp_path, x)

@@ -73,6 +73,7 @@ def test_training_reduces_the_error_of_every_member_on_its_own_rows(detector):
         assert errors[0] < 0.9 * errors[1]
 
 
+@pytest.mark.slow
 def test_members_do_not_change_each_other():
     """Other rows for the last member leave the weights of the first as they are."""
     detector = EnsembleDetector(**SMALL, random_state=0)

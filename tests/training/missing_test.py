@@ -92,6 +92,7 @@ def test_a_value_that_is_learned_starts_at_the_mean_and_moves():
     assert np.all(moved[gaps] != 0) and np.allclose(moved, 0, atol=0.1)
 
 
+@pytest.mark.slow
 def test_forms_files_replicas_and_exports_agree(tmp_path):
     expected = weights(fitted(TABLE))
     streamed = fitted(tf.data.Dataset.from_tensor_slices(TABLE).batch(12))

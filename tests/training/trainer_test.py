@@ -68,6 +68,7 @@ def test_any_loss_reports_and_trains_as_in_stock_keras(x, name):
     assert_same(model, stock, got, expected)
 
 
+@pytest.mark.slow_cases("sum")
 @pytest.mark.parametrize("name", ["none", pytest.param("mse", marks=pytest.mark.slow), "sum"])
 def test_sample_weights_and_targets_as_in_stock_keras(x, name):
     x = x.reshape(21, 36)  # stock Keras does not broadcast the weights of images
