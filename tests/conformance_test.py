@@ -491,7 +491,8 @@ SLOW |= {
 SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
 SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
 SLOW |= {("top-k", check) for check in (testing.replicas, testing.data_forms, testing.determinism, testing.verbs)}
-SLOW |= {("vae", testing.data_forms), ("compressive", testing.mixed_precision)}
+SLOW |= {("vae", testing.data_forms), ("vae", testing.exporting), ("compressive", testing.mixed_precision)}
+SLOW |= {("top-k", testing.exporting), ("k-sparse", testing.execution)}
 SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}

@@ -17,12 +17,6 @@ def pytest_configure(config):
         aezoo.testing.two_cpu_devices()
 
 
-def pytest_xdist_auto_num_workers():
-    """Return three workers for two cores: tests that wait for processes of their own leave cores idle."""
-    given = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS")
-    return int(given) if given else (3 * (os.cpu_count() or 1) + 1) // 2
-
-
 # Examples of docstrings that take seconds to trace; tests of their modules call what they show.
 SLOW_EXAMPLES = (
     "SequenceAE",
@@ -33,6 +27,9 @@ SLOW_EXAMPLES = (
     "CodePrior",
     "VQVAE",
     "BatchTopKAE",
+    "BetaTCVAE",
+    "FlowPrior",
+    "MMDVAE",
     "aezoo.callbacks.Projector",
     "SequenceAE.score_steps",
     "aezoo.evaluation.exported.litert_error",

@@ -40,9 +40,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-# Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae", "vq-vae" and "stacked".
+# Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae" and "stacked".
 # codec_test.py has one of a compressive model.
-ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae"}
+ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae", "vq-vae"}
 ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
 
 

@@ -65,6 +65,7 @@ SLOW = {
     # rbm_test.py compares graphs with NumPy, and samples of equal seeds; data have the same way to all models.
     ("cd", testing.execution),
     ("cd", testing.exporting),
+    ("cd", testing.mixed_precision),
     ("cd", testing.determinism),
     ("cd", testing.data_forms),
     ("gaussian", testing.replicas),
