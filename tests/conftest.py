@@ -22,6 +22,7 @@ SLOW_EXAMPLES = (
     "SequenceAE",
     "SketchRNN",
     "EnsembleDetector",
+    "AnomalyDetector",
     "ConditionalVAE",
     "FactorVAE",
     "CodePrior",

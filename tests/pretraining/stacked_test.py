@@ -555,6 +555,7 @@ def test_a_stage_that_was_built_for_other_codes(x):
     assert int(below.epoch.numpy()) == 0
 
 
+@pytest.mark.slow
 def test_arrays_are_pretrained_in_few_calls(monkeypatch):
     x = np.random.default_rng(0).random((53, 6), "float32")
     calls, run = [], resident.TrainingLoop.__call__
