@@ -251,6 +251,25 @@ def gaussian_kl(mean: Tensor, log_variance: Tensor) -> Tensor:
     return 0.5 * (ops.square(mean) + ops.exp(log_variance) - log_variance - 1.0)
 
 
+def gaussian_log_density(z: Tensor, mean: Tensor = 0.0, log_variance: Tensor = 0.0) -> Tensor:
+    """Return the summands j of log N(z; μ, diag σ²) = -½ Σⱼ ((zⱼ - μⱼ)²/σⱼ² + log σⱼ² + log 2π), in nats.
+
+    Args:
+        z: A tensor of any shape.
+        mean: μ, of a shape that broadcasts with z.
+        log_variance: log σ², likewise.
+
+    Returns:
+        A float32 tensor of the common shape with the contribution of each dimension.
+
+    Example:
+        >>> gaussian_log_density([0.0, 2.0]).numpy().round(3)
+        array([-0.919, -2.919], dtype=float32)
+    """
+    z, mean, log_variance = as_float32(z), as_float32(mean), as_float32(log_variance)
+    return -0.5 * (ops.square(z - mean) * ops.exp(-log_variance) + log_variance + math.log(2 * math.pi))
+
+
 def kl_decomposition(
     z: Tensor, mean: Tensor, log_variance: Tensor, weight: Tensor | None = None, dataset_size: int | None = None
 ) -> tuple[Any, Any, Any]:
@@ -296,20 +315,16 @@ def kl_decomposition(
         others = ops.where(own, 0.0, weights)
         rest = math.log1p(-1 / dataset_size) - _log(ops.sum(others, axis=1, keepdims=True))
         log_weights = ops.where(own, -math.log(dataset_size), _log(others) + rest)
-    log_densities = _log_normal(z[:, None], means, log_variances)  # of zᵢ under q(z|xⱼ), (i, j, unit)
+    log_densities = gaussian_log_density(z[:, None], means, log_variances)  # of zᵢ under q(z|xⱼ), (i, j, unit)
     log_q = ops.logsumexp(log_weights + ops.sum(log_densities, axis=2), axis=1)
     log_q_of_units = ops.sum(ops.logsumexp(log_weights[..., None] + log_densities, axis=1), axis=1)
-    log_q_given_x = ops.sum(_log_normal(z, mean, log_variance), axis=1)
-    log_p = -0.5 * ops.sum(ops.square(z) + math.log(2 * math.pi), axis=1)
+    log_q_given_x = ops.sum(gaussian_log_density(z, mean, log_variance), axis=1)
+    log_p = ops.sum(gaussian_log_density(z), axis=1)
     return log_q_given_x - log_q, log_q - log_q_of_units, log_q_of_units - log_p
 
 
 def _log(x: Tensor) -> Tensor:
     return ops.log(ops.maximum(x, _TINY))
-
-
-def _log_normal(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    return -0.5 * (ops.square(z - mean) * ops.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
 def maximum_mean_discrepancy(z: Tensor, weight: Tensor | None = None, bandwidth: float | None = None) -> Tensor:

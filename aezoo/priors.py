@@ -16,11 +16,12 @@ from keras import ops
 from aezoo import _validation
 from aezoo._numerics import as_float32
 from aezoo._typing import Tensor
+from aezoo.losses import gaussian_log_density
 
 if TYPE_CHECKING:
     from aezoo.models.variational import VAE
 
-__all__ = ["FlowPrior", "Prior", "VampPrior", "gaussian_log_density", "get"]
+__all__ = ["FlowPrior", "Prior", "VampPrior", "get"]
 
 
 class Prior(keras.layers.Layer):
@@ -34,13 +35,14 @@ class Prior(keras.layers.Layer):
 
     Example:
         >>> import aezoo
+        >>> from aezoo.losses import gaussian_log_density
         >>> @keras.saving.register_keras_serializable("examples")
         ... class Scaled(Prior):  # N(0, s² I)
         ...     def build_for(self, model):
         ...         self.log_s = self.add_weight(shape=(), initializer="zeros", name="log_s")
         ...
         ...     def log_density(self, z, model):
-        ...         return gaussian_log_density(z, 0.0, 2 * self.log_s, len(model.code_shape))
+        ...         return tf.reduce_sum(gaussian_log_density(z, 0.0, 2 * self.log_s), axis=-1)
         ...
         ...     def draw(self, n, seed, model):
         ...         return tf.exp(self.log_s) * tf.random.stateless_normal((n, *model.code_shape), seed)
@@ -140,7 +142,8 @@ class VampPrior(Prior):
         mean, log_variance = model.moments(self.inputs)
         rank = len(mean.shape) - 1
         z = ops.expand_dims(z, -1 - rank)  # beside all components
-        return ops.logsumexp(gaussian_log_density(z, mean, log_variance, rank), axis=-1) - math.log(self.components)
+        densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
+        return ops.logsumexp(densities, axis=-1) - math.log(self.components)
 
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         mean, log_variance = model.moments(self.inputs)
@@ -246,7 +249,7 @@ class FlowPrior(Prior):
         rank = len(model.code_shape)
         rows = tf.reshape(as_float32(z), (-1, math.prod(model.code_shape)))
         u, log_det = self.forward(rows)
-        return tf.reshape(gaussian_log_density(u, 0.0, 0.0) + log_det, tf.shape(z)[: len(z.shape) - rank])
+        return tf.reshape(_sum(gaussian_log_density(u), 1) + log_det, tf.shape(z)[: len(z.shape) - rank])
 
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         u = tf.random.stateless_normal((n, math.prod(model.code_shape)), seed, alg="philox")
@@ -256,22 +259,9 @@ class FlowPrior(Prior):
         return {**super().get_config(), "layers": self.layers, "units": self.units, "seed": self.seed}
 
 
-def gaussian_log_density(z: Tensor, mean: Tensor, log_variance: Tensor, rank: int = 1) -> Tensor:
-    """Return log N(z; μ, diag σ²) in nats, summed over the last `rank` axes of z.
-
-    Args:
-        z: Values, (..., *code_shape).
-        mean: μ, a shape that broadcasts with z.
-        log_variance: log σ², likewise.
-        rank: Number of axes of a code.
-
-    Example:
-        >>> round(float(gaussian_log_density(tf.zeros((1, 2)), 0.0, 0.0)[0]), 4)  # -log 2π
-        -1.8379
-    """
-    squares = ops.square(z - mean) * ops.exp(-ops.convert_to_tensor(log_variance, "float32"))
-    density = -0.5 * (math.log(2 * math.pi) + log_variance + squares)
-    return ops.sum(density, axis=tuple(range(-rank, 0)))
+def _sum(values: Tensor, rank: int) -> Tensor:
+    """Sum over the axes of a code, the last `rank` ones."""
+    return ops.sum(values, axis=tuple(range(-rank, 0)))
 
 
 #: Priors by name.

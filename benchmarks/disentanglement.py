@@ -149,7 +149,7 @@ def main() -> None:
             print(method, seed, {name: value for name, value in found.items() if name != "gaps"}, flush=True)
             keras.backend.clear_session(free_memory=False)
     if options.picture is not None:
-        draw(options.models, medians(runs.report["runs"])).savefig(options.picture)
+        draw(options.models, medians(runs.report["runs"])).savefig(options.picture, dpi=125)
 
 
 if __name__ == "__main__":

@@ -351,8 +351,8 @@ VARIANTS = {
     "sequence-convolution",
     "sequence-tokens",
 }
-# All sparse codes share the step of `SparseCodeAE`: in the gate `top-k` has all checks, and each of the others those of
-# its objective. `sparse_codes_test.py` has tests of two replicas, of saved thresholds and of the papers' terms.
+# All sparse codes share the step of `SparseCodeAE`: in the gate `top-k` has most checks, and each of the others has the
+# checks of its objective. `sparse_codes_test.py` tests two replicas, saved thresholds and the papers' terms.
 OTHER_SPARSE_CODES = SPARSE_CODES.keys() - {"top-k"}
 ONCE = {
     testing.replicas,

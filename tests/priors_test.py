@@ -155,7 +155,7 @@ def test_a_learned_prior_fits_codes_that_are_no_gaussian(name):
     ("arguments", "shape", "message"),
     [
         ({"prior": "normal"}, (6,), r"'vamp', 'flow', an aezoo\.priors\.Prior, or None"),
-        ({"prior": priors.FlowPrior(), "free_bits": 0.1}, (6,), "choose one of both"),
+        ({"prior": priors.FlowPrior(), "free_bits": 0.1}, (6,), "a learned prior does not have"),
         ({"gradient_estimator": "dreg"}, (6,), "set importance_samples"),
         ({"gradient_estimator": "other", "importance_samples": 2}, (6,), "gradient_estimator"),
         ({"prior": priors.FlowPrior(), "latent_dim": 1}, (6,), "at least 2 units"),

@@ -73,7 +73,7 @@ class ConditionalVAE(VAE):
         conditions: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
-        for name in self.fixed_arguments:
+        for name in ConditionalVAE.fixed_arguments:
             if kwargs.get(name):
                 raise ValueError(f"ConditionalVAE builds its own networks, which take the label: leave out {name}.")
         super().__init__(latent_dim, **kwargs)

@@ -120,7 +120,7 @@ class VAE(Autoencoder):
             )
         if free_bits and prior is not None:
             raise ValueError(
-                "free_bits need the KL of each code unit, which a learned prior has not: choose one of both."
+                "free_bits change the KL of a code unit, which a learned prior does not have: choose one of the two."
             )
         if free_bits and importance_samples > 1:
             raise ValueError(
@@ -339,10 +339,10 @@ class VAE(Autoencoder):
             return 0.5 * _sum(log_variance + ops.square(noise) - ops.square(z), batch_axes=2)
         if stopped:
             mean, log_variance = ops.stop_gradient(mean), ops.stop_gradient(log_variance)
-        rank = len(mean.shape) - 1
-        log_q = priors.gaussian_log_density(z, mean, log_variance, rank)
-        log_p = priors.gaussian_log_density(z, 0.0, 0.0, rank)
-        return (log_p if self.prior is None else self.prior.log_density(z, self)) - log_q
+        log_q = _sum(losses.gaussian_log_density(z, mean, log_variance), batch_axes=2)
+        if self.prior is None:
+            return _sum(losses.gaussian_log_density(z), batch_axes=2) - log_q
+        return self.prior.log_density(z, self) - log_q
 
     def _mean_like(self, x: Tensor, y_pred: Tensor) -> Tensor:
         """Return the means that the decoder's output has for samples of the size of x."""

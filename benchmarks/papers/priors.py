@@ -2,8 +2,8 @@
 
     TFDS_DATA_DIR=... python benchmarks/papers/priors.py [--rows ROW ...]
 
-784-300-40 with 20 epochs for every row, so the rows compare with each other, and with no published number. The data are
-those of vae.py. -log p(x) is estimated with L = 200 codes per image on all test images. The samples of each model are
+784-300-40 with 20 epochs for every row: compare the rows with each other, not with a published number. The data are the
+same as in vae.py. -log p(x) is estimated with L = 200 codes per image on all test images. Samples of each model are
 compared with the test images in the 64 features of a probe network, a convolutional classifier of the gray digits that
 is the same for all rows: the Fréchet distance, and precision and recall with k = 3 of 2,000 samples.
 """

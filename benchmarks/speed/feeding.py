@@ -3,7 +3,7 @@
     python benchmarks/speed/feeding.py [--quick] [--output FILE.json]
 
 784-1000-784, Adam, random data in [0, 1], 8,192 samples, batches of 128 and of 1,024; seconds of one epoch of `fit`.
-All run in turn, twice a round, of which the faster counts; a ratio is taken within a round.
+All run in turn, twice per round, and the faster counts; a ratio is taken within a round.
 
 - mixed_bfloat16 / float32: `keras.DTypePolicy("mixed_bfloat16")` over the default, both on arrays.
 - stream / Keras' stream: aezoo over stock Keras, both on `tf.data`, shuffled, in batches, with `prefetch`.

@@ -5,8 +5,8 @@
 
 At most eight minutes. `Autoencoder` 784-1000-784 on 65,536 samples, at batch 128 and 1,024; `KSparseAE` of 32,768
 units with k = 32 on 65,536 samples at batch 8,192. Adam, float32 with TensorFloat-32 products, random data in [0, 1].
-Each contender is a process of its own; all run in turn, two epochs at a time: twice untimed, then twice a round, of
-which the faster counts. A ratio (the peer's seconds over ours: higher is better) is taken within a round.
+Each contender is a process of its own; all run in turn, two epochs at a time: twice untimed, then twice per round.
+The faster counts. A ratio (the peer's seconds over ours: higher is better) is taken within a round.
 
 - aezoo: `fit(x, epochs=2, resident=True)`.
 - PyTorch, CUDA graph: data and permutation on the GPU, `Adam(fused=True, capturable=True)`, a step captured once and
@@ -94,7 +94,7 @@ def theirs(network: str, x: np.ndarray, units: int, batch_size: int, autotune: b
 
 
 def build(given: argparse.Namespace) -> Callable[[], Any]:
-    """What the process of a contender runs; all have the same data."""
+    """Return what the process of a contender times; all have the same data."""
     x = np.random.default_rng(given.seed).random((given.samples, FEATURES), dtype="float32")
     arguments = given.network, x, given.units, given.batch_size
     if given.contender == "aezoo":
@@ -158,18 +158,8 @@ def main(arguments: argparse.Namespace) -> None:
     print(timing.table(("what", "speed-up, wall", "goal"), rows))
 
 
-def parser() -> argparse.ArgumentParser:
-    command_line = timing.parser(__doc__)
-    # What follows is how this file calls itself.
-    for option in ("--contender", "--network"):
-        command_line.add_argument(option, help=argparse.SUPPRESS)
-    for option in ("--batch-size", "--samples", "--units"):
-        command_line.add_argument(option, type=int, help=argparse.SUPPRESS)
-    return command_line
-
-
 if __name__ == "__main__":
-    given = parser().parse_args()
+    given = timing.contender_parser(__doc__).parse_args()
     if given.contender:
         timing.serve(functools.partial(build, given))
     else:

@@ -8,7 +8,7 @@ four minutes.
 
 784-1000-784 (VAE: 784-400-40), Adam with its learning rate of 1e-3, float32, random data in [0, 1], batches of 128 and
 of 1024. Each contender is a process of its own, with a thread a core, and all run in turn, two epochs at a time: twice
-untimed, then twice a round, of which the faster counts. A ratio (the peer's seconds over ours: higher is better) is
+untimed, then twice per round, and the faster counts. A ratio (the peer's seconds over ours: higher is better) is
 taken within a round; the table gives the median of the rounds with the least and the greatest. A peer that cannot run
 is "not measured", with the reason.
 
@@ -367,14 +367,9 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def parser() -> argparse.ArgumentParser:
-    command_line = timing.parser(__doc__)
+    command_line = timing.contender_parser(__doc__)
     command_line.add_argument("--most", type=int, help="number of groups to measure at most, default: all")
     command_line.add_argument("--networks", nargs="+", choices=("Autoencoder", *VARIANTS), help="default: all")
-    # What follows is how this file calls itself.
-    for option in ("--contender", "--network"):
-        command_line.add_argument(option, help=argparse.SUPPRESS)
-    for option in ("--batch-size", "--samples", "--units"):
-        command_line.add_argument(option, type=int, help=argparse.SUPPRESS)
     return command_line
 
 

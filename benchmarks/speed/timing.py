@@ -287,6 +287,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+def contender_parser(description: str | None) -> argparse.ArgumentParser:
+    """Returns the command line of a benchmark that calls itself in a process for each contender."""
+    arguments = parser(description)
+    for option in ("--contender", "--network"):
+        arguments.add_argument(option, help=argparse.SUPPRESS)
+    for option in ("--batch-size", "--samples", "--units"):
+        arguments.add_argument(option, type=int, help=argparse.SUPPRESS)
+    return arguments
+
+
 def write(path: pathlib.Path | None, report: dict[str, Any]) -> None:
     """Writes a report as JSON, if a path was given."""
     if path is not None:
