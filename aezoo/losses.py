@@ -266,7 +266,8 @@ def gaussian_log_density(z: Tensor, mean: Tensor = 0.0, log_variance: Tensor = 0
         >>> gaussian_log_density([0.0, 2.0]).numpy().round(3)
         array([-0.919, -2.919], dtype=float32)
     """
-    z, mean, log_variance = as_float32(z), as_float32(mean), as_float32(log_variance)
+    z = as_float32(z)
+    mean, log_variance = ops.cast(mean, z.dtype), ops.cast(log_variance, z.dtype)
     return -0.5 * (ops.square(z - mean) * ops.exp(-log_variance) + log_variance + math.log(2 * math.pi))
 
 
