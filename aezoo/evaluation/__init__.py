@@ -2,6 +2,7 @@
 
 from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its old name
 from aezoo.evaluation.anomaly import anomaly_auroc
+from aezoo.evaluation.belief_network import log_likelihood_bound
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation
@@ -55,6 +56,7 @@ __all__ = [
     "linear_probe",
     "litert_error",
     "log_likelihood",
+    "log_likelihood_bound",
     "log_partition",
     "mutual_information_gap",
     "noise_units",

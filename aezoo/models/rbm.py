@@ -290,6 +290,12 @@ class RBM(Autoencoder):
         a = tf.matmul(h, kernel, transpose_b=True) + visible_bias
         return ops.sigmoid(a) if self.visible == "bernoulli" else a
 
+    def log_visible(self, v: Tensor, field: Tensor) -> Tensor:
+        """Return log p(v given h), (batch,) in nats, of visible units with the inputs b + Wh, (batch, visible)."""
+        if self.visible == "gaussian":
+            return -0.5 * ops.sum(ops.square(v - field) + math.log(2 * math.pi), axis=1)
+        return ops.sum(v * field - ops.softplus(field), axis=1)
+
     def bernoulli(self, p: Tensor, shared: bool = False) -> Tensor:
         """Draw units that are 1 with probability p and 0 otherwise, float32."""
         return ops.cast(self.random.uniform(ops.shape(p), shared) < p, "float32")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from keras import ops
 
 from aezoo._typing import ArrayLike, Tensor
 from aezoo.models.rbm import RBM
@@ -43,6 +46,19 @@ class DBN(GreedyStack):
     def rbms(self) -> list[RBM]:
         """The machines, from the input up."""
         return self.stages
+
+    def layer_weights(self, i: int) -> tuple[Any, Any, Any, Any]:
+        """Return the weights between the visible and the hidden units of layer i, float32.
+
+        Args:
+            i: Index of the layer, from 0.
+
+        Returns:
+            The recognition weights (visible, hidden) and the hidden bias (hidden,); the generative weights
+            (hidden, visible), in an RBM the transposed recognition weights, and the visible bias (visible,).
+        """
+        kernel, hidden_bias, visible_bias = self.rbms[i].parameters()
+        return kernel, hidden_bias, ops.transpose(kernel), visible_bias
 
     def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
         """Draw samples: block Gibbs sampling in the top machine, then down through the means of the others.
