@@ -46,13 +46,13 @@ def log_likelihood_bound(
     that misses modes makes the bound too high.
 
     Args:
-        dbn: A trained `aezoo.DBN`. Hidden units below the top machine are Bernoulli, and so are all visible units except
-            those of the first machine.
+        dbn: A trained `aezoo.DBN`. The units between its layers are Bernoulli; the visible units of the first machine
+            and the hidden units of the last may be others.
         x: Samples, (n, *input_shape), or data that come batch by batch; 0 or 1 for Bernoulli visibles, as in
             `log_likelihood`.
         log_z: The result of `log_partition(dbn.rbms[-1])`, or its first number; None computes it, with samples of
             q(h_{L-1} | x) as `data`.
-        samples: Number of draws from q per sample, of which the bound is the mean.
+        samples: Number of draws from q per sample. The bound is the mean over them.
         importance: Whether to return the log of the mean weight, log ⅟ₛ Σ p(x, h) / q(h | x), in place of the mean of
             the logs: its expectation is a lower bound, too, and tighter with more samples.
         seed: Seed of the draws and of annealing: the same seed gives the same values.

@@ -127,8 +127,13 @@ def log_partition(
     enumerated = min(sizes, key=lambda layer: sizes[layer], default="")
     if method != "ais" and sizes and sizes[enumerated] <= _ENUMERABLE:
         if enumerated == "hidden":
-            return _over_hidden(kernel, hidden_bias, visible_bias, rbm.visible), 0.0
+            return _over_hidden(rbm, kernel, hidden_bias, visible_bias), 0.0
         return _over_visible(kernel, hidden_bias, visible_bias, rbm.hidden), 0.0
+    if method == "exact" and not sizes:
+        raise ValueError(
+            f"An exact log Z enumerates Bernoulli units, but visible={rbm.visible!r} and hidden={rbm.hidden!r}: use "
+            "method='ais'."
+        )
     if method == "exact":
         raise ValueError(
             f"An exact log Z enumerates at most {_ENUMERABLE} Bernoulli units, but the smaller such layer "
@@ -195,12 +200,22 @@ def _both_gaussian(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np
     return float(height + 0.5 * len(kernel) * math.log(2 * math.pi) - 0.5 * np.linalg.slogdet(matrix)[1])
 
 
-def _over_hidden(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray, visible: str) -> float:
-    if visible == "bernoulli":
-        return _enumerate(kernel.T, hidden_bias, visible_bias, _GAIN["bernoulli"])
+def _over_hidden(rbm: RBM, kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray) -> float:
+    if rbm.visible != "gaussian":
+        return _enumerate(kernel.T, hidden_bias, visible_bias, _visible_gain(rbm))
     # ∫ exp(-½‖v - b‖² + vᵀWh) dv = √(2π)ⁿ exp(½‖b + Wh‖² - ½‖b‖²)
     constant = 0.5 * visible_bias.size * math.log(2 * math.pi) - 0.5 * np.sum(visible_bias**2)
     return constant + _enumerate(kernel.T, hidden_bias, visible_bias, _GAIN["gaussian"])
+
+
+def _visible_gain(rbm: RBM) -> Callable[[Any], Any]:
+    """Return the log of the sum over the states of Bernoulli or softmax visible units, as a function of their inputs.
+
+    Summed over the last axis, it is the log of the sum over the states of all units.
+    """
+    if rbm.visible == "bernoulli":
+        return tf.nn.softplus
+    return lambda a: tf.reduce_logsumexp(tf.reshape(a, (*tf.shape(a)[:-1], -1, rbm.x_shape[-1])), axis=-1)
 
 
 def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray, hidden: str) -> float:
@@ -244,16 +259,16 @@ def _base_bias(rbm: RBM, means: np.ndarray) -> np.ndarray:
     if rbm.visible == "gaussian":
         return means
     rates = np.clip(means, _SMALLEST_RATE, 1 - _SMALLEST_RATE)
-    return np.log(rates) - np.log1p(-rates)
+    return np.log(rates) - (np.log1p(-rates) if rbm.visible == "bernoulli" else 0.0)
 
 
 def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
     base = np.asarray(base, "float64")
     if base.shape != rbm.x_shape:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
-    if rbm.visible == "bernoulli" and not (base.min() >= 0 and base.max() <= 1):
-        raise ValueError("base must be the mean of Bernoulli data, but it has values outside [0, 1].")
-    return base
+    if rbm.visible != "gaussian" and not (base.min() >= 0 and base.max() <= 1):
+        raise ValueError(f"base must be the mean of {rbm.visible.capitalize()} data, but it has values outside [0, 1].")
+    return np.asarray(rbm._flat(base[None]))[0]
 
 
 def _anneal_and_check(
@@ -283,18 +298,18 @@ def _anneal_and_check(
     own = _Path(rbm, np.asarray(rbm.parameters()[2], "float64"))
     samples = None
     if start is not None:
-        samples = tf.reshape(tf.cast(start, "float32"), (particles, -1))
+        samples = rbm._flat(tf.cast(start, "float32"))
     elif reverse or data is not None or means is None:
         samples = own.long_run(len(betas), particles, data, seed)
     if means is None:
-        means = np.mean(np.asarray(samples if data is None else data), axis=0, dtype="float64")
+        means = np.mean(np.asarray(samples if data is None else rbm._flat(data)), axis=0, dtype="float64")
     paths = [own, _Path(rbm, _base_bias(rbm, means))]
     runs = [path.forward(betas, particles, seed, stage) for path, stage in zip(paths, (0, 5), strict=True)]
     best = max(
         range(2), key=lambda i: runs[i].log_z - min(runs[i].error, 1.0)
     )  # among similar estimates, the one with the smaller error
     run, other = runs[best], runs[1 - best]
-    if rbm.visible == "bernoulli":
+    if rbm.visible != "gaussian":
         seen = np.concatenate([*(r.ends for r in runs), *([] if samples is None else [np.asarray(samples)])])
         run = run.at_least(_sum_over(rbm, seen))
     told = "the two bases"
@@ -366,11 +381,12 @@ class _Path:
         self.rbm = rbm
         self.base_bias = base_bias
         self.parameters = [tf.convert_to_tensor(p) for p in rbm.parameters()]
+        self.visible = rbm.x_shape[-1] if rbm.visible == "softmax" else rbm.visible
 
     def forward(self, betas: np.ndarray, particles: int, seed: int, stage: int) -> _Run:
         """Run particles from the base to the RBM."""
         field = tf.broadcast_to(tf.cast(self.base_bias, "float32"), (particles, self.base_bias.size))
-        v = _draw(self.rbm.visible, field, _seeds(seed, stage))
+        v = _draw(self.visible, field, _seeds(seed, stage))
         log_w, ends = self._anneal(v, betas, _seeds(seed, stage + 1))
         return _Run.of(log_w.numpy(), self._log_z_of_base(), 1, ends)
 
@@ -385,21 +401,21 @@ class _Path:
         if data is not None:
             rows = np.asarray(data)
             starts = rows[np.arange(particles) * len(rows) // particles]
-            v = tf.reshape(tf.cast(starts, "float32"), (particles, units))
+            v = self.rbm._flat(starts)
         else:
-            v = _draw(self.rbm.visible, tf.zeros((particles, units)), _seeds(seed, 3))
+            v = _draw(self.visible, tf.zeros((particles, units)), _seeds(seed, 3))
         return self._anneal(v, np.ones(steps + 1, "float32"), _seeds(seed, 4))[1]
 
     def _anneal(self, v: Tensor, betas: np.ndarray, seed: Tensor) -> tuple[Any, Any]:
         base_bias = tf.cast(self.base_bias, "float32")
-        return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.rbm.visible, self.rbm.hidden)
+        return _anneal(v, tf.constant(betas), seed, base_bias, *self.parameters, self.visible, self.rbm.hidden)
 
     def _log_z_of_base(self) -> float:
         """Compute log Z at β = 0; for Gaussian visibles less ½‖b‖², which F of the RBM (β = 1) has beside exp(bᵀv)."""
         a, (_, hidden_bias, visible_bias) = self.base_bias, (np.asarray(p, "float64") for p in self.parameters)
         hidden = hidden_bias.size * float(_GAIN[self.rbm.hidden](0.0))
-        if self.rbm.visible == "bernoulli":
-            return hidden + float(np.sum(np.logaddexp(0, a)))
+        if self.rbm.visible != "gaussian":
+            return hidden + float(tf.reduce_sum(_visible_gain(self.rbm)(a)))
         return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
 
 
@@ -407,8 +423,13 @@ def _seeds(seed: int, stage: int) -> Tensor:
     return tf.constant([seed, stage], "int64")
 
 
-def _draw(units: str, field: Tensor, seed: Tensor) -> Tensor:
-    """Draw the states of units of a kind, given their inputs."""
+def _draw(units: str | int, field: Tensor, seed: Tensor) -> Tensor:
+    """Draw the states of units of a kind, given their inputs; a number is the number of categories of softmax units."""
+    if isinstance(units, int):
+        rows = tf.reshape(field, (-1, units))
+        uniform = tf.random.stateless_uniform(tf.shape(rows), seed, alg="philox")
+        category = tf.argmax(rows - tf.math.log(-tf.math.log(uniform)), axis=1)  # with Gumbel noise
+        return tf.reshape(tf.one_hot(category, units, dtype=field.dtype), tf.shape(field))
     if units == "bernoulli":
         uniform = tf.random.stateless_uniform(tf.shape(field), seed, alg="philox")
         return tf.cast(uniform < tf.sigmoid(field), field.dtype)
@@ -424,7 +445,7 @@ def _anneal(
     kernel: Tensor,
     hidden_bias: Tensor,
     visible_bias: Tensor,
-    visible: str,
+    visible: str | int,
     hidden: str,
 ) -> tuple[Any, Any]:
     """Anneal samples v of p at betas[0] along betas; return the logs of their weights, and their final states."""

@@ -11,6 +11,7 @@ X = np.random.default_rng(0).random((21, 6, 6, 1), "float32")
 # Mean 0 and variance 1, also in the first 8 of them, so that gaussian units have nothing to warn of.
 STANDARD = np.random.default_rng(1).choice([-1.3, -0.6, 0.6, 1.3], (11, 6, 6, 1)).astype("float32")
 STANDARD = np.stack([STANDARD, -STANDARD], axis=1).reshape(22, 6, 6, 1)[:21]
+ONE_HOT = np.eye(4, dtype="float32")[np.random.default_rng(2).integers(0, 4, (21, 6))]
 
 
 class MeanField(aezoo.RBM):
@@ -45,6 +46,14 @@ CASES = {
     "gaussian": case(STANDARD, visible="gaussian", hidden="gaussian", kernel_stddev=0.1, learning_rate=1e-3),
 }
 
+# Machines of the same step with other units and chains: rbm_units_test.py has their equations.
+CASES_OF_UNITS = {
+    "tempered": case(persistent=True, chains=7, temperatures=3, mean_over_samples=False),
+    "softmax": case(ONE_HOT, visible="softmax"),
+    "stddev": case(5 * STANDARD + 3, visible="gaussian", learn_stddev=True, kernel_stddev=0.1, learning_rate=1e-3),
+}
+CASES |= CASES_OF_UNITS
+
 
 # Checks of the trainer, the step and the networks, which are in the gate for the first machine.
 SHARED = {
@@ -77,7 +86,7 @@ SLOW = {
 
 
 def pair(name, check):
-    slow = (name, check) in SLOW
+    slow = name in CASES_OF_UNITS or (name, check) in SLOW
     return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
 
 
