@@ -3,5 +3,6 @@
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
+from aezoo.pretraining.wake_sleep import wake_sleep
 
-__all__ = ["DBN", "RBM", "StackedAE"]
+__all__ = ["DBN", "RBM", "StackedAE", "wake_sleep"]

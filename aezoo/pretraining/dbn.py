@@ -7,7 +7,9 @@ from typing import Any
 
 from keras import ops
 
-from aezoo._typing import ArrayLike, Tensor
+from aezoo._numerics import as_float32
+from aezoo._typing import ArrayLike, Shape, Tensor
+from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.greedy import GreedyStack
 
@@ -23,7 +25,7 @@ class DBN(GreedyStack):
 
     Raises:
         ValueError: If the list is empty, contains the same machine twice, or a model that is not an `RBM` (has no
-            method `gibbs`).
+            method `gibbs`) nor, below the top, a layer that `aezoo.pretraining.wake_sleep` made.
 
     Attributes:
         rbms: The list of machines.
@@ -38,8 +40,9 @@ class DBN(GreedyStack):
 
     def __init__(self, rbms: Sequence[RBM]):
         super().__init__(rbms)
-        for rbm in self.stages:
-            if not hasattr(rbm, "gibbs"):
+        for i, rbm in enumerate(self.stages):
+            directed = i < len(self.stages) - 1 and _is_directed(rbm)
+            if not (directed or hasattr(rbm, "gibbs")):
                 raise ValueError(f"A deep belief network consists of RBMs, but {rbm!r} is not an RBM: use StackedAE.")
 
     @property
@@ -57,8 +60,21 @@ class DBN(GreedyStack):
             The recognition weights (visible, hidden) and the hidden bias (hidden,); the generative weights
             (hidden, visible), in an RBM the transposed recognition weights, and the visible bias (visible,).
         """
+        stage = self.stages[i]
+        if _is_directed(stage):
+            encode, decode = stage.encoder.layers[-1], stage.decoder.layers[0]
+            return tuple(as_float32(p) for p in (encode.kernel, encode.bias, decode.kernel, decode.bias))
         kernel, hidden_bias, visible_bias = self.rbms[i].parameters()
         return kernel, hidden_bias, ops.transpose(kernel), visible_bias
+
+    def _build(self, shape: Shape) -> None:
+        for i, stage in enumerate(self.stages):
+            if _is_directed(stage):
+                raise ValueError(
+                    f"pretrain trains RBMs, but layer {i + 1} has recognition and generative weights of its own: call "
+                    "aezoo.pretraining.wake_sleep, or pretrain the network that it came from."
+                )
+        super()._build(shape)
 
     def sample(self, n: int, gibbs_steps: int = 1000, start: ArrayLike | None = None) -> Tensor:
         """Draw samples: block Gibbs sampling in the top machine, then down through the means of the others.
@@ -82,3 +98,10 @@ class DBN(GreedyStack):
         for rbm in reversed(self.rbms[:-1]):
             v = rbm.decode(v)
         return v
+
+
+def _is_directed(stage: Autoencoder) -> bool:
+    """Return whether a model is one sigmoid layer up and one down with weights of their own."""
+    sigmoids = stage.activation == stage.output_activation == "sigmoid" and stage.code_activation is None
+    deep = stage.hidden_dims or stage.filters or stage.normalization or stage._given_encoder is not None
+    return type(stage) is Autoencoder and sigmoids and not (deep or stage.tied)

@@ -101,6 +101,22 @@ RBM: Configuration = {
     "particles": 100,
 }
 
+# === DBN, and parallel tempering of an RBM, on binarized MNIST: log-likelihood ===
+
+DBN_LIKELIHOOD: dict[str, Configuration] = {
+    "DBN": {
+        **RBM,
+        "top_units": 500,
+        "epochs": 10,
+        "temperatures": 2000,
+        "samples": 50,
+        "fine_tuning_epochs": 5,
+        "fine_tuning_rate": 0.01,
+    },
+    "PCD": {**RBM, "epochs": 5, "temperatures": 2000, "chains": 50},
+    "parallel tempering": {**RBM, "epochs": 5, "temperatures": 2000, "chains": 50, "ladder": 10},
+}
+
 # === Stacks of three layers on MNIST and variations of it (Vincent et al. 2010, Table 3) ===
 
 STACK: Configuration = {"units": 1000, "layers": 3, "batch_size": 100}

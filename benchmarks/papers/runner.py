@@ -134,6 +134,7 @@ def small(configuration: Configuration) -> Configuration:
     """Return a configuration that trains in a second, for tests."""
     limits = {"epochs": 1, "fine_tuning_epochs": 1, "units": 16, "k": 3, "k_start": 6, "latent_dim": 4, "samples": 10}
     limits |= {"layers": 2, "temperatures": 50, "particles": 10, "warm_up": 1, "chains": 10, "aux_k": 8}
+    limits |= {"top_units": 8, "ladder": 3}
     changed = {name: min(value, limits[name]) for name, value in configuration.items() if name in limits}
     if "batch_size" in configuration:
         changed["batch_size"] = 100
