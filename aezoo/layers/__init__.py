@@ -23,6 +23,7 @@ from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.random_state import RandomState
 from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.scaling import Scaling
+from aezoo.layers.stddev import Stddev
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
 from aezoo.layers.top_k import TopK, top_k_mask
 from aezoo.layers.vector_quantizer import VectorQuantizer
@@ -51,6 +52,7 @@ __all__ = [
     "RowEncoder",
     "Scaling",
     "SharedDense",
+    "Stddev",
     "StrokeAugmentation",
     "TopK",
     "UnitNormDecoder",

@@ -177,13 +177,16 @@ class SketchDecoder(keras.Model):
         h, _ = self.lstm(start_and_shift(x), initial_state=self.first_state(z), shared=shared, training=training)
         return self.distributions(h)
 
-    def draw(self, z: Tensor, temperature: Tensor, seed: int | Tensor | None = None) -> Tensor:
+    def draw(
+        self, z: Tensor, temperature: Tensor, seed: int | Tensor | None = None, begun: Tensor | None = None
+    ) -> Tensor:
         """Draw sketches step by step, each step given the steps drawn before it.
 
         Args:
             z: Codes, (batch, latent_dim).
             temperature: τ >= 0, a scalar.
             seed: Two integers, (2,), or None for τ = 0.
+            begun: First steps of all sketches, (k, 5) with k < Nmax, which are taken as they are; None draws all steps.
 
         Returns:
             Sketches, (batch, Nmax, 5) float32.
@@ -211,6 +214,9 @@ class SketchDecoder(keras.Model):
             offset = mixture.draw(temperature, of_component, normal)
             step = ops.concatenate([offset, pen], axis=-1)
             step = ops.where((before[:, 4:] > 0) | (pen[:, 2:] > 0), end, step)
+            if begun is not None:
+                given = begun[ops.minimum(t, begun.shape[0] - 1)]
+                step = ops.where(t < begun.shape[0], given, step)
             return t + 1, h, c, step, steps.write(t, step)
 
         steps = tf.TensorArray("float32", self.steps, element_shape=(z.shape[0], 5))

@@ -55,7 +55,7 @@ class RBM(Autoencoder):
     - ReLU hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and they
       contribute -½ max(0, a)² to F.
 
-    With several `temperatures`, each persistent chain becomes a ladder of chains, of which the first provides v⁻. The
+    With several `temperatures`, each persistent chain becomes a ladder of chains, whose first chain provides v⁻. The
     chain of inverse temperature β, evenly spaced from 1 to 0, draws from the machine with βW, βc and βb + (1 - β)b₀,
     and neighbors swap their states by Metropolis (parallel tempering), so that the first visits modes that Gibbs steps
     alone do not connect. b₀ are the biases of independent units with the means of the data, which need fewer

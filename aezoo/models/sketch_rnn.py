@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from aezoo.cli.defaults import Training
 
+#: The step that ends a sketch.
+_END = np.array([0, 0, 0, 0, 1], "float32")
+
 
 @keras.saving.register_keras_serializable("aezoo")
 class SketchRNN(Autoencoder):
@@ -245,12 +248,8 @@ class SketchRNN(Autoencoder):
         """Raise a ValueError if sketches are not stroke-5; warn if the scale of their offsets is not about 1."""
         if not isinstance(x, np.ndarray) or x.ndim != 3 or x.shape[-1] != 5 or x.dtype.kind != "f" or not x.size:
             return  # `build` and the checks of the data report these
-        pen = x[..., 2:]
-        if np.isfinite(pen).all() and not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=-1) == 1).all()):
-            raise ValueError(
-                "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: convert "
-                "sketches with aezoo.sketches.stroke5."
-            )
+        if np.isfinite(x[..., 2:]).all():
+            _check_pens(x)
         deviation = float(np.std(x[np.asarray(_sketch_networks.not_ended(x))][:, :2]))
         if np.isfinite(deviation) and not 0.2 < deviation < 5:
             warnings.warn(
@@ -313,6 +312,76 @@ class SketchRNN(Autoencoder):
             of_codes = tf.random.experimental.stateless_fold_in(seed, self.x_shape[0], alg="philox")
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
         return self.decoder.draw(z, temperature, seed)
+
+    def complete(
+        self,
+        strokes: ArrayLike,
+        n: int = 1,
+        temperature: float = 1.0,
+        z: ArrayLike | None = None,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Complete a begun sketch: keep its strokes and draw the following steps, each given all steps before it.
+
+        Args:
+            strokes: First points of a sketch in stroke-5 format and in the scale of the training sketches, (k, 5) with
+                k < Nmax; the steps from its end on, if it has one, are ignored. The last pen state says whether the
+                drawing continues with a line, p₁ = 1, or after a lift of the pen, p₂ = 1.
+            n: Number of completions.
+            temperature: As in `sample`.
+            z: Codes, (n, latent_dim), such as codes of finished sketches; None uses the code of the strokes, which the
+                encoder reads as if they were a finished sketch.
+            seed: As in `sample`.
+
+        Returns:
+            Sketches, (n, Nmax, 5) float32, which begin with the k strokes.
+
+        Raises:
+            ValueError: If the strokes are not stroke-5, have no points or fill the sketch, or n is not the number of
+                codes.
+
+        Example:
+            >>> from aezoo import sketches
+            >>> (x_train, _), (x_test, _) = sketches.load("shapes")
+            >>> model = SketchRNN(latent_dim=4, encoder_units=8, decoder_units=16)
+            >>> model.build(x_train.shape)
+            >>> model.complete(x_test[0, :5], n=3, temperature=0.5, seed=0).shape == (3, *x_train.shape[1:])
+            True
+        """
+        _validation.check_built(self)
+        _validation.check_int("n", n, 1)
+        _validation.check_at_least("temperature", temperature, 0)
+        seed = None if seed is None else _validation.check_int("seed", seed)
+        begun = self._begun(strokes)
+        if z is None:
+            whole = np.concatenate([begun, np.tile(_END, (self.x_shape[0] - len(begun), 1))])[None]
+            z = ops.tile(self.encode(whole), (n, 1))
+        codes = ops.convert_to_tensor(z, "float32")
+        _validation.check_code_shape(self, codes.shape)
+        if codes.shape[0] != n:
+            raise ValueError(f"n={n} completions were asked for, but there are {codes.shape[0]} codes.")
+        temperature = tf.constant(temperature, "float32")
+        return self.decoder.draw(codes, temperature, self.random.seed_of(seed), tf.constant(begun))
+
+    def _begun(self, strokes: ArrayLike) -> np.ndarray:
+        """Return the points of a begun sketch, (k, 5) float32."""
+        begun = np.asarray(strokes)
+        if begun.ndim != 2 or begun.shape[-1] != 5:
+            raise ValueError(
+                f"A begun sketch is stroke-5, (points, 5), but this one has shape {begun.shape}: convert it with "
+                "aezoo.sketches.stroke5, and give one sketch at a time."
+            )
+        begun = begun.astype("float32")
+        if not np.isfinite(begun).all():
+            raise ValueError("The begun sketch has NaN or infinite values.")
+        _check_pens(begun)
+        points = begun[np.cumsum(begun[:, 4]) == 0]
+        if not 0 < len(points) < self.x_shape[0]:
+            raise ValueError(
+                f"A begun sketch has at least 1 and fewer than {self.x_shape[0]} points, so that there is something to "
+                f"complete, but this one has {len(points)}."
+            )
+        return points
 
     def interpolate(  # type: ignore[override]  # no conditions
         self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, temperature: float = 0.0, seed: int | None = None
@@ -432,6 +501,15 @@ class SketchRNN(Autoencoder):
             "random_scale drop_points"
         )
         return {**config, **{name: getattr(self, name) for name in names.split()}}
+
+
+def _check_pens(x: np.ndarray) -> None:
+    pen = x[..., 2:]
+    if not (np.isin(pen, (0, 1)).all() and (pen.sum(axis=-1) == 1).all()):
+        raise ValueError(
+            "Of the three pen states of each step (the last three numbers) one must be 1 and the others 0: convert "
+            "sketches with aezoo.sketches.stroke5."
+        )
 
 
 def _until_end(x: Tensor) -> Tensor:

@@ -317,6 +317,73 @@ def test_first_steps_of_samples_have_the_distribution_of_the_decoder():
     np.testing.assert_allclose(drawn[points, 0, :2].mean(axis=0), mean, atol=0.05)
 
 
+def step_by_step(model, begun, z):
+    """The distributions of the step after some strokes, one step of the decoder at a time."""
+    h, c = model.decoder.first_state(z)
+    before = np.array([[0, 0, 1, 0, 0]], "float32")
+    for step in [*begun[:, None], None]:
+        h, c = model.decoder.next_state(z, before, (h, c))
+        before = step
+    return model.decoder.distributions(h)
+
+
+@pytest.mark.parametrize("conditional", [True, False])
+def test_a_completion_keeps_the_strokes_and_continues_as_the_decoder_does(conditional):
+    model = make(conditional=conditional)
+    begun = X[0][:5]
+    z = model.encode(padded(begun[None], 15))
+    pen, mixed = step_by_step(model, begun, z)
+    most_likely = np.asarray(model.complete(begun, temperature=0.0))
+    assert most_likely.shape == (1, 15, 5)
+    np.testing.assert_array_equal(most_likely[0, :5], begun)
+    assert most_likely[0, 5, 2:].argmax() == np.argmax(pen)
+    if most_likely[0, 5, 4] == 0:
+        assert most_likely[0, 5, :2] == pytest.approx(np.asarray(mixed.mean)[0, np.argmax(mixed.logits)], abs=1e-5)
+    drawn = np.asarray(model.complete(begun, n=20_000, seed=1))
+    np.testing.assert_array_equal(drawn[:, :5], np.tile(begun, (20_000, 1, 1)))
+    p = softmax(np.asarray(pen)[0].astype("float64"))
+    assert np.abs(drawn[:, 5, 2:].mean(axis=0) - p).max() < 4.5 * 0.5 / np.sqrt(20_000)
+    offsets = drawn[drawn[:, 5, 4] == 0, 5, :2]
+    error = offsets.std(axis=0) / np.sqrt(len(offsets))
+    assert np.all(np.abs(offsets.mean(axis=0) - np.asarray(mixed.expectation())[0]) < 4.5 * error)
+
+
+def test_completions_follow_from_the_seed_and_the_code():
+    model = make()
+    begun = X[0][:4]
+    first, again = (np.asarray(model.complete(begun, n=8, seed=7)) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert (np.asarray(model.complete(begun, n=8, seed=8))[:, 4:] != first[:, 4:]).any()
+    assert len({each.tobytes() for each in first}) > 2, "completions of one sketch differ"
+    ended = padded(begun[None], 15)[0]  # the end of a padded sketch is no part of what is given
+    np.testing.assert_array_equal(model.complete(ended, n=8, seed=7), first)
+    with_code = np.asarray(model.complete(begun, n=2, z=np.ones((2, 4)), temperature=0.0))
+    np.testing.assert_array_equal(with_code[:, :4], first[:2, :4])
+    pen, mixed = step_by_step(model, begun, np.ones((1, 4), "float32"))
+    if with_code[0, 4, 4] == 0:
+        assert with_code[0, 4, :2] == pytest.approx(np.asarray(mixed.mean)[0, np.argmax(mixed.logits)], abs=1e-5)
+    assert with_code[0, 4, 2:].argmax() == np.argmax(pen)
+
+
+@pytest.mark.parametrize(
+    ("strokes", "options", "message"),
+    [
+        (X[:2], {}, r"one has shape \(2, 15, 5\): convert it with .*, and give one sketch at a time"),
+        (X[0][:4, :3], {}, r"one has shape \(4, 3\)"),
+        (X[0][:0], {}, "at least 1 and fewer than 15 points, .* but this one has 0"),
+        (np.tile(X[0][:1], (15, 1)), {}, "but this one has 15"),
+        (X[0][:4] * [1, 1, 2, 2, 2], {}, "Of the three pen states"),
+        (X[0][:4] * np.nan, {}, "NaN or infinite"),
+        (X[0][:4], {"n": 0}, "n must be"),
+        (X[0][:4], {"n": 2, "z": np.zeros((3, 4))}, "n=2 completions were asked for, but there are 3 codes"),
+        (X[0][:4], {"temperature": -1}, "temperature must be"),
+    ],
+)
+def test_what_cannot_be_completed_is_refused(strokes, options, message):
+    with pytest.raises(ValueError, match=message):
+        make().complete(strokes, **options)
+
+
 def test_reconstruct_is_a_sample_at_temperature_0():
     model = make()
     z = model.encode(X[:5])
