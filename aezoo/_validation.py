@@ -7,7 +7,7 @@ import numbers
 import re
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -330,6 +330,23 @@ def check_code_shape(model: Autoencoder, shape: Shape) -> None:
 def shapes_match(shape: Shape, wanted: Shape) -> bool:
     """Return whether two shapes are equal, where None stands for any size."""
     return len(shape) == len(wanted) and all(None in (a, b) or a == b for a, b in zip(shape, wanted, strict=True))
+
+
+def check_condition_name(name: Any, taken: Collection[str]) -> None:
+    """Check that a condition has the name of an input that verbs and signatures do not have already."""
+    if not isinstance(name, str) or not name.isidentifier() or name in taken:
+        raise ValueError(f"condition must be an unused identifier, such as 'label', but it is {name!r}.")
+
+
+def check_conditions(conditions: Any, taken: Collection[str]) -> dict[str, int]:
+    """Check conditions, {name: number of classes}, and return them; {} for None."""
+    if conditions is None:
+        return {}
+    if not isinstance(conditions, Mapping) or not conditions:
+        raise ValueError(f"conditions must be a dict such as {{'shape': 3, 'size': 6}}, but it is {conditions!r}.")
+    for name in conditions:
+        check_condition_name(name, taken)
+    return {name: check_int(f"conditions[{name!r}]", count, 1) for name, count in conditions.items()}
 
 
 def check_codes_in_range(below: Autoencoder, above: Autoencoder) -> None:

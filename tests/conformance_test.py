@@ -1,5 +1,7 @@
 """Every line of the contract, for every model of the zoo."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -171,6 +173,14 @@ def sketch_rnn(**arguments):
     )
 
 
+def labeled_sketch_rnn():
+    return dataclasses.replace(
+        sketch_rnn(conditions={"label": 3}),
+        conditions={"label": np.arange(21, dtype="int32") % 3},
+        inputs={"temperature": np.float32(0.7), "seed": np.int64(5)},
+    )
+
+
 SERIES = np.random.default_rng(0).normal(size=(21, 5, 2)).astype("float32")
 TOKENS = np.random.default_rng(0).integers(1, 6, (21, 4)).astype("int32")
 TOKENS[np.arange(4) >= np.arange(21)[:, None] % 4 + 1] = 0  # of all lengths
@@ -276,6 +286,7 @@ CASES = {
     ),
     "sketch-rnn": sketch_rnn(),
     "sketch-rnn-decoder": sketch_rnn(conditional=False),
+    "sketch-rnn-conditions": labeled_sketch_rnn(),
     "sequence": sequence(),
     "sequence-gru": sequence(cell="gru", decoder="autoregressive", word_dropout=0.2),
     "sequence-convolution": sequence(
@@ -329,6 +340,7 @@ VARIANTS = {
     "sparse-l1",
     "k-sparse-aux",
     "sketch-rnn-decoder",
+    "sketch-rnn-conditions",
     "vae-conv",
     "vae-learned-variance",
     "vae-importance-weighted",
@@ -496,7 +508,11 @@ SLOW |= {("top-k", testing.exporting), ("k-sparse", testing.execution)}
 SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}
-SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
+SLOW |= {
+    (name, check)
+    for name in (*AGGREGATE, "conditional-several", "sketch-rnn-conditions")
+    for check in {*testing.CHECKS} - ADDED
+}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
 REFUSED = {testing.bad_input, testing.bad_input_of_verbs}

@@ -79,16 +79,12 @@ class ConditionalVAE(VAE):
         super().__init__(latent_dim, **kwargs)
         self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
         if conditions is None:
-            self.classes = {_checked(condition): _validation.check_int("num_classes", num_classes, 1)}
+            _validation.check_condition_name(condition, _TAKEN)
+            self.classes = {condition: _validation.check_int("num_classes", num_classes, 1)}
         elif (condition, num_classes) != ("label", 10):
             raise ValueError("conditions have the names and numbers of classes: leave out condition and num_classes.")
-        elif not isinstance(conditions, Mapping) or not conditions:
-            raise ValueError(f"conditions must be a dict such as {{'shape': 3, 'size': 6}}, but it is {conditions!r}.")
         else:
-            self.classes = {
-                _checked(name): _validation.check_int(f"conditions[{name!r}]", count, 1)
-                for name, count in conditions.items()
-            }
+            self.classes = _validation.check_conditions(conditions, _TAKEN)
         self.condition_specs.update(dict.fromkeys(self.classes, Spec((), "int32")))
 
     @property
@@ -129,10 +125,3 @@ class ConditionalVAE(VAE):
         conditions = None if self.conditions is None else dict(self.classes)
         own = {"condition": self.condition, "num_classes": self.num_classes, "conditions": conditions}
         return {**super().get_config(), **own}
-
-
-def _checked(name: Any) -> str:
-    """Return the name of a condition if it can be one."""
-    if not isinstance(name, str) or not name.isidentifier() or name in _TAKEN:
-        raise ValueError(f"condition must be an unused identifier, such as 'label', but it is {name!r}.")
-    return name

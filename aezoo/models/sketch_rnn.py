@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -18,9 +18,12 @@ from aezoo._numerics import as_float32
 from aezoo._typing import ArrayLike, Shape, Tensor
 from aezoo.layers import RandomState, StrokeAugmentation, _sketch_networks
 from aezoo.models.autoencoder import Autoencoder
+from aezoo.models.conditional import _TAKEN
 from aezoo.optimizers import DecayToFloor
 from aezoo.saving import export
+from aezoo.training import gate
 from aezoo.training.batch import Batch
+from aezoo.training.gate import Spec
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -51,6 +54,9 @@ class SketchRNN(Autoencoder):
 
     The decoder is an LSTM, as in the authors' code; the results in the paper come from a HyperLSTM.
 
+    With `conditions`, such as the class of a sketch, the decoder receives their one-hot labels with the code, so that
+    one model draws several classes and the code need not tell them apart. The encoder does not receive them.
+
     Args:
         latent_dim: Number of code units.
         encoder_units: LSTM units per direction of the encoder.
@@ -65,6 +71,7 @@ class SketchRNN(Autoencoder):
         recurrent_dropout: Fraction of LSTM units that write nothing to the memory in a training step, in [0, 1).
         random_scale: Maximum relative change of the scale of each axis in training, in [0, 1).
         drop_points: Probability of dropping a point inside a line in training, in [0, 1).
+        conditions: Labels, {name: number of classes}, which are integers from 0; None for none.
         **kwargs: `seed`, `name` and `dtype` of `Autoencoder`.
 
     Raises:
@@ -79,6 +86,13 @@ class SketchRNN(Autoencoder):
         >>> model.encode(x_test[:3]).shape
         TensorShape([3, 8])
         >>> model.sample(3, temperature=0.5).shape == (3, *x_train.shape[1:])
+        True
+
+        One model of three classes:
+
+        >>> model = SketchRNN(latent_dim=4, encoder_units=8, decoder_units=16, conditions={"shape": 3})
+        >>> model.build({"x": x_train.shape, "shape": (None,)})
+        >>> model.sample(2, shape=[0, 2]).shape == (2, *x_train.shape[1:])
         True
 
     Reference:
@@ -106,6 +120,7 @@ class SketchRNN(Autoencoder):
         recurrent_dropout: float = 0.1,
         random_scale: float = 0.15,
         drop_points: float = 0.1,
+        conditions: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
         _validation.check_no_networks(self, kwargs)
@@ -125,7 +140,10 @@ class SketchRNN(Autoencoder):
             _validation.check_fraction(name, fraction, below_1=True)
         _validation.check_fraction("kl_start", kl_start)
         _validation.check_open_interval("kl_rate", kl_rate, 0, 1)
+        classes = _validation.check_conditions(conditions, {*_TAKEN, "strokes", "temperature"})
         super().__init__(latent_dim, output_activation="linear", **kwargs)
+        self.classes = classes
+        self.condition_specs.update(dict.fromkeys(classes, Spec((), "int32")))
         self.encoder_units = encoder_units
         self.decoder_units = decoder_units
         self.components = components
@@ -173,13 +191,21 @@ class SketchRNN(Autoencoder):
 
     # === Networks ===
 
+    @property
+    def condition_names(self) -> tuple[str, ...]:
+        return tuple(self.classes)
+
+    def condition_bounds(self, name: str) -> tuple[float, float]:
+        return 0, self.classes[name] - 1
+
     def build(self, input_shape: Shape | Any) -> None:
+        given, input_shape = input_shape, input_shape["x"] if isinstance(input_shape, Mapping) else input_shape
         if len(input_shape) != 3 or input_shape[-1] != 5 or input_shape[1] is None:
             raise ValueError(
                 f"Sketches are stroke-5, (batch, Nmax, 5), but these have shape {tuple(input_shape)}: convert them "
                 "with aezoo.sketches.stroke5."
             )
-        super().build(input_shape)
+        super().build(given)
 
     def build_encoder(self, x_shape: Shape) -> keras.Model:
         return _sketch_networks.SketchEncoder(
@@ -192,16 +218,32 @@ class SketchRNN(Autoencoder):
         )
 
     def build_decoder(self, x_shape: Shape) -> keras.Model:
-        return _sketch_networks.SketchDecoder(
-            self.latent_dim if self.conditional else 0,
+        units = self.latent_dim if self.conditional else 0
+        decoder = _sketch_networks.SketchDecoder(
+            units + sum(self.classes.values()),
             self.decoder_units,
             self.components,
             x_shape[0],
             self.recurrent_dropout,
             self.seed,
-            name="decoder",
+            name="steps" if self.classes else "decoder",
             dtype=self.dtype_policy,
         )
+        if not self.classes:
+            return decoder
+        inputs = {name: keras.Input((), dtype="int32", name=name) for name in self.classes}
+        z = keras.Input((units,), name="z")
+        return keras.Model({"z": z, **inputs}, decoder(self._joined(z, inputs)), name="decoder")
+
+    @property
+    def drawer(self) -> _sketch_networks.SketchDecoder:
+        """The decoder, which draws step by step from codes and labels joined to one vector."""
+        return self.decoder.get_layer("steps") if self.classes else self.decoder
+
+    def _joined(self, z: Tensor, conditions: Mapping[str, Any]) -> Tensor:
+        """Return codes with one-hot labels appended, (batch, units + classes) float32."""
+        labels = [ops.one_hot(conditions[name], count, dtype="float32") for name, count in self.classes.items()]
+        return ops.concatenate([ops.cast(z, "float32"), *labels], axis=-1) if labels else z
 
     # === The objective ===
 
@@ -224,7 +266,7 @@ class SketchRNN(Autoencoder):
             y = x if batch.y is batch.x else self.augmentation.augment(y, noise)
         mean, log_variance = self.encoder.distribution(x, training)
         z = mean + ops.exp(0.5 * log_variance) * self.random.normal(ops.shape(mean)) if training else mean
-        pen, mixture = self.decoder.teacher_forced(z, y, training)
+        pen, mixture = self.drawer.teacher_forced(self._joined(z, batch.conditions), y, training)
         of_offsets, of_pens = _negative_log_likelihood(y, pen, mixture)
         until_end = ops.sum(of_offsets + of_pens * _until_end(y), axis=1)
         y_pred = ops.concatenate([mixture.expectation(), ops.softmax(pen)], axis=-1)
@@ -258,24 +300,32 @@ class SketchRNN(Autoencoder):
                 stacklevel=3,
             )
 
-    def scores(self, x: Tensor, **unused: Tensor) -> Tensor:
+    def scores(self, x: Tensor, **conditions: Tensor) -> Tensor:
         """Return -log p(x given z = μ) of each sketch, (batch,) in nats: higher is more anomalous."""
-        return self.negative_log_likelihood(x, self.encode(x))
+        conditions = {name: conditions[name] for name in self.classes}
+        return self.negative_log_likelihood(x, self.encode(x, **conditions), **conditions)
 
-    def negative_log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+    def negative_log_likelihood(self, x: Tensor, z: Tensor, **conditions: ArrayLike) -> Tensor:
         """Return -log p(x given z) of each sketch up to the step that ends it, (batch,) in nats.
 
         Args:
             x: Sketches, (batch, Nmax, 5).
             z: Codes, (batch, latent_dim).
+            **conditions: Conditions by name, one entry per sketch, or one for all.
         """
         x = self._input(x)
         _validation.check_code_shape(self, z.shape)
-        of_offsets, of_pens = _negative_log_likelihood(x, *self.decoder.teacher_forced(z, x))
+        z = self._joined(z, gate.conditions_of(self, conditions, z.shape[0]))
+        of_offsets, of_pens = _negative_log_likelihood(x, *self.drawer.teacher_forced(z, x))
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
     def sample(
-        self, n: int | None = None, temperature: float = 1.0, z: ArrayLike | None = None, seed: int | None = None
+        self,
+        n: int | None = None,
+        temperature: float = 1.0,
+        z: ArrayLike | None = None,
+        seed: int | None = None,
+        **conditions: ArrayLike,
     ) -> Tensor:
         """Draw sketches. The exported signature `sample` accepts an n of at most 10,000 and a temperature >= 0.
 
@@ -285,12 +335,13 @@ class SketchRNN(Autoencoder):
                 each time.
             z: Codes, (n, latent_dim); None draws them from N(0, I).
             seed: An integer that makes the result reproducible; None continues the model's own random state.
+            **conditions: Conditions by name, one entry per sketch, or one for all.
 
         Returns:
             Sketches, (n, Nmax, 5) float32.
 
         Raises:
-            ValueError: If neither n nor z is given, or n is not the number of codes.
+            ValueError: If neither n nor z is given, n is not the number of codes, or a condition is missing.
         """
         _validation.check_built(self)
         _validation.check_at_least("temperature", temperature, 0)
@@ -304,14 +355,15 @@ class SketchRNN(Autoencoder):
             if n not in (None, codes.shape[0]):
                 raise ValueError(f"n={n} sketches were asked for, but there are {codes.shape[0]} codes.")
         seed = None if seed is None else _validation.check_int("seed", seed)
-        return self._draw(n, tf.constant(temperature, "float32"), None if z is None else codes, seed)
+        given = gate.conditions_of(self, conditions, n if z is None else codes.shape[0])
+        return self._draw(n, tf.constant(temperature, "float32"), None if z is None else codes, seed, given)
 
-    def _draw(self, n: Tensor, temperature: Tensor, z: Tensor, seed: Tensor) -> Tensor:
+    def _draw(self, n: Tensor, temperature: Tensor, z: Tensor, seed: Tensor, conditions: Mapping[str, Any]) -> Tensor:
         seed = self.random.seed_of(seed)
         if z is None:
             of_codes = tf.random.experimental.stateless_fold_in(seed, self.x_shape[0], alg="philox")
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
-        return self.decoder.draw(z, temperature, seed)
+        return self.drawer.draw(self._joined(z, conditions), temperature, seed)
 
     def complete(
         self,
@@ -320,6 +372,7 @@ class SketchRNN(Autoencoder):
         temperature: float = 1.0,
         z: ArrayLike | None = None,
         seed: int | None = None,
+        **conditions: ArrayLike,
     ) -> Tensor:
         """Complete a begun sketch: keep its strokes and draw the following steps, each given all steps before it.
 
@@ -332,6 +385,7 @@ class SketchRNN(Autoencoder):
             z: Codes, (n, latent_dim), such as codes of finished sketches; None uses the code of the strokes, which the
                 encoder reads as if they were a finished sketch.
             seed: As in `sample`.
+            **conditions: Conditions by name, one entry per completion, or one for all.
 
         Returns:
             Sketches, (n, Nmax, 5) float32, which begin with the k strokes.
@@ -355,13 +409,14 @@ class SketchRNN(Autoencoder):
         begun = self._begun(strokes)
         if z is None:
             whole = np.concatenate([begun, np.tile(_END, (self.x_shape[0] - len(begun), 1))])[None]
-            z = ops.tile(self.encode(whole), (n, 1))
+            z = ops.tile(self.run_encoder(tf.constant(whole)), (n, 1))
         codes = ops.convert_to_tensor(z, "float32")
         _validation.check_code_shape(self, codes.shape)
         if codes.shape[0] != n:
             raise ValueError(f"n={n} completions were asked for, but there are {codes.shape[0]} codes.")
         temperature = tf.constant(temperature, "float32")
-        return self.decoder.draw(codes, temperature, self.random.seed_of(seed), tf.constant(begun))
+        codes = self._joined(codes, gate.conditions_of(self, conditions, n))
+        return self.drawer.draw(codes, temperature, self.random.seed_of(seed), tf.constant(begun))
 
     def _begun(self, strokes: ArrayLike) -> np.ndarray:
         """Return the points of a begun sketch, (k, 5) float32."""
@@ -383,8 +438,14 @@ class SketchRNN(Autoencoder):
             )
         return points
 
-    def interpolate(  # type: ignore[override]  # no conditions
-        self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, temperature: float = 0.0, seed: int | None = None
+    def interpolate(  # type: ignore[override]  # no condition can have the name `temperature`
+        self,
+        x_a: ArrayLike,
+        x_b: ArrayLike,
+        steps: int = 10,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        **conditions: ArrayLike,
     ) -> Tensor:
         """Interpolate between two sketches, with spherical interpolation of their codes as in the paper.
 
@@ -394,16 +455,22 @@ class SketchRNN(Autoencoder):
             steps: Number of points on each path, both ends included, at least 2.
             temperature: As in `sample`.
             seed: As in `sample`.
+            **conditions: Conditions by name, one entry per path, or one for all.
 
         Returns:
             Sketches, (batch, steps, Nmax, 5) float32.
         """
         _validation.check_int("steps", steps, 2)
-        a, b = self.encode(x_a), self.encode(x_b)
+        a, b = self.encode(x_a, **conditions), self.encode(x_b, **conditions)
         if a.shape != b.shape:
             raise ValueError(f"Each path needs a start and an end, but there are {len(a)} starts and {len(b)} ends.")
         codes = ops.reshape(_arc(a, b, steps), (-1, *self.code_shape))
-        drawn = self.sample(temperature=temperature, z=codes, seed=seed) if temperature else self.decode(codes)
+        given = gate.conditions_of(self, conditions, a.shape[0])
+        given = {name: ops.repeat(values, steps, axis=0) for name, values in given.items()}
+        if temperature:
+            drawn = self.sample(temperature=temperature, z=codes, seed=seed, **given)
+        else:
+            drawn = self.decode(codes, **given)
         return ops.reshape(drawn, (a.shape[0], steps, *self.x_shape))
 
     # === Self-description ===
@@ -417,9 +484,11 @@ class SketchRNN(Autoencoder):
 
     def report_measures(self, x: Tensor, code: Tensor) -> dict[str, Any]:
         """Return -log p(x given z) in nats; L_R, which is the same per step; and L_KL, the divergence per code unit."""
-        x = self._input(x)
-        nats = self.negative_log_likelihood(x, code)
-        metrics = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
+        metrics = {}
+        if not self.classes:  # a report has no labels here; its `score` is the same in nats
+            x = self._input(x)
+            nats = self.negative_log_likelihood(x, code)
+            metrics = {"reconstruction": nats / self.x_shape[0], "negative_log_likelihood": nats}
         if self.conditional:
             metrics["kl_divergence"] = ops.mean(losses.gaussian_kl(*self.encoder.distribution(x)), axis=-1)
         return metrics
@@ -428,21 +497,27 @@ class SketchRNN(Autoencoder):
         from aezoo import plots
 
         temperatures = (0.2, 0.5, 0.8)
+        labels = {name: x[name] for name in self.condition_names}
+        x = x["x"] if self.condition_names else x
         pairs = min(4, len(x) // 2)
+
+        def first(n: int) -> dict[str, Any]:
+            return {name: values[:n] for name, values in labels.items()}
 
         def reconstructions() -> matplotlib.figure.Figure:
             few = x[:10]
-            pair = np.concatenate([few, self.reconstruct(few)])
+            pair = np.concatenate([few, self.reconstruct(few, **first(10))])
             return plots.sketches(pair, columns=len(few), row_labels=["input", "reconstruction"])
 
         def samples() -> matplotlib.figure.Figure:
-            rows = [np.asarray(self.sample(10, temperature)) for temperature in temperatures]
+            count = min(10, len(x)) if labels else 10
+            rows = [np.asarray(self.sample(count, temperature, **first(10))) for temperature in temperatures]
             return plots.sketches(
                 np.concatenate(rows), row_labels=[f"τ = {temperature:g}" for temperature in temperatures]
             )
 
         def interpolation() -> matplotlib.figure.Figure:
-            path = np.asarray(self.interpolate(x[:pairs], x[pairs : 2 * pairs], steps=10))
+            path = np.asarray(self.interpolate(x[:pairs], x[pairs : 2 * pairs], steps=10, **first(pairs)))
             return plots.sketches(path.reshape(-1, *x.shape[1:]))
 
         return {"reconstructions.png": reconstructions, "samples.png": samples, "interpolation.png": interpolation}
@@ -450,13 +525,31 @@ class SketchRNN(Autoencoder):
     # === Saving ===
 
     def signatures(self) -> dict[str, tuple[Any, dict[str, tf.TensorSpec], str]]:
-        def draw(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
-            return self._draw(n, temperature, None, seed)
+        signatures = super().signatures()
+        if self.classes:  # the number of sketches is the number of labels
+            labels = {name: signatures["encode"][1][name] for name in self.classes}
 
-        return {**super().signatures(), "sample": (*export.sample_signature(self.x_shape, draw), "sketch")}
+            def draw_labeled(*inputs: Tensor) -> Tensor:
+                *values, temperature, seed = inputs
+                given = gate.conditions_of(self, dict(zip(labels, values, strict=True)), None)
+                temperature = export.inside("temperature", temperature, 0.0, math.inf)
+                return self._draw(tf.shape(next(iter(given.values())))[0], temperature, None, seed, given)
+
+            rest = {
+                "temperature": tf.TensorSpec((), "float32", name="temperature"),
+                "seed": tf.TensorSpec((), "int64", name="seed"),
+            }
+            return {**signatures, "sample": (draw_labeled, {**labels, **rest}, "sketch")}
+
+        def draw(n: Tensor, temperature: Tensor, seed: Tensor) -> Tensor:
+            return self._draw(n, temperature, None, seed, {})
+
+        return {**signatures, "sample": (*export.sample_signature(self.x_shape, draw), "sketch")}
 
     def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
         """Return the decoder's first state and its step: from the step before, the distribution of the next.
+
+        For a model with conditions, z has the one-hot labels after the code units.
 
         Outputs of "step" are the states `new_h` and `new_c`, `pen` (logits, 3), and of each component of the mixture
         `weights` (logits, M), `mean` (M, 2), `scale` (the standard deviations, M, 2) and `correlation` (M).
@@ -467,15 +560,16 @@ class SketchRNN(Autoencoder):
 
         units = self.decoder_units
         z, h, c, before = (
-            spec(name, size) for name, size in (("z", self.code_shape[0]), ("h", units), ("c", units), ("before", 5))
+            spec(name, size)
+            for name, size in (("z", self.drawer.latent_dim), ("h", units), ("c", units), ("before", 5))
         )
 
         def start(z: Tensor) -> dict[str, Any]:
-            return dict(zip("hc", self.decoder.first_state(z), strict=True))
+            return dict(zip("hc", self.drawer.first_state(z), strict=True))
 
         def step(z: Tensor, h: Tensor, c: Tensor, before: Tensor) -> dict[str, Any]:
-            h, c = self.decoder.next_state(z, before, (h, c))
-            pen, mixture = self.decoder.distributions(h)
+            h, c = self.drawer.next_state(z, before, (h, c))
+            pen, mixture = self.drawer.distributions(h)
             return {
                 "new_h": h,
                 "new_c": c,
@@ -500,7 +594,8 @@ class SketchRNN(Autoencoder):
             "encoder_units decoder_units components conditional kl_weight kl_start kl_rate kl_floor recurrent_dropout "
             "random_scale drop_points"
         )
-        return {**config, **{name: getattr(self, name) for name in names.split()}}
+        config |= {name: getattr(self, name) for name in names.split()}
+        return {**config, "conditions": dict(self.classes) or None}
 
 
 def _check_pens(x: np.ndarray) -> None:

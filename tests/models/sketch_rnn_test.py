@@ -365,6 +365,81 @@ def test_completions_follow_from_the_seed_and_the_code():
     assert with_code[0, 4, 2:].argmax() == np.argmax(pen)
 
 
+# === Classes ===
+
+
+@pytest.fixture(scope="module")
+def labeled():
+    model = aezoo.SketchRNN(
+        4, encoder_units=6, decoder_units=8, components=3, conditions={"shape": 3, "size": 2}, seed=0, **QUIET
+    )
+    model.build({"x": (None, 15, 5), "shape": (None,), "size": (None,)})
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        variable.assign(rng.normal(0, 0.3, variable.shape))
+    return model
+
+
+def test_labels_join_the_code_as_one_hot_vectors(labeled):
+    shape, size = np.arange(len(X)) % 3, np.arange(len(X)) % 2
+    z = labeled.encode(X, shape=shape, size=size)
+    assert z.shape == (len(X), 4)
+    np.testing.assert_array_equal(z, labeled.encode(X, shape=0, size=1))  # the encoder reads x alone
+    plain = make(latent_dim=9)  # a decoder without labels whose code has the units of code and labels
+    plain.decoder.set_weights(labeled.drawer.get_weights())
+    joined = np.concatenate([z, np.eye(3)[shape], np.eye(2)[size]], axis=1).astype("float32")
+    nats = np.asarray(labeled.negative_log_likelihood(X, z, shape=shape, size=size))
+    assert nats == pytest.approx(np.asarray(plain.negative_log_likelihood(X, joined)), abs=1e-4)
+    assert np.asarray(labeled.score_samples(X, shape=shape, size=size)) == pytest.approx(nats, abs=1e-4)
+    other = np.asarray(labeled.negative_log_likelihood(X, z, shape=(shape + 1) % 3, size=size))
+    assert np.abs(other - nats).max() > 1e-3
+    found = labeled.evaluate({"x": X, "shape": shape, "size": size}, verbose=0, return_dict=True, batch_size=len(X))
+    assert found["negative_log_likelihood"] == pytest.approx(nats.mean(), rel=1e-5)
+    few = joined[:2]
+    np.testing.assert_allclose(labeled.decode(z[:2], shape=shape[:2], size=size[:2]), plain.decode(few), atol=1e-5)
+    drawn = labeled.sample(z=z[:2], seed=3, shape=shape[:2], size=size[:2])
+    np.testing.assert_allclose(drawn, plain.sample(z=few, seed=3), atol=1e-5)
+    begun = X[0][:4]
+    completed = labeled.complete(begun, n=2, z=z[:2], seed=3, shape=shape[:2], size=size[:2])
+    np.testing.assert_allclose(completed, plain.complete(begun, n=2, z=few, seed=3), atol=1e-5)
+    path = labeled.interpolate(X[:1], X[1:2], steps=3, shape=2, size=0)
+    assert path.shape == (1, 3, 15, 5)
+    np.testing.assert_allclose(path[0, 0], labeled.decode(z[:1], shape=2, size=0)[0], atol=1e-5)
+
+
+def test_labels_that_are_missing_or_unknown_are_refused(labeled):
+    with pytest.raises(ValueError, match=r"needs shape=\.\.\., size=\.\.\."):
+        labeled.sample(2, shape=1)
+    with pytest.raises(ValueError, match="shape"):
+        labeled.sample(2, shape=3, size=0)
+    with pytest.raises(ValueError, match="has no condition 'shape'"):
+        make().complete(X[0][:4], shape=1)
+    for name in ("strokes", "temperature", "z"):
+        with pytest.raises(ValueError, match="condition must be an unused identifier"):
+            aezoo.SketchRNN(conditions={name: 2})
+    with pytest.raises(ValueError, match="conditions must be a dict"):
+        aezoo.SketchRNN(conditions={})
+
+
+@pytest.mark.slow
+def test_one_model_draws_several_classes():
+    lines = np.zeros((60, 5, 5), "float32")
+    lines[:, :3, 2] = lines[:, 3:, 4] = 1
+    label = np.arange(60) % 2
+    lines[:, :3, 0] = np.where(label, 1.0, 0.0)[:, None]  # to the right, or down
+    lines[:, :3, 1] = np.where(label, 0.0, 1.0)[:, None]
+    model = aezoo.SketchRNN(
+        2, encoder_units=8, decoder_units=16, components=2, conditional=False, conditions={"way": 2}, seed=0, **QUIET
+    )
+    model.compile(keras.optimizers.Adam(0.02, clipvalue=1.0))
+    keras.utils.set_random_seed(0)
+    model.fit({"x": lines, "way": label}, epochs=40, batch_size=20, verbose=0)
+    drawn = np.asarray(model.sample(2, temperature=0.0, way=[0, 1]))
+    assert drawn[0, 0, :2] == pytest.approx([0, 1], abs=0.2)
+    assert drawn[1, 0, :2] == pytest.approx([1, 0], abs=0.2)
+
+
 @pytest.mark.parametrize(
     ("strokes", "options", "message"),
     [
