@@ -311,6 +311,21 @@ def sketches_temperatures(x: np.ndarray) -> Figure:
 
 
 @of_sketches
+def sketches_complete(x: np.ndarray) -> Figure:
+    """Begun sketches, the first third of the points of test sketches, and completions with two kinds of codes."""
+    model, columns = preset("sketch_rnn_cats"), []
+    finished = model.encode(x[10:13])
+    for sketch in x[[0, 2, 3, 4, 5, 6, 7]]:
+        begun = sketch.copy()
+        begun[np.sum(np.cumsum(sketch[:, 4]) == 0) // 3 :] = [0, 0, 0, 0, 1]
+        own = model.complete_sketch(begun, n=2, temperature=0.3, seed=SEED)
+        others = model.complete_sketch(begun, n=3, temperature=0.3, z=finished, seed=SEED)
+        columns.append(np.concatenate([begun[None], own, others]))
+    labels = ["begun", *["its own code"] * 2, *["another's code"] * 3]
+    return plots.sketches(np.concatenate(np.stack(columns, axis=1)), columns=len(columns), row_labels=labels)
+
+
+@of_sketches
 def sketches_interpolation(x: np.ndarray) -> Figure:
     """Paths between sketches, which stand at both ends."""
     starts, ends = x[list(STARTS)], x[list(ENDS)]

@@ -21,7 +21,7 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.conditional import _TAKEN
 from aezoo.optimizers import DecayToFloor
 from aezoo.saving import export
-from aezoo.training import gate
+from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
 from aezoo.training.gate import Spec
 
@@ -313,10 +313,12 @@ class SketchRNN(Autoencoder):
             z: Codes, (batch, latent_dim).
             **conditions: Conditions by name, one entry per sketch, or one for all.
         """
-        x = self._input(x)
+        parts = inference.whole(self, x, conditions)
+        x, z = parts.x, ops.convert_to_tensor(z)
         _validation.check_code_shape(self, z.shape)
-        z = self._joined(z, gate.conditions_of(self, conditions, z.shape[0]))
-        of_offsets, of_pens = _negative_log_likelihood(x, *self.drawer.teacher_forced(z, x))
+        of_offsets, of_pens = _negative_log_likelihood(
+            x, *self.drawer.teacher_forced(self._joined(z, parts.conditions), x)
+        )
         return ops.sum(of_offsets + of_pens * _until_end(x), axis=1)
 
     def sample(
@@ -365,7 +367,7 @@ class SketchRNN(Autoencoder):
             z = tf.random.stateless_normal((n, *self.code_shape), of_codes, alg="philox")
         return self.drawer.draw(self._joined(z, conditions), temperature, seed)
 
-    def complete(
+    def complete_sketch(
         self,
         strokes: ArrayLike,
         n: int = 1,
@@ -399,7 +401,7 @@ class SketchRNN(Autoencoder):
             >>> (x_train, _), (x_test, _) = sketches.load("shapes")
             >>> model = SketchRNN(latent_dim=4, encoder_units=8, decoder_units=16)
             >>> model.build(x_train.shape)
-            >>> model.complete(x_test[0, :5], n=3, temperature=0.5, seed=0).shape == (3, *x_train.shape[1:])
+            >>> model.complete_sketch(x_test[0, :5], n=3, temperature=0.5, seed=0).shape == (3, *x_train.shape[1:])
             True
         """
         _validation.check_built(self)

@@ -333,13 +333,13 @@ def test_a_completion_keeps_the_strokes_and_continues_as_the_decoder_does(condit
     begun = X[0][:5]
     z = model.encode(padded(begun[None], 15))
     pen, mixed = step_by_step(model, begun, z)
-    most_likely = np.asarray(model.complete(begun, temperature=0.0))
+    most_likely = np.asarray(model.complete_sketch(begun, temperature=0.0))
     assert most_likely.shape == (1, 15, 5)
     np.testing.assert_array_equal(most_likely[0, :5], begun)
     assert most_likely[0, 5, 2:].argmax() == np.argmax(pen)
     if most_likely[0, 5, 4] == 0:
         assert most_likely[0, 5, :2] == pytest.approx(np.asarray(mixed.mean)[0, np.argmax(mixed.logits)], abs=1e-5)
-    drawn = np.asarray(model.complete(begun, n=20_000, seed=1))
+    drawn = np.asarray(model.complete_sketch(begun, n=20_000, seed=1))
     np.testing.assert_array_equal(drawn[:, :5], np.tile(begun, (20_000, 1, 1)))
     p = softmax(np.asarray(pen)[0].astype("float64"))
     assert np.abs(drawn[:, 5, 2:].mean(axis=0) - p).max() < 4.5 * 0.5 / np.sqrt(20_000)
@@ -351,13 +351,13 @@ def test_a_completion_keeps_the_strokes_and_continues_as_the_decoder_does(condit
 def test_completions_follow_from_the_seed_and_the_code():
     model = make()
     begun = X[0][:4]
-    first, again = (np.asarray(model.complete(begun, n=8, seed=7)) for _ in range(2))
+    first, again = (np.asarray(model.complete_sketch(begun, n=8, seed=7)) for _ in range(2))
     np.testing.assert_array_equal(first, again)
-    assert (np.asarray(model.complete(begun, n=8, seed=8))[:, 4:] != first[:, 4:]).any()
+    assert (np.asarray(model.complete_sketch(begun, n=8, seed=8))[:, 4:] != first[:, 4:]).any()
     assert len({each.tobytes() for each in first}) > 2, "completions of one sketch differ"
     ended = padded(begun[None], 15)[0]  # the end of a padded sketch is no part of what is given
-    np.testing.assert_array_equal(model.complete(ended, n=8, seed=7), first)
-    with_code = np.asarray(model.complete(begun, n=2, z=np.ones((2, 4)), temperature=0.0))
+    np.testing.assert_array_equal(model.complete_sketch(ended, n=8, seed=7), first)
+    with_code = np.asarray(model.complete_sketch(begun, n=2, z=np.ones((2, 4)), temperature=0.0))
     np.testing.assert_array_equal(with_code[:, :4], first[:2, :4])
     pen, mixed = step_by_step(model, begun, np.ones((1, 4), "float32"))
     if with_code[0, 4, 4] == 0:
@@ -401,8 +401,8 @@ def test_labels_join_the_code_as_one_hot_vectors(labeled):
     drawn = labeled.sample(z=z[:2], seed=3, shape=shape[:2], size=size[:2])
     np.testing.assert_allclose(drawn, plain.sample(z=few, seed=3), atol=1e-5)
     begun = X[0][:4]
-    completed = labeled.complete(begun, n=2, z=z[:2], seed=3, shape=shape[:2], size=size[:2])
-    np.testing.assert_allclose(completed, plain.complete(begun, n=2, z=few, seed=3), atol=1e-5)
+    completed = labeled.complete_sketch(begun, n=2, z=z[:2], seed=3, shape=shape[:2], size=size[:2])
+    np.testing.assert_allclose(completed, plain.complete_sketch(begun, n=2, z=few, seed=3), atol=1e-5)
     path = labeled.interpolate(X[:1], X[1:2], steps=3, shape=2, size=0)
     assert path.shape == (1, 3, 15, 5)
     np.testing.assert_allclose(path[0, 0], labeled.decode(z[:1], shape=2, size=0)[0], atol=1e-5)
@@ -414,7 +414,7 @@ def test_labels_that_are_missing_or_unknown_are_refused(labeled):
     with pytest.raises(ValueError, match="shape"):
         labeled.sample(2, shape=3, size=0)
     with pytest.raises(ValueError, match="has no condition 'shape'"):
-        make().complete(X[0][:4], shape=1)
+        make().complete_sketch(X[0][:4], shape=1)
     for name in ("strokes", "temperature", "z"):
         with pytest.raises(ValueError, match="condition must be an unused identifier"):
             aezoo.SketchRNN(conditions={name: 2})
@@ -456,7 +456,7 @@ def test_one_model_draws_several_classes():
 )
 def test_what_cannot_be_completed_is_refused(strokes, options, message):
     with pytest.raises(ValueError, match=message):
-        make().complete(strokes, **options)
+        make().complete_sketch(strokes, **options)
 
 
 def test_reconstruct_is_a_sample_at_temperature_0():
