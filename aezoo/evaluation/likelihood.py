@@ -268,7 +268,7 @@ def _checked_base(rbm: RBM, base: ArrayLike) -> np.ndarray:
         raise ValueError(f"base must be the mean of the data, of shape {rbm.x_shape}, but it has shape {base.shape}.")
     if rbm.visible != "gaussian" and not (base.min() >= 0 and base.max() <= 1):
         raise ValueError(f"base must be the mean of {rbm.visible.capitalize()} data, but it has values outside [0, 1].")
-    return np.asarray(rbm._flat(base[None]))[0]
+    return base.reshape(-1) / np.exp(np.asarray(rbm.log_stddev, "float64"))
 
 
 def _anneal_and_check(
@@ -414,7 +414,9 @@ class _Path:
         """Compute log Z at β = 0; for Gaussian visibles less ½‖b‖², which F of the RBM (β = 1) has beside exp(bᵀv)."""
         a, (_, hidden_bias, visible_bias) = self.base_bias, (np.asarray(p, "float64") for p in self.parameters)
         hidden = hidden_bias.size * float(_GAIN[self.rbm.hidden](0.0))
-        if self.rbm.visible != "gaussian":
+        if self.rbm.visible == "bernoulli":
+            return hidden + float(np.sum(np.logaddexp(0, a)))
+        if self.rbm.visible == "softmax":
             return hidden + float(tf.reduce_sum(_visible_gain(self.rbm)(a)))
         return hidden + 0.5 * a.size * math.log(2 * math.pi) + 0.5 * float(np.sum(a**2) - np.sum(visible_bias**2))
 
