@@ -493,7 +493,8 @@ SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump
 SLOW |= {("top-k", check) for check in (testing.replicas, testing.data_forms, testing.determinism, testing.verbs)}
 SLOW |= {("vae", testing.data_forms), ("vae", testing.exporting), ("compressive", testing.mixed_precision)}
 SLOW |= {("top-k", testing.exporting), ("k-sparse", testing.execution)}
-SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs)}
+SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs, testing.epoch_means)}
+SLOW |= {("compressive", testing.target), ("k-sparse", testing.data_forms)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}
 SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
