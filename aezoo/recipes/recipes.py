@@ -309,8 +309,8 @@ RECIPES: dict[str, Recipe] = {
         # A cosine over 10 epochs, cut off after 5.
         optimizer=lambda steps: cosine(2e-3)(steps * 10 // 5),
         extra=denoised,
-        limits="It was trained for noise of a standard deviation of 0.25 only. Flat areas keep faint blotches, and thin "
-        "lines blur.",
+        limits="It was trained for noise of a standard deviation of 0.25 only. Flat areas keep faint blotches, and "
+        "thin lines blur.",
     ),
     "vq_vae_emoji": Recipe(
         "VQ-VAE of emoji of faces and people in color, 64 × 64 pixels: 64 indices of 256 entries, and a prior",
