@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,9 @@ import tensorflow as tf
 import timing
 
 import aezoo
+
+# `prefetch_to_device` comes last and leaves the number of batches unknown, of which Keras warns.
+warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
 
 FEATURES = 784
 
