@@ -63,7 +63,7 @@ def contenders(x: np.ndarray, units: int, batch_size: int) -> dict[str, Callable
         "mixed_bfloat16": lambda: models["bfloat16"].fit(x, batch_size=batch_size, verbose=0, resident=True),
         "stream": lambda: models["stream"].fit(stream, verbose=0),
         "prefetched to the device": lambda: models["to device"].fit(to_device, verbose=0),
-        "Keras' stream": lambda: keras_model.fit(pairs, verbose=0),
+        "Keras' stream": lambda: keras_model.fit(pairs, shuffle=False, verbose=0),
         "stream alone": lambda: [None for _ in stream],
     }
 
