@@ -463,11 +463,12 @@ class SketchRNN(Autoencoder):
             Sketches, (batch, steps, Nmax, 5) float32.
         """
         _validation.check_int("steps", steps, 2)
-        a, b = self.encode(x_a, **conditions), self.encode(x_b, **conditions)
+        given: dict[str, Any] = conditions
+        a, b = self.encode(x_a, **given), self.encode(x_b, **given)
         if a.shape != b.shape:
             raise ValueError(f"Each path needs a start and an end, but there are {len(a)} starts and {len(b)} ends.")
         codes = ops.reshape(_arc(a, b, steps), (-1, *self.code_shape))
-        given = gate.conditions_of(self, conditions, a.shape[0])
+        given = gate.conditions_of(self, given, a.shape[0])
         given = {name: ops.repeat(values, steps, axis=0) for name, values in given.items()}
         if temperature:
             drawn = self.sample(temperature=temperature, z=codes, seed=seed, **given)

@@ -84,7 +84,8 @@ def wake_sleep(
                     f"wake_sleep draws binary units below the top of a DBN, but layer {i + 1} has {kind}={name!r}: use "
                     "'bernoulli'."
                 )
-    samples = np.asarray(gate.samples(dbn.stages[0], x, compared=True), "float32").reshape(len(x), -1)
+    samples = np.asarray(gate.samples(dbn.stages[0], x, compared=True), "float32")
+    samples = samples.reshape(-1, int(np.prod(dbn.stages[0].x_shape)))
     fine = DBN([*(_untied(dbn, i) for i in range(len(dbn.stages) - 1)), _copy(dbn.rbms[-1])])
     variables = [v for stage in fine.stages for v in stage.trainable_variables]
     optimizer = keras.optimizers.SGD(learning_rate)
