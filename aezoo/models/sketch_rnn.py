@@ -552,19 +552,24 @@ class SketchRNN(Autoencoder):
     def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
         """Return the decoder's first state and its step: from the step before, the distribution of the next.
 
-        For a model with conditions, z has the one-hot labels after the code units.
-
         Outputs of "step" are the states `new_h` and `new_c`, `pen` (logits, 3), and of each component of the mixture
         `weights` (logits, M), `mean` (M, 2), `scale` (the standard deviations, M, 2) and `correlation` (M).
+
+        Raises:
+            ValueError: If the model has conditions, which the explorer does not offer for sketches.
         """
+        if self.classes:
+            raise ValueError(
+                f"The explorer draws sketches without conditions, but {self.name!r} has {', '.join(self.classes)}: use "
+                "sample and complete_sketch in Python."
+            )
 
         def spec(name: str, size: int) -> tf.TensorSpec:
             return tf.TensorSpec((None, size), "float32", name=name)
 
         units = self.decoder_units
         z, h, c, before = (
-            spec(name, size)
-            for name, size in (("z", self.drawer.latent_dim), ("h", units), ("c", units), ("before", 5))
+            spec(name, size) for name, size in (("z", self.code_shape[0]), ("h", units), ("c", units), ("before", 5))
         )
 
         def start(z: Tensor) -> dict[str, Any]:
