@@ -418,7 +418,7 @@ def test_labels_that_are_missing_or_unknown_are_refused(labeled):
     for name in ("strokes", "temperature", "z"):
         with pytest.raises(ValueError, match="condition must be an unused identifier"):
             aezoo.SketchRNN(conditions={name: 2})
-    with pytest.raises(ValueError, match="explorer draws sketches without conditions, but .* has shape, size"):
+    with pytest.raises(ValueError, match=r"explorer draws sketches without conditions, but .* has shape, size"):
         labeled.step_signatures()
     with pytest.raises(ValueError, match="conditions must be a dict"):
         aezoo.SketchRNN(conditions={})
