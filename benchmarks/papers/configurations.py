@@ -103,7 +103,13 @@ RBM: Configuration = {
 
 # === DBN, and parallel tempering of an RBM, on binarized MNIST: log-likelihood ===
 
+DIGITS: Configuration = {**RBM, "digits": True, "units": 16, "epochs": 100, "batch_size": 20, "chains": 50}
 DBN_LIKELIHOOD: dict[str, Configuration] = {
+    "digits: PCD": DIGITS,
+    "digits: parallel tempering": {**DIGITS, "ladder": 10},
+    "digits: PCD, rate 0.5": {**DIGITS, "learning_rate": 0.5},
+    "digits: parallel tempering, rate 0.5": {**DIGITS, "learning_rate": 0.5, "ladder": 10},
+    "digits: DBN": {**DIGITS, "top_units": 16, "samples": 200, "fine_tuning_epochs": 100, "fine_tuning_rate": 0.01},
     "DBN": {
         **RBM,
         "top_units": 500,
