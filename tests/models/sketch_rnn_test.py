@@ -397,15 +397,23 @@ def test_labels_join_the_code_as_one_hot_vectors(labeled):
     found = labeled.evaluate({"x": X, "shape": shape, "size": size}, verbose=0, return_dict=True, batch_size=len(X))
     assert found["negative_log_likelihood"] == pytest.approx(nats.mean(), rel=1e-5)
     few = joined[:2]
-    np.testing.assert_allclose(labeled.decode(z[:2], shape=shape[:2], size=size[:2]), plain.decode(few), atol=1e-5)
     drawn = labeled.sample(z=z[:2], seed=3, shape=shape[:2], size=size[:2])
     np.testing.assert_allclose(drawn, plain.sample(z=few, seed=3), atol=1e-5)
     begun = X[0][:4]
     completed = labeled.complete_sketch(begun, n=2, z=z[:2], seed=3, shape=shape[:2], size=size[:2])
     np.testing.assert_allclose(completed, plain.complete_sketch(begun, n=2, z=few, seed=3), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_paths_and_reconstructions_keep_their_labels(labeled):
+    z = labeled.encode(X[:1], shape=2, size=0)
+    plain = make(latent_dim=9)
+    plain.decoder.set_weights(labeled.drawer.get_weights())
+    joined = np.concatenate([z, [[0, 0, 1, 1, 0]]], axis=1).astype("float32")
+    np.testing.assert_allclose(labeled.decode(z, shape=2, size=0), plain.decode(joined), atol=1e-5)
     path = labeled.interpolate(X[:1], X[1:2], steps=3, shape=2, size=0)
     assert path.shape == (1, 3, 15, 5)
-    np.testing.assert_allclose(path[0, 0], labeled.decode(z[:1], shape=2, size=0)[0], atol=1e-5)
+    np.testing.assert_allclose(path[0, 0], labeled.decode(z, shape=2, size=0)[0], atol=1e-5)
 
 
 def test_labels_that_are_missing_or_unknown_are_refused(labeled):
