@@ -11,7 +11,7 @@ annealed forward, with the training images or their codes as data for the revers
   2009 as Burda et al. 2016 quote it; that network is larger and was trained longer, so the numbers are not a
   comparison of methods.
 - "digits: …": the same on the bundled digits of 8×8 pixels, with 16 hidden units in each machine, so that log Z and the
-  likelihood of an RBM are exact. "rate 0.5" is ten times the rate, which persistent chains find hard to follow.
+  likelihood of an RBM are exact. "rate 0.5" is ten times the rate.
 - "PCD" and "parallel tempering": the same RBM with the same number of epochs, with one chain per sample of the model or
   a ladder of ten. The tempered training takes more time per epoch, as the column of minutes shows.
 """
