@@ -21,6 +21,7 @@ from aezoo.layers.mixture import BivariateMixture
 from aezoo.layers.networks import decoder, encoder, spatial, transpose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.random_state import RandomState
+from aezoo.layers.repeat import Repeat
 from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.scaling import Scaling
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
@@ -46,6 +47,7 @@ __all__ = [
     "Log1p",
     "Quantizer",
     "RandomState",
+    "Repeat",
     "ResidualBlock",
     "RowDecoder",
     "RowEncoder",

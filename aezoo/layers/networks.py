@@ -18,6 +18,7 @@ from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.dropout import Dropout
+from aezoo.layers.repeat import Repeat
 from aezoo.layers.residual_block import ResidualBlock, convolution, normalization_layer
 
 Normalization = Literal["batch", "layer"]
@@ -98,7 +99,7 @@ class _Hidden:
         if up != "resize":
             return [], convolution(rank, transpose=up is not None), 2
         kind = convolution(rank)  # raises a ValueError for an unsupported rank
-        return [getattr(keras.layers, f"UpSampling{rank}D")(2, dtype=self.dtype)], kind, 1
+        return [Repeat((2,) * rank, dtype=self.dtype)], kind, 1
 
     def blocks(self) -> list[keras.layers.Layer]:
         """Create the residual blocks of one resolution."""
