@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -80,6 +80,12 @@ class Codec:
     code_shape: Shape
     values: int
     model: bytes = bytes(8)
+
+    kind: ClassVar[str] = "channels"
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _KINDS[cls.kind] = cls
 
     def __post_init__(self) -> None:
         if not self.code_shape or len(self.tables) != self.code_shape[-1]:
@@ -234,6 +240,11 @@ class Codec:
         }
 
     @classmethod
+    def _further(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of this kind of codec that `_content` adds."""
+        return {}
+
+    @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codec:
         """Load a codec from a file that `save` wrote, or from a SavedModel.
 
@@ -255,13 +266,9 @@ class Codec:
             raise ValueError(f"{path} has format version {version!r:.20}, but this aezoo reads {FORMAT}.")
         try:
             tables = tuple(Table(entry["low"], np.array(entry["frequencies"])) for entry in content["tables"])
-            arguments = (tables, tuple(content["code_shape"]), content["values"], bytes.fromhex(content["model"]))
-            if "network" in content:
-                from aezoo.codec import hyper
-
-                codec: Codec = hyper.HyperCodec(*arguments, network=hyper.network_from(content["network"]))
-            else:
-                codec = Codec(*arguments)
+            shape, model = tuple(content["code_shape"]), bytes.fromhex(content["model"])
+            kind = _KINDS[content.get("kind", Codec.kind)]
+            codec = kind(tables, shape, content["values"], model, **kind._further(content))
             sizes = [codec.values, *(size for size in codec.code_shape if size is not None)]
             whole = all(isinstance(size, int) and size >= 1 for size in sizes)
             fits = whole and codec.fingerprint.hex() == content["fingerprint"]
@@ -271,6 +278,8 @@ class Codec:
             raise ValueError(f"{path} is damaged: its fingerprint does not fit. Export the model again.")
         return codec
 
+
+_KINDS: dict[str, type[Codec]] = {Codec.kind: Codec}
 
 IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
 """Path of the codec within a SavedModel; TensorFlow leaves this folder to other programs."""

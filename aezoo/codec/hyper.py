@@ -6,8 +6,8 @@ import dataclasses
 import functools
 import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -141,8 +141,8 @@ class IntegerNetwork:
     Example:
         >>> layer = IntegerLayer.of(np.full((3, 3, 1, 2), 0.1), np.zeros(2), doubles=False)
         >>> levels = IntegerNetwork((layer,)).levels(np.full((1, 4, 4, 1), 3))
-        >>> levels.shape, round(SCALES[levels[0, 1, 1, 0]], 1)  # exp(9 · 0.1 · 3) = 14.9
-        ((1, 4, 4, 2), 14.8)
+        >>> levels.shape, round(SCALES[levels[0, 1, 1, 0]], 1)  # next to exp(9 · 0.1 · 3) = 14.9
+        ((1, 4, 4, 2), 15.1)
     """
 
     layers: tuple[IntegerLayer, ...]
@@ -210,6 +210,8 @@ class HyperCodec(Codec):
 
     network: IntegerNetwork = dataclasses.field(kw_only=True)
 
+    kind: ClassVar[str] = "hyperprior"
+
     def __post_init__(self) -> None:
         network, side = self.network, len(self.tables)
         channels = network.block**2 * network.channels + side
@@ -275,18 +277,12 @@ class HyperCodec(Codec):
             }
             for layer in self.network.layers
         ]
-        return {**super()._content(), "network": layers}
+        return {**super()._content(), "kind": self.kind, "network": layers}
 
-
-def network_from(content: Sequence[Any]) -> IntegerNetwork:
-    """Return the network that `HyperCodec.save` wrote.
-
-    Raises:
-        ValueError: If the content does not describe one.
-    """
-    return IntegerNetwork(
-        tuple(
+    @classmethod
+    def _further(cls, content: dict[str, Any]) -> dict[str, Any]:
+        layers = [
             IntegerLayer(np.array(each["kernel"]), np.array(each["bias"]), each["shift"], each["doubles"])
-            for each in content
-        )
-    )
+            for each in content["network"]
+        ]
+        return {"network": IntegerNetwork(tuple(layers))}
