@@ -59,10 +59,8 @@ def test_scales_are_bounded_and_means_are_the_second_half(mean_scale):
     log_scale = np.asarray(hyper.log_scale(side))
     np.testing.assert_allclose(log_scale[0, 2, 3], [np.log(SCALES[0]), 0.5, np.log(SCALES[-1])], rtol=1e-6)
     assert log_scale.shape == (1, 4, 8, 3)
-    np.testing.assert_allclose(
-        hyper.mean(side) + np.zeros(3),
-        np.broadcast_to([1, 2, 3] if mean_scale else 0, (1, 4, 8, 3)) if mean_scale else np.zeros(3),
-    )
+    expected = np.broadcast_to([1, 2, 3] if mean_scale else 0, (1, 4, 8, 3))
+    np.testing.assert_allclose(np.broadcast_to(hyper.mean(side), expected.shape), expected)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(hyper.log_scale(side) * [-1.0, 1.0, 1.0])
     gradient = np.asarray(tape.gradient(loss, bias.value))[:3]

@@ -25,6 +25,7 @@ def built(**kwargs):
     )
     model.compile("adam", run_eagerly=True)
     model.build(X.shape)
+    model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(1)
     last = model.hyper_networks.synthesis.layers[-1]
     last.bias.assign(rng.uniform(-2, 2, last.bias.shape))
@@ -74,11 +75,8 @@ def test_the_terms_are_those_of_the_paper(mean_scale):
 
 
 def test_networks_have_gdn_and_its_inverse_after_each_hidden_convolution(model):
-    analysis, synthesis = model.encoder.layers[0], model.decoder.layers[-1]
-    found = [
-        [layer.inverse for layer in part.layers if isinstance(layer, aezoo.layers.GDN)]
-        for part in (analysis, synthesis)
-    ]
+    parts = model.encoder.layers[0], model.decoder.layers[-1]
+    found = [[layer.inverse for layer in part.layers if isinstance(layer, aezoo.layers.GDN)] for part in parts]
     assert found == [[False], [True]]
 
 
