@@ -5,9 +5,10 @@
 
 Photographs, test images and file formats are as in `rate_distortion.py --photographs`, and so are the numbers of
 channels: the model differs from the `CompressiveAE` there by GDN, which replaces ReLU, by the hyperprior and by its
-training. The curve of that model is read from its stored result. The first weight trains from random weights; each other one
-starts from the weight that `WEIGHTS` names. A finished weight is kept in MODELS with its measurements: run the command
-again to resume. `--only` trains one weight.
+training. The curve of that model is read from its stored result.
+
+The first weight trains from random weights, each other one from the model of the weight that `WEIGHTS` names. A
+finished weight is kept in MODELS with its measurements: run the command again to resume. `--only` trains one weight.
 
 BD-rates are of JPEG's rates from 0.1 to 1.0 bits per pixel, with piecewise cubics.
 """
