@@ -39,9 +39,9 @@ def test_channels_are_divided_by_the_norm_and_the_inverse_multiplies():
 def test_the_fixed_point_of_the_inverse_undoes_the_normalization():
     """x ← y · √(β + γ x²) with the layer's β and γ (Ballé et al. 2016, section 2.3)."""
     forward = normalization()
-    few = X[0, :2]
+    few = X[0, :1]
     x = y = np.asarray(forward(few), "float64")
-    for _ in range(300):
+    for _ in range(200):
         x = y * norm(forward, x)
     np.testing.assert_allclose(x, few, rtol=1e-3, atol=1e-3)
 
