@@ -514,8 +514,9 @@ ADDED = {testing.configuration, testing.weight_zero}
 SLOW |= {
     (name, check)
     for name in ("hyperprior", "hyperprior-scale")
-    for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero, testing.scores}
+    for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero}
 }
+SLOW.add(("hyperprior-scale", testing.weight_zero))
 SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
