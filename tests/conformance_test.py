@@ -507,7 +507,8 @@ SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump
 SLOW |= {("top-k", check) for check in (testing.replicas, testing.data_forms, testing.determinism, testing.verbs)}
 SLOW |= {("vae", testing.data_forms), ("vae", testing.exporting), ("compressive", testing.mixed_precision)}
 SLOW |= {("top-k", testing.exporting), ("k-sparse", testing.execution)}
-SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs)}
+SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs, testing.epoch_means)}
+SLOW |= {("compressive", testing.target), ("k-sparse", testing.data_forms)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}
 # A hyperprior shares the step of "compressive"; hyperprior_test.py has smaller tests of exports and of saved models.
@@ -520,7 +521,9 @@ SLOW.add(("hyperprior-scale", testing.weight_zero))
 SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
-PAIRS += [("sequence-tokens", check) for check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}]
+REFUSED = {testing.bad_input, testing.bad_input_of_verbs}
+# In the order of CHECKS, which is the same in every worker of xdist; the order of a set is not.
+PAIRS += [("sequence-tokens", check) for check in testing.CHECKS if check in ONCE - REFUSED]
 # What the running means of a step add up.
 OF_CODEBOOKS = [(name, testing.replicas) for name in ("vq-vae-map", "vq-vae-term")]
 OF_CODEBOOKS.append(("vq-vae-term", testing.accumulation))

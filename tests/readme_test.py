@@ -27,7 +27,7 @@ MODELS = {
     and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
     and value is not aezoo.SparseCodeAE  # the base of some
 }
-NUMBERS = {"Nineteen": 19, "Twenty-six": 26}
+NUMBERS = {"Twenty": 20, "Twenty-six": 26}
 
 
 def script(name):

@@ -241,8 +241,9 @@ CONVERTED = {
 }
 
 
-# Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions.
-OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
+# Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions;
+# `conditional_test.py` has an export with conditions.
+OTHERS = {"conditional", "tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -301,7 +302,6 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path
         compare(model, values, size, run)
 
 
-@pytest.mark.slow_cases("conditional")
 @converted
 def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")

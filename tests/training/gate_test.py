@@ -230,7 +230,7 @@ def test_a_stream_gives_the_number_of_the_array(models, kind):
         np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-5, err_msg=way)
 
 
-@pytest.mark.slow_cases("PyDataset", "generator")
+@pytest.mark.slow_cases("PyDataset", "PyDataset with workers", "generator")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bad_batch_in_the_middle_of_a_stream_ends_in_a_sentence(models, kind):
     for bad in (NAN, replaced(np.inf)):
