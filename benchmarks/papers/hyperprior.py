@@ -1,6 +1,6 @@
 """Rate and distortion of a mean-scale hyperprior (Ballé et al. 2018, Minnen et al. 2018) on photographs.
 
-    python benchmarks/papers/hyperprior.py --photographs IMAGES.npz --folder MODELS [--quick]
+    python benchmarks/papers/hyperprior.py --photographs IMAGES.npz [--folder MODELS] [--quick]
     python benchmarks/papers/hyperprior.py --plot 1  # from the stored result
 
 Photographs, test images and file formats are as in `rate_distortion.py --photographs`, and so are the numbers of
@@ -8,7 +8,8 @@ channels: the model differs from the `CompressiveAE` there by GDN, which replace
 training. The curve of that model is read from its stored result.
 
 The first weight trains from random weights, each other one from the model of the weight that `WEIGHTS` names. A
-finished weight is kept in MODELS with its measurements: run the command again to resume. `--only` trains one weight.
+finished weight is kept in MODELS, by default a temporary folder, with its measurements: run the command again to
+resume. `--only` trains one weight.
 
 BD-rates are of JPEG's rates from 0.1 to 1.0 bits per pixel, with piecewise cubics.
 """
@@ -19,6 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import dataclasses
 import json
+import tempfile
 import time
 from pathlib import Path
 
@@ -133,7 +135,7 @@ def main() -> None:
     options = arguments(
         __doc__,
         photographs="",
-        folder="",
+        folder=str(Path(tempfile.gettempdir()) / "aezoo_hyperprior"),
         patches=40,
         epochs=8,
         further_epochs=3,
@@ -149,13 +151,17 @@ def main() -> None:
         return
     if options.quick:
         options.patches, options.epochs, options.further_epochs, options.channels, options.hyper = 2, 1, 1, 4, 2
-    folder = Path(options.folder)
+        options.folder = tempfile.mkdtemp()
+    folder, rng = Path(options.folder), np.random.default_rng(options.seed)
     folder.mkdir(exist_ok=True)
-    pictures = np.load(options.photographs)["images"]
-    if options.quick:
-        pictures = pictures[-HELD_OUT - 2 :, :192, :192]
-    held_out = pictures[-2:] if options.quick else pictures[-HELD_OUT:]
-    x = patches(pictures[:-HELD_OUT], options.patches, np.random.default_rng(options.seed))
+    if options.photographs:
+        pictures = np.load(options.photographs)["images"]
+        learned, held_out = pictures[:-HELD_OUT], pictures[-HELD_OUT:]
+    elif options.quick:
+        learned = held_out = rng.integers(256, size=(2, 192, 192), dtype="uint8")
+    else:
+        raise SystemExit("Give the photographs, --photographs IMAGES.npz, or try the script with --quick.")
+    x = patches(learned, options.patches, rng)
     for weight in [options.only] if options.only else WEIGHTS:
         print(train(weight, x, options, folder), flush=True)
         print(test(weight, held_out, options, folder), flush=True)
