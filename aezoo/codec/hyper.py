@@ -63,6 +63,11 @@ class IntegerLayer:
 
     Raises:
         ValueError: If kernel or bias are not of this form.
+
+    Example:
+        >>> layer = IntegerLayer.of(np.full((1, 1, 1, 1), 0.75), np.array([0.5]), doubles=False)
+        >>> layer(np.full((1, 1, 1), 2 * 2**12)) / 2**12  # 2 · 0.75 + 0.5
+        array([[[2.]]])
     """
 
     kernel: np.ndarray

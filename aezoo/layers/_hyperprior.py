@@ -30,7 +30,7 @@ class HyperNetworks(keras.layers.Layer):
 
     Args:
         channels: Channels M of y.
-        filters: Channels of the convolutions that halve y; the last are those of the side information.
+        filters: Channels of the convolutions that halve y; the side information has as many channels as the last one.
         mean_scale: Whether h_s predicts means, too.
         seed: Seed of the initial weights.
     """
@@ -103,7 +103,7 @@ class HyperCode(CodeLayer):
 
     Args:
         networks: The hyper-networks.
-        quantizer: What rounds, or adds noise.
+        quantizer: Layer that rounds, or adds noise in training.
     """
 
     differentiable = False

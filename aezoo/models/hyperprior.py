@@ -35,8 +35,8 @@ class HyperpriorAE(CompressiveAE):
 
     Args:
         latent_dim: Channels of y.
-        hyper_filters: Channels of the convolutions of h_a, each of which halves y. The sides of images must be
-            divisible by 2^(len(filters) + 1 + len(hyper_filters)).
+        hyper_filters: Channels of the convolutions of h_a that halve y. The sides of images must be divisible by
+            2^(len(filters) + 1 + len(hyper_filters)).
         mean_scale: Whether h_s predicts means, too.
         weight: w > 0, in bits per unit of squared error, as in `CompressiveAE`.
         code_activation: Activation of y.
