@@ -134,13 +134,14 @@ MAPS = np.random.default_rng(0).random((21, 8, 8, 1), "float32")
 
 def discrete(kind, x=X, mean_over_samples=True, **arguments):
     arguments = {"latent_dim": 4, "activation": "tanh", **arguments}
-    indices = np.arange(5 * 2 * 2).reshape(5, 2, 2, 1) if arguments.get("spatial") else np.arange(5 * 4).reshape(5, 4)
+    per_sample = 2 * arguments.get("levels", 1) if kind is aezoo.VQVAE else 4
+    shape = (5, 2, 2, 1) if arguments.get("spatial") else (5, per_sample)
     return testing.Case(
         lambda **kw: kind(**arguments, **kw),
         x,
         mean_over_samples=mean_over_samples,
         empty_replica=not arguments.get("spatial"),
-        inputs={"indices": (indices % 4).astype("int32")},
+        inputs={"indices": np.arange(np.prod(shape), dtype="int32").reshape(shape) % 3},
     )
 
 

@@ -258,7 +258,7 @@ def contrastive_divergence(x, w, c, b, *, epochs, batch_size, k, decay, momentum
 CENTRED = {"centering": True, "centering_rate": 0.1}
 
 
-@pytest.mark.slow_cases("cd", "centred")
+@pytest.mark.slow_cases("cd", "centred", "pcd")
 @pytest.mark.parametrize(
     ("options", "eager"),
     [

@@ -107,6 +107,7 @@ def test_a_folder_with_other_things_is_left_alone(x, tmp_path):
     assert files(tmp_path) == ["notes.txt"]
 
 
+@pytest.mark.slow_cases("assets/app.js", "saved_model.pb")
 @pytest.mark.parametrize("name", ["assets/app.js", "variables/mine.csv", "assets.extra/mine.json", "saved_model.pb"])
 def test_only_what_this_library_exported_is_replaced(name, x, tmp_path, monkeypatch):
     """A folder of the user's whose names a SavedModel has too, and a file of the user's in one of ours."""

@@ -96,6 +96,7 @@ def of_the_array(models):
 ALIKE = {"pandas, nullable", "pandas, of pyarrow"}
 
 
+@pytest.mark.slow_cases("polars", "pyarrow")
 @pytest.mark.parametrize(
     "form", [pytest.param(form, marks=pytest.mark.slow if form in ALIKE else ()) for form in FORMS]
 )
