@@ -12,6 +12,7 @@ from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
 from aezoo.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from aezoo.layers.gate import Gate
+from aezoo.layers.gdn import GDN
 from aezoo.layers.gru import GRU
 from aezoo.layers.jump_relu import JumpReLU
 from aezoo.layers.log1p import Log1p
@@ -29,6 +30,7 @@ from aezoo.layers.top_k import TopK, top_k_mask
 from aezoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
+    "GDN",
     "GRU",
     "LSTM",
     "BatchNormalization",
