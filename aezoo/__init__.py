@@ -38,6 +38,7 @@ from aezoo.models.denoising import DenoisingAE
 from aezoo.models.factor import FactorVAE
 from aezoo.models.finite_scalar import FSQVAE
 from aezoo.models.gated import GatedAE
+from aezoo.models.hyperprior import HyperpriorAE
 from aezoo.models.jump_relu import JumpReLUAE
 from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
@@ -79,6 +80,7 @@ __all__ = [
     "FactorVAE",
     "Forward",
     "GatedAE",
+    "HyperpriorAE",
     "JumpReLUAE",
     "KSparseAE",
     "LinearAE",

@@ -4,7 +4,7 @@ from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its o
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.belief_network import log_likelihood_bound
 from aezoo.evaluation.codes import attribute_vector
-from aezoo.evaluation.compression import bits_per_pixel, psnr
+from aezoo.evaluation.compression import bd_rate, bits_per_pixel, ms_ssim, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation
 from aezoo.evaluation.disentanglement import (
     DCI,
@@ -42,6 +42,7 @@ __all__ = [
     "activity_threshold",
     "anomaly_auroc",
     "attribute_vector",
+    "bd_rate",
     "bits_per_pixel",
     "combined_filters",
     "composition_score",
@@ -58,6 +59,7 @@ __all__ = [
     "log_likelihood",
     "log_likelihood_bound",
     "log_partition",
+    "ms_ssim",
     "mutual_information_gap",
     "noise_units",
     "pca_explained_variance",
