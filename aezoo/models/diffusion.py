@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import keras
 import numpy as np
@@ -28,9 +28,9 @@ class LatentDiffusion(TrainedSampler):
     """Diffusion model of the codes of a trained autoencoder: a denoiser for every level of noise.
 
     The noise of a standardized code z grows with the time t from 0 to 1, zₜ = α z + σ ε with α = cos(πt/2),
-    σ = sin(πt/2) and ε ~ N(0, I), so that z₁ is noise alone. A network estimates v = α ε - σ z or ε from zₜ and t;
-    either gives ẑ(zₜ, t), an estimate of the mean of z given zₜ. Training minimizes `denoising`, the squared error of v
-    or ε, summed over code units, at random times. A denoiser is a score: ∇ log p(zₜ) = (α ẑ - zₜ) / σ².
+    σ = sin(πt/2) and ε ~ N(0, I), so that z₁ is noise alone. A network estimates v = α ε - σ z from zₜ and t, which gives
+    ẑ = α zₜ - σ v, an estimate of the mean of z given zₜ. Training minimizes `denoising`, the squared error of v summed
+    over code units, at random times. A denoiser is a score: ∇ log p(zₜ) = (α ẑ - zₜ) / σ².
 
     Sampling starts at noise and removes it step by step, from t to s < t (DDIM):
     zₛ = αₛ ẑ + √(σₛ² - c²) ε̂ + c ε', with ε̂ = (zₜ - α ẑ) / σ and c = η (σₛ / σ) √(1 - α² / αₛ²).
@@ -42,7 +42,6 @@ class LatentDiffusion(TrainedSampler):
         width: Units or channels of a residual block.
         depth: Number of residual blocks.
         dropout: Fraction of the units of each block that a training step sets to 0, in [0, 1).
-        prediction: What the network estimates: "v" or "epsilon".
         steps: Number of steps of sampling, each of which runs the network once.
         eta: η, the share of new noise in sampling, in [0, 1]: with 0 the first noise determines the sample, 1 adds as
             much as the reversed process (DDPM).
@@ -81,7 +80,6 @@ class LatentDiffusion(TrainedSampler):
         width: int = 256,
         depth: int = 3,
         dropout: float = 0.0,
-        prediction: Literal["v", "epsilon"] = "v",
         steps: int = 50,
         eta: float = 0.0,
         **kwargs: Any,
@@ -92,8 +90,7 @@ class LatentDiffusion(TrainedSampler):
         self.steps = _validation.check_int("steps", steps, 1)
         _validation.check_fraction("dropout", dropout, below_1=True)
         _validation.check_fraction("eta", eta)
-        _validation.check_choice("prediction", prediction, ("v", "epsilon"))
-        self.dropout, self.eta, self.prediction = dropout, eta, prediction
+        self.dropout, self.eta = dropout, eta
 
     def build_networks(self, shape: Shape) -> None:
         names = ("width", "depth", "dropout", "seed")
@@ -115,11 +112,8 @@ class LatentDiffusion(TrainedSampler):
             (batch, *code_shape) float32.
         """
         noisy, t = ops.convert_to_tensor(noisy, "float32"), ops.convert_to_tensor(t, "float32")
-        return self._denoised(noisy, t, self.network({"noisy": noisy, "t": t}))
-
-    def _denoised(self, noisy: Tensor, t: Tensor, output: Tensor) -> Tensor:
         alpha, sigma = self.coefficients(t)
-        return alpha * noisy - sigma * output if self.prediction == "v" else (noisy - sigma * output) / alpha
+        return alpha * noisy - sigma * self.network({"noisy": noisy, "t": t})
 
     def score(self, noisy: Tensor, t: Tensor) -> Tensor:
         """Return the score ∇ log p(zₜ) of noisy standardized codes, (α ẑ - zₜ) / σ² (Vincent 2011).
@@ -139,8 +133,9 @@ class LatentDiffusion(TrainedSampler):
         """Return what the denoiser makes of codes at t = ½ without noise, ẑ(α z, ½), (batch, *code_shape)."""
         z = self.standardized(x)
         t = ops.full(ops.shape(z)[:1], 0.5)
-        alpha, _ = self.coefficients(t)
-        return self.codes(self._denoised(alpha * z, t, self.network({"noisy": alpha * z, "t": t}, training=training)))
+        alpha, sigma = self.coefficients(t)
+        v = self.network({"noisy": alpha * z, "t": t}, training=training)
+        return self.codes(alpha**2 * z - sigma * v)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         self.check_loss()
@@ -149,10 +144,9 @@ class LatentDiffusion(TrainedSampler):
         noise = self.random.normal(ops.shape(z))
         alpha, sigma = self.coefficients(t)
         noisy = alpha * z + sigma * noise
-        output = self.network({"noisy": noisy, "t": t}, training=training)
-        target = alpha * noise - sigma * z if self.prediction == "v" else noise
-        errors = ops.sum(ops.square(target - output), axis=tuple(range(1, len(z.shape))))
-        return {"denoising": batch.mean(errors)}, self.codes(self._denoised(noisy, t, output))
+        v = self.network({"noisy": noisy, "t": t}, training=training)
+        errors = ops.sum(ops.square(alpha * noise - sigma * z - v), axis=tuple(range(1, len(z.shape))))
+        return {"denoising": batch.mean(errors)}, self.codes(alpha * noisy - sigma * v)
 
     def sample_codes(
         self, n: int, seed: int | None = None, *, steps: int | None = None, eta: float | None = None
@@ -222,7 +216,7 @@ class LatentDiffusion(TrainedSampler):
         return tf.while_loop(lambda i, _: i < steps, body, (tf.constant(0), noise(0)), maximum_iterations=steps)[1]
 
     def get_config(self) -> dict[str, Any]:
-        names = ("width", "depth", "dropout", "prediction", "steps", "eta")
+        names = ("width", "depth", "dropout", "steps", "eta")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
