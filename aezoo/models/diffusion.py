@@ -28,9 +28,9 @@ class LatentDiffusion(TrainedSampler):
     """Diffusion model of the codes of a trained autoencoder: a denoiser for every level of noise.
 
     The noise of a standardized code z grows with the time t from 0 to 1, zₜ = α z + σ ε with α = cos(πt/2),
-    σ = sin(πt/2) and ε ~ N(0, I), so that z₁ is noise alone. A network estimates v = α ε - σ z from zₜ and t, which gives
-    ẑ = α zₜ - σ v, an estimate of the mean of z given zₜ. Training minimizes `denoising`, the squared error of v summed
-    over code units, at random times. A denoiser is a score: ∇ log p(zₜ) = (α ẑ - zₜ) / σ².
+    σ = sin(πt/2) and ε ~ N(0, I), so that z₁ is noise alone. A network estimates v = α ε - σ z from zₜ and t, which
+    gives ẑ = α zₜ - σ v, an estimate of the mean of z given zₜ. Training minimizes `denoising`, the squared error of v
+    summed over code units, at random times. A denoiser is a score: ∇ log p(zₜ) = (α ẑ - zₜ) / σ².
 
     Sampling starts at noise and removes it step by step, from t to s < t (DDIM):
     zₛ = αₛ ẑ + √(σₛ² - c²) ε̂ + c ε', with ε̂ = (zₜ - α ẑ) / σ and c = η (σₛ / σ) √(1 - α² / αₛ²).
