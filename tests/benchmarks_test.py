@@ -111,7 +111,7 @@ def test_tables_share_trained_weights(papers, tmp_path):
 
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
-    names = ("k_sparse", "rifai2011", "vae", "priors", "rbm_likelihood", "vincent2010", "ufldl")
+    names = ("k_sparse", "rifai2011", "vae", "priors", "rbm_likelihood", "vincent2010", "ufldl", "tangents")
     tables("--only", *names, "--results", str(tmp_path))
     module = results()
     for name in names:

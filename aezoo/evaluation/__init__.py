@@ -4,7 +4,7 @@ from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its o
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bits_per_pixel, psnr
-from aezoo.evaluation.contraction import jacobian_norm, saturation
+from aezoo.evaluation.contraction import jacobian_norm, saturation, tangents
 from aezoo.evaluation.disentanglement import (
     DCI,
     composition_score,
@@ -66,5 +66,6 @@ __all__ = [
     "report",
     "sap",
     "saturation",
+    "tangents",
     "top_inputs",
 ]

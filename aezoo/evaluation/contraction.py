@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+import scipy.linalg
 import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
@@ -21,7 +22,7 @@ from aezoo.training import inference
 if TYPE_CHECKING:
     from aezoo.models.autoencoder import Autoencoder
 
-__all__ = ["jacobian_norm", "saturation"]
+__all__ = ["jacobian_norm", "saturation", "tangents"]
 
 #: Numbers that the Jacobians of a chunk may have; with their intermediate results they take a few hundred megabytes.
 _IN_HAND = 2**24
@@ -60,6 +61,82 @@ def jacobian_norm(model: Autoencoder, x: Data, *, batch_size: int | None = None,
     Reference:
         Rifai et al., "Contractive auto-encoders", ICML 2011.
     """
+    _check_differentiable(model)
+    squared, numbers = _squared_norms(model)
+    pieces = _pieces(model, x, conditions, batch_size, numbers)
+    return np.sqrt(np.concatenate([squared(samples, given) for samples, given in pieces]))
+
+
+def tangents(
+    model: Autoencoder, x: Data, n: int = 10, *, batch_size: int | None = None, **conditions: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute the directions in which the code of each sample changes most: tangents of the manifold of the data.
+
+    They are the first right singular vectors of the encoder's Jacobian J(x) = ∂z/∂x. A contractive autoencoder keeps
+    the code constant but for changes that occur in the data, so that these directions remain: samples like x, moved
+    along a tangent by a little. For a VAE, z is the mean.
+
+    Args:
+        model: A built model with an `encoder`.
+        x: As in `jacobian_norm`.
+        n: Number of directions per sample, at most the number of code units and of features.
+        batch_size: As in `jacobian_norm`.
+        **conditions: As in `jacobian_norm`.
+
+    Returns:
+        The directions, (samples, n, *input_shape) float32, orthogonal and of norm 1, from the largest singular value to
+        the smallest; and the singular values, (samples, n) float32: how far the code moves per step of length 1. The
+        sign of a direction is such that its largest entry is positive. Where a singular value is 0, any direction is
+        as good as another, and the direction is 0.
+
+    Raises:
+        ValueError: As in `jacobian_norm`, or if n is out of range.
+
+    Example:
+        >>> import aezoo
+        >>> model = aezoo.ContractiveAE(latent_dim=5, seed=0)
+        >>> model.build((None, 8, 8, 1))
+        >>> directions, values = tangents(model, np.zeros((3, 8, 8, 1), "float32"), n=2)
+        >>> directions.shape, values.shape
+        ((3, 2, 8, 8, 1), (3, 2))
+
+    Reference:
+        Rifai et al., "The manifold tangent classifier", NeurIPS 2011.
+    """
+    _check_differentiable(model)
+    _validation.check_int("n", n, 1)
+    units = math.prod(size or 1 for size in model.code_shape)
+    graph = tf.function(_jacobians(model), reduce_retracing=True, autograph=False)
+    found = []
+    for samples, given in _pieces(model, x, conditions, batch_size, lambda features: units * features):
+        shape = samples.shape[1:]
+        j = np.asarray(graph(samples, given)).reshape(samples.shape[0], -1, math.prod(shape))
+        if n > min(j.shape[1:]):
+            raise ValueError(
+                f"n={n} directions were requested, but a Jacobian of {j.shape[1]} code units and {j.shape[2]} features "
+                f"has at most {min(j.shape[1:])}."
+            )
+        found += [(directions.reshape(n, *shape), values) for directions, values in (_leading(each, n) for each in j)]
+    first, second = zip(*found, strict=True)
+    return np.stack(first).astype("float32"), np.stack(second).astype("float32")
+
+
+def _leading(j: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first n right singular vectors, (n, features), and singular values of a matrix (units, features)."""
+    j = j.astype("float64")
+    wide = len(j) < j.shape[1]
+    gram = j @ j.T if wide else j.T @ j
+    squares, vectors = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - n, len(gram) - 1))
+    squares, vectors = squares[::-1], vectors.T[::-1]
+    values = np.sqrt(np.where(squares > 1e-14 * np.trace(gram), squares, 0.0))  # 0 but for rounding
+    if wide:
+        vectors = vectors @ j / np.where(values > 0, values, np.inf)[:, None]
+    vectors = np.where(values[:, None] > 0, vectors, 0.0)
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
+    return vectors * np.where(largest < 0, -1.0, 1.0), values
+
+
+def _check_differentiable(model: Autoencoder) -> None:
     _validation.check_built(model)
     if is_rounded(model):
         raise ValueError("The code is rounded, so it has no Jacobian: give a model whose code is continuous.")
@@ -67,16 +144,43 @@ def jacobian_norm(model: Autoencoder, x: Data, *, batch_size: int | None = None,
         raise ValueError(
             "The samples are whole numbers, so the code has no Jacobian: give a model of continuous samples."
         )
-    squared, numbers = _squared_norms(model)
-    norms = []
+
+
+def _pieces(
+    model: Autoencoder,
+    x: Data,
+    conditions: Mapping[str, ArrayLike],
+    batch_size: int | None,
+    numbers: Callable[[int], int],
+) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """Yield chunks of samples and conditions whose Jacobians fit into memory.
+
+    Args:
+        model: A built model.
+        x: As in `jacobian_norm`.
+        conditions: Conditions by name.
+        batch_size: As in `jacobian_norm`.
+        numbers: Function from the number of features of a sample to how many numbers it takes in memory.
+    """
     for piece in inference.measured(model, x, conditions, batch_size=batch_size):
         piece = inference.tensors(model, piece)
         samples = piece.x if model.missing == "error" else model.complete(piece.x)[0]
         size = max(1, _IN_HAND // numbers(math.prod(samples.shape[1:])))
         for start in range(0, samples.shape[0], size):
             rows = slice(start, start + size)
-            norms.append(squared(samples[rows], {name: values[rows] for name, values in piece.conditions.items()}))
-    return np.sqrt(np.concatenate(norms))
+            yield samples[rows], {name: values[rows] for name, values in piece.conditions.items()}
+
+
+def _jacobians(model: Autoencoder) -> Callable[[Any, Any], Any]:
+    """Return a function for J of samples and conditions, (batch, *code_shape, *input_shape), by differentiation."""
+
+    def jacobians(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        def encoder(x: Tensor, training: bool) -> Tensor:
+            return model.run_encoder(x, conditions, training)
+
+        return as_float32(jacobian.exact(encoder, x)[1])
+
+    return jacobians
 
 
 def is_rounded(model: Autoencoder) -> bool:
@@ -89,12 +193,10 @@ def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Calla
     layers = None if model.condition_names else networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
+        jacobians = _jacobians(model)
 
         def by_differentiation(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-            def encoder(x: Tensor, training: bool) -> Tensor:
-                return model.run_encoder(x, conditions, training)
-
-            j = as_float32(jacobian.exact(encoder, x)[1])
+            j = jacobians(x, conditions)
             return ops.sum(ops.square(j), axis=tuple(range(1, len(j.shape))))
 
         # As a graph, since otherwise every piece would be traced anew.
