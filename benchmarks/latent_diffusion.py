@@ -75,10 +75,10 @@ def probe(quick: bool) -> keras.Model:
             keras.Input((64, 64, 3)),
             *(layers.Conv2D(n, 3, strides=2, padding="same", activation="relu") for n in (16, 32, 64)),
             layers.GlobalAveragePooling2D(),
-            layers.Dense(16, activation="tanh"),
+            layers.Dense(16),
         ]
     )
-    network = keras.Sequential([features, layers.Dense(y.shape[1], activation="sigmoid")])
+    network = keras.Sequential([features, layers.Activation("relu"), layers.Dense(y.shape[1], activation="sigmoid")])
     network.compile(keras.optimizers.Adam(RATE), "binary_crossentropy", metrics=["binary_accuracy"])
     history = network.fit(emoji()[0], y, epochs=1 if quick else 40, batch_size=BATCH_SIZE, verbose=0).history
     print("probe network:", {name: round(values[-1], 4) for name, values in history.items()}, flush=True)

@@ -42,7 +42,7 @@ class LatentDiffusion(TrainedSampler):
         width: Units or channels of a residual block.
         depth: Number of residual blocks.
         dropout: Fraction of the units of each block that a training step sets to 0, in [0, 1).
-        steps: Number of steps of sampling, each of which runs the network once.
+        steps: Number of steps of sampling; each runs the network once.
         eta: η, the share of new noise in sampling, in [0, 1]: with 0 the first noise determines the sample, 1 adds as
             much as the reversed process (DDPM).
         **kwargs: `seed`, `on_divergence`, `name` and `dtype` of `Trainer`.
@@ -170,7 +170,7 @@ class LatentDiffusion(TrainedSampler):
         _validation.check_fraction("eta", eta)
         return self._drawn(n, seed, tf.constant(steps), tf.constant(eta, "float32"))
 
-    def sample(
+    def sample(  # type: ignore[override]  # no condition can have the name of an option
         self,
         n: int,
         seed: int | None = None,
