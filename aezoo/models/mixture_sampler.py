@@ -54,7 +54,7 @@ class MixtureSampler(CodeSampler):
         """Fit the mixture to codes.
 
         Args:
-            codes: What `model.encode(x)` returns, (n, *code_shape), n at least the number of components.
+            codes: Codes as `model.encode(x)` returns them, (n, *code_shape), at least as many as components.
 
         Returns:
             The sampler.
