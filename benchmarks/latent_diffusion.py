@@ -141,7 +141,7 @@ def samplers(name: str, quick: bool) -> dict[str, Callable[[], Sampler]]:
             aezoo.LatentDiffusion(model, width=size or 64, depth=2, dropout=0.1, seed=SEED),
             codes,
             held_out,
-            epochs or 150,
+            epochs or 60,
         )
     return found
 
