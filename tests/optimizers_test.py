@@ -98,6 +98,14 @@ def steps(optimizer, by, scope=contextlib.nullcontext, **options):
     return w.numpy(), {node.op for some in nodes for node in some}
 
 
+@pytest.mark.slow_cases(
+    "Adam-weight_decay",
+    "Adam-clipnorm",
+    "AdamW-plain",
+    "AdamW-use_ema",
+    "AdamW-gradient_accumulation_steps",
+    "AdamW-beta_1",
+)
 @pytest.mark.parametrize(
     "options",
     [

@@ -27,7 +27,7 @@ MODELS = {
     and issubclass(value, (aezoo.Autoencoder, aezoo.RBM, GreedyStack))
     and value is not aezoo.SparseCodeAE  # the base of some
 }
-NUMBERS = {"Nineteen": 19, "Twenty-five": 25}
+NUMBERS = {"Twenty": 20, "Twenty-five": 25}
 
 
 def script(name):

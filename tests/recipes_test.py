@@ -347,14 +347,30 @@ def test_pictures():
 
 def test_pictures_of_emoji():
     x = np.random.default_rng(0).random((20, 6, 6, 3), "float32")
-    model = aezoo.VAE(3, seed=0)
-    model.build((None, 6, 6, 3))
-    (image,) = [image for ax in pictures.emoji(model, x).axes for image in ax.get_images()]
-    tiles = np.asarray(image.get_array())
+    models = {"emoji": aezoo.VAE(3, seed=0), "emoji_denoising": aezoo.DenoisingAE(3, noise="gaussian", seed=0)}
+    shown = {}
+    for name, model in models.items():
+        model.build((None, 6, 6, 3))
+        (shown[name],) = [image for ax in getattr(pictures, name)(model, x).axes for image in ax.get_images()]
+    tiles = np.asarray(shown["emoji"].get_array())
     assert tiles.shape == (5 * 7 - 1, 10 * 7 - 1, 3)
     np.testing.assert_allclose(tiles[:6, :6], x[0])  # the first row is inputs, from the first to the last
     np.testing.assert_allclose(tiles[:6, -6:], x[-1])
     np.testing.assert_allclose(tiles[28:, :6], tiles[7:13, :6], atol=1e-5)  # the path starts at a reconstruction
+    assert np.asarray(shown["emoji_denoising"].get_array()).shape == (3 * 7 - 1, 10 * 7 - 1, 3)
+
+
+def test_the_card_of_the_denoising_preset_measures_denoising(monkeypatch):
+    x = np.random.default_rng(0).random((50, 4, 4, 3), "float32")
+    model = aezoo.DenoisingAE(3, noise="gaussian", seed=0)
+    model.build(x.shape)
+    noisy = []
+    monkeypatch.setattr(model, "reconstruct", lambda data: noisy.append(data) or x + 0.5)
+    found = recipes.RECIPES["denoising_emoji"].extra(model, x)
+    assert found["denoised_mean_squared_error"] == pytest.approx(0.25, rel=1e-4)
+    assert (
+        found["noisy_mean_squared_error"] == pytest.approx(np.mean((noisy[0] - x) ** 2)) == pytest.approx(0.0625, 0.1)
+    )
 
 
 # === The committed models ===

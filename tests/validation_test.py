@@ -305,6 +305,7 @@ DAMAGED = {
 }
 
 
+@pytest.mark.slow_cases("without its end", "empty", "another zip", "configuration cut")
 @pytest.mark.parametrize("name", DAMAGED)
 def test_a_damaged_file_does_not_load(name, saved, tmp_path):
     (tmp_path / "damaged.keras").write_bytes(DAMAGED[name](saved))

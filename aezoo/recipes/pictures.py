@@ -74,6 +74,11 @@ def emoji(model: Autoencoder, x: np.ndarray) -> Figure:
     return plots.rows({**rows, "interpolation": between}, n=_DIGITS)
 
 
+def emoji_denoising(model: Autoencoder, x: np.ndarray) -> Figure:
+    """Plot emoji, corrupted emoji, and their reconstructions."""
+    return denoising(model, _spread(x))
+
+
 def discrete(model: Autoencoder, x: np.ndarray) -> Figure:
     """Plot samples and their reconstructions, and two rows that the model draws."""
     x = _spread(x)

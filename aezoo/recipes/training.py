@@ -106,7 +106,7 @@ def write(name: str, model: Autoencoder, data: tuple[Split, Split], folder: Path
         presets.save(model, unfinished, recipe.half)
         stored = keras.saving.load_model(unfinished / presets.MODEL)
         # Before everything else: the noise of metrics depends on what was drawn before.
-        metrics, as_trained = measure(stored, data), objective(model, x_test)
+        metrics, as_trained = measure(stored, data, recipe), objective(model, x_test)
         stored.export(unfinished / VERSION, half=recipe.half)
         getattr(pictures, recipe.picture)(stored, x_test).savefig(unfinished / cards.PICTURE)
         card = {
@@ -135,11 +135,18 @@ def objective(model: Autoencoder, x: np.ndarray) -> dict[str, float]:
     }
 
 
-def measure(model: Autoencoder, data: tuple[Split, Split]) -> dict[str, float]:
-    """Return the metrics of a model card: the objective on the test set, and `aezoo.evaluation.report`."""
+def measure(model: Autoencoder, data: tuple[Split, Split], recipe: Recipe | None = None) -> dict[str, float]:
+    """Return the metrics of a model card: the objective on the test set, `aezoo.evaluation.report`, and the extra ones.
+
+    Args:
+        model: The model.
+        data: Training and test split, as `aezoo.recipes.sources.load` returns them.
+        recipe: The recipe, for its extra metrics.
+    """
     (x, y), test = data
     fitted_on = (x[:FITTED], None if y is None else y[:FITTED])
     own = objective(model, test[0])
     jacobian_samples = JACOBIAN if x[0].size < _LARGE else JACOBIAN_OF_LARGE
     report = evaluation.report(model, test, train=fitted_on, jacobian_samples=jacobian_samples)
-    return {**own, **{name: value for name, value in report.items() if value is not None}}
+    extra = recipe.extra(model, test[0]) if recipe is not None and recipe.extra is not None else {}
+    return {**own, **{name: value for name, value in report.items() if value is not None}, **extra}

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from aezoo.recipes.recipes import RECIPES
 from aezoo.recipes.sources import Split
 from aezoo.recipes.training import measure
 from aezoo.saving import loading, presets
@@ -36,7 +37,7 @@ def verify(folder: Path, data: tuple[Split, Split] | None) -> dict[str, float]:
     presets.check_files(folder)
     if data is None:
         return {}
-    measured = measure(loading.load(folder / presets.MODEL), data)
+    measured = measure(loading.load(folder / presets.MODEL), data, RECIPES.get(card["name"]))
     wrong = differences(card["metrics"], measured)
     if wrong:
         raise ValueError(f"{folder} differs from its model card: {'; '.join(wrong)}.")

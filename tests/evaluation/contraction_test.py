@@ -23,7 +23,7 @@ MODELS = {
 }
 
 
-@pytest.mark.slow_cases("softmax")
+@pytest.mark.slow_cases("softmax", "deep", "deep k-sparse")
 @pytest.mark.parametrize("name", MODELS)
 def test_the_norm_is_that_of_the_jacobian(name, monkeypatch):
     model = MODELS[name]()

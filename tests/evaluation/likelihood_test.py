@@ -80,7 +80,7 @@ def test_log_likelihood_takes_a_known_log_partition_and_many_samples(monkeypatch
         log_likelihood(rbm, x[:, :-1])
 
 
-@pytest.mark.slow_cases("sizes1-True-None")
+@pytest.mark.slow_cases("sizes1-True-None", "sizes0-True-None", "sizes1-False-None", "sizes1-True-data")
 @pytest.mark.parametrize("base", [None, "data"])
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("sizes", [(8, 5), (5, 8)])

@@ -223,6 +223,7 @@ def test_filters_and_hidden_layers_are_mirrored():
     assert shapes[1] == [(3, 10), (10, 2 * 2 * 6), (3, 3, 4, 6), (3, 3, 1, 4)]  # transposed: (..., out, in)
 
 
+@pytest.mark.slow_cases("options1")
 @pytest.mark.parametrize("options", [{"tied": True, "hidden_dims": (6,)}, {"hidden_dims": (6,)}, {"filters": (3,)}])
 def test_encoder_and_decoder_saved_by_themselves(x, options, tmp_path):
     model = aezoo.Autoencoder(latent_dim=4, **options)

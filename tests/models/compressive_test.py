@@ -129,7 +129,18 @@ def test_training_lowers_the_rate_below_that_of_the_density_before(digits):
 # === Bytes ===
 
 
-@pytest.mark.slow_cases("mixed precision-9", "mixed precision-70", "dense-9", "dense-70", "spatial-9", "spatial-70")
+@pytest.mark.slow_cases(
+    "mixed precision-9",
+    "mixed precision-70",
+    "dense-9",
+    "dense-70",
+    "spatial-9",
+    "spatial-70",
+    "dense-2",
+    "spatial-2",
+    "mixed precision-1",
+    "mixed precision-2",
+)
 @pytest.mark.parametrize("n", [1, 2, 9, 70])
 def test_what_is_decompressed_is_the_models_own_reconstruction_exactly(model, n):
     data = model.compress(X[:n])
@@ -181,6 +192,7 @@ def test_codes_far_from_all_training_come_back(model):
     np.testing.assert_array_equal(model.decompress(model.compress(far)), model.reconstruct(far))
 
 
+@pytest.mark.slow_cases("spatial", "mixed precision")
 def test_the_same_bytes_decode_on_a_loaded_model_and_from_the_saved_model(model, tmp_path):
     data = model.compress(X)
     expected = np.asarray(model.reconstruct(X))

@@ -42,6 +42,7 @@ def objective(model, x, name="contraction"):
     return float(model.objective(Batch.of(x), training=True)[0][name])
 
 
+@pytest.mark.slow_cases("sigmoid-0", "tanh-2", "relu-0", "softplus-2", "linear-0", "linear-2")
 @pytest.mark.parametrize("hidden_dims", [(), pytest.param((7,), marks=pytest.mark.slow), (11, 6)], ids=len)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_penalty_is_the_squared_norm_of_the_jacobian(activation, hidden_dims):
@@ -56,6 +57,7 @@ def test_the_penalty_is_the_squared_norm_of_the_jacobian(activation, hidden_dims
     assert float(weighted) == pytest.approx(0.3 * np.mean(weight * expected), rel=1e-4)
 
 
+@pytest.mark.slow_cases("sigmoid-0", "tanh-2", "relu-0", "softplus-2", "linear-0", "linear-2")
 @pytest.mark.parametrize("hidden_dims", [(), pytest.param((7,), marks=pytest.mark.slow), (11, 6)], ids=len)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_the_gradient_of_the_penalty(activation, hidden_dims):

@@ -87,6 +87,7 @@ def corrupted(x, level=0.5):
     return np.where(mask, 0, x).astype("float32"), mask
 
 
+@pytest.mark.slow_cases("paper-None", "squared-emphasis1", "squared-emphasis2", "mse-None")
 @pytest.mark.parametrize("emphasis", [None, (1.0, 0.0), (0.3, 2.0)])
 @pytest.mark.parametrize("loss", ["paper", "squared", "mse"])
 def test_the_target_is_the_clean_x_with_emphasis_on_what_was_corrupted(x, monkeypatch, emphasis, loss):

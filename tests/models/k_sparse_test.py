@@ -179,6 +179,7 @@ def test_validation_does_not_count():
     assert model.samples_since_active.numpy().max() == 12
 
 
+@pytest.mark.slow
 def test_auxk_under_two_replicas_is_that_of_one():
     options = dict(latent_dim=12, k=1, aux_weight=0.5, aux_k=3, dead_after=8, rate=0.01)
     one = make(**options, run_eagerly=True)

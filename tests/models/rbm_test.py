@@ -129,6 +129,7 @@ def test_pseudo_log_likelihood_is_the_sum_of_the_conditionals():
     assert 0 < np.std(estimates) < 0.1
 
 
+@pytest.mark.slow_cases("relu")
 @pytest.mark.parametrize("hidden", ["gaussian", "relu"])
 def test_pseudo_log_likelihood_of_other_hidden_units_follows_their_free_energy(hidden):
     rbm, _ = machine(4, 3, scale=0.5, hidden=hidden)
@@ -257,7 +258,7 @@ def contrastive_divergence(x, w, c, b, *, epochs, batch_size, k, decay, momentum
 CENTRED = {"centering": True, "centering_rate": 0.1}
 
 
-@pytest.mark.slow_cases("cd", "centred")
+@pytest.mark.slow_cases("cd", "centred", "pcd")
 @pytest.mark.parametrize(
     ("options", "eager"),
     [

@@ -299,6 +299,7 @@ def test_unscaled_data_are_spoken_of_and_stay_finite(kind, dtype):
     assert np.isfinite(model.fit(standardized, verbose=0).history["loss"]).all()
 
 
+@pytest.mark.slow_cases("code--1000.0--30", "data-1000.0-30")
 @pytest.mark.parametrize(
     ("which", "outside", "bound"), [("code", 1e3, 15), ("code", -1e3, -30), ("data", 1e3, 30), ("data", -1e3, -30)]
 )

@@ -104,6 +104,7 @@ def test_unrolled_is_the_composition_of_the_stages(x):
     assert deep(x).shape == x.shape
 
 
+@pytest.mark.slow_cases("shape0-True", "shape1-False", "shape2-True")
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("shape", [(7,), (3, 4), (4, 4, 2)])
 def test_unrolled_of_inputs_of_any_rank(shape, tied):

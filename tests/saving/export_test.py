@@ -107,6 +107,7 @@ def test_a_folder_with_other_things_is_left_alone(x, tmp_path):
     assert files(tmp_path) == ["notes.txt"]
 
 
+@pytest.mark.slow_cases("assets/app.js", "saved_model.pb")
 @pytest.mark.parametrize("name", ["assets/app.js", "variables/mine.csv", "assets.extra/mine.json", "saved_model.pb"])
 def test_only_what_this_library_exported_is_replaced(name, x, tmp_path, monkeypatch):
     """A folder of the user's whose names a SavedModel has too, and a file of the user's in one of ours."""
@@ -241,8 +242,9 @@ CONVERTED = {
 }
 
 
-# Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions.
-OTHERS = {"tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
+# Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions;
+# `conditional_test.py` has an export with conditions.
+OTHERS = {"conditional", "tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -301,7 +303,6 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path
         compare(model, values, size, run)
 
 
-@pytest.mark.slow_cases("conditional")
 @converted
 def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path):
     litert = pytest.importorskip("ai_edge_litert.interpreter")

@@ -55,6 +55,7 @@ def test_weights_count_in_the_error_as_in_numpy(shape, loss):
     assert made.evaluate(X, sample_weight=weight, verbose=0)[0] == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.slow_cases("iwae", "sparse", "denoising")
 @pytest.mark.parametrize(
     "make",
     [

@@ -115,6 +115,7 @@ def test_the_epoch_is_named():
         fitted(model, with_a_seven_in_batch(3))
 
 
+@pytest.mark.slow
 def test_two_replicas_stop_together():
     expected = Faulty(2, seed=0)
     with testing.two_replicas().scope():

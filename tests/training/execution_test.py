@@ -57,6 +57,7 @@ def test_what_compile_was_told_stands(x):
     assert fitted(x)[0].steps_per_execution == 1, "what comes after `fit` finds what it was compiled with"
 
 
+@pytest.mark.slow  # resident_test.py has one of a model that is fitted with calls of an epoch, and without
 def test_one_model_is_fitted_both_ways(x):
     model = fitted(x)[0]
     seen = []

@@ -96,6 +96,7 @@ def of_the_array(models):
 ALIKE = {"pandas, nullable", "pandas, of pyarrow"}
 
 
+@pytest.mark.slow_cases("polars", "pyarrow")
 @pytest.mark.parametrize(
     "form", [pytest.param(form, marks=pytest.mark.slow if form in ALIKE else ()) for form in FORMS]
 )
@@ -230,7 +231,7 @@ def test_a_stream_gives_the_number_of_the_array(models, kind):
         np.testing.assert_allclose(np.asarray(got), np.asarray(expected), rtol=1e-5, err_msg=way)
 
 
-@pytest.mark.slow_cases("PyDataset", "generator")
+@pytest.mark.slow_cases("PyDataset", "PyDataset with workers", "generator")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bad_batch_in_the_middle_of_a_stream_ends_in_a_sentence(models, kind):
     for bad in (NAN, replaced(np.inf)):

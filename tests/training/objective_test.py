@@ -147,6 +147,7 @@ def over_the_batch(y, p):
 SCALARS = {"scalar": of_batch, "(1,)": disguised, "(features,)": over_the_batch, "Keras": keras.losses.Dice()}
 
 
+@pytest.mark.slow_cases("eager-scalar", "eager-(1,)", "eager-(features,)", "graph-scalar")
 @pytest.mark.parametrize("name", SCALARS)
 @pytest.mark.parametrize("eager", [True, False], ids=["eager", "graph"])
 def test_a_loss_of_the_whole_batch_trains_but_does_not_score(name, eager):
@@ -345,6 +346,7 @@ def networks_with_a_mask():
     return networks
 
 
+@pytest.mark.slow_cases("loss1")
 @pytest.mark.parametrize("loss", ["mse", keras.losses.Huber(0.2), keras.losses.MeanSquaredError(reduction="sum")])
 def test_a_mask_counts_as_in_keras(networks_with_a_mask, loss):
     x = padded()
