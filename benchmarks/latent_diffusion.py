@@ -1,6 +1,6 @@
 """Samples of emoji by priors, mixtures, flows and latent diffusion of the codes of two presets.
 
-    python benchmarks/latent_diffusion.py [--picture FILE]
+    python benchmarks/latent_diffusion.py
 
 The autoencoders are the presets `vae_emoji` (codes of 64 units) and `vq_vae_emoji` (maps of 8 x 8 places with 32
 channels). Each sampler is fitted to their codes of the training emoji of `aezoo.datasets.load("emoji")`. A fifth of the
@@ -163,7 +163,6 @@ def measured(samples: np.ndarray, quick: bool) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--picture", type=Path, help="a PNG file of samples of each sampler")
     parser.add_argument("--quick", action="store_true", help="small networks and one epoch: the numbers mean nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/latent_diffusion.json, and none if quick")
     options = parser.parse_args()
@@ -172,24 +171,16 @@ def main() -> None:
     n = 40 if options.quick else 1000
     settings = {"seeds": 1, "samples": n, "batch_size": BATCH_SIZE}
     runs = SavedRuns("benchmarks/latent_diffusion.py", output, ("preset", "method", "seed"), settings, versions)
-    drawn: dict[str, np.ndarray] = {}
     for name in PRESETS:
         for method, fit in samplers(name, options.quick).items():
-            shown = options.picture and method not in ("training emoji", "reconstructions")
-            if (name, method, SEED) in runs and not shown:
+            if (name, method, SEED) in runs:
                 continue
             start = time.process_time()
             sampler = fit()
             minutes = (time.process_time() - start) / 60
-            samples = np.asarray(sampler(n, SEED))
-            drawn[f"{name.removesuffix('_emoji')}, {method}"] = samples[:10]
-            if (name, method, SEED) not in runs:
-                found = measured(samples, options.quick)
-                runs.add((name, method, SEED), minutes=minutes, **found)
-                print(name, method, {key: round(value, 3) for key, value in found.items()}, flush=True)
-    if options.picture:
-        rows = {label: x for label, x in drawn.items() if not label.endswith(("training emoji", "reconstructions"))}
-        aezoo.plots.rows(rows, n=10).savefig(options.picture)
+            found = measured(np.asarray(sampler(n, SEED)), options.quick)
+            runs.add((name, method, SEED), minutes=minutes, **found)
+            print(name, method, {key: round(value, 3) for key, value in found.items()}, flush=True)
 
 
 if __name__ == "__main__":

@@ -67,7 +67,10 @@ SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
     "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
     "priors": ("Learn the prior of a VAE", "784-300-40 on binarized MNIST, 20 epochs each."),
-    "tangents": ("Classify digits with few labels", "1,000 labels of MNIST; the script says how."),
+    "tangents": (
+        "Classify digits with few labels",
+        "300 labels of MNIST and the encoder of a contractive autoencoder.",
+    ),
     "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
     "vincent2010": (
         "Classify digits after stacked pretraining",

@@ -243,12 +243,11 @@ def test_discrete_codes(run, tmp_path):
 
 @pytest.mark.slow
 def test_latent_diffusion(run, tmp_path):
-    runs = resumed(run, tmp_path, "latent_diffusion", "--picture", str(tmp_path / "samples.png"))
+    runs = resumed(run, tmp_path, "latent_diffusion")
     lines = results()._latent_diffusion(runs)
     assert len(runs) == 6 + 4 == len(lines) - 2 and "| `vae_emoji` | flow | " in "".join(lines)
     copies = [one["from_training"] for one in runs if one["method"] == "training emoji"]
     assert copies == [0, 0] and all(one["distance"] > 0 for one in runs)
-    assert (tmp_path / "samples.png").stat().st_size > 1000
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
     TFDS_DATA_DIR=... python benchmarks/papers/tangents.py [--trials] [--rows ROW ...]
 
 The contractive autoencoder is the preset `contractive_mnist`, one layer of 1,000 units, which was trained on all
-training images without labels. Its encoder with a softmax layer on top is trained with the first 1,000 labels, by SGD
+training images without labels. Its encoder with a softmax layer on top is trained with the first 300 labels, by SGD
 with momentum and a rate that falls along a cosine. The manifold tangent classifier adds the penalty
 w Σᵤ ‖(∂o/∂x) u‖², where o are the probabilities of the classes and u the 10 tangents of a sample, so that the classes
 do not change along them. A step takes one random tangent of each sample, times 10. The weight and the number of epochs
@@ -101,7 +101,7 @@ def rows(runs: Runs) -> list[Row]:
     """Summarize the runs."""
     lines: list[Row] = []
     for name in configurations.TANGENTS:
-        lines += runs.row(name, "error", f"{name}: error with 1,000 labels, %")
+        lines += runs.row(name, "error", f"{name}: error with 300 labels, %")
     return lines + runs.difference("CAE and tangents", "CAE")
 
 
