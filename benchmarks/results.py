@@ -69,7 +69,7 @@ SECTIONS = {
     "priors": ("Learn the prior of a VAE", "784-300-40 on binarized MNIST, 20 epochs each."),
     "tangents": (
         "Classify digits with few labels",
-        "300 labels of MNIST and the encoder of a contractive autoencoder.",
+        "300 labels of MNIST, after contractive pretraining.",
     ),
     "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
     "vincent2010": (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import scipy.linalg
+import scipy.sparse.linalg
 import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
@@ -124,13 +124,14 @@ def tangents(
 def _leading(j: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first n right singular vectors, (n, features), and singular values of a matrix (units, features)."""
     j = j.astype("float64")
-    wide = len(j) < j.shape[1]
-    gram = j @ j.T if wide else j.T @ j
-    squares, vectors = scipy.linalg.eigh(gram, subset_by_index=(len(gram) - n, len(gram) - 1))
-    squares, vectors = squares[::-1], vectors.T[::-1]
-    values = np.sqrt(np.where(squares > 1e-14 * np.trace(gram), squares, 0.0))  # 0 but for rounding
-    if wide:
-        vectors = vectors @ j / np.where(values > 0, values, np.inf)[:, None]
+    if 10 * n < min(j.shape):  # a few of many directions, iteratively
+        start = np.random.default_rng(0).normal(size=min(j.shape))
+        _, values, vectors = scipy.sparse.linalg.svds(j, n, v0=start)
+        values, vectors = values[::-1], vectors[::-1]
+    else:
+        _, values, vectors = np.linalg.svd(j, full_matrices=False)
+        values, vectors = values[:n], vectors[:n]
+    values = np.where(values > 1e-7 * values[0], values, 0.0)  # 0 but for rounding
     vectors = np.where(values[:, None] > 0, vectors, 0.0)
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     return vectors * np.where(largest < 0, -1.0, 1.0), values
