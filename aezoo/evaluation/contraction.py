@@ -106,7 +106,9 @@ def tangents(
     _check_differentiable(model)
     _validation.check_int("n", n, 1)
     units = math.prod(size or 1 for size in model.code_shape)
-    graph = tf.function(_jacobians(model), reduce_retracing=True, autograph=False)
+    graph = _jacobians(model)
+    if _closed_form(model) is None:  # as a graph, since otherwise every piece would be traced anew
+        graph = tf.function(graph, reduce_retracing=True, autograph=False)
     found = []
     for samples, given in _pieces(model, x, conditions, batch_size, lambda features: units * features):
         shape = samples.shape[1:]
@@ -173,9 +175,15 @@ def _pieces(
 
 
 def _jacobians(model: Autoencoder) -> Callable[[Any, Any], Any]:
-    """Return a function for J of samples and conditions, (batch, *code_shape, *input_shape), by differentiation."""
+    """Return a function for J of samples and conditions, (batch, *code_shape, *input_shape)."""
+    closed_form = _closed_form(model)
 
     def jacobians(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
+        if closed_form is not None:
+            factor, dense = closed_form
+            a, kernel = factor(x), ops.transpose(as_float32(dense[0].kernel))
+            return a[:, :, None] * kernel if len(a.shape) == 2 else ops.matmul(a, kernel)
+
         def encoder(x: Tensor, training: bool) -> Tensor:
             return model.run_encoder(x, conditions, training)
 
@@ -189,11 +197,27 @@ def is_rounded(model: Autoencoder) -> bool:
     return not all(getattr(layer, "differentiable", True) for layer in _keras.all_layers(model.encoder))
 
 
-def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
-    """Return a function for ‖J‖² per sample, and one for the numbers it holds per sample, by number of features."""
+def _closed_form(model: Autoencoder) -> tuple[Callable[[Any], Any], list[keras.layers.Dense]] | None:
+    """Return a function for the factor A of J = A W₁ᵀ of samples, and the dense layers; None without a closed form."""
     layers = None if model.condition_names else networks.chain(model.encoder)
     top_k = layers.pop() if layers and getattr(layers[-1], "selects", False) else None
     if not jacobian.has_closed_form(layers):
+        return None
+
+    def factor(x: Tensor) -> Tensor:
+        code, a = jacobian.factor(layers, x)
+        if top_k is not None:  # rows of J are 0 for inactive units
+            stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
+            a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
+        return a
+
+    return factor, [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+
+
+def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Callable[[int], int]]:
+    """Return a function for ‖J‖² per sample, and one for the numbers it holds per sample, by number of features."""
+    closed_form = _closed_form(model)
+    if closed_form is None:
         jacobians = _jacobians(model)
 
         def by_differentiation(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
@@ -204,14 +228,10 @@ def _squared_norms(model: Autoencoder) -> tuple[Callable[[Any, Any], Any], Calla
         graph = tf.function(by_differentiation, reduce_retracing=True, autograph=False)
         units = math.prod(size or 1 for size in model.code_shape)
         return graph, lambda features: units * features
-    dense = [layer for layer in layers if isinstance(layer, keras.layers.Dense)]
+    factor, dense = closed_form
 
     def in_closed_form(x: Tensor, conditions: Mapping[str, Tensor]) -> Tensor:
-        code, a = jacobian.factor(layers, x)
-        if top_k is not None:  # rows of J are 0 for inactive units
-            stays = ops.cast(ops.reshape(top_k.mask(code), a.shape[:2]), a.dtype)
-            a = a * ops.reshape(stays, (*stays.shape, *[1] * (len(a.shape) - 2)))
-        return jacobian.squared_norm(a, dense[0].kernel)
+        return jacobian.squared_norm(factor(x), dense[0].kernel)
 
     return in_closed_form, lambda features: dense[-1].units * (dense[0].units if len(dense) > 1 else 1)
 
