@@ -41,6 +41,7 @@ from aezoo.models.factor import FactorVAE
 from aezoo.models.finite_scalar import FSQVAE
 from aezoo.models.flow_sampler import FlowSampler
 from aezoo.models.gated import GatedAE
+from aezoo.models.hyperprior import HyperpriorAE
 from aezoo.models.jump_relu import JumpReLUAE
 from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
@@ -85,6 +86,7 @@ __all__ = [
     "FlowSampler",
     "Forward",
     "GatedAE",
+    "HyperpriorAE",
     "JumpReLUAE",
     "KSparseAE",
     "LatentDiffusion",

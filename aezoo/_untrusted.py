@@ -29,12 +29,13 @@ def printable(text: object, length: int = 200) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
-def parse_json(data: bytes, where: object) -> Any:
+def parse_json(data: bytes, where: object, limit: int = _JSON) -> Any:
     """Parse JSON of at most 4 MiB.
 
     Args:
         data: Text in UTF-8.
         where: Name of the file, for error messages.
+        limit: The most bytes, if not 4 MiB.
 
     Raises:
         ValueError: If the data are longer, not JSON, or nested too deeply.
@@ -43,26 +44,27 @@ def parse_json(data: bytes, where: object) -> Any:
         >>> parse_json(b'{"a": 1}', "a.json")
         {'a': 1}
     """
-    if len(data) > _JSON:
-        raise ValueError(f"{where} is damaged: it has more than {_JSON:,} bytes.")
+    if len(data) > limit:
+        raise ValueError(f"{where} is damaged: it has more than {limit:,} bytes.")
     try:
         return json.loads(data)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{where} is damaged: {printable(error)}.") from None
 
 
-def read_json(path: str | os.PathLike[str]) -> Any:
+def read_json(path: str | os.PathLike[str], limit: int = _JSON) -> Any:
     """Read a JSON file of at most 4 MiB.
 
     Args:
         path: The file.
+        limit: The most bytes, if not 4 MiB.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is longer, not JSON, or nested too deeply.
     """
     with Path(path).open("rb") as file:
-        return parse_json(file.read(_JSON + 1), path)
+        return parse_json(file.read(limit + 1), path, limit)
 
 
 def members(

@@ -68,7 +68,10 @@ def measure(model: aezoo.Autoencoder, x: np.ndarray, x_test: np.ndarray, mode: s
                 names.remove(name)
         if not names:
             return {"refused": refused}
-        errors = aezoo.evaluation.litert_error(model, path, x_test)
+        try:
+            errors = aezoo.evaluation.litert_error(model, path, x_test)
+        except RuntimeError as error:  # the file needs operations of TensorFlow
+            return {"refused": {**refused, **dict.fromkeys(names, str(error))}}
         size = os.path.getsize(path)
     relative = {name: error["mean"] / error["std"] for name, error in errors.items()}
     return {"bytes": size, "errors": relative, **({"refused": refused} if refused else {})}

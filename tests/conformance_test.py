@@ -322,6 +322,19 @@ CASES |= {
 }
 
 
+def hyperprior(**arguments):
+    arguments = {"latent_dim": 2, "filters": (3,), "hyper_filters": (2,), "kernel_size": 3, "weight": 2.0, **arguments}
+    return testing.Case(
+        lambda **kw: aezoo.HyperpriorAE(**arguments, **kw),
+        MAPS,
+        quiet=lambda **kw: without_noise(aezoo.HyperpriorAE(**arguments, **kw)),
+        empty_replica=False,
+    )
+
+
+CASES |= {"hyperprior": hyperprior(mean_scale=True), "hyperprior-scale": hyperprior()}
+
+
 # Other configurations of a model above, and the checks which are of the step that they share with it.
 VARIANTS = {
     "tied",
@@ -345,6 +358,7 @@ VARIANTS = {
     "conditional-several",
     "masked-pooled",
     "compressive-conv",
+    "hyperprior-scale",
     "vq-vae-term",
     "vq-vae-map",
     "fsq-vae-map",
@@ -498,6 +512,13 @@ SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs,
 SLOW |= {("compressive", testing.target), ("k-sparse", testing.data_forms)}
 # These share the step of "vae". What they add to its objective is in these checks.
 ADDED = {testing.configuration, testing.weight_zero}
+# A hyperprior shares the step of "compressive"; hyperprior_test.py has smaller tests of exports and of saved models.
+SLOW |= {
+    (name, check)
+    for name in ("hyperprior", "hyperprior-scale")
+    for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero}
+}
+SLOW.add(("hyperprior-scale", testing.weight_zero))
 SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import aezoo
 
-_MODEL_HELP = "a CompressiveAE: its .keras file, or the folder that `aezoo train` wrote"
+_MODEL_HELP = "a CompressiveAE or HyperpriorAE: its .keras file, or the folder that `aezoo train` wrote"
 _OVERWRITE_HELP = "replace an existing file"
 _MODES = {1: "L", 3: "RGB"}
 # Formats that Pillow reads without running other programs.

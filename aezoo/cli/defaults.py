@@ -81,6 +81,7 @@ MODELS: dict[str, Entry] = {
     "matryoshka": Entry("MatryoshkaAE"),
     "contractive": Entry("ContractiveAE"),
     "compressive": Entry("CompressiveAE"),
+    "hyperprior": Entry("HyperpriorAE"),
     "linear": Entry("LinearAE"),
     "vae": Entry("VAE"),
     "conditional": Entry("ConditionalVAE", without=("conditions",)),

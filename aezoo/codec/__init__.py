@@ -1,6 +1,7 @@
 """Entropy coding of integer codes: frequency tables, a container format, and pictures that are cut into samples."""
 
 from aezoo.codec.codec import IN_SAVED_MODEL, LIMIT, Codec, fingerprint
+from aezoo.codec.hyper import HyperCodec, IntegerLayer, IntegerNetwork
 from aezoo.codec.pictures import compress_picture, decompress_picture, picture_channels
 from aezoo.codec.table import Table, from_counts, tables
 
@@ -8,6 +9,9 @@ __all__ = [
     "IN_SAVED_MODEL",
     "LIMIT",
     "Codec",
+    "HyperCodec",
+    "IntegerLayer",
+    "IntegerNetwork",
     "Table",
     "compress_picture",
     "decompress_picture",

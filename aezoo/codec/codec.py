@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ _CODE = 4
 # bytes do not matter.
 _SHORT = 128
 _GREATEST = 2**31
+# Bytes of a codec beside a SavedModel, whose network has millions of weights.
+_JSON = 2**26
 
 
 def fingerprint(*parts: bytes) -> bytes:
@@ -79,6 +81,12 @@ class Codec:
     values: int
     model: bytes = bytes(8)
 
+    kind: ClassVar[str] = "channels"
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        _KINDS[cls.kind] = cls
+
     def __post_init__(self) -> None:
         if not self.code_shape or len(self.tables) != self.code_shape[-1]:
             raise ValueError(
@@ -88,9 +96,15 @@ class Codec:
     @property
     def fingerprint(self) -> bytes:
         """Eight bytes that identify model, tables and shapes, which must be the same to decode."""
+        return fingerprint(*self._identity())
+
+    def _identity(self) -> list[bytes]:
+        """Return what must be the same to decode."""
         parts = [self.model, repr((FORMAT, self.code_shape, self.values)).encode()]
-        parts += [repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables]
-        return fingerprint(*parts)
+        return [
+            *parts,
+            *(repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables),
+        ]
 
     # === Bytes ===
 
@@ -121,16 +135,15 @@ class Codec:
             raise ValueError(
                 "The codes are not whole numbers: give the output of model.encode, not the codes of a training step."
             )
-        columns = integers.reshape(-1, len(self.tables)).T
-        symbols, escapes = [], []
-        for table, column in zip(self.tables, columns, strict=True):
+        columns, escapes = [], []
+        for table, column in self._columns(integers):
             index = column - table.low
             inside = (index >= 0) & (index < table.escape)
-            symbols.append(np.where(inside, index, table.escape).astype("int32"))
+            columns.append((table, np.where(inside, index, table.escape).astype("int32")))
             outside = index[~inside]
             # Distances from the table: even above it, odd below it.
             escapes.append(np.where(outside < 0, -2 * outside - 1, 2 * (outside - table.escape)))
-        payload = self._range_encoded(symbols)
+        payload = _range_encoded(columns)
         written = varints(np.concatenate(escapes).astype("uint64"))
         return Container(self.fingerprint, len(codes), codes.shape[1:], picture, payload, written).to_bytes()
 
@@ -167,19 +180,21 @@ class Codec:
         least = sum(-math.log2(min(1.0, table.frequencies.max() / TOTAL + 1e-3)) for table in self.tables)
         if positions * least > 8 * len(container.payload) + 64:
             raise ValueError("The compressed data are damaged: they are too short for their codes. Get them again.")
-        codes = np.empty((positions, len(self.tables)), "int32")
-        for channel, column in enumerate(self._range_decoded(container.payload, positions)):
-            codes[:, channel] = column
-        counts = [int((codes[:, channel] == table.escape).sum()) for channel, table in enumerate(self.tables)]
-        escapes = np.split(read_varints(container.escapes, sum(counts)), np.cumsum(counts)[:-1])
-        for channel, (table, distance) in enumerate(zip(self.tables, escapes, strict=True)):
-            column = codes[:, channel].astype("int64")
-            column[column == table.escape] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
-            column += table.low
-            if column.min() <= -_GREATEST or column.max() >= _GREATEST:
-                raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
-            codes[:, channel] = column
-        return codes.reshape(container.samples, *container.code_shape), container.picture
+        decoder = Decoder(container)
+        codes = self._read(decoder, (container.samples, *container.code_shape))
+        decoder.check_finished()
+        return codes, container.picture
+
+    def _columns(self, integers: np.ndarray) -> Iterator[tuple[Table, np.ndarray]]:
+        """Yield the columns that are coded, each with its table: the channels of codes (n, *code_shape) int64."""
+        yield from zip(self.tables, integers.reshape(-1, len(self.tables)).T, strict=True)
+
+    def _read(self, decoder: Decoder, shape: tuple[int, ...]) -> np.ndarray:
+        """Read codes of a shape, (n, *code_shape) int32, in the order of `_columns`."""
+        codes = np.empty((math.prod(shape[:-1]), len(self.tables)), "int32")
+        for channel, table in enumerate(self.tables):
+            codes[:, channel] = decoder.read(table, len(codes))
+        return codes.reshape(shape)
 
     def needed(self, positions: int) -> int:
         """Return the memory that decoding needs, in image values.
@@ -195,50 +210,13 @@ class Codec:
             >>> Codec((Table.of([1.0], 0),), (1,), values=784).needed(10)
             7840
         """
-        return positions * max(self.values, _CODE * len(self.tables))
+        return positions * max(self.values, _CODE * self.code_shape[-1])
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != len(self.code_shape) or any(
             b not in (None, a) for a, b in zip(shape, self.code_shape, strict=True)
         ):
             raise ValueError(f"The codes have shape {shape}, but this model's codes have shape {self.code_shape}.")
-
-    # === The range coder ===
-
-    def _models(self) -> list[Any]:
-        categorical = _constriction().stream.model.Categorical
-        return [categorical(table.frequencies / TOTAL, perfect=False) for table in self.tables]
-
-    def _range_encoded(self, symbols: list[np.ndarray]) -> bytes:
-        coder, models = _constriction().stream.queue.RangeEncoder(), self._models()
-        for column, model in zip(symbols, models, strict=True):
-            coder.encode(column, model)
-        code = coder.get_compressed().astype(">u4").tobytes()
-        return self._shortest(code, symbols) if len(code) <= _SHORT else code
-
-    def _shortest(self, code: bytes, symbols: list[np.ndarray]) -> bytes:
-        """Return the shortest bytes that decode as `code` does: any number in its range, not only whole words."""
-        for length in range(max(0, len(code) - 8), len(code)):
-            start = int.from_bytes(code[:length], "big")
-            for number in (start, start + 1):
-                if number >> 8 * length:
-                    continue
-                candidate = number.to_bytes(length, "big")
-                try:
-                    if all(map(np.array_equal, self._range_decoded(candidate, len(symbols[0])), symbols)):
-                        return candidate
-                except ValueError:
-                    continue
-        return code
-
-    def _range_decoded(self, code: bytes, positions: int) -> Iterator[np.ndarray]:
-        words = np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype("uint32")
-        coder = _constriction().stream.queue.RangeDecoder(words)
-        try:
-            for model in self._models():
-                yield coder.decode(model, positions)
-        except AssertionError as error:
-            raise ValueError("The compressed data are damaged: no code has these bits. Get them again.") from error
 
     # === Beside a SavedModel ===
 
@@ -248,7 +226,11 @@ class Codec:
         Args:
             path: The file to write.
         """
-        content = {
+        with _files.atomic_write(path) as unfinished:
+            unfinished.write_text(json.dumps(self._content()) + "\n")
+
+    def _content(self) -> dict[str, Any]:
+        return {
             "format": FORMAT,
             "code_shape": self.code_shape,
             "values": self.values,
@@ -256,18 +238,21 @@ class Codec:
             "fingerprint": self.fingerprint.hex(),
             "tables": [{"low": table.low, "frequencies": table.frequencies.tolist()} for table in self.tables],
         }
-        with _files.atomic_write(path) as unfinished:
-            unfinished.write_text(json.dumps(content) + "\n")
+
+    @classmethod
+    def _further(cls, content: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of this kind of codec that `_content` adds."""
+        return {}
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codec:
         """Load a codec from a file that `save` wrote, or from a SavedModel.
 
         Args:
-            path: The file, or the folder of a SavedModel that `CompressiveAE.export` wrote.
+            path: The file, or the folder of a SavedModel that the model's `export` wrote.
 
         Returns:
-            The codec.
+            The codec, a `HyperCodec` if a `HyperpriorAE` wrote it.
 
         Raises:
             ValueError: If the file is damaged, not a codec, or of another format version.
@@ -275,13 +260,15 @@ class Codec:
         """
         path = Path(path)
         path = path / IN_SAVED_MODEL if path.is_dir() else path
-        content = _untrusted.read_json(path)
+        content = _untrusted.read_json(path, _JSON)
         version = content.get("format") if isinstance(content, dict) else None
         if version != FORMAT:
             raise ValueError(f"{path} has format version {version!r:.20}, but this aezoo reads {FORMAT}.")
         try:
             tables = tuple(Table(entry["low"], np.array(entry["frequencies"])) for entry in content["tables"])
-            codec = cls(tables, tuple(content["code_shape"]), content["values"], bytes.fromhex(content["model"]))
+            shape, model = tuple(content["code_shape"]), bytes.fromhex(content["model"])
+            kind = _KINDS[content.get("kind", Codec.kind)]
+            codec = kind(tables, shape, content["values"], model, **kind._further(content))
             sizes = [codec.values, *(size for size in codec.code_shape if size is not None)]
             whole = all(isinstance(size, int) and size >= 1 for size in sizes)
             fits = whole and codec.fingerprint.hex() == content["fingerprint"]
@@ -291,6 +278,8 @@ class Codec:
             raise ValueError(f"{path} is damaged: its fingerprint does not fit. Export the model again.")
         return codec
 
+
+_KINDS: dict[str, type[Codec]] = {Codec.kind: Codec}
 
 IN_SAVED_MODEL = Path("assets.extra") / "codec.json"
 """Path of the codec within a SavedModel; TensorFlow leaves this folder to other programs."""
@@ -302,3 +291,84 @@ def _constriction() -> ModuleType:
     except ImportError as error:
         raise ImportError("compress and decompress need constriction: pip install 'aezoo[compression]'") from error
     return constriction
+
+
+# === The range coder ===
+
+
+class Decoder:
+    """Reader of the columns of a container, in the order in which they were written.
+
+    Args:
+        container: The container.
+
+    Raises:
+        ValueError: If its escapes are incomplete.
+    """
+
+    def __init__(self, container: Container):
+        code = container.payload
+        self._coder = _constriction().stream.queue.RangeDecoder(_words(code))
+        self._escapes = read_varints(container.escapes, sum(byte < 128 for byte in container.escapes))
+
+    def read(self, table: Table, n: int) -> np.ndarray:
+        """Return the next n integers, (n,) int64 within ±2³¹, which were written with a table.
+
+        Raises:
+            ValueError: If no codes have these bits.
+        """
+        column = _symbols(self._coder, table, n).astype("int64")
+        escaped = column == table.escape
+        distance, self._escapes = np.split(self._escapes, [int(escaped.sum())])
+        if len(distance) < escaped.sum():
+            raise ValueError("The compressed data are damaged: their escapes are incomplete. Get them again.")
+        column[escaped] = np.where(distance % 2, -(distance + 1) // 2, distance // 2 + table.escape)
+        column += table.low
+        if n and (column.min() <= -_GREATEST or column.max() >= _GREATEST):
+            raise ValueError("The compressed data are damaged: an escape is too large. Get them again.")
+        return column
+
+    def check_finished(self) -> None:
+        """Check that no escapes are left."""
+        if len(self._escapes):
+            raise ValueError("The compressed data are damaged: they have too many escapes. Get them again.")
+
+
+def _range_encoded(columns: list[tuple[Table, np.ndarray]]) -> bytes:
+    coder = _constriction().stream.queue.RangeEncoder()
+    for table, symbols in columns:
+        coder.encode(symbols, _model(table))
+    code = coder.get_compressed().astype(">u4").tobytes()
+    return _shortest(code, columns) if len(code) <= _SHORT else code
+
+
+def _shortest(code: bytes, columns: list[tuple[Table, np.ndarray]]) -> bytes:
+    """Return the shortest bytes that decode as `code` does: any number in its range, not only whole words."""
+    for length in range(max(0, len(code) - 8), len(code)):
+        start = int.from_bytes(code[:length], "big")
+        for number in (start, start + 1):
+            if number >> 8 * length:
+                continue
+            candidate = number.to_bytes(length, "big")
+            coder = _constriction().stream.queue.RangeDecoder(_words(candidate))
+            try:
+                if all(np.array_equal(_symbols(coder, table, len(column)), column) for table, column in columns):
+                    return candidate
+            except ValueError:
+                continue
+    return code
+
+
+def _words(code: bytes) -> np.ndarray:
+    return np.frombuffer(code + bytes(-len(code) % 4), ">u4").astype("uint32")
+
+
+def _symbols(coder: Any, table: Table, n: int) -> np.ndarray:
+    try:
+        return coder.decode(_model(table), n)
+    except AssertionError as error:
+        raise ValueError("The compressed data are damaged: no code has these bits. Get them again.") from error
+
+
+def _model(table: Table) -> Any:
+    return _constriction().stream.model.Categorical(table.frequencies / TOTAL, perfect=False)

@@ -3,7 +3,7 @@
 from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its old name
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.codes import attribute_vector
-from aezoo.evaluation.compression import bits_per_pixel, psnr
+from aezoo.evaluation.compression import bd_rate, bits_per_pixel, ms_ssim, psnr
 from aezoo.evaluation.contraction import jacobian_norm, saturation, tangents
 from aezoo.evaluation.disentanglement import (
     DCI,
@@ -41,6 +41,7 @@ __all__ = [
     "activity_threshold",
     "anomaly_auroc",
     "attribute_vector",
+    "bd_rate",
     "bits_per_pixel",
     "combined_filters",
     "composition_score",
@@ -56,6 +57,7 @@ __all__ = [
     "litert_error",
     "log_likelihood",
     "log_partition",
+    "ms_ssim",
     "mutual_information_gap",
     "noise_units",
     "pca_explained_variance",

@@ -91,7 +91,7 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
     manifest["units"] = _units(model, code, code_shape, conditions, manifest["output"], blobs)
     if "score" in described_networks:
         _add(blobs, "scores", model.score_samples(x, **conditions), "float32")
-    if model.compresses:
+    if model.compresses and model.separable_bits:
         manifest["compression"] = _compression(model, x, code.reshape(-1, *code_shape), blobs)
     return Content(manifest, blobs)
 

@@ -12,6 +12,7 @@ from aezoo.layers.dropout import Dropout
 from aezoo.layers.factorized_density import FactorizedDensity
 from aezoo.layers.finite_scalar_quantizer import FiniteScalarQuantizer
 from aezoo.layers.gate import Gate
+from aezoo.layers.gdn import GDN
 from aezoo.layers.gru import GRU
 from aezoo.layers.jump_relu import JumpReLU
 from aezoo.layers.log1p import Log1p
@@ -21,6 +22,7 @@ from aezoo.layers.mixture import BivariateMixture
 from aezoo.layers.networks import decoder, encoder, spatial, transpose
 from aezoo.layers.quantizer import Quantizer
 from aezoo.layers.random_state import RandomState
+from aezoo.layers.repeat import Repeat
 from aezoo.layers.residual_block import ResidualBlock
 from aezoo.layers.scaling import Scaling
 from aezoo.layers.stroke_augmentation import StrokeAugmentation
@@ -28,6 +30,7 @@ from aezoo.layers.top_k import TopK, top_k_mask
 from aezoo.layers.vector_quantizer import VectorQuantizer
 
 __all__ = [
+    "GDN",
     "GRU",
     "LSTM",
     "BatchNormalization",
@@ -46,6 +49,7 @@ __all__ = [
     "Log1p",
     "Quantizer",
     "RandomState",
+    "Repeat",
     "ResidualBlock",
     "RowDecoder",
     "RowEncoder",

@@ -1,4 +1,4 @@
-"""Clipping with a straight-through gradient."""
+"""Clipping with gradients that let values return from outside the bounds."""
 
 from __future__ import annotations
 
@@ -28,5 +28,27 @@ def bounded(x: Tensor, low: float, high: float) -> Tensor:
     @tf.custom_gradient
     def clipped(x: Tensor) -> tuple[Any, Any]:
         return tf.clip_by_value(x, low, high), lambda gradient: gradient
+
+    return clipped(tf.convert_to_tensor(x))
+
+
+def lower_bounded(x: Tensor, low: float) -> Tensor:
+    """Return max(x, low) with a gradient below the bound, too, where descending it raises x.
+
+    The gradient of a maximum is 0 below the bound, so that values there would stay; the gradient of `bounded` lets them
+    drift away from it.
+
+    Args:
+        x: A float tensor of any shape.
+        low: Smallest value.
+
+    Example:
+        >>> lower_bounded([0.05, 0.3], 0.11).numpy()
+        array([0.11, 0.3 ], dtype=float32)
+    """
+
+    @tf.custom_gradient
+    def clipped(x: Tensor) -> tuple[Any, Any]:
+        return tf.maximum(x, low), lambda gradient: tf.where((x >= low) | (gradient < 0), gradient, 0.0)
 
     return clipped(tf.convert_to_tensor(x))

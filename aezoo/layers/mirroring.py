@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -12,6 +11,7 @@ from aezoo.layers import networks
 from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.dense_transpose import SharedDense
 from aezoo.layers.networks import Initializers
+from aezoo.layers.repeat import Repeat
 from aezoo.layers.residual_block import convolution
 
 L = keras.layers
@@ -119,7 +119,7 @@ class _Mirror:
             self._append(*self._pool(layer, shape, made))
         elif type(layer) in _GLOBAL_POOLS and None not in shape:
             rank = _GLOBAL_POOLS[type(layer)]
-            self._append(L.Reshape((*[1] * rank, shape[-1])), self._repeat(rank, shape[:-1]))
+            self._append(L.Reshape((*[1] * rank, shape[-1])), Repeat(shape[:-1], dtype=self.dtype))
         elif isinstance(layer, (L.Flatten, L.Reshape)) and None not in shape:
             self._append(L.Reshape(shape, dtype=self.dtype))
         elif isinstance(layer, (L.ZeroPadding1D, L.ZeroPadding2D, L.ZeroPadding3D)):
@@ -145,9 +145,6 @@ class _Mirror:
     def _kernel(self, kind: type[Any], units: int, *arguments: Any, **named: Any) -> keras.layers.Layer:
         return kind(units, *arguments, kernel_initializer=self.initializer(), dtype=self.dtype, **named)
 
-    def _repeat(self, rank: int, sizes: Sequence[int]) -> keras.layers.Layer:
-        return getattr(L, f"UpSampling{rank}D")(sizes if rank > 1 else sizes[0], dtype=self.dtype)
-
     def _convolution(self, layer: keras.layers.Layer, shape: Shape, made: Shape) -> list[keras.layers.Layer]:
         rank = _CONVOLUTIONS[type(layer)]
         plain = layer.groups == 1 and set(layer.dilation_rate) == {1} and layer.padding in ("same", "valid")
@@ -167,7 +164,7 @@ class _Mirror:
         if layer.data_format != "channels_last":
             raise self.refusal(layer)
         sizes = [n and n * s for n, s in zip(made[:-1], layer.strides, strict=True)]
-        return [self._repeat(_POOLS[type(layer)], layer.strides), *self._resized(sizes, shape[:-1])]
+        return [Repeat(layer.strides, dtype=self.dtype), *self._resized(sizes, shape[:-1])]
 
     def _resized(self, sizes: list[int | None], wanted: Shape) -> list[keras.layers.Layer]:
         """Crop or pad the end of each axis to its wanted size; leave axes of unknown size unchanged."""

@@ -18,6 +18,8 @@ from aezoo.layers.centering import Centering
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.dense_transpose import DenseTranspose, SharedDense
 from aezoo.layers.dropout import Dropout
+from aezoo.layers.gdn import GDN
+from aezoo.layers.repeat import Repeat
 from aezoo.layers.residual_block import ResidualBlock, convolution, normalization_layer
 
 Normalization = Literal["batch", "layer"]
@@ -51,7 +53,9 @@ class _Hidden:
         residual: int,
         seed: int | None,
         dtype: DType | None,
+        gdn: bool = False,
     ):
+        self.gdn = gdn
         self.activation = activation
         self.dropout = dropout
         self.normalization = normalization
@@ -78,6 +82,9 @@ class _Hidden:
         """Create a hidden convolution that halves its input or, given `up`, doubles it, and its residual blocks."""
         resized, kind, strides = self._step(rank, up)
         arguments = {"kernel_size": self.kernel_size, "strides": strides, "padding": "same"}
+        if self.gdn:
+            linear = kind(n, kernel_initializer=self.initializer(), dtype=self.dtype, **arguments)
+            return [*resized, linear, GDN(inverse=up is not None, dtype=self.dtype)]
         return [*resized, *self.layers(kind, n, **arguments), *self.blocks()]
 
     def last(self, rank: int, n: int, activation: Activation | None, up: str | None = None) -> list[keras.layers.Layer]:
@@ -98,7 +105,7 @@ class _Hidden:
         if up != "resize":
             return [], convolution(rank, transpose=up is not None), 2
         kind = convolution(rank)  # raises a ValueError for an unsupported rank
-        return [getattr(keras.layers, f"UpSampling{rank}D")(2, dtype=self.dtype)], kind, 1
+        return [Repeat((2,) * rank, dtype=self.dtype)], kind, 1
 
     def blocks(self) -> list[keras.layers.Layer]:
         """Create the residual blocks of one resolution."""
@@ -308,6 +315,7 @@ def spatial(
     kernel_size: int = 5,
     upsampling: Upsampling = "transpose",
     residual: int = 0,
+    gdn: bool = False,
     seed: int | None = None,
     dtype: DType | None = None,
 ) -> tuple[keras.Sequential, keras.Sequential]:
@@ -329,6 +337,8 @@ def spatial(
         kernel_size: As in `encoder`.
         upsampling: As in `decoder`.
         residual: As in `encoder`; neither at the resolution of the images nor of the code.
+        gdn: Whether each convolution of `filters` is followed by a `GDN`, in the decoder by its inverse, in place of
+            activation, dropout, normalization and residual blocks.
         seed: Seed of the initial weights and of dropout.
         dtype: Keras dtype policy.
 
@@ -341,7 +351,7 @@ def spatial(
         >>> encode.output_shape, decode.output_shape
         ((None, None, None, 8), (None, None, None, 3))
     """
-    hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype)
+    hidden = _Hidden(activation, dropout, normalization, kernel_size, residual, seed, dtype, gdn)
     down: list[keras.layers.Layer] = []
     for n in filters:
         down += hidden.convolution(rank, n)

@@ -69,6 +69,8 @@ class CompressiveAE(Autoencoder):
     term_names: tuple[str, ...] = ("rate", "distortion")
     metric_names = ("reconstruction",)
     compresses = True
+    separable_bits: bool = True
+    """True if the bits of an entry of a code depend on nothing but this entry and its channel."""
 
     def __init__(
         self,
@@ -98,19 +100,28 @@ class CompressiveAE(Autoencoder):
 
     def build(self, input_shape: Shape | Any) -> None:
         if self.spatial:
-            rank, channels = len(input_shape) - 2, input_shape[-1]
-            self.encoder, self.decoder = networks.spatial(
-                channels,
-                self.latent_dim,
-                rank=rank,
-                code_activation=self.code_activation,
-                output_activation=self.output_activation,
-                upsampling=self.upsampling,
-                **self._network_arguments(),
-            )
-            input_shape = (None, *[None] * rank, channels)
+            self.encoder, self.decoder = self.build_spatial(input_shape)
+            input_shape = (None, *[None] * (len(input_shape) - 2), input_shape[-1])
         super().build(input_shape)
         self.density.build((None, *self.code_shape))
+
+    def build_spatial(self, input_shape: Shape, **kwargs: Any) -> tuple[keras.Sequential, keras.Sequential]:
+        """Build an encoder and a decoder of convolutions only.
+
+        Args:
+            input_shape: Shape of a batch, (batch, ..., channels).
+            **kwargs: Further arguments for `aezoo.layers.spatial`.
+        """
+        return networks.spatial(
+            input_shape[-1],
+            self.latent_dim,
+            rank=len(input_shape) - 2,
+            code_activation=self.code_activation,
+            output_activation=self.output_activation,
+            upsampling=self.upsampling,
+            **self._network_arguments(),
+            **kwargs,
+        )
 
     def code_layers(self) -> list[keras.layers.Layer]:
         return [self.quantizer]
@@ -124,8 +135,8 @@ class CompressiveAE(Autoencoder):
         sizes = x_shape[1:-1] if self.spatial else ()
         if any(size is not None and size % self.stride for size in sizes):
             raise ValueError(
-                f"Images of {' x '.join(map(str, sizes))} cannot be halved {len(self.filters) + 1} times: crop or pad "
-                f"them to multiples of {self.stride}, or give fewer filters."
+                f"Images of {' x '.join(map(str, sizes))} cannot be halved {self.stride.bit_length() - 1} times: crop "
+                f"or pad them to multiples of {self.stride}, or give fewer filters."
             )
         super()._ensure_built(x_shape, data)
 

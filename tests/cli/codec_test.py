@@ -55,8 +55,16 @@ def test_a_picture_goes_to_a_file_and_back(run, tmp_path, capsys):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "out.png")), expected[..., 0])
 
 
-def test_a_spatial_model_of_colours(tmp_path):
-    model = aezoo.CompressiveAE(4, filters=(4,), spatial=True, seed=0)
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: aezoo.CompressiveAE(4, filters=(4,), spatial=True, seed=0),
+        lambda: aezoo.HyperpriorAE(4, hyper_filters=(4,), mean_scale=True, seed=0),
+    ],
+    ids=["compressive", "hyperprior"],
+)
+def test_a_spatial_model_of_colours(model, tmp_path):
+    model = model()
     model.build((None, 8, 8, 3))
     model.save(tmp_path / "model.keras")
     pixels = picture(tmp_path / "in.png", mode="RGB")

@@ -42,8 +42,8 @@ def names(folder):
 
 # Only the class distinguishes these from the runs of "autoencoder", "k-sparse", "vae" and "stacked".
 # codec_test.py has one of a compressive model, own_data_test.py of a stack.
-ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "fsq-vae", "vq-vae", "stacked"}
-ALIKE |= {"top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
+ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "hyperprior", "fsq-vae", "vq-vae"}
+ALIKE |= {"stacked", "top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
 
 
 @pytest.fixture(

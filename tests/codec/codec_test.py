@@ -139,6 +139,22 @@ def test_the_same_codes_give_the_same_bytes():
     assert again.encode(CODES) == DATA
 
 
+# Written on 2026-11-30, before codecs of a hyperprior: samples, and tiles of a picture of 8 x 10.
+STORED = {
+    (): "41455a0167a03946ff87b7b10501020003036e6ebec20119602243f9",
+    (8, 10): "41455a0167a03946ff87b7b105010202080a03036e6ebec20119f9deb042",
+}
+
+
+@pytest.mark.parametrize("picture", STORED)
+def test_stored_containers_decode(picture):
+    counted = np.array([[0, 0, 1, -1, 0, 2], [5, 5, 4, 5, 6, 5]])
+    codec = Codec(from_counts(counted), (2,), values=16, model=b"model 01")
+    codes, found = codec.decode(bytes.fromhex(STORED[picture]))
+    np.testing.assert_array_equal(codes, [[0, 5], [1, 5], [-1, 4], [100, -9], [2, 6]])
+    assert found == picture and codec.encode(codes, picture).hex() == STORED[picture]
+
+
 @pytest.mark.parametrize(
     ("codes", "message"),
     [

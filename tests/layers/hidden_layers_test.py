@@ -80,7 +80,7 @@ def test_hidden_layers_have_all_that_is_asked_for_and_code_and_output_nothing():
     encoder = networks.encoder((8, 8, 1), 5, **arguments)
     assert kinds(encoder) == [*["Conv2D", *hidden, *block] * 2, "Flatten", "Dense", *hidden, "Dense"]
     decoder = networks.decoder((8, 8, 1), 5, upsampling="resize", **arguments)
-    up = ["UpSampling2D", "Conv2D"]
+    up = ["Repeat", "Conv2D"]
     assert kinds(decoder) == [
         "Dense",
         *hidden,
@@ -187,7 +187,7 @@ def test_every_variant_passes_them_on():
         model.build((None, 8, 8, 1))
         layers = [layer for network in (model.encoder, model.decoder) for layer in _keras.all_layers(network)]
         found = {type(layer).__name__ for layer in layers}
-        assert {"ResidualBlock", "LayerNormalization", "Dropout", "UpSampling2D"} <= found
+        assert {"ResidualBlock", "LayerNormalization", "Dropout", "Repeat"} <= found
         again = type(model).from_config(model.get_config())
         assert again.get_config() == model.get_config()
 

@@ -239,12 +239,13 @@ CONVERTED = {
     "in space": lambda: aezoo.CompressiveAE(latent_dim=2, spatial=True, filters=()),
     "missing": lambda: aezoo.Autoencoder(latent_dim=3, missing="mask"),
     "conditional": lambda: aezoo.ConditionalVAE(latent_dim=3, num_classes=3),
+    "resized": lambda: aezoo.VAE(latent_dim=3, filters=(4, 4, 4), upsampling="resize"),
 }
 
 
 # Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions;
 # `conditional_test.py` has an export with conditions.
-OTHERS = {"conditional", "tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
+OTHERS = {"conditional", "resized", "tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
