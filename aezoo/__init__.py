@@ -31,12 +31,15 @@ from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.batch_top_k import BatchTopKAE
 from aezoo.models.beta_tc import BetaTCVAE
 from aezoo.models.code_prior import CodePrior
+from aezoo.models.code_sampler import CodeSampler
 from aezoo.models.compressive import CompressiveAE
 from aezoo.models.conditional import ConditionalVAE
 from aezoo.models.contractive import ContractiveAE
 from aezoo.models.denoising import DenoisingAE
+from aezoo.models.diffusion import LatentDiffusion
 from aezoo.models.factor import FactorVAE
 from aezoo.models.finite_scalar import FSQVAE
+from aezoo.models.flow_sampler import FlowSampler
 from aezoo.models.gated import GatedAE
 from aezoo.models.hyperprior import HyperpriorAE
 from aezoo.models.jump_relu import JumpReLUAE
@@ -44,6 +47,7 @@ from aezoo.models.k_sparse import KSparseAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
 from aezoo.models.matryoshka import MatryoshkaAE
+from aezoo.models.mixture_sampler import MixtureSampler
 from aezoo.models.mmd import MMDVAE
 from aezoo.models.rbm import RBM
 from aezoo.models.sequence import SequenceAE
@@ -73,19 +77,23 @@ __all__ = [
     "BatchTopKAE",
     "BetaTCVAE",
     "CodePrior",
+    "CodeSampler",
     "CompressiveAE",
     "ConditionalVAE",
     "ContractiveAE",
     "DenoisingAE",
     "FactorVAE",
+    "FlowSampler",
     "Forward",
     "GatedAE",
     "HyperpriorAE",
     "JumpReLUAE",
     "KSparseAE",
+    "LatentDiffusion",
     "LinearAE",
     "MaskedAE",
     "MatryoshkaAE",
+    "MixtureSampler",
     "SequenceAE",
     "SketchRNN",
     "SparseAE",

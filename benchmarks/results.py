@@ -67,6 +67,10 @@ SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
     "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
     "priors": ("Learn the prior of a VAE", "784-300-40 on binarized MNIST, 20 epochs each."),
+    "tangents": (
+        "Classify digits with few labels",
+        "300 labels of MNIST, after contractive pretraining.",
+    ),
     "rifai2011": ("Classify digits after contractive pretraining", "1,000 units on MNIST, fine-tuned with labels."),
     "vincent2010": (
         "Classify digits after stacked pretraining",
@@ -314,6 +318,12 @@ COMPARED = {
         "the codebook on the training emoji.",
         "guide/discrete.md",
     ),
+    "latent_diffusion": (
+        "Samplers of codes",
+        "1,000 samples of emoji of each sampler beside the 94 test emoji, in the features of a probe network. Lower is "
+        "better for the distance, higher for precision and recall; from training: 0 marks copies of training emoji.",
+        "guide/samplers.md",
+    ),
     "int8": (
         "8-bit integers",
         "LiteRT files of the presets, computed with weights, or with weights and activations, in 8-bit integers. "
@@ -356,6 +366,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "sparse_features": _sparse_features,
             "discrete_codes": _discrete_codes,
             "int8": _int8,
+            "latent_diffusion": _latent_diffusion,
             "disentanglement": _disentanglement,
             "composition": _composition,
         }[path.stem](report["runs"])
@@ -481,6 +492,18 @@ def _discrete_codes(runs: list[dict]) -> list[str]:
         means = {name: statistics.mean(run[name] for run in group) for name in formats if name in group[0]}
         cells = [formats[name].format(means[name]) if name in means else "" for name in formats]
         lines.append(f"| {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def _latent_diffusion(runs: list[dict]) -> list[str]:
+    lines = [
+        "| preset | samples | Fréchet distance | precision | recall | from training | CPU minutes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for run in runs:
+        measures = f"{run['distance']:.2f} | {run['precision']:.0%} | {run['recall']:.0%} | {run['from_training']:.2f}"
+        minutes = f"{run['minutes']:.1f}" if run["method"] in ("mixture", "flow", "diffusion") else ""
+        lines.append(f"| `{run['preset']}` | {run['method']} | {measures} | {minutes} |")
     return lines
 
 

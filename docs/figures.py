@@ -16,6 +16,7 @@ import io
 import json
 import os
 import re
+import sys
 import tempfile
 import types
 from collections.abc import Callable, Mapping
@@ -219,6 +220,30 @@ def contractive_spectrum() -> Figure:
         values = [np.linalg.svd((z_i * (1 - z_i))[:, None] * kernel.T, compute_uv=False) for z_i in z[:50]]
         curves[name] = np.mean(values, axis=0)[:100] / spread
     return plots.lines(curves, x="direction", y="movement of the code / spread")
+
+
+@figure
+def contractive_tangents() -> Figure:
+    """Digits, the first tangents of their codes, and the digits moved along the first one."""
+    x = test_digits()
+    u = aezoo.evaluation.tangents(preset("contractive_mnist"), x, n=4)[0]
+    rows = {f"tangent {i + 1}": signed_tiles(u[:, i]) for i in range(4)}
+    moved = {f"input {step:+d} u₁": np.clip(x + step * u[:, 0], 0, 1) for step in (-3, 3)}
+    return plots.rows({"input": x, **rows, **moved})
+
+
+# === Samplers ===
+
+
+@figure
+def samplers_emoji() -> Figure:
+    """Samples of emoji by the prior of the preset and by samplers of its codes, trained as the benchmark does."""
+    sys.path.append(str(ROOT / "benchmarks"))
+    import latent_diffusion
+
+    fits = latent_diffusion.samplers("vae_emoji", quick=False)
+    methods = ("prior of the preset", "mixture", "diffusion")
+    return plots.rows({name.split()[0]: np.asarray(fits[name]()(10, SEED)) for name in methods})
 
 
 # === Variational ===

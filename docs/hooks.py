@@ -16,6 +16,9 @@ from mkdocs.structure.files import File
 ROOT = Path(__file__).parents[1]
 #: Members of base classes that the page of a class shows.
 INHERITED = {
+    "aezoo.FlowSampler": "[export, sample, sample_codes]",
+    "aezoo.LatentDiffusion": "[export]",
+    "aezoo.MixtureSampler": "[sample, sample_codes]",
     "aezoo.StackedAE": "true",
     "aezoo.sklearn.AnomalyDetector": "[decision_function, predict]",
     "aezoo.sklearn.EnsembleDetector": "[decision_function, predict]",

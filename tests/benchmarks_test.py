@@ -111,7 +111,17 @@ def test_tables_share_trained_weights(papers, tmp_path):
 
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
-    names = ("k_sparse", "rifai2011", "vae", "priors", "rbm_likelihood", "dbn_likelihood", "vincent2010", "ufldl")
+    names = (
+        "k_sparse",
+        "rifai2011",
+        "vae",
+        "priors",
+        "rbm_likelihood",
+        "dbn_likelihood",
+        "vincent2010",
+        "ufldl",
+        "tangents",
+    )
     tables("--only", *names, "--results", str(tmp_path))
     module = results()
     for name in names:
@@ -239,6 +249,15 @@ def test_discrete_codes(run, tmp_path):
     lines = results()._discrete_codes(runs)
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| VQVAE, 256 entries", "| CompressiveAE, weight 10"]
     assert 0 < runs[0]["usage"] <= 1 and runs[0]["bits_under_prior"] > 0 and "usage" not in runs[1]
+
+
+@pytest.mark.slow
+def test_latent_diffusion(run, tmp_path):
+    runs = resumed(run, tmp_path, "latent_diffusion")
+    lines = results()._latent_diffusion(runs)
+    assert len(runs) == 6 + 4 == len(lines) - 2 and "| `vae_emoji` | flow | " in "".join(lines)
+    copies = [one["from_training"] for one in runs if one["method"] == "training emoji"]
+    assert copies == [0, 0] and all(one["distance"] > 0 for one in runs)
 
 
 @pytest.mark.slow

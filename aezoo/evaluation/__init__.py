@@ -5,7 +5,7 @@ from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.belief_network import log_likelihood_bound
 from aezoo.evaluation.codes import attribute_vector
 from aezoo.evaluation.compression import bd_rate, bits_per_pixel, ms_ssim, psnr
-from aezoo.evaluation.contraction import jacobian_norm, saturation
+from aezoo.evaluation.contraction import jacobian_norm, saturation, tangents
 from aezoo.evaluation.disentanglement import (
     DCI,
     composition_score,
@@ -70,5 +70,6 @@ __all__ = [
     "report",
     "sap",
     "saturation",
+    "tangents",
     "top_inputs",
 ]

@@ -20,7 +20,17 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
 #: Tables that run row by row; each is a module with a `TABLE`.
-TABLES = ("k_sparse", "rifai2011", "vae", "priors", "rbm_likelihood", "dbn_likelihood", "vincent2010", "ufldl")
+TABLES = (
+    "k_sparse",
+    "rifai2011",
+    "vae",
+    "priors",
+    "rbm_likelihood",
+    "dbn_likelihood",
+    "vincent2010",
+    "ufldl",
+    "tangents",
+)
 #: Scripts with one run each, the result that they write, and their files in the folder of `--data`.
 SCRIPTS = {
     "deep_classifiers": ("deep_classifiers", {}),

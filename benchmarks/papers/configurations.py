@@ -69,6 +69,18 @@ RIFAI_TRIALS: dict[str, list[Configuration]] = {
     ],
 }
 
+# === The manifold tangent classifier with 300 labels (Rifai et al. 2011b) ===
+
+FEW_LABELS: Configuration = {"images": 300, "learning_rate": 0.1, "epochs": 120, "batch_size": 50}
+TANGENTS: dict[str, Configuration] = {
+    "CAE": {**FEW_LABELS, "weight": 0.0},
+    "CAE and tangents": {**FEW_LABELS, "weight": 1.0},
+}
+TANGENTS_TRIALS: dict[str, list[Configuration]] = {
+    "CAE": [{"epochs": 40}, {"epochs": 120}],
+    "CAE and tangents": [{"weight": 1.0}, {"weight": 10.0}, {"weight": 100.0}],
+}
+
 # === VAE and IWAE on binarized MNIST (Kingma & Welling 2014; Burda et al. 2016) ===
 
 LATENT: Configuration = {"latent_dim": 40, "units": 400, "batch_size": 128, "learning_rate": 2e-3, "epochs": 150}

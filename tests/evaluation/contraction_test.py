@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import aezoo
-from aezoo.evaluation import contraction, jacobian_norm, saturation
+from aezoo.evaluation import contraction, jacobian_norm, saturation, tangents
 
 X = np.random.default_rng(0).random((7, 6, 6, 1), "float32")
 
@@ -54,6 +54,48 @@ def test_the_norm_is_that_of_small_steps():
         step = 1e-5 * np.eye(36)
         j = (encode(x + step) - encode(x - step)) / 2e-5
         assert norm == pytest.approx(np.linalg.norm(j), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["deep", "k-sparse", "wide"])
+def test_tangents_are_the_singular_vectors_of_the_jacobian(name, monkeypatch):
+    """Of the Jacobian by automatic differentiation, and of NumPy's decomposition."""
+    model = aezoo.ContractiveAE(50, seed=0) if name == "wide" else MODELS[name]()
+    model.build(X.shape)
+    x = tf.constant(X)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        code = model.encoder(x)
+    jacobians = tf.reshape(tape.batch_jacobian(code, x), (7, -1, 36)).numpy().astype("float64")
+    monkeypatch.setattr(contraction, "_IN_HAND", 4000)  # chunks of a few samples
+    directions, values = tangents(model, X, n=3)
+    assert directions.shape == (7, 3, 6, 6, 1) and values.shape == (7, 3)
+    for j, u, s in zip(jacobians, directions.reshape(7, 3, 36), values, strict=True):
+        _, expected, vectors = np.linalg.svd(j)
+        np.testing.assert_allclose(s, expected[:3], rtol=1e-4)
+        np.testing.assert_allclose(np.abs(np.sum(u * vectors[:3], axis=1)), 1, atol=1e-3)
+        np.testing.assert_allclose(u @ u.T, np.eye(3), atol=1e-4)
+        assert np.all(u.max(axis=1) == np.abs(u).max(axis=1))
+
+
+@pytest.mark.parametrize("n", [3, 5])
+def test_a_code_that_does_not_move_has_no_tangent(n):
+    model = aezoo.KSparseAE(latent_dim=50, k=2, seed=0)
+    model.build(X.shape)
+    directions, values = tangents(model, X, n=n)
+    assert np.all(values[:, :2] > 0) and not values[:, 2:].any() and not directions[:, 2:].any()
+
+
+def test_wrong_numbers_of_tangents():
+    model = aezoo.ContractiveAE(latent_dim=5, seed=0)
+    model.build(X.shape)
+    with pytest.raises(ValueError, match="n must be at least 1"):
+        tangents(model, X, n=0)
+    with pytest.raises(ValueError, match="5 code units and 36 features has at most 5"):
+        tangents(model, X, n=6)
+    model = aezoo.CompressiveAE(latent_dim=2)
+    model.build(X.shape)
+    with pytest.raises(ValueError, match="rounded"):
+        tangents(model, X)
 
 
 def test_the_norm_under_mixed_precision():
