@@ -146,6 +146,7 @@ def test_codes_are_standardized_and_units_that_do_not_vary_stay(make):
     np.testing.assert_array_equal(sampler.mean, before), "a second fit continues"
 
 
+@pytest.mark.slow
 def test_the_autoencoder_is_not_trained_and_is_saved(tmp_path):
     sampler = flow(layers=2, units=4)
     model = sampler.autoencoder
