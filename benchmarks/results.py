@@ -601,12 +601,16 @@ def usage() -> list[Goal]:
 
 
 def _spread(values: list[list[float]], best: Callable[[list[float]], float], decimals: int) -> list[str]:
-    """Return each list as its mean and, of several values, its deviation, the best mean in bold."""
-    means = [statistics.mean(each) for each in values]
+    """Return each list as its mean and, of several values, its deviation, the best mean in bold; "–" without values."""
+    greatest = best([statistics.mean(each) for each in values if each])
     cells = []
-    for mean, each in zip(means, values, strict=True):
+    for each in values:
+        if not each:
+            cells.append("–")
+            continue
+        mean = statistics.mean(each)
         text = f"{mean:.{decimals}f}" + (f" ± {statistics.pstdev(each):.{decimals}f}" if len(each) > 1 else "")
-        cells.append(f"**{text}**" if mean == best(means) else text)
+        cells.append(f"**{text}**" if mean == greatest else text)
     return cells
 
 

@@ -27,6 +27,7 @@ SLOW_EXAMPLES = (
     "FactorVAE",
     "CodePrior",
     "LatentDiffusion",
+    "wake_sleep",
     "FlowSampler",
     "MixtureSampler",
     "VQVAE",

@@ -53,7 +53,7 @@ class Entry:
     Attributes:
         class_name: Public name of its class in `aezoo`, or MODULE:CLASS; for a stack, the class of its layers.
         stack: Public name of the class that stacks such models, or None for a single model.
-        without: Constructor arguments of a stack's layers that are not options.
+        without: Constructor arguments that are not options; of a stack, those of its layers.
         top: Constructor arguments of the top layer of a stack.
     """
 
@@ -92,7 +92,7 @@ MODELS: dict[str, Entry] = {
     "vq-vae": Entry("VQVAE"),
     "fsq-vae": Entry("FSQVAE"),
     "sequence": Entry("SequenceAE"),
-    "sketch-rnn": Entry("SketchRNN"),
+    "sketch-rnn": Entry("SketchRNN", without=("conditions",)),
     "rbm": Entry("RBM"),
     "stacked": Entry("DenoisingAE", stack="StackedAE", without=_OF_A_LAYER),
     # The code of Hinton & Salakhutdinov is linear.

@@ -107,7 +107,7 @@ def test_options_that_cannot_be_read(options, message, capsys, tmp_path):
             "likelihood",
             ("bernoulli", "gaussian", "poisson", "negative_binomial", "zero_inflated_negative_binomial"),
         ),
-        ("rbm", "visible", ("bernoulli", "gaussian")),
+        ("rbm", "visible", ("bernoulli", "gaussian", "softmax")),
         ("rbm", "hidden", ("bernoulli", "gaussian", "relu")),
     ],
 )
