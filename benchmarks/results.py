@@ -430,10 +430,9 @@ def _sparse_features(runs: list[dict]) -> list[str]:
             ("EV", 3, "EV"),
             ("L0", 1, ""),
             ("dead", 0, ""),
-            ("seconds", 0, ""),
         )
     ]
-    lines = ["| code | library | F1 | MCC | EV | L0 | dead | seconds |", "|---|---|---|---|---|---|---|---|"]
+    lines = ["| code | library | F1 | MCC | EV | L0 | dead |", "|---|---|---|---|---|---|---|"]
     for (method, library), *cells in zip(groups, *columns, strict=True):
         lines.append(f"| {method} | {library} | {' | '.join(cells)} |")
     return lines
