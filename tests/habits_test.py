@@ -54,7 +54,7 @@ def test_scripts_read_the_test_command_from_the_readme():
     install, test = shell('source .ci/common; printf "%s\\0%s" "$install_command" "$test_command"').split("\0")
     assert f"{install} && {test}" == block
     assert 'run "$install_command"\n' in read(".ci/run")
-    assert 'run "$test_command"\n' in read(".ci/run")
+    assert '\nrun "$test_command" || failed=1\n' in read(".ci/run")
 
 
 def test_pins_agree():

@@ -85,7 +85,8 @@ class Codec:
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        _KINDS[cls.kind] = cls
+        if "kind" in vars(cls):
+            _KINDS[cls.kind] = cls
 
     def __post_init__(self) -> None:
         if not self.code_shape or len(self.tables) != self.code_shape[-1]:
@@ -99,7 +100,7 @@ class Codec:
         return fingerprint(*self._identity())
 
     def _identity(self) -> list[bytes]:
-        """Return what must be the same to decode."""
+        """Return the parts of the fingerprint, which must be the same to decode."""
         parts = [self.model, repr((FORMAT, self.code_shape, self.values)).encode()]
         return [
             *parts,
@@ -152,8 +153,8 @@ class Codec:
 
         Args:
             data: Bytes that `encode` returned.
-            limit: The most image values to make room for: samples times features, or four times the code units if that
-                is more.
+            limit: The most image values to make room for: samples times features, four times the code units, or for a
+                `HyperCodec` the activations of one sample, whichever is most.
 
         Returns:
             The codes, (n, *code_shape) int32, and the `picture` that `encode` was given.
@@ -171,7 +172,7 @@ class Codec:
             )
         self._check_shape(container.code_shape)
         positions = container.samples * math.prod(container.code_shape[:-1])
-        needed = self.needed(positions)
+        needed = self.needed(positions, container.samples)
         if needed > limit:
             raise ValueError(
                 f"The compressed data claim {needed:,} values, more than the limit of {limit:,}: if you trust them, "
@@ -196,11 +197,12 @@ class Codec:
             codes[:, channel] = decoder.read(table, len(codes))
         return codes.reshape(shape)
 
-    def needed(self, positions: int) -> int:
+    def needed(self, positions: int, samples: int = 1) -> int:
         """Return the memory that decoding needs, in image values.
 
         Args:
             positions: Number of samples times number of positions in the code of a sample.
+            samples: Number of samples.
 
         Returns:
             The number of image values, or four times the number of code units if that is more.

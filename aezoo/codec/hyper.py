@@ -83,6 +83,8 @@ class IntegerLayer:
                 f"A layer needs a kernel (size, size, inputs, outputs) and a bias (outputs,) of int64, not "
                 f"{kernel.shape} {kernel.dtype} and {bias.shape} {bias.dtype}."
             )
+        if self.doubles and len(kernel) < 2:
+            raise ValueError("The kernel of a layer that doubles an image must be at least 2 x 2.")
         if not 1 <= self.shift <= 62 or type(self.doubles) is not bool or math.prod(kernel.shape[:3]) > _SUMMANDS:
             raise ValueError(f"A layer must have at most {_SUMMANDS} summands per output and a shift from 1 to 62.")
         if np.abs(kernel).max() > 2**_WEIGHT_BITS or np.abs(bias).max() > _BIAS:
@@ -228,7 +230,7 @@ class HyperCodec(Codec):
             )
 
     def _identity(self) -> list[bytes]:
-        """Return what must be the same to decode."""
+        """Return the parts of the fingerprint, which must be the same to decode."""
         parts = super()._identity()
         for layer in self.network.layers:
             parts += [repr((layer.kernel.shape, layer.shift, layer.doubles)).encode()]
@@ -262,15 +264,16 @@ class HyperCodec(Codec):
         codes[..., :split] = parts.reshape(n, h, w, split)
         return codes
 
-    def needed(self, positions: int) -> int:
+    def needed(self, positions: int, samples: int = 1) -> int:
         """Return the memory that decoding needs, in image values; see `Codec.needed`.
 
         Args:
             positions: Number of samples times number of positions in the code of a sample.
+            samples: Number of samples, which the network takes one at a time.
         """
         widest = max(layer.kernel.shape[3] for layer in self.network.layers)
         # The widest activations in 64 bits: the sum, one product and the result.
-        return max(super().needed(positions), positions * self.network.block**2 * widest * 6)
+        return max(super().needed(positions), -(-positions // max(samples, 1)) * self.network.block**2 * widest * 6)
 
     def _content(self) -> dict[str, Any]:
         layers = [

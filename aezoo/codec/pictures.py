@@ -56,7 +56,7 @@ def compress_picture(model: CompressiveAE, picture: np.ndarray, limit: int = LIM
     rows, columns = math.ceil(height / block[0]), math.ceil(width / block[1])
     coder = model.codec()
     sizes = tuple(size // model.stride for size in block) if model.spatial else model.code_shape[:-1]
-    needed = coder.needed(rows * columns * math.prod(sizes))
+    needed = coder.needed(rows * columns * math.prod(sizes), rows * columns)
     if needed > limit:
         raise ValueError(
             f"The picture of {width} x {height} needs {needed:,} values, more than the limit of {limit:,}: give a "

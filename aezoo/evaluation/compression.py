@@ -80,7 +80,8 @@ def ms_ssim(x: ArrayLike, reconstruction: ArrayLike, peak: float = 1.0) -> np.nd
         (batch,) float32; 1 for equal images.
 
     Raises:
-        ValueError: If the shapes differ, or images are too small for five scales.
+        ValueError: If the shapes differ, there are no images or too small ones for five scales, or peak is not
+            positive.
 
     Example:
         >>> images = np.random.default_rng(0).random((2, 176, 176, 1))
@@ -91,11 +92,13 @@ def ms_ssim(x: ArrayLike, reconstruction: ArrayLike, peak: float = 1.0) -> np.nd
         Wang et al., "Multi-scale structural similarity for image quality assessment", Asilomar 2003.
     """
     x, reconstruction = np.asarray(x, "float32"), np.asarray(reconstruction, "float32")
-    if x.shape != reconstruction.shape or x.ndim != 4 or min(x.shape[1:3]) < 176:
+    if x.shape != reconstruction.shape or x.ndim != 4 or not len(x) or min(x.shape[1:3]) < 176:
         raise ValueError(
             f"x has shape {x.shape} and its reconstruction {reconstruction.shape}: give images (batch, height, width, "
-            "channels) of the same shape, with sides of at least 176 pixels, which five scales need."
+            "channels) of the same shape, at least one, with sides of at least 176 pixels, which five scales need."
         )
+    if not peak > 0:
+        raise ValueError(f"peak={peak}: expected a number > 0.")
     found = [tf.image.ssim_multiscale(a[None], b[None], peak) for a, b in zip(x, reconstruction, strict=True)]
     return np.concatenate([np.asarray(each) for each in found])
 
@@ -121,7 +124,7 @@ def bd_rate(
         Percent; -10 means that the compressor takes 10 % fewer bits than the reference.
 
     Raises:
-        ValueError: If a curve has too few points, a rate is not positive, or no quality is common to both.
+        ValueError: If a curve has too few points, a rate is not positive and finite, or no quality is common to both.
 
     Example:
         >>> reference = [(0.2, 28.0), (0.4, 31.0), (0.8, 34.0), (1.6, 37.0)]
@@ -136,9 +139,11 @@ def bd_rate(
     curves = []
     for name, curve in (("reference", reference), ("points", points)):
         rate, quality = np.asarray(sorted(curve, key=lambda point: point[1]), "float64").reshape(-1, 2).T
-        if len(set(quality.tolist())) < max(4, len(quality)) or not (rate > 0).all() or not np.isfinite(quality).all():
+        different = len(set(quality.tolist())) == len(quality) >= 4
+        if not different or not (rate > 0).all() or not np.isfinite([rate, quality]).all():
             raise ValueError(
-                f"{name} must have at least 4 points of different finite qualities with rates > 0, not {list(curve)}."
+                f"{name} must have at least 4 points of different, finite qualities with finite rates > 0, but it is "
+                f"{list(curve)}."
             )
         curves.append((quality, np.log(rate)))
     low, high = max(quality[0] for quality, _ in curves), min(quality[-1] for quality, _ in curves)

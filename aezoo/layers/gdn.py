@@ -21,7 +21,7 @@ class GDN(keras.layers.Layer):
 
     With `inverse=True`, y_i = x_i · √(β_i + Σ_j γ_ij x_j²): one step of the fixed-point iteration that inverts the
     normalization, as decoders use it. β >= 10⁻⁶ and γ >= 0 are trained as squares. The norm is computed in float32
-    under every dtype policy.
+    under every dtype policy. Input and output have the same shape, (batch, ..., channels).
 
     Args:
         inverse: Whether to multiply by the norm instead of dividing by it.

@@ -18,8 +18,10 @@ class Repeat(keras.layers.Layer):
     It computes as `keras.layers.UpSampling2D`, for 1 to 3 spatial axes, but the size of its output stays known, which
     LiteRT needs for a convolution that follows.
 
+    The input has shape (batch, ..., channels) with one axis per entry of `size`, which multiplies its length.
+
     Args:
-        size: Number of repetitions along each spatial axis.
+        size: Number of repetitions along each spatial axis, such as (2, 2).
         **kwargs: `name` and `dtype` of `keras.layers.Layer`.
 
     Example:

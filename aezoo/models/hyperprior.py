@@ -30,8 +30,9 @@ class HyperpriorAE(CompressiveAE):
     g_a and g_s are convolutions of stride 2 with `GDN` and its inverse. A code is a map of whole numbers, one position
     per position of ẑ: the rounded y - μ of this position's block, then ẑ.
 
-    `compress` selects the frequency tables of ŷ by whole-number arithmetic only: h_s is evaluated in fixed point. Its
-    bytes therefore decode to the same code on every machine. The means are not needed for it.
+    `compress` selects the frequency tables of ŷ by whole-number arithmetic only: h_s is evaluated in fixed point. Every
+    machine therefore decodes its bytes to the same code, or refuses them if it computes other tables of ẑ. The means
+    are not needed for it.
 
     Args:
         latent_dim: Channels of y.
@@ -41,7 +42,8 @@ class HyperpriorAE(CompressiveAE):
         weight: w > 0, in bits per unit of squared error, as in `CompressiveAE`.
         code_activation: Activation of y.
         kernel_size: Size of the kernels of g_a and g_s.
-        **kwargs: Arguments of `CompressiveAE`. An encoder of your own maps images to y, (h, w, channels), and a decoder
+        **kwargs: Arguments of `CompressiveAE` except `hidden_dims`, `activation`, `dropout`, `normalization`,
+            `residual`, `tied` and `spatial`. An encoder of your own maps images to y, (h, w, channels), and a decoder
             of your own maps ŷ to images.
 
     Raises:

@@ -309,7 +309,7 @@ RECIPES: dict[str, Recipe] = {
         # A cosine over 10 epochs, cut off after 5.
         optimizer=lambda steps: cosine(2e-3)(steps * 10 // 5),
         extra=denoised,
-        limits="It was trained for noise of a standard deviation of 0.25 only. Flat areas keep faint blotches, and "
+        limits="Trained only for noise of standard deviation 0.25. Flat areas keep faint blotches, and "
         "thin lines blur.",
     ),
     "vq_vae_emoji": Recipe(

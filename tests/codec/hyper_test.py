@@ -9,7 +9,7 @@ import scipy.stats
 from aezoo.codec import Codec, HyperCodec, IntegerLayer, IntegerNetwork, from_counts
 from aezoo.codec.container import Container
 from aezoo.codec.hyper import SCALES, gaussian_tables, probabilities
-from aezoo.codec.table import TOTAL
+from aezoo.codec.table import TOTAL, Table
 
 RNG = np.random.default_rng(0)
 SHAPES = [((5, 5, 2, 4), True), ((5, 5, 4, 4), True), ((3, 3, 4, 3), False)]
@@ -130,6 +130,8 @@ def test_weights_are_rounded_to_powers_of_two_and_refused_if_not_finite():
         IntegerLayer.of(np.full((3, 3, 1, 1), np.nan), np.zeros(1), False)
     huge = IntegerLayer.of(np.full((3, 3, 64, 1), 1e30), np.full(1, -1e30), False)  # bounded, so that no sum overflows
     assert huge(np.full((2, 2, 64), 2**30)).shape == (2, 2, 1)
+    with pytest.raises(ValueError, match="at least 2 x 2"):
+        IntegerLayer.of(np.ones((1, 1, 1, 1)), np.zeros(1), doubles=True)
     for layers in ((), NETWORK.layers[::-1]):
         with pytest.raises(ValueError, match="Each layer of an integer network"):
             IntegerNetwork(layers)
@@ -172,3 +174,24 @@ def test_bytes_of_another_network_and_damaged_bytes_are_refused():
     huge = Container(container.fingerprint, 2**30, (2, 3, 50), (), b"", b"")
     with pytest.raises(ValueError, match="more than the limit"):
         CODEC.decode(huge.to_bytes())
+
+
+def test_samples_share_the_memory_of_the_network():
+    assert CODEC.needed(100 * 6, 100) < 100 * CODEC.needed(6)
+
+
+def test_a_codec_of_ones_own_leaves_the_kinds_of_files_alone(tmp_path):
+    class Own(Codec):
+        """A codec without a kind of its own."""
+
+    plain = Own(TABLES, (2,), 16)
+    plain.save(tmp_path / "codec.json")
+    assert type(Codec.load(tmp_path / "codec.json")) is Codec
+
+
+def test_rounding_of_another_machine_changes_no_table():
+    for scale in SCALES:
+        found, low = probabilities(scale)
+        frequencies = Table.of(found, low).frequencies
+        for factor in (1 - 1e-13, 1 + 1e-13):
+            np.testing.assert_array_equal(Table.of(found * factor, low).frequencies, frequencies)

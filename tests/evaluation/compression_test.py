@@ -72,6 +72,10 @@ def test_ms_ssim_is_the_product_of_contrast_and_structure_over_scales():
     np.testing.assert_allclose(ms_ssim(255 * x[None, ..., None], 255 * y[None, ..., None], peak=255), value, atol=2e-4)
     with pytest.raises(ValueError, match="at least 176 pixels"):
         ms_ssim(np.zeros((1, 175, 200, 1)), np.zeros((1, 175, 200, 1)))
+    with pytest.raises(ValueError, match="at least one"):
+        ms_ssim(np.zeros((0, 200, 200, 1)), np.zeros((0, 200, 200, 1)))
+    with pytest.raises(ValueError, match="peak=0"):
+        ms_ssim(np.zeros((1, 200, 200, 1)), np.zeros((1, 200, 200, 1)), peak=0)
 
 
 RATES = np.array([0.2, 0.35, 0.7, 1.3, 2.0])
@@ -110,7 +114,9 @@ def test_bd_rate_of_kinked_curves_is_that_of_the_interpolation():
 
 
 @pytest.mark.parametrize(
-    "points", [[(1, 30), (2, 31), (3, 32)], [(1, 30), (2, 30), (3, 32), (4, 33)], [(0, 30), (2, 31), (3, 32), (4, 33)]]
+    "points",
+    [[(1, 30), (2, 31), (3, 32)], [(1, 30), (2, 30), (3, 32), (4, 33)], [(0, 30), (2, 31), (3, 32), (4, 33)]]
+    + [[(np.inf, 30), (2, 31), (3, 32), (4, 33)]],
 )
 def test_bd_rate_of_too_few_points(points):
     good = [(1, 30), (2, 31), (3, 32), (4, 33)]
