@@ -53,7 +53,7 @@ class Entry:
     Attributes:
         class_name: Public name of its class in `aezoo`, or MODULE:CLASS; for a stack, the class of its layers.
         stack: Public name of the class that stacks such models, or None for a single model.
-        without: Constructor arguments that are not options; of a stack, those of its layers.
+        without: Constructor arguments that are not options; for a stack, arguments of its layers.
         top: Constructor arguments of the top layer of a stack.
     """
 
