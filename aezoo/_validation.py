@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 #: Code that scales features to mean 0 and variance 1, for messages.
 STANDARDIZED = "(x - x.mean(0)) / (x.std(0) + 1e-6)"
+#: Names of other inputs of verbs, samplers and signatures, which a condition cannot have.
+TAKEN_NAMES = frozenset(
+    ("x", "z", "n", "seed", "x_a", "x_b", "steps", "eta", "samples", "batch_size", "training", "observed", "self")
+)
 # The largest root mean square of a feature that networks can learn from.
 _LARGEST = 30.0
 

@@ -229,19 +229,26 @@ class FlowPrior(Prior):
         place = np.eye(z.shape[-1], dtype="float32")[moved]  # (moved, all)
         return self.LARGEST * ops.tanh(log_scale) @ place, shift @ place
 
-    def forward(self, z: Tensor) -> tuple[Any, Any]:
-        """Return f(z), (n, size), and log |det ∂f/∂z|, (n,), of codes (n, size)."""
+    def forward(self, z: Tensor, varies: Any = 1.0) -> tuple[Any, Any]:
+        """Return f(z), (n, size), and log |det ∂f/∂z|, (n,), of codes (n, size).
+
+        Args:
+            z: Codes, (n, size).
+            varies: 1 for each unit of the flow and 0 for units that stay 0, (size,).
+        """
         log_det: Any = 0.0
+        z = z * varies
         for i in range(self.layers):
-            log_scale, shift = self._moves(i, z)
+            log_scale, shift = (move * varies for move in self._moves(i, z))
             z = z * ops.exp(log_scale) + shift
             log_det += ops.sum(log_scale, axis=-1)
         return z, log_det
 
-    def inverse(self, u: Tensor) -> Tensor:
-        """Return the codes z with f(z) = u, (n, size) → (n, size)."""
+    def inverse(self, u: Tensor, varies: Any = 1.0) -> Tensor:
+        """Return the codes z with f(z) = u, (n, size) → (n, size); `varies` as in `forward`."""
+        u = u * varies
         for i in reversed(range(self.layers)):
-            log_scale, shift = self._moves(i, u)
+            log_scale, shift = (move * varies for move in self._moves(i, u))
             u = (u - shift) * ops.exp(-log_scale)
         return u
 

@@ -22,8 +22,8 @@ from aezoo.training.trainer import Trainer
 class CodeSampler:
     """Base class of distributions of the codes of a trained autoencoder.
 
-    Fit one to codes, `sampler.fit(model.encode(x))`; `sampler.sample(n)` then draws codes and decodes them. Any
-    autoencoder can so generate samples. It is not changed.
+    Fit one to codes, `sampler.fit(model.encode(x))`; `sampler.sample(n)` then draws codes and decodes them. This lets
+    any autoencoder generate samples. The autoencoder is not changed.
 
     A subclass defines `sample_codes`.
 
@@ -76,7 +76,8 @@ class CodeSampler:
             (n, *code_shape) float32.
 
         Raises:
-            ValueError: If the sampler has not been fitted, or an argument is out of range.
+            ValueError: If a mixture has not been fitted, a trained sampler has not been built, or an argument is out of
+                range.
         """
         raise NotImplementedError(f"{type(self).__name__} draws no codes: define sample_codes(n, seed).")
 
@@ -101,8 +102,8 @@ class CodeSampler:
 class TrainedSampler(CodeSampler, Trainer):
     """Base class of samplers that are trained by gradient descent, on codes that it standardizes.
 
-    The mean and the standard deviation of each code unit, or of each channel of a map, are measured on the training
-    codes before the first step. A unit that does not vary is always drawn with its one value.
+    The mean and the standard deviation of each code unit, or of each channel of a map, are measured before the first
+    step on up to 5,000 training codes. A unit that does not vary among them is always drawn with its one value.
 
     A `.keras` file contains the autoencoder, without its optimizer and loss.
 
@@ -213,7 +214,7 @@ class TrainedSampler(CodeSampler, Trainer):
             **kwargs: `warmup`, `half` and `preprocessing` of `Autoencoder.export`.
 
         Raises:
-            ValueError: If the sampler has not been fitted, or the autoencoder takes conditions.
+            ValueError: If the sampler has not been built, or the autoencoder takes conditions.
             FileExistsError: If the folder contains other files.
         """
         _validation.check_built(self)

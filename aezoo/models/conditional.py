@@ -12,9 +12,6 @@ from aezoo._typing import Shape
 from aezoo.models.variational import VAE
 from aezoo.training.gate import Spec
 
-# Names of other inputs of verbs and signatures, which a condition cannot have.
-_TAKEN = {*("x", "z", "n", "seed", "x_a", "x_b", "steps", "samples", "batch_size", "training", "observed", "self")}
-
 
 @keras.saving.register_keras_serializable("aezoo")
 class ConditionalVAE(VAE):
@@ -79,12 +76,12 @@ class ConditionalVAE(VAE):
         super().__init__(latent_dim, **kwargs)
         self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
         if conditions is None:
-            _validation.check_condition_name(condition, _TAKEN)
+            _validation.check_condition_name(condition, _validation.TAKEN_NAMES)
             self.classes = {condition: _validation.check_int("num_classes", num_classes, 1)}
         elif (condition, num_classes) != ("label", 10):
             raise ValueError("conditions have the names and numbers of classes: leave out condition and num_classes.")
         else:
-            self.classes = _validation.check_conditions(conditions, _TAKEN)
+            self.classes = _validation.check_conditions(conditions, _validation.TAKEN_NAMES)
         self.condition_specs.update(dict.fromkeys(self.classes, Spec((), "int32")))
 
     @property

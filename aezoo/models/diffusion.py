@@ -42,7 +42,8 @@ class LatentDiffusion(TrainedSampler):
         width: Units or channels of a residual block.
         depth: Number of residual blocks.
         dropout: Fraction of the units of each block that a training step sets to 0, in [0, 1).
-        steps: Number of steps of sampling; each runs the network once.
+        steps: Number of steps of sampling; each runs the network once. Times before the first one of training are
+            raised to it, so that more than 232 steps change little.
         eta: η, the share of new noise in sampling, in [0, 1]: with 0 the first noise determines the sample, 1 adds as
             much as the reversed process (DDPM).
         **kwargs: `seed`, `on_divergence`, `name` and `dtype` of `Trainer`.
@@ -130,7 +131,7 @@ class LatentDiffusion(TrainedSampler):
         return (alpha * self.denoised(noisy, t) - noisy) / ops.square(sigma)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Return what the denoiser makes of codes at t = ½ without noise, ẑ(α z, ½), (batch, *code_shape)."""
+        """Return the denoised codes at t = ½ without noise, ẑ(α z, ½), (batch, *code_shape)."""
         z = self.standardized(x)
         t = ops.full(ops.shape(z)[:1], 0.5)
         alpha, sigma = self.coefficients(t)
@@ -163,7 +164,7 @@ class LatentDiffusion(TrainedSampler):
             (n, *code_shape) float32.
 
         Raises:
-            ValueError: If the model has not been fitted, or an argument is out of range.
+            ValueError: If the model has not been built, or an argument is out of range.
         """
         steps = self.steps if steps is None else _validation.check_int("steps", steps, 1)
         eta = self.eta if eta is None else eta
@@ -207,6 +208,8 @@ class LatentDiffusion(TrainedSampler):
 
         def body(i: Tensor, noisy: Tensor) -> tuple[Any, Any]:
             t, s = ((1 - FIRST) * tf.cast(tf.fill((n,), 1 - k / steps), "float32") for k in (i, i + 1))
+            t = ops.maximum(t, FIRST)  # the network was trained on no earlier times
+            s = ops.where(i + 1 < steps, ops.maximum(s, FIRST), 0.0)
             (alpha, sigma), (alpha_s, sigma_s) = self.coefficients(t), self.coefficients(s)
             z = self.denoised(noisy, t)
             new = eta * sigma_s / sigma * ops.sqrt(ops.maximum(1 - ops.square(alpha / alpha_s), 0.0))

@@ -23,9 +23,9 @@ from aezoo.training.batch import Batch
 class FlowSampler(TrainedSampler):
     """RealNVP flow of the codes of a trained autoencoder: log p(z) = log N(f(z); 0, I) + log |det ∂f/∂z|.
 
-    f standardizes the code and is then the invertible network of `aezoo.priors.FlowPrior`, which learns the same with a
-    VAE. Training minimizes `negative_log_likelihood`, -log p(z) in nats per sample. Units that do not vary have no
-    part in it.
+    f standardizes the code and is then the invertible network of `aezoo.priors.FlowPrior`, which a VAE trains jointly.
+    Training minimizes `negative_log_likelihood`, -log p(z) in nats per sample. p(z) is a density of the units that
+    vary: f maps the other units to 0.
 
     Args:
         autoencoder: A built autoencoder whose codes have a fixed shape of at least 2 units. It is not changed.
@@ -73,13 +73,18 @@ class FlowSampler(TrainedSampler):
     def _forward(self, codes: Tensor) -> tuple[Any, Any]:
         """Return f(z), (batch, units), and log p(z), (batch,)."""
         rows = ops.reshape(self.standardized(codes), (-1, math.prod(self.autoencoder.code_shape)))
-        u, log_det = self.flow.forward(rows)
+        varies = self._varies()
+        u, log_det = self.flow.forward(rows, varies)
         log_scale = ops.where(self.scale > 0, ops.log(self.scale), ops.zeros_like(self.scale))
         of_scale = math.prod(self.autoencoder.code_shape[:-1]) * ops.sum(log_scale)
-        return u, ops.sum(gaussian_log_density(u), axis=1) + log_det - of_scale
+        return u, ops.sum(varies * gaussian_log_density(u), axis=1) + log_det - of_scale
+
+    def _varies(self) -> Any:
+        """Return 1 for the units that vary and 0 for the others, (units,)."""
+        return ops.tile(ops.cast(self.scale > 0, "float32"), math.prod(self.autoencoder.code_shape[:-1]))
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
-        """Return f(z) of codes, (batch, *code_shape), which is distributed as N(0, I) if the flow fits."""
+        """Return f(z) of codes, (batch, *code_shape); where units vary, it follows N(0, I) if the flow fits."""
         return ops.reshape(self._forward(x)[0], ops.shape(x))
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
@@ -91,7 +96,7 @@ class FlowSampler(TrainedSampler):
         """Return log p(z) of codes, (n, *code_shape) → (n,) float32, in nats.
 
         Raises:
-            ValueError: If the flow has not been fitted, or the codes have another shape.
+            ValueError: If the flow has not been built, or the codes have another shape.
         """
         _validation.check_built(self)
         return self._log_likelihood(gate.samples(self, codes))
@@ -102,7 +107,7 @@ class FlowSampler(TrainedSampler):
 
     def draw(self, n: Tensor, seed: Tensor) -> Tensor:
         u = tf.random.stateless_normal((n, math.prod(self.autoencoder.code_shape)), seed, alg="philox")
-        return ops.reshape(self.flow.inverse(u), (n, *self.autoencoder.code_shape))
+        return ops.reshape(self.flow.inverse(u, self._varies()), (n, *self.autoencoder.code_shape))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "layers": self.flow_layers, "units": self.units}

@@ -86,9 +86,10 @@ class MixtureSampler(CodeSampler):
     def sample_codes(self, n: int, seed: int | None = None) -> Tensor:
         self._check_fitted()
         n = _validation.check_int("n", n, 1)
-        seed = None if seed is None else _validation.check_int("seed", seed, 0)
+        seed = None if seed is None else _validation.check_int("seed", seed) % 2**64
         mixture = copy.copy(self.mixture)
-        mixture.random_state = seed  # from which it draws
+        large = seed is not None and seed >= 2**32  # scikit-learn takes smaller ones only
+        mixture.random_state = int(np.random.SeedSequence(seed).generate_state(1)[0]) if large else seed
         rows, _ = mixture.sample(n)  # one component after the other
         order = np.random.default_rng(seed).permutation(n)
         return tf.constant(rows[order].reshape(n, *self.autoencoder.code_shape), "float32")

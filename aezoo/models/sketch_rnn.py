@@ -18,7 +18,6 @@ from aezoo._numerics import as_float32
 from aezoo._typing import ArrayLike, Shape, Tensor
 from aezoo.layers import RandomState, StrokeAugmentation, _sketch_networks
 from aezoo.models.autoencoder import Autoencoder
-from aezoo.models.conditional import _TAKEN
 from aezoo.optimizers import DecayToFloor
 from aezoo.saving import export
 from aezoo.training import gate, inference
@@ -140,7 +139,7 @@ class SketchRNN(Autoencoder):
             _validation.check_fraction(name, fraction, below_1=True)
         _validation.check_fraction("kl_start", kl_start)
         _validation.check_open_interval("kl_rate", kl_rate, 0, 1)
-        classes = _validation.check_conditions(conditions, {*_TAKEN, "strokes", "temperature"})
+        classes = _validation.check_conditions(conditions, {*_validation.TAKEN_NAMES, "strokes", "temperature"})
         super().__init__(latent_dim, output_activation="linear", **kwargs)
         self.classes = classes
         self.condition_specs.update(dict.fromkeys(classes, Spec((), "int32")))

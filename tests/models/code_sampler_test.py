@@ -74,6 +74,13 @@ def test_samples_of_a_mixture_are_decoded_and_reproducible(mixture):
     np.testing.assert_array_equal(again.sample(6, seed=3), mixture.sample(6, seed=3))
 
 
+@pytest.mark.parametrize("seed", [-1, -(2**40), 2**32, 2**40, 2**64 + 1])
+def test_every_integer_is_a_seed_of_a_mixture(mixture, seed):
+    codes = mixture.sample_codes(6, seed=seed)
+    np.testing.assert_array_equal(codes, mixture.sample_codes(6, seed=seed))
+    assert not np.array_equal(codes, mixture.sample_codes(6, seed=seed + 1))
+
+
 def test_the_mixture_that_is_given_stays_as_it_is():
     given = BayesianGaussianMixture(n_components=2, random_state=0)
     sampler = aezoo.MixtureSampler(autoencoder(), given).fit(CODES[:50])
@@ -100,6 +107,40 @@ def test_draws_of_a_flow_are_the_inverse_of_its_map():
     np.testing.assert_allclose(u.mean(axis=0), 0, atol=0.06)
     np.testing.assert_allclose(np.cov(u, rowvar=False), np.eye(2), atol=0.08)
     np.testing.assert_array_equal(codes, sampler.sample_codes(4000, seed=0))
+
+
+def test_a_unit_that_does_not_vary_has_no_part_in_a_flow():
+    """Otherwise the flow would gain likelihood without bound by scaling the unit, which is always 0."""
+    sampler = built_flow()
+    line = np.stack([np.linspace(-20, 20, 2000), np.full(2000, 7.25)], axis=1).astype("float32")
+    sampler.mean.assign([0.5, 7.25])
+    sampler.scale.assign([3.0, 0.0])
+    log_p = np.asarray(sampler.log_likelihood(line))
+    assert np.exp(log_p).sum() * 40 / 1999 == pytest.approx(1, abs=0.01)
+    u = np.asarray(sampler(line))
+    assert np.all(u[:, 1] == 0)
+    slope = np.gradient(u[:, 0].astype("float64"), line[:, 0])
+    expected = -(u[:, 0] ** 2) / 2 - np.log(2 * np.pi) / 2 + np.log(slope)
+    np.testing.assert_allclose(log_p, expected, atol=0.01)
+    moved = line + np.array([0, 1], "float32")
+    np.testing.assert_array_equal(sampler.log_likelihood(moved), log_p)
+    codes = np.asarray(sampler.sample_codes(4000, seed=0))
+    assert np.all(codes[:, 1] == 7.25)
+    u = np.asarray(sampler(codes))[:, 0]
+    assert abs(u.mean()) < 0.06 and u.std() == pytest.approx(1, abs=0.05)
+
+
+def test_a_channel_that_does_not_vary_has_no_part_in_a_flow():
+    model = aezoo.VQVAE(latent_dim=3, codebook_size=4, filters=(4,), spatial=True, seed=0)
+    model.build((None, 8, 8, 1))
+    sampler = aezoo.FlowSampler(model, layers=2, units=4, seed=0)
+    sampler.build((None, 2, 2, 3))
+    sampler.scale.assign([1.0, 0.0, 2.0])
+    codes = np.random.default_rng(0).normal(size=(5, 2, 2, 3)).astype("float32")
+    u = np.asarray(sampler(codes))  # of an untrained flow, which is the identity
+    np.testing.assert_allclose(u, codes * [1, 0, 0.5], atol=1e-6)
+    expected = multivariate_normal(np.zeros(8)).logpdf(u[..., [0, 2]].reshape(5, 8)) - 4 * np.log(2)
+    np.testing.assert_allclose(sampler.log_likelihood(codes), expected, rtol=1e-5)
 
 
 @pytest.mark.slow

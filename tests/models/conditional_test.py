@@ -336,6 +336,7 @@ def test_an_export_serves_labels(tmp_path):
 CONFIGURATIONS = [
     ({"condition": "x"}, "condition must be an unused identifier, such as 'label', but it is 'x'"),
     ({"condition": "samples"}, "condition must be an unused identifier"),
+    ({"condition": "eta"}, "condition must be an unused identifier"),  # an option of LatentDiffusion.sample
     ({"condition": "no name"}, "condition must be an unused identifier"),
     ({"condition": 3}, "condition must be an unused identifier"),
     ({"num_classes": 0}, "num_classes must be at least 1"),

@@ -75,6 +75,24 @@ def test_few_steps_make_samples_too_alike(steps, variance):
     assert np.mean(np.square(ratio)) == pytest.approx(variance, abs=0.002)
 
 
+@pytest.mark.parametrize("eta", [0.0, 1.0])
+def test_sampling_asks_only_for_times_of_training(eta):
+    sampler, times = made(), []
+
+    def denoised(noisy, t):
+        times.append(float(t[0]))
+        return 0.5 * noisy
+
+    sampler.denoised = denoised
+    seed = tf.constant([3, 0], "int64")
+    codes = sampler.draw(tf.constant(4), seed, tf.constant(300), tf.constant(eta))
+    assert len(times) == 300 and min(times) == pytest.approx(FIRST) and max(times) == pytest.approx(1 - FIRST)
+    assert np.all(np.isfinite(codes))
+    times.clear()
+    sampler.draw(tf.constant(4), seed, tf.constant(232), tf.constant(eta))
+    np.testing.assert_allclose(times, (1 - FIRST) * (1 - np.arange(232) / 232), rtol=1e-4)
+
+
 @pytest.mark.slow_cases("0.0")
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_samples_have_the_moments(known, eta):
