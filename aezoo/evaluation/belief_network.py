@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from aezoo import _validation
 from aezoo._typing import ArrayLike, Tensor
-from aezoo.evaluation.likelihood import log_partition
+from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.training import inference
 
 if TYPE_CHECKING:
@@ -84,12 +84,17 @@ def log_likelihood_bound(
         _validation.check_built(stage)
     _check_units(dbn)
     pieces = [piece.x for piece in inference.pieces(first, x, compared=True)[1]]
+    if not any(len(piece) for piece in pieces):
+        return np.zeros(0)
+    if top is first:
+        x = np.concatenate(pieces)
+        return log_likelihood(top, x, log_partition(top, data=x, seed=seed) if log_z is None else log_z)
     widest = max(math.prod(stage.x_shape) for stage in dbn.stages)
     layers = [dbn.layer_weights(i) for i in range(len(dbn.stages) - 1)]
     seeds = tf.random.experimental.stateless_split(tf.constant([seed, 6], "int64"), 2, alg="philox")
     if log_z is None:
         tops = [_upward(first, layers, piece, seeds[0])[0] for piece in map(tf.convert_to_tensor, pieces)]
-        log_z = log_partition(top, data=np.concatenate(tops) if tops else None, seed=seed)
+        log_z = log_partition(top, data=np.concatenate(tops), seed=seed)
     log_z = log_z[0] if isinstance(log_z, tuple) else log_z
 
     bounds = [np.zeros(0)]

@@ -73,8 +73,8 @@ def tangents(
     """Compute the directions in which the code of each sample changes most: tangents of the manifold of the data.
 
     They are the first right singular vectors of the encoder's Jacobian J(x) = ∂z/∂x. A contractive autoencoder keeps
-    the code constant but for changes that occur in the data, so that these directions remain: samples like x, moved
-    along a tangent by a little. For a VAE, z is the mean.
+    the code constant except along changes that occur in the data. A small step along a tangent therefore leads to
+    another plausible sample. For a VAE, z is the mean.
 
     Args:
         model: A built model with an `encoder`.
@@ -125,6 +125,8 @@ def tangents(
 
 def _leading(j: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first n right singular vectors, (n, features), and singular values of a matrix (units, features)."""
+    if not j.any():
+        return np.zeros((n, j.shape[1])), np.zeros(n)
     j = j.astype("float64")
     if 10 * n < min(j.shape):  # a few of many directions, iteratively
         start = np.random.default_rng(0).normal(size=min(j.shape))
@@ -133,7 +135,8 @@ def _leading(j: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         _, values, vectors = np.linalg.svd(j, full_matrices=False)
         values, vectors = values[:n], vectors[:n]
-    values = np.where(values > 1e-7 * values[0], values, 0.0)  # 0 but for rounding
+    rounding = np.finfo("float32").eps * max(j.shape) * values[0]  # J was computed in single precision
+    values = np.where(values > rounding, values, 0.0)
     vectors = np.where(values[:, None] > 0, vectors, 0.0)
     largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=1)[:, None], axis=1)
     return vectors * np.where(largest < 0, -1.0, 1.0), values

@@ -46,7 +46,8 @@ def log_partition(
     """Compute log Z of an RBM, such that log p(v) = -F(v) - log Z with the F of `rbm.free_energy`.
 
     Z is the sum over v (the integral, for Gaussian visibles) of exp(-F(v)). It includes every constant that F leaves
-    out, such as the 2π of Gaussian units, so that `log_likelihood` is the log of a probability, or of a density.
+    out, such as the 2π of Gaussian units, so that `log_likelihood` is the log of a probability, or of a density. If σ
+    is learned, Z is the normalizer of the machine of v/σ; it does not depend on σ, because F includes Σ log σ.
 
     - "exact": enumerates the states of the smaller Bernoulli layer (at most 20 units) and sums the other layer in
       closed form. With Gaussian units in both layers there is a closed form for any number of units.
@@ -80,7 +81,7 @@ def log_partition(
             the last 1.
         reverse: Whether to return the value of reverse AIS, from the RBM back to the base.
         base: Means of the visible units in the second base, (*input_shape), clipped to [0.01, 0.99] for Bernoulli
-            units; None uses the means of `data`, or without data the means of the RBM's own samples.
+            and softmax units; None uses the means of `data`, or without data the means of the RBM's own samples.
         data: Samples that the RBM was trained on, (n, *input_shape): reverse AIS starts with long runs from them.
         start: Samples of the RBM that reverse AIS starts from instead of long runs, (particles, *input_shape).
         seed: Seed of AIS: the same seed gives the same value.

@@ -17,10 +17,12 @@ from aezoo.layers.code_layer import CodeLayer
 class Stddev(CodeLayer):
     """Layer that divides samples by a trained standard deviation per feature, or multiplies by it. It starts at 1.
 
+    Samples (batch, *x_shape) keep their shape. The layer computes in float32 under every dtype policy.
+
     Args:
         inverse: Whether to multiply.
         tied_to: A built `Stddev` layer whose deviations are shared. The layer's configuration does not contain it.
-        **kwargs: `name` and `dtype` of `keras.layers.Layer`.
+        **kwargs: `name` of `keras.layers.Layer`.
 
     Example:
         >>> layer = Stddev()
@@ -35,7 +37,7 @@ class Stddev(CodeLayer):
     bounds = (-math.inf, math.inf)
 
     def __init__(self, inverse: bool = False, tied_to: Stddev | None = None, **kwargs: Any):
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"})
         self.inverse = inverse
         # In a function, so that Keras does not track the other layer as a part of this one.
         self._source: Callable[[], Stddev] | None = None if tied_to is None else lambda: tied_to

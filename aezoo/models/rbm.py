@@ -49,7 +49,7 @@ class RBM(Autoencoder):
     energy of samples v⁻. Its gradient is CD-k, or PCD if the samples come from chains that persist between steps.
 
     - Gaussian visible units have unit variance, with ½‖v - b‖² in place of -bᵀv: standardize the data. With
-      `learn_stddev`, this machine models v/σ, for a trained σ per unit: p(v) = p'(v/σ) / Πσ.
+      `learn_stddev`, this machine models v/σ, for a trained σ per unit: p(v) = p'(v/σ) / Πσ (Cho, Ilin & Raiko).
     - Softmax visible units are groups of categories: one unit is on in each vector of the samples' last axis.
     - Gaussian hidden units are linear with unit variance.
     - ReLU hidden units are sampled as max(0, a + N(0, σ(a))) (Nair & Hinton); their mean field is max(0, a), and they
@@ -58,8 +58,7 @@ class RBM(Autoencoder):
     With several `temperatures`, each persistent chain becomes a ladder of chains, whose first chain provides v⁻. The
     chain of inverse temperature β, evenly spaced from 1 to 0, draws from the machine with βW, βc and βb + (1 - β)b₀,
     and neighbors swap their states by Metropolis (parallel tempering), so that the first visits modes that Gibbs steps
-    alone do not connect. b₀ are the biases of independent units with the means of the data, which need fewer
-    temperatures than the b₀ = 0 of Desjardins et al.
+    alone do not connect. b₀ are the biases of independent units with the means of the data.
 
     Training reports, in addition to the terms, `reconstruction` (of the mean field), `free_energy`, `free_energy_gap`,
     for Bernoulli visible units `pseudo_log_likelihood`, estimated by one flipped bit per sample, and for several
@@ -79,7 +78,8 @@ class RBM(Autoencoder):
         temperatures: Number of temperatures of parallel tempering, for persistent chains; 1 for none.
         sample_visible: Whether v⁻ are samples of v. If not, they are its means, as in Hinton's code for pixels in
             [0, 1].
-        learn_stddev: Whether to learn the standard deviation of each Gaussian visible unit.
+        learn_stddev: Whether to learn the standard deviation of each Gaussian visible unit. Center the data, since no
+            mean is subtracted.
         weight_decay: λ of ½λ‖W‖².
         sparsity_target: ρ in (0, 1), the target mean of each Bernoulli hidden unit, or None.
         sparsity_weight: Weight of Σⱼ KL(ρ‖mean of unit j).
@@ -103,8 +103,9 @@ class RBM(Autoencoder):
         Hinton, "Rectified linear units improve restricted Boltzmann machines", ICML 2010; Melchior et al., "How to
         center deep Boltzmann machines", JMLR 17 (2016); Desjardins et al., "Tempered Markov chain Monte Carlo for
         training of restricted Boltzmann machines", AISTATS 2010, and Cho et al., "Parallel tempering is efficient for
-        learning restricted Boltzmann machines", IJCNN 2010, for `temperatures`; Salakhutdinov et al., "Restricted
-        Boltzmann machines for collaborative filtering", ICML 2007, for softmax units.
+        learning restricted Boltzmann machines", IJCNN 2010, for `temperatures`; Cho, Ilin & Raiko, "Improved learning
+        of Gaussian-Bernoulli restricted Boltzmann machines", ICANN 2011, for `learn_stddev`; Salakhutdinov et al.,
+        "Restricted Boltzmann machines for collaborative filtering", ICML 2007, for softmax units.
     """
 
     unbounded = "visible='gaussian'"
@@ -250,7 +251,7 @@ class RBM(Autoencoder):
 
     def build_encoder(self, x_shape: Shape) -> keras.Model:
         if self.learn_stddev:
-            encoder = super().build_encoder(x_shape, first=Stddev(dtype=self.dtype_policy))
+            encoder = super().build_encoder(x_shape, first=Stddev())
         else:
             encoder = super().build_encoder(x_shape)
         kernel = encoder.layers[-1].kernel
@@ -260,7 +261,7 @@ class RBM(Autoencoder):
     def build_decoder(self, x_shape: Shape) -> keras.Model:
         decoder = super().build_decoder(x_shape)
         if self.learn_stddev:
-            stddev = Stddev(inverse=True, tied_to=self.encoder.layers[0], dtype=self.dtype_policy)
+            stddev = Stddev(inverse=True, tied_to=self.encoder.layers[0])
             decoder = keras.Sequential([keras.Input((self.hidden_units,)), *decoder.layers, stddev], name="decoder")
         return decoder
 
@@ -276,30 +277,32 @@ class RBM(Autoencoder):
 
         The bias of a Bernoulli unit is log p/(1-p) with p = (Σx + 1) / (n + 2), which is finite for pixels that are
         always off, too; the bias of a softmax unit is log (Σx + 1) / (n + K) for K categories; the bias of a Gaussian
-        unit is the mean. If σ is learned, it starts at the standard deviation of the data, at least 0.001. If any
-        visible bias is nonzero, nothing changes.
+        unit is the mean, divided by σ if it is learned; σ starts at the standard deviation of the data, at least 0.001.
+        b₀ of parallel tempering are these biases. If any visible bias is nonzero, only b₀ changes.
 
         Args:
             x: Training samples, (n, *input_shape).
         """
         visible_bias = self.decoder.layers[0].bias
-        if np.any(visible_bias.numpy()):
+        biased = bool(np.any(visible_bias.numpy()))
+        if biased and self.temperatures == 1:
             return
         x = np.reshape(x, (len(x), -1)).astype("float64")
-        mean = x.mean(axis=0)
+        if self.learn_stddev and not biased:
+            self.encoder.layers[0].log_stddev.assign(np.log(np.maximum(x.std(axis=0), 1e-3)))
+        mean = x.mean(axis=0) / np.exp(np.asarray(self.log_stddev, "float64"))
         if self.visible == "bernoulli":
             rate = (x.sum(axis=0) + 1) / (len(x) + 2)
-            visible_bias.assign(np.log(rate) - np.log1p(-rate))
+            bias = np.log(rate) - np.log1p(-rate)
         elif self.visible == "softmax":
-            visible_bias.assign(np.log((x.sum(axis=0) + 1) / (len(x) + self.x_shape[-1])))
+            bias = np.log((x.sum(axis=0) + 1) / (len(x) + self.x_shape[-1]))
         else:
-            if self.learn_stddev:
-                stddev = np.maximum(x.std(axis=0), 1e-3)
-                self.encoder.layers[0].log_stddev.assign(np.log(stddev))
-                mean = mean / stddev
-            visible_bias.assign(mean)
+            bias = mean
         if self.temperatures > 1:
-            self.base_bias.assign(visible_bias)
+            self.base_bias.assign(bias)
+        if biased:
+            return
+        visible_bias.assign(bias)
         if self.centering:
             self.visible_offset.assign(mean)
             hidden = self.run_encoder(x.reshape(-1, *self.x_shape).astype("float32"))
@@ -498,7 +501,15 @@ class RBM(Autoencoder):
                 f"{x.shape[1:]} the sums along it go from {x.sum(axis=-1).min():.3g} to {x.sum(axis=-1).max():.3g}: "
                 "encode them with keras.utils.to_categorical."
             )
-        if self.visible == "gaussian" and not self.learn_stddev:
+        if self.learn_stddev:
+            distance = float((np.abs(np.mean(x, axis=0)) / np.maximum(np.std(x, axis=0), 1e-3)).max())
+            if distance > 5:
+                warnings.warn(
+                    "Gaussian visible units with learn_stddev expect data of mean 0, but these have means of up to "
+                    f"{distance:.3g} standard deviations: subtract the mean: x - x.mean(0).",
+                    stacklevel=3,
+                )
+        elif self.visible == "gaussian":
             mean, deviation = float(np.abs(np.mean(x, axis=0)).max()), float(np.std(x))
             if mean > 0.5 or not 0.5 < deviation < 2.0:
                 warnings.warn(

@@ -330,6 +330,8 @@ class SketchRNN(Autoencoder):
     ) -> Tensor:
         """Draw sketches. The exported signature `sample` accepts an n of at most 10,000 and a temperature >= 0.
 
+        With conditions the signature has no input n: the number of labels, at most 10,000, is the number of sketches.
+
         Args:
             n: Number of sketches; not needed if `z` is given.
             temperature: τ >= 0: logits are divided by τ and variances multiplied by τ. 0 draws the most likely step
@@ -535,7 +537,9 @@ class SketchRNN(Autoencoder):
                 *values, temperature, seed = inputs
                 given = gate.conditions_of(self, dict(zip(labels, values, strict=True)), None)
                 temperature = export.inside("temperature", temperature, 0.0, math.inf)
-                return self._draw(tf.shape(next(iter(given.values())))[0], temperature, None, seed, given)
+                n = tf.shape(next(iter(given.values())))[0]
+                n = export.inside("the number of labels", n, 1, export.most_samples(self.x_shape))
+                return self._draw(n, temperature, None, seed, given)
 
             rest = {
                 "temperature": tf.TensorSpec((), "float32", name="temperature"),

@@ -25,10 +25,11 @@ class DBN(GreedyStack):
 
     Raises:
         ValueError: If the list is empty, contains the same machine twice, or a model that is not an `RBM` (has no
-            method `gibbs`) nor, below the top, a layer that `aezoo.pretraining.wake_sleep` made.
+            method `gibbs`) nor, below the top, an `Autoencoder` of one sigmoid layer with untied weights.
 
     Attributes:
-        rbms: The list of machines.
+        rbms: The list of machines; in a network that `aezoo.pretraining.wake_sleep` returned, all below the top are
+            `Autoencoder`s.
 
     Example:
         >>> dbn = DBN([RBM(1000), RBM(500), RBM(250), RBM(30, hidden="gaussian")])
@@ -47,7 +48,7 @@ class DBN(GreedyStack):
 
     @property
     def rbms(self) -> list[RBM]:
-        """The machines, from the input up."""
+        """The machines, from the input up; those below the top may be `Autoencoder`s, as after `wake_sleep`."""
         return self.stages
 
     def layer_weights(self, i: int) -> tuple[Any, Any, Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -48,7 +49,8 @@ def wake_sleep(
         epochs: Number of epochs.
         batch_size: Samples per step.
         learning_rate: Rate of gradient descent.
-        seed: Seed of the order of the samples and of the draws; the top machine draws from its own saved state.
+        seed: Seed of the order of the samples and of the draws, at least 0; the top machine draws from its own saved
+            state.
         verbose: 1 for a progress bar, 0 for none.
 
     Returns:
@@ -57,7 +59,8 @@ def wake_sleep(
         does not.
 
     Raises:
-        ValueError: If the network is not trained, has other units, or the data do not fit it.
+        ValueError: If an argument is out of range, the network is not trained or has other units, or the data do not
+            fit it.
 
     Example:
         >>> import numpy as np
@@ -74,7 +77,8 @@ def wake_sleep(
     """
     _validation.check_int("epochs", epochs, 0)
     _validation.check_int("batch_size", batch_size, 1)
-    _validation.check_int("seed", seed)
+    _validation.check_open_interval("learning_rate", learning_rate, 0, math.inf)
+    _validation.check_int("seed", seed, 0)
     for i, stage in enumerate(dbn.stages):
         _validation.check_built(stage)
         last = i == len(dbn.stages) - 1
@@ -130,7 +134,7 @@ def draw_states(dbn: DBN, v: Tensor, seed: Tensor) -> tuple[States, States]:
 
 
 def objective(dbn: DBN, wake: States, sleep: States) -> Tensor:
-    """Return what a step minimizes given the states, the mean over the batch."""
+    """Return the objective of a step given the states, the mean over the batch."""
     top = dbn.rbms[-1]
     loss = top._free_energies(wake[-1]) - top._free_energies(sleep[-1])
     for i in range(len(dbn.stages) - 1):

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, logsumexp
 
 import aezoo
-from aezoo.evaluation import log_likelihood, log_likelihood_bound, log_partition
+from aezoo.evaluation import belief_network, log_likelihood, log_likelihood_bound, log_partition
 
 
 def network(sizes, seed=0, scale=0.7, **first):
@@ -69,6 +69,10 @@ def test_a_top_machine_of_transposed_weights_makes_every_draw_the_likelihood():
     assert log_likelihood_bound(dbn, x, samples=1) == pytest.approx(expected, abs=1e-4)
     assert log_likelihood_bound(dbn, x, samples=2, importance=True) == pytest.approx(expected, abs=1e-4)
     assert log_likelihood_bound(aezoo.DBN(dbn.rbms[:1]), x) == pytest.approx(expected, abs=1e-4)
+    single, _ = network((6, 4), visible="gaussian", learn_stddev=True)
+    expected = log_likelihood(single.rbms[0], x)
+    assert log_likelihood_bound(single, x) == pytest.approx(expected, abs=1e-4)
+    assert log_likelihood_bound(single, x, 2.0) == pytest.approx(log_likelihood(single.rbms[0], x, 2.0), abs=1e-4)
 
 
 def test_three_machines_are_a_distribution():
@@ -110,4 +114,9 @@ def test_what_has_no_bound_is_refused():
         log_likelihood_bound(dbn, np.zeros((1, 3), "float32"), samples=0)
     with pytest.raises(ValueError, match="was built for"):
         log_likelihood_bound(dbn, np.zeros((1, 4), "float32"))
-    assert log_likelihood_bound(dbn, np.zeros((0, 3), "float32")).shape == (0,)
+
+
+def test_no_samples_have_no_bounds(monkeypatch):
+    monkeypatch.setattr(belief_network, "log_partition", None)  # nothing is annealed
+    for sizes in ((3, 2, 2), (3, 2)):
+        assert log_likelihood_bound(network(sizes)[0], np.zeros((0, 3), "float32")).shape == (0,)

@@ -85,6 +85,25 @@ def test_a_code_that_does_not_move_has_no_tangent(n):
     assert np.all(values[:, :2] > 0) and not values[:, 2:].any() and not directions[:, 2:].any()
 
 
+@pytest.mark.parametrize("alive", [0, 1])
+@pytest.mark.parametrize("n", [3, 5])
+def test_dead_units_have_no_tangent(n, alive):
+    model = aezoo.Autoencoder(latent_dim=50, code_activation="relu", seed=0)
+    model.build(X.shape)
+    model.encoder.layers[-1].bias.assign(np.where(np.arange(50) < alive, 100.0, -100.0))
+    directions, values = tangents(model, X, n=n)
+    assert directions.shape == (7, n, 6, 6, 1) and values.shape == (7, n)
+    assert np.all(values[:, :alive] > 0) and not values[:, alive:].any() and not directions[:, alive:].any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_bottleneck_leaves_as_many_tangents_as_it_has_units(seed):
+    model = aezoo.Autoencoder(latent_dim=30, hidden_dims=(60, 60, 3, 60, 60), activation="tanh", seed=seed)
+    model.build(X.shape)
+    directions, values = tangents(model, X, n=8)
+    assert np.all(values[:, :3] > 0) and not values[:, 3:].any() and not directions[:, 3:].any()
+
+
 def test_wrong_numbers_of_tangents():
     model = aezoo.ContractiveAE(latent_dim=5, seed=0)
     model.build(X.shape)

@@ -1,6 +1,7 @@
 """Softmax visible units, learned deviations and parallel tempering against sums over all states of small machines."""
 
 import itertools
+import warnings
 
 import keras
 import numpy as np
@@ -102,8 +103,11 @@ def test_softmax_units_learn_the_frequencies_of_categories():
     rbm.build(x.shape)
     rbm.initialize_from(x)
     assert np.asarray(rbm.decode(np.zeros((1, 2), "float32")))[0, 0] == pytest.approx(np.array([4, 3, 2, 1]) / 10)
-    rbm.compile(rbm.default_optimizer(), run_eagerly=True)
-    rbm.fit(x, epochs=1, verbose=0)
+    rbm.decoder.layers[0].bias.assign([-1.0, 1.0, 0.0, 0.5])
+    rbm.compile(keras.optimizers.SGD(1.0))
+    rbm.fit(np.tile(x, (100, 1, 1)), epochs=60, batch_size=600, verbose=0)
+    p = np.exp(log_likelihood(rbm, one_hot(1, 4).astype("float32")))
+    assert p == pytest.approx(np.array([3, 2, 1, 0]) / 6, abs=0.07)
     with pytest.raises(ValueError, match=r"one-hot along their last axis, but .* from 0.5 to 2: encode them"):
         rbm.fit(np.array([[[0.5, 0, 0, 0]], [[1, 1, 0, 0]]], "float32"), verbose=0)
 
@@ -170,7 +174,7 @@ def test_the_gradient_of_learned_deviations_is_that_of_the_exact_likelihood():
 
 
 def test_learned_deviations_follow_the_data_and_are_saved(tmp_path):
-    x = (np.random.default_rng(0).normal(0, 1, (400, 3)) * [0.05, 1, 20] + [0, 5, -60]).astype("float32")
+    x = (np.random.default_rng(0).normal(0, 1, (400, 3)) * [0.05, 1, 20] + [0, 4, -60]).astype("float32")
     rbm = RBM(2, visible="gaussian", learn_stddev=True, seed=0)
     rbm.compile(rbm.default_optimizer(), run_eagerly=True)
     rbm.fit(x, epochs=1, batch_size=100, verbose=0)  # unstandardized data, and no warning
@@ -185,6 +189,33 @@ def test_learned_deviations_follow_the_data_and_are_saved(tmp_path):
     loaded.encoder.layers[0].log_stddev.assign(rbm.log_stddev)
     np.testing.assert_array_equal(loaded.free_energy(x), rbm.free_energy(x))
     np.testing.assert_array_equal(loaded.reconstruct(x), rbm.reconstruct(x))
+
+
+@pytest.mark.filterwarnings("ignore:Gaussian visible units")
+def test_means_of_many_deviations_cause_a_warning():
+    x = np.random.default_rng(0).normal([0, 60], [1, 10], (50, 2)).astype("float32")
+    rbm = RBM(2, visible="gaussian", learn_stddev=True, seed=0)
+    with pytest.warns(UserWarning, match=r"means of up to [67]\S* standard deviations: subtract the mean: x - x.mean"):
+        rbm.check_scale(x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rbm.check_scale(x - x.mean(0))
+
+
+def test_half_precision_divides_by_deviations_in_float32():
+    x = (np.random.default_rng(0).normal(0, 1, (20, 3)) * [0.01, 1, 1e4]).astype("float32")
+    single, half = (
+        RBM(4, visible="gaussian", learn_stddev=True, seed=0, kernel_stddev=0.5, dtype=dtype)
+        for dtype in ("float32", "mixed_float16")
+    )
+    for rbm in (single, half):
+        rbm.build(x.shape)
+        rbm.initialize_from(x)
+    v = keras.Model(half.encoder.inputs[0], half.encoder.layers[0].output)(x)  # as within the encoder
+    np.testing.assert_array_equal(v, half._flat(x))
+    np.testing.assert_allclose(half.encode(x), single.encode(x), atol=5e-3)
+    np.testing.assert_allclose(half.reconstruct(x) / x.std(0), single.reconstruct(x) / x.std(0), atol=5e-3)
+    np.testing.assert_array_equal(half.free_energy(x), single.free_energy(x))
 
 
 # === Parallel tempering ===
@@ -235,6 +266,22 @@ def test_a_step_at_three_temperatures_leaves_the_joint_distribution_invariant():
     error = np.sqrt(joint * (1 - joint) / chains)
     assert np.all(np.abs(found / chains - joint) < 4.5 * error + 1e-5)
     assert 0.3 < float(rate) < 1
+
+
+def test_the_hottest_chain_has_the_means_of_the_data_for_preset_biases_too():
+    x = np.random.default_rng(0).normal([1.0, -4.0], [1, 2], (50, 2)).astype("float32")
+    arguments = {"visible": "gaussian", "learn_stddev": True, "persistent": True, "temperatures": 2}
+    rbm, _ = machine((2,), 2, **arguments)
+    before = [variable.numpy() for variable in rbm.trainable_variables]
+    rbm.initialize_from(x)
+    assert rbm.base_bias.numpy() == pytest.approx(x.mean(axis=0) / np.exp(rbm.log_stddev), rel=1e-5)
+    for variable, value in zip(rbm.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value)
+    rbm = RBM(2, persistent=True, temperatures=2)
+    rbm.build((None, 2))
+    rbm.decoder.layers[0].bias.assign([1.0, 2.0])
+    rbm.initialize_from(np.array([[0, 1], [0, 1], [1, 1]], "float32"))
+    assert expit(rbm.base_bias.numpy()) == pytest.approx([2 / 5, 4 / 5])
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from scipy.stats import multivariate_normal
 import aezoo
 from aezoo import sketches
 from aezoo.layers import LSTM, BivariateMixture, StrokeAugmentation
+from aezoo.saving import export
 from aezoo.training.batch import Batch
 
 X = sketches.stroke5(
@@ -430,6 +431,21 @@ def test_labels_that_are_missing_or_unknown_are_refused(labeled):
         labeled.step_signatures()
     with pytest.raises(ValueError, match="conditions must be a dict"):
         aezoo.SketchRNN(conditions={})
+
+
+def test_the_exported_sample_limits_the_number_of_labels(labeled, monkeypatch):
+    monkeypatch.setattr(export, "_MOST_SAMPLES", 3)
+    draw, specs, _ = labeled.signatures()["sample"]
+    assert list(specs) == ["shape", "size", "temperature", "seed"]
+
+    def sample(n):
+        labels = tf.zeros(n, specs["shape"].dtype)
+        return draw(labels, labels, tf.constant(0.5), tf.constant(0, "int64"))
+
+    assert sample(3).shape == (3, 15, 5)
+    for n in (0, 4):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r"number of labels must be in \[1, 3\]"):
+            sample(n)
 
 
 @pytest.mark.slow

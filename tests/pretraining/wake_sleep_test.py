@@ -143,3 +143,8 @@ def test_what_cannot_be_fine_tuned_is_refused():
         wake_sleep(network(), x[:, :5])
     with pytest.raises(ValueError, match="is not an RBM"):
         aezoo.DBN([aezoo.RBM(3), aezoo.Autoencoder(2, activation="sigmoid")])
+    with pytest.raises(ValueError, match="seed must be at least 0, but it is -1"):
+        wake_sleep(network(), x, seed=-1)
+    for rate in (0.0, -0.1, float("nan")):
+        with pytest.raises(ValueError, match="learning_rate must be"):
+            wake_sleep(network(), x, learning_rate=rate)
