@@ -33,8 +33,8 @@ GROUPS = {
 }
 #: The titles of the other sections, one per public module, where the module's name will not do.
 TITLES = {"codec": "Compression", "datasets": "Data sets", "sklearn": "scikit-learn"}
-#: Public objects that no `__all__` names, since only a method returns them.
-RETURNED = {"models": ["aezoo.models.linear.PrincipalComponents"]}
+#: Public objects of a section that `aezoo.__all__` does not name: one that only a method returns, and a function.
+FURTHER = {"models": ["aezoo.models.linear.PrincipalComponents"], "pretraining": ["aezoo.pretraining.wake_sleep"]}
 THUMBNAIL = "thumbnail"  # the tag of the cell whose picture stands for a notebook
 
 
@@ -160,7 +160,7 @@ def api():
         own = [key for key, member in module.members.items() if not (key.startswith("_") or member.is_alias)]
         for name in map(str, module.exports or own):
             found[section][f"aezoo.{section}.{name}"] = module[name]
-    for section, names in RETURNED.items():
+    for section, names in FURTHER.items():
         found[section] |= {name: package()[name.removeprefix("aezoo.")] for name in names}
     return {
         section: dict(sorted(members.items(), key=lambda item: item[0].casefold()))

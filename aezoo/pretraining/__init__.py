@@ -3,6 +3,6 @@
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.dbn import DBN
 from aezoo.pretraining.stacked import StackedAE
-from aezoo.pretraining.wake_sleep import wake_sleep
+from aezoo.pretraining.up_down import wake_sleep
 
 __all__ = ["DBN", "RBM", "StackedAE", "wake_sleep"]

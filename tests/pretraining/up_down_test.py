@@ -11,7 +11,7 @@ from scipy.special import expit, logsumexp
 import aezoo
 from aezoo.evaluation import log_likelihood_bound
 from aezoo.pretraining import wake_sleep
-from aezoo.pretraining.wake_sleep import draw_states, objective
+from aezoo.pretraining.up_down import draw_states, objective
 
 
 def network(sizes=(6, 4, 3), scale=0.5, **top):
