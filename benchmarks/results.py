@@ -79,8 +79,8 @@ SECTIONS = {
     "ufldl": ("Classify digits by a stacked sparse autoencoder", "784-200-200-10 on MNIST."),
     "hyperprior": (
         "Compress photographs with a hyperprior",
-        "Mean-scale hyperprior on 20 gray photographs of BSDS that training did not see. BD-rate is the mean difference "
-        "in bits at equal quality.",
+        "Mean-scale hyperprior on 20 gray photographs of BSDS that training did not see. BD-rate is the mean "
+        "difference in bits at equal quality.",
     ),
     "vae": ("Fit a VAE to binarized digits", "784-400-40. −log p(x) in nats per image; lower is better."),
     "rbm_likelihood": (
