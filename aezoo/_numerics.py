@@ -1,4 +1,4 @@
-"""Conversion to single precision, and sums and gathers over replicas."""
+"""Conversion to single precision, a log-probability, and sums and gathers over replicas."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def as_float32(x: ArrayLike) -> Tensor:
     """
     tensor = ops.convert_to_tensor(x)
     return tensor if keras.backend.standardize_dtype(tensor.dtype) == "float64" else ops.cast(tensor, "float32")
+
+
+def log_bernoulli(states: Tensor, logits: Tensor) -> Tensor:
+    """Return the log-probability of binary units, summed over the last axis, in nats.
+
+    Args:
+        states: 0 or 1, (..., units).
+        logits: The log-odds of 1, of the same shape.
+
+    Example:
+        >>> log_bernoulli(ops.ones((1, 2)), ops.zeros((1, 2))).numpy().round(3)  # 2 log ½
+        array([-1.386], dtype=float32)
+    """
+    return ops.sum(states * logits - ops.softplus(logits), axis=-1)
 
 
 def replicas() -> int:

@@ -102,10 +102,7 @@ class Codec:
     def _identity(self) -> list[bytes]:
         """Return the parts of the fingerprint, which must be the same to decode."""
         parts = [self.model, repr((FORMAT, self.code_shape, self.values)).encode()]
-        return [
-            *parts,
-            *(repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables),
-        ]
+        return parts + [repr(table.low).encode() + table.frequencies.astype("<i8").tobytes() for table in self.tables]
 
     # === Bytes ===
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from aezoo import _validation
+from aezoo._numerics import log_bernoulli
 from aezoo._typing import ArrayLike, Tensor
 from aezoo.evaluation.likelihood import log_likelihood, log_partition
 from aezoo.training import inference
@@ -137,8 +138,3 @@ def _upward(first: Any, layers: list[Any], x: Tensor, seed: Tensor) -> tuple[Any
         total += log_p - log_bernoulli(h, field)
         below = h
     return below, total
-
-
-def log_bernoulli(states: Tensor, field: Tensor) -> Tensor:
-    """Return the log-probability of binary units given their inputs, summed over the last axis."""
-    return tf.reduce_sum(states * field - tf.nn.softplus(field), axis=-1)

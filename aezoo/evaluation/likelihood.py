@@ -216,7 +216,7 @@ def _visible_gain(rbm: RBM) -> Callable[[Any], Any]:
     """
     if rbm.visible == "bernoulli":
         return tf.nn.softplus
-    return lambda a: tf.reduce_logsumexp(tf.reshape(a, (*tf.shape(a)[:-1], -1, rbm.x_shape[-1])), axis=-1)
+    return lambda a: tf.reduce_logsumexp(rbm._groups(a), axis=-1)
 
 
 def _over_visible(kernel: np.ndarray, hidden_bias: np.ndarray, visible_bias: np.ndarray, hidden: str) -> float:

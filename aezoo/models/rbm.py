@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import ops
 
 from aezoo import _validation, losses, schedules
-from aezoo._numerics import as_float32
+from aezoo._numerics import as_float32, log_bernoulli
 from aezoo._typing import ArrayLike, Data, Shape, Tensor
 from aezoo.layers import RandomState, networks
 from aezoo.layers.stddev import Stddev
@@ -389,11 +389,10 @@ class RBM(Autoencoder):
     def log_visible(self, v: Tensor, a: Tensor) -> Tensor:
         """Return log p(v given h), (batch,) in nats, of flat samples given the inputs a = b + Wh of their units."""
         if self.visible == "gaussian":
-            squares = ops.square(v - a) + math.log(2 * math.pi)
-            return -0.5 * ops.sum(squares, axis=1) - ops.sum(self.log_stddev)
+            return ops.sum(losses.gaussian_log_density(v, a), axis=1) - ops.sum(self.log_stddev)
         if self.visible == "softmax":
             return ops.sum(v * a, axis=1) - ops.sum(ops.logsumexp(self._groups(a), axis=-1), axis=1)
-        return ops.sum(v * a - ops.softplus(a), axis=1)
+        return log_bernoulli(v, a)
 
     def _groups(self, a: Tensor) -> Tensor:
         """Reshape flat visible units to groups of categories, (..., groups, categories)."""

@@ -11,8 +11,8 @@ import tensorflow as tf
 import tqdm
 
 from aezoo import _validation
+from aezoo._numerics import log_bernoulli
 from aezoo._typing import ArrayLike, Tensor
-from aezoo.evaluation.belief_network import log_bernoulli
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.models.rbm import RBM
 from aezoo.pretraining.dbn import DBN

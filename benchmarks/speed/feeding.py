@@ -29,7 +29,7 @@ import timing
 
 import aezoo
 
-# `prefetch_to_device` comes last and leaves the number of batches unknown, of which Keras warns.
+# The number of batches is unknown after `prefetch_to_device`, and Keras warns that the data ran out.
 warnings.filterwarnings("ignore", "Your input ran out of data", UserWarning)
 
 FEATURES = 784

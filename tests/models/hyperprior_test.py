@@ -223,7 +223,7 @@ def test_pictures_of_any_size_come_back(model):
 
 
 @pytest.mark.slow
-def test_an_encoder_and_a_decoder_of_your_own():
+def test_an_encoder_and_a_decoder_of_your_own(tmp_path):
     encoder = keras.Sequential([keras.Input((16, 8, 1)), keras.layers.Conv2D(2, 4, strides=4)])
     decoder = keras.Sequential(
         [keras.Input((4, 2, 2)), keras.layers.Conv2DTranspose(1, 4, strides=4, activation="sigmoid")]
@@ -233,6 +233,9 @@ def test_an_encoder_and_a_decoder_of_your_own():
     model.fit(X, verbose=0)
     assert model.encode(X).shape == (5, 2, 1, 4 * 2 + 3)
     np.testing.assert_array_equal(model.decompress(model.compress(X)), model.reconstruct(X))
+    model.save(tmp_path / "own.keras")
+    loaded = keras.saving.load_model(tmp_path / "own.keras")
+    np.testing.assert_array_equal(loaded.decompress(model.compress(X)), model.reconstruct(X))
     mirrored = aezoo.HyperpriorAE(encoder=keras.models.clone_model(encoder), hyper_filters=(3,))
     mirrored.build(X.shape)
     assert mirrored.reconstruct(X).shape == X.shape
