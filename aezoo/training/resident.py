@@ -31,9 +31,8 @@ Choice = Literal["auto"] | bool
 
 #: Share of a GPU's memory that arrays may take with resident="auto".
 MEMORY_SHARE = 0.25
-#: Least work of a `fit`, in floating-point operations, for resident="auto": about two seconds of two cores.
-_LEAST_WORK = 1e11
-#: Least work of a `fit` for which XLA is worth the seconds of its compilation: about ten seconds of two cores.
+#: Least work of a `fit`, in floating-point operations, for which XLA is worth the seconds of its compilation: about ten
+#: seconds of two cores.
 _LEAST_COMPILED_WORK = 1e12
 #: Most steps of a call, and most floating-point operations, which two cores do in about half a second.
 _MOST_STEPS, _MOST_WORK = 64, 4e10
@@ -106,8 +105,8 @@ def choose(model: Trainer, request: FitRequest, choice: Choice | Ordered) -> Res
     Args:
         model: A compiled model.
         request: The checked arguments of `fit`.
-        choice: True, False, or "auto" for arrays that fit into the memory of the device and trainings that are long
-            enough to gain from it; or the array that the request's data set makes batches of, which is as "auto".
+        choice: True, False, or "auto" for arrays that fit into the memory of the device; or the array that the
+            request's data set makes batches of, which is as "auto".
 
     Raises:
         ValueError: If `choice` is True and the data cannot stay on the device, or `choice` is unknown.
@@ -136,7 +135,7 @@ def _ordered(model: Trainer, request: FitRequest, ordered: Ordered) -> Resident 
     x, work = ordered.x, 6.0 * operations(model) + 2.0 * sum(map(operations, ordered.below))
     size = len(x)
     whole = work * size * int(request.options["epochs"])  # also the finished ones: a resumed run computes as before
-    if whole < _LEAST_WORK or _bytes(x) > memory() * MEMORY_SHARE:
+    if _bytes(x) > memory() * MEMORY_SHARE:
         return None
     steps = _steps(model, work * ordered.batch_size)
     dense = all(map(gains_from_xla, (model, *ordered.below)))
@@ -176,7 +175,7 @@ def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | Non
     work = 6.0 * operations(model)
     epochs = int(request.options.get("epochs", 1)) - int(request.options.get("initial_epoch") or 0)
     whole = work * size * epochs
-    if not forced and (whole < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE):
+    if not forced and sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE:
         return None
     steps = _steps(model, work * batch_size)
     parts = _on_device(data)
