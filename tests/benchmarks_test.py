@@ -281,6 +281,23 @@ def test_composition(run, tmp_path):
     assert (tmp_path / "people.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
+def test_mae_probe(run, tmp_path):
+    rng = np.random.default_rng(0)
+    images = {f"x_{part}": rng.integers(0, 256, (n, 32, 32, 3), "uint8") for part, n in (("train", 200), ("test", 50))}
+    labels = {f"y_{part}": rng.integers(0, 10, n).astype("uint8") for part, n in (("train", 200), ("test", 50))}
+    np.savez(tmp_path / "cifar10_train10k_test1k.npz", **images, **labels)
+    methods = "pixels", "PCA", "MaskedAE", "MaskedAE, untrained"
+    runs = resumed(run, tmp_path, "mae_probe", "--cifar10", str(tmp_path), "--methods", *methods)
+    found = {(one["data"], one["method"]): one for one in runs}
+    assert list(found) == [(data, method) for data in ("digits", "CIFAR-10 excerpt") for method in methods]
+    assert [one["features"] for one in runs] == [64, 64, 64, 64, 3072, 64, 64, 64]
+    assert found["digits", "pixels"]["accuracy"] > 0.8 and found["digits", "PCA"]["accuracy"] > 0.8
+    assert found["CIFAR-10 excerpt", "pixels"]["accuracy"] < 0.4, "the labels are random"
+    lines = results()._mae_probe(runs)
+    assert len(lines) == 2 + 8 and sum("**" in line for line in lines) >= 2
+
+
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
     from saved_runs import SavedRuns
