@@ -16,7 +16,8 @@ from aezoo import datasets, sketches
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
 HELPERS |= {"__main__", "configurations", "mnist_variations", "one_layer", "runner"}
-NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
+#: Packages that the tests do not install.
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}
 
 
 def scripts(folder):
