@@ -1,7 +1,7 @@
 """How fast an epoch of a HyperpriorAE is, beside compressai's layers in a PyTorch network of the same sizes.
 
     pip install compressai torch
-    python benchmarks/speed/hyperprior.py [--quick] [--output FILE.json]
+    python benchmarks/speed/image_compression.py [--quick] [--output FILE.json]
 
 192 random images, 64 x 64 pixels in color, in batches of 32. Three convolutions of 32, 64 and 96 channels, kernel 5 and
 stride 2, with GDN between them, and mirrored; hyper-networks of 64 channels that predict scales and means; Adam,
