@@ -136,8 +136,8 @@ SECTIONS = {
     ),
     "batch_top_k": (
         "Train sparse codes as fast as libraries for PyTorch",
-        "256-4096-256, the whole recipe of each library on a CPU. *A / B* is the time of B over the time of A: above 1, "
-        "A is faster.",
+        "256-4096-256, with the recipe of each library, on a CPU. *A / B* is the time of B over the time of A: above "
+        "1, A is faster.",
     ),
     "image_compression": (
         "Train a hyperprior as fast as compressai",
