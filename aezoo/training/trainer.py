@@ -130,6 +130,8 @@ class Trainer(keras.Model):
     """True if callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     weighs_features: bool = True
     """True if the error can have weights per step or per feature."""
+    takes_loss: bool = True
+    """False if the model has an error of its own, so that a loss given to `compile` is refused."""
     _preprocessing: Preprocessing | None = None
     tokens: int | None = None
     """Size of the vocabulary if samples are tokens; None if they are numbers."""
@@ -317,6 +319,8 @@ class Trainer(keras.Model):
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
         given = config.get("loss")
+        if given is not None and not self.takes_loss:
+            raise ValueError(f"{type(self).__name__} has an error of its own: give compile no loss.")
         return self.default_loss if given is None else given
 
     def reconstruction(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
