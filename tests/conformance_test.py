@@ -83,6 +83,18 @@ def several_conditions():
     )
 
 
+def ladder():
+    arguments = {"latent_dim": 4, "top_dim": 2, "hidden_dims": (8,), "top_hidden_dims": (5,), "activation": "tanh"}
+    arguments["beta"] = Linear(0.5, 1.5, 3)
+    return testing.Case(
+        lambda **kw: aezoo.LadderVAE(**arguments, **kw),
+        X,
+        quiet=lambda **kw: without_noise(aezoo.LadderVAE(**arguments, **kw)),
+        score=("reconstruction", "kl"),
+        inputs={"n": np.int32(4), "seed": np.int64(5)},
+    )
+
+
 # The first two have terms of all pairs of samples. The discriminator compares codes with others of the batch, drawn at
 # random; here each is compared with its own negative.
 AGGREGATE = {
@@ -299,6 +311,7 @@ CASES = {
     "conditional": conditional(),
     "conditional-several": several_conditions(),
     **{name: aggregate(*each) for name, each in AGGREGATE.items()},
+    "ladder-vae": ladder(),
     "masked": masked(mask_ratio=0.5),
     "masked-pooled": masked(pooling="mean", normalize_targets=True),
     "compressive": testing.Case(
@@ -531,7 +544,7 @@ SLOW |= {
     for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero}
 }
 SLOW.add(("hyperprior-scale", testing.weight_zero))
-SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
+SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several", "ladder-vae") for check in {*testing.CHECKS} - ADDED}
 SLOW |= {("sketch-rnn-conditions", check) for check in testing.CHECKS}  # sketch_rnn_test.py has labels in every verb
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.

@@ -10,8 +10,8 @@ divergence from 0 to 1 in the first 4 epochs, as its paper does. The data are th
 annealed importance sampling, with 8 chains, 500 temperatures and 10 leapfrog steps. All are upper bounds on average.
 
 Samples of each model are compared with the test images in the 64 features of a probe network, a convolutional
-classifier of the gray digits that is the same for all rows: the Fréchet distance, and precision and recall with k = 3 of 2,000
-samples.
+classifier of the gray digits that is the same for all rows: the Fréchet distance, and precision and recall with k = 3
+of 2,000 samples.
 """
 
 from typing import Any
