@@ -117,9 +117,8 @@ def test_the_likelihood_is_the_integral_over_both_levels():
     ladder = model(1, 1, moved=0.3)
     expected = exact(ladder, X)
     np.testing.assert_allclose(ladder.log_likelihood(X, 10_000), expected, atol=0.05)
-    # The negative bounds of one and of several codes are above -log p(x), in this order.
-    single = -np.mean([float(-ladder.evaluate(X, verbose=0, return_dict=True)["loss"]) for _ in range(10)])
-    assert single > -expected.mean() + 0.02
+    bounds = [ladder.evaluate(X, verbose=0, return_dict=True)["loss"] for _ in range(10)]
+    assert np.mean(bounds) > -expected.mean() + 0.02
 
 
 def test_the_importance_weighted_bound_has_weights_of_both_levels():
@@ -153,7 +152,7 @@ def test_all_weights_are_trained():
     before = {variable.path: np.asarray(variable) for variable in ladder.trainable_variables}
     ladder.fit(X, epochs=2, verbose=0)
     same = [v.path for v in ladder.trainable_variables if np.array_equal(before[v.path], v)]
-    assert not same and len(before) == 20
+    assert not same and len(ladder.top_down.trainable_variables) == 4
 
 
 @pytest.mark.parametrize("name", ["prior", "free_bits", "tied", "gradient_estimator", "encoder", "code_activation"])
