@@ -544,7 +544,9 @@ SLOW |= {
     for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero}
 }
 SLOW.add(("hyperprior-scale", testing.weight_zero))
-SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several", "ladder-vae") for check in {*testing.CHECKS} - ADDED}
+SLOW |= {
+    (name, check) for name in (*AGGREGATE, "conditional-several", "ladder-vae") for check in {*testing.CHECKS} - ADDED
+}
 SLOW |= {("sketch-rnn-conditions", check) for check in testing.CHECKS}  # sketch_rnn_test.py has labels in every verb
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
 # Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.

@@ -38,13 +38,22 @@ def errors_of(model, x, expected, **options):
     return values - expected, errors
 
 
+def eager(function, *arguments, **options):
+    """Call a function without graphs, whose tracing takes longer than a few steps."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        return function(*arguments, **options)
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="module")
 def annealed():
     """A linear VAE, log p(x) in closed form, and the estimates of many chains with few temperatures."""
     model = linear()
     kernel, bias = (np.asarray(w, "float64") for w in model.decoder.get_weights())
     expected = scipy.stats.multivariate_normal(bias, kernel.T @ kernel + 0.3 * np.eye(6)).logpdf(Y)
-    return model, expected, *errors_of(model, Y, expected, temperatures=25, chains=1000, leapfrog_steps=4)
+    return model, expected, *eager(errors_of, model, Y, expected, temperatures=15, chains=2000, leapfrog_steps=3)
 
 
 def test_the_mean_weight_is_the_likelihood(annealed):
@@ -58,17 +67,9 @@ def test_annealing_is_above_the_importance_bound_of_a_bad_encoder(annealed):
     model, expected, differences, _ = annealed
     encoder = model.posterior.get_weights()
     model.posterior.get_layer("log_variance").bias.assign([-6.0, -6.0, -6.0])  # far too certain
-    bound = np.asarray(model.log_likelihood(Y, 1000)) - expected
+    bound = np.asarray(eager(model.log_likelihood, Y, 1000)) - expected
     model.posterior.set_weights(encoder)
     assert np.mean(bound) < np.mean(differences) - 1
-
-
-def eager(function, *arguments, **options):
-    tf.config.run_functions_eagerly(True)
-    try:
-        return function(*arguments, **options)
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 def test_a_single_jump_is_the_mean_over_draws_from_the_prior():
@@ -81,7 +82,7 @@ def test_a_single_jump_is_the_mean_over_draws_from_the_prior():
 
 
 def test_pieces_seeds_and_conditions():
-    small = {"temperatures": 4, "chains": 3, "leapfrog_steps": 2}
+    small = {"temperatures": 3, "chains": 2, "leapfrog_steps": 1}
     model = linear()
     first = eager(annealed_log_likelihood, model, Y, **small, seed=3)
     again = eager(annealed_log_likelihood, model, Y, **small, seed=3)
@@ -166,7 +167,7 @@ def test_a_linear_ladder_in_closed_form():
     lower = top[:, :3].T @ top[:, :3] + np.diag(np.exp(top_bias[3:]))
     normal = scipy.stats.multivariate_normal(bias + top_bias[:3] @ kernel, kernel.T @ lower @ kernel + 0.3 * np.eye(6))
     expected = normal.logpdf(Y)
-    differences, errors = errors_of(model, Y, expected, temperatures=200, chains=50)
+    differences, errors = errors_of(model, Y, expected, temperatures=200, chains=200)
     assert errors.max() < 0.05 and np.all(np.abs(differences) < 4 * errors)
     np.testing.assert_allclose(model.log_likelihood(Y, 20_000), expected, atol=0.1)
 
@@ -179,4 +180,4 @@ def test_the_estimate_improves_with_temperatures():
     data = (RNG.normal(size=(4, 3)) @ kernel + bias).astype("float32")
     expected = scipy.stats.multivariate_normal(bias, kernel.T @ kernel + 0.001 * np.eye(6)).logpdf(data)
     gaps = [np.mean(errors_of(model, data, expected, temperatures=temperatures)[0]) for temperatures in (10, 1000)]
-    assert gaps[0] < -1 and abs(gaps[1]) < 0.1
+    assert gaps[0] < -10 and abs(gaps[1]) < 0.5
