@@ -62,10 +62,7 @@ class LadderVAE(VAE):
         Sønderby, Raiko, Maaløe, Sønderby & Winther, "Ladder variational autoencoders", NeurIPS 2016, arXiv:1602.02282.
     """
 
-    fixed_arguments = (
-        *("code_activation", "free_bits", "gradient_estimator", "prior"),
-        *("tied", "encoder", "decoder"),
-    )
+    fixed_arguments = ("code_activation", "free_bits", "gradient_estimator", "prior", "tied", "encoder", "decoder")
 
     def __init__(
         self,
@@ -112,8 +109,8 @@ class LadderVAE(VAE):
         ]
         self.posterior = keras.Model(encoder.inputs[0], moments, name="posterior")
         of_prior, of_prior_log_variance = ops.split(self.top_down(top), 2, axis=-1)
-        log_variances = (ops.clip(values, *LOG_VARIANCE) for values in (lower_log_variance, of_prior_log_variance))
-        mean, _ = merged(lower, next(log_variances), of_prior, next(log_variances))
+        log_variances = [ops.clip(each, *LOG_VARIANCE) for each in (lower_log_variance, of_prior_log_variance)]
+        mean, _ = merged(lower, log_variances[0], of_prior, log_variances[1])
         return keras.Model(encoder.inputs[0], ops.concatenate([mean, top], axis=-1), name="encoder")
 
     def build_decoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
