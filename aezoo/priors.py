@@ -5,7 +5,9 @@ Pass one to `aezoo.VAE(prior=...)`. To define your own, subclass `Prior`.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -77,6 +79,14 @@ class Prior(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def density(self, model: VAE) -> Callable[[Tensor], Any]:
+        """Return `log_density` as a function of the codes alone, for many calls with the same weights.
+
+        Args:
+            model: The model, whose encoder a prior may use.
+        """
+        return functools.partial(self.log_density, model=model)
+
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         """Draw n codes, (n, *code_shape) float32.
 
@@ -139,11 +149,18 @@ class VampPrior(Prior):
         self.inputs.assign(x[np.linspace(0, len(x) - 1, self.components).round().astype(int)])
 
     def log_density(self, z: Tensor, model: VAE) -> Tensor:
+        return self.density(model)(z)
+
+    def density(self, model: VAE) -> Callable[[Tensor], Any]:
         mean, log_variance = model.moments(self.inputs)
         rank = len(mean.shape) - 1
-        z = ops.expand_dims(z, -1 - rank)  # beside all components
-        densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
-        return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+
+        def log_density(z: Tensor) -> Tensor:
+            z = ops.expand_dims(z, -1 - rank)  # beside all components
+            densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
+            return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+
+        return log_density
 
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         mean, log_variance = model.moments(self.inputs)

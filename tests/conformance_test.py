@@ -83,6 +83,18 @@ def several_conditions():
     )
 
 
+def ladder():
+    arguments = {"latent_dim": 4, "top_dim": 2, "hidden_dims": (8,), "top_hidden_dims": (5,), "activation": "tanh"}
+    arguments["beta"] = Linear(0.5, 1.5, 3)
+    return testing.Case(
+        lambda **kw: aezoo.LadderVAE(**arguments, **kw),
+        X,
+        quiet=lambda **kw: without_noise(aezoo.LadderVAE(**arguments, **kw)),
+        score=("reconstruction", "kl"),
+        inputs={"n": np.int32(4), "seed": np.int64(5)},
+    )
+
+
 # The first two have terms of all pairs of samples. The discriminator compares codes with others of the batch, drawn at
 # random; here each is compared with its own negative.
 AGGREGATE = {
@@ -299,6 +311,7 @@ CASES = {
     "conditional": conditional(),
     "conditional-several": several_conditions(),
     **{name: aggregate(*each) for name, each in AGGREGATE.items()},
+    "ladder-vae": ladder(),
     "masked": masked(mask_ratio=0.5),
     "masked-pooled": masked(pooling="mean", normalize_targets=True),
     "compressive": testing.Case(
@@ -405,7 +418,7 @@ PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the stat
 
 # Models with the objective of another. `hyperprior_test.py` has smaller tests of exports and of saved models,
 # `sketch_rnn_test.py` of labels in every method.
-SHARED = {*AGGREGATE, "conditional-several", "hyperprior", "hyperprior-scale", "sketch-rnn-conditions"}
+SHARED = {*AGGREGATE, "conditional-several", "ladder-vae", "hyperprior", "hyperprior-scale", "sketch-rnn-conditions"}
 # Loops over steps take long to trace; `sequence_test.py` has smaller tests.
 OF_LOOPS = {"sequence-gru", "sequence-convolution"}
 # The models that the gate checks. Most checks are of the trainer, and find in a few models of different steps what they
