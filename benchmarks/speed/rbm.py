@@ -4,8 +4,8 @@
 
 784-500, on 20,000 binarised MNIST digits (the bundled digits with --quick), batches of 100 and of 10. scikit-learn runs
 PCD-1, ours PCD-1 and CD-1, all with the same learning rate and number of epochs and no momentum; by default, and with
-`jit_compile=True`, which `fit` chooses in a training of more than about ten seconds. All run in turn, a round keeps each
-one's fastest epoch, and a ratio (scikit-learn's seconds over ours: higher is better) is taken within a round. The
+`jit_compile=True`, which `fit` chooses in a training of more than about ten seconds. All run in turn, a round keeps the
+fastest epoch of each, and a ratio (scikit-learn's seconds over ours: higher is better) is taken within a round. The
 pseudo-log-likelihood after those epochs is exact, on 500 test images.
 """
 
