@@ -7,6 +7,7 @@ Evaluation and prediction pass over arrays once, in order: each call gets a piec
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -491,8 +492,9 @@ class PredictionLoop:
 class TrainingLoop(Loop):
     """Loop of training steps.
 
-    Its steps do not skip batches that diverge, which would cost time in each of them. If a step should have been
-    skipped, the call is repeated from the state before it with steps that do.
+    In a call of many steps, none skips a batch that diverges, which would cost time in each of them. If a step should
+    have been skipped, the call is repeated from the state before it with steps that do. A call of one or two steps has
+    such steps at once: they cost less than a copy of all weights.
 
     Args:
         model: The model.
@@ -503,9 +505,12 @@ class TrainingLoop(Loop):
     def __init__(self, model: Trainer, resident: Resident, watch: Watch):
         super().__init__(model, resident, "train_step")
         self._watch = watch
+        self._repeats = resident.steps > 2
         self._run_guarded = tf.function(functools.partial(self._guarded), self._signature, autograph=False)
 
     def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
+        if not self._repeats:
+            return run(parts, order)
         # Values that are read here stay as they are: TensorFlow copies a variable before it changes one in use.
         before = [(variable, tf.convert_to_tensor(variable.value)) for variable in _state(self._model)]
         logs = run(parts, order)
@@ -516,12 +521,15 @@ class TrainingLoop(Loop):
         return logs
 
     def _full_batches(self, parts: Any, order: Tensor, batches: Tensor) -> dict[str, Any]:
-        with self._watch.unguarded():
+        with self._unguarded():
             return super()._full_batches(parts, order, batches)
 
     def _any_batches(self, parts: Any, order: Tensor) -> dict[str, Any]:
-        with self._watch.unguarded():
+        with self._unguarded():
             return super()._any_batches(parts, order)
+
+    def _unguarded(self) -> contextlib.AbstractContextManager[None]:
+        return self._watch.unguarded() if self._repeats else contextlib.nullcontext()
 
     def _guarded(self, parts: Any, order: Tensor) -> dict[str, Any]:
         return super()._any_batches(parts, order)
