@@ -34,7 +34,7 @@ def annealed_log_likelihood(
     *,
     temperatures: int | ArrayLike = 1000,
     chains: int = 16,
-    leapfrog_steps: int = 10,
+    leapfrog_steps: int = 5,
     batch_size: int = 100,
     seed: int = 0,
     **conditions: ArrayLike,
@@ -42,7 +42,8 @@ def annealed_log_likelihood(
     """Estimate log p(x) under a VAE by annealed importance sampling, which does not use the encoder.
 
     Chains start at codes drawn from p(z) and follow p_β(z) ∝ p(z) p(x given z)^β from β = 0 to β = 1, by a step of
-    Hamiltonian Monte Carlo per temperature. The mean weight of a chain is p(x). The log of the mean over few chains is
+    Hamiltonian Monte Carlo per temperature, for a `FlowPrior` or a `LadderVAE` in the coordinates in which p is the
+    standard normal distribution. The mean weight of a chain is p(x). The log of the mean over few chains is
     on average too low, like the importance bound of `VAE.log_likelihood`: of two estimates, the higher one is usually
     the more accurate. It becomes more accurate with more temperatures, which also decide how far chains can move.
 
@@ -86,7 +87,7 @@ def annealed_log_likelihood(
     for name, value, least in (("chains", chains, 2), ("leapfrog_steps", leapfrog_steps, 1)):
         _validation.check_int(name, value, least)
     _validation.check_int("seed", seed)
-    if not hasattr(model, "prior_density"):
+    if not hasattr(model, "decode_parameters"):
         raise ValueError(
             f"{type(model).__name__} has no p(z) and p(x given z) to anneal between: give an aezoo.VAE or a subclass."
         )
@@ -116,9 +117,9 @@ def _spaced(temperatures: Any) -> np.ndarray:
 
 
 class _State(NamedTuple):
-    """Codes of all chains, (rows, *code_shape), with log p(z), log p(x|z) and the gradients of both."""
+    """Coordinates u of all chains, (rows, *code_shape), with log p(u), log p(x|z(u)) and the gradients of both."""
 
-    z: Any
+    u: Any
     log_prior: Any
     log_given: Any
     slope_of_prior: Any
@@ -132,23 +133,36 @@ class _State(NamedTuple):
 
 
 class _Target:
-    """The distributions p(z) p(x|z)^β of the codes of samples, for several chains per sample."""
+    """The distributions p(u) p(x|z(u))^β for several chains per sample.
+
+    Where the prior makes z from standard normal numbers, u are these numbers: in these coordinates all units are alike
+    at β = 0. Otherwise u = z.
+    """
 
     def __init__(self, model: VAE, x: Tensor, conditions: Mapping[str, Tensor], chains: int):
         self.model = model
         self.x = _tiled(x, chains)
         self.conditions = {name: _tiled(values, chains) for name, values in conditions.items()}
-        self.log_prior = model.prior_density()
+        self.prior = model.prior
+        self.is_standard = self.prior is None or self.prior.transports
+        self.log_prior = _standard if self.is_standard else self.prior.density(model)
 
-    def at(self, z: Tensor) -> _State:
-        """Return the state of chains at codes z."""
+    def draw(self, n: Tensor, seed: Tensor) -> Tensor:
+        """Draw n values of u from p(u)."""
+        if not self.is_standard:
+            return self.prior.draw(n, seed, self.model)
+        return tf.random.stateless_normal((n, *self.model.code_shape), seed, alg="philox")
+
+    def at(self, u: Tensor) -> _State:
+        """Return the state of chains at u."""
         with tf.GradientTape(persistent=True) as tape:
-            tape.watch(z)
-            log_prior = self.log_prior(z)
+            tape.watch(u)
+            log_prior = self.log_prior(u)
+            z = self.prior.transport(u, self.model) if self.prior is not None and self.is_standard else u
             y_pred = self.model.decode_parameters(z, self.conditions)
             log_given = -losses.per_sample(self.model.default_loss, self.x, y_pred)[0]
-        slopes = (tape.gradient(log_p, z, unconnected_gradients="zero") for log_p in (log_prior, log_given))
-        return _State(z, log_prior, log_given, *slopes)
+        slopes = (tape.gradient(log_p, u, unconnected_gradients="zero") for log_p in (log_prior, log_given))
+        return _State(u, log_prior, log_given, *slopes)
 
     def move(
         self, state: _State, beta: Tensor, step_size: Tensor, leapfrog_steps: int, seed: Tensor
@@ -157,14 +171,14 @@ class _Target:
         of_momentum, of_jitter, of_acceptance = tf.unstack(
             tf.random.experimental.stateless_split(seed, 3, alg="philox"), num=3
         )
-        momentum = tf.random.stateless_normal(tf.shape(state.z), of_momentum, alg="philox")
-        n = tf.shape(state.z)[:1]
+        momentum = tf.random.stateless_normal(tf.shape(state.u), of_momentum, alg="philox")
+        n = tf.shape(state.u)[:1]
         step_size *= 1 + _JITTER * (2 * tf.random.stateless_uniform(n, of_jitter, alg="philox") - 1)
-        step_size = _over(step_size, state.z)
+        step_size = _over(step_size, state.u)
 
         def leap(i: Tensor, at: _State, momentum: Tensor) -> tuple[Any, _State, Any]:
             momentum += 0.5 * step_size * at.slope(beta)
-            at = self.at(at.z + step_size * momentum)
+            at = self.at(at.u + step_size * momentum)
             return i + 1, at, momentum + 0.5 * step_size * at.slope(beta)
 
         start = tf.constant(0), state, momentum
@@ -203,7 +217,7 @@ def _annealed(
 
     start = (
         tf.constant(1),
-        target.at(model.draw_codes(rows, seeds[0])),
+        target.at(target.draw(rows, seeds[0])),
         tf.zeros((rows,), "float64"),
         tf.fill(tf.shape(x)[:1], math.log(_FIRST_STEP)),
     )
@@ -220,6 +234,11 @@ def _tiled(values: Tensor, k: int) -> Tensor:
 def _over(values: Tensor, like: Tensor) -> Tensor:
     """Return one value per row with as many axes as `like` has."""
     return tf.reshape(values, tf.concat([tf.shape(values), tf.ones(len(like.shape) - 1, "int32")], 0))
+
+
+def _standard(u: Tensor) -> Tensor:
+    """Return log N(u; 0, I) up to a constant, which no step depends on."""
+    return -_kinetic(u)
 
 
 def _kinetic(momentum: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 from aezoo import _validation, losses, priors
@@ -179,14 +178,15 @@ class LadderVAE(VAE):
 class _TwoLevels(priors.Prior):
     """Prior p(z₂) p(z₁|z₂) of a ladder, whose network belongs to the model."""
 
+    transports = True
+
     def log_density(self, z: Tensor, model: LadderVAE) -> Tensor:  # type: ignore[override]
         lower, top = model.levels(as_float32(z))
         of_lower = losses.gaussian_log_density(lower, *model.generative_moments(top))
         return ops.sum(of_lower, axis=-1) + ops.sum(losses.gaussian_log_density(top), axis=-1)
 
-    def draw(self, n: Tensor, seed: Tensor, model: LadderVAE) -> Tensor:  # type: ignore[override]
-        noise = tf.random.stateless_normal((n, *model.code_shape), seed, alg="philox")
-        of_lower, top = model.levels(noise)
+    def transport(self, u: Tensor, model: LadderVAE) -> Tensor:  # type: ignore[override]
+        of_lower, top = model.levels(u)
         return ops.concatenate([reparameterized(*model.generative_moments(top), of_lower), top], axis=-1)
 
 

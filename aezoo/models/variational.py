@@ -343,15 +343,6 @@ class VAE(Autoencoder):
         assert self.prior is not None
         return -entropy - self.prior.log_density(z, self)
 
-    def prior_density(self) -> Callable[[Tensor], Any]:
-        """Return the function log p(z) of codes, (n, *code_shape) → (n,) float32, with gradients.
-
-        Parts of a prior that depend on its weights alone are computed now, and not again in each call.
-        """
-        if self.prior is None:
-            return lambda z: _sum(losses.gaussian_log_density(z))
-        return self.prior.density(self)
-
     def _log_prior_ratio(
         self, moments: tuple[Tensor, Tensor], noise: Tensor, z: Tensor, stopped: bool = False
     ) -> Tensor:
@@ -464,15 +455,7 @@ class VAE(Autoencoder):
         return self.decode(self._codes(n, seed), **gate.conditions_of(self, conditions, n))
 
     def _codes(self, n: Tensor, seed: Tensor) -> Tensor:
-        return self.draw_codes(n, self.random.seed_of(seed))
-
-    def draw_codes(self, n: Tensor, seed: Tensor) -> Tensor:
-        """Draw n codes from p(z), (n, *code_shape) float32.
-
-        Args:
-            n: Number of codes.
-            seed: Two integers, (2,): equal seeds draw equal codes.
-        """
+        seed = self.random.seed_of(seed)
         if self.prior is not None:
             return self.prior.draw(n, seed, self)
         return tf.random.stateless_normal((n, *self.code_shape), seed, alg="philox")

@@ -89,7 +89,7 @@ VAES: dict[str, Configuration] = {
     "IWAE, k = 5": {**LATENT, "importance_samples": 5},
 }
 #: Annealing of the first test images.
-ANNEALING: Configuration = {"images": 50, "chains": 8, "temperatures": 500}
+ANNEALING: Configuration = {"images": 50, "chains": 8, "temperatures": 1000, "leapfrog_steps": 5}
 #: Priors and gradients at an equal budget, in a narrower network.
 PRIOR: Configuration = {**LATENT, "units": 300, "epochs": 20, "importance_samples": 1, "annealing": ANNEALING}
 PRIORS: dict[str, Configuration] = {

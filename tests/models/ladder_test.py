@@ -83,7 +83,7 @@ def test_the_divergence_is_the_mean_of_the_log_ratio_over_both_levels(ladder):
     log_q = density(z_lower, *of_lower) + density(z_top, *of_top)
     log_p = density(z_lower, *of_prior(ladder, z_top)) + scipy.stats.norm.logpdf(z_top).sum(axis=-1)
     np.testing.assert_allclose(  # log p(z) is what annealing and the importance bound use
-        ladder.prior_density()(tf.concat([z_lower[0], z_top[0]], -1)), log_p[0], rtol=1e-4, atol=1e-4
+        ladder.prior.log_density(tf.concat([z_lower[0], z_top[0]], -1), ladder), log_p[0], rtol=1e-4, atol=1e-4
     )
     expected, error = np.mean(log_q - log_p), np.std((log_q - log_p).mean(axis=1)) / np.sqrt(n)
     ladder.noise = lambda shape: tf.constant(noise)  # of n codes per sample
@@ -141,14 +141,13 @@ def test_the_importance_weighted_bound_has_weights_of_both_levels():
 
 
 def test_samples_come_from_both_levels(ladder):
-    lower, top = np.split(np.asarray(ladder.draw_codes(20_000, tf.constant([3, 0], "int64"))), [3], axis=-1)
+    lower, top = np.split(np.asarray(ladder._codes(20_000, 3)), [3], axis=-1)
     mean, log_variance = of_prior(ladder, top)
     for standard in (top, (lower - mean) / np.exp(log_variance / 2)):
         np.testing.assert_allclose(standard.mean(axis=0), 0, atol=0.03)
         np.testing.assert_allclose(np.cov(standard.T), np.eye(standard.shape[1]), atol=0.04)
     assert np.abs(np.corrcoef(lower.T, top.T)[:3, 3:]).max() > 0.1  # the levels depend on each other
-    code = ladder.draw_codes(4, tf.constant([5, 0], "int64"))
-    np.testing.assert_allclose(ladder.sample(4, seed=5), ladder.decode(code), rtol=1e-5)
+    np.testing.assert_allclose(ladder.sample(4, seed=5), ladder.decode(ladder._codes(4, 5)), rtol=1e-5)
 
 
 def test_all_weights_are_trained():
