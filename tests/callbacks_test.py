@@ -265,7 +265,7 @@ def test_a_picture_on_a_full_disk_is_the_old_one(model, x, tmp_path, monkeypatch
 # === Keras' own, on terms ===
 
 
-@pytest.mark.slow_cases("<lambda>-val_kl-min")
+@pytest.mark.slow_cases("<lambda>-val_kl-min", "<lambda>-val_reconstruction-min")
 @pytest.mark.parametrize(
     ("make", "monitor", "best"),
     [

@@ -99,6 +99,7 @@ def test_an_untrained_flow_is_the_standard_normal():
     np.testing.assert_allclose(with_flow.log_likelihood(X, 4000), plain.log_likelihood(X, 4000), atol=0.02)
 
 
+@pytest.mark.slow_cases("vamp")
 @EACH
 def test_the_loss_and_the_likelihood_are_of_that_prior(name):
     vae = model(name, moved=0.2)
@@ -125,6 +126,7 @@ def test_the_loss_and_the_likelihood_are_of_that_prior(name):
     )
 
 
+@pytest.mark.slow_cases("vamp")
 @EACH
 def test_all_weights_of_a_prior_are_trained_and_saved(name, tmp_path):
     vae = model(name)

@@ -87,6 +87,7 @@ def interrupt(monkeypatch):
     return interrupt
 
 
+@pytest.mark.slow_cases("k-sparse")
 def test_every_model_writes_all_files_and_nothing_beside_them(trained):
     name, output, _ = trained
     assert names(output) == sorted([*FILES, *PICTURES.get(name, [])])

@@ -160,7 +160,7 @@ COPIES = {
 }
 
 
-@pytest.mark.slow_cases("-pickle")
+@pytest.mark.slow_cases("-pickle", "-configuration")
 @pytest.mark.parametrize(
     ("layers", "name"),
     [

@@ -187,7 +187,7 @@ def test_regularisers_of_the_users_layers_count(x):
         np.testing.assert_allclose(without - with_penalty.numpy(), 0.01 * start, rtol=1e-2, atol=1e-5)
 
 
-@pytest.mark.slow_cases("shape7-options7", "shape8-options8")
+@pytest.mark.slow_cases("shape7-options7", "shape8-options8", "shape6-options6")
 @pytest.mark.parametrize(
     ("shape", "options"),
     [
@@ -223,7 +223,7 @@ def test_filters_and_hidden_layers_are_mirrored():
     assert shapes[1] == [(3, 10), (10, 2 * 2 * 6), (3, 3, 4, 6), (3, 3, 1, 4)]  # transposed: (..., out, in)
 
 
-@pytest.mark.slow_cases("options1")
+@pytest.mark.slow_cases("options1", "options2")
 @pytest.mark.parametrize("options", [{"tied": True, "hidden_dims": (6,)}, {"hidden_dims": (6,)}, {"filters": (3,)}])
 def test_encoder_and_decoder_saved_by_themselves(x, options, tmp_path):
     model = aezoo.Autoencoder(latent_dim=4, **options)

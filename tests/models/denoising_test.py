@@ -217,6 +217,7 @@ def test_a_layer_is_called_as_in_training_and_only_there(x):
     np.testing.assert_array_equal(model.reconstruct(x), model.reconstruct(x))
 
 
+@pytest.mark.slow_cases("function")
 @pytest.mark.parametrize("noise", [darkened, Blanked()], ids=["function", "layer"])
 def test_a_model_with_a_noise_of_ones_own_resumes_bit_for_bit(noise, x, tmp_path):
     model = aezoo.DenoisingAE(5, noise=noise, seed=0)

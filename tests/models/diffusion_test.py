@@ -66,6 +66,7 @@ def test_sampling_solves_the_equation_of_the_flow(known):
     assert errors[1] < 0.03 and errors[1] < errors[0] / 10, "an error of the first order in the size of a step"
 
 
+@pytest.mark.slow_cases("50-0.952")
 @pytest.mark.parametrize(("steps", "variance"), [(50, 0.952), (100, 0.976)])
 def test_few_steps_make_samples_too_alike(steps, variance):
     """The page states these numbers, of codes that are distributed as N(0, I): E[z given zₜ] = α zₜ."""
@@ -75,6 +76,7 @@ def test_few_steps_make_samples_too_alike(steps, variance):
     assert np.mean(np.square(ratio)) == pytest.approx(variance, abs=0.002)
 
 
+@pytest.mark.slow_cases("0.0")
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_sampling_asks_only_for_times_of_training(eta):
     sampler, times = made(), []

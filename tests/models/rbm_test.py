@@ -258,7 +258,7 @@ def contrastive_divergence(x, w, c, b, *, epochs, batch_size, k, decay, momentum
 CENTRED = {"centering": True, "centering_rate": 0.1}
 
 
-@pytest.mark.slow_cases("cd", "centred", "pcd")
+@pytest.mark.slow_cases("cd", "centred", "pcd", "cd-3")
 @pytest.mark.parametrize(
     ("options", "eager"),
     [
@@ -409,7 +409,7 @@ def gaps(rbm, x, val_x, **options):
 
 
 # The conformance test has two replicas; `.ci/slow` has the gap on them.
-@pytest.mark.slow_cases("Dataset", "split")
+@pytest.mark.slow_cases("Dataset", "split", "generator")
 @pytest.mark.parametrize(
     "kind", ["array", "split", "Dataset", "generator", pytest.param("replicas", marks=pytest.mark.slow)]
 )

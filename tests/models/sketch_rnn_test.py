@@ -172,6 +172,7 @@ def reference_nats(model, sketch, z):
     return nats
 
 
+@pytest.mark.slow_cases("False")
 @pytest.mark.parametrize("conditional", [True, False])
 def test_teacher_forced_likelihood_is_the_product_of_one_step_conditionals(conditional):
     model = make(conditional=conditional, run_eagerly=True)
@@ -328,6 +329,7 @@ def step_by_step(model, begun, z):
     return model.decoder.distributions(h)
 
 
+@pytest.mark.slow_cases("False")
 @pytest.mark.parametrize("conditional", [True, False])
 def test_a_completion_keeps_the_strokes_and_continues_as_the_decoder_does(conditional):
     model = make(conditional=conditional)

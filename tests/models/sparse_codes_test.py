@@ -87,7 +87,7 @@ def test_a_model_starts_at_the_means_and_with_unit_rows(name):
     np.testing.assert_array_equal(same.encoder.layers[0].layers[-1].kernel, same.decoder.layers[0].kernel)
 
 
-@pytest.mark.slow_cases("batch-top-k", "gated", "jump-relu")
+@pytest.mark.slow_cases("batch-top-k", "gated", "jump-relu", "matryoshka")
 @EACH
 def test_fit_starts_from_the_targets_of_every_form_of_data(name):
     cls, arguments = MODELS[name]
@@ -109,7 +109,7 @@ def test_a_k_sparse_model_starts_from_the_targets():
     np.testing.assert_allclose(model.decode(np.zeros((1, 10), "float32"))[0], Y.mean(axis=0), rtol=1e-5)
 
 
-@pytest.mark.slow_cases("batch-top-k", "top-k")
+@pytest.mark.slow_cases("batch-top-k", "top-k", "jump-relu", "gated")
 @EACH
 def test_training_is_the_same_on_any_scale(name):
     histories = []

@@ -80,7 +80,7 @@ def state(model):
     return [v.numpy() for v in model.variables if "float" in v.dtype]
 
 
-@pytest.mark.slow_cases("eagerly-loss")
+@pytest.mark.slow_cases("eagerly-loss", "a graph-gradient")
 @pytest.mark.parametrize(
     ("how", "gradient"),
     [

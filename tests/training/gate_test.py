@@ -223,7 +223,7 @@ STREAMED = {
 }
 
 
-@pytest.mark.slow_cases("PyDataset", "generator")
+@pytest.mark.slow_cases("PyDataset", "generator", "PyDataset with workers")
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stream_gives_the_number_of_the_array(models, kind):
     for way, call in STREAMED.items():

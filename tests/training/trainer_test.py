@@ -54,7 +54,7 @@ ALIKE = ("mae", "huber", "sum of cross-entropies", "function", "squared error", 
 # Other functions on the way of "mse" and of "cross-entropy"
 
 
-@pytest.mark.slow_cases("cross-entropy", "sum")
+@pytest.mark.slow_cases("cross-entropy", "sum", "mse")
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in ALIKE else ()) for name in LOSSES]
 )
@@ -125,7 +125,7 @@ def labelled(x):
     return tf.data.Dataset.from_tensor_slices((x, np.arange(len(x)))).batch(8).map(lambda image, label: image)
 
 
-@pytest.mark.slow_cases("labelled-")
+@pytest.mark.slow_cases("labelled-", "Batches-")
 @pytest.mark.parametrize(
     ("form", "options"),
     [(labelled, {}), (generator, {"steps_per_epoch": 3}), (Batches, {"shuffle": False})],
