@@ -84,7 +84,7 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
     def density(self, model: VAE) -> Callable[[Tensor], Any]:
-        """Return `log_density` as a function of the codes alone, for many calls with the same weights.
+        """Return `log_density` of codes, (n, *code_shape) → (n,) float32, for many calls with the same weights.
 
         Args:
             model: The model, whose encoder a prior may use.
@@ -162,16 +162,24 @@ class VampPrior(Prior):
         self.inputs.assign(x[np.linspace(0, len(x) - 1, self.components).round().astype(int)])
 
     def log_density(self, z: Tensor, model: VAE) -> Tensor:
-        return self.density(model)(z)
-
-    def density(self, model: VAE) -> Callable[[Tensor], Any]:
         mean, log_variance = model.moments(self.inputs)
         rank = len(mean.shape) - 1
+        z = ops.expand_dims(z, -1 - rank)  # beside all components
+        densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
+        return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+
+    def density(self, model: VAE) -> Callable[[Tensor], Any]:
+        # Two matrix products take a tenth of the time; their difference needs double precision.
+        moments = (tf.reshape(tf.cast(each, "float64"), (self.components, -1)) for each in model.moments(self.inputs))
+        mean, log_variance = moments
+        precision = tf.exp(-log_variance)
+        at_zero = tf.reduce_sum(gaussian_log_density(tf.zeros_like(mean), mean, log_variance), axis=1)
 
         def log_density(z: Tensor) -> Tensor:
-            z = ops.expand_dims(z, -1 - rank)  # beside all components
-            densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
-            return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+            z = tf.cast(tf.reshape(z, (-1, mean.shape[1])), "float64")
+            logs = tf.matmul(z, mean * precision, transpose_b=True)
+            logs -= 0.5 * tf.matmul(tf.square(z), precision, transpose_b=True)
+            return tf.cast(tf.reduce_logsumexp(logs + at_zero, axis=1) - math.log(self.components), "float32")
 
         return log_density
 

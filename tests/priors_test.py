@@ -60,6 +60,12 @@ def test_a_vamp_prior_is_the_mean_of_the_posteriors_of_its_inputs():
     logs = scipy.stats.norm.logpdf(z[:, :, None], mean, np.exp(log_variance / 2)).sum(axis=-1)
     expected = scipy.special.logsumexp(logs, axis=-1) - np.log(5)
     np.testing.assert_allclose(vae.prior.log_density(tf.constant(z), vae), expected, rtol=1e-4, atol=1e-5)
+    # The same for many calls, also where a component is narrow and far from 0.
+    np.testing.assert_allclose(vae.prior.density(vae)(z[0]), expected[0], rtol=1e-5, atol=1e-5)
+    vae.posterior.get_layer("log_variance").bias.assign([-8.0, -8.0])
+    vae.posterior.get_layer("code").bias.assign([30.0, -30.0])
+    z = np.asarray(vae.moments(vae.prior.inputs)[0]) + 0.01
+    np.testing.assert_allclose(vae.prior.density(vae)(z), vae.prior.log_density(z, vae), rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.slow

@@ -169,7 +169,7 @@ def test_a_linear_ladder_in_closed_form():
     expected = normal.logpdf(Y)
     differences, errors = errors_of(model, Y, expected, temperatures=200, chains=200)
     assert errors.max() < 0.05 and np.all(np.abs(differences) < 4 * errors)
-    np.testing.assert_allclose(model.log_likelihood(Y, 20_000), expected, atol=0.1)
+    assert np.all(model.log_likelihood(Y, 20_000) < expected + 0.05)  # whose encoder has not been trained
 
 
 @pytest.mark.slow
