@@ -16,7 +16,8 @@ from aezoo import datasets, sketches
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 HELPERS = {"reporting", "timing", "torch_models"}
 HELPERS |= {"__main__", "configurations", "mnist_variations", "one_layer", "runner"}
-NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}  # which the tests do not install
+#: Packages that the tests do not install.
+NEEDS = {"vae": "pythae", "vector_quantization": "vector_quantize_pytorch"}
 
 
 def scripts(folder):
@@ -279,6 +280,24 @@ def test_composition(run, tmp_path):
     assert all(one["all"] == 0 for one in runs if one["method"] == "nearest seen")  # a picture of another combination
     assert len(results()._composition(runs)) == 2 + 8
     assert (tmp_path / "people.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
+def test_mae_probe(run, tmp_path):
+    rng = np.random.default_rng(0)
+    images = {f"x_{part}": rng.integers(0, 256, (n, 32, 32, 3), "uint8") for part, n in (("train", 200), ("test", 50))}
+    labels = {f"y_{part}": rng.integers(0, 10, n).astype("uint8") for part, n in (("train", 200), ("test", 50))}
+    np.savez(tmp_path / "cifar10_train10k_test1k.npz", **images, **labels)
+    methods = "pixels", "PCA", "MaskedAE", "MaskedAE, untrained"
+    runs = resumed(run, tmp_path, "mae_probe", "--cifar10", str(tmp_path), "--methods", *methods)
+    found = {(one["data"], one["method"]): one for one in runs}
+    rows = "pixels", "PCA", "MaskedAE, mean of the patches", "MaskedAE, all patches", "MaskedAE, untrained"
+    assert list(found) == [(data, row) for data in ("digits", "CIFAR-10 excerpt") for row in rows]
+    assert [one["features"] for one in runs] == [64, 64, 64, 1024, 64, 3072, 64, 64, 1024, 64]
+    assert found["digits", "pixels"]["accuracy"] > 0.7 and found["digits", "PCA"]["accuracy"] > 0.7
+    assert found["CIFAR-10 excerpt", "pixels"]["accuracy"] < 0.4, "the labels are random"
+    lines = results()._mae_probe(runs)
+    assert len(lines) == 2 + 10 and sum("**" in line for line in lines) >= 2
 
 
 def test_a_file_with_runs_of_other_settings_is_refused(tmp_path, monkeypatch):

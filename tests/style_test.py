@@ -289,6 +289,16 @@ def test_the_prose_of_a_file(path):
     )
 
 
+def test_the_lines_of_a_page_have_at_most_120_characters():
+    """Except tables, pictures and blocks of code; model cards and RESULTS.md are written by programs."""
+    found = []
+    for path in [*ROOT.glob("*.md"), *files()]:
+        if path.suffix == ".md" and path.name != "RESULTS.md" and path.parents[1].name != "saved_models":
+            text = re.sub(r"^ *(```+).*?^ *\1", "", path.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+            found += [f"{name(path)}: {line}" for line in text.splitlines() if len(line) > 120 and line[0] not in "|!"]
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     ("kind", "text", "advice"),
     [

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _keras, _validation
+from aezoo import _validation
 from aezoo._typing import Activation, ArrayLike, Shape, Tensor
 from aezoo.layers import RandomState, _causal
 from aezoo.layers.random_state import uniform_from_bits
@@ -62,7 +62,7 @@ class CodePrior(Trainer):
     """
 
     term_names = ("negative_log_likelihood",)
-    weighs_features = False
+    takes_loss = weighs_features = False
 
     def __init__(
         self,
@@ -133,8 +133,6 @@ class CodePrior(Trainer):
         return self.network(ops.reshape(indices, (-1, math.prod(self.x_shape))), training=training)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        if _keras.compile_arguments(self).get("loss") is not None:
-            raise ValueError("The error of a prior is -log p, which another loss ignores: give compile no loss.")
         logits = self.logits(batch.x, training)
         reported = {"negative_log_likelihood": batch.mean(_nats(batch.x, logits))}
         return reported, ops.reshape(logits, (-1, *self.x_shape, self.codebook_size))

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from aezoo import _keras, _validation
+from aezoo import _validation
 from aezoo._numerics import as_float32
 from aezoo._typing import ArrayLike, Self, Shape, Tensor
 from aezoo.layers import RandomState
@@ -117,7 +117,7 @@ class TrainedSampler(CodeSampler, Trainer):
         ValueError: If the autoencoder is not built, or its codes vary in size.
     """
 
-    weighs_features = False
+    takes_loss = weighs_features = False
 
     def __init__(self, autoencoder: Autoencoder, **kwargs: Any):
         Trainer.__init__(self, **kwargs)
@@ -173,10 +173,6 @@ class TrainedSampler(CodeSampler, Trainer):
     def codes(self, standardized: Tensor) -> Tensor:
         """Return the codes of standardized ones, (batch, *code_shape) → the same, float32."""
         return self.mean + self.scale * standardized
-
-    def check_loss(self) -> None:
-        if _keras.compile_arguments(self).get("loss") is not None:
-            raise ValueError(f"{type(self).__name__} has an error of its own: give compile no loss.")
 
     def sample_codes(self, n: int, seed: int | None = None) -> Tensor:
         return self._drawn(n, seed)

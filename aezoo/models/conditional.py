@@ -9,12 +9,12 @@ import keras
 
 from aezoo import _validation
 from aezoo._typing import Shape
+from aezoo.models._labels import TakesLabels
 from aezoo.models.variational import VAE
-from aezoo.training.gate import Spec
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class ConditionalVAE(VAE):
+class ConditionalVAE(TakesLabels, VAE):
     """Conditional VAE: p(z) p(x given z, c) with labels c, trained by -ELBO = -E_q log p(x given z, c) + β KL(q‖p(z)).
 
     The encoder q(z given x, c) and the decoder take the one-hot labels in addition to x or z. The code need not repeat
@@ -77,19 +77,11 @@ class ConditionalVAE(VAE):
         self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
         if conditions is None:
             _validation.check_condition_name(condition, _validation.TAKEN_NAMES)
-            self.classes = {condition: _validation.check_int("num_classes", num_classes, 1)}
+            self.set_classes({condition: _validation.check_int("num_classes", num_classes, 1)})
         elif (condition, num_classes) != ("label", 10):
             raise ValueError("conditions have the names and numbers of classes: leave out condition and num_classes.")
         else:
-            self.classes = _validation.check_conditions(conditions, _validation.TAKEN_NAMES)
-        self.condition_specs.update(dict.fromkeys(self.classes, Spec((), "int32")))
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return tuple(self.classes)
-
-    def condition_bounds(self, name: str) -> tuple[float, float]:
-        return 0, self.classes[name] - 1
+            self.set_classes(_validation.check_conditions(conditions, _validation.TAKEN_NAMES))
 
     def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
         inputs, joined = self._joined("x", x_shape)

@@ -139,7 +139,6 @@ class LatentDiffusion(TrainedSampler):
         return self.codes(alpha**2 * z - sigma * v)
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        self.check_loss()
         z = self.standardized(batch.x)
         t = FIRST + (1 - 2 * FIRST) * self.random.uniform(ops.shape(z)[:1])
         noise = self.random.normal(ops.shape(z))
@@ -180,21 +179,7 @@ class LatentDiffusion(TrainedSampler):
         eta: float | None = None,
         **conditions: ArrayLike,
     ) -> Tensor:
-        """Draw n codes and decode them.
-
-        Args:
-            n: Number of samples.
-            seed: As in `sample_codes`.
-            steps: As in `sample_codes`.
-            eta: As in `sample_codes`.
-            **conditions: Conditions of the autoencoder by name, one entry per sample, or one for all.
-
-        Returns:
-            (n, *output_shape).
-
-        Raises:
-            ValueError: As in `sample_codes`, or if a condition is missing.
-        """
+        """Draw n codes with the options of `sample_codes` and decode them, as `CodeSampler.sample` does."""
         given: dict[str, Any] = conditions
         return self.autoencoder.decode(self.sample_codes(n, seed, steps=steps, eta=eta), **given)
 

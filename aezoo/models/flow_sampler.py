@@ -88,7 +88,6 @@ class FlowSampler(TrainedSampler):
         return ops.reshape(self._forward(x)[0], ops.shape(x))
 
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
-        self.check_loss()
         u, log_likelihood = self._forward(batch.x)
         return {"negative_log_likelihood": batch.mean(-log_likelihood)}, ops.reshape(u, ops.shape(batch.x))
 

@@ -17,12 +17,11 @@ from aezoo import _validation, losses
 from aezoo._numerics import as_float32
 from aezoo._typing import ArrayLike, Shape, Tensor
 from aezoo.layers import RandomState, StrokeAugmentation, _sketch_networks
-from aezoo.models.autoencoder import Autoencoder
+from aezoo.models._labels import TakesLabels
 from aezoo.optimizers import DecayToFloor
 from aezoo.saving import export
 from aezoo.training import gate, inference
 from aezoo.training.batch import Batch
-from aezoo.training.gate import Spec
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -34,7 +33,7 @@ _END = np.array([0, 0, 0, 0, 1], "float32")
 
 
 @keras.saving.register_keras_serializable("aezoo")
-class SketchRNN(Autoencoder):
+class SketchRNN(TakesLabels):
     """Sketch-RNN, a sequence VAE over pen strokes: minimizes L_R + w·η·max(L_KL, KL_min), L_R = L_s + L_p.
 
     Sketches are in stroke-5 format, (batch, Nmax, 5); `aezoo.sketches.stroke5` converts to it. A bidirectional LSTM
@@ -141,8 +140,7 @@ class SketchRNN(Autoencoder):
         _validation.check_open_interval("kl_rate", kl_rate, 0, 1)
         classes = _validation.check_conditions(conditions, {*_validation.TAKEN_NAMES, "strokes", "temperature"})
         super().__init__(latent_dim, output_activation="linear", **kwargs)
-        self.classes = classes
-        self.condition_specs.update(dict.fromkeys(classes, Spec((), "int32")))
+        self.set_classes(classes)
         self.encoder_units = encoder_units
         self.decoder_units = decoder_units
         self.components = components
@@ -189,13 +187,6 @@ class SketchRNN(Autoencoder):
         return keras.optimizers.Adam(DecayToFloor(rate, floor=min(1e-5, rate), decay=0.9999), clipvalue=1.0)
 
     # === Networks ===
-
-    @property
-    def condition_names(self) -> tuple[str, ...]:
-        return tuple(self.classes)
-
-    def condition_bounds(self, name: str) -> tuple[float, float]:
-        return 0, self.classes[name] - 1
 
     def build(self, input_shape: Shape | Any) -> None:
         given, input_shape = input_shape, input_shape["x"] if isinstance(input_shape, Mapping) else input_shape

@@ -305,7 +305,7 @@ def bad_input(case: Case) -> None:
     nan[-1].flat[0], infinite[-1].flat[-1] = np.nan, np.inf
     labels = np.arange(len(case.x))
     slices = tf.data.Dataset.from_tensor_slices
-    bad = {
+    bad: dict[str, tuple[Any, str]] = {
         "integer images": ((case.x * 255).astype("uint8"), "floating-point"),
         "integer images in a data set": (slices((case.x * 255).astype("uint8")).batch(8), "floating-point"),
         "NaN": (nan, "NaN"),
@@ -321,11 +321,11 @@ def bad_input(case: Case) -> None:
     if networks.output_activation(model.decoder) is keras.activations.sigmoid:
         bad["values outside [0, 1]"] = (case.x * 255, "outside [0, 1]")
         bad["values outside [0, 1] in a data set"] = (slices(case.x * 255).batch(8), "outside [0, 1]")
+    if case.conditions:
+        arrays = {what: pair for what, pair in bad.items() if isinstance(pair[0], np.ndarray)}
+        bad = {what: (case.data(slice(len(x)), x), message) for what, (x, message) in arrays.items()}
+        bad |= _bad_conditions(case, model)
     for what, (x, message) in bad.items():
-        if case.conditions:
-            if isinstance(x, tf.data.Dataset):
-                continue
-            x = case.data(slice(len(x)), x)
         try:
             model.fit(x, verbose=0)
         except ValueError as error:
@@ -336,6 +336,21 @@ def bad_input(case: Case) -> None:
             raise AssertionError(f"{what}: accepted without an error")
         for a, b in zip(start, trainable(model), strict=True):
             assert np.array_equal(a, b), f"{what}: noticed only after a step"
+
+
+def _bad_conditions(case: Case, model: keras.Model) -> dict[str, tuple[Data, str]]:
+    """Return data with a condition that `fit` must refuse, and a part of the message."""
+    bad: dict[str, tuple[Data, str]] = {}
+    for name, values in case.conditions.items():
+        bounds = model.condition_bounds(name)
+        assert bounds is not None or values.dtype.kind not in "iu", (
+            f"condition_bounds({name!r}) returns None, so that an integer which is no class would be accepted: return "
+            "the least and the largest class"
+        )
+        value, message = (np.nan, "NaN") if bounds is None else (bounds[1] + 1, f"{name} must be in")
+        wrong = np.full(values.shape, value, np.result_type(values.dtype, "int8"))
+        bad[f"a {name} of {value:g}"] = {"x": case.x, **case.conditions, name: wrong}, message
+    return bad
 
 
 def bad_input_of_verbs(case: Case) -> None:

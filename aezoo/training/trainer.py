@@ -130,6 +130,8 @@ class Trainer(keras.Model):
     """True if callbacks of a variant compare training samples with validation data: `fit` then keeps some."""
     weighs_features: bool = True
     """True if the error can have weights per step or per feature."""
+    takes_loss: bool = True
+    """False if the model has an error of its own, so that a loss given to `compile` is refused."""
     _preprocessing: Preprocessing | None = None
     tokens: int | None = None
     """Size of the vocabulary if samples are tokens; None if they are numbers."""
@@ -317,6 +319,8 @@ class Trainer(keras.Model):
         if config.get("loss_weights") is not None:
             raise ValueError("loss_weights is not supported: scale the loss, or the weight of the model's penalty.")
         given = config.get("loss")
+        if given is not None and not self.takes_loss:
+            raise ValueError(f"{type(self).__name__} has an error of its own: give compile no loss.")
         return self.default_loss if given is None else given
 
     def reconstruction(self, batch: Batch, y_pred: Tensor, feature_weight: Tensor | None = None) -> Tensor:
@@ -630,11 +634,10 @@ class Trainer(keras.Model):
         stopped, also for a loaded model; `initial_epoch` sets them to another epoch. If `compile` was not given
         `steps_per_execution` and no callback has per-batch hooks, `default_steps` steps run per call.
 
-        Arrays stay on the device in a long training: steps then gather their batches there, up to 64 steps per call,
-        with the same weights as otherwise. On a CPU, XLA compiles these steps of a dense network in a training of more
-        than about ten seconds, which changes the rounding. Choose with `resident`: "auto", the default, does so for
-        dense arrays that need at most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False
-        never does.
+        Arrays stay on the device: steps gather their batches there, up to 64 steps per call, with the same weights as
+        otherwise. On a CPU, XLA compiles these steps of a dense network in a training of more than about ten seconds,
+        which changes the rounding. Choose with `resident`: "auto", the default, does so for dense arrays that need at
+        most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False never does.
 
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A

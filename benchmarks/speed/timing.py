@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import functools
+import importlib.metadata
 import json
 import os
 import pathlib
@@ -176,6 +177,47 @@ class Worker:
     def close(self) -> None:
         """Ends the process."""
         self._process.communicate()
+
+
+def between_processes(
+    commands: dict[str, list[str]], rounds: int, required: tuple[str, ...]
+) -> tuple[dict[str, Seconds], dict[str, str]]:
+    """Times contenders in processes of their own in turn, once untimed and then once per round.
+
+    Args:
+        commands: A script and its arguments by name, as for `Worker`.
+        rounds: The number of rounds.
+        required: Names of contenders without which there is nothing to compare: it raises their error.
+
+    Returns:
+        The seconds as of `interleaved`, of the contenders that ran, and the reasons of the others by name.
+    """
+    workers = {name: Worker(command) for name, command in commands.items()}
+    running, failed = {}, {}
+    try:
+        for name, worker in workers.items():
+            try:
+                worker.measure()
+                running[name] = worker
+            except RuntimeError as reason:
+                if name in required:
+                    raise
+                failed[name] = str(reason)
+        return interleaved(running, rounds, 1, lambda worker: worker.measure()), failed
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def installed(*names: str) -> dict[str, str]:
+    """Returns the versions of those packages that are installed."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    return found
 
 
 class Here:

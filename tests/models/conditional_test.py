@@ -7,6 +7,7 @@ import scipy.stats
 import tensorflow as tf
 
 import aezoo
+from aezoo.training import gate
 from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
@@ -477,3 +478,24 @@ def test_a_misspelled_condition_is_named():
 
     with pytest.raises(ValueError, match=r"The decoder takes 'label': .* as in condition_names, 'labels'\."):
         compiled(Misspelled(2)).fit(X, LABEL, verbose=0)
+
+
+class Bounded(Labeled):
+    def condition_bounds(self, name):
+        return 0, 2
+
+
+def harness(make):
+    """The check of bad input for a model of three classes."""
+    x, label = np.concatenate([X, X[:7]]), np.arange(19, dtype="int32") % 3
+    aezoo.testing.bad_input(aezoo.testing.Case(make, x, conditions={"label": label}))
+
+
+def test_the_harness_finds_labels_without_bounds(monkeypatch):
+    """A label that is no class would be accepted in silence."""
+    harness(lambda **kwargs: Bounded(2, **kwargs))
+    with pytest.raises(AssertionError, match=r"condition_bounds\('label'\) returns None"):
+        harness(lambda **kwargs: Labeled(2, **kwargs))
+    monkeypatch.setattr(gate.Condition, "check_numbers", lambda self, values: None)
+    with pytest.raises(AssertionError, match="a label of 3: accepted without an error"):
+        harness(lambda **kwargs: aezoo.ConditionalVAE(2, num_classes=3, **kwargs))

@@ -130,6 +130,19 @@ def test_the_result_is_a_network_and_the_original_is_unchanged(trained, tmp_path
         fine.pretrain(x, verbose=0)
 
 
+def test_a_classifier_starts_from_the_recognition_weights():
+    dbn, x, rng = wake_sleep(network(), data(), epochs=0, verbose=0), data()[:10], np.random.default_rng(2)
+    recognition, hidden_bias = rng.normal(size=(6, 4)), rng.normal(size=4)  # the generative weights are others
+    dbn.stages[0].encoder.layers[-1].set_weights([recognition, hidden_bias])
+    w, c, _ = (np.asarray(p, "float64") for p in dbn.rbms[-1].parameters())
+    classifier = dbn.to_classifier(2, activation=None)
+    kernel, bias = classifier.layers[-1].get_weights()
+    h = expit(expit(x @ recognition + hidden_bias) @ w + c)
+    assert np.asarray(classifier(x)) == pytest.approx(h @ kernel + bias, abs=1e-5) and np.abs(kernel).min() > 0
+    classifier.layers[0].set_weights([0 * weight for weight in classifier.layers[0].get_weights()])
+    assert np.asarray(dbn.encode(x)) == pytest.approx(h, abs=1e-5), "the classifier has copies"
+
+
 def test_what_cannot_be_fine_tuned_is_refused():
     x = data()
     with pytest.raises(ValueError, match="has no weights"):

@@ -1,0 +1,163 @@
+"""How fast an epoch of a BatchTopKAE is, beside dictionary_learning and SAELens.
+
+    pip install dictionary-learning sae-lens torch
+    python benchmarks/speed/batch_top_k.py [--quick] [--output FILE.json]
+
+256-4096-256, k = 32, batches of 512, Adam, float32, 8,192 samples of a normal distribution. Each library trains with
+its whole recipe: AuxK for dead units, the running threshold, and the decoder's norms; dictionary_learning and aezoo
+project the gradient of the decoder, SAELens and dictionary_learning clip gradients. Two settings: no unit ever counts
+as dead, so that AuxK has nothing to do, or a unit does after one batch that has not used it.
+
+Each contender is a process of its own, with a thread per core. What is timed of aezoo is `fit`, by default and with
+`jit_compile=True`; of dictionary_learning, `BatchTopKTrainer.update`; of SAELens, `SAETrainer.step`; both on shuffled
+batches. All run in turn, once untimed and then three times; the ratio (the peer's seconds over ours: higher is better)
+is taken within a round. A peer that cannot run is "not measured", with the reason.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import itertools
+import math
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import timing
+
+GOAL, RATE, NEVER = 1.0, 1e-3, 10**9
+#: By network: the number of samples after which a unit is dead.
+NETWORKS = {"no unit is dead": NEVER, "units are dead after one batch": 1}
+OURS = ("aezoo", "aezoo, jit_compile=True")
+
+
+def aezoo(x: np.ndarray, units: int, k: int, batch_size: int, dead_after: int, **compiled: Any) -> Callable[[], Any]:
+    import aezoo
+
+    model = aezoo.BatchTopKAE(units, k=k, dead_after=dead_after, seed=0)
+    model.compile(model.default_optimizer(RATE), **compiled)
+    return lambda: model.fit(x, batch_size=batch_size, verbose=0)
+
+
+def dictionary_learning(x: np.ndarray, units: int, k: int, batch_size: int, dead_after: int) -> Callable[[], Any]:
+    import torch
+    from dictionary_learning.trainers import BatchTopKTrainer
+
+    trainer = BatchTopKTrainer(
+        steps=10**6,
+        activation_dim=x.shape[1],
+        dict_size=units,
+        k=k,
+        layer=0,
+        lm_name="none",
+        lr=RATE,
+        warmup_steps=1,
+        threshold_start_step=0,
+        seed=0,
+        device="cpu",
+    )
+    trainer.dead_feature_threshold = dead_after
+    samples, steps = torch.from_numpy(x), itertools.count()
+
+    def epoch() -> None:
+        for rows in torch.randperm(len(samples)).split(batch_size):
+            trainer.update(next(steps), samples[rows])
+
+    return epoch
+
+
+def sae_lens(x: np.ndarray, units: int, k: int, batch_size: int, dead_after: int) -> Callable[[], Any]:
+    import torch
+    from sae_lens import saes
+    from sae_lens.config import LoggingConfig, SAETrainerConfig
+    from sae_lens.training.sae_trainer import SAETrainer
+
+    torch.manual_seed(0)
+    config = saes.BatchTopKTrainingSAEConfig(d_in=x.shape[1], d_sae=units, device="cpu", k=k)
+    settings = SAETrainerConfig(
+        n_checkpoints=0,
+        checkpoint_path=None,
+        save_final_checkpoint=False,
+        total_training_samples=10**9,
+        device="cpu",
+        autocast=False,
+        lr=RATE,
+        lr_end=RATE,
+        lr_scheduler_name="constant",
+        lr_warm_up_steps=0,
+        adam_beta1=0.9,
+        adam_beta2=0.999,
+        lr_decay_steps=0,
+        n_restart_cycles=1,
+        train_batch_size_samples=batch_size,
+        dead_feature_window=dead_after // batch_size,
+        feature_sampling_window=2000,
+        logger=LoggingConfig(log_to_wandb=False),
+        n_batches_for_norm_estimate=1,
+    )
+    trainer = SAETrainer(settings, saes.BatchTopKTrainingSAE(config), data_provider=iter(()))
+    samples = torch.from_numpy(x)
+
+    def epoch() -> None:
+        for rows in torch.randperm(len(samples)).split(batch_size):
+            trainer.step(samples[rows])
+            trainer.n_training_steps += 1
+
+    return epoch
+
+
+CONTENDERS: dict[str, Callable[..., Callable[[], Any]]] = {
+    "aezoo": aezoo,
+    "aezoo, jit_compile=True": functools.partial(aezoo, jit_compile=True),
+    "dictionary_learning": dictionary_learning,
+    "SAELens": sae_lens,
+}
+
+
+def build(given: argparse.Namespace) -> Callable[[], Any]:
+    """What the process of a contender runs; all have the same data."""
+    features = given.units // 16
+    x = np.random.default_rng(given.seed).normal(0, 1 / math.sqrt(features), (given.samples, features))
+    arguments = given.units, given.units // 128, given.batch_size, NETWORKS[given.network]
+    return CONTENDERS[given.contender](x.astype("float32"), *arguments)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    samples, units, batch_size, rounds = (64, 128, 16, 1) if arguments.quick else (8_192, 4_096, 512, 3)
+    settings = {"samples": samples, "units": units, "batch_size": batch_size, "rounds": rounds, "seed": arguments.seed}
+    results: dict[str, Any] = {}
+    all_seconds, rows = {}, []
+    for network in list(NETWORKS)[: 1 if arguments.quick else None]:
+        command = [str(pathlib.Path(__file__).resolve()), "--network", network]
+        for name in ("samples", "units", "batch_size", "seed"):
+            command += [f"--{name.replace('_', '-')}", str(settings[name])]
+        commands = {name: [*command, "--contender", name] for name in CONTENDERS}
+        seconds, failed = timing.between_processes(commands, rounds, OURS)
+        all_seconds[network] = seconds
+        for ours, peer in itertools.product(OURS, (name for name in CONTENDERS if name not in OURS)):
+            name = f"{network}: {ours} / {peer}"
+            if peer in failed:
+                results[name] = {"not_measured": failed[peer], "goal": GOAL}
+                rows.append((name, f"not measured: {failed[peer]}", "", ""))
+            else:
+                results[name] = timing.faster(seconds, ours, peer, GOAL)
+                rows.append((name, timing.shown(results[name]), *timing.verdict(results[name], ">=")))
+        for clock, times in seconds.items():
+            print(network, clock, {name: round(min(values), 3) for name, values in times.items()}, flush=True)
+    print(timing.table(("", "speed-up, wall", "goal", "reached"), rows))
+    versions = timing.installed("torch", "dictionary-learning", "sae-lens")
+    report = {"machine": timing.machine(), "versions": versions, "settings": settings, "results": results}
+    timing.write(arguments.output, {**report, "seconds": all_seconds})
+
+
+if __name__ == "__main__":
+    given = timing.contender_parser(__doc__).parse_args()
+    if given.contender:
+        timing.serve(functools.partial(build, given))
+    else:
+        main(given)
