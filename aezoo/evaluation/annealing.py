@@ -193,7 +193,7 @@ class _Target:
 
 def _annealed(
     model: VAE,
-    betas: ArrayLike,
+    betas: np.ndarray,
     chains: int,
     leapfrog_steps: int,
     x: Tensor,
@@ -204,14 +204,13 @@ def _annealed(
     rows = (chains + 1) * tf.shape(x)[0]  # the first chain of each sample sets the step size of the others
     target = _Target(model, x, conditions, chains + 1)
     seeds = tf.random.experimental.stateless_split(seed, 2, alg="philox")
-    betas = tf.constant(betas)
-    last = betas.shape[0] - 1
+    beta, last = tf.constant(betas), len(betas) - 1
 
     def anneal(i: Tensor, state: _State, log_w: Tensor, log_step: Tensor) -> tuple[Any, _State, Any, Any]:
-        log_w += tf.cast((betas[i] - betas[i - 1]) * state.log_given, "float64")  # a sum of many small numbers
+        log_w += tf.cast((beta[i] - beta[i - 1]) * state.log_given, "float64")  # a sum of many small numbers
         step_size = _tiled(tf.exp(log_step), chains + 1)
         of_step = tf.random.experimental.stateless_fold_in(seeds[1], tf.cast(i, "int64"), alg="philox")
-        state, probability = target.move(state, betas[i], step_size, leapfrog_steps, of_step)
+        state, probability = target.move(state, beta[i], step_size, leapfrog_steps, of_step)
         log_step += _ADAPTATION * (probability[: tf.size(log_step)] - _ACCEPTANCE)
         return i + 1, state, log_w, log_step
 
@@ -222,7 +221,7 @@ def _annealed(
         tf.fill(tf.shape(x)[:1], math.log(_FIRST_STEP)),
     )
     _, state, log_w, _ = tf.while_loop(lambda i, *_: i < last, anneal, start)
-    log_w += tf.cast((betas[last] - betas[last - 1]) * state.log_given, "float64")
+    log_w += tf.cast((beta[last] - beta[last - 1]) * state.log_given, "float64")
     return tf.reshape(log_w, (chains + 1, -1))[1:]
 
 

@@ -89,7 +89,7 @@ class LadderVAE(VAE):
         encoder = super().build_encoder(x_shape, **kwargs)
         (lower, lower_log_variance), hidden = self.posterior.outputs, encoder.layers[-1].input
         seed = None if self.seed is None else self.seed + 2_000
-        sizes = {"hidden_dims": self.top_hidden_dims, "activation": self.activation, "seed": seed}
+        sizes: dict[str, Any] = {"hidden_dims": self.top_hidden_dims, "activation": self.activation, "seed": seed}
         bottom_up = networks.encoder(
             tuple(hidden.shape[1:]),
             2 * self.top_dim,
@@ -152,7 +152,7 @@ class LadderVAE(VAE):
         z = mean if of_lower is None else reparameterized(mean, log_variance, of_lower)
         top, top_log_variance = top + ops.zeros_like(z_top), top_log_variance + ops.zeros_like(z_top)
         pairs = (z, z_top), (mean, top), (log_variance, top_log_variance)
-        return tuple(ops.concatenate(pair, axis=-1) for pair in pairs)  # type: ignore[return-value]
+        return tuple(ops.concatenate(pair, axis=-1) for pair in pairs)
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
         """Return β KL(q‖p) and the part of it that is paid for z₂ by their names; see `VAE.penalties`."""
@@ -180,12 +180,12 @@ class _TwoLevels(priors.Prior):
 
     transports = True
 
-    def log_density(self, z: Tensor, model: LadderVAE) -> Tensor:  # type: ignore[override]
+    def log_density(self, z: Tensor, model: LadderVAE) -> Tensor:
         lower, top = model.levels(as_float32(z))
         of_lower = losses.gaussian_log_density(lower, *model.generative_moments(top))
         return ops.sum(of_lower, axis=-1) + ops.sum(losses.gaussian_log_density(top), axis=-1)
 
-    def transport(self, u: Tensor, model: LadderVAE) -> Tensor:  # type: ignore[override]
+    def transport(self, u: Tensor, model: LadderVAE) -> Tensor:
         of_lower, top = model.levels(u)
         return ops.concatenate([reparameterized(*model.generative_moments(top), of_lower), top], axis=-1)
 

@@ -158,6 +158,11 @@ def test_all_weights_are_trained():
     assert not same and len(ladder.top_down.trainable_variables) == 4
 
 
+def test_no_diagram_shows_a_chain(ladder):
+    with pytest.raises(ValueError, match="two levels of codes"):
+        aezoo.plots.network(ladder)
+
+
 @pytest.mark.parametrize("name", ["prior", "free_bits", "tied", "gradient_estimator", "encoder", "code_activation"])
 def test_arguments_of_other_models_are_refused(name):
     with pytest.raises(ValueError, match=f"leave out {name}"):
