@@ -44,6 +44,7 @@ from aezoo.models.gated import GatedAE
 from aezoo.models.hyperprior import HyperpriorAE
 from aezoo.models.jump_relu import JumpReLUAE
 from aezoo.models.k_sparse import KSparseAE
+from aezoo.models.ladder import LadderVAE
 from aezoo.models.linear import LinearAE
 from aezoo.models.masked import MaskedAE
 from aezoo.models.matryoshka import MatryoshkaAE
@@ -89,6 +90,7 @@ __all__ = [
     "HyperpriorAE",
     "JumpReLUAE",
     "KSparseAE",
+    "LadderVAE",
     "LatentDiffusion",
     "LinearAE",
     "MaskedAE",

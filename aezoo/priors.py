@@ -5,7 +5,9 @@ Pass one to `aezoo.VAE(prior=...)`. To define your own, subclass `Prior`.
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import keras
@@ -27,8 +29,9 @@ __all__ = ["FlowPrior", "Prior", "VampPrior", "get"]
 class Prior(keras.layers.Layer):
     """Base class of priors p(z) with weights of their own, which are trained with the model.
 
-    A subclass creates its weights in `build_for` and defines `log_density` and `draw`. All of it is computed in
-    float32, whatever the model's precision.
+    A subclass creates its weights in `build_for` and defines `log_density` and `draw`. If codes are a function of as
+    many standard normal numbers, it sets `transports` to True and defines `transport` in place of `draw`. All of it is
+    computed in float32, whatever the model's precision.
 
     Args:
         **kwargs: `name` of `keras.layers.Layer`.
@@ -51,6 +54,9 @@ class Prior(keras.layers.Layer):
         >>> model.sample(3).shape
         TensorShape([3, 8])
     """
+
+    #: True if `transport` makes codes from standard normal numbers.
+    transports: bool = False
 
     def __init__(self, **kwargs: Any):
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -77,6 +83,14 @@ class Prior(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def density(self, model: VAE) -> Callable[[Tensor], Any]:
+        """Return `log_density` as a function of the codes alone, for many calls with the same weights.
+
+        Args:
+            model: The model, whose encoder a prior may use.
+        """
+        return functools.partial(self.log_density, model=model)
+
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         """Draw n codes, (n, *code_shape) float32.
 
@@ -84,6 +98,15 @@ class Prior(keras.layers.Layer):
             n: Number of codes.
             seed: Two integers, (2,): equal seeds draw equal codes.
             model: The model, whose encoder a prior may use.
+        """
+        return self.transport(tf.random.stateless_normal((n, *model.code_shape), seed, alg="philox"), model)
+
+    def transport(self, u: Tensor, model: VAE) -> Tensor:
+        """Return the codes that standard normal numbers u become, (n, *code_shape) → (n, *code_shape) float32.
+
+        Args:
+            u: Standard normal numbers.
+            model: The model.
         """
         raise NotImplementedError
 
@@ -139,11 +162,18 @@ class VampPrior(Prior):
         self.inputs.assign(x[np.linspace(0, len(x) - 1, self.components).round().astype(int)])
 
     def log_density(self, z: Tensor, model: VAE) -> Tensor:
+        return self.density(model)(z)
+
+    def density(self, model: VAE) -> Callable[[Tensor], Any]:
         mean, log_variance = model.moments(self.inputs)
         rank = len(mean.shape) - 1
-        z = ops.expand_dims(z, -1 - rank)  # beside all components
-        densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
-        return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+
+        def log_density(z: Tensor) -> Tensor:
+            z = ops.expand_dims(z, -1 - rank)  # beside all components
+            densities = _sum(gaussian_log_density(z, mean, log_variance), rank)
+            return ops.logsumexp(densities, axis=-1) - math.log(self.components)
+
+        return log_density
 
     def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
         mean, log_variance = model.moments(self.inputs)
@@ -187,6 +217,7 @@ class FlowPrior(Prior):
         Chen et al., "Variational lossy autoencoder", ICLR 2017, arXiv:1611.02731.
     """
 
+    transports = True
     #: Largest |log s| of one layer, which a tanh bounds.
     LARGEST = 2.0
 
@@ -258,9 +289,9 @@ class FlowPrior(Prior):
         u, log_det = self.forward(rows)
         return tf.reshape(_sum(gaussian_log_density(u), 1) + log_det, tf.shape(z)[: len(z.shape) - rank])
 
-    def draw(self, n: Tensor, seed: Tensor, model: VAE) -> Tensor:
-        u = tf.random.stateless_normal((n, math.prod(model.code_shape)), seed, alg="philox")
-        return tf.reshape(self.inverse(u), (n, *model.code_shape))
+    def transport(self, u: Tensor, model: VAE) -> Tensor:
+        rows = tf.reshape(u, (-1, math.prod(model.code_shape)))
+        return tf.reshape(self.inverse(rows), tf.shape(u))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "layers": self.layers, "units": self.units, "seed": self.seed}

@@ -147,6 +147,15 @@ SECTIONS = {
         "Train on streams as fast as Keras",
         "The time of an epoch on a `tf.data` stream over the time of Keras on the same stream.",
     ),
+    "steps": (
+        "Train variants nearly as fast as a plain autoencoder",
+        "The time of a step over the time of a step of `Autoencoder` with the same activations and error.",
+    ),
+    "vae_speed": (
+        "Train a VAE as fast as pythae",
+        "The time of pythae's epoch over the time of ours: above 1, aezoo is faster. By default several steps are one "
+        "call, which meets the target.",
+    ),
     "rbm": (
         "Train an RBM faster than scikit-learn",
         "The time of scikit-learn's epoch over the time of ours: above 1, aezoo is faster.",
@@ -264,7 +273,8 @@ def speed() -> tuple[list[str], list[Goal]]:
             met = {True: "yes", False: MISSED, None: ""}[ratio.get("reached")]
             spread = f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
             lines.append(f"| {name} | {spread} | {goal} | {met} |")
-            goals.append(Goal(path.stem, name, f"{ratio['median']:.2f}", goal, met))
+            section = "vae_speed" if path.stem == "vae" else path.stem  # papers/ has a table of that name
+            goals.append(Goal(section, name, f"{ratio['median']:.2f}", goal, met))
         lines += [*_tried(path), *_pictures(path), ""]
     return lines, goals
 

@@ -83,6 +83,18 @@ def several_conditions():
     )
 
 
+def ladder():
+    arguments = {"latent_dim": 4, "top_dim": 2, "hidden_dims": (8,), "top_hidden_dims": (5,), "activation": "tanh"}
+    arguments["beta"] = Linear(0.5, 1.5, 3)
+    return testing.Case(
+        lambda **kw: aezoo.LadderVAE(**arguments, **kw),
+        X,
+        quiet=lambda **kw: without_noise(aezoo.LadderVAE(**arguments, **kw)),
+        score=("reconstruction", "kl"),
+        inputs={"n": np.int32(4), "seed": np.int64(5)},
+    )
+
+
 # The first two have terms of all pairs of samples. The discriminator compares codes with others of the batch, drawn at
 # random; here each is compared with its own negative.
 AGGREGATE = {
@@ -299,6 +311,7 @@ CASES = {
     "conditional": conditional(),
     "conditional-several": several_conditions(),
     **{name: aggregate(*each) for name, each in AGGREGATE.items()},
+    "ladder-vae": ladder(),
     "masked": masked(mask_ratio=0.5),
     "masked-pooled": masked(pooling="mean", normalize_targets=True),
     "compressive": testing.Case(
@@ -378,9 +391,7 @@ VARIANTS = {
     "sequence-convolution",
     "sequence-tokens",
 }
-# All sparse codes share the step of `SparseCodeAE`: in the gate `top-k` has most checks, and each of the others has the
-# checks of its objective. `sparse_codes_test.py` tests two replicas, saved thresholds and the papers' terms.
-OTHER_SPARSE_CODES = SPARSE_CODES.keys() - {"top-k"}
+# Checks of how data and options reach a model, which has them once: its variants add nothing to them.
 ONCE = {
     testing.replicas,
     testing.accumulation,
@@ -390,160 +401,57 @@ ONCE = {
     testing.bad_input,
     testing.bad_input_of_verbs,
 }
-# What takes a second or more of a variant, and is left to `.ci/slow`: its model of `CASES` has it in the gate.
-SLOW_OF_VARIANTS = {
-    testing.mixed_precision,
-    testing.execution,
-    testing.epoch_means,
-    testing.sample_weights,
-    testing.saving,
-    testing.exporting,
-    testing.tracing,
-    testing.divergence,
-    testing.verbs,
-}
-# Checks of the trainer, which all models share. What a model can get wrong in its own objective, the checks of weights,
-# scores and masks show at less cost.
-OF_THE_TRAINER = {
-    testing.mixed_precision,
-    testing.epoch_means,
-    testing.accumulation,
-    testing.sample_weights,
-    testing.target,
-    testing.tracing,
-    testing.divergence,
-}
-# Of models that share noise, networks or the kind of step with another, which has these checks in the gate.
-SLOW = {
-    # `sparse_test.py` and `k_sparse_test.py` have tests of two replicas; sketches have one without graphs below.
-    # `weight_scale` finds a penalty of weights that every replica counts in full.
-    *(
-        (name, testing.replicas)
-        for name in (
-            *("conv", "denoising", "linear", "sparse-kl", "k-sparse", "k-sparse-rows", "contractive", "contractive-h"),
-            *("conditional", "masked"),
-        )
-    ),
-    *(
-        (name, testing.execution)
-        for name in (
-            *("linear", "denoising", "k-sparse-rows", "contractive-h", "sparse-kl", "top-k"),
-            *("conv", "conditional", "masked", "compressive"),
-        )
-    ),
-    *((name, testing.exporting) for name in ("linear", "k-sparse-rows", "contractive-h", "sparse-kl", "denoising")),
-    *(
-        (name, check)
-        for name in ("linear", "sparse-kl", "k-sparse-rows", "contractive", "contractive-h", "conv")
-        for check in (testing.data_forms, testing.determinism)
-    ),
-    *((name, testing.data_forms) for name in ("masked", "compressive")),
-    *((name, testing.determinism) for name in ("masked", "conditional")),
-    *(
-        (name, check)
-        for name in ("conv", "linear", "conditional", "masked", "sketch-rnn")
-        for check in OF_THE_TRAINER
-        # Half precision rounds what a model adds to its objective, and no other check compares that with float32.
-        if check is not testing.mixed_precision or name == "conv"
-    ),
-    *((name, check) for name in ("conv", "linear") for check in (testing.saving, testing.verbs)),
-    ("conditional", testing.saving),
-    # conditional_test.py, export_test.py, contractive_test.py and sketch_rnn_test.py have smaller tests of these.
-    ("conditional", testing.data_forms),
-    ("conditional", testing.exporting),
-    ("conv", testing.exporting),
-    ("masked", testing.exporting),
-    ("contractive", testing.execution),
-    ("vae", testing.execution),
-    ("denoising", testing.data_forms),
-    ("k-sparse", testing.determinism),
-    ("sketch-rnn", testing.verbs),
-    ("sketch-rnn", testing.saving),
-    # Options of models which have these checks in the gate without them.
-    *((name, check) for name in ("k-sparse-rows", "contractive-h") for check in SLOW_OF_VARIANTS),
-    # sketch_rnn_test.py has smaller tests of exports, of the forms of data and of seeds.
-    ("sketch-rnn", testing.execution),
-    ("sketch-rnn", testing.replicas),
-    ("sketch-rnn", testing.exporting),
-    ("sketch-rnn", testing.data_forms),
-    ("sketch-rnn", testing.determinism),
-    # Of each check of the trainer, four or more models of different objectives are left: the weights of samples that
-    # these add to their objectives are in `weight_zero` and `weight_scale`, and `configuration` is of all.
-    *((name, testing.mixed_precision) for name in ("sketch-rnn", "masked", "conditional", "denoising", "linear")),
-    *((name, testing.verbs) for name in ("masked", "denoising", "sparse-kl", "contractive")),
-    ("compressive", testing.saving),
-    *((name, testing.saving) for name in ("masked", "denoising", "sparse-kl", "contractive")),
-    *((name, testing.exporting) for name in ("contractive", "compressive")),
-    ("denoising", testing.determinism),
-    *((name, testing.target) for name in ("contractive-h", "k-sparse-rows", "sparse-kl", "denoising", "contractive")),
-    *((name, testing.accumulation) for name in ("contractive-h", "k-sparse-rows", "compressive", "denoising")),
-    *(
-        (name, check)
-        for name in ("denoising", "sparse-kl", "contractive")
-        for check in (testing.epoch_means, testing.divergence, testing.tracing)
-        if (name, check) != ("denoising", testing.tracing)  # which has a schedule
-    ),
-    *(("compressive", check) for check in (testing.tracing, testing.divergence, testing.sample_weights)),
-    *((name, testing.sample_weights) for name in ("denoising", "sparse-kl")),
-    # `mask` is of `Trainer.reconstruction`, and of the losses that the models below have.
-    *(
-        (name, testing.mask)
-        for name in (
-            *("tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux", "k-sparse-rows", "linear"),
-            *("contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted", "masked-pooled"),
-            "compressive-conv",
-        )
-    ),
-    # Loops over steps take long to trace. `sequence_test.py` has smaller tests of exports and of saved models.
-    *(("sequence", check) for check in (*OF_THE_TRAINER, *SLOW_OF_VARIANTS, testing.replicas, testing.data_forms)),
-    *(("sequence", check) for check in (testing.determinism, testing.weight_scale)),
-    *(("sequence-tokens", check) for check in ONCE),
-    *(
-        (name, check)
-        for name in ("sequence-gru", "sequence-convolution", "sequence-tokens")
-        for check in (testing.weight_scale, testing.mask, testing.declared)
-    ),
-    *((name, testing.scores) for name in ("sequence-gru", "sequence-convolution")),
-}
-SLOW |= {
-    # vector_quantizer_test.py has a smaller test of two replicas, vector_quantized_test.py of exports.
-    *(
-        (name, check)
-        for name in ("vq-vae", "fsq-vae")
-        for check in (testing.replicas, testing.execution, testing.data_forms, testing.determinism)
-    ),
-    *(("fsq-vae", check) for check in (*OF_THE_TRAINER, testing.saving, testing.verbs, testing.exporting)),
-    *(("vq-vae", check) for check in (testing.target, testing.tracing, testing.divergence, testing.exporting)),
-}
-SLOW |= {(name, check) for name in OTHER_SPARSE_CODES for check in ONCE | SLOW_OF_VARIANTS - {testing.mixed_precision}}
-SLOW |= {(name, testing.mixed_precision) for name in OTHER_SPARSE_CODES - {"jump-relu"}}
-SLOW |= {("top-k", check) for check in (testing.replicas, testing.data_forms, testing.determinism, testing.verbs)}
-SLOW |= {("vae", testing.data_forms), ("vae", testing.exporting), ("compressive", testing.mixed_precision)}
-SLOW |= {("top-k", testing.exporting), ("k-sparse", testing.execution)}
-SLOW |= {("vq-vae", check) for check in (testing.mixed_precision, testing.verbs, testing.epoch_means)}
-SLOW |= {("compressive", testing.target), ("k-sparse", testing.data_forms)}
-# These share the step of "vae". What they add to its objective is in these checks.
-ADDED = {testing.configuration, testing.weight_zero}
-# A hyperprior shares the step of "compressive"; hyperprior_test.py has smaller tests of exports and of saved models.
-SLOW |= {
-    (name, check)
-    for name in ("hyperprior", "hyperprior-scale")
-    for check in {*testing.CHECKS} - {testing.configuration, testing.weight_zero}
-}
-SLOW.add(("hyperprior-scale", testing.weight_zero))
-SLOW |= {(name, check) for name in (*AGGREGATE, "conditional-several") for check in {*testing.CHECKS} - ADDED}
-SLOW |= {("sketch-rnn-conditions", check) for check in testing.CHECKS}  # sketch_rnn_test.py has labels in every verb
 PAIRS = [(name, check) for name in CASES for check in testing.CHECKS if name not in VARIANTS or check not in ONCE]
-# Tokens are integers; `sequence_test.py` has the tests of tokens that a model must refuse.
-REFUSED = {testing.bad_input, testing.bad_input_of_verbs}
-# In the order of CHECKS, which is the same in every worker of xdist; the order of a set is not.
-PAIRS += [("sequence-tokens", check) for check in testing.CHECKS if check in ONCE - REFUSED]
+# Tokens are integers, unlike other sequences. `sequence_test.py` has the tests of tokens that a model must refuse. In
+# the order of CHECKS, which is the same in every worker of xdist; the order of a set is not.
+PAIRS += [
+    ("sequence-tokens", check)
+    for check in testing.CHECKS
+    if check in ONCE - {testing.bad_input, testing.bad_input_of_verbs}
+]
 # What the running means of a step add up.
-OF_CODEBOOKS = [(name, testing.replicas) for name in ("vq-vae-map", "vq-vae-term")]
-OF_CODEBOOKS.append(("vq-vae-term", testing.accumulation))
-PAIRS += OF_CODEBOOKS
-SLOW |= {*OF_CODEBOOKS}
+PAIRS += [("vq-vae-map", testing.replicas), ("vq-vae-term", testing.replicas), ("vq-vae-term", testing.accumulation)]
 PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the statistics of both
+
+
+# === What the gate has of them; `.ci/slow` has the rest ===
+
+# Models with the objective of another. `hyperprior_test.py` has smaller tests of exports and of saved models,
+# `sketch_rnn_test.py` of labels in every method.
+SHARED = {*AGGREGATE, "conditional-several", "ladder-vae", "hyperprior", "hyperprior-scale", "sketch-rnn-conditions"}
+# Loops over steps take long to trace; `sequence_test.py` has smaller tests.
+OF_LOOPS = {"sequence-gru", "sequence-convolution"}
+# The models that the gate checks. Most checks are of the trainer, and find in a few models of different steps what they
+# would find in all. Tests of single models have smaller checks of exports, saved models and seeds.
+IN_GATE = {
+    testing.replicas: {"plain"},
+    testing.execution: {"plain"},
+    testing.data_forms: {"plain"},
+    testing.exporting: {"plain", "k-sparse"},
+    testing.determinism: {"plain", "vae"},
+    testing.target: {"plain", "k-sparse", "top-k", "vae"},
+    testing.divergence: {"plain", "k-sparse", "top-k", "vae"},
+    testing.tracing: {"plain", "denoising", "k-sparse", "top-k", "vae"},
+    testing.epoch_means: {"plain", "k-sparse", "top-k", "vae", "compressive"},
+    testing.verbs: {"plain", "k-sparse", "vae", "conditional", "compressive"},
+    testing.saving: {"plain", "k-sparse", "top-k", "vae", "vq-vae"},
+    testing.sample_weights: {"plain", "k-sparse", "top-k", "contractive", "vae", "vq-vae"},
+    testing.mixed_precision: {"plain", "sparse-kl", "k-sparse", "top-k", "jump-relu", "contractive", "vae"},
+    testing.accumulation: {"plain", "sparse-kl", "k-sparse", "top-k", "contractive", "vae", "vq-vae"},
+    testing.bad_input: CASES.keys() - VARIANTS - SPARSE_CODES.keys() - SHARED | {"top-k"},
+    testing.bad_input_of_verbs: CASES.keys() - VARIANTS - SPARSE_CODES.keys() - SHARED | {"top-k"},
+    # What a model can get wrong in its own objective.
+    testing.configuration: CASES.keys() - {"sketch-rnn-conditions"},
+    testing.weight_zero: CASES.keys() - {"sketch-rnn-conditions", "hyperprior-scale"},
+    testing.scores: CASES.keys() - SHARED - OF_LOOPS,
+    testing.declared: CASES.keys() - SHARED - OF_LOOPS - {"sequence-tokens"},
+    testing.weight_scale: CASES.keys() - SHARED - OF_LOOPS - {"sequence", "sequence-tokens"},
+    # Masks are of `Trainer.reconstruction`, and of the losses that a model has instead.
+    testing.mask: CASES.keys()
+    - (SHARED | OF_LOOPS | {"sequence-tokens", "tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux"})
+    - {"k-sparse-rows", "linear", "contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted"}
+    - {"masked-pooled", "compressive-conv"},
+}
 
 
 # Graphs of these take long to make: the gate has the check without graphs, or a step of it; `.ci/slow` has it with
@@ -559,7 +467,7 @@ ONE_STEP = [name for name, check in WITHOUT_GRAPHS if check is testing.replicas]
 
 
 def pair(name, check):
-    slow = (name, check) in SLOW or (name, check) in WITHOUT_GRAPHS or (name in VARIANTS and check in SLOW_OF_VARIANTS)
+    slow = name not in IN_GATE[check]
     return pytest.param(name, check, marks=[pytest.mark.slow] if slow else [], id=f"{name}-{check.__name__}")
 
 

@@ -406,7 +406,7 @@ def digits():
     return next(iter(aezoo.datasets.stream("mnist", "test", 200, shuffle=False))).numpy()
 
 
-LARGE = {"sketch_rnn_cats", "vae_emoji", "vq_vae_emoji"}
+LARGE = {"denoising_emoji", "sketch_rnn_cats", "vae_emoji", "vq_vae_emoji"}
 
 
 @pytest.mark.parametrize(

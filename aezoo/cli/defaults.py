@@ -88,6 +88,7 @@ MODELS: dict[str, Entry] = {
     "beta-tc-vae": Entry("BetaTCVAE"),
     "factor-vae": Entry("FactorVAE"),
     "mmd-vae": Entry("MMDVAE"),
+    "ladder-vae": Entry("LadderVAE"),
     "masked": Entry("MaskedAE"),
     "vq-vae": Entry("VQVAE"),
     "fsq-vae": Entry("FSQVAE"),

@@ -1,5 +1,6 @@
 """Metrics of a trained model: codes, reconstructions, likelihood and anomalies, and a report of all of them."""
 
+from aezoo.evaluation.annealing import annealed_log_likelihood
 from aezoo.evaluation.anomaly import AnomalyDetector as AnomalyDetector  # its old name
 from aezoo.evaluation.anomaly import anomaly_auroc
 from aezoo.evaluation.belief_network import log_likelihood_bound
@@ -40,6 +41,7 @@ __all__ = [
     "activations",
     "active_units",
     "activity_threshold",
+    "annealed_log_likelihood",
     "anomaly_auroc",
     "attribute_vector",
     "bd_rate",

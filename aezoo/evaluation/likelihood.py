@@ -140,7 +140,7 @@ def log_partition(
             f"An exact log Z enumerates at most {_ENUMERABLE} Bernoulli units, but the smaller such layer "
             f"({enumerated}) has {sizes[enumerated]}: use method='ais'."
         )
-    return _anneal_and_check(rbm, _betas(temperatures), particles, reverse, base, data, start, seed)
+    return _anneal_and_check(rbm, inverse_temperatures(temperatures), particles, reverse, base, data, start, seed)
 
 
 def log_likelihood(rbm: RBM, x: ArrayLike, log_z: float | tuple[float, float] | None = None) -> np.ndarray:
@@ -241,7 +241,8 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 # === Annealed importance sampling ===
 
 
-def _betas(temperatures: Any) -> np.ndarray:
+def inverse_temperatures(temperatures: Any) -> np.ndarray:
+    """Return increasing β from 0 to 1, (temperatures,) float32: as many as a number says, or those given, checked."""
     if np.ndim(temperatures) == 0:
         _validation.check_at_least("temperatures", temperatures, 2)
         return np.linspace(0, 1, int(temperatures), dtype="float32")
@@ -354,21 +355,39 @@ class _Run:
 
     @classmethod
     def of(cls, log_w: np.ndarray, log_z_of_base: float, sign: int, ends: Tensor) -> _Run:
-        particles, peak = len(log_w), log_w.max()
-        w = np.exp(log_w - peak)
-        effective = w.sum() ** 2 / np.sum(w**2)
-        collapsed = bool(effective < min(10, particles / 2))
-        error = w.std(ddof=1) / (w.mean() * math.sqrt(particles))
-        if collapsed:
-            error = max(error, log_w.std(ddof=1))
-        log_z = log_z_of_base + sign * (peak + math.log(w.mean()))
-        return cls(float(log_z), float(error), float(effective), collapsed, np.asarray(ends))
+        log_mean, error, effective = log_mean_weight(log_w)
+        log_z = log_z_of_base + sign * log_mean
+        return cls(float(log_z), float(error), float(effective), bool(effective < _few(log_w)), np.asarray(ends))
 
     def at_least(self, bound: float) -> _Run:
         """Return the run with log Z raised to a lower bound, and the error widened accordingly."""
         if self.log_z >= bound:
             return self
         return dataclasses.replace(self, log_z=bound, error=max(self.error, bound - self.log_z))
+
+
+def log_mean_weight(log_w: np.ndarray) -> tuple[Any, Any, Any]:
+    """Return the log of a mean weight, its standard error, and the number of particles that carry the weight.
+
+    The error comes from the delta method, std(w) / (mean(w) √particles). If fewer than ten particles, and fewer than
+    half of them, carry the weight, it is at least the standard deviation of the log weights.
+
+    Args:
+        log_w: Logs of weights, (particles, ...).
+
+    Returns:
+        Three arrays, (...); the last is (Σw)² / Σw².
+    """
+    peak = log_w.max(axis=0)
+    w = np.exp(log_w - peak)
+    effective = w.sum(axis=0) ** 2 / np.sum(w**2, axis=0)
+    error = w.std(axis=0, ddof=1) / (w.mean(axis=0) * math.sqrt(len(log_w)))
+    error = np.where(effective < _few(log_w), np.maximum(error, log_w.std(axis=0, ddof=1)), error)
+    return peak + np.log(w.mean(axis=0)), error, effective
+
+
+def _few(log_w: np.ndarray) -> float:
+    return min(10, len(log_w) / 2)
 
 
 class _Path:

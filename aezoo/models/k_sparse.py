@@ -50,7 +50,7 @@ class KSparseAE(RevivesDeadUnits):
         by_rows: Whether a training step computes with only those rows of W and W' that belong to active units, which
             yields the same gradients with less work and memory if k is a small part of the code. With
             `aezoo.optimizers.LazyAdam` the update, too, changes only these rows. None does so if the model builds its
-            networks, `latent_dim >= 4096` and `latent_dim / k >= 64`.
+            networks, `latent_dim >= 4096` and `latent_dim / k >= 256`.
         centered: Whether the encoder subtracts x̄; None does if the networks permit it.
         code_activation: σ of the code before the k largest are chosen.
         output_activation: σ' of the reconstruction.
@@ -105,7 +105,7 @@ class KSparseAE(RevivesDeadUnits):
             raise ValueError("by_rows=True requires networks that the model builds: leave out encoder and decoder.")
         if by_rows is None:
             most = max(self.top_k.k_at_inference, self.top_k.k_in_training.schedule.maximum)
-            by_rows = own and latent_dim is not None and latent_dim >= max(4096, 64 * most)
+            by_rows = own and latent_dim is not None and latent_dim >= max(4096, 256 * most)
         linear = keras.activations.get(output_activation) is keras.activations.linear
         can_center = own and not kwargs.get("filters") and linear
         if centered and not can_center:

@@ -35,7 +35,7 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
         multi_weight: w_multi >= 0; 0 disables Multi-TopK. Gao et al. use 1/8.
         aux_weight: w_aux >= 0; 0 disables AuxK.
         by_rows: Whether a training step computes with only those rows of W and Ŵ that belong to active units; see
-            `KSparseAE`. None does so if `latent_dim >= 4096` and `latent_dim / k >= 64`.
+            `KSparseAE`. None does so if `latent_dim >= 4096` and `latent_dim / k >= 256`.
         **kwargs: Arguments of `RevivesDeadUnits` and `SparseCodeAE`.
 
     Raises:
@@ -72,7 +72,7 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
         self.top_k = TopK(k, dtype=self.dtype_policy)
         self.top_k.check(self.latent_dim)
         self.multi_weight = multi_weight
-        self.by_rows = self.latent_dim >= max(4096, 64 * k) if by_rows is None else by_rows
+        self.by_rows = self.latent_dim >= max(4096, 256 * k) if by_rows is None else by_rows
 
     @property
     def term_names(self) -> tuple[str, ...]:

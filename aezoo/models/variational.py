@@ -278,17 +278,30 @@ class VAE(Autoencoder):
         mean, log_variance = (as_float32(t) for t in self._run(self.posterior, "x", x, conditions, training))
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
+    def drawn(self, moments: tuple[Tensor, Tensor], noise: Tensor | None) -> tuple[Any, Any, Any]:
+        """Return codes of q(z given x), and μ and log σ² of the Gaussian that each comes from.
+
+        Args:
+            moments: Result of `moments`, (batch, *code_shape) each.
+            noise: ε ~ N(0, I), (k, batch, *code_shape), for k codes per sample; None for the mean code, which `encode`
+                returns.
+
+        Returns:
+            z, (k, batch, *code_shape) or (batch, *code_shape) float32; μ and log σ², of shapes that broadcast with it.
+        """
+        return moments[0] if noise is None else reparameterized(*moments, noise), *moments
+
     def objective(self, batch: Batch, training: bool) -> tuple[dict[str, Any], Any]:
         k = self.importance_samples
-        mean, log_variance = self.moments(batch.x, training, **batch.conditions)
-        noise = self.noise((k, *ops.shape(mean)))
+        moments = self.moments(batch.x, training, **batch.conditions)
+        noise = self.noise((k, *ops.shape(moments[0])))
         conditions = _repeated(batch.conditions, k)
         weights: list[Any] = []
-        z = reparameterized(mean, log_variance, noise)
+        z, mean, log_variance = self.drawn(moments, noise)
         if self.gradient_estimator == "dreg":
             z = _weighing_gradients(z, weights)
         y_pred = self.decode_parameters(_rows(z), conditions, training)
-        reported = {"active_units": mean}
+        reported = {"active_units": self.drawn(moments, None)[0]}
         if k == 1:
             reported["reconstruction"] = self.reconstruction(batch, y_pred)
             reported |= self.penalties(batch, Forward((mean, log_variance), _rows(z), y_pred, training))
@@ -306,7 +319,7 @@ class VAE(Autoencoder):
         reported["importance_weighted_bound"] = batch.mean(bound)
         reported["reconstruction"] = batch.mean(ops.mean(errors, axis=0))
         reported["kl"] = self.beta.value * self._divergence(batch, mean, log_variance, z)
-        return reported, self._mean_like(batch.y, y_pred[: ops.shape(mean)[0]])
+        return reported, self._mean_like(batch.y, y_pred[: ops.shape(moments[0])[0]])
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
         """Return β KL(q‖p(z)) by its name; `forward.features` are μ and log σ², and `forward.code` is the drawn z.
@@ -322,9 +335,9 @@ class VAE(Autoencoder):
         """Return this replica's share of KL(q‖p(z)), with a learned prior at codes z, (k, batch, *code_shape)."""
         if self.prior is None:
             return kl_term(batch, mean, log_variance, self.free_bits)
-        return batch.mean(ops.mean(self._divergence_at(z, log_variance), axis=0))
+        return batch.mean(ops.mean(self._divergence_at(z, mean, log_variance), axis=0))
 
-    def _divergence_at(self, z: Tensor, log_variance: Tensor) -> Tensor:
+    def _divergence_at(self, z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Return -H(q) - log p(z), (..., batch), whose expectation over z ~ q is KL(q‖p(z))."""
         entropy = 0.5 * _sum(math.log(2 * math.pi) + 1 + log_variance)
         assert self.prior is not None
@@ -455,11 +468,11 @@ class VAE(Autoencoder):
 
         With a learned prior, -log p(μ) takes the place of the expectation of -log p(z) in the divergence.
         """
-        mean, log_variance = self.moments(x, **conditions)
-        error = self.errors(x, self.decode_parameters(mean, conditions), observed)
+        z, mean, log_variance = self.drawn(self.moments(x, **conditions), None)
+        error = self.errors(x, self.decode_parameters(z, conditions), observed)
         if self.prior is None:
             return error + self.kl_weight * _sum(losses.gaussian_kl(mean, log_variance))
-        return error + self.kl_weight * self._divergence_at(mean, log_variance)
+        return error + self.kl_weight * self._divergence_at(z, mean, log_variance)
 
     @property
     def kl_weight(self) -> Tensor | float:
@@ -468,8 +481,8 @@ class VAE(Autoencoder):
 
     def feature_scores(self, x: Tensor, *, observed: Tensor | None = None, **conditions: Tensor) -> Tensor:
         """Return -log p(xᵢ given z) of each feature at z = μ; the KL divergence belongs to no feature."""
-        mean, _ = self.moments(x, **conditions)
-        return self.feature_errors(x, self.decode_parameters(mean, conditions), observed)
+        z, *_ = self.drawn(self.moments(x, **conditions), None)
+        return self.feature_errors(x, self.decode_parameters(z, conditions), observed)
 
     def impute(  # type: ignore[override]  # no condition can have the name `samples`
         self,
@@ -557,11 +570,12 @@ class VAE(Autoencoder):
             for each code, (k · batch, *input_shape).
         """
         noise = self.random.normal((k, *ops.shape(moments[0])))
-        z = reparameterized(*moments, noise)
+        z, mean, log_variance = self.drawn(moments, noise)
         y_pred = self.decode_parameters(_rows(z), _repeated(conditions, k))
         repeated = _repeated({"x": x} if observed is None else {"x": x, "observed": observed}, k)
         errors = losses.per_sample(self.default_loss, repeated["x"], y_pred, observed=repeated.get("observed"))[0]
-        return self._log_prior_ratio(moments, noise, z) - tf.reshape(errors, (k, -1)), y_pred, repeated["x"]
+        log_ratio = self._log_prior_ratio((mean, log_variance), noise, z)
+        return log_ratio - tf.reshape(errors, (k, -1)), y_pred, repeated["x"]
 
     def log_likelihood(self, x: Data, samples: int = 5000, batch_size: int = 100, **conditions: ArrayLike) -> Tensor:
         """Estimate log p(x) by importance sampling from q(z given x): log ⅟ₛ Σ p(x given z) p(z) / q(z given x).

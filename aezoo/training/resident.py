@@ -7,6 +7,7 @@ Evaluation and prediction pass over arrays once, in order: each call gets a piec
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -31,9 +32,8 @@ Choice = Literal["auto"] | bool
 
 #: Share of a GPU's memory that arrays may take with resident="auto".
 MEMORY_SHARE = 0.25
-#: Least work of a `fit`, in floating-point operations, for resident="auto": about two seconds of two cores.
-_LEAST_WORK = 1e11
-#: Least work of a `fit` for which XLA is worth the seconds of its compilation: about ten seconds of two cores.
+#: Least work of a `fit`, in floating-point operations, for which XLA is worth the seconds of its compilation: about ten
+#: seconds of two cores.
 _LEAST_COMPILED_WORK = 1e12
 #: Most steps of a call, and most floating-point operations, which two cores do in about half a second.
 _MOST_STEPS, _MOST_WORK = 64, 4e10
@@ -106,8 +106,8 @@ def choose(model: Trainer, request: FitRequest, choice: Choice | Ordered) -> Res
     Args:
         model: A compiled model.
         request: The checked arguments of `fit`.
-        choice: True, False, or "auto" for arrays that fit into the memory of the device and trainings that are long
-            enough to gain from it; or the array that the request's data set makes batches of, which is as "auto".
+        choice: True, False, or "auto" for arrays that fit into the memory of the device; or the array that the
+            request's data set makes batches of, which is as "auto".
 
     Raises:
         ValueError: If `choice` is True and the data cannot stay on the device, or `choice` is unknown.
@@ -136,7 +136,7 @@ def _ordered(model: Trainer, request: FitRequest, ordered: Ordered) -> Resident 
     x, work = ordered.x, 6.0 * operations(model) + 2.0 * sum(map(operations, ordered.below))
     size = len(x)
     whole = work * size * int(request.options["epochs"])  # also the finished ones: a resumed run computes as before
-    if whole < _LEAST_WORK or _bytes(x) > memory() * MEMORY_SHARE:
+    if _bytes(x) > memory() * MEMORY_SHARE:
         return None
     steps = _steps(model, work * ordered.batch_size)
     dense = all(map(gains_from_xla, (model, *ordered.below)))
@@ -176,7 +176,7 @@ def _chosen(model: Trainer, request: FitRequest, forced: bool) -> Resident | Non
     work = 6.0 * operations(model)
     epochs = int(request.options.get("epochs", 1)) - int(request.options.get("initial_epoch") or 0)
     whole = work * size * epochs
-    if not forced and (whole < _LEAST_WORK or sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE):
+    if not forced and sum(map(_bytes, tf.nest.flatten(data))) > memory() * MEMORY_SHARE:
         return None
     steps = _steps(model, work * batch_size)
     parts = _on_device(data)
@@ -492,8 +492,9 @@ class PredictionLoop:
 class TrainingLoop(Loop):
     """Loop of training steps.
 
-    Its steps do not skip batches that diverge, which would cost time in each of them. If a step should have been
-    skipped, the call is repeated from the state before it with steps that do.
+    In a call of many steps, none skips a batch that diverges, which would cost time in each of them. If a step should
+    have been skipped, the call is repeated from the state before it with steps that do. A call of one or two steps has
+    such steps at once: they cost less than a copy of all weights.
 
     Args:
         model: The model.
@@ -504,9 +505,12 @@ class TrainingLoop(Loop):
     def __init__(self, model: Trainer, resident: Resident, watch: Watch):
         super().__init__(model, resident, "train_step")
         self._watch = watch
+        self._repeats = resident.steps > 2
         self._run_guarded = tf.function(functools.partial(self._guarded), self._signature, autograph=False)
 
     def _call(self, run: Callable[..., dict[str, Any]], parts: Any, order: Tensor) -> dict[str, Any]:
+        if not self._repeats:
+            return run(parts, order)
         # Values that are read here stay as they are: TensorFlow copies a variable before it changes one in use.
         before = [(variable, tf.convert_to_tensor(variable.value)) for variable in _state(self._model)]
         logs = run(parts, order)
@@ -517,12 +521,15 @@ class TrainingLoop(Loop):
         return logs
 
     def _full_batches(self, parts: Any, order: Tensor, batches: Tensor) -> dict[str, Any]:
-        with self._watch.unguarded():
+        with self._unguarded():
             return super()._full_batches(parts, order, batches)
 
     def _any_batches(self, parts: Any, order: Tensor) -> dict[str, Any]:
-        with self._watch.unguarded():
+        with self._unguarded():
             return super()._any_batches(parts, order)
+
+    def _unguarded(self) -> contextlib.AbstractContextManager[None]:
+        return self._watch.unguarded() if self._repeats else contextlib.nullcontext()
 
     def _guarded(self, parts: Any, order: Tensor) -> dict[str, Any]:
         return super()._any_batches(parts, order)

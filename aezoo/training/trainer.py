@@ -634,11 +634,10 @@ class Trainer(keras.Model):
         stopped, also for a loaded model; `initial_epoch` sets them to another epoch. If `compile` was not given
         `steps_per_execution` and no callback has per-batch hooks, `default_steps` steps run per call.
 
-        Arrays stay on the device in a long training: steps then gather their batches there, up to 64 steps per call,
-        with the same weights as otherwise. On a CPU, XLA compiles these steps of a dense network in a training of more
-        than about ten seconds, which changes the rounding. Choose with `resident`: "auto", the default, does so for
-        dense arrays that need at most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False
-        never does.
+        Arrays stay on the device: steps gather their batches there, up to 64 steps per call, with the same weights as
+        otherwise. On a CPU, XLA compiles these steps of a dense network in a training of more than about ten seconds,
+        which changes the rounding. Choose with `resident`: "auto", the default, does so for dense arrays that need at
+        most a quarter of a GPU's memory; True raises a ValueError if it is impossible; False never does.
 
         Args:
             x: Samples, (n, *input_shape); a table, a `tf.data.Dataset`, a `PyDataset` or a generator of batches. A

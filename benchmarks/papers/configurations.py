@@ -88,14 +88,18 @@ VAES: dict[str, Configuration] = {
     "VAE": {**LATENT, "importance_samples": 1},
     "IWAE, k = 5": {**LATENT, "importance_samples": 5},
 }
+#: Annealing of the first test images.
+ANNEALING: Configuration = {"images": 50, "chains": 8, "temperatures": 1000, "leapfrog_steps": 5}
 #: Priors and gradients at an equal budget, in a narrower network.
-PRIOR: Configuration = {**LATENT, "units": 300, "epochs": 20, "importance_samples": 1}
+PRIOR: Configuration = {**LATENT, "units": 300, "epochs": 20, "importance_samples": 1, "annealing": ANNEALING}
 PRIORS: dict[str, Configuration] = {
     "N(0, I)": PRIOR,
     "VampPrior": {**PRIOR, "prior": {"name": "VampPrior", "components": 500}},
     "FlowPrior": {**PRIOR, "prior": {"name": "FlowPrior", "layers": 6, "units": 64, "seed": 0}},
     "IWAE, k = 5": {**PRIOR, "importance_samples": 5},
     "IWAE, k = 5, DReG": {**PRIOR, "importance_samples": 5, "gradient_estimator": "dreg"},
+    # 507,434 parameters, where "N(0, I)" has 507,864.
+    "Ladder": {**PRIOR, "units": 275, "top_dim": 20, "top_hidden_dims": [100], "warm_up": 4},
 }
 VAE_TRIALS: dict[str, list[Configuration]] = {
     "VAE": [{"epochs": 30}, {"epochs": 30, "learning_rate": 1e-3}, {"epochs": 30, "weight_decay": 0.02}],

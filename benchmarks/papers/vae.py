@@ -19,7 +19,8 @@ from reporting import Clock, Row, mnist
 from runner import Configuration, Runs, Setting, Table, parser, run_table, run_trials
 
 import aezoo
-from aezoo import VAE
+from aezoo import VAE, LadderVAE
+from aezoo.schedules import Linear
 
 
 def binarized(x: np.ndarray, seed: int) -> np.ndarray:
@@ -45,13 +46,21 @@ def prior_of(configuration: Configuration | None) -> aezoo.priors.Prior | None:
 
 def fitted(configuration: Configuration, x: np.ndarray, seed: int) -> VAE:
     """Train a model by Adam with a rate that falls along a cosine."""
-    model = VAE(
+    if "top_dim" in configuration:
+        kind: type[VAE] = LadderVAE
+        own = {name: configuration[name] for name in ("top_dim", "top_hidden_dims")}
+    else:
+        kind, own = VAE, {"prior": prior_of(configuration.get("prior"))}
+        own["gradient_estimator"] = configuration.get("gradient_estimator", "standard")
+    warm_up = configuration.get("warm_up", 0)
+    model = kind(
         configuration["latent_dim"],
         hidden_dims=(configuration["units"],),
         importance_samples=configuration["importance_samples"],
-        gradient_estimator=configuration.get("gradient_estimator", "standard"),
-        prior=prior_of(configuration.get("prior")),
+        normalization=configuration.get("normalization"),
+        beta=Linear(0.0, 1.0, epochs=warm_up) if warm_up else 1.0,
         seed=seed,
+        **own,
     )
     model.compile(adam(configuration, len(x)))
     model.fit(x, epochs=configuration["epochs"], batch_size=configuration["batch_size"], verbose=0)

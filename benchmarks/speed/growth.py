@@ -140,7 +140,7 @@ def draw(panels: dict[str, Any]) -> Figure:
         label = {"image size": "side of an image, pixels"}.get(panel, panel)
         axes.set(xscale="log", yscale="log", xlabel=label, ylabel="seconds per epoch")
         for axis, ends in ((axes.xaxis, (values[0], values[-1])), (axes.yaxis, axes.get_ylim())):
-            axis.set_major_locator(LogLocator(subs=(1, 3) if ends[1] / ends[0] < 300 else (1,)))
+            axis.set_major_locator(LogLocator(subs=(1, 3) if ends[1] / ends[0] < 200 else (1,)))
             axis.set_major_formatter("{x:g}")
             axis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)

@@ -78,9 +78,9 @@ def test_only_the_rows_of_active_units_have_a_gradient():
 
 
 def test_large_sparse_codes_go_by_rows_unless_told_otherwise():
-    assert aezoo.KSparseAE(4096, k=64).by_rows
-    assert not aezoo.KSparseAE(4096, k=65).by_rows
-    assert not aezoo.KSparseAE(4096, k=10, alpha=7).by_rows
+    assert aezoo.KSparseAE(4096, k=16).by_rows
+    assert not aezoo.KSparseAE(4096, k=17).by_rows
+    assert not aezoo.KSparseAE(4096, k=10, alpha=2).by_rows
     assert not aezoo.KSparseAE(4095, k=10).by_rows
     assert not aezoo.KSparseAE(4096, k=10, by_rows=False).by_rows
     assert not aezoo.KSparseAE(4096, k=10, k_schedule=aezoo.schedules.Linear(100, 10, 3)).by_rows

@@ -563,8 +563,8 @@ def test_arrays_are_pretrained_in_few_calls(monkeypatch):
     monkeypatch.setattr(resident.TrainingLoop, "__call__", lambda *args: (calls.append(0), run(*args))[1])
     monkeypatch.setattr(aezoo.Trainer, "default_steps", 8)
     results = []
-    for least in (0, math.inf):  # work from which arrays stay on the device
-        monkeypatch.setattr(resident, "_LEAST_WORK", least)
+    for memory in (math.inf, 0):  # arrays stay on a device where they fit
+        monkeypatch.setattr(resident, "memory", lambda memory=memory: memory)
         stack = aezoo.StackedAE([aezoo.DenoisingAE(4, seed=0), aezoo.Autoencoder(3, seed=1)])
         history = stack.pretrain(x, epochs=2, batch_size=6, verbose=0)
         results.append(([weight for stage in stack.stages for weight in stage.get_weights()], history))

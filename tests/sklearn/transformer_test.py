@@ -289,6 +289,7 @@ MODELS = {
     "BetaTCVAE(latent_dim=3, beta=2.0)": lambda: aezoo.BetaTCVAE(3, beta=2.0),
     "FactorVAE(latent_dim=3, gamma=2.0)": lambda: aezoo.FactorVAE(3, gamma=2.0),
     "MMDVAE(latent_dim=3)": lambda: aezoo.MMDVAE(3),
+    "LadderVAE(latent_dim=3, top_dim=2)": lambda: aezoo.LadderVAE(3, top_dim=2),
     "VQVAE(latent_dim=4, vector_dim=2)": lambda: aezoo.VQVAE(4, vector_dim=2),
     "FSQVAE(levels=(3, 3))": lambda: aezoo.FSQVAE(levels=(3, 3)),
     "LinearAE(latent_dim=3)": lambda: aezoo.LinearAE(3),
