@@ -136,6 +136,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--methods", nargs="*", help="names of the methods to run, default: all")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after this time")
     parser.add_argument("--quick", action="store_true", help="few small digits, one epoch: the numbers mean nothing")
     parser.add_argument("--output", type=Path, help="default: benchmarks/mae_probe.json, and none of a quick run")
     options = parser.parse_args()
@@ -148,6 +149,7 @@ def main() -> None:
     versions = {"aezoo": aezoo.__version__, "keras": keras.__version__}
     versions["scikit-learn"] = importlib.metadata.version("scikit-learn")
     settings = {"seeds": seeds, "epochs": epochs, "batch_size": BATCH_SIZE, "images": images}
+    begin = time.perf_counter()
     runs = SavedRuns("benchmarks/mae_probe.py", output, ("data", "method", "seed"), settings, versions)
     for seed in range(seeds):
         for name, ((x, y), test) in data.items():
@@ -156,6 +158,8 @@ def main() -> None:
                 once = method in ("pixels", "PCA")
                 if known or (once and seed) or method not in (options.methods or METHODS):
                     continue
+                if time.perf_counter() - begin > 60 * options.minutes:
+                    return
                 for row, found in run(method, seed, ((x[:images], y[:images]), test), epochs).items():
                     runs.add((name, row, seed), **found)
                     print(name, row, seed, found, flush=True)
