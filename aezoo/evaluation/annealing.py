@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -144,12 +144,13 @@ class _Target:
         self.x = _tiled(x, chains)
         self.conditions = {name: _tiled(values, chains) for name, values in conditions.items()}
         self.prior = model.prior
-        self.is_standard = self.prior is None or self.prior.transports
-        self.log_prior = _standard if self.is_standard else self.prior.density(model)
+        self.log_prior: Callable[[Tensor], Any] = _standard
+        if self.prior is not None and not self.prior.transports:
+            self.log_prior = self.prior.density(model)
 
     def draw(self, n: Tensor, seed: Tensor) -> Tensor:
         """Draw n values of u from p(u)."""
-        if not self.is_standard:
+        if self.prior is not None and not self.prior.transports:
             return self.prior.draw(n, seed, self.model)
         return tf.random.stateless_normal((n, *self.model.code_shape), seed, alg="philox")
 
@@ -158,7 +159,7 @@ class _Target:
         with tf.GradientTape(persistent=True) as tape:
             tape.watch(u)
             log_prior = self.log_prior(u)
-            z = self.prior.transport(u, self.model) if self.prior is not None and self.is_standard else u
+            z = self.prior.transport(u, self.model) if self.prior is not None and self.prior.transports else u
             y_pred = self.model.decode_parameters(z, self.conditions)
             log_given = -losses.per_sample(self.model.default_loss, self.x, y_pred)[0]
         slopes = (tape.gradient(log_p, u, unconnected_gradients="zero") for log_p in (log_prior, log_given))

@@ -20,7 +20,8 @@ from aezoo.layers import networks
 from aezoo.schedules import Linear
 
 PICTURES = {"rbm": ["samples.png"]}
-PICTURES |= {key: ["samples.png", "interpolation.png"] for key in ("vae", "beta-tc-vae", "factor-vae", "mmd-vae")}
+GENERATIVE = ("vae", "beta-tc-vae", "factor-vae", "mmd-vae", "ladder-vae")
+PICTURES |= {key: ["samples.png", "interpolation.png"] for key in GENERATIVE}
 FILES = ["1", "filters.png", "history.png", "metrics.json", "model.keras", "reconstructions.png"]
 # Models of other data, of a label beside them, and of codes of patches.
 OTHERS = ("sequence", "sketch-rnn", "conditional", "masked")

@@ -110,7 +110,7 @@ def test_too_few_temperatures_err_downwards_forward_and_upwards_in_reverse():
     states = binary(8).astype("float32")
     p = np.exp(log_likelihood(rbm, states))
     start = states[np.random.default_rng(0).choice(256, 100, p=p / p.sum())]
-    path, betas = likelihood._Path(rbm, weights[2]), likelihood._betas(2)
+    path, betas = likelihood._Path(rbm, weights[2]), likelihood.inverse_temperatures(2)
     down = [path.forward(betas, 100, seed=s, stage=0).log_z for s in range(5)]
     up = [path.reverse(tf.constant(start), betas, seed=s).log_z for s in range(5)]
     assert np.mean(down) < exact < np.mean(up)
@@ -142,7 +142,7 @@ def two_modes():
 def test_no_single_base_is_safe_and_the_better_one_counts(two_modes):
     rbm, exact = two_modes
     runs = [
-        likelihood._Path(rbm, bias).forward(likelihood._betas(200), 100, seed=0, stage=0)
+        likelihood._Path(rbm, bias).forward(likelihood.inverse_temperatures(200), 100, seed=0, stage=0)
         for bias in (np.full(80, -4.0), likelihood._base_bias(rbm, np.full(80, 0.99)))
     ]
     assert runs[0].log_z - exact < -10 and runs[0].error < 0.5, "the visible biases as a base fail silently"
