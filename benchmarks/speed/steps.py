@@ -117,7 +117,7 @@ def against_plain(x: np.ndarray, units: int, rounds: int, quick: bool) -> dict[s
     }
     for noise in ("masking", "gaussian", "salt_and_pepper"):
         model = aezoo.DenoisingAE(units, corruption=0.25, noise=noise)
-        variants[f"DenoisingAE {noise}"] = (model, "sigmoid code, cross-entropy", 1.15)
+        variants[f"DenoisingAE noise={noise!r}"] = (model, "sigmoid code, cross-entropy", 1.15)
     if quick:
         variants = dict(list(variants.items())[:1])
         plain = {name: plain[name] for name in ("default", *(fair for _, fair, _ in variants.values()))}
