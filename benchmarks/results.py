@@ -66,7 +66,10 @@ PUBLISHED = [
 SECTIONS = {
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
     "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
-    "priors": ("Learn the prior of a VAE", "784-300-40 on binarized MNIST, 20 epochs each."),
+    "priors": (
+        "Learn the prior of a VAE",
+        "784-300-40, or a ladder of as many parameters, on binarized MNIST; 20 epochs each.",
+    ),
     "tangents": (
         "Classify digits with few labels",
         "300 labels of MNIST, after contractive pretraining.",

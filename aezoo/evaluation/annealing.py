@@ -39,11 +39,11 @@ def annealed_log_likelihood(
     seed: int = 0,
     **conditions: ArrayLike,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Estimate log p(x) under a VAE by annealed importance sampling, which does not use the encoder.
+    """Estimate log p(x) under a VAE by annealed importance sampling, which proposes no codes by the encoder.
 
     Chains start at codes drawn from p(z) and follow p_β(z) ∝ p(z) p(x given z)^β from β = 0 to β = 1, by a step of
     Hamiltonian Monte Carlo per temperature, for a `FlowPrior` or a `LadderVAE` in the coordinates in which p is the
-    standard normal distribution. The mean weight of a chain is p(x). The log of the mean over few chains is
+    standard normal distribution. The expected weight of a chain is p(x). The log of the mean over few chains is
     on average too low, like the importance bound of `VAE.log_likelihood`: of two estimates, the higher one is usually
     the more accurate. It becomes more accurate with more temperatures, which also decide how far chains can move.
 

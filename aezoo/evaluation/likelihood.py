@@ -242,7 +242,7 @@ def _enumerate(kernel: np.ndarray, bias: np.ndarray, other_bias: np.ndarray, gai
 
 
 def inverse_temperatures(temperatures: Any) -> np.ndarray:
-    """Return increasing β from 0 to 1, (temperatures,) float32: as many as a number says, or those given, checked."""
+    """Return increasing β from 0 to 1, float32: `temperatures` evenly spaced ones, or the given ones after a check."""
     if np.ndim(temperatures) == 0:
         _validation.check_at_least("temperatures", temperatures, 2)
         return np.linspace(0, 1, int(temperatures), dtype="float32")

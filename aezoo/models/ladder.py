@@ -29,11 +29,12 @@ class LadderVAE(VAE):
         1/σ₁² = 1/σ̂₁² + 1/σ_p²,  μ₁ = σ₁² (μ̂₁/σ̂₁² + μ_p/σ_p²).
 
     KL(q‖p) = KL(q(z₂|x)‖p(z₂)) + E KL(q(z₁|z₂, x)‖p(z₁|z₂)). The upper level is easily left unused: raise β from 0 by
-    a schedule, which the paper calls warm-up, and watch the metric `kl_top`, the part of `kl` that is paid for z₂.
+    a schedule, which the paper calls warm-up, and watch the metric `kl_top`, KL(q(z₂|x)‖p(z₂)) without β, which
+    `importance_samples` > 1 does not report.
 
     A code is z₁ followed by z₂, `latent_dim + top_dim` units, and p(z₁, z₂) takes the place of the prior of a `VAE`.
-    `encode` returns μ̂₂ and the μ₁ that belongs to it. The decoder reads z₁ alone, so that z₂ changes a sample only
-    through p(z₁|z₂), which `generative_moments` returns.
+    `encode` returns μ̂₂ and the μ₁ that belongs to it, and `score_samples` takes both divergences there, at z₂ = μ̂₂. The
+    decoder reads z₁ alone, so that z₂ changes a sample only through p(z₁|z₂), which `generative_moments` returns.
 
     Args:
         latent_dim: Number of units of z₁.
@@ -61,6 +62,7 @@ class LadderVAE(VAE):
         Sønderby, Raiko, Maaløe, Sønderby & Winther, "Ladder variational autoencoders", NeurIPS 2016, arXiv:1602.02282.
     """
 
+    is_chain = False
     fixed_arguments = ("code_activation", "free_bits", "gradient_estimator", "prior", "tied", "encoder", "decoder")
 
     def __init__(
@@ -73,7 +75,7 @@ class LadderVAE(VAE):
     ):
         for name in self.fixed_arguments:
             if name in kwargs:
-                raise ValueError(f"LadderVAE has networks and a prior of its own: leave out {name}.")
+                raise ValueError(f"LadderVAE does not take {name}={kwargs[name]!r}: leave out {name}.")
         super().__init__(latent_dim, **kwargs)
         self.top_dim = _validation.check_int("top_dim", top_dim, 1)
         self.top_hidden_dims = _validation.check_ints("top_hidden_dims", top_hidden_dims)
@@ -144,6 +146,16 @@ class LadderVAE(VAE):
 
     # === The objective ===
 
+    def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:
+        """Return μ̂ and log σ̂² of both levels, before the merge, (batch, *code_shape) float32; `drawn` merges them.
+
+        Args:
+            x: Samples, (batch, *input_shape).
+            training: Whether this is a training step.
+            **conditions: As in `VAE.moments`.
+        """
+        return super().moments(x, training, **conditions)
+
     def drawn(self, moments: tuple[Tensor, Tensor], noise: Tensor | None) -> tuple[Any, Any, Any]:
         (lower, top), (lower_log_variance, top_log_variance) = map(self.levels, moments)
         of_lower, of_top = (None, None) if noise is None else self.levels(noise)
@@ -155,10 +167,10 @@ class LadderVAE(VAE):
         return tuple(ops.concatenate(pair, axis=-1) for pair in pairs)
 
     def penalties(self, batch: Batch, forward: Forward) -> dict[str, Any]:
-        """Return β KL(q‖p) and the part of it that is paid for z₂ by their names; see `VAE.penalties`."""
+        """Return β KL(q‖p) by its name, and KL(q(z₂|x)‖p(z₂)) as a metric; see `VAE.penalties`."""
         (_, top), (_, log_variance) = map(self.levels, forward.features)
         of_top = ops.sum(losses.gaussian_kl(top[0], log_variance[0]), axis=-1)
-        return {**super().penalties(batch, forward), "kl_top": self.beta.value * batch.mean(of_top)}
+        return {**super().penalties(batch, forward), "kl_top": batch.mean(of_top)}
 
     def _divergence_at(self, z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         """Return KL(q(z₂|x)‖p(z₂)) + KL(q(z₁|z₂, x)‖p(z₁|z₂)), (..., batch), at the z₂ of z."""

@@ -52,7 +52,7 @@ class MaskedAE(Autoencoder):
     Example:
         >>> model = MaskedAE(latent_dim=16, patch_size=2)
         >>> code = model.encode(ops.ones((5, 8, 8, 1)))
-        >>> code.shape, ops.mean(code, axis=1).shape  # linear probes use the mean
+        >>> code.shape, ops.mean(code, axis=1).shape  # a vector per image
         (TensorShape([5, 16, 16]), TensorShape([5, 16]))
 
     Reference:

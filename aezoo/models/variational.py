@@ -288,6 +288,7 @@ class VAE(Autoencoder):
 
         Returns:
             z, (k, batch, *code_shape) or (batch, *code_shape) float32; μ and log σ², of shapes that broadcast with it.
+            The divergence needs z = μ + σ ε with these.
         """
         return moments[0] if noise is None else reparameterized(*moments, noise), *moments
 

@@ -202,8 +202,9 @@ def _of_network(network: keras.Model) -> _Diagram:
 def _of_model(model: Any, stages: Sequence[Any]) -> _Diagram:
     """Return the diagram of an autoencoder, or of a stack, whose stages are unrolled."""
     x_shape, top = tuple(stages[0].x_shape), stages[-1]
-    if hasattr(top, "top_down"):
-        raise ValueError(f"{type(top).__name__} has two levels of codes, but plots.network draws one chain of layers.")
+    for stage in stages:
+        if not stage.is_chain:
+            raise ValueError(f"{type(stage).__name__} has two levels of codes, but plots.network draws one chain.")
     down = _layers([stage.encoder for stage in stages], x_shape)
     up = _layers([stage.decoder for stage in reversed(stages)], tuple(top.code_shape))
     columns, edges = [[_Group("", x_shape, "input", [])]], list[_Edge]()

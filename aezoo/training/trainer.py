@@ -132,6 +132,8 @@ class Trainer(keras.Model):
     """True if the error can have weights per step or per feature."""
     takes_loss: bool = True
     """False if the model has an error of its own, so that a loss given to `compile` is refused."""
+    is_chain: bool = True
+    """True if the layers from x to the code and back are one chain, which `aezoo.plots.network` draws."""
     _preprocessing: Preprocessing | None = None
     tokens: int | None = None
     """Size of the vocabulary if samples are tokens; None if they are numbers."""

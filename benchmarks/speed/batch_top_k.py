@@ -120,7 +120,7 @@ CONTENDERS: dict[str, Callable[..., Callable[[], Any]]] = {
 
 
 def build(given: argparse.Namespace) -> Callable[[], Any]:
-    """What the process of a contender runs; all have the same data."""
+    """Return a function that runs an epoch of a contender; all have the same data."""
     features = given.units // 16
     x = np.random.default_rng(given.seed).normal(0, 1 / math.sqrt(features), (given.samples, features))
     arguments = given.units, given.units // 128, given.batch_size, NETWORKS[given.network]

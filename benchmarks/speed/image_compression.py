@@ -99,7 +99,7 @@ CONTENDERS = {"aezoo": aezoo, "compressai": compressai}
 
 
 def build(given: argparse.Namespace) -> Callable[[], Any]:
-    """What the process of a contender runs; both have the same data."""
+    """Return a function that runs an epoch of a contender; both have the same data."""
     x = np.random.default_rng(given.seed).random((given.samples, 64, 64, 3), dtype="float32")
     return CONTENDERS[given.contender](x, given.batch_size)
 

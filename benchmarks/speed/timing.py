@@ -182,7 +182,7 @@ class Worker:
 def between_processes(
     commands: dict[str, list[str]], rounds: int, required: tuple[str, ...]
 ) -> tuple[dict[str, Seconds], dict[str, str]]:
-    """Times contenders in processes of their own in turn, once untimed and then once per round.
+    """Time contenders in processes of their own in turn, once untimed and then once per round.
 
     Args:
         commands: A script and its arguments by name, as for `Worker`.
@@ -210,7 +210,7 @@ def between_processes(
 
 
 def installed(*names: str) -> dict[str, str]:
-    """Returns the versions of those packages that are installed."""
+    """Return the versions of those packages that are installed."""
     found = {}
     for name in names:
         try:

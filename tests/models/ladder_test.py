@@ -76,7 +76,7 @@ def test_the_posterior_weighs_both_directions_by_precision(ladder):
     assert np.abs(ladder.decode(code) - ladder.decode(code + of_lower)).max() > 0.01
 
 
-def test_the_divergence_is_the_mean_of_the_log_ratio_over_both_levels(ladder):
+def test_the_divergence_is_the_mean_of_the_log_ratio_over_both_levels(ladder, monkeypatch):
     n = 4000
     noise = RNG.normal(size=(n, 30, 5)).astype("float32")
     z_lower, z_top, of_lower, of_top = posterior(ladder, X, noise)
@@ -86,13 +86,12 @@ def test_the_divergence_is_the_mean_of_the_log_ratio_over_both_levels(ladder):
         ladder.prior.log_density(tf.concat([z_lower[0], z_top[0]], -1), ladder), log_p[0], rtol=1e-4, atol=1e-4
     )
     expected, error = np.mean(log_q - log_p), np.std((log_q - log_p).mean(axis=1)) / np.sqrt(n)
-    ladder.noise = lambda shape: tf.constant(noise)  # of n codes per sample
     z, mean, log_variance = ladder.drawn(ladder.moments(X), tf.constant(noise))
     found = float(np.mean(ladder._divergence_at(z, mean, log_variance)))
     assert abs(found - expected) < 4 * error
     assert error < 0.02 and expected > 1
     # The term is that of the drawn code, with β; `kl_top` is the part of the upper level, in closed form.
-    ladder.noise = lambda shape: tf.constant(noise[:1])
+    monkeypatch.setattr(ladder, "noise", lambda shape: tf.constant(noise[:1]))
     terms, _ = ladder.objective(Batch.of(X), training=True)
     at_first = np.mean(ladder._divergence_at(*(values[:1] for values in (z, mean, log_variance))))
     assert float(terms["kl"]) == pytest.approx(float(at_first), rel=1e-4)
@@ -163,9 +162,12 @@ def test_no_diagram_shows_a_chain(ladder):
         aezoo.plots.network(ladder)
 
 
-@pytest.mark.parametrize("name", ["prior", "free_bits", "tied", "gradient_estimator", "encoder", "code_activation"])
+@pytest.mark.parametrize("name", aezoo.LadderVAE.fixed_arguments)
 def test_arguments_of_other_models_are_refused(name):
-    with pytest.raises(ValueError, match=f"leave out {name}"):
+    with pytest.raises(ValueError, match=f"does not take {name}=None: leave out {name}"):
         aezoo.LadderVAE(2, **{name: None})
+
+
+def test_the_upper_level_has_a_unit():
     with pytest.raises(ValueError, match="top_dim must be"):
         aezoo.LadderVAE(2, top_dim=0)

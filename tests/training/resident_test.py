@@ -133,9 +133,11 @@ class Diverging(aezoo.Autoencoder):
         return {name: term / keras.ops.where(bad, 0.0, 1.0) for name, term in terms.items()}, y_pred
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_a_step_that_diverges_is_skipped_as_in_a_pipeline(jit_compile):
+@pytest.mark.slow_cases("8-False", "8-True", "1-True", "2-True", "1-False")
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("steps", [8, 1, 2])  # calls of one or two steps are not repeated
+def test_a_step_that_diverges_is_skipped_as_in_a_pipeline(steps, jit_compile, monkeypatch):
+    monkeypatch.setattr(resident, "_steps", lambda model, work: steps)
     x = X.copy()
     x[20] = 5.0
     results = []
