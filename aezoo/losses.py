@@ -557,8 +557,9 @@ def per_sample(
         values = _feature_by_feature(function, y_true, y_pred)
     else:
         values = as_float32(function(y_true, y_pred))
-    if not _is_per_sample(function, values, y_true):
-        if batch is None or batch.weight is not None or mask is not None:
+    size = y_pred.shape[0] if y_true.shape[0] is None else y_true.shape[0]
+    if not _is_per_sample(function, values, y_true, size):
+        if batch is None or batch.weight is not None or feature_weight is not None or mask is not None:
             raise NoScores(
                 f"The loss {_name(loss)} returns one number for the whole batch, but scores and sample weights need "
                 "one per sample: give compile a loss of shape (batch,), such as one that averages over the last axis "
@@ -680,11 +681,13 @@ def _name(loss: Loss | None) -> str:
     return repr(getattr(loss, "__name__", None) or type(loss).__name__)
 
 
-def _is_per_sample(function: Callable[[Tensor, Tensor], Tensor], values: Tensor, y_true: Tensor) -> bool:
-    """Return whether the first axis of a loss's result is the batch axis."""
+def _is_per_sample(
+    function: Callable[[Tensor, Tensor], Tensor], values: Tensor, y_true: Tensor, wanted: int | None
+) -> bool:
+    """Return whether the first axis of a loss's result is the batch axis, of `wanted` samples if that is known."""
     if not len(values.shape):
         return False
-    got, wanted = values.shape[0], y_true.shape[0]
+    got = values.shape[0]
     if got is not None:
         return got == wanted
     if wanted is None and not getattr(function, "__module__", "").startswith("keras."):

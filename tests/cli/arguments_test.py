@@ -44,7 +44,7 @@ def test_the_arguments_that_a_model_sets_itself_cannot_be_set_to_another_value()
                 cls(2, **{argument: values[argument]})
         fixed = ["linear", "rbm", "dbn", "sequence", "sketch-rnn", "conditional", "masked"]
         fixed += ["top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"]
-        fixed += ["hyperprior"]
+        fixed += ["hyperprior", "ladder-vae"]
         assert bool(cls.fixed_arguments) == (name in fixed), name
 
 
