@@ -9,6 +9,7 @@ import tensorflow as tf
 from scipy import special, stats
 
 from aezoo import losses
+from aezoo.training.batch import Batch
 
 RNG = np.random.default_rng(0)
 Y = RNG.random((5, 3, 4)).astype("float32")
@@ -212,3 +213,20 @@ def test_contributions_of_tokens_are_per_step():
 def test_a_loss_that_combines_features_has_no_contributions(loss):
     with pytest.raises(ValueError, match="not a sum or a mean over features"):
         losses.per_feature(loss, Y, P)
+
+
+def test_weights_of_features_count_beside_predictions_of_a_known_batch_size():
+    """In the loop over data on the device, the batch size of targets is unknown."""
+    rng = np.random.default_rng(0)
+    y, p, weight = (rng.random((2, 3)).astype("float32") for _ in range(3))
+    run = tf.function(
+        lambda y: losses.per_sample("mse", y, tf.constant(p), tf.constant(weight), Batch.of(y))[0],
+        input_signature=[tf.TensorSpec((None, 3))],
+    )
+    np.testing.assert_allclose(run(y), np.mean(weight * (y - p) ** 2, axis=1), rtol=1e-6)
+
+
+def test_a_loss_of_the_whole_batch_refuses_weights_of_steps():
+    y = tf.zeros((2, 3, 4))
+    with pytest.raises(ValueError, match="one number for the whole batch"):
+        losses.per_sample(lambda y, p: tf.reduce_mean(y - p), y, y, tf.ones((2, 3)), Batch.of(y))
