@@ -419,8 +419,6 @@ PAIRS.append(("conv-residual", testing.replicas))  # which normalize by the stat
 # Models with the objective of another. `hyperprior_test.py` has smaller tests of exports and of saved models,
 # `sketch_rnn_test.py` of labels in every method.
 SHARED = {*AGGREGATE, "conditional-several", "hyperprior", "hyperprior-scale", "sketch-rnn-conditions"}
-# Loops over steps take long to trace; `sequence_test.py` has smaller tests.
-OF_LOOPS = {"sequence-gru", "sequence-convolution"}
 # The models that the gate checks. Most checks are of the trainer, and find in a few models of different steps what they
 # would find in all. Tests of single models have smaller checks of exports, saved models and seeds.
 IN_GATE = {
@@ -440,17 +438,14 @@ IN_GATE = {
     testing.accumulation: {"plain", "sparse-kl", "k-sparse", "top-k", "contractive", "vae", "vq-vae"},
     testing.bad_input: CASES.keys() - VARIANTS - SPARSE_CODES.keys() - SHARED - {"ladder-vae"} | {"top-k"},
     testing.bad_input_of_verbs: CASES.keys() - VARIANTS - SPARSE_CODES.keys() - SHARED - {"ladder-vae"} | {"top-k"},
-    # What a model can get wrong in its own objective.
+    # What a model can get wrong in its own objective. Variants have the first two.
     testing.configuration: CASES.keys() - {"sketch-rnn-conditions"},
     testing.weight_zero: CASES.keys() - {"sketch-rnn-conditions", "hyperprior-scale"},
-    testing.scores: CASES.keys() - SHARED - OF_LOOPS,
-    testing.declared: CASES.keys() - SHARED - OF_LOOPS - {"sequence-tokens"},
-    testing.weight_scale: CASES.keys() - SHARED - OF_LOOPS - {"sequence", "sequence-tokens"},
+    testing.scores: CASES.keys() - SHARED - VARIANTS,
+    testing.declared: CASES.keys() - SHARED - VARIANTS,
+    testing.weight_scale: CASES.keys() - SHARED - VARIANTS - {"sequence"},
     # Masks are of `Trainer.reconstruction`, and of the losses that a model has instead.
-    testing.mask: CASES.keys()
-    - (SHARED | OF_LOOPS | {"sequence-tokens", "tied", "conv", "conv-residual", "dropout", "sparse-l1", "k-sparse-aux"})
-    - {"k-sparse-rows", "linear", "contractive-h", "sketch-rnn-decoder", "vae-conv", "vae-importance-weighted"}
-    - {"masked-pooled", "compressive-conv"},
+    testing.mask: CASES.keys() - SHARED - VARIANTS - {"conv", "k-sparse-rows", "linear", "contractive-h"},
 }
 assert all(names <= CASES.keys() for names in IN_GATE.values()), "a name that is no case"
 
