@@ -156,8 +156,8 @@ class LazyAdam(keras.optimizers.Adam):
     """Lazy Adam for large sparse codes: for sparse gradients, updates only the rows that have a gradient.
 
     For a row without a gradient, Adam still decays the moments and updates the weights by them. Here, the moments and
-    weights of the row are unchanged until its next gradient. With dense gradients, such as those of a `KSparseAE`
-    without `by_rows`, it is the same as Adam.
+    weights of the row are unchanged until its next gradient. With the dense gradients of a `KSparseAE` without
+    `by_rows`, it is the same as Adam.
 
     Args:
         learning_rate: As in `keras.optimizers.Adam`.
