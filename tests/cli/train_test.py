@@ -45,6 +45,7 @@ def names(folder):
 # codec_test.py has one of a compressive model, own_data_test.py of a stack.
 ALIKE = {"sparse", "denoising", "rbm", "contractive", "linear", "dbn", "compressive", "hyperprior", "fsq-vae", "vq-vae"}
 ALIKE |= {"stacked", "top-k", "batch-top-k", "matryoshka", "jump-relu", "gated", "beta-tc-vae", "factor-vae", "mmd-vae"}
+ALIKE |= {"ladder-vae"}
 
 
 @pytest.fixture(

@@ -112,6 +112,7 @@ def exact(ladder, x, size=140, limit=9.0):
     return scipy.special.logsumexp(log_joint, axis=1) + 2 * np.log(axis[1] - axis[0])
 
 
+@pytest.mark.slow  # the tests of annealing have the same integral
 def test_the_likelihood_is_the_integral_over_both_levels():
     ladder = model(1, 1, moved=0.3)
     expected = exact(ladder, X)
