@@ -9,8 +9,8 @@ first 10,000 training images and all test images.
 
 Every model is trained without labels on the same 10,000 images for as many epochs, in batches of 64, by its default
 optimizer with a rate that falls to 0 along a cosine. A code has 64 units. `Autoencoder` and `DenoisingAE` have two
-convolutions and a linear code; `MaskedAE` has two transformer blocks and cuts an image into 4 x 4 patches, of which
-three in four are masked. These encoders have 100,000 to 140,000 weights. Nothing was tuned, but the size of the
+convolutions and a linear code; `MaskedAE` has two transformer blocks and cuts an image into 16 patches, four per side,
+and masks twelve of them. These encoders have 100,000 to 140,000 weights. Nothing was tuned, but the size of the
 networks and of the patches was chosen for the time that a training takes.
 
 - *features*: the code. A `MaskedAE` has a code per patch; features are their mean, or all of them. None is masked.
@@ -83,10 +83,6 @@ def trained(model: aezoo.Autoencoder, x: np.ndarray, epochs: int) -> aezoo.Autoe
     return model
 
 
-def codes(model: aezoo.Autoencoder, x: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.asarray(model.encode(x[i : i + 500])) for i in range(0, len(x), 500)])
-
-
 def probe(z: np.ndarray, y: np.ndarray, z_test: np.ndarray, y_test: np.ndarray) -> dict[str, float]:
     """Return the accuracy of logistic regression on features, and the regularization that was chosen."""
 
@@ -121,7 +117,7 @@ def run(method: str, seed: int, data: tuple[Part, Part], epochs: int) -> dict[st
             trained(model, x, epochs)
             found["cpu_seconds"] = time.process_time() - start
         found["weights"] = model.encoder.count_params()
-        z, z_test = codes(model, x), codes(model, x_test)
+        z, z_test = (np.asarray(model.encode(part, batch_size=500)) for part in (x, x_test))
     forms = [(z, z_test)] if z.ndim == 2 else [(z.mean(axis=1), z_test.mean(axis=1)), (z, z_test)]
     rows = {}
     for row, (of_train, of_test) in zip(ROWS.get(method, (method,)), forms, strict=False):

@@ -15,6 +15,11 @@ from aezoo._typing import DType, Shape, Tensor
 from aezoo.layers.dense_transpose import SharedDense
 
 
+def gains_from_rows(units: int, k: int) -> bool:
+    """Return whether steps by the rows of k active units of a code are faster than products with the whole code."""
+    return units >= max(4096, 256 * k)
+
+
 @keras.saving.register_keras_serializable("aezoo")
 class RowEncoder(SharedDense):
     """Dense layer z = σ(Wx + b) whose kernel has one row per code unit, (units, inputs).

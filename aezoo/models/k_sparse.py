@@ -12,6 +12,7 @@ from aezoo import schedules
 from aezoo._typing import Activation, Self, Shape
 from aezoo.layers import TopK, networks
 from aezoo.layers._selection import DenseSelection, RowSelection
+from aezoo.layers._unit_rows import gains_from_rows
 from aezoo.models._dead_units import RevivesDeadUnits
 from aezoo.models.autoencoder import Autoencoder
 from aezoo.training.batch import Batch
@@ -105,7 +106,7 @@ class KSparseAE(RevivesDeadUnits):
             raise ValueError("by_rows=True requires networks that the model builds: leave out encoder and decoder.")
         if by_rows is None:
             most = max(self.top_k.k_at_inference, self.top_k.k_in_training.schedule.maximum)
-            by_rows = own and latent_dim is not None and latent_dim >= max(4096, 256 * most)
+            by_rows = own and latent_dim is not None and gains_from_rows(latent_dim, most)
         linear = keras.activations.get(output_activation) is keras.activations.linear
         can_center = own and not kwargs.get("filters") and linear
         if centered and not can_center:

@@ -10,6 +10,7 @@ import keras
 from aezoo import _validation
 from aezoo.layers import TopK
 from aezoo.layers._selection import DenseSelection, RowSelection
+from aezoo.layers._unit_rows import gains_from_rows
 from aezoo.models._dead_units import RevivesDeadUnits
 from aezoo.models.sparse_code import SparseCodeAE
 from aezoo.training.batch import Batch
@@ -72,7 +73,7 @@ class TopKAE(RevivesDeadUnits, SparseCodeAE):
         self.top_k = TopK(k, dtype=self.dtype_policy)
         self.top_k.check(self.latent_dim)
         self.multi_weight = multi_weight
-        self.by_rows = self.latent_dim >= max(4096, 256 * k) if by_rows is None else by_rows
+        self.by_rows = gains_from_rows(self.latent_dim, k) if by_rows is None else by_rows
 
     @property
     def term_names(self) -> tuple[str, ...]:

@@ -156,8 +156,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    given = timing.contender_parser(__doc__).parse_args()
-    if given.contender:
-        timing.serve(functools.partial(build, given))
-    else:
-        main(given)
+    timing.run(__doc__, build, main)

@@ -20,7 +20,6 @@ A contender that has not finished its first two epochs after two minutes is "not
 from __future__ import annotations
 
 import argparse
-import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -159,8 +158,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    given = timing.contender_parser(__doc__).parse_args()
-    if given.contender:
-        timing.serve(functools.partial(build, given))
-    else:
-        main(given)
+    timing.run(__doc__, build, main)

@@ -16,7 +16,6 @@ over ours: higher is better) is taken within a round.
 from __future__ import annotations
 
 import argparse
-import functools
 import itertools
 import os
 import pathlib
@@ -129,8 +128,4 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    given = timing.contender_parser(__doc__).parse_args()
-    if given.contender:
-        timing.serve(functools.partial(build, given))
-    else:
-        main(given)
+    timing.run(__doc__, build, main)

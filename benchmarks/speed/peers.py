@@ -32,7 +32,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
 import itertools
 import json
 import os
@@ -310,16 +309,6 @@ def show(report: dict[str, Any], results: dict[str, Any]) -> None:
     print(timing.table(header, rows), end="\n\n", flush=True)
 
 
-def versions() -> dict[str, str | None]:
-    found = {}
-    for name in ("numpy", "scikit-learn", "torch", "pythae", "pyod"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
-
-
 def main(arguments: argparse.Namespace) -> None:
     # The number of samples is a multiple of each batch size, so that the products of all steps are of one shape.
     samples, units, rounds = (256, 40, 1) if arguments.quick else (8_192, 1_000, 3)
@@ -336,7 +325,7 @@ def main(arguments: argparse.Namespace) -> None:
     report: dict[str, Any] = {
         "benchmark": "peers",
         "machine": timing.machine(),
-        "versions": versions(),
+        "versions": timing.installed("numpy", "scikit-learn", "torch", "pythae", "pyod"),
         "settings": {**settings, "epochs": EPOCHS, "threads": timing.cores(), "quick": arguments.quick},
         "results": {},
         "peak MiB": {},

@@ -220,6 +220,25 @@ def installed(*names: str) -> dict[str, str]:
     return found
 
 
+def run(
+    description: str | None,
+    build: Callable[[argparse.Namespace], Callable[[], Any]],
+    main: Callable[[argparse.Namespace], None],
+) -> None:
+    """Run a script whose contenders are processes of their own: the process of one contender, or `main`.
+
+    Args:
+        description: The docstring of the script.
+        build: Function that returns what the process of a contender measures.
+        main: Function that measures all contenders.
+    """
+    given = contender_parser(description).parse_args()
+    if given.contender:
+        serve(functools.partial(build, given))
+    else:
+        main(given)
+
+
 class Here:
     """What a `Worker` is, in this process: for quick runs, as its memory and its threads are not its own.
 

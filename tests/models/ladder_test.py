@@ -1,6 +1,7 @@
 """The ladder VAE against the equations of its paper in NumPy, sums over a grid and a Gaussian in closed form."""
 
 import itertools
+import types
 
 import keras
 import numpy as np
@@ -90,11 +91,12 @@ def test_the_divergence_is_the_mean_of_the_log_ratio_over_both_levels(ladder, mo
     found = float(np.mean(ladder._divergence_at(z, mean, log_variance)))
     assert abs(found - expected) < 4 * error
     assert error < 0.02 and expected > 1
-    # The term is that of the drawn code, with β; `kl_top` is the part of the upper level, in closed form.
+    # The term is taken at the drawn code, times β; the metric `kl_top` is a closed form of the upper level, without β.
     monkeypatch.setattr(ladder, "noise", lambda shape: tf.constant(noise[:1]))
+    monkeypatch.setattr(ladder, "beta", types.SimpleNamespace(value=0.5))
     terms, _ = ladder.objective(Batch.of(X), training=True)
     at_first = np.mean(ladder._divergence_at(*(values[:1] for values in (z, mean, log_variance))))
-    assert float(terms["kl"]) == pytest.approx(float(at_first), rel=1e-4)
+    assert float(terms["kl"]) == pytest.approx(0.5 * float(at_first), rel=1e-4)
     top, top_lv = of_top
     of_top_alone = np.mean(np.sum(0.5 * (top**2 + np.exp(top_lv) - top_lv - 1), axis=-1))
     assert float(terms["kl_top"]) == pytest.approx(of_top_alone, rel=1e-4)
