@@ -15,7 +15,7 @@ from aezoo._typing import DType, Shape, Tensor
 from aezoo.layers.dense_transpose import SharedDense
 
 
-def gains_from_rows(units: int, k: int) -> bool:
+def gains_from_rows(units: int, k: float) -> bool:
     """Return whether steps by the rows of k active units of a code are faster than products with the whole code."""
     return units >= max(4096, 256 * k)
 
