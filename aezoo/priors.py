@@ -111,6 +111,16 @@ class Prior(keras.layers.Layer):
         raise NotImplementedError
 
 
+class _Between(keras.constraints.Constraint):
+    """Constraint that clips weights to a range."""
+
+    def __init__(self, low: float, high: float):
+        self.low, self.high = low, high
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return ops.clip(w, self.low, self.high)
+
+
 @keras.saving.register_keras_serializable("aezoo")
 class VampPrior(Prior):
     """Mixture of the posteriors of learned inputs, p(z) = ⅟ₖ Σᵢ q(z given uᵢ): a variational mixture of posteriors.
@@ -153,7 +163,7 @@ class VampPrior(Prior):
         self.inputs = self.add_weight(
             shape=(self.components, *model.x_shape),
             initializer=keras.initializers.RandomUniform(0.0, 1.0, seed=model.seed),
-            constraint=lambda u: ops.clip(u, low, high),
+            constraint=_Between(low, high),
             name="inputs",
         )
 

@@ -51,7 +51,7 @@ class DenseSelection:
         A pass with `training=True` would update the statistics of a BatchNormalization with a constant output for
         zeros, whose variance is 0, and dropout would draw different units in the two passes.
         """
-        return self.decoder(code, training=False) - self.decoder(ops.zeros_like(code), training=False)
+        return self.decoder(code, training=False) - self.decoder(ops.zeros_like(code[:1]), training=False)
 
     def uses(self, code: Tensor, counts: Tensor) -> Tensor:
         """Return the number of samples that use each unit, (*code_shape,) float32.
@@ -94,7 +94,7 @@ class RowSelection:
 
     def addition(self, code: tuple[Any, Any]) -> Tensor:
         values, indices = code
-        zeros = ops.zeros_like(values[:, :1]), indices[:, :1]
+        zeros = ops.zeros_like(values[:1, :1]), indices[:1, :1]
         return self._decoded(code, training=False) - self._decoded(zeros, training=False)
 
     def uses(self, code: tuple[Any, Any], counts: Tensor) -> Tensor:

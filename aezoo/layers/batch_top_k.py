@@ -36,7 +36,8 @@ def batch_threshold(z: Tensor, k: float, weight: Tensor | None = None) -> Tensor
     z = as_float32(z)
     if weight is None and replicas() == 1:
         count = tf.cast(tf.math.ceil(k * tf.cast(tf.shape(z)[0], "float32") * _ROUNDED), "int32")
-        return tf.math.top_k(tf.reshape(z, (-1,)), count).values[-1]
+        # The minimum, since XLA would sort all of z where a slice takes the last value.
+        return tf.reduce_min(tf.math.top_k(tf.reshape(z, (-1,)), count, sorted=False).values)
     weight = ops.ones(ops.shape(z)[:1]) if weight is None else as_float32(weight)
     target = k * sum_over_replicas(ops.sum(weight)) * _ROUNDED
     target = ops.maximum(target, 1e-30)  # if all weights are 0, t is 0

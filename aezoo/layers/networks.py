@@ -375,8 +375,8 @@ def named_inputs(network: keras.layers.Layer) -> dict[str, Any] | None:
         network: A Keras model or layer.
 
     Example:
-        >>> x, label = keras.Input((3,), name="x"), keras.Input((), name="label")
-        >>> sorted(named_inputs(keras.Model({"x": x, "label": label}, x)))
+        >>> x, label = keras.Input((3,), name="x"), keras.Input((1,), name="label")
+        >>> sorted(named_inputs(keras.Model({"x": x, "label": label}, x + label)))
         ['label', 'x']
     """
     inputs = _keras.inputs_as_given(network)

@@ -36,9 +36,11 @@ def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
         return tf.reshape(top_k_mask(tf.reshape(z, (-1, math.prod(z.shape[1:]))), k, k_max), tf.shape(z))
     k = ops.cast(k, "int32")
     largest = tf.math.top_k(z, k=k_max)  # equal values are ordered by index
-    last = tf.maximum(k - 1, 0)
-    threshold = tf.gather(largest.values, last, axis=1)[:, None]
-    position = tf.gather(largest.indices, last, axis=1)[:, None]
+    # A sum, since XLA would sort all units where a slice at a known k takes the last one.
+    is_last = tf.range(k_max) == tf.maximum(k - 1, 0)
+    threshold, position = (
+        tf.reduce_sum(tf.where(is_last, part, tf.zeros_like(part)), axis=1, keepdims=True) for part in largest
+    )
     up_to_last = tf.range(tf.shape(z)[1]) <= position
     keep = (z > threshold) | (tf.equal(z, threshold) & up_to_last)
     return tf.cast(keep & (k > 0), z.dtype)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import tensorflow as tf
 from keras import ops
 
 from aezoo import _validation, losses
-from aezoo._numerics import sum_over_replicas
+from aezoo._numerics import as_float32, sum_over_replicas
 from aezoo._typing import Shape, Tensor
 from aezoo.layers._selection import DenseSelection, RowSelection
 from aezoo.models.autoencoder import Autoencoder
@@ -98,7 +99,7 @@ class RevivesDeadUnits(Autoencoder):
             units = DenseSelection(batch.x, encoder, self.decoder, training)
         code = self.active_code(units, batch, training)
         # Before the pass that counts: Keras keeps the losses of a network's layers from the last call.
-        estimate = self._error_estimate(units) if self.aux_weight else None
+        estimate = self._error_estimate(units, batch) if self.aux_weight else None
         further = self.further_terms(units, code, batch, training)
         y_pred = units.decode(code)
         terms = {"reconstruction": self.reconstruction(batch, y_pred), **further}
@@ -118,13 +119,19 @@ class RevivesDeadUnits(Autoencoder):
     def _dead(self) -> Tensor:
         return self.samples_since_active >= self.dead_after
 
-    def _error_estimate(self, units: DenseSelection | RowSelection) -> Tensor:
-        """Return ê of each sample, (batch, *output_shape)."""
-        z = units.z
+    def _error_estimate(self, units: DenseSelection | RowSelection, batch: Batch) -> Tensor:
+        """Return ê of each sample, (batch, *output_shape) float32: 0 while no unit is dead."""
+        dead, z = self._dead(), units.z
         most = max(1, math.prod(self.y_shape) // 2) if self.aux_k is None else self.aux_k
         aux_k = min(math.prod(self.code_shape), most)
-        code = units.largest(ops.where(self._dead(), z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
-        return units.addition(code)
+
+        def estimate() -> Tensor:
+            code = units.largest(ops.where(dead, z, ops.full_like(z, z.dtype.min)), aux_k, aux_k)
+            return as_float32(units.addition(code))
+
+        if self.by_rows:  # a conditional would make the gradient of a few rows one of all rows
+            return estimate()
+        return tf.cond(ops.any(dead), estimate, lambda: ops.zeros_like(as_float32(batch.y)))
 
     def _count_uses(self, batch: Batch, units: DenseSelection | RowSelection, code: Tensor) -> None:
         """Count the samples since each unit was last used, without samples of weight 0."""

@@ -120,10 +120,15 @@ class Verbs:
 
     def _call(self, name: str, function: Callable[..., Any], parts: Parts, codes: bool) -> Any:
         model = self._model
+        if not parts.x.shape[0]:  # convolutions of no samples have wrong shapes: take one sample, and cut it off
+            x, conditions = keras.tree.map_structure(
+                lambda part: tf.zeros((1, *part.shape[1:]), part.dtype), (parts.x, dict(parts.conditions))
+            )
+            one = dataclasses.replace(parts, x=x, conditions=conditions)
+            return keras.tree.map_structure(lambda part: part[:0], self._call(name, function, one, codes))
         if (
             model.run_eagerly
             or tf.config.functions_run_eagerly()
-            or not parts.x.shape[0]  # fused convolutions fail on empty batches in a graph
             or _keras.mask_of(parts.x) is not None  # a graph would lose the mask
         ):
             return function(parts.x, parts.conditions)

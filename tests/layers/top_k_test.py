@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from aezoo.layers import TopK, top_k_mask
+from aezoo.layers.batch_top_k import batch_threshold
 from aezoo.schedules import Linear, Schedule, Step
 
 
@@ -50,6 +51,19 @@ def test_one_graph_serves_every_k():
     for k in range(7):
         np.testing.assert_array_equal(masks(tf.constant(z), tf.constant(k)), numpy_mask(z, k))
     assert len(traces) == 1
+
+
+@pytest.mark.parametrize(
+    "select", [lambda z: top_k_mask(z, k=5, k_max=5), lambda z: batch_threshold(z, k=5)], ids=["mask", "batch"]
+)
+def test_xla_does_not_sort_all_units(select):
+    """On CPUs, XLA has a function for the k largest, if nothing but the first k of a sort is used."""
+    with tf.device("CPU"):
+        graph = tf.function(select, jit_compile=True)
+        z = tf.random.stateless_uniform((20, 300), [0, 1])
+        program = graph.experimental_get_compiler_ir(z)(stage="optimized_hlo")
+        assert "TopK" in program and " sort(" not in program
+        np.testing.assert_array_equal(graph(z), select(z))
 
 
 def test_the_gradient_flows_through_what_stays():

@@ -231,12 +231,13 @@ def test_jacobians_are_those_of_inference_and_statistics_move_once_a_step(method
     model = from_encoder(*layers, method=method, probes=2, hessian_weight=1.0, hessian_samples=2)
     normalization = layers[2]
     code, norms, differences = model.jacobian_norms(x, [0.0 * x, 0.1 * x], training=True)
+    (penalty,) = model.encoder.losses
     h = layers[1](x.reshape(5, 12)).numpy()
+    (expected,) = layers[1].losses
+    assert float(penalty) == pytest.approx(float(expected), rel=1e-4)  # of x, not of x + ε
     np.testing.assert_allclose(normalization.moving_mean, 0.01 * h.mean(axis=0), rtol=1e-3, atol=1e-6)
     assert 0 < np.mean(code.numpy() == 0) < 1  # dropped out
     np.testing.assert_allclose(differences, np.zeros((2, 5)), atol=1e-6)  # linear, and the same units at both ends
-    (penalty,) = model.encoder.losses
-    assert float(penalty) == pytest.approx(0.1 * np.sum(h**2) / 5, rel=1e-4)  # of x, not of x + ε
     normalization.moving_mean.assign(tf.zeros(8))
     normalization.moving_variance.assign(tf.ones(8))
     if method == "exact":

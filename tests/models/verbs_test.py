@@ -108,13 +108,13 @@ def built_flat():
     return model
 
 
-def test_no_samples(models):
-    for name in ("dense", "convolutional", "rbm"):
-        model = models[name]
-        assert model.encode(X[:0]).shape == (0, *model.code_shape)
-        assert model.reconstruct(X[:0]).shape == (0, 6, 6, 1)
-        assert model.decode(np.zeros((0, *model.code_shape), "float32")).shape == (0, 6, 6, 1)
-        assert model.score_samples(X[:0]).shape == (0,)
+@pytest.mark.parametrize("name", ["dense", "convolutional", "rbm"])
+def test_no_samples(models, name):
+    model = models[name]
+    assert model.encode(X[:0]).shape == (0, *model.code_shape)
+    assert model.reconstruct(X[:0]).shape == (0, 6, 6, 1)
+    assert model.decode(np.zeros((0, *model.code_shape), "float32")).shape == (0, 6, 6, 1)
+    assert model.score_samples(X[:0]).shape == (0,)
 
 
 def test_long_results_are_put_together_in_place(monkeypatch):
