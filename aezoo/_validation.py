@@ -7,7 +7,7 @@ import numbers
 import re
 import textwrap
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -96,6 +96,23 @@ def check_hidden_layers(
 HIDDEN_LAYERS = ("hidden_dims", "filters", "dropout", "normalization", "kernel_size", "upsampling", "residual")
 ACTIVATIONS = ("activation", "code_activation", "output_activation")
 NETWORK_ARGUMENTS = (*HIDDEN_LAYERS, *ACTIVATIONS, "tied", "encoder", "decoder", "missing")
+
+
+def check_left_out(model: Autoencoder, names: Iterable[str], kwargs: Mapping[str, Any], because: str) -> None:
+    """Check that a model is not given some arguments.
+
+    Args:
+        model: A model.
+        names: Names of the arguments.
+        kwargs: Arguments of its constructor.
+        because: Clause after the name of its class that says why.
+
+    Raises:
+        ValueError: If one of the arguments has a value that counts as true.
+    """
+    for name in names:
+        if kwargs.get(name):
+            raise ValueError(f"{type(model).__name__} {because}: leave out {name}.")
 
 
 def check_no_networks(model: Autoencoder, kwargs: Mapping[str, Any]) -> None:

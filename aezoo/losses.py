@@ -24,6 +24,31 @@ from aezoo._typing import Loss, Tensor
 if TYPE_CHECKING:
     from aezoo.training.batch import Batch
 
+__all__ = [
+    "CrossEntropy",
+    "GaussianNegativeLogLikelihood",
+    "NoScores",
+    "NormalizedSquaredError",
+    "SquaredError",
+    "SummedLoss",
+    "bernoulli_kl",
+    "class_logits_of",
+    "domain",
+    "gaussian_kl",
+    "gaussian_log_density",
+    "kl_decomposition",
+    "logits_of",
+    "maximum_mean_discrepancy",
+    "needs_probabilities",
+    "per_feature",
+    "per_sample",
+    "product",
+    "reduction",
+    "takes_classes",
+    "with_class_logits",
+    "with_logits",
+]
+
 
 _TINY = 1e-30  # its logarithm is finite in single precision
 _NO_PARTS = (

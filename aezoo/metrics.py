@@ -12,6 +12,8 @@ from keras import ops
 
 from aezoo._typing import Tensor
 
+__all__ = ["ActiveUnits", "BitsPerToken", "CodebookPerplexity", "CodebookUsage"]
+
 
 class ActiveUnits(keras.metrics.Metric):
     """Number of active code units, whose posterior mean μ has a variance over the data above a threshold.

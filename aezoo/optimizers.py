@@ -14,6 +14,8 @@ from keras import ops
 from aezoo import _keras, schedules
 from aezoo._typing import Tensor
 
+__all__ = ["DecayToFloor", "LazyAdam", "ScheduledSGD", "apply"]
+
 _OfStep = keras.optimizers.schedules.LearningRateSchedule
 
 

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import keras
 
+__all__ = ["Constant", "Linear", "Schedulable", "Schedule", "Scheduled", "Step", "get", "serialize"]
+
 
 class Schedule:
     """Base class of values that are functions of the epoch.

@@ -118,6 +118,23 @@ def test_a_private_name_is_found(line):
     assert list(private_names(ast.parse(line)))
 
 
+def listed(tree):
+    """Return what `__all__` of a module names."""
+    values = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if getattr(node, "targets", None) and "__all__" in ast.unparse(node.targets[0])
+    ]
+    return {name for value in values for name in value}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in PACKAGE.glob("[!_]*.py") if path.stem != "version"])
+def test_a_public_module_lists_what_is_public(name):
+    tree = TREES[f"aezoo.{name}"]
+    defined = {node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    assert {each for each in defined if not each.startswith("_")} <= listed(tree)
+
+
 def test_every_function_of_the_seam_is_used_and_has_a_test():
     functions = {node.name for node in TREES[SEAM].body if isinstance(node, ast.FunctionDef)}
     public = {name for name in functions if not name.startswith("_")}

@@ -324,6 +324,8 @@ def test_keras_marks_a_sigmoid_with_its_logits_and_its_cross_entropy_takes_them(
     x = ops.convert_to_tensor([[40.0]])
     for function in (keras.activations.sigmoid, layers.Activation("sigmoid")):
         np.testing.assert_array_equal(_keras.keras_logits(function(x)), x)
+    several = ops.convert_to_tensor([[40.0, -3.0]])
+    np.testing.assert_array_equal(_keras.keras_logits(keras.activations.softmax(several)), several)
     assert _keras.keras_logits(keras.activations.relu(x)) is None
     assert _keras.sigmoid_logits(keras.activations.sigmoid(x)) is None
     marked = ops.convert_to_tensor([[1.0]])

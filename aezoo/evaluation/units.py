@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -13,24 +13,25 @@ import tensorflow as tf
 
 from aezoo import _validation
 from aezoo._numerics import as_float32
-from aezoo._typing import ArrayLike, Shape, Tensor
+from aezoo._typing import Data, Shape, Tensor
 from aezoo.layers import networks
 from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.code_layer import CodeLayer
 from aezoo.layers.dense_transpose import SharedDense
+from aezoo.training import gate
 
 _L = keras.layers
 _NORMALIZATIONS = (_L.BatchNormalization, BatchNormalization, _L.LayerNormalization, _L.GroupNormalization)
 _FIRST_STEP = 0.5  # length of the first step of an ascent, in units of the norm
 
 
-def activations(model: Any, x: ArrayLike, layer: int | str | None = None, *, batch_size: int = 256) -> np.ndarray:
+def activations(model: Any, x: Data, layer: int | str | None = None, *, batch_size: int = 256) -> np.ndarray:
     """Return the pre-activations of the units of a layer, the inputs of its activation function.
 
     Args:
         model: A built model of aezoo, a stack, or a Keras model such as a classifier; its encoder, or the whole network
             of a Keras model, is one chain of layers.
-        x: Samples, (n, *input_shape).
+        x: Samples, (n, *input_shape), or a data set of batches of samples, whose targets are ignored.
         layer: The number of a layer with weights, from the input on and from 0, negative from the end; or its name. In
             a stack the layers of all encoders are counted. None takes the last one: the code.
         batch_size: Number of samples that are computed at once.
@@ -51,13 +52,22 @@ def activations(model: Any, x: ArrayLike, layer: int | str | None = None, *, bat
     """
     _validation.check_int("batch_size", batch_size, 1)
     function, _ = _pre_activation(model, layer)
-    x = np.asarray(x, "float32")
-    return np.concatenate([np.asarray(function(x[i : i + batch_size])) for i in range(0, len(x), batch_size)])
+    return np.concatenate([np.asarray(function(batch)) for batch in _batches(x, batch_size)])
+
+
+def _batches(x: Data, batch_size: int) -> Iterator[np.ndarray]:
+    if gate.is_stream(x):
+        for element in gate.elements(x):
+            samples = keras.utils.unpack_x_y_sample_weight(element)[0]
+            yield np.asarray(samples["x"] if gate.is_dict(samples) else samples, "float32")
+    else:
+        x = np.asarray(x, "float32")
+        yield from (x[i : i + batch_size] for i in range(0, len(x), batch_size))
 
 
 def top_inputs(
     model: Any,
-    x: ArrayLike,
+    x: Data,
     units: int | Sequence[int] | None = None,
     n: int = 9,
     layer: int | str | None = None,
@@ -68,7 +78,7 @@ def top_inputs(
 
     Args:
         model: As in `activations`.
-        x: Samples, (m, *input_shape).
+        x: Samples, (m, *input_shape), or a data set as in `activations`.
         units: A unit, several, or None for all units of the layer.
         n: Number of samples per unit; all samples if there are fewer.
         layer: As in `activations`.
@@ -177,7 +187,9 @@ def activation_maximization(
     return found[np.arange(len(chosen)), values.argmax(axis=1)]
 
 
-def combined_filters(model: Any, layer: int | None = None, part: str = "encoder") -> np.ndarray:
+def combined_filters(
+    model: Any, layer: int | None = None, part: Literal["encoder", "decoder"] = "encoder"
+) -> np.ndarray:
     """Return units of a deeper dense layer as weighted sums of the filters of the layer below, down to the input.
 
     The filters of layer l are the rows of (W₁ W₂ ⋯ W_l)ᵀ, which is what the layer would compute if all layers were

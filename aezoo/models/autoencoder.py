@@ -684,13 +684,22 @@ class Autoencoder(Trainer):
         _validation.check_comparable(self, x)
         return losses.per_feature(self.reconstruction_loss, x, y_pred, observed)
 
-    def interpolate(self, x_a: ArrayLike, x_b: ArrayLike, steps: int = 10, **conditions: ArrayLike) -> Tensor:
+    def interpolate(
+        self,
+        x_a: ArrayLike,
+        x_b: ArrayLike,
+        steps: int = 10,
+        *,
+        batch_size: int | None = None,
+        **conditions: ArrayLike,
+    ) -> Tensor:
         """Decode the straight line between the codes of two samples.
 
         Args:
             x_a: Starts of the paths, (batch, *input_shape).
             x_b: Ends of the paths, (batch, *input_shape).
             steps: Number of points on each path, both ends included, at least 2.
+            batch_size: As in `encode`.
             **conditions: Conditions by name, one entry per path, or one for all.
 
         Returns:
@@ -700,7 +709,7 @@ class Autoencoder(Trainer):
             ValueError: As in `encode`, or if the numbers of starts and ends differ.
         """
         _validation.check_int("steps", steps, 2)
-        given: dict[str, Any] = conditions
+        given: dict[str, Any] = {**conditions, "batch_size": batch_size}
         a, b = self.encode(x_a, **given), self.encode(x_b, **given)
         if a.shape != b.shape:
             raise ValueError(f"Each path needs a start and an end, but there are {len(a)} starts and {len(b)} ends.")
@@ -719,7 +728,7 @@ class Autoencoder(Trainer):
     """True if training compares x with x'; False if it maximizes a likelihood of x alone."""
     compresses: bool = False
     """True if the model writes codes as bytes: it has `compress`, `decompress` and `codec`."""
-    interpolation: str = "line"
+    interpolation: Literal["line", "arc"] = "line"
     """The path between two codes that `interpolate` decodes: "line", or "arc" around the origin."""
 
     @classmethod

@@ -70,9 +70,9 @@ class ConditionalVAE(TakesLabels, VAE):
         conditions: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
-        for name in ConditionalVAE.fixed_arguments:
-            if kwargs.get(name):
-                raise ValueError(f"ConditionalVAE builds its own networks, which take the label: leave out {name}.")
+        _validation.check_left_out(
+            self, ConditionalVAE.fixed_arguments, kwargs, "builds its own networks, which take the label"
+        )
         super().__init__(latent_dim, **kwargs)
         self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
         if conditions is None:

@@ -78,9 +78,8 @@ class MaskedAE(Autoencoder):
         output_activation: Activation = "linear",
         **kwargs: Any,
     ):
-        for name in ("hidden_dims", "filters", "code_activation", "tied", "encoder", "decoder"):
-            if kwargs.get(name):
-                raise ValueError(f"MaskedAE builds its own transformers: leave out {name}.")
+        networks = ("hidden_dims", "filters", "code_activation", "tied", "encoder", "decoder")
+        _validation.check_left_out(self, networks, kwargs, "builds its own transformers")
         super().__init__(latent_dim, activation=activation, output_activation=output_activation, **kwargs)
         _validation.check_open_interval("mask_ratio", mask_ratio, 0, 1)
         _validation.check_fraction("visible_weight", visible_weight)

@@ -50,9 +50,7 @@ class SparseCodeAE(Autoencoder):
     pre_activation = "linear"
 
     def __init__(self, latent_dim: int | None = None, **kwargs: Any):
-        for name in self.fixed_arguments:
-            if kwargs.get(name):
-                raise ValueError(f"{type(self).__name__} has one dense layer per network: leave out {name}.")
+        _validation.check_left_out(self, self.fixed_arguments, kwargs, "has one dense layer per network")
         linear: dict[str, Any] = {name: "linear" for name in _validation.ACTIVATIONS}
         super().__init__(latent_dim, **linear, **kwargs)
         self.target_variance = self.add_weight(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -37,7 +37,7 @@ Samples = dict[str, np.ndarray]
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Base class of the estimators: checks and standardizes rows of features."""
 
-    standardize: str | None
+    standardize: Literal["standard", "robust"] | None
 
     # Defaults for estimators that were fitted and pickled before these attributes existed.
     center_: np.ndarray | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -150,7 +150,7 @@ class EnsembleDetector(base.Detector):
         steps: int = 150,
         learning_rate: float = 0.01,
         contamination: float = 0.1,
-        standardize: str | None = "standard",
+        standardize: Literal["standard", "robust"] | None = "standard",
         random_state: int | np.random.RandomState | None = None,
     ):
         self.n_estimators = n_estimators

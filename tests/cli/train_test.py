@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -532,6 +533,21 @@ def test_a_class_of_a_users_own_is_trained_as_ours(own_module, tmp_path, capsys,
     assert (written["model"], written["class"]) == ("train_mine:MyAE", "MyAE")
     assert written["arguments"]["beta"] == 0.5 and written["learning_rate"] == pytest.approx(0.003)
     assert written["metrics"]["l0"] > 0
+
+
+@pytest.mark.slow
+def test_the_vq_vae_of_the_guide_is_trained(own_module, tmp_path):
+    guide = (Path(__file__).parents[2] / "docs" / "your_own_variant.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
+    (block,) = (block for block in blocks if "class VQVAE" in block)
+    own_module("train_guide", block.replace("{", "{{").replace("}", "}}"))
+    assert own("--epochs", 2, name="train_guide:VQVAE") == 0
+    output = tmp_path / "runs" / "VQVAE-digits"
+    assert names(output) == FILES
+    (_, _), (x_test, _) = datasets.load("digits")
+    x_test = x_test[: results(output)["test_samples"]]
+    measured = evaluation.reconstruction_error(keras.saving.load_model(output / "model.keras"), x_test)
+    assert results(output)["metrics"]["reconstruction_error"] == pytest.approx(float(np.mean(measured)), rel=1e-4)
 
 
 def test_the_help_of_a_class_of_a_users_own(own_module, capsys):

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import aezoo
 from aezoo import evaluation
@@ -95,6 +96,11 @@ def test_layers_are_found_by_name_and_activations_stay():
     assert evaluation.activations(model, x, layer=0).min() < 0
     with pytest.raises(ValueError, match="layer='mine' is unknown"):
         evaluation.activations(model, x, "mine")
+    data = tf.data.Dataset.from_tensor_slices((x, np.arange(5))).batch(2)
+    np.testing.assert_array_equal(
+        evaluation.activations(model, data, layer=0), evaluation.activations(model, x, layer=0)
+    )
+    np.testing.assert_array_equal(evaluation.top_inputs(model, data, n=2), evaluation.top_inputs(model, x, n=2))
 
 
 def test_a_unit_of_a_convolution_is_a_channel_at_its_best_place():

@@ -109,6 +109,7 @@ def test_interpolation_is_the_straight_line_between_codes(x):
     path = model.interpolate(a, b, steps=3)
     middle = (np.asarray(model.encode(a)) + np.asarray(model.encode(b))) / 2
     np.testing.assert_allclose(path[:, 1], model.decode(middle), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(model.interpolate(a, b, steps=3, batch_size=1), path, rtol=1e-5, atol=1e-6)
     with pytest.raises(ValueError, match="steps must be at least 2"):
         model.interpolate(a, b, steps=1)
 

@@ -19,7 +19,7 @@ from aezoo.recipes import cards, pictures, recipes, sources, training, verifying
 from aezoo.saving import presets, warmup
 from aezoo.schedules import Linear
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 SHELF = sorted(path.parent for path in ROOT.glob("saved_models/*/card.json"))
 FILES = ["1", "README.md", "card.json", "model.keras", "picture.png"]
 
