@@ -1,4 +1,4 @@
-"""Tools around training: KerasTuner and MLflow. Neither is installed with aezoo's extras."""
+"""Tools around training: KerasTuner and MLflow, which no extra of aezoo installs; `.ci/slow` does."""
 
 import json
 
