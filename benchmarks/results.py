@@ -371,6 +371,12 @@ COMPARED = {
         "1,000 test images, not comparable with published accuracies.",
         "guide/masked.md",
     ),
+    "denoising_networks": (
+        "Convolutional networks that denoise",
+        "Test images with Gaussian noise of deviation 0.1, one seed. Of PSNR, higher is better; at a period of two "
+        "pixels, 1 is an error without a checkerboard.",
+        "networks.md",
+    ),
     "composition": (
         "Composition of held-out emoji",
         "The share of pictures that are read as the requested value, mean of the seeds. *Triples*: 24 combinations "
@@ -404,6 +410,7 @@ def compared() -> dict[str, tuple[list[str], list[str]]]:
             "disentanglement": _disentanglement,
             "composition": _composition,
             "mae_probe": _mae_probe,
+            "denoising_networks": _denoising_networks,
         }[path.stem](report["runs"])
         lines = [
             f"## {title}",
@@ -628,6 +635,15 @@ def _mae_probe(runs: list[dict]) -> list[str]:
             cells = [f"{group[0]['features']:,}", "–" if weights is None else f"{weights:,}", accuracy]
             cells.append("–" if None in seconds else f"{statistics.mean(seconds):.0f}")
             lines.append(f"| {data} | {method} | {' | '.join(cells)} |")
+    return lines
+
+
+def _denoising_networks(runs: list[dict]) -> list[str]:
+    lines = ["| data | | PSNR, dB | error at a period of two pixels | CPU seconds |", "|---|---|---|---|---|"]
+    for run in runs:
+        seconds = "–" if run["cpu_seconds"] is None else f"{run['cpu_seconds']:.0f}"
+        cells = [run["data"], run["method"], f"{run['psnr']:.2f}", f"{run['period_of_two']:.2f}", seconds]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

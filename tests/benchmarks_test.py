@@ -283,6 +283,20 @@ def test_composition(run, tmp_path):
 
 
 @pytest.mark.slow
+def test_denoising_networks(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (60, 40, 50), "uint8")
+    np.savez(tmp_path / "photographs.npz", images=images)
+    options = ("--photographs", str(tmp_path / "photographs.npz"), "--picture", str(tmp_path / "networks.png"))
+    runs = resumed(run, tmp_path, "denoising_networks", *options)
+    assert len(runs) == 12 and {each["data"] for each in runs} == {"emoji", "photographs, gray"}
+    for given, filtered in (runs[:2], runs[6:8]):
+        assert given["psnr"] == pytest.approx(20, abs=0.2) and given["period_of_two"] == pytest.approx(1, abs=0.1)
+        assert given["psnr"] < filtered["psnr"] + 0.3  # of random pixels, the best filter hardly filters
+    assert len(results()._denoising_networks(runs)) == 14
+    assert (tmp_path / "networks.png").stat().st_size > 1000
+
+
+@pytest.mark.slow
 def test_mae_probe(run, tmp_path):
     rng = np.random.default_rng(0)
     images = {f"x_{part}": rng.integers(0, 256, (n, 32, 32, 3), "uint8") for part, n in (("train", 200), ("test", 50))}
