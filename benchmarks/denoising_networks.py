@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cifar10", type=Path, help="the folder of the excerpt of CIFAR-10, default: leave it out")
     parser.add_argument("--photographs", type=Path, help="the file of photographs, default: leave them out")
-    parser.add_argument("--steps", type=int, default=2400, help="steps of each training, in whole epochs")
+    parser.add_argument("--steps", type=int, default=800, help="steps of each training, in whole epochs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--picture", type=Path, help="write a picture of the first test images")
     parser.add_argument("--quick", action="store_true", help="few images, one epoch: the numbers mean nothing")

@@ -120,7 +120,9 @@ class DiscreteCode(CodeLayer):
     def _in_places(rows: Tensor, like: Tensor, units: int) -> Tensor:
         """Return rows in the batch and places of other codes, with this number of values per place."""
         shape = tf.concat([tf.shape(like)[:-1], [units]], axis=0)
-        return tf.ensure_shape(tf.reshape(rows, shape), (*like.shape[:-1], units))
+        placed = tf.reshape(rows, shape)
+        placed.set_shape((*like.shape[:-1], units))  # LiteRT has no operation for `tf.ensure_shape`
+        return placed
 
     @property
     def bits(self) -> float:

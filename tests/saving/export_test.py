@@ -240,12 +240,25 @@ CONVERTED = {
     "missing": lambda: aezoo.Autoencoder(latent_dim=3, missing="mask"),
     "conditional": lambda: aezoo.ConditionalVAE(latent_dim=3, num_classes=3),
     "resized": lambda: aezoo.VAE(latent_dim=3, filters=(4, 4, 4), upsampling="resize"),
+    "discrete": lambda: aezoo.VQVAE(4, codebook_size=5, filters=(4,)),
 }
 
 
 # Their networks and operations are in another one of `CONVERTED` or in `missing_test.py`, or are plain convolutions;
 # `conditional_test.py` has an export with conditions.
-OTHERS = {"conditional", "resized", "tied", "denoising", "compressive", "in space", "missing", "conv", "rbm", "vae"}
+OTHERS = {
+    "conditional",
+    "discrete",
+    "resized",
+    "tied",
+    "denoising",
+    "compressive",
+    "in space",
+    "missing",
+    "conv",
+    "rbm",
+    "vae",
+}
 converted = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in OTHERS else ()) for name in CONVERTED]
 )
@@ -274,11 +287,15 @@ def trained_and_loaded(make, x, folder):
 def compare(model, values, size, run):
     """Compares what `run` gives for each signature of samples or codes, by the names of its outputs."""
     for name, (function, specs, output) in model.signatures().items():
-        if name != "sample":
+        if name not in ("sample", "decode_indices"):
             inputs = {key: values[key][:size] for key in specs}
             got = run(name, inputs)
             assert list(got) == [output]
             np.testing.assert_allclose(got[output], function(*inputs.values()), rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+#: Signatures that some models have besides those that all have.
+MORE = {"missing": {"impute"}, "discrete": {"indices"}}
 
 
 @converted
@@ -288,7 +305,7 @@ def test_onnx_gives_the_same_numbers_from_every_signature(name, loaded, tmp_path
     model, values = loaded(name)
     model.export(tmp_path / "model.onnx", format="onnx")
     model.export(tmp_path / "models", format="onnx")
-    names = ["decode", "encode", *(["impute"] if name == "missing" else []), "score"]
+    names = ["decode", "encode", *MORE.get(name, ()), "score"]
     assert files(tmp_path / "models") == sorted(f"{name}.onnx" for name in (*names, "reconstruct"))
     paths = {"serving_default": tmp_path / "model.onnx"}
     paths |= {name: tmp_path / "models" / f"{name}.onnx" for name in names}
@@ -310,8 +327,8 @@ def test_litert_gives_the_same_numbers_from_every_signature(name, loaded, tmp_pa
     model, values = loaded(name)
     model.export(tmp_path / "model.tflite", format="litert")
     interpreter = litert.Interpreter(str(tmp_path / "model.tflite"))
-    more = {"impute"} if name == "missing" else set()
-    assert set(interpreter.get_signature_list()) == {"serving_default", "encode", "decode", "score", *more}
+    names = {"serving_default", "encode", "decode", "score", *MORE.get(name, ())}
+    assert set(interpreter.get_signature_list()) == names
     for size in (1, 21):
         compare(model, values, size, lambda name, inputs: interpreter.get_signature_runner(name)(**inputs))
 
