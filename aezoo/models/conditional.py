@@ -45,9 +45,6 @@ class ConditionalVAE(TakesLabels, VAE):
         TensorShape([3, 8, 8, 1])
         >>> model.decode(model.encode(x, label=label), label=3).shape  # the same handwriting, another digit
         TensorShape([32, 8, 8, 1])
-
-        With two conditions:
-
         >>> model = ConditionalVAE(latent_dim=2, conditions={"shape": 3, "place": 10}, hidden_dims=(16,))
         >>> model.compile(optimizer="adam")
         >>> history = model.fit({"x": x, "shape": label % 3, "place": label}, verbose=0)
@@ -70,9 +67,7 @@ class ConditionalVAE(TakesLabels, VAE):
         conditions: Mapping[str, int] | None = None,
         **kwargs: Any,
     ):
-        _validation.check_left_out(
-            self, ConditionalVAE.fixed_arguments, kwargs, "builds its own networks, which take the label"
-        )
+        _validation.check_left_out(self, ConditionalVAE.fixed_arguments, kwargs, "joins labels in its own networks")
         super().__init__(latent_dim, **kwargs)
         self.condition, self.num_classes, self.conditions = condition, num_classes, conditions
         if conditions is None:
@@ -84,31 +79,18 @@ class ConditionalVAE(TakesLabels, VAE):
             self.set_classes(_validation.check_conditions(conditions, _validation.TAKEN_NAMES))
 
     def build_encoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
-        inputs, joined = self._joined("x", x_shape)
+        inputs, joined = self.join_labels("x", x_shape)
         super().build_encoder(tuple(joined.shape[1:]), **kwargs)
         moments = self.posterior(joined)
         self.posterior = keras.Model(inputs, moments, name="posterior")
         return keras.Model(inputs, moments[0], name="encoder")
 
     def build_decoder(self, x_shape: Shape, **kwargs: Any) -> keras.Model:
-        inputs, joined = self._joined("z", (self.latent_dim,))
+        inputs, joined = self.join_labels("z", (self.latent_dim,))
         decoder = super().build_decoder(x_shape, latent_dim=joined.shape[-1], **kwargs)
         if self.observation is not None:
             self.observation = keras.Model(inputs, self.observation(joined), name="observation")
         return keras.Model(inputs, decoder(joined), name="decoder")
-
-    def _joined(self, name: str, shape: Shape) -> tuple[dict[str, Any], Any]:
-        """Return the inputs of a network by name, and the values with the one-hot labels appended to the last axis."""
-        values = keras.Input(shape, name=name)
-        labels = {condition: keras.Input((), dtype="int32", name=condition) for condition in self.classes}
-        flat = values if self.filters else keras.layers.Flatten(dtype=self.dtype_policy)(values)
-        parts = [flat]
-        for condition, label in labels.items():
-            classes = keras.ops.one_hot(label, self.classes[condition], dtype=self.compute_dtype)
-            classes = keras.ops.reshape(classes, (-1, *(1 for _ in flat.shape[2:]), self.classes[condition]))
-            parts.append(classes * keras.ops.ones_like(flat[..., :1]))
-        joined = keras.layers.Concatenate(dtype=self.dtype_policy)(parts)
-        return {name: values, **labels}, joined
 
     def get_config(self) -> dict[str, Any]:
         conditions = None if self.conditions is None else dict(self.classes)
