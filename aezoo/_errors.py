@@ -29,6 +29,21 @@ def first_line(error: Exception) -> str:
 
 
 @contextmanager
+def naming(path: object) -> Iterator[None]:
+    """Put the path of a file in front of the message of a check.
+
+    Args:
+        path: The path; None leaves the message as it is.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if path is None:
+            raise
+        raise ValueError(f"{path}: {error}") from None
+
+
+@contextmanager
 def marked() -> Iterator[None]:
     """Mark the message of a check, so that `readable_errors` finds it in the error of Keras or TensorFlow."""
     try:

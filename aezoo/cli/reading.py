@@ -390,19 +390,16 @@ def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:
 
 
 def _series(fitted: Any, path: Path, batch_size: int) -> Rows:
-    from aezoo.datasets import series
-
-    raw = series.read(path)
-    steps = fitted.steps(raw)
+    steps = fitted.steps(path)
     starts = fitted.starts(steps)
     if not len(starts):
         raise ValueError(fitted.too_short(steps, str(path)))
-    values = np.asarray(fitted.standardize(steps.values), "float32")
     offsets = np.arange(fitted.window)
 
     def batches() -> Iterable[Any]:
         for i in range(0, len(starts), batch_size):
-            yield values[starts[i : i + batch_size, None] + offsets]
+            windows = steps.values[starts[i : i + batch_size, None] + offsets]
+            yield np.asarray(fitted.standardize(windows), "float32")
 
     keys = {"start": steps.times[starts], "end": steps.times[starts + fitted.window - 1]}
     return Rows(batches(), len(starts), keys, "series", fitted)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from aezoo._errors import naming
 from aezoo._typing import ArrayLike, Tensor
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared, Split
@@ -131,22 +130,18 @@ def from_series(
         raise ValueError(f"columns={columns!r}: give a list of names, such as [{columns!r}].")
     chosen = None if columns is None else tuple(columns)
     preprocessing = SeriesPreprocessing(window, stride, chosen, time, missing)
-    named = isinstance(path_or_frame, (str, os.PathLike))
-    raw = read(Path(path_or_frame), chosen, time) if named else path_or_frame
-    what = str(path_or_frame) if named else "The series"
-    try:
-        steps = preprocessing.steps(raw, fill=False)
-    except ValueError as error:
-        raise ValueError(f"{path_or_frame}: {error}" if named else str(error)) from None
+    path = path_or_frame if _reading.is_path(path_or_frame) else None
+    steps = preprocessing.steps(path_or_frame, fill=False)
     cut = len(steps.values) - round(test_fraction * len(steps.values))
     # Interpolation after the split: no training value depends on a test value.
     edges = {"train": (0, cut), "test": (cut, len(steps.values))}
     parts = {split: preprocessing.filled(steps.part(*ends)) for split, ends in edges.items()}
-    preprocessing.fit(parts["train"])
+    with naming(path):
+        preprocessing.fit(parts["train"])
     starts = {split: preprocessing.starts(part) for split, part in parts.items()}
     for split, part in parts.items():
         if not len(starts[split]) and (split == "train" or test_fraction):
-            raise ValueError(preprocessing.too_short(part, f"{what}: the {split} part"))
+            raise ValueError(preprocessing.too_short(part, f"{path or 'The series'}: the {split} part"))
     values = {split: tf.constant(preprocessing.standardize(part.values), tf.float32) for split, part in parts.items()}
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
@@ -159,7 +154,7 @@ def from_series(
         return order.drawn(starts[split], shuffled, seed).batch(batch_size).map(cut_out).prefetch(2)
 
     lines = [
-        f"{what if named else 'Series'}: {len(steps.values):,} steps, "
+        f"{path or 'Series'}: {len(steps.values):,} steps, "
         f"{cut:,} for training and the last {len(steps.values) - cut:,} for testing; "
         f"{len(starts['train']):,} and {len(starts['test']):,} windows.",
         preprocessing.summary,
@@ -180,30 +175,3 @@ def from_series(
         train_times=parts["train"].times,
         test_times=parts["test"].times,
     )
-
-
-def read(path: Path, columns: tuple[str, ...] | None = None, time: str | None = None) -> Any:
-    """Return the columns of a table by name, or the array, in a file.
-
-    Args:
-        path: A CSV, Parquet or `.npy` file.
-        columns: Columns to read beside `time`; None reads all.
-        time: Column with the times of the steps, or None.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file has another format.
-    """
-    if not path.exists():
-        raise FileNotFoundError(f"There is no file {path}: check the path.")
-    if path.suffix.lower() == ".npy":
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    chosen = None if columns is None else {*columns, *([] if time is None else [time])}
-    source = _reading.Source(path)
-    if chosen is not None and chosen <= set(source.names):
-        source = _reading.Source(path, only=chosen)
-    parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
-    for batch in source.batches():
-        for name, column in zip(parts, batch.columns, strict=True):
-            parts[name].append(column.to_numpy(zero_copy_only=False))
-    return {name: np.concatenate(read) if read else np.zeros(0) for name, read in parts.items()}

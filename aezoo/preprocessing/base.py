@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from aezoo._errors import listed
 from aezoo._typing import ArrayLike, Self, Shape, Tensor
 
 
@@ -20,6 +22,21 @@ def is_lost_in_single_precision(largest: ArrayLike, deviation: ArrayLike) -> np.
         deviation: Standard deviation of each column.
     """
     return np.spacing(np.abs(np.asarray(largest, "float32"))) > 0.1 * np.asarray(deviation)
+
+
+def warn_of_new_columns(what: str, names: Iterable[str], known: Collection[str | None]) -> None:
+    """Warn about columns of a table that `fit` has not seen.
+
+    Args:
+        what: Name of the table in the message.
+        names: Names of its columns.
+        known: Names of the columns that `fit` has seen, used or not.
+    """
+    if new := [name for name in names if name not in known]:
+        warnings.warn(
+            f"{what} has columns that the preprocessing was not fitted on, which are ignored: {listed(new)}.",
+            stacklevel=3,
+        )
 
 
 class Preprocessing(keras.layers.Layer):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from aezoo._errors import listed
+from aezoo._errors import listed, naming
 from aezoo._typing import Self, Shape, Tensor
-from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
+from aezoo.preprocessing import _reading
+from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision, warn_of_new_columns
 
 Missing = Literal["skip", "interpolate", "keep"]
 #: Two steps further apart than this many times the usual distance have a gap between them.
@@ -91,6 +93,7 @@ class SeriesPreprocessing(Preprocessing):
             raise ValueError(f"missing={missing!r} is unknown: choose 'skip', 'interpolate' or 'keep'.")
         self.window, self.stride, self.time, self.missing = int(window), int(stride), time, missing
         self.columns = None if columns is None else tuple(columns)
+        self.left_out: tuple[str, ...] = ()
         self.means: tuple[float, ...] | None = None
         self.scales: tuple[float, ...] | None = None
 
@@ -106,6 +109,7 @@ class SeriesPreprocessing(Preprocessing):
             ValueError: If there are no steps, or a column has text, infinite values, no value at all, or values that
                 are equal in single precision.
         """
+        self.means = self.scales = None
         steps = raw if isinstance(raw, Steps) else self.steps(raw)
         if not len(steps.values):
             raise ValueError("The series has no steps to train on.")
@@ -133,10 +137,10 @@ class SeriesPreprocessing(Preprocessing):
         return self.means is not None
 
     def state(self) -> dict[str, Any]:
-        return {"columns": list(self.columns or ()), "means": list(self.means or ()), "scales": list(self.scales or ())}
+        return {name: list(getattr(self, name) or ()) for name in ("columns", "left_out", "means", "scales")}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.columns = tuple(state["columns"])
+        self.columns, self.left_out = tuple(state["columns"]), tuple(state.get("left_out", ()))
         self.means, self.scales = tuple(state["means"]), tuple(state["scales"])
 
     @property
@@ -168,32 +172,55 @@ class SeriesPreprocessing(Preprocessing):
     def steps(self, raw: Any, fill: bool = True) -> Steps:
         """Return a series in the order of time, with its gaps.
 
+        A column that was not there in training is ignored with a warning.
+
         Args:
-            raw: A table of pandas, polars or pyarrow, a dict of columns, or an array (steps,) or (steps, columns).
+            raw: Path of a CSV, Parquet or `.npy` file; a table of pandas, polars or pyarrow, a dict of columns, or an
+                array (steps,) or (steps, columns).
             fill: Whether to interpolate missing values with `missing="interpolate"`.
 
         Raises:
-            ValueError: If a column is missing, or has text, infinite values or unreadable times; the message names the
-                column and the row.
+            FileNotFoundError: If there is no such file.
+            ValueError: If the file has another format; or if a column is missing, or has text, infinite values or
+                unreadable times; the message names the file, the column and the row.
+        """
+        if not _reading.is_path(raw):
+            return self._in_order(raw, None, fill, "The series")
+        table, names = _read(Path(raw), None if self.columns is None else {*self.columns, self.time})
+        with naming(raw):
+            return self._in_order(table, names, fill, str(raw))
+
+    def _in_order(self, raw: Any, all_names: list[str] | None, fill: bool, what: str) -> Steps:
+        """Return a table or an array in the order of time.
+
+        Args:
+            raw: As in `steps`, but not a path.
+            all_names: Names of the columns of the file, of which `raw` may have a part; None for the columns of `raw`.
+            fill: As in `steps`.
+            what: Name of the series in messages.
         """
         table = columns_of(raw)
         if self.columns is not None and self.time is None and not isinstance(raw, Mapping) and not self.is_raw(raw):
             if len(table) != len(self.columns):
                 raise ValueError(f"The array has {len(table)} columns; training had {', '.join(self.columns)}.")
             table = dict(zip(self.columns, table.values(), strict=True))
+        present = list(table) if all_names is None else all_names
         times = None
         if self.time is not None:
             if self.time not in table:
-                raise ValueError(f"There is no time column {self.time!r}: the columns are {', '.join(table)}.")
+                raise ValueError(f"There is no time column {self.time!r}: the columns are {', '.join(present)}.")
             times = as_times(self.time, table.pop(self.time))
         names = tuple(table) if self.columns is None else self.columns
         if absent := [name for name in names if name not in table]:
-            raise ValueError(f"There is no column {', '.join(map(repr, absent))}: the columns are {', '.join(table)}.")
+            lacking = ", ".join(map(repr, absent))
+            raise ValueError(f"There is no column {lacking}: the columns are {', '.join(present)}.")
         if not names:
             raise ValueError("The series has no columns besides the time column.")
         values = np.stack([_as_numbers(name, table[name], self.time is None) for name in names], axis=1)
-        if self.columns is None:
-            self.columns = names
+        if self.is_fitted:
+            warn_of_new_columns(what, present, {*names, self.time, *self.left_out})
+        else:
+            self.columns, self.left_out = names, tuple(name for name in present if name not in {*names, self.time})
         notes = []
         if times is None:
             times, breaks = np.arange(len(values)), np.zeros(0, "int64")
@@ -305,6 +332,31 @@ class SeriesPreprocessing(Preprocessing):
 
 
 # === Tables ===
+
+
+def _read(path: Path, only: Collection[str | None] | None) -> tuple[Any, list[str] | None]:
+    """Return the columns of a table in a file by name, and the names of all its columns; or an array and None.
+
+    Args:
+        path: A CSV, Parquet or `.npy` file.
+        only: Names of the columns to read; None reads all.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file has another format.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {path}: check the path.")
+    if path.suffix.lower() == ".npy":
+        with naming(path):
+            return np.load(path, mmap_mode="r", allow_pickle=False), None
+    source = _reading.Source(path, only=only)
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
+    for batch in source.batches():
+        for name, column in zip(source.names, batch.columns, strict=True):
+            parts[name].append(column.to_numpy(zero_copy_only=False))
+    # `pop`, so that no more than one column is in memory twice
+    return {name: np.concatenate(parts.pop(name) or [np.zeros(0)]) for name in source.names}, source.all_names
 
 
 def columns_of(raw: Any) -> dict[str, np.ndarray]:

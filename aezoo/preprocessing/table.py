@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 import math
 import re
-import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -19,7 +18,7 @@ from aezoo._errors import listed, marked
 from aezoo._typing import Self, Shape, Tensor
 from aezoo.preprocessing import _reading
 from aezoo.preprocessing._reading import Batch, Source, Values
-from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision
+from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision, warn_of_new_columns
 
 Kind = Literal["numeric", "date", "count", "boolean", "categorical", "ordinal"]
 
@@ -451,13 +450,7 @@ class TablePreprocessing(Preprocessing):
                 f"{source.name} has no column {listed(lacking)}, which the preprocessing was fitted on: its columns "
                 f"are {listed(source.all_names)}."
             )
-        known = {*self.kinds, *self.left_out}
-        if new := [name for name in source.all_names if name not in known]:
-            warnings.warn(
-                f"{source.name} has columns that the preprocessing was not fitted on, which are ignored: "
-                f"{listed(new)}.",
-                stacklevel=2,
-            )
+        warn_of_new_columns(source.name, source.all_names, {*self.kinds, *self.left_out})
 
     def _parts(self, source: Source) -> Iterator[dict[str, Any]]:
         """Yield the columns of each batch by name: float32 arrays, or pyarrow strings with nulls for empty cells."""

@@ -5,6 +5,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import warnings
 
 import keras
 import numpy as np
@@ -366,12 +367,20 @@ def test_arrays_of_bytes_are_scaled_for_a_model_without_preprocessing(folder, of
     np.testing.assert_allclose(codes, expected, rtol=1e-3, atol=1e-5)
 
 
-def test_windows_of_a_series_have_their_times(folder, tmp_path):
+@pytest.fixture(scope="module")
+def of_series(folder, tmp_path_factory):
+    """Save a model of the series; return its folder."""
+    output = tmp_path_factory.mktemp("runs")
     data = datasets.from_series(folder / "series.csv", 8, time="time")
     model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
     model.build((None, 8, 1))
-    model.save(tmp_path / "model.keras")
-    assert command("score", tmp_path, "--data", folder / "series.csv", "--output", tmp_path / "s.csv") == 0
+    model.save(output / "model.keras")
+    return output
+
+
+def test_windows_of_a_series_have_their_times(folder, of_series, tmp_path):
+    model = keras.saving.load_model(of_series / "model.keras")
+    assert command("score", of_series, "--data", folder / "series.csv", "--output", tmp_path / "s.csv") == 0
     found = rows(tmp_path / "s.csv")
     assert (
         len(found) == 43
@@ -420,14 +429,43 @@ def test_another_order_a_new_column_and_an_unseen_category_are_scored(folder, tr
     assert len(rows(tmp_path / "l.csv")) == len(table)
 
 
-def test_a_series_without_a_window_is_one_line(folder, tmp_path, capsys):
-    data = datasets.from_series(folder / "series.csv", 8, time="time")
-    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
-    model.build((None, 8, 1))
-    model.save(tmp_path / "model.keras")
-    pd.read_csv(folder / "series.csv").head(5).to_csv(tmp_path / "short.csv", index=False)
-    assert command("score", tmp_path, "--data", tmp_path / "short.csv") == 2
-    assert "short.csv has 5 steps and no window of 8" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda series: series.head(5), " has 5 steps and no window of 8"),
+        (
+            lambda series: series.rename(columns={"load": "use"}),
+            ": There is no column 'load': the columns are time, use",
+        ),
+        (lambda series: series.drop(columns="time"), ": There is no time column 'time': the columns are load"),
+        (lambda series: series.assign(load="high"), ": Column 'load' has 'high' in row 0 (counted from 0), which is"),
+        (
+            lambda series: series.replace({"time": series["time"][3]}, "soon"),
+            ": The time column 'time' has 'soon' in row 3",
+        ),
+    ],
+)
+def test_a_bad_series_is_one_line_that_names_the_file(change, message, folder, of_series, tmp_path, capsys):
+    path = tmp_path / "bad.csv"
+    change(pd.read_csv(folder / "series.csv")).to_csv(path, index=False)
+    capsys.readouterr()
+    assert command("score", of_series, "--data", path) == 2
+    printed = capsys.readouterr()
+    assert f"{path}{message}" in printed.err and printed.err.count(str(path)) == 1 and printed.out == ""
+    assert len(printed.err.strip().splitlines()) == 1
+
+
+def test_a_new_column_of_a_series_is_ignored_with_a_warning(folder, of_series, tmp_path):
+    pd.read_csv(folder / "series.csv").assign(note="dry").to_csv(tmp_path / "new.csv", index=False)
+    found = []
+    for path in (folder / "series.csv", tmp_path / "new.csv"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert command("score", of_series, "--data", path, "--output", tmp_path / f"scores_{path.name}") == 0
+        found.append([str(each.message) for each in caught if "not fitted on" in str(each.message)])
+    expected = "new.csv has columns that the preprocessing was not fitted on, which are ignored: note."
+    assert found[0] == [] and len(found[1]) == 1 and found[1][0].endswith(expected)
+    assert rows(tmp_path / "scores_new.csv") == rows(tmp_path / "scores_series.csv")
 
 
 def test_messages_of_readers_name_options():

@@ -1,5 +1,8 @@
 """Series, compared with sliding windows of NumPy and with pandas."""
 
+import re
+import warnings
+
 import keras
 import numpy as np
 import pandas as pd
@@ -166,6 +169,14 @@ def test_errors_name_the_file(frame, tmp_path):
     frame.assign(a="x").to_csv(path)
     with pytest.raises(ValueError, match=r"a.csv: Column 'a' has 'x'"):
         datasets.from_series(path, 3)
+    frame.assign(a=np.nan).to_csv(path)
+    with pytest.raises(ValueError, match=r"a.csv: Column 'a' has no value in the training steps"):
+        datasets.from_series(path, 3, missing="keep")
+    with pytest.raises(ValueError, match=r"a.csv: There is no column 'c': the columns are , a, b"):
+        datasets.from_series(path, 3, columns=["a", "c"])
+    np.save(tmp_path / "a.npy", np.array([{}], object))
+    with pytest.raises(ValueError, match=r"a.npy: "):
+        datasets.from_series(tmp_path / "a.npy", 3)
     (tmp_path / "a.xlsx").write_text("")
     with pytest.raises(ValueError, match=r"a.xlsx is not a table that can be read"):
         datasets.from_series(tmp_path / "a.xlsx", 3)
@@ -202,6 +213,31 @@ def test_a_model_takes_the_table_and_keeps_its_units(frame, tmp_path):
     np.testing.assert_allclose(loaded.score_samples(frame), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"no column 'b'"):
         found.preprocessing.transform(frame[["a"]])
+
+
+@pytest.mark.parametrize("form", ["frame", "file"])
+def test_a_column_that_was_not_there_in_training_is_ignored_with_a_warning(frame, form, tmp_path):
+    def series(table):
+        if form == "frame":
+            return table
+        table.to_csv(tmp_path / "s.csv", index=False)
+        return tmp_path / "s.csv"
+
+    frame = frame.assign(when=np.arange(50), note="dry")
+    found = datasets.from_series(series(frame), 4, time="when", columns=["a"])
+    fitted = SeriesPreprocessing.from_config(found.preprocessing.get_config())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # columns that were left out in training may be there, or not
+        expected = fitted.transform(series(frame))
+        np.testing.assert_array_equal(fitted.transform(series(frame[["a", "when"]])), expected)
+    what = "The series" if form == "frame" else str(tmp_path / "s.csv")
+    message = f"{what} has columns that the preprocessing was not fitted on, which are ignored: c, d."
+    with pytest.warns(UserWarning, match=f"^{re.escape(message)}$"):
+        np.testing.assert_array_equal(fitted.transform(series(frame.assign(c=1.0, d="x"))), expected)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fitted.fit(series(frame.assign(c=1.0)))
+        fitted.transform(series(frame.assign(c=1.0)))
 
 
 def test_raw_is_a_table():
