@@ -186,7 +186,8 @@ class SeriesPreprocessing(Preprocessing):
         """
         if not _reading.is_path(raw):
             return self._in_order(raw, None, fill, "The series")
-        table, names = _read(Path(raw), None if self.columns is None else {*self.columns, self.time})
+        wanted = None if self.columns is None else {name for name in (*self.columns, self.time) if name is not None}
+        table, names = _read(Path(raw), wanted)
         with naming(raw):
             return self._in_order(table, names, fill, str(raw))
 
@@ -195,7 +196,7 @@ class SeriesPreprocessing(Preprocessing):
 
         Args:
             raw: As in `steps`, but not a path.
-            all_names: Names of the columns of the file, of which `raw` may have a part; None for the columns of `raw`.
+            all_names: Names of all columns of the file, where `raw` has those that were read; None for another table.
             fill: As in `steps`.
             what: Name of the series in messages.
         """
@@ -334,7 +335,7 @@ class SeriesPreprocessing(Preprocessing):
 # === Tables ===
 
 
-def _read(path: Path, only: Collection[str | None] | None) -> tuple[Any, list[str] | None]:
+def _read(path: Path, only: Collection[str] | None) -> tuple[Any, list[str] | None]:
     """Return the columns of a table in a file by name, and the names of all its columns; or an array and None.
 
     Args:
@@ -352,7 +353,7 @@ def _read(path: Path, only: Collection[str | None] | None) -> tuple[Any, list[st
             return np.load(path, mmap_mode="r", allow_pickle=False), None
     source = _reading.Source(path, only=only)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
-    for batch in source.batches():
+    for batch in source.batches() if source.names else ():  # without names, pyarrow reads all columns
         for name, column in zip(source.names, batch.columns, strict=True):
             parts[name].append(column.to_numpy(zero_copy_only=False))
     # `pop`, so that no more than one column is in memory twice

@@ -174,6 +174,8 @@ def test_errors_name_the_file(frame, tmp_path):
         datasets.from_series(path, 3, missing="keep")
     with pytest.raises(ValueError, match=r"a.csv: There is no column 'c': the columns are , a, b"):
         datasets.from_series(path, 3, columns=["a", "c"])
+    with pytest.raises(ValueError, match=r"a.csv: There is no column 'c': the columns are , a, b"):
+        datasets.from_series(path, 3, columns=["c"])
     np.save(tmp_path / "a.npy", np.array([{}], object))
     with pytest.raises(ValueError, match=r"a.npy: "):
         datasets.from_series(tmp_path / "a.npy", 3)
