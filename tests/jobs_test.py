@@ -1,10 +1,13 @@
-"""The pages of jobs: their code runs, and prints the text that they show."""
+"""The pages of jobs: their code runs, and prints the text that they show; their commands run, too."""
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from aezoo.cli import program
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = sorted((DOCS / "jobs").glob("*.md"))
@@ -23,6 +26,13 @@ def code(path):
     return whole if path.stem in WHOLE else re.sub(r"\bepochs=\d+\b", "epochs=1", whole)
 
 
+def commands(path):
+    """Return the commands of aezoo on a page, as lists of words; each training is for one epoch."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", path.read_text(), re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(re.sub(r"--epochs \d+", "--epochs 1", line)) for line in lines if line.startswith("aezoo ")]
+
+
 EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pytest.mark.slow) for page in PAGES]
 
 
@@ -32,3 +42,11 @@ def test_the_code_of_a_page_runs(path, run_code, capsys):
     printed = capsys.readouterr().out
     for text in re.findall(r"^```text\n(.+?)^```", path.read_text(), re.MULTILINE | re.DOTALL):
         assert text in printed
+    for _, *words in commands(path):
+        assert program.main(words) == 0
+
+
+@pytest.mark.parametrize("page", ["photographs", "series", "table"])
+def test_a_page_on_data_of_ones_own_has_a_command_that_trains(page):
+    (_, train, _, data, *_), (_, score, run, *_) = commands(DOCS / "jobs" / f"{page}.md")
+    assert (train, data, score, run.split("/")[0]) == ("train", "--data", "score", "runs")

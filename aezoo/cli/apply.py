@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from aezoo.cli import loading, own_data, values
+from aezoo.cli import loading, own_data
 
 _COMMANDS = {
     "encode": (
@@ -40,11 +40,7 @@ def add_commands(commands: Any) -> None:
             help="the file, or for images the folder, to write",
         )
         command.add_argument("--overwrite", action="store_true", help="replace an existing file")
-        command.add_argument(
-            "--batch-size", type=values.positive_int, default=256, metavar="N", help="samples at once (default: 256)"
-        )
-        command.add_argument("--skip-corrupt", action="store_true", help="leave out images that cannot be decoded")
-        command.add_argument("--quiet", action="store_true", help="show no progress bar")
+        own_data.add_applying_options(command)
         loading.add_import(command)
         command.set_defaults(run=_run, verb=name)
 

@@ -35,8 +35,13 @@ def add_command(commands: Any) -> None:
         "--data", type=loading.name, metavar="PATH", help=f"data of your own, all of it for testing: {own_data.FORMS}"
     )
     evaluate.add_argument(
-        "--limit", type=int, metavar="N", help="use only the first N samples of each split, at least 2"
+        "--limit",
+        type=int,
+        metavar="N",
+        help="use only the first N samples of each split, at least 2 (default: all; of data of your own "
+        f"{own_data.MEASURED:,})",
     )
+    own_data.add_applying_options(evaluate, batch_size=None)
     loading.add_import(evaluate)
     evaluate.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     evaluate.set_defaults(run=_evaluate)
@@ -49,7 +54,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         _validation.check_int("--limit", arguments.limit, 2)
     model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
     if arguments.data is not None:
-        print(*_own(model, arguments), sep="\n")
+        print(*_own(model, path, arguments), sep="\n")
         return 0
     known_name = trained_on(path)
     name = arguments.dataset or known_name
@@ -70,26 +75,29 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         known = f" (it was trained on {known_name!r})" if known_name else ""
         raise ValueError(f"{name!r} does not fit this model{known}: {error} Give another --dataset.") from None
     train, test = (loading.with_conditions(model, *split) for split in (train, test))
-    report = evaluation.report(model, test, train=train)
+    report = evaluation.report(model, test, train=train, batch_size=arguments.batch_size)
     print(report.markdown() if arguments.markdown else report)
     return 0
 
 
-def _own(model: aezoo.Autoencoder, arguments: argparse.Namespace) -> list[Any]:
-    """Measure a model on the user's own data; return the lines to print."""
+def _own(model: aezoo.Autoencoder, path: Path, arguments: argparse.Namespace) -> list[Any]:
+    """Measure the model of a file on the user's own data; return the lines to print."""
     from aezoo import evaluation
     from aezoo.cli import reading
 
     if arguments.dataset is not None:
         raise ValueError("Give --dataset or --data, not both.")
-    most = reading.MEASURED if arguments.limit is None else arguments.limit
-    data = reading.rows(model, Path(arguments.data), min(256, most))
-    x = reading.in_memory(data.batches, most)
-    y = None if data.labels is None else data.labels[: len(x)]
+    most = own_data.MEASURED if arguments.limit is None else arguments.limit
+    at_once = min(arguments.batch_size or 256, most)
+    data = reading.rows(model, Path(arguments.data), at_once, arguments.skip_corrupt, loading.class_names(path))
+    with reading.readable_errors():
+        count = min(most, data.count)
+        x = reading.in_memory(reading.progress(data.batches, count, "evaluate", arguments.quiet), most)
+        y = None if data.labels is None else data.labels[: len(x)]
+        report = evaluation.report(model, loading.with_conditions(model, x, y), batch_size=arguments.batch_size)
     lines: list[Any] = []
     if len(x) < data.count:
-        lines.append(f"Measured on the first {len(x):,} of {data.count:,} samples; --limit changes the number.")
-    report = evaluation.report(model, loading.with_conditions(model, x, y))
+        lines.append(f"Measured on the first {len(x):,} of {data.count:,} samples; --limit {data.count} takes all.")
     return [*lines, report.markdown() if arguments.markdown else report]
 
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aezoo.cli import evaluate, loading
+from aezoo.cli import evaluate, loading, own_data
 
 if TYPE_CHECKING:
     import aezoo
@@ -40,6 +40,7 @@ def add_command(commands: Any) -> None:
         "--serve", action="store_true", help="serve the page at an address of this machine until Ctrl-C"
     )
     explore.add_argument("--port", type=int, default=0, metavar="N", help="port for --serve (default: a free one)")
+    own_data.add_skip_corrupt(explore)
     loading.add_import(explore)
     explore.set_defaults(run=_explore)
 
@@ -56,7 +57,7 @@ def _explore(arguments: argparse.Namespace) -> int:
         output = f"{stem}.html"
     if output is not None:
         pages.check_path(output)
-    data = _data(arguments.data, known, model, path)
+    data = _data(arguments.data, known, model, path, arguments.skip_corrupt)
     options = {"name": _shown(arguments.data or known), "title": card.get("title"), "note": card.get("limits", "")}
     if arguments.samples is not None:
         options["samples"] = arguments.samples
@@ -97,7 +98,7 @@ def _at_hand(name: str | None) -> str | None:
     return SOURCES[name].excerpt or name if name in SOURCES else name
 
 
-def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path) -> Any:
+def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path, skip_corrupt: bool | None) -> Any:
     """Return the test split of a data set, in the form that the explorer takes."""
     import numpy as np
 
@@ -108,8 +109,9 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
     if name is None:
         raise ValueError(f"No file beside {path} names its training data: name a data set with --data.")
     if given is not None and model.data != "sketches" and Path(given).exists():
-        data = reading.rows(model, Path(given), 256)
-        x = reading.in_memory(data.batches)
+        data = reading.rows(model, Path(given), 256, skip_corrupt, loading.class_names(path))
+        with reading.readable_errors():
+            x = reading.in_memory(data.batches)
         labels = None if data.labels is None else data.labels[: len(x)]
         if x.dtype.kind == "f" and np.isnan(x).any():
             whole = ~np.isnan(x).any(axis=tuple(range(1, x.ndim)))

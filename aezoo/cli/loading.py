@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from aezoo._untrusted import printable
+from aezoo._untrusted import printable, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,6 +82,19 @@ def load(name: str, train: str, modules: Sequence[str] = ()) -> tuple[aezoo.Auto
     if not isinstance(model, aezoo.Autoencoder):
         raise ValueError(f"{path} holds {type(model).__name__}, not a model of aezoo: train one with `{train}`.")
     return model, path
+
+
+def class_names(path: Path) -> list[str] | None:
+    """Return the names of the classes that `aezoo train` numbered, from the metrics.json beside a model, or None.
+
+    Args:
+        path: The file of the model.
+    """
+    try:
+        names = read_json(path.parent / "metrics.json")["classes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else None
 
 
 # === Classes ===
@@ -177,13 +190,29 @@ def with_conditions(model: aezoo.Autoencoder, x: np.ndarray, y: np.ndarray | Non
         y: Labels, (n,), or None.
 
     Raises:
+        ValueError: As `check_labels`.
+    """
+    check_labels(model, y)
+    return ({"x": x, model.condition_names[0]: y} if model.condition_names else x), y
+
+
+def check_labels(model: aezoo.Autoencoder, y: np.ndarray | None) -> None:
+    """Check that labels suffice for the conditions of a model.
+
+    Args:
+        model: The model.
+        y: Labels, (n,), or None.
+
+    Raises:
         ValueError: If the model has several conditions, or it has one and the data have no labels.
     """
-    if not model.condition_names:
-        return x, y
-    if len(model.condition_names) > 1 or y is None:
-        names = ", ".join(map(repr, model.condition_names))
-        raise ValueError(
-            f"{model.name!r} needs {names} beside the samples, which the data set does not have: give another data set."
+    names = model.condition_names
+    if not names or (len(names) == 1 and y is not None):
+        return
+    advice = f"pass the model a dict in Python, {{'x': x, {', '.join(f'{name!r}: {name}' for name in names)}}}"
+    if len(names) == 1:
+        advice = (
+            f"give images in one subfolder per class, a table with labels, a .npz file with labels 'y', or {advice}"
         )
-    return {"x": x, model.condition_names[0]: y}, y
+    what = f"these data have {'no labels' if y is None else 'only one label'}"
+    raise ValueError(f"{model.name!r} needs {' and '.join(map(repr, names))} beside the samples, but {what}: {advice}.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from aezoo.cli import values
 
@@ -19,6 +20,7 @@ APPLIES = {
     "skip_corrupt": "images",
     "label": "table",
     "drop": "table",
+    "keep": "table",
     "categorical": "table",
     "window": "series",
     "stride": "series",
@@ -36,8 +38,11 @@ KINDS = {
     "text": "lines of text",
 }
 
+#: The most samples that are measured and drawn of data that are not in memory.
+MEASURED = 10_000
+
 #: Names of the options of the readers.
-OPTIONS = (*APPLIES, "test_fraction")
+OPTIONS = (*APPLIES, "test_fraction", "split_seed")
 
 
 def kind(path: Path, window: object = None) -> str:
@@ -86,9 +91,10 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--image-size", type=_size, metavar="N|H,W", help="crop and resize all images to this size")
     add("--grayscale", action="store_true", default=None, help="convert images to gray")
-    add("--skip-corrupt", action="store_true", default=None, help="leave out images that cannot be decoded")
+    add_skip_corrupt(group)
     add("--label", metavar="COLUMN", help="column of a table with labels, which is no part of the samples")
     add("--drop", type=_names, metavar="COLUMN,...", help="columns of a table to leave out")
+    add("--keep", type=_names, metavar="COLUMN,...", help="columns to use although they look like identifiers")
     add("--categorical", type=_names, metavar="COLUMN,...", help="columns of numbers that are categories")
     add("--window", type=values.positive_int, metavar="N", help="read the table as a series, in windows of N steps")
     add("--stride", type=values.positive_int, metavar="N", help="steps between the starts of windows (default: 1)")
@@ -101,4 +107,35 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         type=values.positive_float,
         metavar="F",
         help="share of the data for testing (default: 0.2), unless a folder has subfolders train and test",
+    )
+    add(
+        "--split-seed",
+        type=values.natural_int,
+        metavar="N",
+        help="seed of the split into training and testing (default: 0), except for a series, whose end is for testing",
+    )
+
+
+def add_applying_options(parser: argparse.ArgumentParser, batch_size: int | None = 256) -> None:
+    """Add the options for reading data for a trained model.
+
+    Args:
+        parser: The parser of a command.
+        batch_size: Default number of samples at once; None leaves it to the model.
+    """
+    parser.add_argument(
+        "--batch-size",
+        type=values.positive_int,
+        default=batch_size,
+        metavar="N",
+        help=f"samples at once (default: {batch_size or 'a number that suits their size'})",
+    )
+    add_skip_corrupt(parser)
+    parser.add_argument("--quiet", action="store_true", help="show no progress bar")
+
+
+def add_skip_corrupt(parser: Any) -> None:
+    """Add the option that leaves out corrupt images."""
+    parser.add_argument(
+        "--skip-corrupt", action="store_true", default=None, help="leave out images that cannot be decoded"
     )

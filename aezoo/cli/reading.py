@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo.cli import defaults
-from aezoo.cli.own_data import APPLIES, KINDS, OPTIONS, kind
+from aezoo import _errors
+from aezoo.cli import defaults, loading
+from aezoo.cli.own_data import APPLIES, KINDS, MEASURED, OPTIONS, kind
 
 if TYPE_CHECKING:
     import aezoo
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 #: Samples that take more bytes than this are read from the files in each epoch.
 _IN_MEMORY = 2**28
-#: The most samples that are measured and drawn of data that are not in memory.
-MEASURED = 10_000
+# Seconds before a progress bar appears.
+_DELAY = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Own:
         summary: Description for people of the data that were read.
         samples: Number of samples of each split, "train" and "test".
         identity: Description that differs for other data, in types of JSON.
+        class_names: Names of the classes that the labels number, or None.
     """
 
     train: tuple[Any, Any]
@@ -46,6 +49,7 @@ class Own:
     summary: str
     samples: Mapping[str, int]
     identity: Mapping[str, Any]
+    class_names: tuple[str, ...] | None = None
 
 
 def read(arguments: argparse.Namespace, batch_size: int) -> Own:
@@ -63,7 +67,7 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
     form = kind(path, arguments.window)
     given = _given(arguments, form)
     if form == "array":
-        return _arrays(path, given.pop("test_fraction", 0.2), batch_size)
+        return _arrays(path, batch_size, **given)
     from aezoo import datasets
 
     readers: dict[str, Any] = {
@@ -72,12 +76,8 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
         "series": datasets.from_series,
         "text": datasets.from_text,
     }
-    try:
+    with readable_errors():
         data = readers[form](path, batch_size=batch_size, **given)
-    except ImportError as error:  # the command line prints a ValueError as one line
-        raise ValueError(str(error)) from error
-    except ValueError as error:
-        raise ValueError(_as_options(str(error))) from error
     if not int(data.test.cardinality()):
         raise ValueError(f"{path} has no samples for testing: choose a larger --test-fraction.")
     batches = int(data.train.cardinality())
@@ -86,7 +86,7 @@ def read(arguments: argparse.Namespace, batch_size: int) -> Own:
     if 4 * batches * batch_size * math.prod(data.preprocessing.sample_shape) <= _IN_MEMORY:
         train, test = ((data.arrays(split), y) for split, y in (("train", data.y_train), ("test", data.y_test)))
     summary = re.sub(r"use from_series\(window=N, time=(.*)\)\.$", r"give --window N --time \1.", data.summary)
-    return Own(train, test, data.preprocessing, summary, data.samples, identity)
+    return Own(train, test, data.preprocessing, summary, data.samples, identity, data.class_names)
 
 
 def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
@@ -98,13 +98,30 @@ def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
             raise ValueError(f"--{written} is for {wanted}, but {arguments.data} is {KINDS[form]}: leave it out.")
     if getattr(arguments, "test_fraction", None) is not None:
         given["test_fraction"] = arguments.test_fraction
+    if getattr(arguments, "split_seed", None) is not None:
+        if form == "series":
+            raise ValueError(f"The end of {arguments.data} is for testing, as of any series: leave out --split-seed.")
+        given["seed"] = arguments.split_seed
     return given
 
 
+@contextlib.contextmanager
+def readable_errors() -> Iterator[None]:
+    """Turn errors of readers, and of the pipelines that they return, into ValueErrors that name options."""
+    try:
+        with _errors.readable_errors():
+            yield
+    except ImportError as error:  # the command line prints a ValueError as one line
+        raise ValueError(str(error)) from error
+    except ValueError as error:
+        raise ValueError(_as_options(str(error))) from error
+
+
 def _as_options(message: str) -> str:
-    """Replace the arguments of a reader in its message by the options of the command line."""
+    """Replace the arguments of a reader, or of a model, in its message by the options of the command line."""
     message = re.sub(r"\bimage_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
     message = message.replace("skip_corrupt=True", "--skip-corrupt")
+    message = message.replace("give the model missing='mask'", "train the model with --missing mask")
     names = "|".join(OPTIONS)
     message = re.sub(rf"\b({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
     message = re.sub(rf"\b({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
@@ -115,7 +132,7 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _arrays(path: Path, test_fraction: float, batch_size: int) -> Own:
+def _arrays(path: Path, batch_size: int, test_fraction: float = 0.2, seed: int = 0) -> Own:
     """Read samples, and labels if there are any, from a file of NumPy; a large .npy file is read in each epoch."""
     if not 0 < test_fraction < 1:
         raise ValueError(f"--test-fraction must be inside (0, 1), but it is {test_fraction:g}.")
@@ -128,11 +145,11 @@ def _arrays(path: Path, test_fraction: float, batch_size: int) -> Own:
         if len(x) < 2:
             raise ValueError(f"{path} has {len(x)} samples: give at least 2, for training and testing.")
         held = min(max(1, round(test_fraction * len(x))), len(x) - 1)
-        order = np.random.default_rng(0).permutation(len(x))
+        order = np.random.default_rng(seed).permutation(len(x))
         rows = np.sort(order[held:]), np.sort(order[:held])
-        how = "a random split (seed 0)"
+        how = f"a random split (seed {seed})"
         if isinstance(x, np.memmap) and x.nbytes > _IN_MEMORY:
-            return _memory_mapped(path, x, rows, batch_size, how)
+            return _memory_mapped(path, x, rows, batch_size, how, seed)
         train, test = ((np.asarray(x[part]), None if y is None else y[part]) for part in rows)
     preprocessing = images_of(train[0])
     if preprocessing is not None:
@@ -145,7 +162,9 @@ def _said(path: Path, samples: Mapping[str, int], how: str) -> str:
     return f"{path}: {samples['train']:,} samples for training and {samples['test']:,} for testing, by {how}"
 
 
-def _memory_mapped(path: Path, x: np.memmap, rows: tuple[np.ndarray, np.ndarray], batch_size: int, how: str) -> Own:
+def _memory_mapped(
+    path: Path, x: np.memmap, rows: tuple[np.ndarray, np.ndarray], batch_size: int, how: str, seed: int
+) -> Own:
     """Return batches that are read from the file when they are needed.
 
     Args:
@@ -154,6 +173,7 @@ def _memory_mapped(path: Path, x: np.memmap, rows: tuple[np.ndarray, np.ndarray]
         rows: Numbers of the training and of the test samples.
         batch_size: Number of samples per batch.
         how: How they were split, for people.
+        seed: Seed of the order of the training samples.
     """
     import tensorflow as tf
 
@@ -167,7 +187,7 @@ def _memory_mapped(path: Path, x: np.memmap, rows: tuple[np.ndarray, np.ndarray]
         return np.asarray(batch if preprocessing is None else preprocessing.transform(batch), "float32")
 
     def batches(numbers: np.ndarray, shuffle: bool) -> tf.data.Dataset:
-        drawn = order.drawn(numbers, shuffle, seed=0).batch(batch_size)
+        drawn = order.drawn(numbers, shuffle, seed).batch(batch_size)
         return drawn.map(lambda i: tf.ensure_shape(tf.numpy_function(load, [i], tf.float32), (None, *shape))).prefetch(
             2
         )
@@ -229,7 +249,7 @@ def images_of(x: np.ndarray) -> Preprocessing | None:
 def suitable_arguments(
     cls: type[Autoencoder], own: Own, x: np.ndarray, taken: Iterable[str], training: defaults.Training
 ) -> dict[str, Any]:
-    """Return constructor arguments that suit the data: an unbounded output, a mask of missing values, the vocabulary.
+    """Return constructor arguments that suit the data: its range, missing values, vocabulary and number of classes.
 
     A code that is meant to be smaller than the samples gets a third of the units of a table's features if its default
     is not smaller.
@@ -266,6 +286,9 @@ def suitable_arguments(
             suitable["output_activation"] = "linear"
     if "missing" in taken and np.isnan(x).any():
         suitable["missing"] = "mask"
+    labels = [y for _, y in (own.train, own.test) if y is not None and np.issubdtype(y.dtype, np.integer)]
+    if "num_classes" in taken and labels:
+        suitable["num_classes"] = 1 + max(int(y.max(initial=0)) for y in labels)
     units, features = cls.cli_defaults(training).get("latent_dim"), math.prod(x.shape[1:])
     of_table = own.preprocessing is not None and own.preprocessing.groups
     if of_table and "latent_dim" in taken and units not in (None, training.latent_dim) and units >= features:
@@ -288,6 +311,23 @@ def in_memory(x: Any, most: int = MEASURED) -> np.ndarray:
         if sum(map(len, read)) >= most:
             break
     return np.concatenate(read)[:most]
+
+
+def progress(batches: Iterable[Any], count: int, title: str, quiet: bool) -> Iterator[Any]:
+    """Yield batches, and show on a terminal how many samples are done.
+
+    Args:
+        batches: Batches of samples or of results.
+        count: Number of samples of all batches.
+        title: Text beside the bar.
+        quiet: Whether to show nothing.
+    """
+    import tqdm
+
+    with tqdm.tqdm(total=count, desc=title, unit=" samples", delay=_DELAY, disable=quiet or None) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
 
 
 # === Data for a trained model ===
@@ -314,8 +354,22 @@ class Rows:
     preprocessing: Preprocessing | None
     labels: np.ndarray | None = None
 
+    def inputs(self, model: aezoo.Autoencoder) -> Iterator[Any]:
+        """Yield the batches as inputs of a model, with their labels if it has a condition."""
+        first = 0
+        for batch in self.batches:
+            labels = None if self.labels is None else self.labels[first : first + len(batch)]
+            yield loading.with_conditions(model, batch, labels)[0]
+            first += len(batch)
 
-def rows(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool = False) -> Rows:
+
+def rows(
+    model: aezoo.Autoencoder,
+    path: Path,
+    batch_size: int,
+    skip_corrupt: bool | None = False,
+    classes: Sequence[str] | None = None,
+) -> Rows:
     """Read data for a trained model, through the preprocessing that was saved with it.
 
     Args:
@@ -323,34 +377,47 @@ def rows(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bo
         path: A file or folder of the kind that the model was trained on; or samples as a file of NumPy.
         batch_size: Number of samples per batch.
         skip_corrupt: Whether to leave out images that cannot be decoded.
+        classes: Names of the subfolders of images in training, for a model whose condition is their number.
 
     Raises:
         OSError: If the data cannot be read.
-        ValueError: If the data do not fit the model.
+        ValueError: If the data do not fit the model, or have no labels for its condition.
     """
+    with readable_errors():
+        data = _rows(model, path, batch_size, bool(skip_corrupt), classes)
+        if not data.count:
+            raise ValueError(f"{path} has no samples: give at least one.")
+        loading.check_labels(model, data.labels)
+        return data
+
+
+def _rows(
+    model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool, classes: Sequence[str] | None
+) -> Rows:
     from aezoo import preprocessing as kinds
+    from aezoo.datasets import tables
 
     fitted = model.preprocessing
     form = kind(path, 1 if isinstance(fitted, kinds.SeriesPreprocessing) else None)
-    try:
-        if form == "images":
-            return _images(model, path, batch_size, skip_corrupt)
-        if form == "array":
-            return _array(model, path, batch_size)
-        if form == "series":
-            return _series(fitted, path, batch_size)
-        if form == "text" and isinstance(fitted, kinds.TextPreprocessing):
-            return _lines(fitted, path, batch_size)
-        if form == "table" and isinstance(fitted, kinds.TablePreprocessing):
-            data = fitted.stream(path, batch_size)
-            count = fitted.source(path).rows()
-            return Rows(data, count, {"row": range(count)}, form, fitted)
-    except ImportError as error:
-        raise ValueError(str(error)) from error
+    if form == "images":
+        return _images(model, path, batch_size, skip_corrupt, classes)
+    if form == "array":
+        return _array(model, path, batch_size)
+    if form == "series":
+        return _series(fitted, path, batch_size)
+    if form == "text" and isinstance(fitted, kinds.TextPreprocessing):
+        return _lines(fitted, path, batch_size)
+    if form == "table" and isinstance(fitted, kinds.TablePreprocessing):
+        data = fitted.stream(path, batch_size)
+        count = fitted.source(path).rows()
+        labels = tables.labels_of(path, fitted.label) if model.condition_names and fitted.label else None
+        return Rows(data, count, {"row": range(count)}, form, fitted, labels)
     raise ValueError(f"{path} is {KINDS[form]}, on which this model was not trained: give data of the same kind.")
 
 
-def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool) -> Rows:
+def _images(
+    model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt: bool, classes: Sequence[str] | None
+) -> Rows:
     import tensorflow as tf
 
     from aezoo import datasets
@@ -366,6 +433,10 @@ def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt:
     )
     files = (*data.train_files, *data.test_files)
     labels = None if data.y_train is None else np.concatenate([data.y_train, data.y_test])
+    if model.condition_names and classes is not None:
+        labels = _numbered(path, files, classes)
+    elif model.condition_names and labels is not None:
+        _check_all_classes(model, path, data.class_names or ())
     batches, prepared = data.in_order("train"), data.preprocessing
     if data.test_files:
         batches = batches.concatenate(data.in_order("test"))
@@ -373,6 +444,30 @@ def _images(model: aezoo.Autoencoder, path: Path, batch_size: int, skip_corrupt:
         batches = batches.map(lambda x: tf.repeat(x, 3, axis=-1))
         prepared = ImagePreprocessing(size, 3)
     return Rows(batches, len(files), {"file": files}, "images", prepared, labels)
+
+
+def _numbered(path: Path, files: Sequence[str], classes: Sequence[str]) -> np.ndarray:
+    """Return the number of the class in whose subfolder each image is, in the order of the classes in training."""
+    number = {name: i for i, name in enumerate(classes)}
+    labels = [next((number[part] for part in Path(file).parts[:-1] if part in number), None) for file in files]
+    if None in labels:
+        raise ValueError(
+            f"{path / files[labels.index(None)]} is in no subfolder that names its class: put each image into one of "
+            f"{_errors.listed(classes, 20)}, the classes of the training."
+        )
+    return np.array(labels, "int64")
+
+
+def _check_all_classes(model: aezoo.Autoencoder, path: Path, found: Sequence[str]) -> None:
+    """Check that the subfolders are all of the model's classes, since nothing else says which ones they are."""
+    name = model.condition_names[0]
+    bounds = model.condition_bounds(name)
+    if bounds is not None and len(found) != bounds[1] + 1:
+        raise ValueError(
+            f"{path} has {len(found)} subfolders, but {name!r} of the model has {bounds[1] + 1:g} classes, and no "
+            "metrics.json of aezoo train beside the model names them: give a subfolder for each class, or a .npz file "
+            "with labels 'y'."
+        )
 
 
 def _array(model: aezoo.Autoencoder, path: Path, batch_size: int) -> Rows:

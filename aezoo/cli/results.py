@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aezoo import _errors, _files
+from aezoo import _files
 from aezoo.cli import loading, reading
 from aezoo.preprocessing import _reading
 
@@ -31,20 +31,18 @@ def run(arguments: argparse.Namespace) -> None:
         ValueError: If the data do not fit the model, or the ending of the file is unknown.
     """
     model, path = loading.load(arguments.model, "aezoo train", arguments.modules)
-    if model.condition_names:
-        names = ", ".join(map(repr, model.condition_names))
-        raise ValueError(f"{path} needs {names} beside the samples: use it in Python, model.encode(x, ...).")
-    data = reading.rows(model, Path(arguments.data), arguments.batch_size, arguments.skip_corrupt)
-    if not data.count:
-        raise ValueError(f"{arguments.data} has no samples: give at least one.")
-    with _errors.readable_errors():  # a bad row is found while the data are read, by a pipeline of TensorFlow
+    data = reading.rows(
+        model, Path(arguments.data), arguments.batch_size, arguments.skip_corrupt, loading.class_names(path)
+    )
+    with reading.readable_errors():
         _apply(arguments, model, data)
 
 
 def _apply(arguments: argparse.Namespace, model: aezoo.Autoencoder, data: reading.Rows) -> None:
     verb = arguments.verb
     function = {"encode": model.encode, "score": model.score_samples, "reconstruct": model.reconstruct}[verb]
-    results = _progress((np.asarray(function(batch)) for batch in data.batches), data.count, arguments)
+    computed = (np.asarray(function(inputs)) for inputs in data.inputs(model))
+    results = reading.progress(computed, data.count, verb, arguments.quiet)
     if arguments.output is None:
         _print(data, results)
         return
@@ -60,15 +58,6 @@ def _apply(arguments: argparse.Namespace, model: aezoo.Autoencoder, data: readin
                 write(_columns(verb, data, result, first), result)
                 first += len(result)
     print(f"{output}: {data.count:,} {'images' if output.is_dir() else 'rows'}", file=sys.stderr)
-
-
-def _progress(results: Iterator[np.ndarray], count: int, arguments: argparse.Namespace) -> Iterator[np.ndarray]:
-    import tqdm
-
-    with tqdm.tqdm(total=count, desc=arguments.verb, unit=" samples", delay=1, disable=arguments.quiet or None) as bar:
-        for result in results:
-            yield result
-            bar.update(len(result))
 
 
 def _columns(verb: str, data: reading.Rows, result: np.ndarray, first: int) -> dict[str, Any]:

@@ -192,15 +192,21 @@ def run(arguments: argparse.Namespace) -> bool:
         backup = _Backup(folder, identity, arguments.overwrite)
         model = _new_model(arguments, training, chosen, x_train, folder / _LAYERS)
         model.preprocessing = None if own is None else own.preprocessing
+        if model.condition_names and not hasattr(x_train, "shape"):
+            raise ValueError(
+                f"The samples of {arguments.data} take more than 256 MiB, and are read without labels, which the model "
+                "needs: give fewer or smaller samples."
+            )
         backup.restore(model, some)
         train, test = (loading.with_conditions(model, *split) for split in (train, test))
         interrupted = _fit(model, train[0], test[0], backup, arguments)
         if not hasattr(x_train, "shape"):
-            print(f"The model is measured on {reading.MEASURED:,} samples at most, since the data are not in memory.")
+            print(f"The model is measured on {own_data.MEASURED:,} samples at most, since the data are not in memory.")
             train, test = ((reading.in_memory(x), None) for x, _ in (train, test))
         metrics = _measure(model, train, test, arguments.quiet)
         results = {
             **_configuration(arguments, model),
+            **({} if own is None or own.class_names is None else {"classes": own.class_names}),
             "train_samples": counts[0],
             "test_samples": counts[1],
             "epochs_trained": len(backup.history["loss"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -183,6 +184,22 @@ class _Times:
             f"Read as a table of independent rows, although {name!r} grows from row to row: for a series, use "
             f"from_series(window=N, time={name!r})."
         ]
+
+
+def labels_of(path: str | os.PathLike[str], label: str) -> np.ndarray:
+    """Return the labels of all rows of a table in a file, as `from_table` reads them.
+
+    Args:
+        path: The file.
+        label: Name of the column of labels.
+
+    Raises:
+        ValueError: If the table has no such column, or cannot be read.
+    """
+    source = _reading.Source(path, only=[label])
+    if not source.names:
+        raise ValueError(f"{source.name} has no column {label!r}, which has the labels: add it.")
+    return _joined([batch.column(0).to_numpy(zero_copy_only=False) for batch in source.batches()])
 
 
 def _joined(labels: list[np.ndarray]) -> np.ndarray:

@@ -217,7 +217,7 @@ class SeriesPreprocessing(Preprocessing):
             raise ValueError(f"There is no column {lacking}: the columns are {', '.join(present)}.")
         if not names:
             raise ValueError("The series has no columns besides the time column.")
-        values = np.stack([_as_numbers(name, table[name], self.time is None) for name in names], axis=1)
+        values = np.stack([self._as_numbers(name, table[name]) for name in names], axis=1)
         if self.is_fitted:
             warn_of_new_columns(what, present, {*names, self.time, *self.left_out})
         else:
@@ -239,6 +239,25 @@ class SeriesPreprocessing(Preprocessing):
             notes.append(f"Missing values in {with_missing:,} steps: {doing}.")
         steps = Steps(values, times, breaks, tuple(notes))
         return self.filled(steps) if fill else steps
+
+    def _as_numbers(self, name: str, column: np.ndarray) -> np.ndarray:
+        """Return a column as float64, or raise an error that names the row."""
+        may_be_time = f"pass time={name!r} if it has times, or " if self.time is None else ""
+        if column.dtype.kind == "M":
+            advice = "give the numbers" if self.is_fitted else f"pass time={name!r}, or leave it out of columns="
+            raise ValueError(f"Column {name!r} has times: {advice}.")
+        try:
+            values = column.astype("float64")
+        except (TypeError, ValueError):
+            row = next(i for i, value in enumerate(column) if not _is_number(value))
+            advice = "correct it" if self.is_fitted else f"{may_be_time}choose others with columns="
+            raise ValueError(
+                f"Column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a number: {advice}."
+            ) from None
+        if np.isinf(values).any():
+            row = int(np.isinf(values).argmax())
+            raise ValueError(f"Column {name!r} has an infinite value in row {row} (counted from 0): correct it.")
+        return values
 
     def filled(self, steps: Steps) -> Steps:
         """Return a series with missing values interpolated between gaps, if `missing="interpolate"`; others unchanged.
@@ -390,25 +409,6 @@ def columns_of(raw: Any) -> dict[str, np.ndarray]:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in zip(names, columns, strict=True))
         raise ValueError(f"The columns differ in length: {lengths}.")
     return dict(zip(names, columns, strict=True))
-
-
-def _as_numbers(name: str, column: np.ndarray, suggest_time: bool) -> np.ndarray:
-    """Return a column as float64, or raise an error that names the row."""
-    if column.dtype.kind == "M":
-        raise ValueError(f"Column {name!r} has times: pass time={name!r}, or leave it out of columns=.")
-    try:
-        values = column.astype("float64")
-    except (TypeError, ValueError):
-        row = next(i for i, value in enumerate(column) if not _is_number(value))
-        hint = f"pass time={name!r} if it has times, or " if suggest_time else ""
-        raise ValueError(
-            f"Column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a number: {hint}choose "
-            "others with columns=."
-        ) from None
-    if np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise ValueError(f"Column {name!r} has an infinite value in row {row} (counted from 0): correct it.")
-    return values
 
 
 def _is_number(value: Any) -> bool:

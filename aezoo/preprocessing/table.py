@@ -130,7 +130,7 @@ class TablePreprocessing(Preprocessing):
         named["label"] = () if label is None else (label,)
         for one, other in itertools.combinations(("categorical", "counts", "ordinal", "drop", "label"), 2):
             if both := sorted(set(named[one]) & set(named[other])):
-                raise ValueError(f"The column {both[0]!r} is named in {one} and in {other}: name it once.")
+                raise ValueError(f"The column {both[0]!r} is named in {one}= and in {other}=; name it once.")
         if empty not in ("category", "missing"):
             raise ValueError(f"empty={empty!r} is unknown: choose 'category' or 'missing'.")
         if max_categories < 2:
@@ -236,7 +236,7 @@ class TablePreprocessing(Preprocessing):
                 columns.append(statistic.column(name, _served(name, served), used))
         if not columns:
             reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out[:5])
-            raise ValueError(f"{where} has no column to learn from ({reasons}): add columns, or name some in keep.")
+            raise ValueError(f"{where} has no column to learn from ({reasons}): add columns, or name some in keep=.")
         self._columns, self._left_out = tuple(columns), tuple(left_out)
         return self
 
@@ -252,7 +252,7 @@ class TablePreprocessing(Preprocessing):
         for argument, columns in given.items():
             if unknown := [name for name in columns if name not in source.all_names]:
                 raise ValueError(
-                    f"{argument} names the column {unknown[0]!r}, which is not in the table: its columns are "
+                    f"{argument}= names the column {unknown[0]!r}, which is not in the table: its columns are "
                     f"{listed(source.all_names)}."
                 )
 
@@ -468,7 +468,7 @@ class TablePreprocessing(Preprocessing):
                 if column.is_text:
                     made[column.name] = _reading.texts(values)
                     continue
-                place = _Place(source.name, column.name, source.first_row + rows)
+                place = _Place(source.name, column.name, source.first_row + rows, fitted=True)
                 made[column.name] = _single(values, place, column.kind, dates=column.kind == "date")
             yield made
             rows += batch.num_rows
@@ -595,11 +595,13 @@ class _Place:
         table: Name of the table.
         column: Name of the column.
         first: Number of the first row.
+        fitted: Whether the preprocessing is fitted, and reads the column anyway.
     """
 
     table: str
     column: str
     first: int
+    fitted: bool = False
 
     def error(self, row: int, problem: str) -> ValueError:
         """Return an error about the value in a row, counted from the first."""
@@ -627,7 +629,8 @@ def _single(values: Values, place: _Place, kind: Kind, dates: bool = False) -> n
         raise place.error(error.row, f"{error.value!r} is not {what}; correct it") from None
     if np.isinf(made).any():
         row = int(np.flatnonzero(np.isinf(made))[0])
-        raise place.error(row, f"the value is infinite or too large; correct it, or give drop=[{place.column!r}]")
+        advice = "" if place.fitted else f", or give drop=[{place.column!r}]"
+        raise place.error(row, f"the value is infinite or too large; correct it{advice}")
     if kind in ("count", "boolean"):
         right = (made >= 0) & (made == np.trunc(made)) if kind == "count" else (made == 0) | (made == 1)
         if wrong := np.flatnonzero(~right & ~np.isnan(made)).tolist():

@@ -5,6 +5,8 @@ import csv
 import dataclasses
 import inspect
 import json
+import re
+import sys
 import warnings
 
 import keras
@@ -44,6 +46,16 @@ def folder(tmp_path_factory):
     np.savez(folder / "images.npz", x=images, y=np.arange(12))
     np.save(folder / "numbers.npy", RNG.random((10, 4), "float32"))
     (folder / "names.txt").write_text("\n".join(f"anna{i}" for i in range(40)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corrupt(tmp_path_factory):
+    """Write a folder of three images and a corrupt one."""
+    folder = tmp_path_factory.mktemp("corrupt")
+    for i in range(3):
+        Image.fromarray(RNG.integers(0, 256, (6, 6), "uint8")).save(folder / f"{i}.png")
+    (folder / "bad.png").write_bytes((folder / "0.png").read_bytes()[:50])
     return folder
 
 
@@ -99,7 +111,8 @@ def test_training_on_a_table_writes_a_model_that_takes_its_rows(folder, trained)
         ("vae", "photos", ()),
         ("denoising", "series.csv", ("--window", 8, "--time", "time")),
         ("k-sparse", "images.npz", ("--latent-dim", 20)),
-        ("conditional", "images.npz", ("--num-classes", 12)),
+        ("conditional", "images.npz", ()),
+        ("conditional", "photos", ()),
         ("stacked", "images.npz", ("--layers", "4,2", "--pretrain-epochs", 1)),
         ("rbm", "numbers.npy", ()),
         ("sequence", "series.csv", ("--window", 8, "--time", "time", "--latent-dim", 2, "--units", 4)),
@@ -110,6 +123,7 @@ def test_training_on_data_of_each_kind(model, data, given, folder, tmp_path, cap
     assert command("train", model, "--data", folder / data, "--epochs", 1, "--output", output, *given) == 0
     assert {"model.keras", "metrics.json", "1"} <= {path.name for path in output.iterdir()}
     assert command("evaluate", output, "--data", folder / data) == 0
+    assert command("score", output, "--data", folder / data) == 0
 
 
 @pytest.mark.slow
@@ -125,6 +139,12 @@ def test_a_model_of_text_is_served_text(folder, tmp_path, capsys):
     np.testing.assert_allclose(scores, model.score_samples(lines), rtol=1e-4)
     assert command("reconstruct", tmp_path / "run", "--data", folder / "names.txt", "--output", tmp_path / "r.txt") == 0
     assert len((tmp_path / "r.txt").read_text().splitlines()) == 40
+
+
+def test_labels_of_large_data_are_refused(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(reading, "_IN_MEMORY", 0)
+    assert command("train", "conditional", "--data", folder / "photos", "--output", tmp_path / "run") == 2
+    assert "photos take more than 256 MiB, and are read without labels" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -163,6 +183,42 @@ def test_options_of_the_readers_reach_them(folder):
     own = reading.read(options(folder / "names.txt", "--tokens", "words", "--max-length", 3), 4)
     assert own.train[0].shape[1:] == (3,) and own.train[0].dtype == "int32"
     assert {token[:4] for token in own.preprocessing.vocabulary[2:]} == {"anna"}
+
+
+def test_color_becomes_gray_only_with_grayscale(tmp_path):
+    for i in range(3):
+        Image.new("RGB", (4, 4), (200, 10 * i, 0)).save(tmp_path / f"{i}.png")
+    assert reading.read(options(tmp_path), 4).train[0].shape == (2, 4, 4, 3)
+    gray = reading.read(options(tmp_path, "--grayscale"), 4)
+    assert gray.train[0].shape == (2, 4, 4, 1)
+    np.testing.assert_allclose(gray.train[0].max(), (0.299 * 200 + 0.587 * 20) / 255, atol=0.02)
+
+
+def test_a_corrupt_image_is_named_or_left_out(corrupt):
+    with pytest.raises(ValueError, match=r"1 image in .*bad.png .* pass --skip-corrupt to leave them out"):
+        reading.read(options(corrupt), 4)
+    own = reading.read(options(corrupt, "--skip-corrupt"), 4)
+    assert sum(own.samples.values()) == 3 and "Left out, since they cannot be decoded: bad.png" in own.summary
+
+
+def test_a_column_that_looks_like_an_identifier_is_kept_on_request(tmp_path):
+    pd.DataFrame({"id": np.arange(60)}).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=r"no column to learn from \(id: identifier.* or name some in --keep\.$"):
+        reading.read(options(tmp_path / "t.csv"), 8)
+    own = reading.read(options(tmp_path / "t.csv", "--keep", "id"), 8)
+    assert own.preprocessing.feature_names == ["id"]
+    with pytest.raises(ValueError, match=r"^--keep names the column 'no', which is not in the table"):
+        reading.read(options(tmp_path / "t.csv", "--keep", "no"), 8)
+
+
+@pytest.mark.parametrize("data", ["photos", "table.csv", "numbers.npy", "names.txt"])
+def test_the_seed_of_the_split_can_be_chosen(data, folder):
+    def test_samples(*given):
+        own = reading.read(options(folder / data, *given), 4)
+        assert f"seed {given[-1] if given else 0}" in own.summary
+        return np.unique(np.nan_to_num(own.test[0]), axis=0)
+
+    assert not np.array_equal(test_samples("--split-seed", 7), test_samples())
 
 
 def test_every_option_of_a_reader_is_one_of_its_arguments(folder):
@@ -232,6 +288,8 @@ def test_arguments_suit_the_data(folder):
     message = r"learns from data in \[0, 1\], but the values are from 2 to 2: use it in Python"
     with pytest.raises(ValueError, match=message):
         suitable(aezoo.DenoisingAE, own, np.full((2, 9), 2.0), {"corruption"})
+    labeled = reading.read(options(folder / "images.npz"), 4)
+    assert suitable(aezoo.ConditionalVAE, labeled, labeled.train[0], {"num_classes"}) == {"num_classes": 12}
 
 
 def test_a_sparse_model_of_a_narrow_table_keeps_fewer_units_than_it_has(folder):
@@ -249,6 +307,11 @@ def test_a_sparse_model_of_a_narrow_table_keeps_fewer_units_than_it_has(folder):
     [
         ("none.csv", (), r"There is no file or folder .*none.csv"),
         ("table.csv", ("--window", 3, "--label", "city"), r"--label is for a table, but .* is a series"),
+        (
+            "series.csv",
+            ("--window", 8, "--split-seed", 1),
+            r"end of .*series.csv is for testing.* leave out --split-seed",
+        ),
         ("photos", ("--tokens", "words"), r"--tokens is for lines of text, but .* is a folder of images"),
         ("table.csv", ("--test-fraction", 2.0), r"--test-fraction"),
         ("mixed", (), r"differ in size.* Pass --image-size \d+,\d+, or another size"),
@@ -391,6 +454,129 @@ def test_windows_of_a_series_have_their_times(folder, of_series, tmp_path):
     np.testing.assert_allclose([float(row["score"]) for row in found], model.score_samples(windows), rtol=1e-4)
 
 
+@pytest.mark.parametrize("verb", ["score", "encode", "reconstruct", "evaluate", "explore"])
+def test_every_command_leaves_out_a_corrupt_image_on_request(verb, corrupt, of_images, tmp_path, capsys):
+    output = {"explore": "page.html", "reconstruct": "images"}.get(verb, "written.csv")
+    given = [verb, of_images, "--data", corrupt, *(() if verb == "evaluate" else ("--output", tmp_path / output))]
+    assert command(*given) == 2
+    assert "bad.png" in (said := capsys.readouterr().err) and "or pass --skip-corrupt to leave them out.\n" in said
+    assert command(*given, "--skip-corrupt") == 0
+    if output == "written.csv" and verb != "evaluate":
+        assert [row["file"] for row in rows(tmp_path / output)] == ["0.png", "1.png", "2.png"]
+    printed = capsys.readouterr().out
+    assert verb != "evaluate" or printed.startswith("Autoencoder with a code of 3, on 3 samples\n")
+
+
+@pytest.mark.parametrize("verb", ["score", "evaluate"])
+def test_a_bar_on_a_terminal_counts_the_samples(verb, folder, of_images, monkeypatch, capsys):
+    monkeypatch.setattr(reading, "_DELAY", 0)
+    given = (verb, of_images, "--data", folder / "images.npz", "--batch-size", 5)
+    for terminal, more, shown in ((True, (), True), (True, ("--quiet",), False), (False, (), False)):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda terminal=terminal: terminal, raising=False)
+        assert command(*given, *more) == 0
+        said = capsys.readouterr().err
+        assert (f"{verb}: 100%" in said and "12/12" in said) == shown, said
+        assert shown or not said
+
+
+def test_a_part_of_the_data_is_measured_and_named(folder, of_images, capsys):
+    assert command("evaluate", of_images, "--data", folder / "images.npz", "--limit", 5) == 0
+    first, title, *_ = capsys.readouterr().out.splitlines()
+    assert first == "Measured on the first 5 of 12 samples; --limit 12 takes all."
+    assert title == "Autoencoder with a code of 3, on 5 samples"
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory):
+    """Save a model whose condition is the class of an image, as `aezoo train` leaves it."""
+    model = aezoo.ConditionalVAE(2, num_classes=3, hidden_dims=(4,), seed=0)
+    model.build({"x": (None, 6, 6, 1), "label": (None,)})
+    output = tmp_path_factory.mktemp("conditional")
+    model.save(output / "model.keras")
+    (output / "metrics.json").write_text(json.dumps({"classes": ["a", "b", "c"]}))
+    return output
+
+
+def codes(model, data, output):
+    """Return the codes that `aezoo encode` writes, and the names of the samples."""
+    assert command("encode", model, "--data", data, "--output", output, "--batch-size", 5) == 0
+    found = rows(output)
+    return np.array([[float(row[f"code_{i}"]) for i in range(2)] for row in found]), [
+        next(iter(row.values())) for row in found
+    ]
+
+
+def test_a_condition_is_the_subfolder_or_y(folder, conditional, tmp_path, capsys):
+    model = keras.saving.load_model(conditional / "model.keras")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "b").symlink_to(folder / "photos" / "b")  # only one of the classes, which is still number 1
+    found, names = codes(conditional, tmp_path / "new", tmp_path / "z.csv")
+    assert len(names) == 6 and all(name.startswith("b/") for name in names)
+    x = np.stack([keras.utils.img_to_array(Image.open(tmp_path / "new" / name)) / 255 for name in names])
+    np.testing.assert_allclose(found, model.encode(x, label=np.ones(6, int)), rtol=1e-3, atol=1e-4)
+    assert np.abs(found - model.encode(x, label=np.zeros(6, int))).max() > 0.01
+    y = np.arange(12) % 3
+    with np.load(folder / "images.npz") as stored:
+        images = stored["x"]
+    np.savez(tmp_path / "labeled.npz", x=images, y=y)
+    found, _ = codes(conditional, tmp_path / "labeled.npz", tmp_path / "y.csv")
+    np.testing.assert_allclose(found, model.encode(images[..., None] / np.float32(255), label=y), rtol=1e-3, atol=1e-4)
+    assert command("score", conditional, "--data", folder / "photos", "--output", tmp_path / "s.csv") == 0
+    assert command("reconstruct", conditional, "--data", folder / "photos", "--output", tmp_path / "r") == 0
+    assert len(list((tmp_path / "r").rglob("*.png"))) == len(rows(tmp_path / "s.csv")) == 12
+
+
+def test_a_condition_is_the_label_of_a_table(folder, tmp_path):
+    table = pd.read_csv(folder / "table.csv").drop(columns="age").assign(kind=np.arange(60) % 2)
+    table.to_csv(tmp_path / "t.csv", index=False)
+    data = datasets.from_table(tmp_path / "t.csv", label="kind")
+    model = aezoo.ConditionalVAE(
+        2, num_classes=2, hidden_dims=(4,), likelihood="gaussian", preprocessing=data.preprocessing, seed=0
+    )
+    model.build({"x": (None, *data.preprocessing.sample_shape), "label": (None,)})
+    model.save(tmp_path / "model.keras")
+    found, _ = codes(tmp_path, tmp_path / "t.csv", tmp_path / "z.csv")
+    np.testing.assert_allclose(found, model.encode(table, label=table["kind"].to_numpy()), rtol=1e-3, atol=1e-4)
+
+
+def test_labels_that_are_missing_are_one_sentence(folder, conditional, tmp_path, capsys):
+    advice = (
+        r"give images in one subfolder per class, .* or pass the model a dict in Python, {'x': x, 'label': label}\."
+    )
+    np.save(tmp_path / "x.npy", np.zeros((4, 6, 6, 1), "float32"))
+    (tmp_path / "flat").mkdir()
+    for path in (folder / "photos").rglob("*.png"):
+        (tmp_path / "flat" / path.name).symlink_to(path)
+    model = keras.saving.load_model(conditional / "model.keras")
+    of_two = aezoo.ConditionalVAE(2, conditions={"person": 2, "job": 3}, hidden_dims=(4,), seed=0)
+    of_two.build({"x": (None, 6, 6, 1), "person": (None,), "job": (None,)})
+    for used, data, classes, message in (
+        (model, tmp_path / "x.npy", None, advice),
+        (model, tmp_path / "flat", None, advice),
+        (
+            model,
+            tmp_path / "flat",
+            ("a", "b"),
+            "is in no subfolder that names its class: put each image into one of a, b",
+        ),
+        (
+            model,
+            folder / "photos",
+            None,
+            "has 2 subfolders, but 'label' of the model has 3 classes, and no metrics.json",
+        ),
+        (of_two, folder / "photos", None, "pass the model a dict in Python, {'x': x, 'person': person, 'job': job}"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            reading.rows(used, data, 4, classes=classes)
+    for verb in ("encode", "evaluate"):
+        output = ("--output", tmp_path / "z.csv") if verb == "encode" else ()
+        assert command(verb, conditional, "--data", tmp_path / "x.npy", *output) == 2
+        said = capsys.readouterr().err
+        assert re.search(advice, said) and len(said.splitlines()) == 1, said
+    assert not (tmp_path / "z.csv").exists()
+
+
 def test_other_data_than_in_training_are_refused(folder, of_images, capsys):
     assert command("score", of_images, "--data", folder / "table.csv") == 2
     assert "is a table, on which this model was not trained" in capsys.readouterr().err
@@ -402,6 +588,7 @@ def test_bad_rows_are_one_line_and_print_nothing_else(folder, trained, tmp_path,
     lines = (folder / "table.csv").read_text().splitlines()
     bad = tmp_path / "bad.csv"
     for rows, message in (
+        (["age,size,city", "inf,1,Rome"], "row 2, column 'age': the value is infinite or too large; correct it.\n"),
         ([*lines[:5], "old" + lines[5][lines[5].index(",") :]], "row 6, column 'age': 'old' is not a number"),
         ([*lines[:3], "1"], "row 4, has 1 value, but the header has 3 columns"),
         (lines[:1], "has no samples: give at least one"),
@@ -415,6 +602,8 @@ def test_bad_rows_are_one_line_and_print_nothing_else(folder, trained, tmp_path,
         printed = capsys.readouterr()
         assert message in printed.err and "categorical" not in printed.err and printed.out == ""
         assert len(printed.err.strip().splitlines()) == 1
+    assert command("evaluate", trained, "--data", bad) == 2
+    assert capsys.readouterr().err.endswith("the text is not in UTF-8: save the file as UTF-8.\n")
 
 
 def test_another_order_a_new_column_and_an_unseen_category_are_scored(folder, trained, tmp_path):
@@ -468,6 +657,28 @@ def test_a_new_column_of_a_series_is_ignored_with_a_warning(folder, of_series, t
     assert rows(tmp_path / "scores_new.csv") == rows(tmp_path / "scores_series.csv")
 
 
+def test_a_series_without_a_window_is_one_line(folder, tmp_path, capsys):
+    data = datasets.from_series(folder / "series.csv", 8, time="time")
+    model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=data.preprocessing, seed=0)
+    model.build((None, 8, 1))
+    model.save(tmp_path / "model.keras")
+    pd.read_csv(folder / "series.csv").head(5).to_csv(tmp_path / "short.csv", index=False)
+    assert command("score", tmp_path, "--data", tmp_path / "short.csv") == 2
+    assert "short.csv has 5 steps and no window of 8" in capsys.readouterr().err
+    (tmp_path / "text.csv").write_text("time,load\n2024-01-01,high\n")
+    assert command("score", tmp_path, "--data", tmp_path / "text.csv") == 2
+    assert (
+        "Column 'load' has 'high' in row 0 (counted from 0), which is not a number: correct it.\n"
+        in capsys.readouterr().err
+    )
+
+
 def test_messages_of_readers_name_options():
     found = reading._as_options("Give drop=['a', 'b'], or leave it out of columns=. Or pass time='hour', max_length=3.")
     assert found == "Give --drop a, b, or leave it out of --columns. Or pass --time 'hour', --max-length 3."
+
+
+def test_a_missing_value_is_one_line_that_names_an_option(of_images, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.full((2, 6, 6, 1), np.nan, "float32"))
+    assert command("score", of_images, "--data", tmp_path / "x.npy") == 2
+    assert "remove or replace them, or train the model with --missing mask.\n" in capsys.readouterr().err

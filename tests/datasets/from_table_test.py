@@ -218,8 +218,8 @@ def test_the_summary_says_how_to_read_a_series(time, name, said, monkeypatch):
     [
         ({"test_fraction": 1.0}, "test_fraction"),
         ({"batch_size": 0}, "batch_size"),
-        ({"label": "nothing"}, "label names the column 'nothing', which is not in the table"),
-        ({"label": "class", "drop": ["class"]}, "'class' is named in drop and in label"),
+        ({"label": "nothing"}, "label= names the column 'nothing', which is not in the table"),
+        ({"label": "class", "drop": ["class"]}, "'class' is named in drop= and in label="),
     ],
 )
 def test_wrong_arguments(table, arguments, message):

@@ -516,9 +516,9 @@ def test_odd_columns_of_tables_in_memory():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"drop": ["nothing"]}, "drop names the column 'nothing', which is not in the table"),
+        ({"drop": ["nothing"]}, "drop= names the column 'nothing', which is not in the table"),
         ({"categorical": "city"}, r"categorical must be a sequence of names, such as \['city'\]"),
-        ({"categorical": ["city"], "drop": ["city"]}, "'city' is named in categorical and in drop"),
+        ({"categorical": ["city"], "drop": ["city"]}, "'city' is named in categorical= and in drop="),
         ({"empty": "zero"}, "empty='zero' is unknown"),
         ({"max_categories": 1}, "max_categories must be at least 2"),
     ],
