@@ -7,10 +7,10 @@ color, 32 x 32 pixels. FILE.npz has `images`, photographs of BSDS500 (Arbeláez 
 32 x 32 pixels are cut from all but the last 50 for training, and 1,000 from these for testing. The bundled emoji are
 always among the data, 64 x 64 pixels in color.
 
-Each `DenoisingAE` has two convolutions of stride 2 with 32 channels, and a decoder that mirrors them: its code has an
-eighth of the numbers of a color image. Gaussian noise of deviation 0.1 is added to images in [0, 1]. All networks are
-trained for as many steps, in batches of 64, with Adam and a rate that falls to 0 along a cosine; the rates, 0.001 and
-with normalization 0.004, were fixed before the first run. On the test images with noise that no network saw:
+Each `DenoisingAE` has two convolutions of stride 2 with 32 channels, and a decoder that mirrors them: its code has two
+numbers per pixel. Gaussian noise of deviation 0.1 is added to images in [0, 1]. All networks are trained for as many
+steps, in batches of 64, with Adam and a rate that falls to 0 along a cosine; the rates, 0.001 and with normalization
+0.004, were fixed before the first run. On the test images with noise that no network saw:
 
 - *PSNR*: of the mean squared error over all test images, in dB, to the images without noise.
 - *period of two*: what the error has at the highest frequency, horizontally or vertically, over its mean at the
