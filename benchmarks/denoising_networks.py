@@ -8,12 +8,12 @@ color, 32 x 32 pixels. FILE.npz has `images`, photographs of BSDS500 (Arbeláez 
 always among the data, 64 x 64 pixels in color.
 
 Each `DenoisingAE` has two convolutions of stride 2 with 32 channels, and a decoder that mirrors them: its code has two
-numbers per pixel. Gaussian noise of deviation 0.1 is added to images in [0, 1]. All networks are trained for as many
-steps, in batches of 64, with Adam and a rate that falls to 0 along a cosine; the rates, 0.001 and with normalization
-0.004, were fixed before the first run. On the test images with noise that no network saw:
+numbers per pixel. Gaussian noise of deviation 0.1 is added to images in [0, 1]. All networks are trained for the same
+number of steps, in batches of 64, with Adam and a rate that falls to 0 along a cosine; the rates, 0.001 and with
+normalization 0.004, were fixed before the first run. On the test images with noise that no network saw:
 
-- *PSNR*: of the mean squared error over all test images, in dB, to the images without noise.
-- *period of two*: what the error has at the highest frequency, horizontally or vertically, over its mean at the
+- *PSNR* between output and image without noise, in dB, from the mean squared error over all test images.
+- *period of two*: power of the error at a period of two pixels, horizontally or vertically, over that at the
   frequencies next to it; 1 is no checkerboard.
 - *Gaussian filter*: the best of ten widths on the training images.
 - *CPU seconds*: of the training, all threads together.

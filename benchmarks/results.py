@@ -117,7 +117,7 @@ SECTIONS = {
     ),
     "outliers": (
         "Find outliers in contaminated tables",
-        "Area under the ROC curve on sets of ODDS. The run is not complete: see what we tried.",
+        "Area under the ROC curve on sets of ODDS.",
     ),
     "discrete_codes": (
         "Use every entry of a codebook",
@@ -373,8 +373,8 @@ COMPARED = {
     ),
     "denoising_networks": (
         "Convolutional networks that denoise",
-        "Test images with Gaussian noise of deviation 0.1, one seed. Of PSNR, higher is better; at a period of two "
-        "pixels, 1 is an error without a checkerboard.",
+        "Test images with Gaussian noise of deviation 0.1, one seed. A higher PSNR is better. At a period of "
+        "two pixels, an error without a checkerboard has 1.",
         "networks.md",
     ),
     "composition": (

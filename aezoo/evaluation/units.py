@@ -34,13 +34,14 @@ def activations(model: Any, x: Data, layer: int | str | None = None, *, batch_si
         x: Samples, (n, *input_shape), or a data set of batches of samples, whose targets are ignored.
         layer: The number of a layer with weights, from the input on and from 0, negative from the end; or its name. In
             a stack the layers of all encoders are counted. None takes the last one: the code.
-        batch_size: Number of samples that are computed at once.
+        batch_size: Number of samples of an array that are computed at once; a data set has batches of its own.
 
     Returns:
         (n, units) float32. A unit of a convolution is a channel, with its largest value over the places of an image.
 
     Raises:
-        ValueError: If the model is not built, has no such layer, or is not a chain of layers.
+        ValueError: If the model is not built, has no such layer, or is not a chain of layers; or if there are no
+            samples.
 
     Example:
         >>> import aezoo
@@ -52,7 +53,10 @@ def activations(model: Any, x: Data, layer: int | str | None = None, *, batch_si
     """
     _validation.check_int("batch_size", batch_size, 1)
     function, _ = _pre_activation(model, layer)
-    return np.concatenate([np.asarray(function(batch)) for batch in _batches(x, batch_size)])
+    parts = [np.asarray(function(batch)) for batch in _batches(x, batch_size)]
+    if not parts:
+        raise ValueError("There are no samples whose activations could be computed.")
+    return np.concatenate(parts)
 
 
 def _batches(x: Data, batch_size: int) -> Iterator[np.ndarray]:
@@ -78,7 +82,7 @@ def top_inputs(
 
     Args:
         model: As in `activations`.
-        x: Samples, (m, *input_shape), or a data set as in `activations`.
+        x: Samples, (m, *input_shape), or a data set as in `activations` that keeps its order.
         units: A unit, several, or None for all units of the layer.
         n: Number of samples per unit; all samples if there are fewer.
         layer: As in `activations`.

@@ -26,7 +26,7 @@ def batch_threshold(z: Tensor, k: float, weight: Tensor | None = None) -> Tensor
         weight: Weights of the samples, (batch,): a sample of weight 2 counts twice. None counts each sample once.
 
     Returns:
-        A float32 scalar, equal on all replicas. If fewer activations are positive, 0.
+        A float32 scalar, equal on all replicas. If fewer activations are positive, or there are no samples, 0.
 
     Example:
         >>> z = ops.array([[0.0, 5.0, 4.0], [1.0, 3.0, 0.0]])
@@ -37,7 +37,8 @@ def batch_threshold(z: Tensor, k: float, weight: Tensor | None = None) -> Tensor
     if weight is None and replicas() == 1:
         count = tf.cast(tf.math.ceil(k * tf.cast(tf.shape(z)[0], "float32") * _ROUNDED), "int32")
         # The minimum, since XLA would sort all of z where a slice takes the last value.
-        return tf.reduce_min(tf.math.top_k(tf.reshape(z, (-1,)), count, sorted=False).values)
+        smallest = tf.reduce_min(tf.math.top_k(tf.reshape(z, (-1,)), count, sorted=False).values)
+        return tf.where(count > 0, smallest, 0.0)
     weight = ops.ones(ops.shape(z)[:1]) if weight is None else as_float32(weight)
     target = k * sum_over_replicas(ops.sum(weight)) * _ROUNDED
     target = ops.maximum(target, 1e-30)  # if all weights are 0, t is 0

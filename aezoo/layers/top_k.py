@@ -22,7 +22,7 @@ def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
 
     Args:
         z: Codes, (batch, ...); the units of a code are the entries of all axes but the first.
-        k: Number of entries to keep, an int or an int32 scalar, from 0 to `k_max`.
+        k: Number of entries to keep, an int or an int32 scalar, from 0 to `k_max`; a larger k counts as `k_max`.
         k_max: The largest k that will be used, at most the number of units.
 
     Returns:
@@ -37,7 +37,7 @@ def top_k_mask(z: Tensor, k: Tensor, k_max: int) -> Tensor:
     k = ops.cast(k, "int32")
     largest = tf.math.top_k(z, k=k_max)  # equal values are ordered by index
     # A sum, since XLA would sort all units where a slice at a known k takes the last one.
-    is_last = tf.range(k_max) == tf.maximum(k - 1, 0)
+    is_last = tf.range(k_max) == tf.clip_by_value(k - 1, 0, k_max - 1)
     threshold, position = (
         tf.reduce_sum(tf.where(is_last, part, tf.zeros_like(part)), axis=1, keepdims=True) for part in largest
     )

@@ -45,6 +45,7 @@ class ConditionalVAE(TakesLabels, VAE):
         TensorShape([3, 8, 8, 1])
         >>> model.decode(model.encode(x, label=label), label=3).shape  # the same handwriting, another digit
         TensorShape([32, 8, 8, 1])
+        >>> # Two labels
         >>> model = ConditionalVAE(latent_dim=2, conditions={"shape": 3, "place": 10}, hidden_dims=(16,))
         >>> model.compile(optimizer="adam")
         >>> history = model.fit({"x": x, "shape": label % 3, "place": label}, verbose=0)

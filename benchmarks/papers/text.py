@@ -1,7 +1,7 @@
 """Posterior collapse of a VAE of text, and what each remedy does: names and short English sentences, by characters.
 
     python benchmarks/papers/text.py --text names.txt.gz
-    python benchmarks/papers/text.py --text tatoeba_english.txt.gz --least 12 --longest 28 --epochs 10
+    python benchmarks/papers/text.py --text tatoeba_english.txt.gz --least 12 --longest 28 --lines 6000 --epochs 10
 
 Each line of the file is a text. One model per remedy, the same network (GRU of 64 units, code of 16) and the same
 epochs: nothing; β that grows from 0 to 1 over the first half of training; word dropout; free bits; and combinations.

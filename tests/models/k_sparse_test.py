@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import aezoo
 from aezoo import testing
+from aezoo.layers._selection import DenseSelection
 from aezoo.schedules import Linear, Step
 from aezoo.training.batch import Batch
 
@@ -177,6 +178,33 @@ def test_validation_does_not_count():
     np.testing.assert_array_equal(model.samples_since_active, 0)
     model.fit(X, validation_data=(X,), batch_size=12, verbose=0)
     assert model.samples_since_active.numpy().max() == 12
+
+
+def test_auxk_is_computed_only_while_a_unit_is_dead(monkeypatch):
+    model = make(latent_dim=12, k=1, aux_weight=1.0, aux_k=3, dead_after=8)
+    ways = []
+    monkeypatch.setattr(
+        DenseSelection, "addition", lambda self, code: ways.append(len(code)) or self.decoder(code, training=False)
+    )
+    for batch in (X[:4], X[4:8], X[8:]):
+        model.objective(Batch.of(batch), training=True)
+    assert ways == [4], "after 8 samples some units are dead"
+
+
+@pytest.mark.parametrize(
+    ("how", "rtol"),
+    [({}, 1e-4), ({"jit_compile": True}, 1e-4), ({"dtype": "mixed_bfloat16"}, 0.05)],
+    ids=["graph", "XLA", "bfloat16"],
+)
+def test_auxk_in_a_graph_is_that_of_single_operations(how, rtol):
+    """With a short last batch, batches without dead units and with them."""
+    fit = dict(batch_size=5, epochs=3, shuffle=False, verbose=0)
+    options = dict(latent_dim=12, k=2, aux_weight=0.5, aux_k=3, dead_after=12, rate=0.01)
+    expected = make(**options, run_eagerly=True).fit(X, **fit).history
+    got = make(**options, **how).fit(X, **fit).history
+    assert expected["auxiliary"][0] == 0 < expected["auxiliary"][-1]
+    for name in expected:
+        np.testing.assert_allclose(got[name], expected[name], rtol=rtol, err_msg=name)
 
 
 @pytest.mark.slow
