@@ -424,10 +424,12 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
 
     Args:
         name: Name of the column.
-        column: Numbers, times, or text in a format that pandas reads, such as ISO 8601.
+        column: Numbers, times, or text in a format that pandas reads, such as ISO 8601. Dates without the year in
+            front, such as 13/03/2025, begin with the day if some of the first numbers exceed 12.
 
     Raises:
-        ValueError: If an entry is missing or is not a time; the message names the row.
+        ValueError: If an entry is missing or is not a time, or if it is unknown whether dates begin with the day or
+            with the month; the message names the row.
     """
     if column.dtype.kind == "O" and len(column) and all(hasattr(value, "isoformat") for value in column):
         column = column.astype(str)
@@ -435,7 +437,15 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
         import pandas
 
         text = pandas.Series(column, dtype="str")
-        times = pandas.to_datetime(text, errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
+        numbers = text.str.extract(r"^\s*(\d{1,2})[./-](\d{1,2})[./-]\d{2,4}\b").dropna().astype(int)
+        day_first, month_first = (bool((numbers[i] > 12).any()) for i in (0, 1))
+        differ = numbers.index[numbers[0] != numbers[1]]
+        if len(differ) and not day_first and not month_first:
+            raise ValueError(
+                f"The time column {name!r} has {column[differ[0]]!r} in row {differ[0]} (counted from 0), and no row "
+                "tells whether the day or the month comes first: write the year first, as in 2025-03-13."
+            )
+        times = pandas.to_datetime(text, errors="coerce", utc=True, dayfirst=day_first).dt.tz_localize(None).to_numpy()
     else:
         times = column
     unknown = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times.astype("float64"))
