@@ -34,7 +34,8 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
     Args:
         rows: Versions of the samples, {name: array}, all of the same shape. Images are (batch, height, width), (batch,
             height, width, 1 or 3) or (batch, height * width) with height = width; signals are (batch, length) of any
-            other length, or (batch, length, 1).
+            other length, or (batch, length, columns) with a length of more than four times the columns, which are drawn
+            one after another.
         n: Number of samples to show, at least 1: the first `n`.
 
     Returns:
@@ -65,7 +66,9 @@ def rows(rows: Mapping[str, Any], n: int = 10) -> matplotlib.figure.Figure:
         raise ValueError(f"Samples of shape {x.shape[1:]} cannot be drawn: only images and 1-D signals can.")
     arrays = {name: row[:n] for name, row in arrays.items()}
     x = arrays[first]
-    is_signal = x.ndim == 3 and x.shape[-1] == 1
+    is_signal = x.ndim == 3 and (x.shape[2] == 1 or x.shape[1] > 4 * x.shape[2])
+    if is_signal:
+        arrays = {name: row.swapaxes(1, 2) for name, row in arrays.items()}
     if is_signal or tiles.as_pictures(x) is None:
         return _signal_figure({name: row.reshape(len(row), -1) for name, row in arrays.items()})
     low, high = float(np.min(x)), float(np.max(x))

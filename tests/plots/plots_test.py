@@ -241,6 +241,13 @@ def test_reconstructions_outside_the_unit_range_use_the_scale_of_the_inputs():
     np.testing.assert_allclose(tile(figure, 1, 0, 4, 4), (x[0] / 2 + 2) / 4, rtol=1e-6)
 
 
+def test_columns_of_a_series_are_drawn_one_after_another():
+    x = np.random.default_rng(0).random((3, 12, 2)).astype("float32")
+    figure = plots.rows({"input": x})
+    assert len(figure.axes) == 3
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), np.concatenate([x[0, :, 0], x[0, :, 1]]))
+
+
 @pytest.mark.parametrize("shape", [(10,), (10, 1), (16, 1)])
 def test_reconstructions_of_signals_are_lines(shape):
     x = np.random.default_rng(0).normal(size=(7, *shape))
