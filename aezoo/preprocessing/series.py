@@ -93,7 +93,7 @@ class SeriesPreprocessing(Preprocessing):
             raise ValueError(f"missing={missing!r} is unknown: choose 'skip', 'interpolate' or 'keep'.")
         self.window, self.stride, self.time, self.missing = int(window), int(stride), time, missing
         self.columns = None if columns is None else tuple(columns)
-        self.left_out: tuple[str, ...] = ()
+        self._left_out: tuple[str, ...] | None = None  # columns of the table of `fit` without a use, if they are known
         self.means: tuple[float, ...] | None = None
         self.scales: tuple[float, ...] | None = None
 
@@ -102,14 +102,26 @@ class SeriesPreprocessing(Preprocessing):
     def fit(self, raw: Any) -> Self:
         """Compute the mean and the standard deviation of each column; return self.
 
+        If it raises an error, the result of an earlier `fit` stays.
+
         Args:
-            raw: A series, or its `Steps`.
+            raw: A series in any form that `steps` accepts, or its `Steps`.
 
         Raises:
+            FileNotFoundError: If there is no such file.
             ValueError: If there are no steps, or a column has text, infinite values, no value at all, or values that
                 are equal in single precision.
         """
-        self.means = self.scales = None
+        before = self.columns, self._left_out, self.means, self.scales
+        self.means = self.scales = None  # unfitted, so that `steps` notes which columns there are
+        try:
+            self._fit(raw)
+        except BaseException:
+            self.columns, self._left_out, self.means, self.scales = before
+            raise
+        return self
+
+    def _fit(self, raw: Any) -> None:
         steps = raw if isinstance(raw, Steps) else self.steps(raw)
         if not len(steps.values):
             raise ValueError("The series has no steps to train on.")
@@ -130,18 +142,19 @@ class SeriesPreprocessing(Preprocessing):
             )
         scales[low == high] = 1.0  # rounding may have left a tiny deviation
         self.means, self.scales = tuple(means.tolist()), tuple(scales.tolist())
-        return self
 
     @property
     def is_fitted(self) -> bool:
         return self.means is not None
 
     def state(self) -> dict[str, Any]:
-        return {name: list(getattr(self, name) or ()) for name in ("columns", "left_out", "means", "scales")}
+        state: dict[str, Any] = {name: list(getattr(self, name) or ()) for name in ("columns", "means", "scales")}
+        return {**state, "left_out": None if self._left_out is None else list(self._left_out)}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        self.columns, self.left_out = tuple(state["columns"]), tuple(state.get("left_out", ()))
-        self.means, self.scales = tuple(state["means"]), tuple(state["scales"])
+        self.columns, self.means, self.scales = (tuple(state[name]) for name in ("columns", "means", "scales"))
+        left_out = state.get("left_out")  # missing in models saved before it was recorded
+        self._left_out = None if left_out is None else tuple(left_out)
 
     @property
     def summary(self) -> str:
@@ -165,9 +178,14 @@ class SeriesPreprocessing(Preprocessing):
     # === From a series to windows, and back ===
 
     def is_raw(self, data: Any) -> bool:
+        """Return whether data are a table, the path of a series, or a dict that has all columns of training.
+
+        Args:
+            data: Any object that a user passes as samples.
+        """
         if isinstance(data, Mapping):
             return bool(self.columns) and set(self.columns or ()) <= {str(name) for name in data}
-        return hasattr(data, "columns") or hasattr(data, "column_names")
+        return _reading.is_path(data) or hasattr(data, "columns") or hasattr(data, "column_names")
 
     def steps(self, raw: Any, fill: bool = True) -> Steps:
         """Return a series in the order of time, with its gaps.
@@ -218,10 +236,10 @@ class SeriesPreprocessing(Preprocessing):
         if not names:
             raise ValueError("The series has no columns besides the time column.")
         values = np.stack([self._as_numbers(name, table[name]) for name in names], axis=1)
-        if self.is_fitted:
-            warn_of_new_columns(what, present, {*names, self.time, *self.left_out})
-        else:
-            self.columns, self.left_out = names, tuple(name for name in present if name not in {*names, self.time})
+        if not self.is_fitted:
+            self.columns, self._left_out = names, tuple(name for name in present if name not in {*names, self.time})
+        elif self._left_out is not None:
+            warn_of_new_columns(what, present, {*names, self.time, *self._left_out})
         notes = []
         if times is None:
             times, breaks = np.arange(len(values)), np.zeros(0, "int64")
@@ -299,7 +317,7 @@ class SeriesPreprocessing(Preprocessing):
         """Return the windows of a series, in raw units.
 
         Args:
-            raw: A series, or an array of windows (n, window, columns).
+            raw: A series in any form that `steps` accepts, or an array of windows (n, window, columns).
 
         Raises:
             ValueError: As `steps`; or if the series is shorter than a window, or has another number of columns.
@@ -311,7 +329,7 @@ class SeriesPreprocessing(Preprocessing):
             steps = self.steps(raw)
             starts = self.starts(steps)
             if not len(starts):
-                raise ValueError(self.too_short(steps, "The series"))
+                raise ValueError(self.too_short(steps, str(raw) if _reading.is_path(raw) else "The series"))
             views = np.lib.stride_tricks.sliding_window_view(steps.values.astype("float32"), self.window, axis=0)
             windows = np.ascontiguousarray(views[starts].swapaxes(1, 2))
         if windows.shape[1:] != shape:

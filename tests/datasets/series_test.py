@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -203,7 +204,7 @@ def test_training_steps_do_not_depend_on_test_steps():
     np.testing.assert_allclose(test, [100, 101, 102, 103], rtol=1e-6)
 
 
-def test_a_model_takes_the_table_and_keeps_its_units(frame, tmp_path):
+def test_a_model_takes_the_table_or_its_path_and_keeps_its_units(frame, tmp_path):
     found = datasets.from_series(frame, 8)
     model = aezoo.Autoencoder(2, output_activation="linear", preprocessing=found.preprocessing, seed=0)
     model.compile(optimizer="adam", run_eagerly=True)
@@ -213,6 +214,10 @@ def test_a_model_takes_the_table_and_keeps_its_units(frame, tmp_path):
     expected = model.score_samples(found.preprocessing.transform(frame))
     np.testing.assert_allclose(model.score_samples(frame), expected, rtol=1e-5)
     np.testing.assert_allclose(loaded.score_samples(frame), expected, rtol=1e-5)
+    frame.to_csv(tmp_path / "server.csv", index=False)
+    np.save(tmp_path / "server.npy", frame.to_numpy())
+    for path in (str(tmp_path / "server.csv"), tmp_path / "server.npy"):
+        np.testing.assert_allclose(model.score_samples(path), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"no column 'b'"):
         found.preprocessing.transform(frame[["a"]])
 
@@ -242,8 +247,49 @@ def test_a_column_that_was_not_there_in_training_is_ignored_with_a_warning(frame
         fitted.transform(series(frame.assign(c=1.0)))
 
 
-def test_raw_is_a_table():
+def test_a_model_saved_without_the_columns_left_out_does_not_warn_of_them(frame):
+    fitted = SeriesPreprocessing(4, columns=["a"]).fit(frame)
+    config = fitted.get_config()
+    del config["state"]["left_out"]
+    old = SeriesPreprocessing.from_config(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(old.transform(frame), fitted.transform(frame))
+        again = SeriesPreprocessing.from_config(old.get_config())
+        np.testing.assert_array_equal(again.transform(frame), fitted.transform(frame))
+    with pytest.warns(UserWarning, match=r"which are ignored: b\.$"):
+        old.fit(frame[["a"]]).transform(frame)
+
+
+@pytest.mark.parametrize("bad", ["no file", "text", "too little for float32"])
+def test_a_fit_that_fails_keeps_the_result_of_the_fit_before(frame, bad, tmp_path):
+    path = tmp_path / "s.csv"
+    if bad != "no file":
+        frame.assign(a="x" if bad == "text" else 1e9 + frame["a"], c=1.0).to_csv(path, index=False)
+    fitted = SeriesPreprocessing(4).fit(frame)
+    config, expected = fitted.get_config(), fitted.transform(frame)
+    with pytest.raises((ValueError, FileNotFoundError), match=r"s\.csv|float32"):
+        fitted.fit(path)
+    assert fitted.get_config() == config
+    np.testing.assert_array_equal(fitted.transform(frame), expected)
+    fresh = SeriesPreprocessing(4)
+    with pytest.raises((ValueError, FileNotFoundError)):
+        fresh.fit(path)
+    assert fresh.fit(frame.rename(columns={"a": "z"})).columns == ("z", "b")
+
+
+def test_a_file_without_any_window_is_named(frame, tmp_path):
+    frame[:3].to_csv(tmp_path / "s.csv", index=False)
+    fitted = SeriesPreprocessing(4).fit(frame)
+    with pytest.raises(ValueError, match=f"^{re.escape(str(tmp_path / 's.csv'))} has 3 steps and no window of 4: "):
+        fitted.transform(tmp_path / "s.csv")
+    with pytest.raises(ValueError, match=r"^The series has 3 steps and no window of 4: "):
+        fitted.transform(frame[:3])
+
+
+def test_raw_is_a_table_or_a_path():
     fitted = SeriesPreprocessing(3).fit({"a": [1.0, 2.0, 4.0]})
+    assert fitted.is_raw("server.csv") and fitted.is_raw(Path("server.npy"))
     assert fitted.is_raw({"a": [1.0]}) and fitted.is_raw(pd.DataFrame({"a": [1.0]}))
     assert not fitted.is_raw(np.zeros((1, 3, 1), "float32")) and not fitted.is_raw({"x": np.zeros(3)})
     assert SeriesPreprocessing.from_config(fitted.get_config()).get_config() == fitted.get_config()
