@@ -173,16 +173,16 @@ for path in sys.argv[1:]:
 """
     rng = np.random.default_rng(0)
     header = ",".join(f"x{i}" for i in range(50)) + "\n"
-    for name, rows in (("few.csv", 100_000), ("many.csv", 500_000)):
+    for name, rows in (("few.csv", 100_000), ("many.csv", 900_000)):
         text = np.full((rows, 100), ord(","), "uint8")
         text[:, ::2] = rng.integers(ord("0"), ord("9") + 1, (rows, 50))
         text[:, -1] = ord("\n")
         (tmp_path / name).write_bytes(header.encode() + text.tobytes())
-    assert (tmp_path / "many.csv").stat().st_size > 5e7
+    assert (tmp_path / "many.csv").stat().st_size > 9e7
     command = [sys.executable, "-c", code, str(tmp_path / "few.csv"), str(tmp_path / "many.csv")]
     few, many = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
     # Blocks that pyarrow reads ahead, and the window of 16 MiB in which rows are shuffled, take up to 85 MiB more. In
-    # memory, 400,000 more rows of 50 float64 would be 153 MiB, twice where they are copied.
+    # memory, 800,000 more rows of 50 float32 would be 153 MiB.
     assert many - few < 130 * 1024
 
 
