@@ -96,8 +96,7 @@ class EnsembleDetector(base.Detector):
     Mahalanobis distance of its code from the codes of the member's own rows. The logarithm of each is centered by its
     median over the training rows and divided by its interquartile range there. The larger of both, or 0 if both are
     below their medians, is the member's vote, since a row is anomalous if it is badly reconstructed or has an unusual
-    code. The score is the mean of the votes. It is no sum over features, so that there is no `explain`; train an
-    `AnomalyDetector` with `contamination` on the same rows and use its `explain`.
+    code. The score is the mean of the votes. It is no sum over features, so that there is no `explain`.
 
     As in all of scikit-learn, `score_samples` is *lower* for anomalies. `decision_function` is
     `score_samples - offset_`, negative for anomalies, and `predict` returns 1 for normal rows and -1 for anomalies.
