@@ -223,7 +223,8 @@ def interpolation(
         aezoo.plots.interpolation(vae, x_test[:5], x_test[5:10])
         ```
     """
-    paths = np.asarray(model.interpolate(x_a, x_b, steps, **conditions))
+    given: dict[str, Any] = conditions
+    paths = np.asarray(model.interpolate(x_a, x_b, steps, **given))
     shown = tiles.pictures(paths.reshape(-1, *paths.shape[2:]))
     return tiles.tile_figure({"from one code to another": shown}, columns=steps)
 
