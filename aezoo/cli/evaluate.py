@@ -38,8 +38,8 @@ def add_command(commands: Any) -> None:
         "--limit",
         type=int,
         metavar="N",
-        help="use only the first N samples of each split, at least 2 (default: all; of data of your own "
-        f"{own_data.MEASURED:,})",
+        help="use only the first N samples of each split, at least 2 (default: all samples of a named data set, and "
+        f"the first {own_data.MEASURED:,} of --data)",
     )
     own_data.add_applying_options(evaluate, batch_size=None)
     loading.add_import(evaluate)
@@ -60,6 +60,8 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     name = arguments.dataset or known_name
     if name is None:
         raise ValueError(f"No metrics.json beside {path} names the data that it was trained on: give --dataset.")
+    if arguments.skip_corrupt:
+        own_data.check_applies("skip_corrupt", name, "named")
     load = loading.data_loader(model)
     if arguments.dataset is None and not is_here(name, model.data):
         raise ValueError(

@@ -98,7 +98,7 @@ def _at_hand(name: str | None) -> str | None:
     return SOURCES[name].excerpt or name if name in SOURCES else name
 
 
-def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path, skip_corrupt: bool | None) -> Any:
+def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: Path, skip_corrupt: bool) -> Any:
     """Return the test split of a data set, in the form that the explorer takes."""
     import numpy as np
 
@@ -120,6 +120,8 @@ def _data(given: str | None, known: str | None, model: aezoo.Autoencoder, path: 
             print(f"{np.sum(~whole):,} samples with missing values are left out", file=sys.stderr)
             x, labels = x[whole], None if labels is None else labels[whole]
         return loading.with_conditions(model, x, labels)
+    if skip_corrupt:
+        own_data.check_applies("skip_corrupt", name, "named")
     load = loading.data_loader(model)
     if given is None and not evaluate.is_here(name, model.data):
         raise ValueError(

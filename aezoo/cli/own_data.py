@@ -36,6 +36,7 @@ KINDS = {
     "series": "a series",
     "array": "an array",
     "text": "lines of text",
+    "named": "a named data set",
 }
 
 #: The most samples that are measured and drawn of data that are not in memory.
@@ -71,6 +72,22 @@ def kind(path: Path, window: object = None) -> str:
     raise ValueError(f"{path} has {ending}: give {FORMS}.")
 
 
+def check_applies(name: str, data: object, form: str) -> None:
+    """Check that an option applies to data.
+
+    Args:
+        name: Name of the option, a key of `APPLIES`.
+        data: Path or name of the data, for the message.
+        form: Kind of the data, a key of `KINDS`.
+
+    Raises:
+        ValueError: If the option is for another kind of data.
+    """
+    if form != APPLIES[name]:
+        written, wanted = name.replace("_", "-"), KINDS[APPLIES[name]]
+        raise ValueError(f"--{written} is for {wanted}, but {data} is {KINDS[form]}: leave it out.")
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -91,7 +108,7 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     add = group.add_argument
     add("--image-size", type=_size, metavar="N|H,W", help="crop and resize all images to this size")
     add("--grayscale", action="store_true", default=None, help="convert images to gray")
-    add_skip_corrupt(group)
+    add_skip_corrupt(group, default=None)
     add("--label", metavar="COLUMN", help="column of a table with labels, which is no part of the samples")
     add("--drop", type=_names, metavar="COLUMN,...", help="columns of a table to leave out")
     add("--keep", type=_names, metavar="COLUMN,...", help="columns to use although they look like identifiers")
@@ -134,8 +151,13 @@ def add_applying_options(parser: argparse.ArgumentParser, batch_size: int | None
     parser.add_argument("--quiet", action="store_true", help="show no progress bar")
 
 
-def add_skip_corrupt(parser: Any) -> None:
-    """Add the option that leaves out corrupt images."""
+def add_skip_corrupt(parser: Any, default: bool | None = False) -> None:
+    """Add the option that leaves out corrupt images.
+
+    Args:
+        parser: The parser of a command, or a group of its options.
+        default: Value without the option; None leaves the choice to the reader.
+    """
     parser.add_argument(
-        "--skip-corrupt", action="store_true", default=None, help="leave out images that cannot be decoded"
+        "--skip-corrupt", action="store_true", default=default, help="leave out images that cannot be decoded"
     )

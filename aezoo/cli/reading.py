@@ -16,7 +16,7 @@ import numpy as np
 
 from aezoo import _errors
 from aezoo.cli import defaults, loading
-from aezoo.cli.own_data import APPLIES, KINDS, MEASURED, OPTIONS, kind
+from aezoo.cli.own_data import APPLIES, KINDS, MEASURED, OPTIONS, check_applies, kind
 
 if TYPE_CHECKING:
     import aezoo
@@ -93,9 +93,7 @@ def _given(arguments: argparse.Namespace, form: str) -> dict[str, Any]:
     """Return the options of the reader that the user gave."""
     given = {name: getattr(arguments, name) for name in APPLIES if getattr(arguments, name, None) is not None}
     for name in given:
-        if form != APPLIES[name]:
-            written, wanted = name.replace("_", "-"), KINDS[APPLIES[name]]
-            raise ValueError(f"--{written} is for {wanted}, but {arguments.data} is {KINDS[form]}: leave it out.")
+        check_applies(name, arguments.data, form)
     if getattr(arguments, "test_fraction", None) is not None:
         given["test_fraction"] = arguments.test_fraction
     if getattr(arguments, "split_seed", None) is not None:
@@ -119,13 +117,14 @@ def readable_errors() -> Iterator[None]:
 
 def _as_options(message: str) -> str:
     """Replace the arguments of a reader, or of a model, in its message by the options of the command line."""
-    message = re.sub(r"\bimage_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
-    message = message.replace("skip_corrupt=True", "--skip-corrupt")
+    start = r"(?<![\w/\\.-])"  # no part of a path, such as data/label=1/x.csv
+    message = re.sub(rf"{start}image_size=\((\d+), (\d+)\)", r"--image-size \1,\2", message)
+    message = re.sub(rf"{start}skip_corrupt=True\b", "--skip-corrupt", message)
     message = message.replace("give the model missing='mask'", "train the model with --missing mask")
     names = "|".join(OPTIONS)
-    message = re.sub(rf"\b({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
-    message = re.sub(rf"\b({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
-    return re.sub(rf"\b({names})=", lambda found: f"{_option(found[1])} ", message)
+    message = re.sub(rf"{start}({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
+    message = re.sub(rf"{start}({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
+    return re.sub(rf"{start}({names})=", lambda found: f"{_option(found[1])} ", message)
 
 
 def _option(name: str) -> str:
@@ -259,10 +258,10 @@ def suitable_arguments(
         own: The data.
         x: Training samples, a part of them for large data.
         taken: Names of the arguments that the class takes.
-        training: Defaults of the training.
+        training: Defaults of the training, and the arguments that the user gave.
 
     Raises:
-        ValueError: If the model does not learn from data of this kind.
+        ValueError: If the model does not learn from data of this kind, or the labels do not number its classes.
     """
     taken = set(taken)
     if np.issubdtype(x.dtype, np.integer):
@@ -286,14 +285,34 @@ def suitable_arguments(
             suitable["output_activation"] = "linear"
     if "missing" in taken and np.isnan(x).any():
         suitable["missing"] = "mask"
-    labels = [y for _, y in (own.train, own.test) if y is not None and np.issubdtype(y.dtype, np.integer)]
+    labels = [y for _, y in (own.train, own.test) if y is not None]
     if "num_classes" in taken and labels:
-        suitable["num_classes"] = 1 + max(int(y.max(initial=0)) for y in labels)
+        suitable["num_classes"] = _count_classes(own, np.concatenate(labels), "num_classes" in training.given)
     units, features = cls.cli_defaults(training).get("latent_dim"), math.prod(x.shape[1:])
     of_table = own.preprocessing is not None and own.preprocessing.groups
     if of_table and "latent_dim" in taken and units not in (None, training.latent_dim) and units >= features:
         suitable["latent_dim"] = max(1, features // 3)
     return suitable
+
+
+def _count_classes(own: Own, labels: np.ndarray, known: bool) -> int:
+    """Return the number of classes, after checking that the labels number them.
+
+    Args:
+        own: The data, for the message.
+        labels: All labels, (n,).
+        known: Whether the user gave the number of classes, so that some may have no samples.
+    """
+    whole = labels.dtype.kind in "iuf" and bool(np.all(np.isfinite(labels) & (labels == np.trunc(labels))))
+    found = np.unique(labels.astype("int64")).tolist() if whole else list(dict.fromkeys(map(str, labels.ravel())))
+    if not whole or not (known or found == list(range(len(found)))):
+        column = getattr(own.preprocessing, "label", None)
+        place = "y" if column is None else f"--label {column}"
+        advice = ", or give --num-classes" if whole else ""
+        raise ValueError(
+            f"The labels of {place} are {_errors.listed(map(str, found), 10)}: number them from 0{advice}."
+        )
+    return len(found)
 
 
 def in_memory(x: Any, most: int = MEASURED) -> np.ndarray:
@@ -326,8 +345,8 @@ def progress(batches: Iterable[Any], count: int, title: str, quiet: bool) -> Ite
 
     with tqdm.tqdm(total=count, desc=title, unit=" samples", delay=_DELAY, disable=quiet or None) as bar:
         for batch in batches:
+            bar.update(min(len(batch), count - bar.n))  # first, since the caller may stop after this batch
             yield batch
-            bar.update(len(batch))
 
 
 # === Data for a trained model ===
@@ -367,7 +386,7 @@ def rows(
     model: aezoo.Autoencoder,
     path: Path,
     batch_size: int,
-    skip_corrupt: bool | None = False,
+    skip_corrupt: bool = False,
     classes: Sequence[str] | None = None,
 ) -> Rows:
     """Read data for a trained model, through the preprocessing that was saved with it.
@@ -381,10 +400,11 @@ def rows(
 
     Raises:
         OSError: If the data cannot be read.
-        ValueError: If the data do not fit the model, or have no labels for its condition.
+        ValueError: If the data do not fit the model or have no labels for its condition, or if `skip_corrupt` is True
+            and they are not images.
     """
     with readable_errors():
-        data = _rows(model, path, batch_size, bool(skip_corrupt), classes)
+        data = _rows(model, path, batch_size, skip_corrupt, classes)
         if not data.count:
             raise ValueError(f"{path} has no samples: give at least one.")
         loading.check_labels(model, data.labels)
@@ -401,6 +421,8 @@ def _rows(
     form = kind(path, 1 if isinstance(fitted, kinds.SeriesPreprocessing) else None)
     if form == "images":
         return _images(model, path, batch_size, skip_corrupt, classes)
+    if skip_corrupt:
+        check_applies("skip_corrupt", path, form)
     if form == "array":
         return _array(model, path, batch_size)
     if form == "series":
@@ -447,9 +469,19 @@ def _images(
 
 
 def _numbered(path: Path, files: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return the number of the class in whose subfolder each image is, in the order of the classes in training."""
+    """Return the number of the class in whose subfolder each image is, in the order of the classes in training.
+
+    The subfolder is found as in training. If all images are of one class, it is the innermost of their shared folders
+    that names a class.
+    """
+    from aezoo.datasets.folder import below_shared
+
     number = {name: i for i, name in enumerate(classes)}
-    labels = [next((number[part] for part in Path(file).parts[:-1] if part in number), None) for file in files]
+    shared, inner = below_shared(files)
+    folders = [top if below else None for top, _, below in (each.partition("/") for each in inner)]
+    if number.keys().isdisjoint(folders):
+        folders = [next((name for name in reversed(shared) if name in number), None)] * len(files)
+    labels = [None if name is None else number.get(name) for name in folders]
     if None in labels:
         raise ValueError(
             f"{path / files[labels.index(None)]} is in no subfolder that names its class: put each image into one of "

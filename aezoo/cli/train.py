@@ -184,9 +184,9 @@ def run(arguments: argparse.Namespace) -> bool:
         for name in ("epochs", "batch_size", "layers", "pretrain_epochs"):
             if getattr(arguments, name, "of a stack") is None:
                 setattr(arguments, name, getattr(training, name))
-        training = dataclasses.replace(training, epochs=arguments.epochs)
+        training = dataclasses.replace(training, epochs=arguments.epochs, given=_given(arguments))
         suitable = {} if own is None else _suitable(arguments.model, own, some, training)
-        training = dataclasses.replace(training, given={**suitable, **_given(arguments)})
+        training = dataclasses.replace(training, given={**suitable, **training.given})
         chosen = _chosen(arguments.model, training)
         identity = _identity(arguments, chosen, x_train, {} if own is None else own.identity)
         backup = _Backup(folder, identity, arguments.overwrite)

@@ -130,7 +130,7 @@ def from_folder(
     size = None if image_size is None else checked_size(image_size)
     folder = Path(path)
     paths, ignored = _scan(folder)
-    splits, how, by_subfolder = _split(folder, paths, test_fraction, seed)
+    splits, how = _split(folder, paths, test_fraction, seed)
     images, corrupt = _headers(folder, [path for split in splits.values() for path in split])
     if images and size is None:
         size = _one_size(images)
@@ -150,7 +150,7 @@ def from_folder(
     numbers = {name: np.array([number[p] for p in split if p in number], "int64") for name, split in splits.items()}
     if not len(numbers["train"]):
         raise ValueError(f"{folder} has no training images: all of its images are for testing.")
-    labels, class_names = _labels([image.path for image in images], by_subfolder)
+    labels, class_names = _labels([image.path for image in images])
 
     def batches(split: str, shuffled: bool = False) -> tf.data.Dataset:
         drawn = order.drawn(numbers[split], shuffled, seed)
@@ -207,18 +207,16 @@ def _scan(folder: Path) -> tuple[list[str], list[str]]:
     return sorted(found), sorted(ignored)
 
 
-def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str, bool]:
-    """Return the paths of each split, how they were split for people, and whether subfolders split them."""
-    tops = {path.partition("/")[0] for path in paths if "/" in path}
-    test = next((name for name in _TEST_FOLDERS if name in tops), None)
-    if "train" in tops and test:
+def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> tuple[dict[str, list[str]], str]:
+    """Return the paths of each split, and how they were split for people."""
+    if test := _test_folder(paths):
         splits = {
             split: [path for path in paths if path.startswith(f"{top}/")]
             for split, top in (("train", "train"), ("test", test))
         }
         outside = sorted({path.partition("/")[0] for path in paths} - {"train", test})
         others = f"; {listed(outside)} beside them ignored" if outside else ""
-        return splits, f"by the subfolders train and {test}{others}", True
+        return splits, f"by the subfolders train and {test}{others}"
 
     def draw(path: str) -> float:
         digest = hashlib.blake2b(f"{seed}:{path}".encode(errors="surrogateescape"), digest_size=8).digest()
@@ -230,14 +228,34 @@ def _split(folder: Path, paths: list[str], test_fraction: float, seed: int) -> t
         chosen.add(min(paths, key=drawn.__getitem__))
         chosen.discard(max(paths, key=drawn.__getitem__))
     splits = {"train": [p for p in paths if p not in chosen], "test": [p for p in paths if p in chosen]}
-    return splits, f"by a hash of each path with seed {seed}", False
+    return splits, f"by a hash of each path with seed {seed}"
 
 
-def _labels(paths: list[str], below_split: bool) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Return the label of each image and the names of the classes, or None if subfolders do not tell them."""
-    inner = [path.partition("/")[2] if below_split else path for path in paths]
+def _test_folder(paths: Iterable[str]) -> str | None:
+    """Return the subfolder with the test images if subfolders split the images, or None."""
+    tops = {path.partition("/")[0] for path in paths if "/" in path}
+    return next((name for name in _TEST_FOLDERS if name in tops), None) if "train" in tops else None
+
+
+def below_shared(paths: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the folders that all images share, and the path of each image below these folders.
+
+    The folders of the two splits are in neither.
+
+    Args:
+        paths: Paths of images, relative to their folder.
+    """
+    inner = [path.partition("/")[2] for path in paths] if _test_folder(paths) else list(paths)
+    shared = []
     while len({path.partition("/")[0] for path in inner}) == 1 and all("/" in path for path in inner):
-        inner = [path.partition("/")[2] for path in inner]  # the only folder, such as a `train` without a `test`
+        shared.append(inner[0].partition("/")[0])  # the only folder, such as a `train` without a `test`
+        inner = [path.partition("/")[2] for path in inner]
+    return shared, inner
+
+
+def _labels(paths: list[str]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Return the label of each image and the names of the classes, or None if subfolders do not tell them."""
+    _, inner = below_shared(paths)
     names = sorted({path.partition("/")[0] for path in inner})
     if len(names) < 2 or not all("/" in path for path in inner):
         return None, None

@@ -292,6 +292,39 @@ def test_arguments_suit_the_data(folder):
     assert suitable(aezoo.ConditionalVAE, labeled, labeled.train[0], {"num_classes"}) == {"num_classes": 12}
 
 
+@pytest.mark.parametrize(
+    ("labels", "shown", "advice"),
+    [
+        ([1, 2, 3], "1, 2, 3", ", or give --num-classes"),
+        ([0, 2], "0, 2", ", or give --num-classes"),
+        ([1990, 2024], "1990, 2024", ", or give --num-classes"),
+        (["dog", "cat"], "dog, cat", ""),
+        ([True, False], "True, False", ""),
+        ([0, None, 1], "0.0, nan, 1.0", ""),
+        ([0.5, 0], "0.5, 0.0", ""),
+    ],
+)
+def test_labels_that_do_not_number_the_classes_are_one_sentence(labels, shown, advice):
+    y = pd.Series(labels).to_numpy()
+    own = reading.Own((np.zeros((len(y), 2)), y), (np.zeros((0, 2)), y[:0]), None, "", {}, {})
+    with pytest.raises(ValueError, match=rf"^The labels of y are {re.escape(shown)}: number them from 0{advice}\.$"):
+        suitable(aezoo.ConditionalVAE, own, own.train[0], {"num_classes"})
+    known = defaults.Training(3, given={"num_classes": 3000})
+    if advice:
+        reading.suitable_arguments(aezoo.ConditionalVAE, own, own.train[0], {"num_classes"}, known)
+        return
+    with pytest.raises(ValueError, match="number them from 0"):
+        reading.suitable_arguments(aezoo.ConditionalVAE, own, own.train[0], {"num_classes"}, known)
+
+
+def test_labels_of_a_table_are_named_by_their_option(folder, tmp_path, capsys):
+    pd.read_csv(folder / "table.csv").assign(kind=1 + np.arange(60) % 2).to_csv(tmp_path / "t.csv", index=False)
+    given = ("--data", tmp_path / "t.csv", "--label", "kind", "--output", tmp_path / "run", "--quiet")
+    assert command("train", "conditional", *given) == 2
+    said = capsys.readouterr().err
+    assert said.endswith("The labels of --label kind are 1, 2: number them from 0, or give --num-classes.\n")
+
+
 def test_a_sparse_model_of_a_narrow_table_keeps_fewer_units_than_it_has(folder):
     """The number of active units follows from the size of the code."""
     training = defaults.Training(48)
@@ -486,6 +519,54 @@ def test_a_part_of_the_data_is_measured_and_named(folder, of_images, capsys):
     assert title == "Autoencoder with a code of 3, on 5 samples"
 
 
+def test_the_bar_is_full_where_reading_stops(monkeypatch, capsys):
+    monkeypatch.setattr(reading, "_DELAY", 0)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    batches = (np.zeros((5, 2)) for _ in range(4))
+    assert len(reading.in_memory(reading.progress(batches, 7, "read", False), 7)) == 7
+    assert "100%" in (said := capsys.readouterr().err) and "7/7" in said
+
+
+@pytest.mark.parametrize("verb", ["score", "encode", "reconstruct", "evaluate", "explore"])
+def test_skip_corrupt_is_refused_for_other_data_than_images(verb, folder, of_images, tmp_path, capsys):
+    given = [verb, of_images, "--skip-corrupt"]
+    output = () if verb == "evaluate" else ("--output", tmp_path / ("o.html" if verb == "explore" else "o.csv"))
+    assert command(*given, "--data", folder / "images.npz", *output) == 2
+    said = capsys.readouterr().err
+    assert said.endswith(
+        f"--skip-corrupt is for a folder of images, but {folder / 'images.npz'} is an array: leave it out.\n"
+    )
+    if verb in ("evaluate", "explore"):
+        named = ("--dataset", "digits") if verb == "evaluate" else ("--data", "digits", *output)
+        assert command(*given, *named) == 2
+        assert "a folder of images, but digits is a named data set: leave it out.\n" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["a/1.png", "b/1.png"], [0, 1]),
+        (["b/a/1.png", "b/c/1.png"], [0, 2]),  # all in a folder with the name of a class
+        (["c/a/1.png", "b/1.png"], [2, 1]),  # a folder of a class has one with the name of another class
+        (["train/b/1.png", "test/a/1.png"], [1, 0]),
+        (["new/b/1.png", "new/b/2.png"], [1, 1]),
+        (["b/2024/1.png", "b/2025/1.png"], [1, 1]),
+        (["b/1.png", "d/b/2.png"], "d/b/2.png"),
+        (["b/1.png", "2.png"], "2.png"),
+    ],
+)
+def test_the_class_of_an_image_is_the_subfolder_that_is_its_label_in_training(files, expected, tmp_path):
+    if isinstance(expected, str):
+        with pytest.raises(ValueError, match=f"{expected} is in no subfolder that names its class"):
+            reading._numbered(tmp_path, files, "abc")
+        return
+    assert reading._numbered(tmp_path, files, "abc").tolist() == expected
+    labels, names = datasets.folder._labels(files)
+    if names is not None and set(names) <= {*"abc"}:
+        assert ["abc".index(names[label]) for label in labels] == expected
+
+
 @pytest.fixture(scope="module")
 def conditional(tmp_path_factory):
     """Save a model whose condition is the class of an image, as `aezoo train` leaves it."""
@@ -676,6 +757,14 @@ def test_a_series_without_a_window_is_one_line(folder, tmp_path, capsys):
 def test_messages_of_readers_name_options():
     found = reading._as_options("Give drop=['a', 'b'], or leave it out of columns=. Or pass time='hour', max_length=3.")
     assert found == "Give --drop a, b, or leave it out of --columns. Or pass --time 'hour', --max-length 3."
+    for path in (
+        "data/label=1/x.csv",
+        "data/image_size=(4, 4)/x",
+        "a-label=1/x",
+        "d/skip_corrupt=True/x",
+        "d/drop=['a']",
+    ):
+        assert reading._as_options(f"{path} has no column") == f"{path} has no column"
 
 
 def test_a_missing_value_is_one_line_that_names_an_option(of_images, tmp_path, capsys):
