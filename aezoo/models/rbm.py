@@ -278,14 +278,15 @@ class RBM(Autoencoder):
         The bias of a Bernoulli unit is log p/(1-p) with p = (Σx + 1) / (n + 2), which is finite for pixels that are
         always off, too; the bias of a softmax unit is log (Σx + 1) / (n + K) for K categories; the bias of a Gaussian
         unit is the mean, divided by σ if it is learned; σ starts at the standard deviation of the data, at least 0.001.
-        b₀ of parallel tempering are these biases. If any visible bias is nonzero, only b₀ changes.
+        b₀ of parallel tempering are these biases. If any visible bias is nonzero, only b₀ is set, unless it was before:
+        chains stay chains of the same machines when training continues.
 
         Args:
             x: Training samples, (n, *input_shape).
         """
         visible_bias = self.decoder.layers[0].bias
         biased = bool(np.any(visible_bias.numpy()))
-        if biased and self.temperatures == 1:
+        if biased and (self.temperatures == 1 or np.any(self.base_bias.numpy())):
             return
         x = np.reshape(x, (len(x), -1)).astype("float64")
         if self.learn_stddev and not biased:

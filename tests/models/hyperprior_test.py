@@ -116,7 +116,8 @@ def test_side_information_saves_bits_where_scales_differ(mean_scale):
             "decoder": keras.Sequential([keras.Input((16, 16, 1)), keras.layers.Rescaling(1 / 40, 0.5)]),
         }
         model = cls(**networks, seed=0, **arguments)
-        model.compile(keras.optimizers.Adam(1e-2))
+        keras.utils.set_random_seed(0)  # the order of the images
+        model.compile(keras.optimizers.Adam(keras.optimizers.schedules.PiecewiseConstantDecay([320], [1e-2, 1e-3])))
         model.fit(x, epochs=50, batch_size=32, verbose=0)
         data = model.compress(x)
         np.testing.assert_array_equal(model.decompress(data), model.reconstruct(x))
