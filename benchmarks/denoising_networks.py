@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import io
 import os
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ import keras
 import numpy as np
 import scipy.ndimage
 from mae_probe import cifar10
+from PIL import Image
 from saved_runs import SavedRuns
 
 import aezoo
@@ -152,7 +154,7 @@ def main() -> None:
         draw(shown, options.picture)
 
 
-def draw(shown: list[tuple[str, dict[str, np.ndarray]]], path: Path, n: int = 4) -> None:
+def draw(shown: list[tuple[str, dict[str, np.ndarray]]], path: Path, n: int = 2) -> None:
     """Write a picture: a column per method, the first test images of each data set below each other."""
     import matplotlib.pyplot as plt
 
@@ -169,7 +171,9 @@ def draw(shown: list[tuple[str, dict[str, np.ndarray]]], path: Path, n: int = 4)
         axis.set_title(name.replace(", ", ",\n").replace("convolutions", "\nconvolutions"), fontsize=8)
         axis.axis("off")
     figure.tight_layout()
-    figure.savefig(path, dpi=100)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100)
+    Image.open(buffer).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 if __name__ == "__main__":

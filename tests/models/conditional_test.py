@@ -342,7 +342,7 @@ CONFIGURATIONS = [
     ({"condition": 3}, "condition must be an unused identifier"),
     ({"num_classes": 0}, "num_classes must be at least 1"),
     ({"num_classes": 2.5}, "num_classes must be a whole number"),
-    ({"tied": True}, "take the label: leave out tied"),
+    ({"tied": True}, "joins labels in its own networks: leave out tied"),
     ({"conditions": {}}, "conditions must be a dict such as"),
     ({"conditions": ["a"]}, "conditions must be a dict such as"),
     ({"conditions": {"a": 2, "x": 2}}, "condition must be an unused identifier, such as 'label', but it is 'x'"),
