@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aezoo import _validation
 from aezoo.models.variational import VAE
 
 
@@ -35,9 +36,8 @@ class AggregateVAE(VAE):
     metric_names: tuple[str, ...] = ("active_units",)
 
     def __init__(self, latent_dim: int | None = None, **kwargs: Any):
-        for name in AggregateVAE.fixed_arguments:
-            if name in kwargs:
-                raise ValueError(f"{type(self).__name__} has an objective of its own: leave out {name}.")
+        given = dict.fromkeys(kwargs, True)  # also if the value is None
+        _validation.check_left_out(self, AggregateVAE.fixed_arguments, given, "has an objective of its own")
         super().__init__(latent_dim, **kwargs)
 
     def get_config(self) -> dict[str, Any]:

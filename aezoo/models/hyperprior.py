@@ -79,9 +79,8 @@ class HyperpriorAE(CompressiveAE):
         kernel_size: int = 5,
         **kwargs: Any,
     ):
-        for name in self.fixed_arguments:
-            if name in kwargs:
-                raise ValueError(f"HyperpriorAE is convolutional, with GDN: leave out {name}.")
+        given = dict.fromkeys(kwargs, True)  # also if the value is None
+        _validation.check_left_out(self, self.fixed_arguments, given, "is convolutional, with GDN")
         super().__init__(
             latent_dim,
             weight=weight,
