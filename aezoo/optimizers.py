@@ -13,6 +13,8 @@ from keras import ops
 
 from aezoo import _keras, schedules
 from aezoo._typing import Tensor
+from aezoo.layers import UnitNormRows
+from aezoo.layers._unit_rows import unit_rows
 
 __all__ = ["DecayToFloor", "LazyAdam", "ScheduledSGD", "apply"]
 
@@ -158,7 +160,8 @@ class LazyAdam(keras.optimizers.Adam):
     """Lazy Adam for large sparse codes: for sparse gradients, updates only the rows that have a gradient.
 
     For a row without a gradient, Adam still decays the moments and updates the weights by them. Here, the moments and
-    weights of the row are unchanged until its next gradient. With the dense gradients of a `KSparseAE` without
+    weights of the row are unchanged until its next gradient. `aezoo.layers.UnitNormRows`, the constraint of a dictionary,
+    is applied to the updated rows only. With the dense gradients of a `KSparseAE` without
     `by_rows`, it is the same as Adam.
 
     Args:
@@ -182,6 +185,24 @@ class LazyAdam(keras.optimizers.Adam):
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
         super().__init__(learning_rate, **kwargs)
+        self._dictionaries: set[int] = set()
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
+        constraints = []
+        if trainable_variables is not None and not self.gradient_accumulation_steps:
+            pairs = zip(grads, trainable_variables, strict=True)
+            sparse = [variable for gradient, variable in pairs if isinstance(gradient, tf.IndexedSlices)]
+            constraints = [(v, v.constraint) for v in sparse if isinstance(v.constraint, UnitNormRows)]
+        if constraints and not self.built:
+            self.build(list(trainable_variables))
+        self._dictionaries = {_keras.variable_index(self, variable) for variable, _ in constraints}
+        try:
+            for variable, _ in constraints:
+                variable.constraint = None
+            super().apply(grads, trainable_variables)
+        finally:
+            for variable, constraint in constraints:
+                variable.constraint = constraint
 
     def update_step(self, gradient: Tensor, variable: keras.Variable, learning_rate: Tensor) -> None:
         if not isinstance(gradient, tf.IndexedSlices):
@@ -197,7 +218,10 @@ class LazyAdam(keras.optimizers.Adam):
         v_rows = tf.gather(v, rows) * self.beta_2 + (1 - self.beta_2) * tf.square(g)
         m.scatter_update(tf.IndexedSlices(m_rows, rows))
         v.scatter_update(tf.IndexedSlices(v_rows, rows))
-        w.scatter_sub(tf.IndexedSlices(rate * m_rows / (tf.sqrt(v_rows) + self.epsilon), rows))
+        w_rows = tf.gather(w, rows) - rate * m_rows / (tf.sqrt(v_rows) + self.epsilon)
+        if _keras.variable_index(self, variable) in self._dictionaries:
+            w_rows = unit_rows(w_rows)
+        w.scatter_update(tf.IndexedSlices(w_rows, rows))
 
 
 def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 import aezoo
 import aezoo.testing
 from aezoo import schedules
+from aezoo.layers import UnitNormRows
 from aezoo.optimizers import DecayToFloor, LazyAdam, ScheduledSGD, apply
 
 RNG = np.random.default_rng(0)
@@ -54,6 +55,33 @@ def test_only_used_rows_move_and_they_move_as_adam_has_it(jit_compile):
         apply(tf.constant(indices), tf.constant(values))
     np.testing.assert_allclose(w, reference(STEPS), rtol=1e-5, atol=2e-6)
     np.testing.assert_array_equal(w.numpy()[4], W[4])
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_rows_of_a_dictionary_that_move_keep_norm_1(jit_compile):
+    w, optimizer = variable(), LazyAdam(0.1)
+    w.constraint = UnitNormRows()
+    optimizer.build([w])
+
+    @tf.function(jit_compile=jit_compile, autograph=False)
+    def apply(indices, values):
+        optimizer.apply([tf.IndexedSlices(values, indices, tf.constant((5, 3)))], [w])
+
+    apply(*map(tf.constant, STEPS[0]))
+    moved = reference(STEPS[:1])
+    moved[[0, 3]] /= np.linalg.norm(moved[[0, 3]], axis=1, keepdims=True)
+    np.testing.assert_allclose(w, moved, rtol=1e-5, atol=2e-6)
+    np.testing.assert_array_equal(w.numpy()[[1, 2, 4]], W[[1, 2, 4]])
+    assert isinstance(w.constraint, UnitNormRows)
+
+
+def test_accumulated_gradients_of_a_dictionary():
+    w, optimizer = variable(), LazyAdam(0.1, gradient_accumulation_steps=2)
+    w.constraint = UnitNormRows()
+    optimizer.build([w])
+    for indices, values in STEPS[:2]:
+        optimizer.apply([slices((indices, values))], [w])
+    np.testing.assert_allclose(np.linalg.norm(w.numpy(), axis=1), 1, rtol=1e-5)
 
 
 def test_it_is_adam_where_every_row_has_a_gradient():

@@ -1,6 +1,6 @@
 """The layers of the variants, and builders of encoders and decoders."""
 
-from aezoo.layers._unit_rows import RowDecoder, RowEncoder, UnitNormDecoder, UnitRows
+from aezoo.layers._unit_rows import RowDecoder, RowEncoder, UnitNormDecoder, UnitNormRows, UnitRows
 from aezoo.layers.batch_normalization import BatchNormalization
 from aezoo.layers.batch_top_k import BatchTopK
 from aezoo.layers.centering import Centering
@@ -60,6 +60,7 @@ __all__ = [
     "StrokeAugmentation",
     "TopK",
     "UnitNormDecoder",
+    "UnitNormRows",
     "UnitRows",
     "VectorQuantizer",
     "decoder",

@@ -84,7 +84,8 @@ class UnitNormDecoder(RowDecoder):
     """Dense layer x' = Ŵᵀz + b' whose rows ŵ = w / ‖w‖ have norm 1: the dictionary of a sparse code.
 
     The gradient with respect to a row w is orthogonal to w, (I - ŵŵᵀ) g / ‖w‖, where g is the gradient with respect to
-    ŵ. Rows start at random directions, the same as the rows of a `RowEncoder` with the initializer `UnitRows` of the
+    ŵ. Each update would therefore make w longer, and the following updates would turn it less: optimizers divide the
+    rows by their norms after each update. Rows start at random directions, the same as the rows of a `RowEncoder` with the initializer `UnitRows` of the
     same seed, so that W' = Wᵀ at first.
 
     Args:
@@ -104,6 +105,10 @@ class UnitNormDecoder(RowDecoder):
         Gao et al., "Scaling and evaluating sparse autoencoders", 2024, arXiv:2406.04093: decoder columns of norm 1,
         whose gradient is projected.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.kernel_constraint = UnitNormRows()
 
     def rows(self, kernel: Tensor) -> Tensor:
         return unit_rows(kernel)
@@ -128,6 +133,21 @@ class UnitNormDecoder(RowDecoder):
             outputs.append(self.activation(total))
             start = end
         return outputs
+
+
+@keras.saving.register_keras_serializable("aezoo")
+class UnitNormRows(keras.constraints.Constraint):
+    """Constraint that divides the rows of a matrix by their norms.
+
+    `aezoo.optimizers.LazyAdam` applies it to the rows that an update changes, other optimizers to all rows.
+
+    Example:
+        >>> UnitNormRows()(ops.array([[3.0, 4.0]])).numpy().round(5)
+        array([[0.6, 0.8]], dtype=float32)
+    """
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return unit_rows(w)
 
 
 @keras.saving.register_keras_serializable("aezoo")

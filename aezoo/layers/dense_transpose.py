@@ -40,6 +40,8 @@ class SharedDense(keras.layers.Layer):
 
     transposed: bool = False
     """True if the kernel is stored as (units, inputs), not (inputs, units) as in `keras.layers.Dense`."""
+    kernel_constraint: keras.constraints.Constraint | None = None
+    """What optimizers apply to the layer's own kernel after each update."""
 
     def __init__(
         self,
@@ -61,7 +63,9 @@ class SharedDense(keras.layers.Layer):
         shape = (input_shape[-1], self.units)
         shape = shape[::-1] if self.transposed else shape
         if self._source is None:
-            self.kernel = self.add_weight(shape=shape, initializer=self.kernel_initializer, name="kernel")
+            self.kernel = self.add_weight(
+                shape=shape, initializer=self.kernel_initializer, constraint=self.kernel_constraint, name="kernel"
+            )
         else:
             self._share(shape)
         self.bias = self.add_weight(shape=(self.units,), initializer="zeros", name="bias")

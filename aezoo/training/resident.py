@@ -320,12 +320,14 @@ def memory() -> float:
 
 
 def gains_from_xla(model: Trainer) -> bool:
-    """Return whether XLA makes steps of a model faster on a CPU: dense networks are, convolutions and recurrences not.
+    """Return whether XLA makes steps of a model faster on a CPU.
 
-    On GPUs Keras itself chooses XLA. Keras does not tell `jit_compile=False` from its default, "auto".
+    Dense networks in float32 are faster; convolutions and recurrences are not, and neither are products in half
+    precision, for which only TensorFlow itself uses a processor's matrix units. On GPUs Keras itself chooses XLA. Keras
+    does not tell `jit_compile=False` from its default, "auto".
     """
     dense = len(model.x_shape) != 2 and all(len(variable.shape) <= 2 for variable in model.trainable_variables)
-    return dense and math.isinf(memory())
+    return dense and model.compute_dtype == "float32" and math.isinf(memory())
 
 
 def operations(model: Trainer) -> float:

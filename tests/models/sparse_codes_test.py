@@ -135,6 +135,17 @@ def test_the_gradient_of_the_dictionary_is_orthogonal_to_its_rows(name):
 
 
 @EACH
+def test_the_dictionary_keeps_norm_1_in_training(name):
+    """Gradients orthogonal to the rows would make them longer with every step, and slower to turn."""
+    model = make(name, optimizer=keras.optimizers.Adam(0.1), random=False)
+    before = model.dictionary
+    model.fit(X, epochs=5, batch_size=4, verbose=0)
+    kernel = model.decoder.layers[0].kernel.numpy()
+    np.testing.assert_allclose(np.linalg.norm(kernel, axis=1), 1, rtol=1e-5)
+    assert np.abs(model.dictionary - before).max() > 0.1
+
+
+@EACH
 def test_the_gradient_is_the_projection(name):
     """For rows of norm 1, it is (I - ŵŵᵀ) times the gradient of a plain decoder."""
     model = make(name)

@@ -266,6 +266,7 @@ def test_xla_is_chosen_for_long_trainings_of_dense_networks(monkeypatch):
     assert compiled(aezoo.Autoencoder(3)) and compiled(aezoo.Autoencoder(3), (4, 4, 1))
     assert not compiled(aezoo.Autoencoder(3, filters=(4,)), (8, 8, 1))
     assert not compiled(aezoo.SequenceAE(3), (8, 2))
+    assert not compiled(aezoo.Autoencoder(3, dtype="mixed_bfloat16"))
     monkeypatch.undo()
     assert not compiled(aezoo.Autoencoder(3))  # too short
 
