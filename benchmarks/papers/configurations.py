@@ -77,8 +77,16 @@ TANGENTS: dict[str, Configuration] = {
     "CAE and tangents": {**FEW_LABELS, "weight": 1.0},
 }
 TANGENTS_TRIALS: dict[str, list[Configuration]] = {
-    "CAE": [{"epochs": 40}, {"epochs": 120}],
-    "CAE and tangents": [{"weight": 1.0}, {"weight": 10.0}, {"weight": 100.0}],
+    "CAE": [{"epochs": 40}, {}, {"learning_rate": 0.02}, {"learning_rate": 0.02, "epochs": 400}],
+    "CAE and tangents": [
+        {"weight": 0.3},
+        {"weight": 1.0},
+        {"weight": 10.0},
+        {"weight": 10.0, "learning_rate": 0.02},
+        {"weight": 30.0, "learning_rate": 0.01},
+        {"weight": 10.0, "learning_rate": 0.02, "epochs": 400},
+        {"weight": 30.0, "learning_rate": 0.01, "epochs": 400},
+    ],
 }
 
 # === VAE and IWAE on binarized MNIST (Kingma & Welling 2014; Burda et al. 2016) ===
