@@ -160,9 +160,9 @@ class LazyAdam(keras.optimizers.Adam):
     """Lazy Adam for large sparse codes: for sparse gradients, updates only the rows that have a gradient.
 
     For a row without a gradient, Adam still decays the moments and updates the weights by them. Here, the moments and
-    weights of the row are unchanged until its next gradient. `aezoo.layers.UnitNormRows`, the constraint of a dictionary,
-    is applied to the updated rows only. With the dense gradients of a `KSparseAE` without
-    `by_rows`, it is the same as Adam.
+    weights of the row are unchanged until its next gradient. `aezoo.layers.UnitNormRows`, the constraint of a
+    dictionary, is applied to the updated rows only. With the dense gradients of a `KSparseAE` without `by_rows`, it is
+    the same as Adam.
 
     Args:
         learning_rate: As in `keras.optimizers.Adam`.
@@ -188,13 +188,16 @@ class LazyAdam(keras.optimizers.Adam):
         self._dictionaries: set[int] = set()
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
-        constraints = []
-        if trainable_variables is not None and not self.gradient_accumulation_steps:
-            pairs = zip(grads, trainable_variables, strict=True)
-            sparse = [variable for gradient, variable in pairs if isinstance(gradient, tf.IndexedSlices)]
-            constraints = [(v, v.constraint) for v in sparse if isinstance(v.constraint, UnitNormRows)]
+        variables = list(trainable_variables or ())
+        constraints = [
+            (variable, variable.constraint)
+            for gradient, variable in zip(grads, variables, strict=False)
+            if isinstance(gradient, tf.IndexedSlices)
+            and isinstance(variable.constraint, UnitNormRows)
+            and not self.gradient_accumulation_steps  # which makes the gradient dense
+        ]
         if constraints and not self.built:
-            self.build(list(trainable_variables))
+            self.build(variables)
         self._dictionaries = {_keras.variable_index(self, variable) for variable, _ in constraints}
         try:
             for variable, _ in constraints:

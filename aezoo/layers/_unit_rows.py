@@ -85,8 +85,8 @@ class UnitNormDecoder(RowDecoder):
 
     The gradient with respect to a row w is orthogonal to w, (I - ŵŵᵀ) g / ‖w‖, where g is the gradient with respect to
     ŵ. Each update would therefore make w longer, and the following updates would turn it less: optimizers divide the
-    rows by their norms after each update. Rows start at random directions, the same as the rows of a `RowEncoder` with the initializer `UnitRows` of the
-    same seed, so that W' = Wᵀ at first.
+    rows by their norms after each update. Rows start at random directions, the same as the rows of a `RowEncoder` with
+    the initializer `UnitRows` of the same seed, so that W' = Wᵀ at first.
 
     Args:
         units: Number of outputs.

@@ -33,13 +33,14 @@ LAYERS: dict[str, Configuration] = {
     "AE+wd": {**SIGMOID, "model": "Autoencoder", "weight_decay": 0.02},
     "DAE-b": {**SIGMOID, "model": "DenoisingAE", "noise": "masking", "corruption": 0.25},
     "DAE-g": {**SIGMOID, "model": "DenoisingAE", "noise": "gaussian", "corruption": 0.3},
-    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 3.0},
+    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 1.0},
 }
 #: Fine-tuning of one hidden layer, and what differs for a model.
 FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
 K_SPARSE_PAPER: Configuration = {**LAYERS["k-sparse, k = 25"], "alpha": 1.0, "aux_weight": 0.0}
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
-RIFAI_TUNING: dict[str, Configuration] = {}
+#: Training and fine-tuning of the rows of Rifai et al.
+RIFAI: Configuration = {"epochs": 50, "fine_tuning": {"learning_rate": 0.1, "epochs": 40, "batch_size": 50}}
 
 #: Trials train on 10,000 images.
 SHORTER: Configuration = {"images": 10_000}
@@ -55,37 +56,35 @@ K_SPARSE_TRIALS: dict[str, list[Configuration]] = {
 }
 
 
-def _tuned(**changes: Any) -> Configuration:
-    return {**SHORTER, "fine_tuning": {**FINE_TUNING, **changes}}
-
-
 RIFAI_TRIALS: dict[str, list[Configuration]] = {
     "CAE": [
-        {**_tuned(), "weight": 0.3},
-        {**_tuned(), "weight": 1.0},
-        {**_tuned(), "weight": 3.0},
-        {**_tuned(learning_rate=0.05), "weight": 3.0},
-        {**_tuned(learning_rate=0.5), "weight": 3.0},
+        {"weight": 10.0},
+        {"weight": 3.0},
+        {"weight": 1.0},
+        {"weight": 0.3},
+        {"weight": 3.0, "fine_tuning": {"learning_rate": 0.03, "epochs": 40, "batch_size": 50}},
+        {"fine_tuning": {"learning_rate": 0.3, "epochs": 40, "batch_size": 50}},
     ],
 }
 
 # === The manifold tangent classifier with 300 labels (Rifai et al. 2011b) ===
 
-FEW_LABELS: Configuration = {"images": 300, "learning_rate": 0.1, "epochs": 120, "batch_size": 50}
+FEW_LABELS: Configuration = {"images": 300, "learning_rate": 0.02, "epochs": 400, "batch_size": 50}
 TANGENTS: dict[str, Configuration] = {
     "CAE": {**FEW_LABELS, "weight": 0.0},
-    "CAE and tangents": {**FEW_LABELS, "weight": 1.0},
+    "CAE and tangents": {**FEW_LABELS, "weight": 10.0},
 }
+_FASTER = {"learning_rate": 0.1, "epochs": 120}
 TANGENTS_TRIALS: dict[str, list[Configuration]] = {
-    "CAE": [{"epochs": 40}, {}, {"learning_rate": 0.02}, {"learning_rate": 0.02, "epochs": 400}],
+    "CAE": [{**_FASTER, "epochs": 40}, _FASTER, {"epochs": 120}, {}],
     "CAE and tangents": [
-        {"weight": 0.3},
-        {"weight": 1.0},
-        {"weight": 10.0},
-        {"weight": 10.0, "learning_rate": 0.02},
+        {**_FASTER, "weight": 0.3},
+        {**_FASTER, "weight": 1.0},
+        {**_FASTER, "weight": 10.0},
+        {"epochs": 120},
+        {"weight": 30.0, "learning_rate": 0.01, "epochs": 120},
+        {},
         {"weight": 30.0, "learning_rate": 0.01},
-        {"weight": 10.0, "learning_rate": 0.02, "epochs": 400},
-        {"weight": 30.0, "learning_rate": 0.01, "epochs": 400},
     ],
 }
 
