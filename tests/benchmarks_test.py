@@ -53,6 +53,16 @@ def test_speed(run, name, tmp_path):
         assert output.with_suffix(".png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
+def test_speed_of_some_models_beside_pythae(run, tmp_path):
+    pytest.importorskip("pythae")
+    output = tmp_path / "vae.json"
+    run("speed", "vae", "--only", "FactorVAE", "MMDVAE", "--output", str(output))
+    report = json.loads(output.read_text())
+    assert list(report["results"]) == ["FactorVAE 784-400-40", "MMDVAE 784-400-40"]
+    assert all(found["median"] > 0 and found["goal"] == 1 for found in report["results"].values())
+
+
 @pytest.fixture
 def papers(monkeypatch):
     """Imports a module of benchmarks/papers."""
