@@ -41,7 +41,7 @@ class SharedDense(keras.layers.Layer):
     transposed: bool = False
     """True if the kernel is stored as (units, inputs), not (inputs, units) as in `keras.layers.Dense`."""
     kernel_constraint: keras.constraints.Constraint | None = None
-    """What optimizers apply to the layer's own kernel after each update."""
+    """A constraint that optimizers apply to the layer's own kernel after each update."""
 
     def __init__(
         self,
