@@ -285,6 +285,25 @@ def variational_conditional() -> Figure:
     return tiles.tile_figure({"": tiles.pictures(rows.reshape(-1, 28, 28, 1))}, columns=11)
 
 
+@figure
+def variational_ladder() -> Figure:
+    """Digits, what z₂ alone says of them, digits of other z₁ with the same z₂, and reconstructions."""
+    keras.utils.set_random_seed(SEED)
+    (x, _), _ = mnist()
+    warm_up = aezoo.schedules.Linear(0.0, 1.0, epochs=4)
+    model = aezoo.LadderVAE(40, hidden_dims=(275,), top_dim=20, top_hidden_dims=(100,), beta=warm_up, seed=SEED)
+    model.compile(optimizer=keras.optimizers.Adam(2e-3))
+    model.fit(x, epochs=15, batch_size=128, verbose=2)
+    few = test_digits()
+    lower, top = (np.asarray(part) for part in model.levels(model.encode(few)))
+    mean, log_variance = (np.asarray(part) for part in model.generative_moments(top))
+    rng = np.random.default_rng(SEED)
+    drawn = [mean + np.exp(log_variance / 2) * rng.standard_normal(mean.shape) for _ in range(2)]
+    rows = {"z₂ alone": mean, "same z₂, other z₁": drawn[0], "": drawn[1], "reconstruction": lower}
+    pictures = {name: model.decode(np.concatenate([z, top], axis=1).astype("float32")) for name, z in rows.items()}
+    return plots.rows({"input": few, **pictures})
+
+
 # === Discrete ===
 
 
