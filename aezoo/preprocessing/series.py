@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -55,7 +56,8 @@ class SeriesPreprocessing(Preprocessing):
     Args:
         window: Number of steps per window.
         stride: Number of steps from the start of one window to the next.
-        columns: Columns of the table that are the values. None takes all but the time column.
+        columns: Columns of the table that are the values. None takes all but the time column, and refuses a column with
+            codes, digits that start with a further zero, such as 01067.
         time: Column with dates, times or numbers that grow with time, or None.
         missing: Treatment of missing values. "skip" leaves out every window with one, "interpolate" takes the line
             between the neighbors in the same column, or repeats the nearest value before the first and after the last
@@ -205,7 +207,7 @@ class SeriesPreprocessing(Preprocessing):
         if not _reading.is_path(raw):
             return self._in_order(raw, None, fill, "The series")
         wanted = None if self.columns is None else {name for name in (*self.columns, self.time) if name is not None}
-        table, names = _read(Path(raw), wanted)
+        table, names = _read(Path(raw), wanted, self.time)
         with naming(raw):
             return self._in_order(table, names, fill, str(raw))
 
@@ -264,6 +266,12 @@ class SeriesPreprocessing(Preprocessing):
         if column.dtype.kind == "M":
             advice = "give the numbers" if self.is_fitted else f"pass time={name!r}, or leave it out of columns="
             raise ValueError(f"Column {name!r} has times: {advice}.")
+        texts = column if self.columns is None and column.dtype.kind in "OUT" else ()
+        if (code := next(filter(_is_padded, texts), None)) is not None:
+            raise ValueError(
+                f"Column {name!r} has {code!r}, which starts with a zero, as codes do and numbers do not: choose the "
+                "columns of numbers with columns=."
+            )
         try:
             values = column.astype("float64")
         except (TypeError, ValueError):
@@ -372,12 +380,13 @@ class SeriesPreprocessing(Preprocessing):
 # === Tables ===
 
 
-def _read(path: Path, only: Collection[str] | None) -> tuple[Any, list[str] | None]:
+def _read(path: Path, only: Collection[str] | None, time: str | None) -> tuple[Any, list[str] | None]:
     """Return the columns of a table in a file by name, and the names of all its columns; or an array and None.
 
     Args:
         path: A CSV, Parquet or `.npy` file.
         only: Names of the columns to read; None reads all.
+        time: Name of the column of times, or None.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -388,7 +397,8 @@ def _read(path: Path, only: Collection[str] | None) -> tuple[Any, list[str] | No
     if path.suffix.lower() == ".npy":
         with naming(path):
             return np.load(path, mmap_mode="r", allow_pickle=False), None
-    source = _reading.Source(path, only=only)
+    chosen = [name for name in (*(only or ()), time) if name is not None]
+    source = _reading.Source(path, only=only, padded=chosen)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
     for batch in source.batches() if source.names else ():  # without names, pyarrow reads all columns
         for name, column in zip(source.names, batch.columns, strict=True):
@@ -427,6 +437,10 @@ def columns_of(raw: Any) -> dict[str, np.ndarray]:
         lengths = ", ".join(f"{name} {len(column)}" for name, column in zip(names, columns, strict=True))
         raise ValueError(f"The columns differ in length: {lengths}.")
     return dict(zip(names, columns, strict=True))
+
+
+def _is_padded(value: Any) -> bool:
+    return isinstance(value, str) and re.match(_reading.PADDED, value) is not None
 
 
 def _is_number(value: Any) -> bool:

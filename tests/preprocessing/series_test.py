@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from aezoo.preprocessing import SeriesPreprocessing
 from aezoo.preprocessing.series import as_times
 
 
@@ -24,3 +25,14 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(separator):
     np.testing.assert_array_equal(
         as_times("time", twelve[:1]).astype("datetime64[D]"), np.array(["2024-01-01"], "datetime64[D]")
     )
+
+
+def test_codes_are_no_values_of_a_series(tmp_path):
+    """Numbers that are named as values or times may start with zeros."""
+    path = tmp_path / "t.csv"
+    path.write_text("hour,zip,load\n" + "".join(f"{i:02d},{i % 3 + 1066:05d},{i % 5}\n" for i in range(24)))
+    with pytest.raises(ValueError, match=r"t\.csv: Column 'zip' has '01066', which starts with a zero, as codes do"):
+        SeriesPreprocessing(4, time="hour").fit(path)
+    steps = SeriesPreprocessing(4, time="hour", columns=("zip", "load")).steps(path)
+    np.testing.assert_array_equal(steps.times, np.arange(24))
+    np.testing.assert_array_equal(steps.values[:3, 0], [1066, 1067, 1068])
