@@ -84,8 +84,33 @@ def check_applies(name: str, data: object, form: str) -> None:
         ValueError: If the option is for another kind of data.
     """
     if form != APPLIES[name]:
-        written, wanted = name.replace("_", "-"), KINDS[APPLIES[name]]
-        raise ValueError(f"--{written} is for {wanted}, but {data} is {KINDS[form]}: leave it out.")
+        raise ValueError(f"{option(name)} is for {KINDS[APPLIES[name]]}, but {data} is {KINDS[form]}: leave it out.")
+
+
+def check_none_given(arguments: argparse.Namespace) -> None:
+    """Check that no option of a reader is given, since the data set has a name.
+
+    Args:
+        arguments: The options of `aezoo train`.
+
+    Raises:
+        ValueError: If an option of `add_reading_options` is given.
+    """
+    for name in OPTIONS:
+        if getattr(arguments, name, None) is not None:
+            raise ValueError(
+                f"{option(name)} is for data of your own, but {arguments.dataset} is {KINDS['named']}: leave it out, "
+                "or give --data PATH."
+            )
+
+
+def option(name: str) -> str:
+    """Return an option as it is written on the command line.
+
+    Args:
+        name: Name of the option in Python, such as "image_size".
+    """
+    return f"--{name.replace('_', '-')}"
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from aezoo import _errors
 from aezoo.cli import defaults, loading
-from aezoo.cli.own_data import APPLIES, KINDS, MEASURED, OPTIONS, check_applies, kind
+from aezoo.cli.own_data import APPLIES, KINDS, MEASURED, OPTIONS, check_applies, kind, option
 
 if TYPE_CHECKING:
     import aezoo
@@ -123,12 +123,8 @@ def _as_options(message: str) -> str:
     message = message.replace("give the model missing='mask'", "train the model with --missing mask")
     names = "|".join(OPTIONS)
     message = re.sub(rf"{start}({names})=\[(.*?)\]", lambda found: f"{found[1]}=" + found[2].replace("'", ""), message)
-    message = re.sub(rf"{start}({names})=(?=[\s.,;)]|$)", lambda found: _option(found[1]), message)  # without a value
-    return re.sub(rf"{start}({names})=", lambda found: f"{_option(found[1])} ", message)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+    message = re.sub(rf"{start}({names})=(?=[\s.,;)]|$)", lambda found: option(found[1]), message)  # without a value
+    return re.sub(rf"{start}({names})=", lambda found: f"{option(found[1])} ", message)
 
 
 def _arrays(path: Path, batch_size: int, test_fraction: float = 0.2, seed: int = 0) -> Own:

@@ -233,6 +233,7 @@ def run(arguments: argparse.Namespace) -> bool:
 def _own(arguments: argparse.Namespace) -> reading.Own | None:
     """Read the data of --data, or return None if the data set has a name."""
     if getattr(arguments, "data", None) is None:
+        own_data.check_none_given(arguments)
         return None
     arguments.dataset = None
     own = reading.read(arguments, arguments.batch_size or _STREAMED)

@@ -101,7 +101,8 @@ def from_series(
         stride: Number of steps from the start of one window to the next.
         time: Column with dates, times or growing numbers: rows are sorted by it, and no window crosses a gap, two steps
             more than 1.5 times the median distance apart. Without it rows are taken as ordered and equally spaced.
-        columns: Columns that are the values. None takes all but the time column.
+        columns: Columns that are the values. None takes all but the time column, and refuses a column with codes,
+            digits that start with a further zero, such as 01067.
         missing: "skip" leaves out every window with a missing value, "interpolate" takes the line between the
             neighbors within the training or test steps, "keep" leaves NaN for models with `missing="mask"`.
         batch_size: Number of windows per batch; the last batch may be smaller.

@@ -56,7 +56,7 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
     offered = [_condition(model, each) for each in conditions]
     blobs: dict[str, bytes] = {}
     described, x = _pictured(model, x, blobs)
-    code = np.asarray(model.encode(x, **conditions))
+    code = np.asarray(model.to_controls(model.encode(x, **conditions)))
     code_shape = code.shape[1:]
     code = code.reshape(len(code), -1)
     described_networks, graphs, weights = networks.networks(model)
@@ -71,7 +71,7 @@ def gather(model: Any, data: Any, *, title: str | None, name: str, note: str, sa
         "parameters": sum(math.prod(variable.shape) for variable in model.trainable_variables),
         "version": __version__,
         "data": {**described, "name": name, "count": len(x)},
-        "code": {"shape": code_shape, "size": size, "integers": model.compresses},
+        "code": {"shape": code_shape, "size": size, "integers": model.compresses, "note": model.controls_note},
         "output": _output(model, x, code.reshape(-1, *code_shape)[:1], conditions),
         "conditions": offered,
         "interpolation": model.interpolation,
@@ -163,7 +163,9 @@ def _output(model: Any, x: np.ndarray, code: np.ndarray, conditions: Mapping[str
     """Describe the output of the decoder."""
     if model.data == "sketches":
         return {"kind": "sketch", "shape": x.shape[1:]}
-    shape = np.asarray(model.decode(code, **{name: values[:1] for name, values in conditions.items()})).shape[1:]
+    shape = np.asarray(
+        model.decode(model.from_controls(code), **{name: values[:1] for name, values in conditions.items()})
+    ).shape[1:]
     picture = _picture_shape(shape)
     same = shape == x.shape[1:]
     low, high = model.output_bounds or (min(0.0, float(x.min())), max(1.0, float(x.max())))
@@ -266,7 +268,7 @@ def _effects(
         mean, step = np.rint(mean), np.maximum(1, np.rint(step))
     codes = np.repeat(mean[None], 1 + len(units), axis=0).astype("float32")
     codes[1 + np.arange(len(units)), units] += step
-    decoded = np.asarray(model.decode(codes.reshape(-1, *code_shape), **given))
+    decoded = np.asarray(model.decode(model.from_controls(codes.reshape(-1, *code_shape)), **given))
     return decoded[1:] - decoded[:1]
 
 

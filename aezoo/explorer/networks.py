@@ -22,7 +22,7 @@ def networks(model: Any) -> tuple[dict[str, dict[str, Any]], dict[str, bytes], b
     Returns:
         The dtypes of the inputs of each network, by name; the ONNX models, by name; and the weights that these share.
         The networks are "encode", "decode" and, if the model has scores, "score". A model that draws step by step has
-        "start" and "step" in place of "decode".
+        "start" and "step" in place of "decode". "encode" and "decode" return and take `to_controls` of codes.
 
     Raises:
         ImportError: If the converter is not installed.
@@ -33,12 +33,23 @@ def networks(model: Any) -> tuple[dict[str, dict[str, Any]], dict[str, bytes], b
     steps = model.step_signatures()
     names = [name for name in ("encode", "decode", "score") if name in model.signatures()]
     signatures = conversion.chosen_signatures(model, [name for name in names if not steps or name != "decode"])
+    signatures |= {name: _of_controls(model, *signatures[name]) for name in ("encode", "decode") if name in signatures}
     described, converted = {}, {}
     for name, (function, specs) in {**signatures, **steps}.items():
         converted[name] = conversion.as_onnx(name, (function, specs))
         described[name] = {"inputs": {spec.name: spec.dtype.name for spec in specs}}
     pooled, weights = _pooled(converted)
     return described, pooled, weights
+
+
+def _of_controls(model: Any, function: Any, specs: list[Any]) -> tuple[Any, list[Any]]:
+    """Return a signature that takes and returns `to_controls` of codes in place of codes."""
+
+    def converted(*values: Any) -> dict[str, Any]:
+        given = [model.from_controls(v) if spec.name == "z" else v for v, spec in zip(values, specs, strict=True)]
+        return {name: model.to_controls(v) if name == "code" else v for name, v in function(*given).items()}
+
+    return converted, specs
 
 
 def _pooled(models: dict[str, bytes]) -> tuple[dict[str, bytes], bytes]:

@@ -937,6 +937,30 @@ class Autoencoder(Trainer):
             signatures["impute"] = (named(self.impute), x, "imputed")
         return signatures
 
+    @property
+    def controls_note(self) -> str:
+        """A sentence for the page of `aezoo explore` about the values that `to_controls` returns; "" for codes."""
+        return ""
+
+    def to_controls(self, z: Tensor) -> Tensor:
+        """Return what the sliders of `aezoo explore` set in place of codes; by default the codes.
+
+        Args:
+            z: Codes, (n, *code_shape).
+
+        Returns:
+            (n, *code_shape).
+        """
+        return z
+
+    def from_controls(self, controls: Tensor) -> Tensor:
+        """Return the codes for values that `to_controls` returns, (n, *code_shape).
+
+        Args:
+            controls: (n, *code_shape).
+        """
+        return controls
+
     def step_signatures(self) -> dict[str, tuple[Any, list[tf.TensorSpec]]]:
         """Return what draws a sample step by step, of a model that decodes in this way; {} of any other.
 

@@ -144,6 +144,33 @@ class LadderVAE(VAE):
         mean, log_variance = ops.split(moments, 2, axis=-1)
         return mean, bounded(log_variance, *LOG_VARIANCE)
 
+    # === Explorer ===
+
+    @property
+    def controls_note(self) -> str:
+        lower = (
+            f"The first {self.latent_dim} units are the deviation of z₁ from what z₂ expects, in standard deviations"
+        )
+        return f"{lower}; the last {self.top_dim} units are z₂, which moves z₁."
+
+    def to_controls(self, z: Tensor) -> Tensor:
+        """Return codes with (z₁ - μ_p) / σ_p, the deviation from p(z₁|z₂), in place of z₁.
+
+        In a code itself z₂ changes nothing, since the decoder reads z₁ alone; here it moves z₁.
+
+        Args:
+            z: Codes, (n, latent_dim + top_dim).
+
+        Returns:
+            (n, latent_dim + top_dim), float32.
+        """
+        lower, top = self.levels(as_float32(z))
+        mean, log_variance = self.generative_moments(top)
+        return ops.concatenate([(lower - mean) * ops.exp(-0.5 * log_variance), top], axis=-1)
+
+    def from_controls(self, controls: Tensor) -> Tensor:
+        return _TwoLevels().transport(as_float32(controls), self)
+
     # === The objective ===
 
     def moments(self, x: Tensor, training: bool = False, **conditions: Tensor) -> tuple[Any, Any]:

@@ -27,6 +27,8 @@ _BLOCK, _ROWS = 2**20, 2**14
 _DELIMITERS = ",;\t|"
 _MICROSECONDS = 86_400e6
 _ADVICE = 'pip install "aezoo[data]"'
+#: Pattern of the digits of a code, such as a postal code, that loses its first zeros as a number.
+PADDED = r"^\s*0\d+([eE][+-]?\d+)?\s*$"
 
 
 @functools.cache
@@ -82,6 +84,7 @@ class Source:
         header: Whether the first row of a CSV file has the names of the columns; or the names.
         text: Names of columns to read as text, whatever they contain.
         numbers: Names of columns to read as numbers; other values are an error.
+        padded: Names of columns that may be numbers although some start with a zero, such as 007; others are text then.
         drop: Names of columns that are not read.
         only: Names of the columns to read; None reads all.
 
@@ -106,6 +109,7 @@ class Source:
         header: bool | Sequence[str] = True,
         text: Collection[str] = (),
         numbers: Collection[str] = (),
+        padded: Collection[str] = (),
         drop: Collection[str] = (),
         only: Collection[str] | None = None,
     ):
@@ -113,7 +117,7 @@ class Source:
         self.path = Path(data) if is_path(data) else None
         self.name = "The table" if self.path is None else str(self.path)
         self._header = header
-        self._text, self._numbers = set(text), set(numbers)
+        self._text, self._numbers, self._padded = set(text), set(numbers), set(padded)
         self._types: dict[str, Any] = {}
         self.first_row = 0
         self.levels: dict[str, tuple[str, ...]] = {}
@@ -194,7 +198,10 @@ class Source:
         return given
 
     def _infer_types(self) -> None:
-        """Choose one type for each column from the first block of the file that has a value in it."""
+        """Choose one type for each column from the first block of the file that has a value in it.
+
+        A column of numbers is text if any value of the file is padded with zeros.
+        """
         pa = arrow()
         chosen: dict[str, Any] = {name: pa.string() for name in self.names if name in self._text}
         chosen |= {name: pa.float64() for name in self.names if name in self._numbers}
@@ -212,6 +219,14 @@ class Source:
                     chosen[name] = _type_of_text(batch.column(name))
                     unknown.remove(name)
                 if not unknown:
+                    break
+        found = [name for name, type_ in chosen.items() if type_ == pa.float64()]
+        if digits := [name for name in found if name not in self._numbers | self._padded]:
+            for batch in self._csv_batches(list(digits), dict.fromkeys(digits, pa.string())):
+                for name in [name for name in digits if first_padded(batch.column(name)) is not None]:
+                    chosen[name] = pa.string()
+                    digits.remove(name)
+                if not digits:
                     break
         self._types = {**chosen, **dict.fromkeys(unknown, pa.null())}
 
@@ -430,6 +445,17 @@ def _first_that_is_no(wanted: Any, values: Values) -> NotANumber:
         except pa.ArrowException:
             high = middle
     return NotANumber(low, values[low].as_py())
+
+
+def first_padded(values: Values) -> int | None:
+    """Return the position of the first text of digits that is padded with zeros, such as 01067, or None.
+
+    Args:
+        values: Strings of pyarrow.
+    """
+    compute = arrow().compute
+    position = compute.index(compute.match_substring_regex(values, PADDED), True).as_py()
+    return None if position < 0 else int(position)
 
 
 def _floats(values: Values) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
+import warnings
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +22,8 @@ from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision,
 Missing = Literal["skip", "interpolate", "keep"]
 #: Two steps further apart than this many times the usual distance have a gap between them.
 _GAP = 1.5
+# A date of three numbers, with a year of four digits at the end or a year of two digits in any place.
+_DATE = re.compile(r"^\s*(\d{1,2})([-./ ])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -55,7 +59,8 @@ class SeriesPreprocessing(Preprocessing):
     Args:
         window: Number of steps per window.
         stride: Number of steps from the start of one window to the next.
-        columns: Columns of the table that are the values. None takes all but the time column.
+        columns: Columns of the table that are the values. None takes all but the time column, and refuses a column with
+            codes, digits that start with a further zero, such as 01067.
         time: Column with dates, times or numbers that grow with time, or None.
         missing: Treatment of missing values. "skip" leaves out every window with one, "interpolate" takes the line
             between the neighbors in the same column, or repeats the nearest value before the first and after the last
@@ -205,7 +210,7 @@ class SeriesPreprocessing(Preprocessing):
         if not _reading.is_path(raw):
             return self._in_order(raw, None, fill, "The series")
         wanted = None if self.columns is None else {name for name in (*self.columns, self.time) if name is not None}
-        table, names = _read(Path(raw), wanted)
+        table, names = _read(Path(raw), wanted, self.time)
         with naming(raw):
             return self._in_order(table, names, fill, str(raw))
 
@@ -264,6 +269,12 @@ class SeriesPreprocessing(Preprocessing):
         if column.dtype.kind == "M":
             advice = "give the numbers" if self.is_fitted else f"pass time={name!r}, or leave it out of columns="
             raise ValueError(f"Column {name!r} has times: {advice}.")
+        texts = column if self.columns is None and column.dtype.kind in "OUT" else ()
+        if (code := next(filter(_is_padded, texts), None)) is not None:
+            raise ValueError(
+                f"Column {name!r} has {code!r}, which starts with a zero, as codes do and numbers do not: choose the "
+                "columns of numbers with columns=."
+            )
         try:
             values = column.astype("float64")
         except (TypeError, ValueError):
@@ -372,12 +383,13 @@ class SeriesPreprocessing(Preprocessing):
 # === Tables ===
 
 
-def _read(path: Path, only: Collection[str] | None) -> tuple[Any, list[str] | None]:
+def _read(path: Path, only: Collection[str] | None, time: str | None) -> tuple[Any, list[str] | None]:
     """Return the columns of a table in a file by name, and the names of all its columns; or an array and None.
 
     Args:
         path: A CSV, Parquet or `.npy` file.
         only: Names of the columns to read; None reads all.
+        time: Name of the column of times, or None.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -388,7 +400,8 @@ def _read(path: Path, only: Collection[str] | None) -> tuple[Any, list[str] | No
     if path.suffix.lower() == ".npy":
         with naming(path):
             return np.load(path, mmap_mode="r", allow_pickle=False), None
-    source = _reading.Source(path, only=only)
+    chosen = [name for name in (*(only or ()), time) if name is not None]
+    source = _reading.Source(path, only=only, padded=chosen)
     parts: dict[str, list[np.ndarray]] = {name: [] for name in source.names}
     for batch in source.batches() if source.names else ():  # without names, pyarrow reads all columns
         for name, column in zip(source.names, batch.columns, strict=True):
@@ -429,6 +442,10 @@ def columns_of(raw: Any) -> dict[str, np.ndarray]:
     return dict(zip(names, columns, strict=True))
 
 
+def _is_padded(value: Any) -> bool:
+    return isinstance(value, str) and re.match(_reading.PADDED, value) is not None
+
+
 def _is_number(value: Any) -> bool:
     try:
         float(value)
@@ -442,38 +459,67 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
 
     Args:
         name: Name of the column.
-        column: Numbers, times, or text in a format that pandas reads, such as ISO 8601. Dates without the year in
-            front, such as 13/03/2025, begin with the day if some of the first numbers exceed 12.
+        column: Numbers, times, or text in a format that pandas reads, such as ISO 8601. In dates of three numbers
+            without a year of four digits in front, such as 13/03/2025 or 12/31/99, day, month and year have the order
+            in which all rows are dates. Years of two digits are 1969 to 2068.
 
     Raises:
-        ValueError: If an entry is missing or is not a time, or if it is unknown whether dates begin with the day or
-            with the month; the message names the row.
+        ValueError: If an entry is missing or is not a time, has no year of four digits beside the name of a month, or
+            if rows are dates in several orders; the message names the row.
     """
     if column.dtype.kind == "O" and len(column) and all(hasattr(value, "isoformat") for value in column):
         column = column.astype(str)
+    wanted = "a time"
     if column.dtype.kind in "OUST":
         import pandas
 
-        text = pandas.Series(column, dtype="str")
-        numbers = text.str.extract(r"^\s*(\d{1,2})[./-](\d{1,2})[./-]\d{2,4}\b").dropna().astype(int)
-        day_first, month_first = (bool((numbers[i] > 12).any()) for i in (0, 1))
-        differ = numbers.index[numbers[0] != numbers[1]]
-        if len(differ) and not day_first and not month_first:
-            raise ValueError(
-                f"The time column {name!r} has {column[differ[0]]!r} in row {differ[0]} (counted from 0), and no row "
-                "tells whether the day or the month comes first: write the year first, as in 2025-03-13."
-            )
-        times = pandas.to_datetime(text, errors="coerce", utc=True, dayfirst=day_first).dt.tz_localize(None).to_numpy()
+        wanted = "a time with a year of four digits, such as 2025-03-13 12:00"
+        text = _year_first(name, pandas.Series(column, dtype="str"))
+        text = text.where(text.str.contains(r"\d{4}", na=False))  # for others pandas guesses the year, or takes today
+        with warnings.catch_warnings():  # about texts that are read one by one
+            warnings.simplefilter("ignore", UserWarning)
+            times = pandas.to_datetime(text, errors="coerce", utc=True).dt.tz_localize(None).to_numpy()
     else:
         times = column
     unknown = np.isnat(times) if times.dtype.kind == "M" else np.isnan(times.astype("float64"))
     if unknown.any():
         row = int(unknown.argmax())
         raise ValueError(
-            f"The time column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not a time: "
+            f"The time column {name!r} has {column[row]!r} in row {row} (counted from 0), which is not {wanted}: "
             "correct it."
         )
     return times
+
+
+def _year_first(name: str, text: Any) -> Any:
+    """Return texts with dates such as 13/03/2025 written as 2025-03-13.
+
+    Args:
+        name: Name of the column, for the message.
+        text: Series of pandas.
+
+    Raises:
+        ValueError: If rows are dates in several orders of day, month and year.
+    """
+    found = text.str.extract(_DATE).dropna()
+    a, b, c = (found[i].astype(int) for i in (0, 2, 3))
+    short = found[3].str.len() == 2
+    orders = [(c, b, a), (c, a, b)] + [(a, b, c)] * bool(short.all())  # year, month, day
+    fitting = [int((month.between(1, 12) & day.between(1, 31)).sum()) for _, month, day in orders]
+    (year, month, day), *others = (order for order, n in zip(orders, fitting, strict=True) if n == max(fitting))
+    for other in others:
+        differ = (other[0] != year) | (other[1] != month) | (other[2] != day)
+        if differ.any():
+            row = differ.idxmax()
+            raise ValueError(
+                f"The time column {name!r} has {text[row]!r} in row {row} (counted from 0), and no row tells the order "
+                "of day, month and year: write the year first, with four digits, as in 2025-03-13."
+            )
+    year = year.mask(short, year + 1900 + 100 * (year < 69))  # as in POSIX
+    rest = text[found.index].str.replace(_DATE, "", regex=True)
+    text = text.copy()
+    text[found.index] = [f"{y}-{m:02}-{d:02}{end}" for y, m, d, end in zip(year, month, day, rest, strict=True)]
+    return text
 
 
 def _gaps(times: np.ndarray) -> tuple[np.ndarray, list[str]]:

@@ -73,18 +73,19 @@ class Column:
 class TablePreprocessing(Preprocessing):
     """Turn the rows of a table into samples: standardize numbers, one-hot encode categories.
 
-    The kind of each column follows from its type. Numbers get mean 0 and variance 1 over the training rows. Dates
-    become days since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become one feature per
-    category. Identifiers, which are different in almost every row, and columns that are constant, also to the precision
-    of float32, are left out; `summary` names them.
+    The kind of each column follows from its type. In CSV, a column is of texts, not numbers, if any of its values are
+    digits that start with a further zero, such as the postal code 01067. Numbers get mean 0 and variance 1 over the
+    training rows. Dates become days since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become
+    one feature per category. Identifiers, which are different in almost every row, and columns that are constant, also
+    to the precision of float32, are left out; `summary` names them.
 
     Missing numbers stay NaN, for models with `missing="mask"` or `"learn"`; other models refuse them. A category that
     `fit` has not seen is 0 in all features of its column, or 1 in the last one, "<other>", if the column has more than
     `max_categories` categories.
 
     Args:
-        categorical: Names of columns to read as categories although they contain numbers, such as zip codes.
-        counts: Names of columns of counts: whole numbers of at least 0, which are not standardized.
+        categorical: Names of columns to read as categories although they contain numbers, such as years.
+        counts: Names of columns of counts: whole numbers of at least 0, also such as 007, which are not standardized.
         ordinal: Levels of columns of ordered categories, from the lowest to the highest, by name.
         label: Name of the column of labels, which is not part of the samples.
         drop: Names of columns to leave out.
@@ -176,8 +177,9 @@ class TablePreprocessing(Preprocessing):
             header: Whether the first row of a CSV file has the names of the columns; or the names.
         """
         if not self._columns:
-            return Source(data, header=header, text=(*self.categorical, *self.ordinal), drop=self.drop)
-        text = [column.name for column in self._columns if column.is_text]
+            text = (*self.categorical, *self.ordinal)
+            return Source(data, header=header, text=text, padded=self.counts, drop=self.drop)
+        text = tuple(column.name for column in self._columns if column.is_text)
         numbers = [column.name for column in self._columns if column.kind in ("numeric", "count")]
         return Source(data, header=header, text=text, numbers=numbers, only=list(self.kinds))
 
@@ -662,6 +664,11 @@ class _Numbers:
             mask: The rows to use; None uses all.
             place: Where the values come from.
         """
+        if self.kind != "count" and _reading.kind_of(values.type) == "text":  # in a later part of the table
+            texts = _reading.texts(values)
+            if (row := _reading.first_padded(texts)) is not None:
+                problem = f"{texts[row].as_py()!r} starts with a zero, but the parts before have numbers"
+                raise place.error(row, f"{problem}; read the column as text with categorical=[{place.column!r}]")
         found = _single(values, place, self.kind)
         found = (found if mask is None else found[mask]).astype("float64")
         found = found[~np.isnan(found)]
@@ -723,6 +730,7 @@ class _Texts:
         self.levels = levels
         self.count = self.numbers = self.commas = 0
         self.odd: ValueError | None = None
+        self.padded = False
         self.counts: Counter[str] = Counter()
         self.pruned = 0
 
@@ -741,6 +749,7 @@ class _Texts:
         elif place.column not in self.owner.categorical:
             self.numbers += sum(count for text, count in new.items() if _is_number(text))
             self.commas += sum(count for text, count in new.items() if _DECIMAL_COMMA.fullmatch(text))
+            self.padded = self.padded or _reading.first_padded(values) is not None
             if self.odd is None:  # rows for testing count, too, since they decide how a CSV file is read
                 everything = new if mask is None else values.drop_null().unique().to_pylist()
                 self.odd = self._odd([text for text in everything if not _is_number(text)], values, place)
@@ -768,7 +777,7 @@ class _Texts:
             return "empty"
         if self.levels is not None:
             return ""
-        if self.odd is not None and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
+        if self.odd is not None and not self.padded and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
             raise self.odd
         filled = self.count == rows or self.owner.empty == "missing"
         if self.distinct == 1 and filled:

@@ -229,6 +229,18 @@ def test_every_option_of_a_reader_is_one_of_its_arguments(folder):
         assert name in inspect.signature(readers[kind]).parameters
 
 
+@pytest.mark.parametrize("named", [("--dataset", "digits"), ()])
+@pytest.mark.parametrize(
+    "given", ["--image-size 8", "--grayscale", "--label y", "--window 3", "--tokens words", "--split-seed 0"]
+)
+def test_options_of_the_readers_are_refused_for_a_named_data_set(given, named, tmp_path, capsys):
+    assert command("train", "autoencoder", *named, *given.split(), "--output", tmp_path / "run") == 2
+    option = given.split()[0]
+    expected = f"{option} is for data of your own, but digits is a named data set: leave it out, or give --data PATH."
+    assert capsys.readouterr().err.count(expected) == 1
+    assert not list(tmp_path.iterdir())
+
+
 def test_arrays_are_split_and_images_scaled(folder, tmp_path):
     own = reading.read(options(folder / "images.npz", "--test-fraction", 0.25), 4)
     with np.load(folder / "images.npz") as stored:

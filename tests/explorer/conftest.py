@@ -140,6 +140,8 @@ def open_page(browser):
     opened = []
 
     def open_page(address, width=1100, height=900, **options):
+        # Without smooth scrolling: a button that still moves loses a click between its press and its release.
+        options = {"reduced_motion": "reduce", **options}
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         page = Page(context.new_page())
         opened.append(page)

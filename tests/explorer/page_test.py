@@ -46,8 +46,9 @@ def check_verbs(page, model):
     shape = (1, *page.js("explorer.manifest.data.shape"))
     x = page.input.reshape(shape)
     code = page.code.reshape(1, *page.js("explorer.manifest.code.shape"))
-    np.testing.assert_allclose(page.array("explorer.state.inputCode"), np.asarray(model.encode(x)).ravel(), **CLOSE)
-    np.testing.assert_allclose(page.output, np.asarray(model.decode(code)).ravel(), **CLOSE)
+    encoded, decoded = model.to_controls(model.encode(x)), model.decode(model.from_controls(code))
+    np.testing.assert_allclose(page.array("explorer.state.inputCode"), np.asarray(encoded).ravel(), **CLOSE)
+    np.testing.assert_allclose(page.output, np.asarray(decoded).ravel(), **CLOSE)
     if page.js("explorer.state.score !== null"):
         expected = float(model.score_samples(x)[0])
         np.testing.assert_allclose(page.js("explorer.state.score"), expected, rtol=1e-4)
@@ -406,6 +407,23 @@ def test_a_compressive_model(tmp_path, digits, open_page):
     assert page.js("explorer.rateOf(explorer.state.code)") == pytest.approx(curve[3]["rate"], rel=1e-5)
     check_verbs(page, model)
     assert page.ink("#rate-chart") > 3
+
+
+@pytest.mark.slow
+def test_both_levels_of_a_ladder_move_the_output(tmp_path, digits, open_page):
+    x = digits[0][:40]
+    model = aezoo.LadderVAE(4, top_dim=2, hidden_dims=(16,), seed=0)
+    model.build(x.shape)
+    for variable in model.trainable_variables:
+        variable.assign(2 * variable)
+    page = open_page(written(tmp_path, model, x))
+    assert "the last 2 units are z₂, which moves z₁." in page.text("code-about")
+    check_verbs(page, model)
+    use_code(page, model)
+    before = page.output
+    page.slide("#code-sliders .slider:nth-child(6)", 1.5)
+    assert np.abs(page.output - before).max() > 0.01
+    check_verbs(page, model)
 
 
 @pytest.mark.slow

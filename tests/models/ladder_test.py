@@ -174,3 +174,17 @@ def test_arguments_of_other_models_are_refused(name):
 def test_the_upper_level_has_a_unit():
     with pytest.raises(ValueError, match="top_dim must be"):
         aezoo.LadderVAE(2, top_dim=0)
+
+
+def test_every_slider_of_the_explorer_moves_the_reconstruction(ladder):
+    z = np.asarray(ladder.encode(X[:5]))
+    controls = np.asarray(ladder.to_controls(z))
+    mean, log_variance = of_prior(ladder, z[:, 3:])
+    np.testing.assert_allclose(controls[:, :3], (z[:, :3] - mean) / np.exp(log_variance / 2), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(ladder.from_controls(controls), z, rtol=1e-4, atol=1e-4)
+    decoded = np.asarray(ladder.decode(z))
+    for unit in range(5):
+        moved = np.asarray(ladder.decode(ladder.from_controls(controls + np.eye(5, dtype="float32")[unit])))
+        assert np.abs(moved - decoded).max() > 1e-3
+    assert "the last 2 units are z₂" in ladder.controls_note
+    assert aezoo.VAE(2).to_controls(controls) is controls is aezoo.VAE(2).from_controls(controls)

@@ -557,6 +557,48 @@ def test_types_are_found_where_the_first_value_comes_late(tmp_path, monkeypatch)
     assert made.state()["columns"][1]["missing"] == pytest.approx(0.61)
 
 
+@pytest.mark.parametrize("block", [60, 2**20])
+@pytest.mark.parametrize("row", [0, 95])
+@pytest.mark.parametrize("first", [0, 40])
+def test_digits_with_leading_zeros_are_text(block, row, first, tmp_path, monkeypatch):
+    """The answer is the same where the first such value comes late, or all values do."""
+    monkeypatch.setattr(aezoo.preprocessing._reading, "_BLOCK", block)
+    codes = [("10115", "4109", "80331")[i % 3] if i >= first else "" for i in range(100)]
+    codes[row] = "01067"
+    decimals = [f"{i % 7}.5" for i in range(100)]
+    decimals[row], decimals[90] = "0", "00.25"
+    lines = [f"{codes[i]},{decimals[i]},2020-01-{i % 30 + 1:02d}" for i in range(100)]
+    path = written(tmp_path / "t.csv", "\n".join(["zip,size,at", *lines]))
+    made = preprocessing.TablePreprocessing().fit(path)
+    assert made.kinds == {"zip": "categorical", "size": "numeric", "at": "date"}
+    assert [name for name in made.feature_names if name.startswith("zip=0")] == ["zip=01067"]
+    assert made.to_arrays(path)["zip"].tolist() == codes
+
+
+@pytest.mark.parametrize("block", [60, 2**20])
+def test_codes_may_have_letters_late_in_a_file(block, tmp_path, monkeypatch):
+    monkeypatch.setattr(aezoo.preprocessing._reading, "_BLOCK", block)
+    codes = [("10115", "4109", "01067")[i % 3] for i in range(100)] + ["2A004"]
+    path = written(tmp_path / "t.csv", "\n".join(["zip,n", *(f"{code},{i % 7}" for i, code in enumerate(codes))]))
+    made = preprocessing.TablePreprocessing().fit(path)
+    assert made.feature_names[:4] == ["zip=01067", "zip=10115", "zip=2A004", "zip=4109"]
+
+
+def test_the_kind_that_the_user_chooses_wins_over_leading_zeros(tmp_path):
+    path = written(tmp_path / "t.csv", "visits,grade,n\n007,01,1\n2,02,2\n00,01,4\n")
+    made = preprocessing.TablePreprocessing(counts=["visits"], ordinal={"grade": ["01", "02"]}).fit(path)
+    assert made.kinds == {"visits": "count", "grade": "ordinal", "n": "numeric"}
+    assert made.to_arrays(path)["visits"].tolist() == [7, 2, 0]
+
+
+def test_leading_zeros_in_a_later_part_of_a_table_are_refused(tmp_path):
+    parts = [written(tmp_path / f"{i}.csv", f"zip,n\n{code},1\n4109,2\n") for i, code in enumerate(("10115", "01067"))]
+    with pytest.raises(ValueError, match=r"1\.csv, .*column 'zip': '01067' starts with a zero, but the"):
+        preprocessing.TablePreprocessing().fit(iter(parts))
+    made = preprocessing.TablePreprocessing(categorical=["zip"]).fit(iter(parts))
+    assert made.feature_names[:3] == ["zip=01067", "zip=10115", "zip=4109"]
+
+
 def test_an_error_late_in_a_file_has_its_row(tmp_path, monkeypatch):
     monkeypatch.setattr(aezoo.preprocessing._reading, "_BLOCK", 200)
     lines = [f"{i % 7},{i % 3}" for i in range(100)]

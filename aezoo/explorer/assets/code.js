@@ -7,7 +7,8 @@ function startCode() {
   let order = [...Array(codeSize).keys()];
   let shown = [];
   const integers = manifest.code.integers ? " Codes of this model are whole numbers." : "";
-  $("code-about").textContent = `Each slider sets one of the ${codeSize.toLocaleString("en")} units of the code. The output at the top follows.${integers}`;
+  const note = manifest.code.note && ` ${manifest.code.note}`;
+  $("code-about").textContent = `Each slider sets one of the ${codeSize.toLocaleString("en")} units of the code. The output at the top follows.${integers}${note}`;
   for (const id of ["code-order-row", "code-previous", "code-next"]) $(id).hidden = all;
   const listing = pages($("code-previous"), $("code-next"), size, () => codeSize, (from, to) => {
     shown = order.slice(from, to).map((unit) => ({
