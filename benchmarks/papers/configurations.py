@@ -154,8 +154,8 @@ AE_LAYER: Configuration = {"model": "Autoencoder", "activation": "sigmoid", "tie
 DAE_LAYER: Configuration = {"model": "DenoisingAE", "activation": "sigmoid", "tied": True}
 RBM_LAYER: Configuration = {"model": "RBM", "weight_decay": 1e-4}
 #: Epochs for 60,000 training images (mnist) and for 10,000 (basic, rot, bg-rand).
-LONG: Configuration = {"epochs": 10, "fine_tuning_epochs": 25}
-SHORT: Configuration = {"epochs": 30, "fine_tuning_epochs": 40}
+LONG: Configuration = {"epochs": 10, "fine_tuning_epochs": 25, "fine_tuning_batch_size": 50}
+SHORT: Configuration = {"epochs": 30, "fine_tuning_epochs": 30, "fine_tuning_batch_size": 20}
 #: Corruption of each set, as Vincent et al. chose it.
 CORRUPTION = {"mnist": 0.25, "basic": 0.1, "rot": 0.25, "bg-rand": 0.4}
 
@@ -169,7 +169,13 @@ for _set, _corruption in CORRUPTION.items():
         f"{_set}: DBN-3": {**_training, **RBM_LAYER, "learning_rate": 0.05},
     }
 STACK_TRIALS: dict[str, list[Configuration]] = {
-    "basic: SDAE-3": [{}, {"fine_tuning_rate": 0.02}, {"fine_tuning_rate": 0.1}, {"epochs": 60}],
+    "basic: SDAE-3": [
+        {},
+        {"fine_tuning_batch_size": 100, "fine_tuning_epochs": 40},
+        {"fine_tuning_rate": 0.02},
+        {"fine_tuning_rate": 0.1},
+        {"epochs": 60},
+    ],
 }
 
 # === Stacked sparse autoencoder on MNIST (Ng et al., UFLDL) ===

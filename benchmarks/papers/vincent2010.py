@@ -61,7 +61,7 @@ def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
     tuning = {
         "learning_rate": configuration.pop("fine_tuning_rate"),
         "epochs": configuration.pop("fine_tuning_epochs"),
-        "batch_size": configuration["batch_size"],
+        "batch_size": configuration.pop("fine_tuning_batch_size"),
     }
     layers, clock = configuration.pop("layers"), Clock()
     if configuration["model"] is None:
