@@ -157,21 +157,25 @@ def main() -> None:
         figure.savefig(HERE.parents[1] / "docs" / "figures" / "sketches_classes.png")
 
 
-def draw(model: aezoo.SketchRNN, cats, pigs, held_out, words: tuple[int, int], seed: int, columns: int = 10):
-    """Real and drawn cats and pigs, and what the two words make of the codes of the cats."""
+def draw(model: aezoo.SketchRNN, cats, pigs, held_out, words: tuple[int, int], seed: int, columns: int = 9):
+    """Real cats and pigs, what the model draws from their codes, and new ones; the held-out pigs come first."""
     cat, pig = words
-    codes = model.encode(cats[:columns], word=cat)
-    drawn = {
-        "test cats": cats[:columns],
-        "same codes, cat": model.sample(z=codes, temperature=TEMPERATURE, seed=seed, word=cat),
-        "same codes, pig": model.sample(z=codes, temperature=TEMPERATURE, seed=seed, word=pig),
-        "new, cat": model.sample(columns, temperature=TEMPERATURE, seed=seed, word=cat),
-        "new, pig": model.sample(columns, temperature=TEMPERATURE, seed=seed, word=pig),
-        "real pigs": np.concatenate([held_out, pigs])[:columns],
+    cats, pigs = cats[:columns], np.concatenate([held_out, pigs])[:columns]
+
+    def drawn(word: int, x: np.ndarray | None = None) -> np.ndarray:
+        z = None if x is None else model.encode(x, word=word)
+        return np.asarray(model.sample(columns, z=z, temperature=TEMPERATURE, seed=seed, word=word))
+
+    rows = {
+        "cats": cats,
+        "their codes, cat": drawn(cat, cats),
+        "their codes, pig": drawn(pig, cats),
+        "pigs": pigs,
+        "pigs' codes, pig": drawn(pig, pigs),
+        "new, cat": drawn(cat),
+        "new, pig": drawn(pig),
     }
-    return plots.sketches(
-        np.concatenate([np.asarray(row) for row in drawn.values()]), columns=columns, row_labels=list(drawn)
-    )
+    return plots.sketches(np.concatenate(list(rows.values())), columns=columns, row_labels=list(rows))
 
 
 if __name__ == "__main__":
