@@ -91,6 +91,10 @@ SECTIONS = {
         "The test images are sampled, one bit per pixel. Trained and measured on rounded images, as the published "
         "figure was, the RBM meets its target: `rbm_pseudo_likelihood`.",
     ),
+    "sketch_classes": (
+        "Draw cats and pigs with one sketch-rnn",
+        "Reconstruction term per step, on 1,382 training cats and 19 pigs, after the other words of QuickDraw.",
+    ),
     "sketch_rnn": (
         "Draw cats with sketch-rnn",
         "Reconstruction term per step, on 1,382 training sketches where the paper had 70,000.",

@@ -183,7 +183,18 @@ def test_variations_of_mnist(papers):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", scripts("papers"))
 def test_papers(run, name, tmp_path):
-    run("papers", name, *(["--sketches", shapes(tmp_path)] if name == "sketch_rnn" else []))
+    files = {"sketch_rnn": ["--sketches"], "sketch_classes": ["--sketches", "--words"]}.get(name, [])
+    write = {"--sketches": shapes, "--words": words}
+    run("papers", name, *(part for option in files for part in (option, write[option](tmp_path))))
+
+
+def test_the_words_of_sketches_begin_like_the_cats(papers, tmp_path):
+    """The first point, at the origin, is removed: from it a model could tell which file a sketch comes from."""
+    (given, _), _ = sketches.load("shapes", max_points=9)
+    x, labels, names = papers("sketch_classes").read_words(words(tmp_path), scale=50.0, steps=given.shape[1])
+    np.testing.assert_allclose(x[..., :2], given[:33, :, :2], atol=0.02)  # rounded down to 1/50
+    np.testing.assert_array_equal(x[..., 2:], given[:33, :, 2:])
+    assert names == ["cat", "pig", "dog"] and labels.tolist() == [0] * 11 + [1] * 11 + [2] * 11
 
 
 def resumed(run, folder, name, *options):
@@ -393,6 +404,20 @@ def shapes(folder):
         arrays[name][:] = [(sketch * [50, 50, 1]).astype("int16") for sketch in sketches.stroke3(part)]
     np.savez(folder / "shapes.npz", **arrays)
     return str(folder / "shapes.npz")
+
+
+def words(folder):
+    """The first 33 of the synthetic shapes in a file of words, each with a point at the origin before it."""
+    (x, _), _ = sketches.load("shapes", max_points=9)
+    each = [np.concatenate([[[0, 0, 0]], sketch * [50, 50, 1]]) for sketch in sketches.stroke3(x[:33])]
+    np.savez(
+        folder / "words.npz",
+        strokes=np.concatenate(each).astype("int16"),
+        lengths=np.array([len(sketch) for sketch in each]),
+        label=np.repeat(np.arange(3, dtype="uint16"), 11),
+        words=np.array(["cat", "pig", "dog"]),
+    )
+    return str(folder / "words.npz")
 
 
 def results():

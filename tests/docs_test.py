@@ -462,6 +462,7 @@ def test_the_code_of_the_page_on_sketches_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = run_page("sketches")
     assert module.path.shape[:2] == (1, 10)
+    assert module.as_others.shape == (3, *module.x_train.shape[1:])
     assert module.padded.shape[1:] == (100, 5)
 
 

@@ -40,6 +40,10 @@ SCRIPTS = {
     "rate_distortion": ("compression", {}),
     "hyperprior": ("hyperprior", {"--photographs": "images/bsds500_train_gray.npz"}),
     "sketch_rnn": ("sketch_rnn", {"--sketches": "sketch/quickdraw_cat_stroke3.npz"}),
+    "sketch_classes": (
+        "sketch_classes",
+        {"--sketches": "sketch/quickdraw_cat_stroke3.npz", "--words": "sketch/quickdraw345_stroke3.npz"},
+    ),
     "series": ("series", {"--ecg": "series/ecg5000/ecg5000.npz", "--nab": "series/nab"}),
     "text": ("text_names", {"--text": "text/names.txt.gz"}),
 }

@@ -55,14 +55,22 @@ class Budget(keras.callbacks.Callback):
         self.model.set_weights(self.weights)
 
 
-def read(path: str, max_points: int, limit: int | None) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The splits as stroke-5, and of each how many sketches are short enough."""
+def read(path: str, max_points: int, limit: int | None) -> tuple[dict[str, np.ndarray], dict[str, str], float]:
+    """The splits as stroke-5, of each how many sketches are short enough, and by what the offsets were divided."""
     splits = sketches.read_npz(path)
     short = {name: [s for s in split if len(s) <= max_points][:limit] for name, split in splits.items()}
     scale = sketches.offset_scale(short["train"])
     steps = max(len(sketch) for split in short.values() for sketch in split)
     x = {name: sketches.stroke5([s / [scale, scale, 1] for s in split], steps) for name, split in short.items()}
-    return x, {name: f"{len(short[name])} of {len(split)}" for name, split in splits.items()}
+    return x, {name: f"{len(short[name])} of {len(split)}" for name, split in splits.items()}, scale
+
+
+def drawn_loss(model: aezoo.SketchRNN, x: np.ndarray, seed: int, **conditions: int) -> np.ndarray:
+    """L_R of each sketch, (n,) in nats per step, averaged over five draws of z from N(μ, σ)."""
+    mean, log_variance = (np.asarray(part) for part in model.encoder.distribution(x))
+    noise = np.random.default_rng(seed).normal(size=(5, *mean.shape)).astype("float32")
+    drawn = [model.negative_log_likelihood(x, mean + np.exp(log_variance / 2) * n, **conditions) for n in noise]
+    return np.mean(drawn, axis=0) / x.shape[1]
 
 
 def main() -> None:
@@ -81,7 +89,7 @@ def main() -> None:
     )
     if options.quick:
         options.minutes, options.latent_dim, options.encoder_units, options.decoder_units = 0.01, 3, 4, 6
-    x, kept = read(options.sketches, options.max_points, 100 if options.quick else None)
+    x, kept, _ = read(options.sketches, options.max_points, 100 if options.quick else None)
     options.sketches = Path(options.sketches).name
     cats = "cat" in options.sketches
     result = "sketch_rnn" if cats else f"sketch_rnn_{Path(options.sketches).stem}"
@@ -109,11 +117,8 @@ def main() -> None:
 
     test = x["test"]
     evaluated = model.evaluate(test, batch_size=options.batch_size, return_dict=True, verbose=0)
-    mean, log_variance = (np.asarray(part) for part in model.encoder.distribution(test))
-    noise = np.random.default_rng(options.seed).normal(size=(5, *mean.shape)).astype("float32")
-    drawn = [np.mean(model.negative_log_likelihood(test, mean + np.exp(log_variance / 2) * n)) for n in noise]
+    per_step = float(np.mean(drawn_loss(model, test, options.seed)))
     targets = ("<= 0.3", "> 0.2") if cats else ("–", "–")
-    per_step = float(np.mean(drawn)) / test.shape[1]
     rows = [
         Row("L_R, z drawn from N(μ, σ), nats per step", "–", targets[0], per_step, trained),
         Row("L_R, z = μ", "–", "–", evaluated["reconstruction"], 0.0),
