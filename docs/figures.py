@@ -340,6 +340,14 @@ def compressive_rate() -> Figure:
     return plots.rate_distortion(curves, rate="bytes per digit")
 
 
+@figure
+def compressive_photographs() -> Figure:
+    """Bits and quality of photographs, as the script left them."""
+    curves = json.loads((ROOT / "benchmarks/papers/results/hyperprior.json").read_text())["curves"]
+    shown = {name: [point for point in curve if point[0] <= 1.5] for name, curve in curves.items()}
+    return plots.rate_distortion(shown, rate="bits per pixel, headers included")
+
+
 # === Sketches ===
 
 
