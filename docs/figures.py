@@ -1,11 +1,12 @@
 """Draw the diagrams and pictures of the user guide.
 
-    TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [--ecg FILE] [NAME ...]
+    TFDS_DATA_DIR=... python docs/figures.py [--sketches FILE] [--ecg FILE] [--noto FILE] [NAME ...]
 
 writes docs/figures/NAME.png: all of them, or those named. The pictures of sketches need sketch-rnn's file of cats
 (Quick, Draw! by Google, CC BY 4.0), the picture of heartbeats ECG5000 (UCR Time Series Archive) as
-benchmarks/papers/series.py reads it; they are left as they are without it. Everything is seeded; the four models that
-are trained here take some minutes.
+benchmarks/papers/series.py reads it, and the picture of a vision network all Noto emoji (Google, Apache License 2.0)
+with the categories of the npm package emoji-datasource-google; they are left as they are without it. Everything is
+seeded; the models that are trained here take some minutes.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ STARTS, ENDS = (20, 31, 18, 9), (4, 28, 14, 24)
 FIGURES: dict[str, Callable[[], Figure]] = {}
 OF_SKETCHES: dict[str, Callable[[np.ndarray], Figure]] = {}
 OF_HEARTBEATS: dict[str, Callable[[Mapping[str, np.ndarray]], Figure]] = {}
+OF_NOTO: dict[str, Callable[[Mapping[str, np.ndarray]], Figure]] = {}
 
 
 def figure(draw):
@@ -414,6 +416,70 @@ def sparse_codes_dictionaries() -> Figure:
     return tiles.tile_figure(panels, columns=12, tile=40)
 
 
+def vision_network(shape: tuple[int, ...], classes: int) -> keras.Sequential:
+    """Return a classifier of images: three strided convolutions, and the means of their features over the image."""
+
+    def convolution(channels: int, size: int) -> list[keras.layers.Layer]:
+        return [
+            keras.layers.Conv2D(channels, size, 2, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+        ]
+
+    return keras.Sequential(
+        [
+            keras.Input(shape),
+            *(layer for channels, size in ((24, 5), (48, 3), (96, 3)) for layer in convolution(channels, size)),
+            keras.layers.GlobalAveragePooling2D(name="pooled"),
+            keras.layers.Dense(classes, activation="softmax"),
+        ]
+    )
+
+
+def noto(file: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return emoji on white, (n, 64, 64, 3) in [0, 1], each once and in one skin tone, and their categories."""
+    plain = file["skin_tone"] == ""
+    rgba = file["images"][plain] / np.float32(255)
+    x = rgba[..., :3] * rgba[..., 3:] + 1 - rgba[..., 3:]
+    different = np.sort(np.unique(x.reshape(len(x), -1), axis=0, return_index=True)[1])
+    return x[different], file["category"][plain][different].astype("int64")
+
+
+def sparse_codes_vision(file: Mapping[str, np.ndarray]) -> Figure:
+    """The emoji that excite units of a sparse code of a classifier's features: the units most active on average."""
+    x, y = noto(file)
+    keras.utils.set_random_seed(SEED)
+    test = np.isin(np.arange(len(x)), np.random.default_rng(SEED).permutation(len(x))[: len(x) // 5])
+    cnn = vision_network(x.shape[1:], len(file["category_names"]))
+    steps = 30 * -(-int(np.sum(~test)) // 32)
+    rate = keras.optimizers.schedules.CosineDecay(4e-3, steps)
+    cnn.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    cnn.fit(x[~test], y[~test], validation_data=(x[test], y[test]), epochs=30, batch_size=32, verbose=2)
+    h = np.concatenate([np.asarray(batch) for batch in aezoo.datasets.activations(cnn, "pooled", x)])
+
+    keras.utils.set_random_seed(SEED)
+    model = aezoo.BatchTopKAE(latent_dim=128, k=4, dead_after=len(h), seed=SEED)
+    model.compile(keras.optimizers.Adam(2e-3))
+    history = model.fit(h, epochs=100, batch_size=128, verbose=0).history
+    code = np.asarray(model.encode(h))
+    units = np.argsort(-code.mean(axis=0))[:8]
+    top = aezoo.evaluation.top_inputs(model, h, units, n=10)
+    alive = np.flatnonzero(np.count_nonzero(code, axis=0) >= 10)
+    chance = np.random.default_rng(SEED).random((len(alive), len(x))).argsort(axis=1)[:, :10]
+    shares = {
+        "units": aezoo.evaluation.top_inputs(model, h, alive, n=10),
+        "channels": np.argsort(-h, axis=0)[:10].T,
+        "random": chance,
+    }
+    found = {name: np.mean([np.bincount(y[one]).max() / 10 for one in rows]) for name, rows in shares.items()}
+    print(f"{len(x)} emoji, {len(alive)} units alive, error {history['reconstruction'][-1]:.3f}, one category: {found}")
+    labels = [f"unit {unit}, {100 * np.mean(code[:, unit] > 0):.0f} %" for unit in units]
+    return tiles.tile_figure({"": x[top.ravel()]}, columns=10, row_labels=labels, tile=48)
+
+
+OF_NOTO["sparse_codes_vision"] = sparse_codes_vision
+
+
 # === Masked ===
 
 
@@ -604,9 +670,12 @@ def rbm_dbn() -> Figure:
 def main() -> None:
     """Draw all figures, or those that the user names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join([*FIGURES, *OF_SKETCHES, *OF_HEARTBEATS]))
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=", ".join([*FIGURES, *OF_SKETCHES, *OF_HEARTBEATS, *OF_NOTO])
+    )
     parser.add_argument("--sketches", help="sketch-rnn's file of cats (.npz)")
     parser.add_argument("--ecg", help="ECG5000 (.npz)")
+    parser.add_argument("--noto", help="images, skin_tone, category and category_names of Noto emoji (.npz)")
     arguments = parser.parse_args()
     draw = dict(FIGURES)
     if arguments.sketches:
@@ -615,6 +684,9 @@ def main() -> None:
     if arguments.ecg:
         ecg = dict(np.load(arguments.ecg))
         draw |= {name: functools.partial(function, ecg) for name, function in OF_HEARTBEATS.items()}
+    if arguments.noto:
+        emoji = dict(np.load(arguments.noto))
+        draw |= {name: functools.partial(function, emoji) for name, function in OF_NOTO.items()}
     for name in arguments.names or draw:
         print(f"{name}: {save(name, draw[name]()):,} bytes", flush=True)
 

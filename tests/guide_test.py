@@ -23,8 +23,12 @@ EACH = [pytest.param(page, id=page.stem, marks=() if page.stem in QUICK else pyt
 
 @pytest.mark.parametrize("path", EACH)
 def test_the_code_of_a_page_runs(path, run_code, tmp_path):
-    run_code(code(path), path.stem)
-    assert list(tmp_path.iterdir()) == []
+    source = code(path)
+    pages = re.findall(r'aezoo\.explorer\.write\(\w+, "([\w.]+)"', source)
+    if pages:
+        pytest.importorskip("tf2onnx")
+    run_code(source, path.stem)
+    assert [each.name for each in tmp_path.iterdir()] == pages
 
 
 def test_pictures_are_used_and_small():

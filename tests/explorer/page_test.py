@@ -501,6 +501,24 @@ def test_vectors_without_pictures(tmp_path, open_page):
     assert page.ink("#stage-output") > 1
 
 
+@pytest.mark.slow
+def test_a_unit_of_a_sparse_code_moves_features_along_its_direction(tmp_path, open_page):
+    x = np.random.default_rng(0).random((40, 7), "float32")
+    model = aezoo.BatchTopKAE(latent_dim=12, k=3, seed=0)
+    model.build(x.shape)
+    page = open_page(written(tmp_path, model, x))
+    page.click("#units-grid .thumb")
+    page.click("#unit-top .thumb")
+    before = page.output
+    page.slide("#unit-slider", float(page.page.locator("#unit-slider input").get_attribute("max")))
+    check_verbs(page, model)
+    unit = int(page.text("unit-title").removeprefix("Unit "))
+    moved = page.code[unit] - page.array("explorer.state.inputCode")[unit]
+    direction = np.asarray(model.dictionary)[unit]
+    np.testing.assert_allclose(page.output - before, moved * direction, **CLOSE)
+    assert np.abs(page.output - before).max() > 0.01
+
+
 # === Presets ===
 
 PRESETS = ("k_sparse_mnist_k25", "denoising_mnist", "vae_mnist_2d", "vae_mnist_20d", "compressive_mnist")
