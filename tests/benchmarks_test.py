@@ -63,6 +63,16 @@ def test_speed_of_some_models_beside_pythae(run, tmp_path):
     assert all(found["median"] > 0 and found["goal"] == 1 for found in report["results"].values())
 
 
+@pytest.mark.slow
+def test_speed_of_some_sparse_codes(run, tmp_path):
+    output = tmp_path / "batch_top_k.json"
+    run("speed", "batch_top_k", "--only", "gated", "JumpReLU", "--output", str(output))
+    report = json.loads(output.read_text())
+    assert list(report["seconds"]) == ["gated", "JumpReLU"]
+    assert all(clocks["wall"]["aezoo"][0] > 0 for clocks in report["seconds"].values())
+    assert len(report["results"]) == 8
+
+
 @pytest.fixture
 def papers(monkeypatch):
     """Imports a module of benchmarks/papers."""

@@ -224,6 +224,7 @@ def run(
     description: str | None,
     build: Callable[[argparse.Namespace], Callable[[], Any]],
     main: Callable[[argparse.Namespace], None],
+    networks: Iterable[str] = (),
 ) -> None:
     """Run a script whose contenders are processes of their own: the process of one contender, or `main`.
 
@@ -231,8 +232,12 @@ def run(
         description: The docstring of the script.
         build: Function that returns what the process of a contender measures.
         main: Function that measures all contenders.
+        networks: Names of networks that `--only` chooses from, if any.
     """
-    given = contender_parser(description).parse_args()
+    arguments = contender_parser(description)
+    if networks:
+        arguments.add_argument("--only", nargs="+", choices=networks, metavar="NETWORK", help=f"of {list(networks)}")
+    given = arguments.parse_args()
     if given.contender:
         serve(functools.partial(build, given))
     else:
