@@ -154,6 +154,10 @@ SECTIONS = {
         "Train on streams as fast as Keras",
         "The time of an epoch on a `tf.data` stream over the time of Keras on the same stream.",
     ),
+    "feeding_amx": (
+        "Train on streams as fast as Keras, on a processor with AMX",
+        "The time of an epoch on a `tf.data` stream over the time of Keras on the same stream.",
+    ),
     "steps": (
         "Train variants nearly as fast as a plain autoencoder",
         "The time of a step over the time of a step of `Autoencoder` with the same activations and error.",
