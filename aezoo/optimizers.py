@@ -185,24 +185,27 @@ class LazyAdam(keras.optimizers.Adam):
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
         super().__init__(learning_rate, **kwargs)
-        self._dictionaries: set[int] = set()
+        self._dictionaries: frozenset[int] = frozenset()
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        # Once, because other replicas find the constraints put aside.
+        dictionaries = [i for i, v in enumerate(variables) if isinstance(v.constraint, UnitNormRows)]
+        self._dictionaries = frozenset(dictionaries)
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
-        variables = list(trainable_variables or ())
-        constraints = [
-            (variable, variable.constraint)
-            for gradient, variable in zip(grads, variables, strict=False)
-            if isinstance(gradient, tf.IndexedSlices)
-            and isinstance(variable.constraint, UnitNormRows)
-            and not self.gradient_accumulation_steps  # which makes the gradient dense
-        ]
-        if constraints and not self.built:
+        if trainable_variables is None or self.gradient_accumulation_steps:  # accumulated gradients are dense
+            super().apply(grads, trainable_variables)
+            return
+        grads, variables = list(grads), list(trainable_variables)
+        sparse = [v for gradient, v in zip(grads, variables, strict=True) if isinstance(gradient, tf.IndexedSlices)]
+        constraints = [(v, v.constraint) for v in sparse if isinstance(v.constraint, UnitNormRows)]
+        if not self.built:
             self.build(variables)
-        self._dictionaries = {_keras.variable_index(self, variable) for variable, _ in constraints}
         try:
             for variable, _ in constraints:
                 variable.constraint = None
-            super().apply(grads, trainable_variables)
+            super().apply(grads, variables)
         finally:
             for variable, constraint in constraints:
                 variable.constraint = constraint

@@ -75,6 +75,22 @@ def test_rows_of_a_dictionary_that_move_keep_norm_1(jit_compile):
     assert isinstance(w.constraint, UnitNormRows)
 
 
+def test_rows_of_a_dictionary_on_two_replicas():
+    with aezoo.testing.two_replicas().scope():
+        model = aezoo.TopKAE(12, k=2, by_rows=True, seed=0)
+        model.compile(LazyAdam(0.1))
+    model.fit(RNG.normal(size=(16, 6)).astype("float32"), epochs=3, batch_size=8, verbose=0)
+    norms = np.linalg.norm(model.decoder.layers[0].kernel.numpy(), axis=1)
+    np.testing.assert_allclose(norms, 1, rtol=1e-5)
+
+
+def test_variables_may_come_from_a_generator():
+    w, optimizer = variable(), LazyAdam(0.1)
+    optimizer.build([w])
+    optimizer.apply([slices(STEPS[0])], (each for each in [w]))
+    assert np.abs(w.numpy() - W).max() > 0.01
+
+
 def test_accumulated_gradients_of_a_dictionary():
     w, optimizer = variable(), LazyAdam(0.1, gradient_accumulation_steps=2)
     w.constraint = UnitNormRows()

@@ -80,6 +80,21 @@ class RowDecoder(SharedDense):
 
 
 @keras.saving.register_keras_serializable("aezoo")
+class UnitNormRows(keras.constraints.Constraint):
+    """Constraint that divides the rows of a matrix by their norms.
+
+    `aezoo.optimizers.LazyAdam` applies it to the rows that an update changes, other optimizers to all rows.
+
+    Example:
+        >>> UnitNormRows()(ops.array([[3.0, 4.0]])).numpy().round(5)
+        array([[0.6, 0.8]], dtype=float32)
+    """
+
+    def __call__(self, w: Tensor) -> Tensor:
+        return unit_rows(w)
+
+
+@keras.saving.register_keras_serializable("aezoo")
 class UnitNormDecoder(RowDecoder):
     """Dense layer x' = Ŵᵀz + b' whose rows ŵ = w / ‖w‖ have norm 1: the dictionary of a sparse code.
 
@@ -106,9 +121,7 @@ class UnitNormDecoder(RowDecoder):
         whose gradient is projected.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, **kwargs)
-        self.kernel_constraint = UnitNormRows()
+    kernel_constraint = UnitNormRows()
 
     def rows(self, kernel: Tensor) -> Tensor:
         return unit_rows(kernel)
@@ -133,21 +146,6 @@ class UnitNormDecoder(RowDecoder):
             outputs.append(self.activation(total))
             start = end
         return outputs
-
-
-@keras.saving.register_keras_serializable("aezoo")
-class UnitNormRows(keras.constraints.Constraint):
-    """Constraint that divides the rows of a matrix by their norms.
-
-    `aezoo.optimizers.LazyAdam` applies it to the rows that an update changes, other optimizers to all rows.
-
-    Example:
-        >>> UnitNormRows()(ops.array([[3.0, 4.0]])).numpy().round(5)
-        array([[0.6, 0.8]], dtype=float32)
-    """
-
-    def __call__(self, w: Tensor) -> Tensor:
-        return unit_rows(w)
 
 
 @keras.saving.register_keras_serializable("aezoo")

@@ -29,6 +29,7 @@ _MICROSECONDS = 86_400e6
 _ADVICE = 'pip install "aezoo[data]"'
 #: Pattern of the digits of a code, such as a postal code, that loses its first zeros as a number.
 PADDED = r"^\s*0\d+([eE][+-]?\d+)?\s*$"
+_MEASUREMENT = r"^\s*([+-]\d*\.?\d*|\d*\.\d*)([eE][+-]?\d+)?\s*$"
 
 
 @functools.cache
@@ -221,13 +222,16 @@ class Source:
                 if not unknown:
                     break
         found = [name for name, type_ in chosen.items() if type_ == pa.float64()]
-        if digits := [name for name in found if name not in self._numbers | self._padded]:
+        digits = [name for name in found if name not in self._numbers | self._padded]
+        padded = set()
+        if digits:
             for batch in self._csv_batches(list(digits), dict.fromkeys(digits, pa.string())):
-                for name in [name for name in digits if first_padded(batch.column(name)) is not None]:
-                    chosen[name] = pa.string()
-                    digits.remove(name)
+                # Codes are whole: one 05 among measurements such as 0.5 is a number.
+                digits = [name for name in digits if not _has_measurements(batch.column(name))]
+                padded |= {name for name in digits if first_padded(batch.column(name)) is not None}
                 if not digits:
                     break
+        chosen.update(dict.fromkeys(padded.intersection(digits), pa.string()))
         self._types = {**chosen, **dict.fromkeys(unknown, pa.null())}
 
     def _open(self, names: list[str], column_types: Mapping[str, Any], threads: bool = True) -> Any:
@@ -445,6 +449,12 @@ def _first_that_is_no(wanted: Any, values: Values) -> NotANumber:
         except pa.ArrowException:
             high = middle
     return NotANumber(low, values[low].as_py())
+
+
+def _has_measurements(values: Values) -> bool:
+    """Return whether some text is a number with a sign or a decimal point."""
+    compute = arrow().compute
+    return bool(compute.index(compute.match_substring_regex(values, _MEASUREMENT), True).as_py() >= 0)
 
 
 def first_padded(values: Values) -> int | None:

@@ -25,6 +25,9 @@ _GAP = 1.5
 # A date of three numbers, with a year of four digits at the end or a year of two digits in any place.
 _DATE = re.compile(r"^\s*(\d{1,2})([-./ ])(\d{1,2})\2(\d{4}|\d{2})(?!\d)")
 
+# A year of four digits, also in 20250313: not the fraction of a second, a time such as 0930 or a zone such as +0100.
+_YEAR = r"(?<![\d.:+])(?<!\s-)(?:1[6-9]|2\d)\d\d(?=\D|$|\d{4,10}(?:\D|$))"
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Steps:
@@ -475,7 +478,7 @@ def as_times(name: str, column: np.ndarray) -> np.ndarray:
 
         wanted = "a time with a year of four digits, such as 2025-03-13 12:00"
         text = _year_first(name, pandas.Series(column, dtype="str"))
-        text = text.where(text.str.contains(r"\d{4}", na=False))  # for others pandas guesses the year, or takes today
+        text = text.where(text.str.contains(_YEAR, na=False))  # for others pandas guesses the year, or takes today
         with warnings.catch_warnings():  # about texts that are read one by one
             warnings.simplefilter("ignore", UserWarning)
             times = pandas.to_datetime(text, errors="coerce", utc=True).dt.tz_localize(None).to_numpy()

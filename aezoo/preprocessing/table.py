@@ -777,7 +777,8 @@ class _Texts:
             return "empty"
         if self.levels is not None:
             return ""
-        if self.odd is not None and not self.padded and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
+        excused = self.padded and not self.commas  # text, of which some happens to be numbers
+        if self.odd is not None and not excused and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
             raise self.odd
         filled = self.count == rows or self.owner.empty == "missing"
         if self.distinct == 1 and filled:

@@ -67,7 +67,14 @@ def rows(runs: Runs) -> list[Row]:
 
 TABLE = Table(
     name="rifai2011",
-    configurations={name: {**configurations.LAYERS[name], **configurations.RIFAI} for name in PUBLISHED},
+    configurations={
+        name: {
+            **configurations.LAYERS[name],
+            **configurations.RIFAI,
+            **({"weight": configurations.RIFAI_WEIGHT} if name == "CAE" else {}),
+        }
+        for name in PUBLISHED
+    },
     run=run,
     rows=rows,
     trials=configurations.RIFAI_TRIALS,

@@ -584,6 +584,14 @@ def test_codes_may_have_letters_late_in_a_file(block, tmp_path, monkeypatch):
     assert made.feature_names[:4] == ["zip=01067", "zip=10115", "zip=2A004", "zip=4109"]
 
 
+@pytest.mark.parametrize("padded", ["05", "007"])
+def test_a_padded_value_among_measurements_is_a_number(tmp_path, padded):
+    values = [f"{0.5 + i % 17}" for i in range(80)]
+    values[60] = padded
+    path = written(tmp_path / "a.csv", "x,n\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values)))
+    assert preprocessing.TablePreprocessing().fit(path).kinds["x"] == "numeric"
+
+
 def test_the_kind_that_the_user_chooses_wins_over_leading_zeros(tmp_path):
     path = written(tmp_path / "t.csv", "visits,grade,n\n007,01,1\n2,02,2\n00,01,4\n")
     made = preprocessing.TablePreprocessing(counts=["visits"], ordinal={"grade": ["01", "02"]}).fit(path)
