@@ -777,7 +777,7 @@ class _Texts:
             return "empty"
         if self.levels is not None:
             return ""
-        excused = self.padded and not self.commas  # text, of which some happens to be numbers
+        excused = self.padded and not self.commas  # codes, which are text although digits
         if self.odd is not None and not excused and self.numbers + self.commas > _MOSTLY_NUMBERS * self.count:
             raise self.odd
         filled = self.count == rows or self.owner.empty == "missing"
