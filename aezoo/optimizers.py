@@ -13,8 +13,6 @@ from keras import ops
 
 from aezoo import _keras, schedules
 from aezoo._typing import Tensor
-from aezoo.layers import UnitNormRows
-from aezoo.layers._unit_rows import unit_rows
 
 __all__ = ["DecayToFloor", "LazyAdam", "ScheduledSGD", "apply"]
 
@@ -185,13 +183,12 @@ class LazyAdam(keras.optimizers.Adam):
         if kwargs.get("amsgrad"):
             raise ValueError("LazyAdam has no amsgrad: leave it out, or use keras.optimizers.Adam.")
         super().__init__(learning_rate, **kwargs)
-        self._dictionaries: frozenset[int] = frozenset()
+        self._of_rows: dict[int, Any] = {}
 
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
         # Once, because other replicas find the constraints put aside.
-        dictionaries = [i for i, v in enumerate(variables) if isinstance(v.constraint, UnitNormRows)]
-        self._dictionaries = frozenset(dictionaries)
+        self._of_rows = {i: v.constraint for i, v in enumerate(variables) if _is_of_rows(v.constraint)}
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[keras.Variable] | None = None) -> None:
         if trainable_variables is None or self.gradient_accumulation_steps:  # accumulated gradients are dense
@@ -199,7 +196,7 @@ class LazyAdam(keras.optimizers.Adam):
             return
         grads, variables = list(grads), list(trainable_variables)
         sparse = [v for gradient, v in zip(grads, variables, strict=True) if isinstance(gradient, tf.IndexedSlices)]
-        constraints = [(v, v.constraint) for v in sparse if isinstance(v.constraint, UnitNormRows)]
+        constraints = [(v, v.constraint) for v in sparse if _is_of_rows(v.constraint)]
         if not self.built:
             self.build(variables)
         try:
@@ -225,9 +222,14 @@ class LazyAdam(keras.optimizers.Adam):
         m.scatter_update(tf.IndexedSlices(m_rows, rows))
         v.scatter_update(tf.IndexedSlices(v_rows, rows))
         w_rows = tf.gather(w, rows) - rate * m_rows / (tf.sqrt(v_rows) + self.epsilon)
-        if _keras.variable_index(self, variable) in self._dictionaries:
-            w_rows = unit_rows(w_rows)
+        constraint = self._of_rows.get(_keras.variable_index(self, variable))
+        w_rows = w_rows if constraint is None else constraint(w_rows)
         w.scatter_update(tf.IndexedSlices(w_rows, rows))
+
+
+def _is_of_rows(constraint: Any) -> bool:
+    """Return whether a constraint says of itself that it applies to each row alone, as `UnitNormRows` does."""
+    return bool(getattr(constraint, "of_rows", False))
 
 
 def apply(optimizer: keras.Optimizer, gradients: Sequence[Any], variables: Sequence[keras.Variable]) -> None:

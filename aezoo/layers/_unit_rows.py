@@ -90,6 +90,8 @@ class UnitNormRows(keras.constraints.Constraint):
         array([[0.6, 0.8]], dtype=float32)
     """
 
+    of_rows = True
+
     def __call__(self, w: Tensor) -> Tensor:
         return unit_rows(w)
 
