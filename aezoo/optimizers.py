@@ -228,7 +228,7 @@ class LazyAdam(keras.optimizers.Adam):
 
 
 def _is_of_rows(constraint: Any) -> bool:
-    """Return whether a constraint says of itself that it applies to each row alone, as `UnitNormRows` does."""
+    """Return whether a constraint is marked as one of each row alone, as `UnitNormRows` does."""
     return bool(getattr(constraint, "of_rows", False))
 
 
