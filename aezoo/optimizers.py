@@ -199,7 +199,7 @@ class LazyAdam(keras.optimizers.Adam):
         constraints = [(v, v.constraint) for v in sparse if _is_of_rows(v.constraint)]
         if not self.built:
             self.build(variables)
-        try:
+        try:  # Keras would apply the constraints to all rows
             for variable, _ in constraints:
                 variable.constraint = None
             super().apply(grads, variables)

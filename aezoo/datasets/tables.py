@@ -51,7 +51,7 @@ def from_table(
     Args:
         data: Path of a CSV file, in UTF-8 with any delimiter of `,;|` and tab, or of a Parquet file; a DataFrame of
             pandas or polars, a table of pyarrow, or a dict of columns. In CSV, empty cells, NA, NaN, N/A, NULL and
-            their like are missing, and a column with digits that start with a further zero, such as 01067, is text.
+            their like are missing, and a column of whole numbers is text if one has a leading zero, such as 01067.
         label: Name of the column of labels, which are returned as `y_train` and `y_test`, and not part of the samples.
         drop: Names of columns to leave out.
         keep: Names of columns that are not left out, although they look like identifiers.

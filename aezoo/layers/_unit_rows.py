@@ -90,7 +90,7 @@ class UnitNormRows(keras.constraints.Constraint):
         array([[0.6, 0.8]], dtype=float32)
     """
 
-    of_rows = True
+    of_rows = True  # so that LazyAdam may apply it to some rows
 
     def __call__(self, w: Tensor) -> Tensor:
         return unit_rows(w)

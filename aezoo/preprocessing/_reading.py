@@ -201,7 +201,7 @@ class Source:
     def _infer_types(self) -> None:
         """Choose one type for each column from the first block of the file that has a value in it.
 
-        A column of numbers is text if any value of the file is padded with zeros.
+        A column of whole numbers is text if any value of the file is padded with zeros.
         """
         pa = arrow()
         chosen: dict[str, Any] = {name: pa.string() for name in self.names if name in self._text}

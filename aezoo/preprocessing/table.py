@@ -73,11 +73,11 @@ class Column:
 class TablePreprocessing(Preprocessing):
     """Turn the rows of a table into samples: standardize numbers, one-hot encode categories.
 
-    The kind of each column follows from its type. In CSV, a column is of texts, not numbers, if any of its values are
-    digits that start with a further zero, such as the postal code 01067. Numbers get mean 0 and variance 1 over the
-    training rows. Dates become days since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become
-    one feature per category. Identifiers, which are different in almost every row, and columns that are constant, also
-    to the precision of float32, are left out; `summary` names them.
+    The kind of each column follows from its type. In CSV, a column of whole numbers is of texts if one has a leading
+    zero, such as the postal code 01067. Numbers get mean 0 and variance 1 over the training rows. Dates become days
+    since 1970-01-01, which are standardized too. Booleans become 0 and 1. Texts become one feature per category.
+    Identifiers, which are different in almost every row, and columns that are constant, also to the precision of
+    float32, are left out; `summary` names them.
 
     Missing numbers stay NaN, for models with `missing="mask"` or `"learn"`; other models refuse them. A category that
     `fit` has not seen is 0 in all features of its column, or 1 in the last one, "<other>", if the column has more than

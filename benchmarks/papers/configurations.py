@@ -39,9 +39,9 @@ LAYERS: dict[str, Configuration] = {
 FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
 K_SPARSE_PAPER: Configuration = {**LAYERS["k-sparse, k = 25"], "alpha": 1.0, "aux_weight": 0.0}
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
-#: Training and fine-tuning of the rows of Rifai et al., and the weight of their CAE.
-RIFAI_WEIGHT = 1.0
+#: Training and fine-tuning of the rows of Rifai et al., and what differs for a model.
 RIFAI: Configuration = {"epochs": 50, "fine_tuning": {"learning_rate": 0.1, "epochs": 40, "batch_size": 50}}
+RIFAI_MODELS: dict[str, Configuration] = {"CAE": {"weight": 1.0}}
 
 #: Trials train on 10,000 images.
 SHORTER: Configuration = {"images": 10_000}
@@ -55,7 +55,6 @@ K_SPARSE_TRIALS: dict[str, list[Configuration]] = {
         {**SHORTER, "scaling": 0.5, "alpha": 5.0},
     ],
 }
-
 
 RIFAI_TRIALS: dict[str, list[Configuration]] = {
     "CAE": [

@@ -71,7 +71,7 @@ TABLE = Table(
         name: {
             **configurations.LAYERS[name],
             **configurations.RIFAI,
-            **({"weight": configurations.RIFAI_WEIGHT} if name == "CAE" else {}),
+            **configurations.RIFAI_MODELS.get(name, {}),
         }
         for name in PUBLISHED
     },

@@ -9,7 +9,7 @@ L_R + w L_KL on the validation cats are kept, because there are too few pigs to 
 
 The 25 cats of the file of words are held out, too. They show whether the model has learned the words or only from which
 file a sketch comes. Sketches of that file begin with a point at the origin, which the file of cats leaves out: it is
-removed. All offsets are divided by the scale of the training cats, so that L_R compares with that of sketch_rnn.py. z
+removed. All offsets are divided by the scale of the training cats, so that L_R can be compared with sketch_rnn.py. z
 is drawn from N(μ, σ); as the encoder does not see the word, the right and the wrong word get the same z. Writes the
 table to `results` and the picture to docs/figures.
 
@@ -19,10 +19,9 @@ The sketches are QuickDraw's, by Google, Inc., CC BY 4.0: https://github.com/goo
 import time
 from pathlib import Path
 
-import keras
 import numpy as np
 from reporting import HERE, Clock, Row, arguments, report
-from sketch_rnn import Budget, drawn_loss, read
+from sketch_rnn import MODEL, Budget, compiled, drawn_loss, fitted, read
 
 import aezoo
 from aezoo import plots, sketches
@@ -54,19 +53,11 @@ def main() -> None:
         minutes_of_words=22.0,
         minutes=18.0,
         repeats=8,
-        max_points=100,
-        latent_dim=128,
-        encoder_units=128,
-        decoder_units=256,
-        kl_rate=0.9999,
-        recurrent_dropout=0.1,
-        learning_rate=1e-3,
         second_learning_rate=3e-4,
-        batch_size=25,
+        **{**MODEL, "kl_rate": 0.9999},
     )
     if options.quick:
         options.minutes_of_words = options.minutes = 0.01
-        options.latent_dim, options.encoder_units, options.decoder_units = 3, 4, 6
     cats, _, scale = read(options.sketches, options.max_points, 100 if options.quick else None)
     x, labels, words = read_words(options.words, scale, cats["train"].shape[1])
     options.sketches, options.words = Path(options.sketches).name, Path(options.words).name
@@ -80,16 +71,7 @@ def main() -> None:
         "held-out pigs": (held_out, pig, cat),
         "training pigs": (pigs, pig, cat),
     }
-    model = aezoo.SketchRNN(
-        options.latent_dim,
-        encoder_units=options.encoder_units,
-        decoder_units=options.decoder_units,
-        recurrent_dropout=options.recurrent_dropout,
-        kl_rate=options.kl_rate,
-        conditions={"word": len(words)},
-        seed=options.seed,
-    )
-    model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=not options.quick)
+    model = compiled(options, conditions={"word": len(words)})
     repeated = np.repeat(pigs, options.repeats, axis=0)
     phases = {
         "all words": (
@@ -107,14 +89,7 @@ def main() -> None:
     clock, histories, found = Clock(), {}, {}
     for phase, (train, minutes, learning_rate) in phases.items():
         budget = Budget(minutes, learning_rate)
-        history = model.fit(
-            train,
-            validation_data=(valid,),
-            epochs=100_000,
-            batch_size=options.batch_size,
-            callbacks=[budget],
-            verbose=2,
-        ).history
+        history = fitted(model, train, valid, options, budget)
         histories[phase] = {
             "sketches": len(train["x"]),
             "steps_so_far": int(model.steps),

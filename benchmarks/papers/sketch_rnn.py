@@ -73,27 +73,23 @@ def drawn_loss(model: aezoo.SketchRNN, x: np.ndarray, seed: int, **conditions: i
     return np.mean(drawn, axis=0) / x.shape[1]
 
 
-def main() -> None:
-    options = arguments(
-        __doc__,
-        sketches="quickdraw_cat_stroke3.npz",
-        minutes=28.0,
-        max_points=100,
-        latent_dim=128,
-        encoder_units=128,
-        decoder_units=256,
-        kl_rate=0.99995,
-        recurrent_dropout=0.1,
-        learning_rate=1e-3,
-        batch_size=25,
-    )
+#: Options of a model and its training.
+MODEL = {
+    "max_points": 100,
+    "latent_dim": 128,
+    "encoder_units": 128,
+    "decoder_units": 256,
+    "kl_rate": 0.99995,
+    "recurrent_dropout": 0.1,
+    "learning_rate": 1e-3,
+    "batch_size": 25,
+}
+
+
+def compiled(options, **further) -> aezoo.SketchRNN:
+    """A model with these options, and further arguments; a tiny one in a quick run."""
     if options.quick:
-        options.minutes, options.latent_dim, options.encoder_units, options.decoder_units = 0.01, 3, 4, 6
-    x, kept, _ = read(options.sketches, options.max_points, 100 if options.quick else None)
-    options.sketches = Path(options.sketches).name
-    cats = "cat" in options.sketches
-    result = "sketch_rnn" if cats else f"sketch_rnn_{Path(options.sketches).stem}"
-    clock = Clock()
+        options.latent_dim, options.encoder_units, options.decoder_units = 3, 4, 6
     model = aezoo.SketchRNN(
         options.latent_dim,
         encoder_units=options.encoder_units,
@@ -101,17 +97,35 @@ def main() -> None:
         recurrent_dropout=options.recurrent_dropout,
         kl_rate=options.kl_rate,
         seed=options.seed,
+        **further,
     )
     model.compile(keras.optimizers.Adam(options.learning_rate, clipvalue=1.0), jit_compile=not options.quick)
-    budget = Budget(options.minutes, options.learning_rate)
-    history = model.fit(
-        x["train"],
-        validation_data=(x["valid"],),
+    return model
+
+
+def fitted(model: aezoo.SketchRNN, train, valid, options, budget: Budget) -> dict[str, list[float]]:
+    """Train a model until its time is over, and return the history."""
+    return model.fit(
+        train,
+        validation_data=(valid,),
         epochs=100_000,
         batch_size=options.batch_size,
         callbacks=[budget],
         verbose=2,
     ).history
+
+
+def main() -> None:
+    options = arguments(__doc__, sketches="quickdraw_cat_stroke3.npz", minutes=28.0, **MODEL)
+    if options.quick:
+        options.minutes = 0.01
+    x, kept, _ = read(options.sketches, options.max_points, 100 if options.quick else None)
+    options.sketches = Path(options.sketches).name
+    cats = "cat" in options.sketches
+    result = "sketch_rnn" if cats else f"sketch_rnn_{Path(options.sketches).stem}"
+    clock = Clock()
+    model, budget = compiled(options), Budget(options.minutes, options.learning_rate)
+    history = fitted(model, x["train"], x["valid"], options, budget)
     trained = clock.minutes
     steps = math.ceil(len(x["train"]) / options.batch_size)
 

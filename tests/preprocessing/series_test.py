@@ -37,6 +37,8 @@ def test_dates_that_can_be_read_in_two_ways_are_refused(separator):
         (["99-03-13", "00-04-01"], ["1999-03-13", "2000-04-01"]),
         (["3/13/2025 1:30 PM", "3/14/2025 12:05 AM"], ["2025-03-13 13:30", "2025-03-14 00:05"]),
         (["13.03.2025T12:00:00Z"], ["2025-03-13 12:00"]),
+        (["13-Mar-2025"], ["2025-03-13"]),
+        (["20250314"], ["2025-03-14"]),
     ],
 )
 def test_years_of_two_digits_are_read_if_the_order_is_known(texts, expected):
@@ -53,6 +55,9 @@ def test_years_of_two_digits_are_read_if_the_order_is_known(texts, expected):
         ("25-03-13", r"'25-03-13' in row 1 .* tells the order"),
         ("13-Mar-25", r"'13-Mar-25' in row 0 .*, which is not a time with a year of four digits, such as 2025-03-13"),
         ("12:00", r"'12:00' in row 0 .*, which is not a time with a year"),
+        ("12:00:00.1234", r"'12:00:00.1234' in row 0 .*, which is not a time with a year"),
+        ("0930", r"'0930' in row 0 .*, which is not a time with a year"),
+        ("13-Mar-25 12:00 +0100", r"in row 0 .*, which is not a time with a year"),
     ],
 )
 def test_years_that_may_be_days_are_refused_without_a_warning(text, message):

@@ -584,6 +584,14 @@ def test_codes_may_have_letters_late_in_a_file(block, tmp_path, monkeypatch):
     assert made.feature_names[:4] == ["zip=01067", "zip=10115", "zip=2A004", "zip=4109"]
 
 
+def test_a_code_among_decimal_commas_excuses_no_comma(tmp_path):
+    values = [f'"{i % 9},5"' for i in range(80)]
+    values[60] = "05"
+    path = written(tmp_path / "a.csv", "x,n\n" + "".join(f"{value},{i}\n" for i, value in enumerate(values)))
+    with pytest.raises(ValueError, match="decimal comma"):
+        preprocessing.TablePreprocessing().fit(path)
+
+
 @pytest.mark.parametrize("padded", ["05", "007"])
 def test_a_padded_value_among_measurements_is_a_number(tmp_path, padded):
     values = [f"{0.5 + i % 17}" for i in range(80)]
