@@ -169,7 +169,7 @@ class LadderVAE(VAE):
         return ops.concatenate([(lower - mean) * ops.exp(-0.5 * log_variance), top], axis=-1)
 
     def from_controls(self, controls: Tensor) -> Tensor:
-        return self.prior.transport(as_float32(controls), self)
+        return _TwoLevels().transport(as_float32(controls), self)
 
     # === The objective ===
 
