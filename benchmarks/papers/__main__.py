@@ -30,11 +30,11 @@ TABLES = (
     "vincent2010",
     "ufldl",
     "tangents",
+    "hinton2006",
+    "deep_classifiers",
 )
 #: Scripts with one run each, the result that they write, and their files in the folder of `--data`.
 SCRIPTS = {
-    "deep_classifiers": ("deep_classifiers", {}),
-    "hinton2006": ("hinton2006", {}),
     "rbm_pseudo_likelihood": ("rbm_pseudo_likelihood", {}),
     "sparse_dictionary": ("sparse_dictionary", {}),
     "rate_distortion": ("compression", {}),

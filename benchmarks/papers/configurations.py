@@ -178,6 +178,35 @@ STACK_TRIALS: dict[str, list[Configuration]] = {
     ],
 }
 
+# === Deep networks from a DBN (Hinton & Salakhutdinov 2006), and stacks of the deeplearning.net tutorials ===
+
+DEEP_AE: Configuration = {
+    "kind": "autoencoder",
+    "sizes": [1000, 500, 250, 30],
+    "epochs": 10,
+    "fine_tuning": {"learning_rate": 1e-3, "epochs": 200, "batch_size": 200},
+}
+#: Fine-tuning of a deep classifier.
+CLASSIFIER: Configuration = {"learning_rate": 0.05, "epochs": 30, "batch_size": 50}
+DEEP: dict[str, Configuration] = {
+    "PCA": {"sizes": [30]},
+    "DBN": DEEP_AE,
+    "random weights": {**DEEP_AE, "epochs": 0},
+    "classifier": {"kind": "classifier", "sizes": [500, 500, 2000], "epochs": 20, "fine_tuning": CLASSIFIER},
+}
+DEEP_TRIALS: dict[str, list[Configuration]] = {
+    "classifier": [
+        {},
+        {"fine_tuning": {**CLASSIFIER, "learning_rate": 0.1}},
+        {"fine_tuning": {**CLASSIFIER, "learning_rate": 0.02}},
+    ],
+}
+_TUTORIAL: Configuration = {"units": 1000, "epochs": 10, "corruptions": [0.1, 0.2, 0.3], "fine_tuning": CLASSIFIER}
+TUTORIAL: dict[str, Configuration] = {
+    "SdA": {**_TUTORIAL, "model": "StackedAE"},
+    "DBN": {**_TUTORIAL, "model": "DBN"},
+}
+
 # === Stacked sparse autoencoder on MNIST (Ng et al., UFLDL) ===
 
 UFLDL: Configuration = {
@@ -191,15 +220,15 @@ UFLDL: Configuration = {
     "fine_tuning_rate": 0.2,
     "fine_tuning_epochs": 20,
 }
-#: Patches of photographs.
+#: Patches of photographs. The tutorial's β = 3 and λ = 1e-4 belong to half the squared error, so they are doubled here.
 PATCHES: Configuration = {
     "units": 25,
     "target": 0.01,
     "weight": 6.0,
-    "weight_decay": 1e-2,
-    "batch_size": 100,
-    "learning_rate": 3e-3,
-    "epochs": 200,
+    "learning_rate": 0.03,
+    "epochs": 1000,
+    "weight_decay": 2e-4,
+    "iterations": 1000,
 }
 RBM_TRIALS: list[Configuration] = [{"epochs": 10}, {"epochs": 10, "learning_rate": 0.1}]
 UFLDL_TRIALS: list[Configuration] = [{"epochs": 10, "fine_tuning_epochs": 10}]

@@ -1,67 +1,50 @@
-"""Stacked denoising autoencoder → classifier and DBN → classifier on MNIST (deeplearning.net tutorials; Vincent 2010).
+"""Stacked denoising autoencoder → classifier and DBN → classifier on MNIST (deeplearning.net tutorials).
 
-    TFDS_DATA_DIR=... python benchmarks/papers/deep_classifiers.py [--minutes 20]
+    TFDS_DATA_DIR=... python benchmarks/papers/deep_classifiers.py [--rows ROW ...]
 
-784-1000-1000-1000-10, with the corruption levels of the tutorial's SdA (0.1, 0.2, 0.3); `--minutes` for each system.
-Published: SdA 1.3 %, DBN 1.34 % test error, after 1029 and 716 minutes on the machine of the tutorial.
-The last 10,000 training images choose the epoch (early stopping); the test set is looked at once.
+784-1000-1000-1000-10, with the corruption levels of the tutorial's SdA (0.1, 0.2, 0.3). Published: SdA 1.3 %, DBN
+1.34 % test error, after 1029 and 716 minutes on the machine of the tutorial. configurations.py has epochs and rates.
 """
 
-import keras
-from reporting import Clock, Row, StopAfter, arguments, falling, mnist, report
+from typing import Any
+
+import configurations
+from one_layer import data, fine_tuned
+from reporting import Row
+from runner import Configuration, Runs, Setting, Table, main, packed
 
 from aezoo import DBN, RBM, DenoisingAE, StackedAE
 
 
-def fine_tune(stack, x, y, x_test, y_test, minutes: float, options) -> float:
-    held_out = len(x) // 6
-    classifier = stack.to_classifier(10)
-    classifier.compile(
-        keras.optimizers.SGD(options.learning_rate, momentum=0.9),
-        "sparse_categorical_crossentropy",
-        metrics=["accuracy"],
-    )
-    classifier.fit(
-        x[:-held_out],
-        y[:-held_out],
-        validation_data=(x[-held_out:], y[-held_out:]),
-        batch_size=options.batch_size,
-        epochs=2 if options.quick else 1000,
-        verbose=2,
-        callbacks=[
-            falling(options.learning_rate, minutes, 0.02),
-            keras.callbacks.EarlyStopping("val_accuracy", mode="max", patience=1000, restore_best_weights=True),
-            StopAfter(minutes),
-        ],
-    )
-    return 100 * (1 - classifier.evaluate(x_test, y_test, batch_size=1000, verbose=0)[1])
+def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
+    """Pretrain a stack layer by layer, fine-tune it and measure the classifier."""
+    (x, y), (x_test, y_test) = data(setting)
+    units, seed = configuration["units"], setting.seed
+    corruptions = configuration["corruptions"][: 1 if setting.quick else None]
+    if configuration["model"] == "DBN":
+        stack = DBN([RBM(units, seed=seed) for _ in corruptions])
+    else:
+        stack = StackedAE([DenoisingAE(units, corruption=c, tied=True, seed=seed) for c in corruptions])
+    stack.pretrain(x, epochs=configuration["epochs"], batch_size=100, seed=seed)
+    tuning = {**configuration["fine_tuning"], **({"epochs": 1} if setting.quick else {})}
+    wrong = fine_tuned(stack.to_classifier(10), tuning, x, y, x_test) != y_test
+    return {"error": 100 * float(wrong.mean()), "wrong": packed(wrong)}
 
 
-def main() -> None:
-    options = arguments(
-        __doc__, sda_epochs=10, dbn_epochs=10, minutes=18.0, learning_rate=0.05, batch_size=50, units=1000
-    )
-    if options.quick:
-        options.sda_epochs = options.dbn_epochs = 1
-        options.minutes, options.units = 0.2, 20
-    corruptions = (0.1,) if options.quick else (0.1, 0.2, 0.3)
-    (x, y), (x_test, y_test) = mnist(options.quick)
-    systems = {
-        "stacked denoising AE": (
-            "1.3",
-            StackedAE([DenoisingAE(options.units, corruption=c, tied=True, seed=options.seed) for c in corruptions]),
-            options.sda_epochs,
-        ),
-        "DBN": ("1.34", DBN([RBM(options.units, seed=options.seed) for _ in corruptions]), options.dbn_epochs),
-    }
-    rows = []
-    for name, (published, stack, epochs) in systems.items():
-        clock = Clock()
-        stack.pretrain(x, epochs=epochs, batch_size=100, seed=options.seed)
-        error = fine_tune(stack, x, y, x_test, y_test, options.minutes - clock.minutes, options)
-        rows.append(Row(f"{name} → classifier, test error %", published, "1.5", error, clock.minutes))
-    report("deep_classifiers", options, rows)
+def rows(runs: Runs) -> list[Row]:
+    """Summarize the runs."""
+    return [
+        *runs.row("SdA", "error", "stacked denoising AE → classifier, test error %", "1.3", "<= 1.5"),
+        *runs.row("DBN", "error", "DBN → classifier, test error %", "1.34", "<= 1.5"),
+    ]
 
+
+TABLE = Table(
+    name="deep_classifiers",
+    configurations=configurations.TUTORIAL,
+    run=run,
+    rows=rows,
+)
 
 if __name__ == "__main__":
-    main()
+    main(TABLE, __doc__)

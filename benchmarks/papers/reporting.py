@@ -66,16 +66,6 @@ class StopAfter(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def falling(learning_rate: float, minutes: float, least: float) -> keras.callbacks.LearningRateScheduler:
-    """A rate that falls in a straight line to its `least`-th part over the second half of so many minutes from now."""
-    clock = Clock()
-
-    def rate(epoch: int, current: float) -> float:
-        return learning_rate * min(1.0, max(least, 2.0 * (1.0 - clock.minutes / minutes)))
-
-    return keras.callbacks.LearningRateScheduler(rate)
-
-
 class Clock:
     """Minutes since it was made."""
 
