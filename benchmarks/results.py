@@ -1,7 +1,7 @@
 """Write RESULTS.md, docs/results.md, five results of the README and the tables of docs/anomaly_detection.md,
 docs/missing_values.md, docs/serving.md, docs/speed.md, docs/growth.md, docs/guide/tables.md, sparse_codes.md,
 discrete.md, disentangled.md, masked.md, samplers.md and variational.md from the JSON files that the other scripts
-saved. The picture of docs/growth.md is copied.
+saved, and copy the pictures of docs/growth.md and docs/guide/sparse.md.
 
 python benchmarks/results.py
 
@@ -1018,7 +1018,9 @@ def _between(name: str, lines: list[str], path: Path, text: str | None = None) -
 def main() -> None:
     for path, text in documents().items():
         path.write_text(text, encoding="utf-8")
-    shutil.copy(HERE / "speed" / "results" / "growth.png", GROWTH.parent / "figures" / "growth.png")
+    figures = GROWTH.parent / "figures"
+    shutil.copy(HERE / "speed" / "results" / "growth.png", figures / "growth.png")
+    shutil.copy(HERE / "papers" / "results" / "ufldl_patches.png", figures / "sparse_edges.png")
 
 
 if __name__ == "__main__":

@@ -155,13 +155,13 @@ DAE_LAYER: Configuration = {"model": "DenoisingAE", "activation": "sigmoid", "ti
 RBM_LAYER: Configuration = {"model": "RBM", "weight_decay": 1e-4}
 #: Epochs for 60,000 training images (mnist) and for 10,000 (basic, rot, bg-rand).
 LONG: Configuration = {"epochs": 10, "fine_tuning_epochs": 25, "fine_tuning_batch_size": 50}
-SHORT: Configuration = {"epochs": 30, "fine_tuning_epochs": 30, "fine_tuning_batch_size": 20}
+SHORT: Configuration = {"epochs": 100, "fine_tuning_epochs": 30, "fine_tuning_batch_size": 20}
 #: Corruption of each set, as Vincent et al. chose it.
 CORRUPTION = {"mnist": 0.25, "basic": 0.1, "rot": 0.25, "bg-rand": 0.4}
 
 STACKS: dict[str, Configuration] = {}
 for _set, _corruption in CORRUPTION.items():
-    _training = {"set": _set, **STACK, **(LONG if _set == "mnist" else SHORT), "fine_tuning_rate": 0.05}
+    _training = {"set": _set, **STACK, **(LONG if _set == "mnist" else SHORT), "fine_tuning_rate": 0.1}
     STACKS |= {
         f"{_set}: no pretraining": {**_training, "model": None},
         f"{_set}: SAE-3": {**_training, **AE_LAYER, "learning_rate": 1e-3},
@@ -171,10 +171,10 @@ for _set, _corruption in CORRUPTION.items():
 STACK_TRIALS: dict[str, list[Configuration]] = {
     "basic: SDAE-3": [
         {},
-        {"fine_tuning_batch_size": 100, "fine_tuning_epochs": 40},
-        {"fine_tuning_rate": 0.02},
-        {"fine_tuning_rate": 0.1},
-        {"epochs": 60},
+        {"fine_tuning_rate": 0.05},
+        {"epochs": 30, "fine_tuning_rate": 0.05},
+        {"epochs": 30},
+        {"epochs": 30, "fine_tuning_rate": 0.2},
     ],
 }
 

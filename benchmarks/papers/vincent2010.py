@@ -44,15 +44,19 @@ TARGETS = {
 
 
 def images(name: str, setting: Setting) -> tuple[Images, Images]:
-    """Return training and test images of a set; validation images in place of the latter for trials."""
+    """Return training and test images of a set.
+
+    For trials, the latter are the 2,000 validation images and the 8,000 that are in no part.
+    """
     if name == "mnist":
         return data(setting)
     parts = mnist(setting.quick)
     x, y = (np.concatenate(both) for both in zip(*parts, strict=True))
-    train, held_out, test = mnist_variations.variation(
-        name, x, y, (200, 50, 100) if setting.quick else mnist_variations.SIZES
-    )
-    return train, held_out if setting.validation else test
+    sizes = (200, 50, 100) if setting.quick else mnist_variations.SIZES
+    train, held_out, test, rest = mnist_variations.variation(name, x, y, (*sizes, len(x) - sum(sizes)))
+    if setting.validation:
+        return train, tuple(np.concatenate(both) for both in zip(held_out, rest, strict=True))
+    return train, test
 
 
 def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
