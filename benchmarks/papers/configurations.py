@@ -11,7 +11,7 @@ Configuration = dict[str, Any]
 
 # === One hidden layer of 1,000 units, MNIST: k-sparse (Makhzani & Frey 2013) and contractive (Rifai et al. 2011) ===
 
-ONE_LAYER: Configuration = {"units": 1000, "epochs": 20, "batch_size": 200, "learning_rate": 1e-3}
+ONE_LAYER: Configuration = {"units": 1000, "epochs": 50, "batch_size": 200, "learning_rate": 1e-3}
 SIGMOID: Configuration = {**ONE_LAYER, "activation": "sigmoid", "tied": True}
 K_SPARSE: Configuration = {
     **ONE_LAYER,
@@ -33,14 +33,14 @@ LAYERS: dict[str, Configuration] = {
     "AE+wd": {**SIGMOID, "model": "Autoencoder", "weight_decay": 0.02},
     "DAE-b": {**SIGMOID, "model": "DenoisingAE", "noise": "masking", "corruption": 0.25},
     "DAE-g": {**SIGMOID, "model": "DenoisingAE", "noise": "gaussian", "corruption": 0.3},
-    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 3.0},
+    "CAE": {**SIGMOID, "model": "ContractiveAE", "weight": 1.0},
 }
 #: Fine-tuning of one hidden layer, and what differs for a model.
 FINE_TUNING: Configuration = {"learning_rate": 0.2, "epochs": 20, "batch_size": 200}
 K_SPARSE_PAPER: Configuration = {**LAYERS["k-sparse, k = 25"], "alpha": 1.0, "aux_weight": 0.0}
 K_SPARSE_TUNED: Configuration = {**LAYERS["k-sparse, k = 25"], "fine_tuning": FINE_TUNING}
 #: Training and fine-tuning of the rows of Rifai et al., and what differs for a model.
-RIFAI: Configuration = {"epochs": 50, "fine_tuning": {"learning_rate": 0.1, "epochs": 40, "batch_size": 50}}
+RIFAI: Configuration = {"fine_tuning": {"learning_rate": 0.1, "epochs": 40, "batch_size": 50}}
 RIFAI_MODELS: dict[str, Configuration] = {"CAE": {"weight": 1.0}}
 
 #: Trials train on 10,000 images.

@@ -26,13 +26,13 @@ def fitted(choice, model=None, x=X, **options):
     return model, history
 
 
-def same(a, b):
+def same(a, b, iterations=18):
     assert all(np.isfinite(values).all() for values in a[1].values())
     for name, values in a[1].items():
         np.testing.assert_allclose(values, b[1][name], rtol=1e-6)
     for one, other in zip(a[0].get_weights(), b[0].get_weights(), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-7)
-    assert int(a[0].optimizer.iterations) == int(b[0].optimizer.iterations) == 18
+    assert int(a[0].optimizer.iterations) == int(b[0].optimizer.iterations) == iterations
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,25 @@ def same(a, b):
 )
 def test_weights_and_reports_agree_with_a_pipeline(options):
     same(fitted(True, **options), fitted(False, **options))
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "iterations"),
+    [
+        (lambda: keras.optimizers.Adam(gradient_accumulation_steps=4), {}, 4),
+        (lambda: keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam()), {}, 18),
+        (lambda: keras.optimizers.Adam(), {"initial_epoch": 1, "epochs": 3}, 18),
+    ],
+    ids=["accumulated gradients", "loss scaling", "later epochs of a schedule"],
+)
+def test_optimizers_and_schedules_agree_with_a_pipeline(make, options, iterations):
+    results = []
+    for choice in (True, False):
+        model = aezoo.KSparseAE(3, k=1, k_schedule=aezoo.schedules.Linear(3, 1, epochs=2), seed=0)
+        model.compile(make())
+        results.append(fitted(choice, model, **options))
+        assert float(model.top_k.k_in_training.value) == (1 if options else 2), "of the last epoch"
+    same(*results, iterations=iterations)
 
 
 def test_a_validation_split_is_not_trained_on():
