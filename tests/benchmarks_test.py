@@ -130,6 +130,12 @@ def test_tables_share_trained_weights(papers, tmp_path):
     assert len(list(tmp_path.glob("*.h5"))) == 2, "another rate is another training"
 
 
+def test_all_results_have_a_command():
+    module = runpy.run_module("benchmarks.papers", run_name="papers")
+    saved = {path.stem for path in (BENCHMARKS / "papers" / "results").glob("*.json")}
+    assert {*module["TABLES"], *module["SCRIPTS"]} == {*saved, "ufldl_patches"}
+
+
 @pytest.mark.slow
 def test_all_tables(tables, tmp_path):
     names = runpy.run_module("benchmarks.papers", run_name="papers")["TABLES"]

@@ -33,35 +33,42 @@ TABLES = (
     "hinton2006",
     "deep_classifiers",
 )
-#: Scripts with one run each, the result that they write, and their files in the folder of `--data`.
-SCRIPTS = {
-    "rbm_pseudo_likelihood": ("rbm_pseudo_likelihood", {}),
-    "sparse_dictionary": ("sparse_dictionary", {}),
-    "rate_distortion": ("compression", {}),
-    "hyperprior": ("hyperprior", {"--photographs": "images/bsds500_train_gray.npz"}),
-    "sketch_rnn": ("sketch_rnn", {"--sketches": "sketch/quickdraw_cat_stroke3.npz"}),
-    "sketch_classes": (
-        "sketch_classes",
-        {"--sketches": "sketch/quickdraw_cat_stroke3.npz", "--words": "sketch/quickdraw345_stroke3.npz"},
+CATS, PHOTOGRAPHS = "sketch/quickdraw_cat_stroke3.npz", "images/bsds500_train_gray.npz"
+#: Results of scripts with one run each: the script, its files in the folder of `--data` by option, and other options.
+SCRIPTS: dict[str, tuple[str, dict[str, str], list[str]]] = {
+    "rbm_pseudo_likelihood": ("rbm_pseudo_likelihood", {}, []),
+    "sparse_dictionary": ("sparse_dictionary", {}, []),
+    "compression": ("rate_distortion", {}, []),
+    "compression_photographs": ("rate_distortion", {"--photographs": PHOTOGRAPHS}, []),
+    "hyperprior": ("hyperprior", {"--photographs": PHOTOGRAPHS}, []),
+    "ufldl_patches": ("ufldl", {"--photographs": PHOTOGRAPHS}, []),
+    "sketch_rnn": ("sketch_rnn", {"--sketches": CATS}, []),
+    "sketch_rnn_short_kanji": ("sketch_rnn", {"--sketches": "sketch/short_kanji.npz"}, ["--minutes", "12"]),
+    "sketch_classes": ("sketch_classes", {"--sketches": CATS, "--words": "sketch/quickdraw345_stroke3.npz"}, []),
+    "series": ("series", {"--ecg": "series/ecg5000/ecg5000.npz", "--nab": "series/nab"}, []),
+    "text_names": ("text", {"--text": "text/names.txt.gz"}, []),
+    "text_tatoeba_english": (
+        "text",
+        {"--text": "text/tatoeba_english.txt.gz"},
+        ["--least", "12", "--longest", "28", "--lines", "6000", "--epochs", "10"],
     ),
-    "series": ("series", {"--ecg": "series/ecg5000/ecg5000.npz", "--nab": "series/nab"}),
-    "text": ("text_names", {"--text": "text/names.txt.gz"}),
 }
 
 
-def run_script(name: str, options: argparse.Namespace) -> None:
+def run_script(result: str, options: argparse.Namespace) -> None:
     """Run a script, unless its result is there already or a file that it needs is not."""
-    result, files = SCRIPTS[name]
-    if not options.quick and (HERE / "results" / f"{result}.json").exists():
-        print(f"{name}: results/{result}.json is there; delete it to run the script again.")
+    script, files, others = SCRIPTS[result]
+    found = list((HERE / "results").glob(f"{result}.json")) or list((HERE / "results").glob(f"{result}.png"))
+    if not options.quick and found:
+        print(f"{result}: results/{found[0].name} is there; delete it to run the script again.")
         return
     arguments = []
     for option, file in files.items():
         if options.data is None or not (options.data / file).exists():
-            print(f"{name}: skipped, because it needs {file} in the folder of --data.")
+            print(f"{result}: skipped, because it needs {file} in the folder of --data.")
             return
         arguments += [option, str(options.data / file)]
-    sys.argv = [str(HERE / f"{name}.py"), *arguments, *(["--quick"] if options.quick else [])]
+    sys.argv = [str(HERE / f"{script}.py"), *arguments, *others, *(["--quick"] if options.quick else [])]
     runpy.run_path(sys.argv[0], run_name="__main__")
 
 
@@ -75,7 +82,9 @@ def main() -> None:
     chosen = parser.add_mutually_exclusive_group(required=True)
     chosen.add_argument("--all", action="store_true", help="run every table")
     chosen.add_argument("--only", nargs="+", choices=[*TABLES, *SCRIPTS], metavar="TABLE", help="run these tables")
-    parser.add_argument("--data", type=Path, help="folder of sketches, series and texts; tables that need them skip")
+    parser.add_argument(
+        "--data", type=Path, help="folder of sketches, photographs, series and texts; tables that need them skip"
+    )
     options = parser.parse_args()
     names = options.only or [*TABLES, *SCRIPTS]
     clock = Clock()

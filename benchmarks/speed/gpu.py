@@ -122,6 +122,8 @@ def together(network: str, units: int, batch_size: int, samples: int, rounds: in
                     raise
                 failed[name] = str(reason)
         running = {name: worker for name, worker in workers.items() if name not in failed}
+        for worker in running.values():
+            worker.limit = SECONDS / 4
         left = ready - time.perf_counter()
         seconds = timing.interleaved(running, rounds, 2, lambda worker: worker.measure(), left)
         return {"seconds": seconds, "failed": failed}
