@@ -52,7 +52,7 @@ class Denoising(Sigmoid):
 class L1Sparse(Sigmoid):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         z = self.encode(x)
-        return squared_error(self.decode(z), x) + 0.1 * z.abs().sum(1).mean()
+        return squared_error(self.decode(z), x) + 0.02 * z.abs().sum(1).mean()
 
 
 class KLSparse(Sigmoid):

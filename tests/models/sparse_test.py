@@ -133,7 +133,7 @@ def test_bad_arguments(x):
 
 @pytest.mark.slow
 def test_the_default_weight_comes_near_the_target_and_keeps_the_code_sparse():
-    assert aezoo.SparseAE(4, penalty="l1").weight == 0.1
+    assert aezoo.SparseAE(4, penalty="l1").weight == 0.02
     digits = aezoo.datasets.load("digits")[0][0]
     model = aezoo.SparseAE(64, seed=0)
     assert model.weight == 1.0
