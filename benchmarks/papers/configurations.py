@@ -124,8 +124,6 @@ RBM: Configuration = {
     "particles": 100,
 }
 
-RBM_LIKELIHOOD: Configuration = {**RBM, "temperatures": 100_000}
-
 # === DBN, and parallel tempering of an RBM, on binarized MNIST: log-likelihood ===
 
 DIGITS: Configuration = {**RBM, "digits": True, "units": 16, "epochs": 100, "batch_size": 20, "chains": 50}

@@ -65,7 +65,7 @@ def rows(runs: Runs) -> list[Row]:
 
 TABLE = Table(
     name="rbm_likelihood",
-    configurations={"RBM": configurations.RBM_LIKELIHOOD},
+    configurations={"RBM": configurations.RBM},
     run=run,
     rows=rows,
     trials={"RBM": configurations.RBM_TRIALS},
