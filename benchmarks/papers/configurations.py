@@ -163,7 +163,8 @@ STACKS: dict[str, Configuration] = {}
 for _set, _corruption in CORRUPTION.items():
     _training = {"set": _set, **STACK, **(LONG if _set == "mnist" else SHORT), "fine_tuning_rate": 0.1}
     STACKS |= {
-        f"{_set}: no pretraining": {**_training, "model": None},
+        # From random weights, sigmoid layers need a smaller rate.
+        f"{_set}: no pretraining": {**_training, "model": None, "fine_tuning_rate": 0.05},
         f"{_set}: SAE-3": {**_training, **AE_LAYER, "learning_rate": 1e-3},
         f"{_set}: SDAE-3": {**_training, **DAE_LAYER, "corruption": _corruption, "learning_rate": 1e-3},
         f"{_set}: DBN-3": {**_training, **RBM_LAYER, "learning_rate": 0.05},
