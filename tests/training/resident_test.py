@@ -1,5 +1,10 @@
 """Training on arrays that stay on the device: the same weights as with Keras' pipeline, and when it is used."""
 
+import os
+import signal
+import threading
+import time
+
 import keras
 import numpy as np
 import pytest
@@ -328,6 +333,34 @@ def test_calls_take_a_fraction_of_a_second():
     wide.compile("adam")
     wide.build(X.shape)
     assert 1 <= resident.choose(wide, _request(wide), True).steps < 64
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_a_training_within_a_second():
+    x = RNG.random((20_000, 784), "float32")
+    model = aezoo.Autoencoder(2000, seed=0)
+    model.compile("adam")
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def begin(epoch, logs):  # the second epoch takes several seconds
+        if epoch == 0:
+            threading.Timer(0.3, interrupt).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(
+            x,
+            batch_size=256,
+            epochs=100,
+            resident=True,
+            verbose=0,
+            callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=begin)],
+        )
+    assert time.perf_counter() - sent[0] < 1
+    assert int(model.optimizer.iterations) > 79, "the interrupted epoch was trained in part"
 
 
 def _request(model, x=X):
