@@ -64,6 +64,10 @@ PUBLISHED = [
 ]
 #: The sections of missed targets on the page of results: the heading, and how to read the targets.
 SECTIONS = {
+    "hinton2006": (
+        "Reconstruct and classify digits by deep networks from a DBN",
+        "Squared error per test image of MNIST, and test error in percent.",
+    ),
     "deep_classifiers": ("Classify digits after pretraining", "Test error on MNIST, in percent."),
     "k_sparse": ("Classify digits by sparse codes", "1,000 units on MNIST, read by logistic regression."),
     "priors": (

@@ -133,7 +133,7 @@ def test_tables_share_trained_weights(papers, tmp_path):
 def test_all_results_have_a_command():
     module = runpy.run_module("benchmarks.papers", run_name="papers")
     saved = {path.stem for path in (BENCHMARKS / "papers" / "results").glob("*.json")}
-    assert {*module["TABLES"], *module["SCRIPTS"]} == {*saved, "ufldl_patches"}
+    assert saved <= {*module["TABLES"], *module["SCRIPTS"]}
 
 
 @pytest.mark.slow

@@ -71,7 +71,6 @@ TABLE = Table(
         name: {
             **configurations.LAYERS[name],
             **configurations.RIFAI,
-            **configurations.RIFAI_MODELS.get(name, {}),
         }
         for name in PUBLISHED
     },

@@ -193,6 +193,9 @@ def _run(
     setting = Setting(seed, options.quick, validation, None if options.quick else options.weights)
     found = table.run(dict(configuration), setting)
     found = {**found, "minutes": found.get("minutes", clock.minutes)}
+    if not validation:  # runs of an earlier configuration stay until the row has one of this
+        same = [run for run in saved.report["runs"] if run["row"] != row or run["configuration"] == configuration]
+        saved.report["runs"] = same
     saved.add((row, seed, configuration), **found)
     shown = {name: round(value, 3) for name, value in found.items() if isinstance(value, (int, float))}
     print(f"  {shown}", flush=True)
@@ -201,7 +204,7 @@ def _run(
 
 
 def _saved(table: Table, options: argparse.Namespace, kind: str) -> SavedRuns:
-    """Return the saved runs of a table, without rows that no longer exist or had another configuration."""
+    """Return the saved runs of a table, without rows that no longer exist."""
     results = options.results or (None if options.quick else HERE / "results")
     folder = None if results is None else results / "trials" if kind else results
     if folder is not None:
@@ -223,8 +226,7 @@ def _saved(table: Table, options: argparse.Namespace, kind: str) -> SavedRuns:
         summary,
     )
     if not kind:
-        now = {row: _plain(small(given) if options.quick else given) for row, given in table.configurations.items()}
-        saved.report["runs"] = [run for run in saved.report["runs"] if now.get(run["row"]) == run["configuration"]]
+        saved.report["runs"] = [run for run in saved.report["runs"] if run["row"] in table.configurations]
     return saved
 
 

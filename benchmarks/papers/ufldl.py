@@ -117,6 +117,7 @@ def minimized(model: aezoo.SparseAE, x: np.ndarray, weight_decay: float, iterati
     start = np.concatenate([np.ravel(variable) for variable in variables]).astype("float64")
     found = scipy.optimize.minimize(evaluated, start, jac=True, method="L-BFGS-B", options={"maxiter": iterations})
     assign(found.x)
+    print(found.message)
     return float(found.fun)
 
 

@@ -13,9 +13,9 @@ The faster counts. A ratio (the peer's seconds over ours: higher is better) is t
   replayed.
 - PyTorch, max-autotune: the same loop with `torch.compile(mode="max-autotune")`, which captures graphs itself.
 
-Each group has 160 seconds: a contender that has not finished its first two epochs after the first 120 of them is "not
-measured", and no second round begins later. Without a GPU only
-`--quick` runs: small, and PyTorch neither captures nor compiles, so that its ratios say nothing.
+Each group has 160 seconds: a contender that has not finished its first two epochs after 120 of them is "not measured",
+and there are as many rounds, up to three, as fit into the rest; if none does, nothing of the group is measured. Without
+a GPU only `--quick` runs: small, and PyTorch neither captures nor compiles, so that its ratios say nothing.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ def together(network: str, units: int, batch_size: int, samples: int, rounds: in
     command = [str(pathlib.Path(__file__).resolve()), "--network", network, "--seed", str(seed)]
     for name, value in (("units", units), ("batch-size", batch_size), ("samples", samples)):
         command += [f"--{name}", str(value)]
+    end = time.perf_counter() + SECONDS
     workers = {name: timing.Worker([*command, "--contender", name], limit=SECONDS) for name in CONTENDERS}
     failed: dict[str, str] = {}
-    ready = time.perf_counter() + 0.75 * SECONDS
     try:
         for name, worker in workers.items():
-            worker.limit = max(1.0, ready - time.perf_counter())
+            worker.limit = max(1.0, end - 40 - time.perf_counter())
             try:
                 worker.measure()
             except RuntimeError as reason:
@@ -122,11 +122,12 @@ def together(network: str, units: int, batch_size: int, samples: int, rounds: in
                     raise
                 failed[name] = str(reason)
         running = {name: worker for name, worker in workers.items() if name not in failed}
-        for worker in running.values():
-            worker.limit = SECONDS / 4
-        left = ready - time.perf_counter()
-        seconds = timing.interleaved(running, rounds, 2, lambda worker: worker.measure(), left)
-        return {"seconds": seconds, "failed": failed}
+        once = sum(worker.measure()["wall"] for worker in running.values())
+        # A round passes twice, after one more pass that is not timed.
+        fitting = min(rounds, int(((end - time.perf_counter()) / once - 1) / 2))
+        if fitting < 1:
+            return {"seconds": {}, "failed": dict.fromkeys(CONTENDERS[1:], f"a pass takes {once:.0f} seconds")}
+        return {"seconds": timing.interleaved(running, fitting, 2, lambda worker: worker.measure()), "failed": failed}
     finally:
         for worker in workers.values():
             worker.close()

@@ -43,7 +43,6 @@ def interleaved(
     rounds: int,
     passes: int = 3,
     measure: Callable[[Any], dict[str, float]] = clocked,
-    limit: float = float("inf"),
 ) -> dict[str, Seconds]:
     """Times the contenders in turn, A B C A B C ..., so that a drift of the machine hits them all.
 
@@ -56,19 +55,15 @@ def interleaved(
         rounds: The number of rounds.
         passes: The number of times that each runs in a round.
         measure: Runs one and returns its seconds by clock: `clocked` for functions, `Worker.measure` for workers.
-        limit: Seconds after which no further round begins.
 
     Returns:
         "wall" and "cpu": seconds by name, one number a round. CPU seconds are those of all threads of this process:
         on a machine that is shared they are the steadier of the two, but they do not see what runs in parallel.
     """
-    start = time.perf_counter()
     for run in contenders.values():
         measure(run)
     seconds: dict[str, Seconds] = {clock: {name: [] for name in contenders} for clock in _CLOCKS}
-    for done in range(rounds):
-        if done and time.perf_counter() - start > limit:
-            break
+    for _ in range(rounds):
         taken: dict[str, list[dict[str, float]]] = {name: [] for name in contenders}
         for _ in range(passes):
             for name, run in contenders.items():
