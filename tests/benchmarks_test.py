@@ -109,6 +109,10 @@ def test_tables_resume(tables, papers, tmp_path, monkeypatch):
     assert second["runs"][1]["active"] == 9, "of k = 3 and α = 3"
     assert [row["target"] for row in second["rows"]] == ["–", "<= 1.4", "<= 0"]
     monkeypatch.setitem(table.configurations, "raw pixels", {"model": "pixels", "changed": 1})
+    monkeypatch.setitem(table.configurations, "k-sparse, k = 25", {"model": "pixels"})
+    tables(*options[:-1], "k-sparse, k = 25")
+    kept = [run["row"] for run in json.loads(path.read_text())["runs"]]
+    assert kept == ["raw pixels", "k-sparse, k = 25"], "a run stays until its row runs again"
     tables(*options)
     third = json.loads(path.read_text())["runs"]
     assert [run["configuration"].get("changed") for run in third] == [None, 1], "the changed row ran again"
