@@ -112,7 +112,7 @@ SECTIONS = {
         "Read tables in constant memory",
         "CSV and Parquet files of 50 columns. *Peak memory*: of a process that trains on 1,000,000 rows over one that "
         "trains on 100,000, within 10 % of 1. *Reading* finds types, statistics and categories, *a pass* is an epoch "
-        "of batches: time over `pandas.read_csv`.",
+        "after the first: time over `pandas.read_csv`.",
     ),
     "own_data_images": (
         "Read a folder of images as fast as Keras",

@@ -14,10 +14,10 @@ import tensorflow as tf
 from aezoo.datasets import order
 from aezoo.datasets.prepared import Prepared
 from aezoo.preprocessing import _reading
-from aezoo.preprocessing.table import TablePreprocessing, batched
+from aezoo.preprocessing.table import Encoded, TablePreprocessing, batched
 
-# Bytes of samples that are shuffled together.
-_POOL = 2**24
+# Bytes of samples that are shuffled together, and of rows that are kept in memory after the first epoch.
+_POOL, _KEPT = 2**24, 2**25
 # A column is called a time only if it grows over at least this many rows; if it is not of dates, by its name too.
 _FEWEST_STEPS = 20
 _NAME_OF_TIME = re.compile(r"(?i:(^|[\W_])(t|time|timestamp|datetime|date|step|ds|epoch)$)|[a-z](Time|Date)$")
@@ -44,6 +44,7 @@ def from_table(
 
     The kinds of columns, the statistics and the categories come from the training rows; see `TablePreprocessing`. The
     table is read once for these, and again in each epoch, batch by batch: memory does not depend on the number of rows.
+    Rows that need at most 32 MiB, at 4 bytes per value, are kept in memory after the first epoch.
 
     A row belongs to the test part if a hash of its number and of the seed says so, which depends neither on other rows
     nor on how the file is read.
@@ -123,20 +124,35 @@ def from_table(
     preprocessing.fit_sources([source], in_train, on_batch)
     source = source.restricted(preprocessing.kinds)
 
+    total = sum(rows.values())
+    fits = 4 * total * len(preprocessing.columns) <= _KEPT
+    kept: list[Encoded] = []
+
+    def encoded() -> Iterator[Encoded]:
+        if kept:
+            yield from kept
+            return
+        found = []
+        for block in preprocessing.encoded(source):
+            if fits:
+                found.append(block)
+            yield block
+        kept[:] = found
+
     def read(split: str) -> tf.data.Dataset:
-        blocks = lambda: preprocessing.blocks(source, parts[split])  # noqa: E731  # the function of one pass
+        blocks = lambda: preprocessing.decoded(encoded(), parts[split])  # noqa: E731  # the function of one pass
         return batched(blocks, batch_size, *preprocessing.sample_shape, rows=rows[split])
 
-    train = read("train")
     if shuffle:
         epochs = itertools.count()
 
         def shuffled() -> Iterator[np.ndarray]:
             rng = np.random.default_rng([seed, next(epochs)])
-            return _shuffled(lambda: preprocessing.blocks(source, in_train), rng)
+            return _shuffled(lambda: preprocessing.decoded(encoded(), in_train), rng)
 
         train = batched(shuffled, batch_size, *preprocessing.sample_shape, rows=rows["train"])
-    total = sum(rows.values())
+    else:
+        train = read("train")
     said = f"{total:,} rows, {rows['train']:,} for training and {rows['test']:,} for testing (seed {seed})"
     return Prepared(
         train=train,

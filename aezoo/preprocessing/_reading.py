@@ -6,6 +6,7 @@ import copy
 import csv
 import functools
 import gzip
+import itertools
 import os
 import re
 import types
@@ -224,13 +225,17 @@ class Source:
         found = [name for name, type_ in chosen.items() if type_ == pa.float64()]
         digits = [name for name in found if name not in self._numbers | self._padded]
         padded = set()
-        if digits:
-            for batch in self._csv_batches(list(digits), dict.fromkeys(digits, pa.string())):
+        # The first block tells most measurements, which are then not read as texts up to the end of the file.
+        for blocks in (1, None):
+            names = list(digits)
+            for batch in itertools.islice(self._csv_batches(names, dict.fromkeys(names, pa.string())), blocks):
                 # Codes are whole: one 05 among measurements such as 0.5 is a number.
                 digits = [name for name in digits if not _has_measurements(batch.column(name))]
                 padded |= {name for name in digits if first_padded(batch.column(name)) is not None}
                 if not digits:
                     break
+            if not digits:
+                break
         chosen.update(dict.fromkeys(padded.intersection(digits), pa.string()))
         self._types = {**chosen, **dict.fromkeys(unknown, pa.null())}
 

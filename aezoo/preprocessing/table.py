@@ -8,7 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import keras
 import numpy as np
@@ -20,6 +20,8 @@ from aezoo.preprocessing import _reading
 from aezoo.preprocessing._reading import Batch, Source, Values
 from aezoo.preprocessing.base import Preprocessing, is_lost_in_single_precision, warn_of_new_columns
 
+#: Numbers and categories of some rows; see `TablePreprocessing.encoded`.
+Encoded: TypeAlias = tuple[np.ndarray, np.ndarray]
 Kind = Literal["numeric", "date", "count", "boolean", "categorical", "ordinal"]
 
 #: Name of the category that rare categories share.
@@ -440,11 +442,57 @@ class TablePreprocessing(Preprocessing):
         """
         if not checked:
             self._check_columns(source)
-        first = 0
+        return self.decoded(self.encoded(source), part)
+
+    def encoded(self, source: Source) -> Iterator[Encoded]:
+        """Yield the rows of a table in order, with 4 bytes per value.
+
+        Args:
+            source: The table.
+
+        Returns:
+            Standardized numbers, (n, columns of numbers) float32, and the index of the feature that is 1, (n, columns
+            of categories) int32: -1 for none, -2 for a cell whose features are all NaN.
+        """
+        texts = [column for column in self._columns if column.is_text]
+        others = [column for column in self._columns if not column.is_text]
+        groups = self.groups
         for values in self._parts(source):
-            x = self._assembled(values)
-            yield x if part is None else x[part(first, len(x))]
-            first += len(x)
+            n = len(next(iter(values.values())))
+            numbers, features = np.empty((n, len(others)), "float32"), np.empty((n, len(texts)), "int32")
+            for i, column in enumerate(others):
+                numbers[:, i] = (values[column.name] - np.float32(column.mean)) / np.float32(column.deviation)
+            for i, column in enumerate(texts):
+                codes, empty = self._codes(column, values[column.name])
+                features[:, i] = np.where(codes < 0, -1, groups[column.name].start + codes)
+                if self.empty == "missing":
+                    features[empty, i] = -2
+            yield numbers, features
+
+    def decoded(
+        self, encoded: Iterable[Encoded], part: Callable[[int, int], np.ndarray] | None = None
+    ) -> Iterator[np.ndarray]:
+        """Yield the samples of encoded rows: `call` for tables, which is faster and in constant memory.
+
+        Args:
+            encoded: The rows, as `encoded` yields them.
+            part: As in `blocks`.
+        """
+        groups = [self.groups[column.name] for column in self._columns if column.is_text]
+        others = [self.groups[column.name].start for column in self._columns if not column.is_text]
+        first = 0
+        for numbers, features in encoded:
+            if part is not None:
+                mask = part(first, len(numbers))
+                first += len(numbers)
+                numbers, features = numbers[mask], features[mask]
+            x = np.zeros((len(numbers), *self.sample_shape), "float32")
+            x[:, others] = numbers
+            rows, columns = np.nonzero(features >= 0)
+            x[rows, features[rows, columns]] = 1.0
+            for group, column in zip(groups, features.T, strict=True):
+                x[column == -2, group] = np.nan
+            yield x
 
     def _check_columns(self, source: Source) -> None:
         if lacking := [column.name for column in self._columns if column.name not in source.all_names]:
@@ -474,21 +522,6 @@ class TablePreprocessing(Preprocessing):
                 made[column.name] = _single(values, place, column.kind, dates=column.kind == "date")
             yield made
             rows += batch.num_rows
-
-    def _assembled(self, values: Mapping[str, Any]) -> np.ndarray:
-        """Return samples from the columns of a batch: `call` for pyarrow, which is faster and in constant memory."""
-        n = len(next(iter(values.values())))
-        x = np.zeros((n, *self.sample_shape), "float32")
-        for column, (name, group) in zip(self._columns, self.groups.items(), strict=True):
-            if not column.is_text:
-                x[:, group.start] = (values[name] - np.float32(column.mean)) / np.float32(column.deviation)
-                continue
-            codes, empty = self._codes(column, values[name])
-            rows = np.flatnonzero(codes >= 0)
-            x[rows, group.start + codes[rows]] = 1.0
-            if self.empty == "missing":
-                x[empty, group] = np.nan
-        return x
 
     def _codes(self, column: Column, values: Values) -> tuple[np.ndarray, np.ndarray]:
         """Return the index of each value's category, -1 for none, and whether the value is empty."""
@@ -749,10 +782,12 @@ class _Texts:
         elif place.column not in self.owner.categorical:
             self.numbers += sum(count for text, count in new.items() if _is_number(text))
             self.commas += sum(count for text, count in new.items() if _DECIMAL_COMMA.fullmatch(text))
-            self.padded = self.padded or _reading.first_padded(values) is not None
-            if self.odd is None:  # rows for testing count, too, since they decide how a CSV file is read
-                everything = new if mask is None else values.drop_null().unique().to_pylist()
-                self.odd = self._odd([text for text in everything if not _is_number(text)], values, place)
+            # Rows for testing count, too, since they decide how a CSV file is read.
+            everything = found.field(0) if mask is None else values.drop_null().unique()
+            self.padded = self.padded or _reading.first_padded(everything) is not None
+            if self.odd is None:
+                odd = [text for text in everything.to_pylist() if not _is_number(text)]
+                self.odd = self._odd(odd, values, place)
         if len(self.counts) > _MOST_COUNTED:  # keeps memory constant; the counts of rare categories become estimates
             self.pruned += len(self.counts) - _MOST_COUNTED // 2
             self.counts = Counter(dict(self.counts.most_common(_MOST_COUNTED // 2)))

@@ -110,6 +110,25 @@ def test_training_rows_come_in_a_new_order_each_epoch(path):
     np.testing.assert_array_equal(other, in_order)
 
 
+def test_small_tables_are_read_once_and_larger_ones_in_each_epoch(path, monkeypatch):
+    batches, reads = tables._reading.Source.batches, []
+    monkeypatch.setattr(tables._reading.Source, "batches", lambda source: reads.append(1) or batches(source))
+
+    def reads_of_passes(**arguments):
+        made = datasets.from_table(path, label="class", **arguments)
+        next(iter(made.train.take(1)))  # keeps nothing, if it ends early
+        first = [np.concatenate(list(part)) for part in (made.train, made.test)]
+        reads.clear()
+        again = [np.concatenate(list(part)) for part in (made.train, made.test)]
+        for old, new in zip(first, again, strict=True):
+            np.testing.assert_array_equal(np.sort(old, 0), np.sort(new, 0))
+        return len(reads)
+
+    assert reads_of_passes() == reads_of_passes(shuffle=False) == 0
+    monkeypatch.setattr(tables, "_KEPT", 4 * 500 * 2 - 1)  # 500 rows of 2 columns
+    assert reads_of_passes() == 2
+
+
 def test_rows_are_shuffled_across_a_moving_window(monkeypatch):
     monkeypatch.setattr(tables, "_POOL", 100 * 8)
     blocks = [np.arange(i, i + 20, dtype="float32")[:, None].repeat(2, 1) for i in range(0, 1000, 20)]

@@ -575,6 +575,21 @@ def test_digits_with_leading_zeros_are_text(block, row, first, tmp_path, monkeyp
     assert made.to_arrays(path)["zip"].tolist() == codes
 
 
+def test_measurements_are_read_as_texts_in_the_first_block_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(aezoo.preprocessing._reading, "_BLOCK", 60)
+    path = written(tmp_path / "t.csv", "zip,size\n" + "".join(f"{10115 + i % 7},{i % 5}.5\n" for i in range(100)))
+    source = aezoo.preprocessing._reading.Source
+    batches, read = source._csv_batches, []
+
+    def noted(self, names, types):
+        read.append(names)
+        return batches(self, names, types)
+
+    monkeypatch.setattr(source, "_csv_batches", noted)
+    source(path)
+    assert read == [["zip", "size"], ["zip"]]
+
+
 @pytest.mark.parametrize("block", [60, 2**20])
 def test_codes_may_have_letters_late_in_a_file(block, tmp_path, monkeypatch):
     monkeypatch.setattr(aezoo.preprocessing._reading, "_BLOCK", block)
