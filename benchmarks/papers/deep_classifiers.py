@@ -20,14 +20,13 @@ def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
     """Pretrain a stack layer by layer, fine-tune it and measure the classifier."""
     (x, y), (x_test, y_test) = data(setting)
     units, seed = configuration["units"], setting.seed
-    corruptions = configuration["corruptions"][: 1 if setting.quick else None]
+    corruptions = configuration["corruptions"]
     if configuration["model"] == "DBN":
         stack = DBN([RBM(units, seed=seed) for _ in corruptions])
     else:
         stack = StackedAE([DenoisingAE(units, corruption=c, tied=True, seed=seed) for c in corruptions])
     stack.pretrain(x, epochs=configuration["epochs"], batch_size=100, seed=seed)
-    tuning = {**configuration["fine_tuning"], **({"epochs": 1} if setting.quick else {})}
-    wrong = fine_tuned(stack.to_classifier(10), tuning, x, y, x_test) != y_test
+    wrong = fine_tuned(stack.to_classifier(10), configuration["fine_tuning"], x, y, x_test) != y_test
     return {"error": 100 * float(wrong.mean()), "wrong": packed(wrong)}
 
 

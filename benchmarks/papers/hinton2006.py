@@ -66,10 +66,9 @@ def pca(components: int, x: np.ndarray, x_test: np.ndarray) -> float:
 def run(configuration: Configuration, setting: Setting) -> dict[str, Any]:
     """Pretrain and fine-tune a network, or fit PCA."""
     (x, y), (x_test, y_test) = data(setting)
-    sizes, tuning = ([20, 5] if setting.quick else configuration["sizes"]), configuration.get("fine_tuning")
+    sizes, tuning = configuration["sizes"], configuration.get("fine_tuning")
     if tuning is None:
         return {"error": pca(sizes[-1], x, x_test)}
-    tuning = {**tuning, "epochs": 1} if setting.quick else tuning
     clock = Clock()
     if configuration["kind"] == "classifier":
         classifier = pretrained(sizes, "bernoulli", configuration["epochs"], x, setting.seed).to_classifier(10)

@@ -138,6 +138,10 @@ def small(configuration: Configuration) -> Configuration:
     changed = {name: min(value, limits[name]) for name, value in configuration.items() if name in limits}
     if "batch_size" in configuration:
         changed["batch_size"] = 100
+    if "sizes" in configuration:
+        changed["sizes"] = [20, 5]
+    if "fine_tuning" in configuration:
+        changed["fine_tuning"] = small(configuration["fine_tuning"])
     return {**configuration, **changed}
 
 
