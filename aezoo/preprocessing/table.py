@@ -430,19 +430,16 @@ class TablePreprocessing(Preprocessing):
         rows = source.rows()  # Keras warns about data sets of unknown length
         return batched(lambda: self.blocks(source, checked=True), batch_size, *self.sample_shape, rows=rows)
 
-    def blocks(
-        self, source: Source, part: Callable[[int, int], np.ndarray] | None = None, checked: bool = False
-    ) -> Iterator[np.ndarray]:
+    def blocks(self, source: Source, checked: bool = False) -> Iterator[np.ndarray]:
         """Yield the samples of a table in order, as arrays of a few thousand rows.
 
         Args:
             source: The table.
-            part: Function from the number of the first row and a number of rows to a mask of the rows to yield.
             checked: Whether the names of the columns have been checked.
         """
         if not checked:
             self._check_columns(source)
-        return self.decoded(self.encoded(source), part)
+        return self.decoded(self.encoded(source))
 
     def encoded(self, source: Source) -> Iterator[Encoded]:
         """Yield the rows of a table in order, with 4 bytes per value.
@@ -476,7 +473,7 @@ class TablePreprocessing(Preprocessing):
 
         Args:
             encoded: The rows, as `encoded` yields them.
-            part: As in `blocks`.
+            part: Function from the number of the first row and a number of rows to a mask of the rows to yield.
         """
         groups = [self.groups[column.name] for column in self._columns if column.is_text]
         others = [self.groups[column.name].start for column in self._columns if not column.is_text]

@@ -67,13 +67,7 @@ def rows(runs: Runs) -> list[Row]:
 
 TABLE = Table(
     name="rifai2011",
-    configurations={
-        name: {
-            **configurations.LAYERS[name],
-            **configurations.RIFAI,
-        }
-        for name in PUBLISHED
-    },
+    configurations={name: {**configurations.LAYERS[name], **configurations.RIFAI} for name in PUBLISHED},
     run=run,
     rows=rows,
     trials=configurations.RIFAI_TRIALS,
